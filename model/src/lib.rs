@@ -1,1 +1,2 @@
 //! m
+#![cfg_attr(not(feature = "std"), no_std)]

@@ -1,2 +1,4 @@
 //! helper
+mod programs;
+
 fn main() {}
