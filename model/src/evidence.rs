@@ -1,0 +1,160 @@
+//! All that was seen in one run. Rules read this and nothing else.
+
+use crate::attempt::{Attempt, AttemptSpec, WatchedFlow};
+use crate::endpoint::Endpoint;
+use crate::event::{Event, Seen};
+use crate::facts::{NetnsFacts, NodeFacts, ProcessFacts};
+use crate::missing::Missing;
+use crate::protocol::{BpfCost, Lost, ProbeStatus, Total};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What the user wants to know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Intent {
+    /// Can the source reach the destination?
+    #[default]
+    PodToPod,
+    /// Does a name resolve from the source?
+    Dns,
+}
+
+/// Everything known about one question.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Evidence {
+    /// What was asked.
+    pub intent: Intent,
+    /// The end that sends.
+    pub source: Endpoint,
+    /// The end that should answer. For a DNS question: the first name server.
+    pub destination: Endpoint,
+    /// Protocol asked for (`tcp`, `udp`, `icmp`).
+    pub protocol: String,
+    /// Nodes that were looked at.
+    pub nodes: Vec<NodeEvidence>,
+    /// Namespaces on the path, in the order in which they were found: source, between, destination.
+    pub netns: Vec<NetnsEvidence>,
+    /// Processes at the ends, before and after.
+    pub processes: Vec<(ProcessFacts, Option<ProcessFacts>)>,
+    /// What was to be sent.
+    pub specs: Vec<AttemptSpec>,
+    /// What it met.
+    pub attempts: Vec<Attempt>,
+    /// The tuples followed.
+    pub watched: Vec<WatchedFlow>,
+    /// Events in time order, of watched flows and of others.
+    pub events: Vec<Event>,
+    /// What was not seen, besides the facts that say so themselves.
+    pub missing: Vec<Missing>,
+    /// Nothing was sent: the user's own flow was watched.
+    pub passive: bool,
+    /// The window, `CLOCK_MONOTONIC` nanoseconds.
+    pub window: Window,
+    /// Limits that were set for this run.
+    pub limits: Limits,
+}
+
+/// The window's bounds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Window {
+    /// When it opened.
+    pub start_ns: u64,
+    /// When it closed.
+    pub end_ns: u64,
+}
+
+/// What counts as slow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Limits {
+    /// A connect or echo above this is slow, in milliseconds.
+    pub slow_ms: u64,
+    /// A DNS lookup above this is slow, in milliseconds.
+    pub dns_slow_ms: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            slow_ms: 100,
+            dns_slow_ms: 1000,
+        }
+    }
+}
+
+/// What one node brought.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct NodeEvidence {
+    /// Name; for this machine its host name.
+    pub name: String,
+    /// Kernel release.
+    pub kernel: String,
+    /// `/proc/sys/kernel/random/boot_id`.
+    pub boot_id: String,
+    /// What each probe could do.
+    pub probes: Vec<ProbeStatus>,
+    /// Events seen.
+    pub events: u64,
+    /// Events lost, by probe.
+    pub lost: Vec<Lost>,
+    /// Exact totals by key.
+    pub totals: Vec<Total>,
+    /// Cost of our own eBPF programs.
+    pub bpf: Option<BpfCost>,
+    /// The helper's stream ended before its last line, and why.
+    pub truncated: Option<Missing>,
+    /// Facts of the node, before and after.
+    pub before: NodeFacts,
+    /// After.
+    pub after: NodeFacts,
+}
+
+/// What is known of one namespace.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct NetnsEvidence {
+    /// Inode.
+    pub id: u32,
+    /// Name for people.
+    pub name: String,
+    /// Node it is on.
+    pub node: String,
+    /// Before the window.
+    pub before: NetnsFacts,
+    /// After it.
+    pub after: NetnsFacts,
+}
+
+impl Evidence {
+    /// A namespace by inode.
+    #[must_use]
+    pub fn netns(&self, id: u32) -> Option<&NetnsEvidence> {
+        self.netns.iter().find(|netns| netns.id == id)
+    }
+
+    /// The name of a namespace for people; its inode where it has none.
+    #[must_use]
+    pub fn netns_name(&self, id: u32) -> String {
+        self.netns(id)
+            .map_or_else(|| format!("netns {id}"), |netns| netns.name.clone())
+    }
+
+    /// The namespace of the source.
+    #[must_use]
+    pub fn source_netns(&self) -> Option<&NetnsEvidence> {
+        self.netns(self.source.netns?)
+    }
+
+    /// The namespace of the destination, where it is one that could be looked into.
+    #[must_use]
+    pub fn destination_netns(&self) -> Option<&NetnsEvidence> {
+        self.netns(self.destination.netns?)
+    }
+
+    /// Events that a probe said, in time order.
+    pub fn seen<'a>(&'a self, wanted: impl Fn(&Seen) -> bool + 'a) -> impl Iterator<Item = &'a Event> {
+        self.events.iter().filter(move |event| wanted(&event.seen))
+    }
+}

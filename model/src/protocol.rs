@@ -1,0 +1,340 @@
+//! Client and helper: one JSON object a line, each line numbered.
+//!
+//! The helper says nothing until it is spoken to, and ends when its input does. Words and fields that one side does not
+//! know are counted and skipped within a version; another version is refused.
+
+use crate::attempt::{Attempt, AttemptSpec, WatchedFlow};
+use crate::endpoint::Endpoint;
+use crate::event::Event;
+use crate::facts::{NetnsFacts, NodeFacts, Phase, ProcessFacts};
+use crate::flow::Flow;
+use crate::missing::{Known, Missing};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// The version both ends must speak.
+pub const VERSION: u32 = 1;
+
+/// The longest line either end accepts, in bytes.
+pub const LINE_MAX_BYTES: usize = 16 * 1024 * 1024;
+
+/// The helper says something at least this often, in milliseconds.
+pub const HEARTBEAT_MS: u64 = 5_000;
+
+/// The helper ends when it hears nothing from the client for this long, in milliseconds.
+pub const SILENCE_MS: u64 = 15_000;
+
+/// A numbered line. Numbers start at 1 and have no gaps; a gap or a step back means that the stream cannot be trusted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Line<T> {
+    /// Its number.
+    pub seq: u64,
+    /// What it says.
+    pub say: T,
+}
+
+/// What the client asks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Request {
+    /// The first line. Answer: [`Reply::Hello`].
+    Hello {
+        /// The client's [`VERSION`].
+        version: u32,
+    },
+    /// What is this endpoint (`netns/NAME`, `pid/N`, `container/ID`, `host`, an address)? Answer: [`Reply::Resolved`].
+    Resolve {
+        /// As the user wrote it, without a port.
+        endpoint: String,
+    },
+    /// Read facts. Answer: any number of [`Reply::Facts`], [`Reply::Process`], [`Reply::Node`], then [`Reply::Read`].
+    Read(Ask),
+    /// Reserve source ports for these attempts. Answer: [`Reply::Planned`].
+    Plan {
+        /// Repeated in the answer.
+        id: u32,
+        /// What will be sent at `Go`.
+        attempts: Vec<AttemptSpec>,
+    },
+    /// Attach probes. Answer: [`Reply::Armed`].
+    Arm {
+        /// Repeated in the answer.
+        id: u32,
+        /// Probes by name.
+        probes: Vec<String>,
+        /// What to let through.
+        filter: Filter,
+    },
+    /// Open the window: send what was planned, stream what is seen. Answer: [`Reply::Going`], events, [`Reply::Attempt`]s.
+    Go {
+        /// That of `Plan` and `Arm`.
+        id: u32,
+    },
+    /// Close the window: unfinished attempts are cancelled and reported. Answer: [`Reply::Stopped`].
+    Stop {
+        /// That of `Go`.
+        id: u32,
+    },
+    /// Nothing to ask, still here.
+    Alive,
+    /// The end. Answer: [`Reply::Done`].
+    Bye,
+}
+
+/// Which facts to read.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Ask {
+    /// Repeated in the answer.
+    pub id: u32,
+    /// Before or after the window.
+    pub phase: Option<Phase>,
+    /// Namespaces, by inode.
+    pub netns: Vec<u32>,
+    /// Facts by the names of [`NetnsFacts`]' fields; empty means all.
+    pub facts: Vec<String>,
+    /// Processes, as the host counts.
+    pub pids: Vec<u32>,
+    /// Look for the processes that hold listening sockets on these ports.
+    pub ports: Vec<u16>,
+    /// Flows whose conntrack entries and sockets are wanted.
+    pub flows: Vec<Flow>,
+    /// Addresses to look a route up for: (destination, source).
+    pub lookups: Vec<(IpAddr, Option<IpAddr>)>,
+    /// Facts of the node too.
+    pub node: bool,
+}
+
+/// What the kernel lets through. Every list that is not empty must match; within a list any.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Filter {
+    /// Namespaces by inode.
+    pub netns: Vec<u32>,
+    /// Processes, for probes that see them.
+    pub pids: Vec<u32>,
+    /// Addresses, either end.
+    pub addresses: Vec<IpAddr>,
+    /// Ports, either end.
+    pub ports: Vec<u16>,
+    /// Flows to follow hop by hop. What was planned is always among them.
+    pub flows: Vec<WatchedFlow>,
+    /// The most single events a second and probe; beyond it only totals. 0 for the default.
+    pub events_per_second: u32,
+}
+
+/// What the helper says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(clippy::large_enum_variant, reason = "one at a time, on its way to a pipe")]
+pub enum Reply {
+    /// Who this is.
+    Hello(Hello),
+    /// What an endpoint is, or why it is none.
+    Resolved(Known<Endpoint>),
+    /// Facts of one namespace.
+    Facts {
+        /// That of the ask.
+        id: u32,
+        /// Name of the namespace for people.
+        name: String,
+        /// Before or after.
+        phase: Phase,
+        /// What was read.
+        facts: NetnsFacts,
+    },
+    /// Facts of one process.
+    Process {
+        /// That of the ask.
+        id: u32,
+        /// Before or after.
+        phase: Phase,
+        /// What was read.
+        facts: ProcessFacts,
+    },
+    /// Facts of the node.
+    Node {
+        /// That of the ask.
+        id: u32,
+        /// Before or after.
+        phase: Phase,
+        /// What was read.
+        facts: NodeFacts,
+    },
+    /// All that was asked for has been said.
+    Read {
+        /// That of the ask.
+        id: u32,
+    },
+    /// Source ports are reserved.
+    Planned {
+        /// That of the request.
+        id: u32,
+        /// The tuples that will be seen.
+        flows: Vec<WatchedFlow>,
+        /// Attempts that cannot be made, and why.
+        missing: Vec<Missing>,
+    },
+    /// Probes are attached, or have said why not.
+    Armed {
+        /// That of the request.
+        id: u32,
+        /// Each probe asked for.
+        probes: Vec<ProbeStatus>,
+    },
+    /// The window is open since this moment of `CLOCK_MONOTONIC`.
+    Going {
+        /// That of the request.
+        id: u32,
+        /// When.
+        at_ns: u64,
+    },
+    /// Something was seen.
+    Event(Event),
+    /// An attempt ended.
+    Attempt(Attempt),
+    /// The window is closed; probes are detached.
+    Stopped {
+        /// That of the request.
+        id: u32,
+        /// When.
+        at_ns: u64,
+        /// Events said.
+        events: u64,
+        /// Events lost by probe.
+        lost: Vec<Lost>,
+        /// Exact totals.
+        totals: Vec<Total>,
+        /// What our programs cost.
+        bpf: Option<BpfCost>,
+    },
+    /// Nothing to say, still here.
+    Alive,
+    /// A request could not be carried out.
+    Failed {
+        /// What was asked, by its name.
+        request: String,
+        /// What failed.
+        missing: Missing,
+    },
+    /// The last line. A stream without it was cut.
+    Done {
+        /// Events said in all.
+        events: u64,
+        /// Events lost in all.
+        lost: u64,
+        /// Exit code of the helper.
+        exit: u8,
+        /// Lines of the client that were not understood.
+        skipped: u64,
+    },
+}
+
+/// Who the helper is and what it can do.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Hello {
+    /// The helper's [`VERSION`].
+    pub version: u32,
+    /// Host name.
+    pub node: String,
+    /// Kernel release.
+    pub kernel: String,
+    /// Machine (`x86_64`, `aarch64`).
+    pub arch: String,
+    /// Identity of this boot.
+    pub boot_id: String,
+    /// `CLOCK_MONOTONIC` now, nanoseconds.
+    pub monotonic_ns: u64,
+    /// `CLOCK_BOOTTIME` now.
+    pub boottime_ns: u64,
+    /// `CLOCK_REALTIME` now.
+    pub wall_ns: u64,
+    /// Capabilities it has, e.g. `CAP_BPF`.
+    pub capabilities: Vec<String>,
+    /// What each probe can do on this kernel.
+    pub probes: Vec<ProbeStatus>,
+}
+
+/// What a probe can do on a kernel.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ProbeStatus {
+    /// Its name.
+    pub name: String,
+    /// What it sees, in one sentence.
+    pub about: String,
+    /// What it costs, in words.
+    pub cost: String,
+    /// Hooks in use, or those that would be.
+    pub hooks: Vec<String>,
+    /// Why it cannot run; absent when it can.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unsupported: Option<Missing>,
+    /// Details this kernel does not give.
+    pub lacks: Vec<String>,
+}
+
+/// Events that were lost.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Lost {
+    /// By which probe.
+    pub probe: String,
+    /// No room in the ring.
+    pub ring_full: u64,
+    /// Thinned on purpose: over the budget; totals are still exact.
+    pub over_budget: u64,
+    /// They touch a watched flow.
+    #[serde(default)]
+    pub of_watched: u64,
+}
+
+/// An exact total.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Total {
+    /// By which probe.
+    pub probe: String,
+    /// Namespace.
+    pub netns: u32,
+    /// What, e.g. `drop`, with its particulars in words (`NETFILTER_DROP nft_do_chain`).
+    pub what: String,
+    /// Further parts of the key (`protocol`, `dport`).
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// How often.
+    pub count: u64,
+}
+
+/// What our own programs cost in the window (`BPF_ENABLE_STATS`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BpfCost {
+    /// Times they ran.
+    pub runs: u64,
+    /// Nanoseconds they ran.
+    pub ns: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Line, Reply, Request};
+
+    #[test]
+    fn a_line_is_one_json_object_with_its_number() {
+        let line = serde_json::to_string(&Line {
+            seq: 1,
+            say: Request::Hello { version: 1 },
+        })
+        .unwrap();
+        assert_eq!(line, r#"{"seq":1,"say":{"hello":{"version":1}}}"#);
+        let back: Line<Reply> = serde_json::from_str(r#"{"seq":7,"say":"alive"}"#).unwrap();
+        assert_eq!(
+            back,
+            Line {
+                seq: 7,
+                say: Reply::Alive
+            }
+        );
+    }
+}

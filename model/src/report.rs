@@ -1,0 +1,243 @@
+//! The answer: what `-o json` and `-o yaml` print, and what the table is drawn from.
+
+use crate::attempt::Attempt;
+use crate::endpoint::Endpoint;
+use crate::evidence::Intent;
+use crate::flow::Flow;
+use crate::missing::Missing;
+use crate::protocol::{BpfCost, Lost, ProbeStatus};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The version of this document.
+pub const API_VERSION: &str = "skoop/v1";
+
+/// A finished diagnosis.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// Always `skoop/v1`.
+    pub api_version: String,
+    /// Always `Diagnosis`.
+    pub kind: String,
+    /// What was asked.
+    pub intent: Intent,
+    /// The end that sends.
+    pub source: Endpoint,
+    /// The end that should answer.
+    pub destination: Endpoint,
+    /// The answer.
+    pub outcome: Outcome,
+    /// The answer in one plain sentence.
+    pub headline: String,
+    /// Causes first, then symptoms, then what is only worth knowing.
+    pub verdicts: Vec<Verdict>,
+    /// What was proven to work, one short fact each.
+    pub proven: Vec<String>,
+    /// The way of the watched packets, and of the answers.
+    pub path: Vec<Hop>,
+    /// What each attempt met.
+    pub attempts: Vec<Attempt>,
+    /// What could not be seen.
+    pub missing: Vec<Missing>,
+    /// Where it was looked.
+    pub nodes: Vec<NodeReport>,
+    /// How long it took.
+    pub timing: Timing,
+}
+
+/// The answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// Everything asked for worked and was seen to work.
+    Healthy,
+    /// An attempt failed, or a cause is proven.
+    Fault,
+    /// Something that was not seen could change the answer.
+    Inconclusive,
+}
+
+/// How bad.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// It does not work.
+    Fatal,
+    /// It works badly, or will break.
+    Warning,
+    /// Worth knowing; never changes the outcome.
+    Info,
+}
+
+/// What a rule concluded. One without evidence cannot be built (see `diagnoses`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Verdict {
+    /// The rule's permanent id.
+    pub rule: String,
+    /// How bad.
+    pub severity: Severity,
+    /// A root cause (true), or a symptom of one.
+    pub cause: bool,
+    /// Where it is.
+    #[serde(rename = "where")]
+    pub place: Place,
+    /// One plain sentence.
+    pub says: String,
+    /// The facts that prove it, each a thing seen.
+    pub because: Vec<String>,
+    /// The command or the object to change.
+    pub remedy: String,
+}
+
+/// A place.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Place {
+    /// Node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// Pod, `namespace/name`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pod: Option<String>,
+    /// Network namespace, by its name for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub netns: Option<String>,
+    /// Interface.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interface: Option<String>,
+    /// Netfilter rule.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<RulePlace>,
+    /// Kubernetes object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub object: Option<ObjectPlace>,
+}
+
+/// A netfilter rule or chain.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct RulePlace {
+    /// `nftables`, `iptables-nft`, `iptables-legacy`.
+    pub backend: String,
+    /// Table.
+    pub table: String,
+    /// Chain.
+    pub chain: String,
+    /// Handle or position; absent when only the chain is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handle: Option<u64>,
+    /// The rule's text, or the chain's policy.
+    pub text: String,
+}
+
+/// A Kubernetes object.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ObjectPlace {
+    /// Kind.
+    pub kind: String,
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+}
+
+/// One hop of the trail.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Hop {
+    /// `request` or `answer`.
+    pub direction: Direction,
+    /// Attempt it belongs to.
+    pub attempt: u32,
+    /// Node.
+    pub node: String,
+    /// Namespace, by its name for people.
+    pub netns: String,
+    /// Inode of the namespace.
+    pub netns_id: u32,
+    /// Interface, where the packet was at one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interface: Option<String>,
+    /// What happened here.
+    pub happened: Happened,
+    /// The tuple here.
+    pub flow: Flow,
+    /// The tuple on the hop before, where an address or port was translated on the way here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub translated_from: Option<Flow>,
+    /// First time, nanoseconds since the window opened.
+    pub at_ns: u64,
+    /// Packets of this attempt and direction seen here.
+    pub packets: u32,
+    /// In words, e.g. "dropped: `NETFILTER_DROP` in `nft_do_chain`".
+    pub says: String,
+}
+
+/// Which way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// From source to destination.
+    Request,
+    /// Back.
+    Answer,
+}
+
+/// What happened at a hop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Happened {
+    /// Made here.
+    Sent,
+    /// Left through an interface.
+    Left,
+    /// Came in through an interface.
+    Arrived,
+    /// Dropped here.
+    Dropped,
+    /// Delivered to a socket.
+    Delivered,
+    /// Delivered to no socket: nothing listens.
+    NoSocket,
+    /// Last seen here, without a known end.
+    LastSeen,
+}
+
+/// What one node brought.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct NodeReport {
+    /// Name.
+    pub name: String,
+    /// Kernel release.
+    pub kernel: String,
+    /// Identity of this boot.
+    pub boot_id: String,
+    /// Probes.
+    pub probes: Vec<ProbeStatus>,
+    /// Events seen.
+    pub events: u64,
+    /// Events lost.
+    pub lost: Vec<Lost>,
+    /// Our own cost.
+    pub bpf: Option<BpfCost>,
+}
+
+/// How long each part took, in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Timing {
+    /// From the command's start to its answer.
+    pub total_ms: u64,
+    /// Until the helper answered.
+    pub hello_ms: u64,
+    /// Reading facts before the window.
+    pub facts_ms: u64,
+    /// Until all probes were armed.
+    pub armed_ms: u64,
+    /// The window.
+    pub window_ms: u64,
+    /// Reading facts after it and judging.
+    pub verdict_ms: u64,
+}
