@@ -1,0 +1,70 @@
+# The doors of this repository. `make` alone says what there is.
+.DEFAULT_GOAL := help
+MACHINE := $(shell uname -m)
+ARCH := $(shell uname -m | tr a-z A-Z)
+TARGET := $(MACHINE)-unknown-linux-gnu
+CARGO := .ci/cargo
+# Namespaces and eBPF want root: what cargo runs (tests, scenarios) is run with it, what it compiles is not.
+ifneq ($(shell id -u),0)
+AS_ROOT := sudo -E
+export CARGO_TARGET_$(ARCH)_UNKNOWN_LINUX_GNU_RUNNER := $(AS_ROOT)
+endif
+
+HELPER := $(CURDIR)/target/$(TARGET)/helper/node-helper
+CLIENT := $(CURDIR)/target/release/kubectl-skoop
+# The client that scenarios and tests drive.
+export SKOOP_BIN = $(CLIENT)
+
+.PHONY: help
+help: ## what can be made
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
+
+.PHONY: setup
+setup: ## install what is missing (Debian 12); quick when all is there
+	@./setup.sh build test
+
+.PHONY: build
+build: setup ## the client with the helper inside: target/release/kubectl-skoop
+	RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build -p node-helper --profile helper --target $(TARGET)
+	SKOOP_HELPER_$(ARCH)=$(HELPER) $(CARGO) build -p cli --release
+
+.PHONY: demo
+demo: build ## break something in namespaces of its own, find it with the real tool, clean up
+	@$(CARGO) run -q -p tests --bin demo
+
+.PHONY: test
+test: build ## all tests, then the scenarios
+	$(CARGO) test --workspace
+	@$(MAKE) --no-print-directory scenarios
+
+.PHONY: scenarios
+scenarios: build ## every fault and every healthy control of tests/scenarios; also target/scenarios.json
+	$(CARGO) run -p tests --bin scenario -- tests/scenarios --json target/scenarios.json
+
+.PHONY: kernels
+kernels: build ## the same checks on this kernel and on Debian's 6.1 and 6.12 in QEMU
+	@./setup.sh kernels
+	$(CARGO) build -p tests --bin kernel-check
+	$(AS_ROOT) tests/kernels/run
+
+.PHONY: bench
+bench: build ## the figures of tests/bench/README.md; also target/bench.json
+	@./setup.sh bench
+	$(CARGO) run --release -p tests --bin bench -- target/bench.json
+
+.PHONY: lint
+lint: setup ## formatting, clippy, and cargo-deny where it is installed
+	@./setup.sh lint
+	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path node-helper-ebpf/Cargo.toml --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	@if command -v cargo-deny >/dev/null; then $(CARGO) deny --offline check bans licenses sources; \
+	else echo 'lint: cargo-deny is not installed; deny.toml was not checked'; fi
+
+.PHONY: docs
+docs: setup ## the documentation of the crates, without a warning
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --document-private-items
+
+.PHONY: clean-lab
+clean-lab: ## take down what an interrupted scenario left standing
+	@$(CARGO) run -q -p tests --bin scenario -- --clean

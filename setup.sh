@@ -1,0 +1,80 @@
+#!/bin/sh
+# Installs what building, testing and trying kubectl-skoop needs, on Debian 12; says what it does before it does it.
+#
+#   setup.sh [build|test|kernels|bench|lint]...      (nothing named: build and test)
+#
+# Quick when all is there. Root (sudo) is asked for only when a system package is missing.
+set -eu
+cd "$(dirname "$0")"
+
+# What the kernel side's compiler is made of: a Rust whose sources are packaged with it, and bpf-linker upon its LLVM.
+llvm=22
+bpf_linker=0.13.0
+
+build="build-essential ca-certificates rustc-web cargo-web rust-web-src llvm-$llvm-dev libzstd-dev zlib1g-dev"
+test="iproute2 iptables nftables conntrack iputils-ping procps python3 kmod"
+kernels="qemu-system-x86 busybox-static cpio xz-utils $test"
+bench="bpftrace iperf3 $test"
+lint="rust-web-clippy rustfmt-web"
+
+say() { echo "setup: $*"; }
+die() {
+    say "$*" >&2
+    exit 1
+}
+
+packages=
+[ $# -gt 0 ] || set -- build test
+for part; do
+    case $part in
+    build) packages="$packages $build" ;;
+    test) packages="$packages $build $test" ;;
+    kernels) packages="$packages $build $kernels" ;;
+    bench) packages="$packages $build $bench" ;;
+    lint)
+        # The toolchain on PATH usually brings its own.
+        .ci/cargo clippy --version >/dev/null 2>&1 && .ci/cargo fmt --version >/dev/null 2>&1 ||
+            packages="$packages $build $lint"
+        ;;
+    *) die "no such part: $part (build, test, kernels, bench, lint)" ;;
+    esac
+done
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        die "root is needed, and there is no sudo; run this as root: $*"
+    fi
+}
+
+install_packages() {
+    [ -n "$packages" ] || return 0
+    command -v dpkg-query >/dev/null && command -v apt-get >/dev/null ||
+        die "this is no Debian: install the equivalents of these yourself:$packages"
+    # One line a package: its state, its name.
+    present=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' $packages 2>/dev/null | sed -n 's/^installed //p')
+    missing=$(for package in $packages; do
+        printf '%s\n' "$present" | grep -qx -- "$package" || echo "$package"
+    done | sort -u | tr '\n' ' ')
+    [ -n "$missing" ] || return 0
+    say "installing system packages: $missing"
+    as_root apt-get update -q
+    # Only these: what they recommend (a desktop for QEMU) is not needed.
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing ||
+        die "apt-get could not install them. rustc-web and llvm-$llvm-dev are in bookworm-security (Debian 12)."
+}
+
+install_bpf_linker() {
+    [ -n "$packages" ] || return 0
+    PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin command -v bpf-linker >/dev/null && return 0
+    say "building bpf-linker $bpf_linker upon LLVM $llvm with $(.ci/cargo --which) (two minutes), into ${CARGO_HOME:-$HOME/.cargo}/bin"
+    LLVM_PREFIX=/usr/lib/llvm-$llvm .ci/cargo install bpf-linker --version $bpf_linker --locked --quiet \
+        --no-default-features --features llvm-$llvm
+}
+
+install_packages
+.ci/cargo --which >/dev/null
+install_bpf_linker
