@@ -1,0 +1,6 @@
+//! The built-in servers of the lab as a program: `lab http 8080`.
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tests::builtin::called().unwrap_or(ExitCode::FAILURE)
+}

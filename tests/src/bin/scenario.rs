@@ -1,0 +1,64 @@
+//! Runs scenarios one after another, each in a lab of its own, and judges what kubectl-skoop says about them.
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, ensure};
+use clap::Parser;
+use regex::Regex;
+use tests::{builtin, runner, scenario, signals, skoop, summary};
+
+/// Runs scenario files and judges what kubectl-skoop says about each of them.
+#[derive(Parser)]
+#[command(name = "scenario")]
+struct Args {
+    /// Scenario files, or directories of them.
+    #[arg(required = true)]
+    paths: Vec<PathBuf>,
+    /// Also write the results as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Only scenarios whose name matches.
+    #[arg(long, value_name = "REGEX")]
+    only: Option<Regex>,
+    /// Leave each broken lab standing, and say how to enter it.
+    #[arg(long)]
+    keep: bool,
+}
+
+fn main() -> ExitCode {
+    if let Some(code) = builtin::called() {
+        return code;
+    }
+    match run(&Args::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "scenario: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<bool> {
+    signals::take_down_labs()?;
+    let mut found = scenario::find(&args.paths)?;
+    if let Some(only) = &args.only {
+        found.retain(|found| only.is_match(&found.name));
+        ensure!(!found.is_empty(), "no scenario matches {only}");
+    }
+    skoop::binary()?;
+    let mut out = std::io::stdout();
+    let mut outturns = Vec::new();
+    for found in found {
+        let outturn = runner::run(found, args.keep);
+        summary::line(&mut out, &outturn)?;
+        outturns.push(outturn);
+    }
+    summary::table(&mut out, &outturns)?;
+    if let Some(path) = &args.json {
+        let text = serde_json::to_string_pretty(&summary::json(&outturns))?;
+        std::fs::write(path, text + "\n").with_context(|| format!("writing {}", path.display()))?;
+    }
+    Ok(summary::all_right(&outturns))
+}

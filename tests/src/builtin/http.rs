@@ -1,0 +1,86 @@
+//! `http`: any path answers 200, with a body of the size asked for.
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::arguments::{Arguments, Listen};
+use super::{Builtin, ready};
+
+/// The registry's entry.
+pub const HTTP: Builtin = Builtin {
+    name: "http",
+    usage: "[ADDRESS:]PORT [size=BYTES]   any path answers 200, with a body of that size (3 bytes without)",
+    stays: true,
+    run,
+};
+
+fn run(arguments: &[String]) -> Result<()> {
+    let mut arguments = Arguments::read(arguments, &["size"]);
+    let listen: Listen = arguments.next_as("port")?;
+    let size = arguments.value("size", 3_usize)?;
+    arguments.end()?;
+    let listener = listen.listener(1024)?;
+    ready()?;
+    serve(&listener, move |stream| {
+        let _ = exchange(&stream, size);
+    });
+    Ok(())
+}
+
+/// Hands every connection to a thread of its own, for ever; a failing accept (no descriptors left) is tried again.
+pub fn serve(listener: &TcpListener, each: impl Fn(TcpStream) + Clone + Send + 'static) {
+    loop {
+        let Ok((stream, _)) = listener.accept() else {
+            thread::sleep(Duration::from_millis(10));
+            continue;
+        };
+        let each = each.clone();
+        let _ = thread::Builder::new()
+            .stack_size(64 << 10)
+            .spawn(move || each(stream));
+    }
+}
+
+/// Answers requests until the client closes or asks to close.
+fn exchange(stream: &TcpStream, size: usize) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut reader = BufReader::new(stream);
+    let body: Vec<u8> = b"ok\n".iter().copied().cycle().take(size).collect();
+    loop {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") && !head.ends_with("\n\n") {
+            if reader.read_line(&mut head)? == 0 {
+                return Ok(());
+            }
+        }
+        let head = head.to_ascii_lowercase();
+        let field = |name: &str| {
+            head.lines()
+                .find_map(|line| line.strip_prefix(name))
+                .map(str::trim)
+        };
+        let length: u64 = field("content-length:")
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(0);
+        std::io::copy(&mut (&mut reader).take(length), &mut std::io::sink())?;
+        let first = head.lines().next().unwrap_or_default();
+        let last = field("connection:") == Some("close") || !first.ends_with("http/1.1");
+        let connection = if last { "close" } else { "keep-alive" };
+        let mut stream = stream;
+        write!(
+            stream,
+            "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {size}\r\nConnection: {connection}\r\n\r\n"
+        )?;
+        if !first.starts_with("head ") {
+            stream.write_all(&body)?;
+        }
+        if last {
+            stream.shutdown(Shutdown::Write)?;
+            std::io::copy(&mut reader, &mut std::io::sink())?;
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! The program under test: where it is, and one run of it inside a bound.
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::judge::Report;
+use crate::lab::Lab;
+use crate::process::Process;
+
+const WITHIN: Duration = Duration::from_mins(1);
+
+/// What a run gave.
+#[derive(Debug)]
+pub struct Run {
+    /// Its report, or why there is none.
+    pub report: Result<Report>,
+    /// Its exit code, when it ended by itself.
+    pub exit_code: Option<i32>,
+    /// How long it took.
+    pub took: Duration,
+    /// What it said on stderr.
+    pub stderr: String,
+}
+
+/// `$SKOOP_BIN`, or `kubectl-skoop` beside this program.
+pub fn binary() -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os("SKOOP_BIN") {
+        let path = PathBuf::from(path);
+        ensure!(
+            path.is_file(),
+            "SKOOP_BIN is {}, which is no file",
+            path.display()
+        );
+        return std::path::absolute(&path).context("finding SKOOP_BIN");
+    }
+    let own = std::env::current_exe().context("finding this program's own path")?;
+    let beside = own.with_file_name("kubectl-skoop");
+    if !beside.is_file() {
+        bail!(
+            "no kubectl-skoop beside {}: build it (`cargo build -p cli`), or set SKOOP_BIN",
+            own.display()
+        );
+    }
+    Ok(beside)
+}
+
+/// Runs `kubectl-skoop ARGUMENTS --local -o json`, with the names of the lab's namespaces in braces filled in.
+pub fn run(lab: &Lab, arguments: &str, beside: &Path) -> Result<Run> {
+    let command = command(lab, arguments, " -o json")?;
+    let (out, err) = (
+        lab.directory().join("report"),
+        lab.directory().join("stderr"),
+    );
+    let started = Instant::now();
+    let mut process = Process::start(
+        lab,
+        None,
+        &format!("{command} >{} 2>{}", out.display(), err.display()),
+        beside,
+    )?;
+    let status = process.wait(WITHIN)?;
+    let took = started.elapsed();
+    drop(process);
+    let read = |path: &Path| {
+        std::fs::read(path)
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .unwrap_or_default()
+    };
+    let stderr = read(&err).trim().to_owned();
+    let report = match status {
+        None => Err(anyhow::anyhow!(
+            "it did not end within {} s",
+            WITHIN.as_secs()
+        )),
+        Some(_) => serde_json::from_str(&read(&out))
+            .context("it printed no report")
+            .context(stderr.clone()),
+    };
+    Ok(Run {
+        report,
+        exit_code: status.and_then(|status| status.code()),
+        took,
+        stderr,
+    })
+}
+
+/// The shell command of a run, as a person would type it.
+pub fn command(lab: &Lab, arguments: &str, more: &str) -> Result<String> {
+    let mut text = arguments.trim().to_owned();
+    for name in lab.names() {
+        text = text.replace(
+            &format!("{{{name}}}"),
+            &format!("netns/{}", lab.netns(name)?),
+        );
+    }
+    Ok(format!("{} {text} --local{more}", binary()?.display()))
+}
