@@ -22,12 +22,9 @@ pub fn run(arguments: &[String]) -> Result<()> {
     if end == "dies" {
         nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).context("asking to die with the parent")?;
     }
-    SigSet::all()
-        .thread_unblock()
-        .context("unblocking signals")?;
+    SigSet::all().thread_unblock().context("unblocking signals")?;
     if netns != "-" {
-        enter(Path::new(directory), netns)
-            .with_context(|| format!("entering the namespace {netns}"))?;
+        enter(Path::new(directory), netns).with_context(|| format!("entering the namespace {netns}"))?;
     }
     Err(Command::new("/bin/sh").arg("-c").arg(command).exec()).context("starting /bin/sh")
 }
@@ -50,14 +47,7 @@ fn enter(directory: &Path, netns: &str) -> Result<()> {
         .into_iter()
         .filter_map(|path| Some((path, File::open(path).ok()?)))
         .collect();
-    mount(
-        Some("sysfs"),
-        "/sys",
-        Some("sysfs"),
-        MsFlags::empty(),
-        None::<&str>,
-    )
-    .context("mounting /sys")?;
+    mount(Some("sysfs"), "/sys", Some("sysfs"), MsFlags::empty(), None::<&str>).context("mounting /sys")?;
     for (path, old) in below {
         bind(
             Path::new(&format!("/proc/self/fd/{}", old.as_raw_fd())),

@@ -65,10 +65,7 @@ pub fn judge(
     let mut wrong = |text: String| judgement.wrong.push(text);
     let expect = &scenario.expect;
     if report.outcome != expect.outcome {
-        wrong(format!(
-            "the outcome is {}, not {}",
-            report.outcome, expect.outcome
-        ));
+        wrong(format!("the outcome is {}, not {}", report.outcome, expect.outcome));
     }
     if exit_code != Some(report.outcome.exit_code()) {
         let code = exit_code.map_or_else(|| "none".to_owned(), |code| code.to_string());
@@ -228,11 +225,7 @@ mod tests {
             "{outcome: fault, cause: netfilter-drop, also: [dns-server-unreachable]}",
             "{outcome: fault}",
         ] {
-            assert_eq!(
-                judged(expect, "[port-closed]", &report, 1),
-                (0, 0),
-                "{expect}"
-            );
+            assert_eq!(judged(expect, "[port-closed]", &report, 1), (0, 0), "{expect}");
         }
     }
 
@@ -301,12 +294,7 @@ mod tests {
         assert_eq!(judged(expect, "[]", &info(false), 0), (0, 0));
         assert_eq!(judged(expect, "[]", &info(true), 0), (1, 1));
         assert_eq!(
-            judged(
-                "{outcome: healthy}",
-                "[]",
-                &report("healthy", &json!([])),
-                0
-            ),
+            judged("{outcome: healthy}", "[]", &report("healthy", &json!([])), 0),
             (0, 0)
         );
     }
@@ -314,10 +302,7 @@ mod tests {
     #[test]
     fn a_fault_without_its_cause_is_not_right() {
         let none = report("fault", &json!([]));
-        assert_eq!(
-            judged("{outcome: fault, cause: no-route}", "[]", &none, 1),
-            (1, 0)
-        );
+        assert_eq!(judged("{outcome: fault, cause: no-route}", "[]", &none, 1), (1, 0));
         assert_eq!(
             judged(
                 "{outcome: fault, cause: no-route}",

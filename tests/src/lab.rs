@@ -52,21 +52,14 @@ impl Lab {
             "building a lab needs root (namespaces, veth): run it with sudo"
         );
         fs::create_dir_all(LABS).with_context(|| format!("creating {LABS}"))?;
-        let id = format!(
-            "lab-{}-{}",
-            std::process::id(),
-            COUNT.fetch_add(1, Ordering::Relaxed)
-        );
+        let id = format!("lab-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let lock = {
             let _whole = lock(&Path::new(LABS).join(".lock"), FlockArg::LockExclusive)?
                 .ok_or_else(|| anyhow!("locking {LABS}"))?;
             sweep_locked()?;
             fs::create_dir_all(directory(&id)).with_context(|| format!("creating the lab {id}"))?;
-            lock(
-                &directory(&id).join("lock"),
-                FlockArg::LockExclusiveNonblock,
-            )?
-            .ok_or_else(|| anyhow!("the lab {id} is already there"))?
+            lock(&directory(&id).join("lock"), FlockArg::LockExclusiveNonblock)?
+                .ok_or_else(|| anyhow!("the lab {id} is already there"))?
         };
         standing().push(id.clone());
         let names = topology
@@ -109,12 +102,7 @@ impl Lab {
     pub fn resolv(&self, name: &str, text: &str) -> Result<()> {
         let directory = Path::new("/etc/netns").join(self.netns(name)?);
         fs::create_dir_all(&directory)
-            .and_then(|()| {
-                fs::write(
-                    directory.join("resolv.conf"),
-                    format!("{}\n", text.trim_end()),
-                )
-            })
+            .and_then(|()| fs::write(directory.join("resolv.conf"), format!("{}\n", text.trim_end())))
             .with_context(|| format!("writing {}/resolv.conf", directory.display()))
     }
 
@@ -169,35 +157,24 @@ impl Lab {
             inside(&self.real(&namespace.name), || prepare(namespace))??;
         }
         for namespace in &topology.namespaces {
-            let lines: Vec<_> = namespace
-                .ip
-                .iter()
-                .map(|line| self.with_real_names(line))
-                .collect();
+            let lines: Vec<_> = namespace.ip.iter().map(|line| self.with_real_names(line)).collect();
             inside(&self.real(&namespace.name), || shape(namespace, &lines))?
                 .with_context(|| format!("setting up the namespace {}", namespace.name))?;
         }
         for namespace in &topology.namespaces {
-            let there = topology
-                .answers
-                .iter()
-                .filter(|(from, _)| *from == namespace.name);
+            let there = topology.answers.iter().filter(|(from, _)| *from == namespace.name);
             let addresses: Vec<_> = there.map(|(_, address)| *address).collect();
             if !addresses.is_empty() {
                 inside(&self.real(&namespace.name), || {
                     addresses.into_iter().try_for_each(answers)
                 })?
-                .with_context(|| {
-                    format!("waiting for the lab to be ready, in {}", namespace.name)
-                })?;
+                .with_context(|| format!("waiting for the lab to be ready, in {}", namespace.name))?;
             }
         }
         // What the check taught the neighbour tables is forgotten: a run starts from a clean lab.
         for namespace in &topology.namespaces {
             if !topology.answers.is_empty() {
-                inside(&self.real(&namespace.name), || {
-                    batch(&["neigh flush all".to_owned()])
-                })??;
+                inside(&self.real(&namespace.name), || batch(&["neigh flush all".to_owned()]))??;
             }
         }
         Ok(())
@@ -261,8 +238,7 @@ pub fn inside<T: Send>(netns: &str, work: impl FnOnce() -> T + Send) -> Result<T
     let file = File::open(&path).with_context(|| format!("opening {}", path.display()))?;
     thread::scope(|scope| {
         let entered = scope.spawn(|| -> Result<T> {
-            setns(&file, CloneFlags::CLONE_NEWNET)
-                .with_context(|| format!("entering {}", path.display()))?;
+            setns(&file, CloneFlags::CLONE_NEWNET).with_context(|| format!("entering {}", path.display()))?;
             Ok(work())
         });
         entered
@@ -325,8 +301,7 @@ fn processes_in(inodes: &[u64]) -> Vec<Pid> {
     entries
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
         .filter(|pid: &i32| {
-            nix::sys::stat::stat(format!("/proc/{pid}/ns/net").as_str())
-                .is_ok_and(|stat| inodes.contains(&stat.st_ino))
+            nix::sys::stat::stat(format!("/proc/{pid}/ns/net").as_str()).is_ok_and(|stat| inodes.contains(&stat.st_ino))
         })
         .map(Pid::from_raw)
         .collect()
@@ -372,8 +347,7 @@ fn shape(namespace: &Namespace, lines: &[String]) -> Result<()> {
 }
 
 fn sysctl(path: &str, value: &str) -> Result<()> {
-    fs::write(Path::new("/proc/sys/net").join(path), value)
-        .with_context(|| format!("setting net/{path} to {value}"))
+    fs::write(Path::new("/proc/sys/net").join(path), value).with_context(|| format!("setting net/{path} to {value}"))
 }
 
 /// Feeds lines to `ip -batch` in the namespace of the calling thread.
@@ -407,14 +381,8 @@ fn batch(lines: &[String]) -> Result<()> {
 /// Waits until an address answers: a datagram to a port where nobody listens comes back as a refusal, which proves both
 /// directions without leaving a connection behind.
 fn answers(address: &str) -> Result<()> {
-    let address: IpAddr = address
-        .parse()
-        .with_context(|| format!("parsing {address}"))?;
-    let any = if address.is_ipv4() {
-        "0.0.0.0:0"
-    } else {
-        "[::]:0"
-    };
+    let address: IpAddr = address.parse().with_context(|| format!("parsing {address}"))?;
+    let any = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
     let started = Instant::now();
     let mut last = None;
     while started.elapsed() < READY_WITHIN {

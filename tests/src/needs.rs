@@ -7,12 +7,8 @@ use regex::Regex;
 /// The reason why this need is not met, if it is not.
 pub fn missing(need: &str) -> Option<String> {
     match need.split_once(':') {
-        Some(("module", module)) => {
-            (!has_module(module)).then(|| format!("needs the kernel module {module}"))
-        }
-        Some((kind, _)) => Some(format!(
-            "needs `{need}`, and nobody here knows what a {kind} is"
-        )),
+        Some(("module", module)) => (!has_module(module)).then(|| format!("needs the kernel module {module}")),
+        Some((kind, _)) => Some(format!("needs `{need}`, and nobody here knows what a {kind} is")),
         None => (!on_path(need)).then(|| format!("needs {need}, which is not on PATH")),
     }
 }
@@ -34,9 +30,7 @@ fn has_module(module: &str) -> bool {
             .status()
             .is_ok_and(|status| status.success())
     };
-    Path::new("/sys/module").join(&module).exists()
-        || built_in(&module)
-        || quiet("modprobe", &["-q", &module])
+    Path::new("/sys/module").join(&module).exists() || built_in(&module) || quiet("modprobe", &["-q", &module])
 }
 
 /// Whether the running kernel's configuration, where it shows one, has this module built in.
@@ -80,11 +74,7 @@ mod tests {
         ] {
             assert!(option(module).unwrap().is_match(line), "{module}");
         }
-        assert!(
-            !option("ip_vs")
-                .unwrap()
-                .is_match("# CONFIG_IP_VS is not set")
-        );
+        assert!(!option("ip_vs").unwrap().is_match("# CONFIG_IP_VS is not set"));
     }
 
     #[test]

@@ -33,8 +33,7 @@ impl Process {
     pub fn start(lab: &Lab, netns: Option<&str>, command: &str, beside: &Path) -> Result<Self> {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let output = lab.directory().join("log").join(number.to_string());
-        let log =
-            File::create(&output).with_context(|| format!("creating {}", output.display()))?;
+        let log = File::create(&output).with_context(|| format!("creating {}", output.display()))?;
         let bin = lab.directory().join("bin");
         let path = std::env::var("PATH").unwrap_or_default();
         let listening = netns.map(listening).transpose()?.unwrap_or_default();
@@ -83,11 +82,7 @@ impl Process {
         let status = self.wait(within)?;
         let output = self.output();
         match status {
-            None => bail!(
-                "`{}` did not end within {within:?}: {}",
-                self.command,
-                output.trim()
-            ),
+            None => bail!("`{}` did not end within {within:?}: {}", self.command, output.trim()),
             Some(status) if !status.success() => {
                 bail!("`{}` failed ({status}): {}", self.command, output.trim())
             }
@@ -122,9 +117,7 @@ impl Process {
                 return Ok(());
             }
             if let Some(netns) = &self.netns
-                && listening(netns)?
-                    .iter()
-                    .any(|socket| !self.listening.contains(socket))
+                && listening(netns)?.iter().any(|socket| !self.listening.contains(socket))
             {
                 return Ok(());
             }
@@ -132,11 +125,7 @@ impl Process {
                 if status.success() {
                     return Ok(());
                 }
-                bail!(
-                    "`{}` ended ({status}): {}",
-                    self.command,
-                    self.output().trim()
-                );
+                bail!("`{}` ended ({status}): {}", self.command, self.output().trim());
             }
             sleep(LOOK_EVERY);
         }
@@ -169,12 +158,10 @@ fn listening(netns: &str) -> Result<Vec<String>> {
     lab::inside(netns, || {
         let mut sockets = Vec::new();
         for (table, state) in [("tcp", "0A"), ("tcp6", "0A"), ("udp", "07"), ("udp6", "07")] {
-            let text =
-                fs::read_to_string(format!("/proc/thread-self/net/{table}")).unwrap_or_default();
+            let text = fs::read_to_string(format!("/proc/thread-self/net/{table}")).unwrap_or_default();
             for line in text.lines().skip(1) {
                 let mut words = line.split_whitespace().skip(1);
-                if let (Some(local), Some(_), Some(found)) =
-                    (words.next(), words.next(), words.next())
+                if let (Some(local), Some(_), Some(found)) = (words.next(), words.next(), words.next())
                     && found == state
                 {
                     sockets.push(format!("{table} {local}"));

@@ -121,19 +121,14 @@ fn judged(scenario: &Scenario, lab: &Lab, beside: &Path, outturn: &mut Outturn) 
         lab.resolv(name, text).context("resolv")?;
     }
     for step in &scenario.serve.0 {
-        let mut server = lab
-            .start(&step.place, &step.command, beside)
-            .context("serve")?;
+        let mut server = lab.start(&step.place, &step.command, beside).context("serve")?;
         server.ready(SERVER_READY_WITHIN).context("serve")?;
         running.push(server);
     }
     steps(lab, &scenario.breaks, beside, &mut running).context("break")?;
     let mut during = Vec::new();
     for step in &scenario.during.0 {
-        during.push(
-            lab.start(&step.place, &step.command, beside)
-                .context("during")?,
-        );
+        during.push(lab.start(&step.place, &step.command, beside).context("during")?);
     }
     if !during.is_empty() {
         sleep(HEAD_START);
@@ -145,10 +140,9 @@ fn judged(scenario: &Scenario, lab: &Lab, beside: &Path, outturn: &mut Outturn) 
         Ok(report) => report,
         Err(error) => {
             outturn.end(Class::Wrong, "error", format!("{error:#}"));
-            let code = run.exit_code.map_or_else(
-                || "no exit code".to_owned(),
-                |code| format!("exit code {code}"),
-            );
+            let code = run
+                .exit_code
+                .map_or_else(|| "no exit code".to_owned(), |code| format!("exit code {code}"));
             outturn.got = format!("no report, {code}");
             return Ok(());
         }
@@ -166,10 +160,7 @@ fn judged(scenario: &Scenario, lab: &Lab, beside: &Path, outturn: &mut Outturn) 
     outturn.false_accusations = judgement.false_accusations;
     outturn.class = match judgement.wrong.is_empty() {
         true => Class::Right,
-        false
-            if report.outcome == Outcome::Inconclusive
-                && scenario.expect.outcome != Outcome::Inconclusive =>
-        {
+        false if report.outcome == Outcome::Inconclusive && scenario.expect.outcome != Outcome::Inconclusive => {
             Class::Inconclusive
         }
         false => Class::Wrong,
@@ -209,18 +200,8 @@ fn told(report: &Report) -> Vec<String> {
             serde_json::Value::Object(verdict.place.clone()),
             verdict.says
         ));
-        lines.extend(
-            verdict
-                .because
-                .iter()
-                .map(|line| format!("  because {line}")),
-        );
+        lines.extend(verdict.because.iter().map(|line| format!("  because {line}")));
     }
-    lines.extend(
-        report
-            .missing
-            .iter()
-            .map(|missing| format!("missing {missing}")),
-    );
+    lines.extend(report.missing.iter().map(|missing| format!("missing {missing}")));
     lines
 }

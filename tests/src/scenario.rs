@@ -155,9 +155,7 @@ impl<'de> Deserialize<'de> for Steps {
                         Value::String(command) => command,
                         Value::Bool(word) => word.to_string(),
                         other => {
-                            return Err(de::Error::custom(format!(
-                                "the step `{place}: {other}` is no command"
-                            )));
+                            return Err(de::Error::custom(format!("the step `{place}: {other}` is no command")));
                         }
                     };
                     steps.push(Step { place, command });
@@ -218,12 +216,8 @@ impl Scenario {
     /// The network it starts from.
     pub fn topology(&self) -> Result<Topology> {
         match (&self.topology, &self.lab) {
-            (Some(name), None) => topology::named(name).with_context(|| {
-                format!(
-                    "no topology `{name}` (they are {})",
-                    topology::NAMES.join(", ")
-                )
-            }),
+            (Some(name), None) => topology::named(name)
+                .with_context(|| format!("no topology `{name}` (they are {})", topology::NAMES.join(", "))),
             (None, Some(own)) => Ok(topology::bare(&own.namespaces)),
             _ => bail!("a scenario has either `topology` or `lab`"),
         }
@@ -248,11 +242,7 @@ pub fn find(paths: &[PathBuf]) -> Result<Vec<Found>> {
         let mut files = Vec::new();
         if path.is_dir() {
             walk(path, &mut files)?;
-            ensure!(
-                !files.is_empty(),
-                "no scenario (*.yaml) in {}",
-                path.display()
-            );
+            ensure!(!files.is_empty(), "no scenario (*.yaml) in {}", path.display());
         } else {
             files.push(path.clone());
         }
@@ -269,25 +259,17 @@ pub fn find(paths: &[PathBuf]) -> Result<Vec<Found>> {
                 .with_extension("")
                 .display()
                 .to_string();
-            let text =
-                fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
+            let text = fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
             let scenario = Scenario::parse(&text).with_context(|| file.display().to_string());
-            let path =
-                fs::canonicalize(&file).with_context(|| format!("finding {}", file.display()))?;
-            found.push(Found {
-                name,
-                path,
-                scenario,
-            });
+            let path = fs::canonicalize(&file).with_context(|| format!("finding {}", file.display()))?;
+            found.push(Found { name, path, scenario });
         }
     }
     Ok(found)
 }
 
 fn walk(directory: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
-    for entry in
-        fs::read_dir(directory).with_context(|| format!("listing {}", directory.display()))?
-    {
+    for entry in fs::read_dir(directory).with_context(|| format!("listing {}", directory.display()))? {
         let path = entry?.path();
         if path.is_dir() {
             walk(&path, files)?;
@@ -341,17 +323,11 @@ never: [conntrack-full, port-closed]
         let error = Scenario::parse(&DROP.replace("never:", "nevver:"))
             .unwrap_err()
             .to_string();
-        assert!(
-            error.contains("nevver") && error.contains("line 13"),
-            "{error}"
-        );
+        assert!(error.contains("nevver") && error.contains("line 13"), "{error}");
         let error = Scenario::parse(&DROP.replace("  cause:", "  causes:"))
             .unwrap_err()
             .to_string();
-        assert!(
-            error.contains("causes") && error.contains("line 10"),
-            "{error}"
-        );
+        assert!(error.contains("causes") && error.contains("line 10"), "{error}");
     }
 
     #[test]
@@ -372,10 +348,7 @@ never: [conntrack-full, port-closed]
             "topology: two-nodes",
             "lab: {namespaces: [p, q], steps: [p: ip link set lo up]}",
         );
-        assert_eq!(
-            Scenario::parse(&own).unwrap().lab.unwrap().namespaces,
-            ["p", "q"]
-        );
+        assert_eq!(Scenario::parse(&own).unwrap().lab.unwrap().namespaces, ["p", "q"]);
     }
 
     #[test]

@@ -27,11 +27,7 @@ pub struct Run {
 pub fn binary() -> Result<PathBuf> {
     if let Some(path) = std::env::var_os("SKOOP_BIN") {
         let path = PathBuf::from(path);
-        ensure!(
-            path.is_file(),
-            "SKOOP_BIN is {}, which is no file",
-            path.display()
-        );
+        ensure!(path.is_file(), "SKOOP_BIN is {}, which is no file", path.display());
         return std::path::absolute(&path).context("finding SKOOP_BIN");
     }
     let own = std::env::current_exe().context("finding this program's own path")?;
@@ -48,10 +44,7 @@ pub fn binary() -> Result<PathBuf> {
 /// Runs `kubectl-skoop ARGUMENTS --local -o json`, with the names of the lab's namespaces in braces filled in.
 pub fn run(lab: &Lab, arguments: &str, beside: &Path) -> Result<Run> {
     let command = command(lab, arguments, " -o json")?;
-    let (out, err) = (
-        lab.directory().join("report"),
-        lab.directory().join("stderr"),
-    );
+    let (out, err) = (lab.directory().join("report"), lab.directory().join("stderr"));
     let started = Instant::now();
     let mut process = Process::start(
         lab,
@@ -69,10 +62,7 @@ pub fn run(lab: &Lab, arguments: &str, beside: &Path) -> Result<Run> {
     };
     let stderr = read(&err).trim().to_owned();
     let report = match status {
-        None => Err(anyhow::anyhow!(
-            "it did not end within {} s",
-            WITHIN.as_secs()
-        )),
+        None => Err(anyhow::anyhow!("it did not end within {} s", WITHIN.as_secs())),
         Some(_) => serde_json::from_str(&read(&out))
             .context("it printed no report")
             .context(stderr.clone()),
@@ -89,10 +79,7 @@ pub fn run(lab: &Lab, arguments: &str, beside: &Path) -> Result<Run> {
 pub fn command(lab: &Lab, arguments: &str, more: &str) -> Result<String> {
     let mut text = arguments.trim().to_owned();
     for name in lab.names() {
-        text = text.replace(
-            &format!("{{{name}}}"),
-            &format!("netns/{}", lab.netns(name)?),
-        );
+        text = text.replace(&format!("{{{name}}}"), &format!("netns/{}", lab.netns(name)?));
     }
     Ok(format!("{} {text} --local{more}", binary()?.display()))
 }

@@ -50,8 +50,7 @@ pub fn table(out: &mut impl Write, outturns: &[Outturn]) -> Result<()> {
     writeln!(out, "{table}")?;
     let totals = json(outturns);
     let total = |key: &str| totals[key].to_string();
-    let words = ["right", "wrong", "inconclusive", "skipped", "broken"]
-        .map(|key| format!("{} {key}", total(key)));
+    let words = ["right", "wrong", "inconclusive", "skipped", "broken"].map(|key| format!("{} {key}", total(key)));
     writeln!(
         out,
         "{} scenarios: {}; {} false accusations",
@@ -64,12 +63,7 @@ pub fn table(out: &mut impl Write, outturns: &[Outturn]) -> Result<()> {
 
 /// The same as JSON.
 pub fn json(outturns: &[Outturn]) -> Value {
-    let count = |class: Class| {
-        outturns
-            .iter()
-            .filter(|outturn| outturn.class == class)
-            .count()
-    };
+    let count = |class: Class| outturns.iter().filter(|outturn| outturn.class == class).count();
     let scenarios: Vec<_> = outturns
         .iter()
         .map(|outturn| {

@@ -139,10 +139,7 @@ fn external() -> Vec<Namespace> {
         "addr add 203.0.113.1/24 dev ext0",
         "addr add fd90:113::1/64 dev ext0 nodad",
     ]));
-    for (tables, pods) in [
-        ("iptables-legacy", "10.90.0.0/16"),
-        ("ip6tables-legacy", "fd90::/16"),
-    ] {
+    for (tables, pods) in [("iptables-legacy", "10.90.0.0/16"), ("ip6tables-legacy", "fd90::/16")] {
         namespaces[0].shell.push(format!(
             "{tables} -w -t nat -A POSTROUTING -s {pods} -o ext0 -j MASQUERADE"
         ));
@@ -217,8 +214,7 @@ fn routed() -> Vec<Namespace> {
     }
     // Proxy ARP answers only for what the node would send elsewhere.
     for node in [&mut x, &mut y] {
-        node.ip
-            .push("route add 169.254.1.1 dev up0 scope link".to_owned());
+        node.ip.push("route add 169.254.1.1 dev up0 scope link".to_owned());
     }
     [vec![x, y], pods].concat()
 }
@@ -229,13 +225,7 @@ fn joined_nodes(mtu: u16) -> Vec<Namespace> {
     let mut y = bridged_node(2, &["c"], mtu);
     x.ip.extend(uplink("x"));
     y.ip.extend(uplink("y"));
-    vec![
-        x,
-        y,
-        pod("a", 1, 2, mtu),
-        pod("b", 1, 3, mtu),
-        pod("c", 2, 2, mtu),
-    ]
+    vec![x, y, pod("a", 1, 2, mtu), pod("b", 1, 3, mtu), pod("c", 2, 2, mtu)]
 }
 
 /// `up0` of a node; `x` creates the pair.
@@ -304,10 +294,7 @@ mod tests {
             assert_eq!(topology.name, *name);
             for (from, _) in &topology.answers {
                 assert!(
-                    topology
-                        .namespaces
-                        .iter()
-                        .any(|namespace| namespace.name == *from),
+                    topology.namespaces.iter().any(|namespace| namespace.name == *from),
                     "{name}: {from}"
                 );
             }
@@ -326,9 +313,7 @@ mod tests {
                     .filter_map(|line| line.split_once(" netns ").map(|(_, peer)| peer))
                 {
                     assert!(
-                        topology.namespaces[at + 1..]
-                            .iter()
-                            .any(|later| later.name == peer),
+                        topology.namespaces[at + 1..].iter().any(|later| later.name == peer),
                         "{name}: {peer}"
                     );
                 }

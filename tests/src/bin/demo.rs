@@ -9,7 +9,8 @@ use tests::lab::Lab;
 use tests::{builtin, signals, skoop, topology};
 
 const DIAGNOSE: &str = "diagnose pod-to-pod {a} {c}:80";
-const BREAK: &str = "iptables-legacy -w -A FORWARD -d 10.90.2.2 -p tcp --dport 80 -m comment --comment 'lockdown 2024-11' -j DROP";
+const BREAK: &str =
+    "iptables-legacy -w -A FORWARD -d 10.90.2.2 -p tcp --dport 80 -m comment --comment 'lockdown 2024-11' -j DROP";
 
 fn main() -> ExitCode {
     if let Some(code) = builtin::called() {
@@ -53,9 +54,7 @@ fn run() -> Result<()> {
     let report = skoop::run(&lab, DIAGNOSE, Path::new("/"))?
         .report
         .context("asking again for the report as JSON")?;
-    let cause = report
-        .cause()
-        .map_or("no cause", |cause| cause.rule.as_str());
+    let cause = report.cause().map_or("no cause", |cause| cause.rule.as_str());
     ensure!(
         cause == "netfilter-drop",
         "the cause is netfilter-drop, and the report says {cause}"

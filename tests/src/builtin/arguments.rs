@@ -125,12 +125,7 @@ impl Listen {
         };
         let mut failed = anyhow!("no address");
         for candidate in candidates {
-            match bind(
-                SocketAddr::new(candidate, port),
-                address.is_some(),
-                kind,
-                protocol,
-            ) {
+            match bind(SocketAddr::new(candidate, port), address.is_some(), kind, protocol) {
                 Ok(socket) => return Ok(socket),
                 Err(error) => {
                     failed = anyhow!(error).context(format!("binding {candidate} port {port}"));
@@ -141,12 +136,7 @@ impl Listen {
     }
 }
 
-fn bind(
-    address: SocketAddr,
-    only_v6: bool,
-    kind: Type,
-    protocol: Protocol,
-) -> std::io::Result<Socket> {
+fn bind(address: SocketAddr, only_v6: bool, kind: Type, protocol: Protocol) -> std::io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
     if address.is_ipv6() {
         socket.set_only_v6(only_v6)?;

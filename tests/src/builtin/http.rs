@@ -38,9 +38,7 @@ pub fn serve(listener: &TcpListener, each: impl Fn(TcpStream) + Clone + Send + '
             continue;
         };
         let each = each.clone();
-        let _ = thread::Builder::new()
-            .stack_size(64 << 10)
-            .spawn(move || each(stream));
+        let _ = thread::Builder::new().stack_size(64 << 10).spawn(move || each(stream));
     }
 }
 
@@ -57,14 +55,8 @@ fn exchange(stream: &TcpStream, size: usize) -> std::io::Result<()> {
             }
         }
         let head = head.to_ascii_lowercase();
-        let field = |name: &str| {
-            head.lines()
-                .find_map(|line| line.strip_prefix(name))
-                .map(str::trim)
-        };
-        let length: u64 = field("content-length:")
-            .and_then(|text| text.parse().ok())
-            .unwrap_or(0);
+        let field = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        let length: u64 = field("content-length:").and_then(|text| text.parse().ok()).unwrap_or(0);
         std::io::copy(&mut (&mut reader).take(length), &mut std::io::sink())?;
         let first = head.lines().next().unwrap_or_default();
         let last = field("connection:") == Some("close") || !first.ends_with("http/1.1");

@@ -40,10 +40,7 @@ pub fn called_by(command: &str) -> Option<&'static Builtin> {
 /// Runs the built-in this process was called as, when it was called by the name of one (or as `lab`).
 pub fn called() -> Option<ExitCode> {
     let mut arguments: Vec<String> = std::env::args().collect();
-    let name = Path::new(arguments.first()?)
-        .file_name()?
-        .to_str()?
-        .to_owned();
+    let name = Path::new(arguments.first()?).file_name()?.to_str()?.to_owned();
     arguments.remove(0);
     let result = if name == "lab" {
         if arguments.is_empty() {
@@ -68,11 +65,10 @@ pub fn called() -> Option<ExitCode> {
 /// The program that carries the built-ins: this one when it can, else `lab` beside it or one directory up.
 pub fn program() -> Result<PathBuf> {
     let own = std::env::current_exe().context("finding this program's own path")?;
-    if own.file_name().is_some_and(|name| {
-        ["lab", "scenario", "demo"]
-            .into_iter()
-            .any(|known| name == known)
-    }) {
+    if own
+        .file_name()
+        .is_some_and(|name| ["lab", "scenario", "demo"].into_iter().any(|known| name == known))
+    {
         return Ok(own);
     }
     let beside = own
