@@ -5,6 +5,7 @@ use serde::Serialize;
 
 /// A figure as it goes into the table and into `bench.json`.
 #[derive(Clone, Debug, Serialize)]
+#[expect(clippy::struct_field_names, reason = "the names of bench.json")]
 pub struct Figure {
     /// What was measured.
     pub figure: String,

@@ -36,7 +36,7 @@ fn main() -> Result<()> {
     let mut args = std::env::args().skip(1);
     let first = args.next();
     if first.as_deref() == Some("traffic") {
-        return traffic::main(args.collect());
+        return traffic::main(&args.collect::<Vec<_>>());
     }
     let file = first.unwrap_or_else(|| "target/bench.json".into());
     let only: Vec<String> = args.collect();

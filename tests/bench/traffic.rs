@@ -11,8 +11,8 @@ pub const PORT: u16 = 9000;
 
 /// The worker's side.
 #[expect(clippy::print_stdout, reason = "one number for the parent")]
-pub fn main(args: Vec<String>) -> Result<()> {
-    let [kind, to, amount] = args.as_slice() else {
+pub fn main(args: &[String]) -> Result<()> {
+    let [kind, to, amount] = args else {
         bail!("usage: bench traffic KIND ADDRESS:PORT AMOUNT")
     };
     let to: SocketAddr = to.parse()?;
