@@ -1,4 +1,3 @@
 //! helper
-mod programs;
 
 fn main() {}
