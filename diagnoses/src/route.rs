@@ -1,0 +1,368 @@
+//! What a namespace's routing would answer, computed from its facts (policy rules, tables, longest prefix, metric).
+//!
+//! The kernel's own answers are in `NetnsFacts::lookups`; this is for the questions nobody asked it: another source, an
+//! incoming interface, an address learned on the way. A rule of routing policy that cannot be evaluated makes the answer
+//! [`Way::Unknown`], never a guess.
+
+use core::net::IpAddr;
+use model::facts::{Link, NetnsFacts, NextHop, PolicyRule, Route, RouteKind};
+
+/// Tables of the kernel's default rules, in their order: local, main, default.
+const DEFAULT_TABLES: [u32; 3] = [255, 254, 253];
+
+/// A question to the routing of one namespace.
+#[derive(Clone, Copy, Debug)]
+pub struct Query {
+    /// Where to.
+    pub dst: IpAddr,
+    /// Where from, if that is already settled.
+    pub src: Option<IpAddr>,
+    /// Interface it came in by, by index; `None` for what is made here.
+    pub iif: Option<u32>,
+    /// Its firewall mark.
+    pub mark: u32,
+}
+
+impl Query {
+    /// A packet made here, unmarked.
+    #[must_use]
+    pub const fn to(dst: IpAddr) -> Self {
+        Self {
+            dst,
+            src: None,
+            iif: None,
+            mark: 0,
+        }
+    }
+}
+
+/// The answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Way<'a> {
+    /// The address is one of this namespace's own.
+    Local(&'a Route),
+    /// It leaves this way; `hop` is the first next hop that can be used.
+    Out {
+        /// By this route.
+        route: &'a Route,
+        /// To this next hop.
+        hop: &'a NextHop,
+    },
+    /// A route refuses it (blackhole, unreachable, prohibit), or has no next hop that is alive.
+    Refused(&'a Route),
+    /// A rule of routing policy refuses it.
+    RuleRefuses(&'a PolicyRule),
+    /// Nothing matches.
+    None,
+    /// It cannot be told, for this reason.
+    Unknown(String),
+}
+
+impl<'a> Way<'a> {
+    /// The interface it leaves by.
+    #[must_use]
+    pub fn oif(&self) -> Option<u32> {
+        match self {
+            Self::Out { hop, .. } => hop.oif,
+            _ => None,
+        }
+    }
+
+    /// The route it is about.
+    #[must_use]
+    pub fn route(&self) -> Option<&'a Route> {
+        match self {
+            Self::Local(route) | Self::Refused(route) | Self::Out { route, .. } => Some(route),
+            Self::RuleRefuses(_) | Self::None | Self::Unknown(_) => None,
+        }
+    }
+}
+
+/// Whether `address` lies in `prefix`/`length`; never across families.
+#[must_use]
+pub fn within(address: IpAddr, prefix: IpAddr, length: u8) -> bool {
+    match (address, prefix) {
+        (IpAddr::V4(a), IpAddr::V4(p)) => {
+            let shift = 32 - u32::from(length.min(32));
+            (u64::from(a.to_bits()) >> shift) == (u64::from(p.to_bits()) >> shift)
+        }
+        (IpAddr::V6(a), IpAddr::V6(p)) => {
+            let shift = 128 - u32::from(length.min(128));
+            shift == 128 || (a.to_bits() >> shift) == (p.to_bits() >> shift)
+        }
+        _ => false,
+    }
+}
+
+/// A link by index.
+#[must_use]
+pub fn link(facts: &NetnsFacts, index: u32) -> Option<&Link> {
+    facts.links.ok()?.iter().find(|link| link.index == index)
+}
+
+/// A link by name.
+#[must_use]
+pub fn link_named<'a>(facts: &'a NetnsFacts, name: &str) -> Option<&'a Link> {
+    facts.links.ok()?.iter().find(|link| link.name == name)
+}
+
+/// Whether one of the namespace's interfaces owns the address.
+#[must_use]
+pub fn owns(facts: &NetnsFacts, address: IpAddr) -> bool {
+    facts
+        .addresses
+        .ok()
+        .is_some_and(|all| all.iter().any(|own| own.address == address))
+}
+
+/// How a packet would go.
+#[must_use]
+pub fn lookup<'a>(facts: &'a NetnsFacts, query: &Query) -> Way<'a> {
+    let routes = match facts.routes.get() {
+        Ok(routes) => routes,
+        Err(missing) => return Way::Unknown(format!("routes were not read: {}", missing.why)),
+    };
+    let family = if query.dst.is_ipv4() { 4 } else { 6 };
+    let mut rules: Vec<&PolicyRule> = facts
+        .rules
+        .ok()
+        .into_iter()
+        .flatten()
+        .filter(|rule| rule.family == family)
+        .collect();
+    if rules.is_empty() {
+        return DEFAULT_TABLES
+            .into_iter()
+            .find_map(|table| in_table(routes, table, query))
+            .unwrap_or(Way::None);
+    }
+    rules.sort_by_key(|rule| rule.priority);
+    for rule in rules {
+        match selects(facts, rule, query) {
+            Some(false) => {}
+            Some(true) => match rule.action.as_str() {
+                "lookup" => {
+                    if let Some(way) = rule.table.and_then(|table| in_table(routes, table, query)) {
+                        return way;
+                    }
+                }
+                "blackhole" | "unreachable" | "prohibit" => return Way::RuleRefuses(rule),
+                "nop" => {}
+                other => {
+                    return Way::Unknown(format!("rule {} does `{other}`, which is not followed", rule.priority));
+                }
+            },
+            None => {
+                let leads_on =
+                    rule.action == "lookup" && rule.table.is_some_and(|table| in_table(routes, table, query).is_none());
+                if !leads_on {
+                    return Way::Unknown(format!("rule {} cannot be evaluated from outside", rule.priority));
+                }
+            }
+        }
+    }
+    Way::None
+}
+
+/// Whether a policy rule selects the packet; `None` when that cannot be told.
+fn selects(facts: &NetnsFacts, rule: &PolicyRule, query: &Query) -> Option<bool> {
+    let unspecified = query.src.is_none_or(|src| src.is_unspecified());
+    let src = rule.src.is_none_or(|(prefix, length)| {
+        length == 0 || (!unspecified && query.src.is_some_and(|src| within(src, prefix, length)))
+    });
+    let dst = rule
+        .dst
+        .is_none_or(|(prefix, length)| within(query.dst, prefix, length));
+    let iif = rule.iif.as_ref().is_none_or(|name| match query.iif {
+        Some(index) => link(facts, index).is_some_and(|link| &link.name == name),
+        None => name == "lo",
+    });
+    let oif = rule.oif.is_none();
+    let mark = rule
+        .fwmark
+        .is_none_or(|(value, mask)| query.mark & mask == value & mask);
+    let all = src && dst && iif && oif && mark;
+    if rule.opaque && all {
+        return None;
+    }
+    Some(all != rule.invert)
+}
+
+/// The answer of one table: longest prefix, then smallest metric; `None` when nothing matches or a `throw` route does.
+fn in_table<'a>(routes: &'a [Route], table: u32, query: &Query) -> Option<Way<'a>> {
+    let mut fitting: Vec<&Route> = routes
+        .iter()
+        .filter(|route| route.table == table && within(query.dst, route.dst, route.prefix))
+        .collect();
+    fitting.sort_by_key(|route| (core::cmp::Reverse(route.prefix), route.metric));
+    for route in fitting {
+        match route.kind {
+            RouteKind::Local | RouteKind::Broadcast | RouteKind::Anycast | RouteKind::Multicast
+                if route.kind != RouteKind::Multicast || query.dst.is_multicast() =>
+            {
+                return Some(Way::Local(route));
+            }
+            RouteKind::Unicast => {
+                if let Some(hop) = route.hops.iter().find(|hop| !hop.dead) {
+                    return Some(Way::Out { route, hop });
+                }
+            }
+            RouteKind::Blackhole | RouteKind::Unreachable | RouteKind::Prohibit => return Some(Way::Refused(route)),
+            RouteKind::Throw => return None,
+            _ => {}
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Query, Way, lookup, within};
+    use core::net::IpAddr;
+    use model::facts::{Link, NetnsFacts, NextHop, PolicyRule, Route, RouteKind};
+    use model::missing::Known;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn route(table: u32, dst: &str, kind: RouteKind, oif: u32, metric: u32) -> Route {
+        let (dst, prefix) = dst.split_once('/').unwrap();
+        Route {
+            table,
+            dst: ip(dst),
+            prefix: prefix.parse().unwrap(),
+            kind,
+            hops: vec![NextHop {
+                oif: Some(oif),
+                ..NextHop::default()
+            }],
+            prefsrc: None,
+            metric,
+            mtu: None,
+            protocol: "static".to_owned(),
+        }
+    }
+
+    fn rule(priority: u32, table: u32) -> PolicyRule {
+        PolicyRule {
+            family: 4,
+            priority,
+            src: None,
+            dst: None,
+            iif: None,
+            oif: None,
+            fwmark: None,
+            table: Some(table),
+            action: "lookup".to_owned(),
+            invert: false,
+            opaque: false,
+        }
+    }
+
+    fn facts(routes: Vec<Route>, rules: Vec<PolicyRule>) -> NetnsFacts {
+        NetnsFacts {
+            routes: Known::Known(routes),
+            rules: Known::Known(rules),
+            links: Known::Known(vec![Link {
+                index: 2,
+                name: "eth0".to_owned(),
+                ..Link::default()
+            }]),
+            ..NetnsFacts::default()
+        }
+    }
+
+    #[test]
+    fn prefixes_hold_in_their_own_family_only() {
+        for (address, prefix, length, expected) in [
+            ("10.0.0.5", "10.0.0.0", 24, true),
+            ("10.0.1.5", "10.0.0.0", 24, false),
+            ("203.0.113.1", "0.0.0.0", 0, true),
+            ("fd90:1::2", "fd90:1::", 64, true),
+            ("fd90:1::2", "::", 0, true),
+            ("fd90:2::2", "fd90:1::", 64, false),
+            ("fd90:1::2", "0.0.0.0", 0, false),
+        ] {
+            assert_eq!(
+                within(ip(address), ip(prefix), length),
+                expected,
+                "{address} in {prefix}/{length}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_longest_prefix_wins_then_the_smallest_metric() {
+        let facts = facts(
+            vec![
+                route(254, "0.0.0.0/0", RouteKind::Unicast, 9, 0),
+                route(254, "10.0.0.0/24", RouteKind::Unicast, 3, 100),
+                route(254, "10.0.0.0/24", RouteKind::Unicast, 2, 10),
+            ],
+            vec![],
+        );
+        assert_eq!(lookup(&facts, &Query::to(ip("10.0.0.7"))).oif(), Some(2));
+        assert_eq!(lookup(&facts, &Query::to(ip("8.8.8.8"))).oif(), Some(9));
+        assert_eq!(lookup(&facts, &Query::to(ip("fd00::1"))), Way::None);
+    }
+
+    #[test]
+    fn a_dead_next_hop_leaves_the_way_to_the_next_route() {
+        let mut first = route(254, "10.0.0.0/24", RouteKind::Unicast, 3, 0);
+        first.hops[0].dead = true;
+        let facts = facts(vec![first, route(254, "0.0.0.0/0", RouteKind::Unicast, 2, 0)], vec![]);
+        assert_eq!(lookup(&facts, &Query::to(ip("10.0.0.7"))).oif(), Some(2));
+    }
+
+    #[test]
+    fn policy_rules_are_asked_in_order_of_priority() {
+        let mut by_source = rule(100, 7);
+        by_source.src = Some((ip("10.9.0.0"), 16));
+        let mut refused = rule(50, 0);
+        refused.dst = Some((ip("192.0.2.0"), 24));
+        "prohibit".clone_into(&mut refused.action);
+        let facts = facts(
+            vec![
+                route(254, "0.0.0.0/0", RouteKind::Unicast, 2, 0),
+                route(7, "10.5.0.0/16", RouteKind::Blackhole, 0, 0),
+                route(7, "10.6.0.0/16", RouteKind::Throw, 0, 0),
+            ],
+            vec![rule(32766, 254), by_source, refused],
+        );
+        let from = |src: &str, dst: &str| Query {
+            src: Some(ip(src)),
+            ..Query::to(ip(dst))
+        };
+        assert!(matches!(lookup(&facts, &from("10.9.0.1", "10.5.0.1")), Way::Refused(_)));
+        assert_eq!(lookup(&facts, &from("10.8.0.1", "10.5.0.1")).oif(), Some(2));
+        assert_eq!(
+            lookup(&facts, &from("10.9.0.1", "10.6.0.1")).oif(),
+            Some(2),
+            "throw goes on with the next rule"
+        );
+        assert!(matches!(
+            lookup(&facts, &Query::to(ip("192.0.2.1"))),
+            Way::RuleRefuses(_)
+        ));
+    }
+
+    #[test]
+    fn what_cannot_be_evaluated_is_unknown_unless_it_would_lead_nowhere() {
+        let mut by_port = rule(100, 7);
+        by_port.opaque = true;
+        let mut routes = vec![route(254, "0.0.0.0/0", RouteKind::Unicast, 2, 0)];
+        let nowhere = facts(routes.clone(), vec![rule(32766, 254), by_port.clone()]);
+        assert_eq!(lookup(&nowhere, &Query::to(ip("10.0.0.1"))).oif(), Some(2));
+        routes.push(route(7, "0.0.0.0/0", RouteKind::Unicast, 3, 0));
+        let somewhere = facts(routes, vec![rule(32766, 254), by_port]);
+        assert!(matches!(
+            lookup(&somewhere, &Query::to(ip("10.0.0.1"))),
+            Way::Unknown(_)
+        ));
+        assert!(matches!(
+            lookup(&NetnsFacts::default(), &Query::to(ip("10.0.0.1"))),
+            Way::Unknown(_)
+        ));
+    }
+}
