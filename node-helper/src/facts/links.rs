@@ -1,0 +1,192 @@
+//! Interfaces of a namespace, their places in bridges and tunnels, their counters and queueing disciplines.
+
+use super::{Fact, Look};
+use crate::facts::qdiscs;
+use crate::netlink::{Netlink, address, at, attributes, hardware, text, u16_at, u32_at, u64_at};
+use model::facts::{BridgePort, Link, LinkStats, NetnsFacts, Peer, Vxlan};
+use std::net::IpAddr;
+
+pub(super) const FACT: Fact = Fact {
+    name: "links",
+    moves: true,
+    read: |look, facts: &mut NetnsFacts| facts.links = look.known("interfaces", read(look)),
+};
+
+/// A link, and how its namespace calls the one of its other end.
+struct Seen {
+    link: Link,
+    peer_id: Option<i32>,
+}
+
+fn read(look: &Look) -> anyhow::Result<Vec<Link>> {
+    look.route(|route| {
+        let mut seen = route.dump(libc::RTM_GETLINK, &[0; IFINFOMSG_BYTES], |_, body| parse(body))?;
+        place_peers(look, route, &mut seen);
+        for (ifindex, qdisc) in qdiscs::read(route)? {
+            if let Some(seen) = seen.iter_mut().find(|seen| seen.link.index == ifindex) {
+                seen.link.qdiscs.push(qdisc);
+            }
+        }
+        Ok(seen.into_iter().map(|seen| seen.link).collect())
+    })
+}
+
+/// The other end is in this namespace where no id is given, else in that which the id stands for here.
+fn place_peers(look: &Look, route: &mut Netlink, seen: &mut [Seen]) {
+    let ids: Vec<i32> = seen
+        .iter()
+        .filter_map(|seen| seen.peer_id)
+        .filter(|id| *id >= 0)
+        .collect();
+    let places = look.namespaces.of_ids(route, &ids);
+    for Seen { link, peer_id } in seen {
+        if let Some(peer) = &mut link.peer {
+            peer.netns = match peer_id {
+                None => Some(look.namespace.inode),
+                Some(id) => places.get(id).copied(),
+            };
+        }
+    }
+}
+
+/// `struct ifinfomsg`: family, type at 2, index at 4, flags at 8.
+const IFINFOMSG_BYTES: usize = 16;
+
+// Nested attributes that libc does not name (linux/if_link.h).
+const IFLA_XDP_ATTACHED: u16 = 2;
+const IFLA_XDP_PROG_ID: u16 = 4;
+const IFLA_BRPORT_STATE: u16 = 1;
+const IFLA_BRPORT_MODE: u16 = 4;
+const IFLA_BRPORT_LEARNING: u16 = 8;
+const IFLA_BRPORT_UNICAST_FLOOD: u16 = 9;
+const IFLA_BRPORT_ISOLATED: u16 = 33;
+const IFLA_VXLAN_ID: u16 = 1;
+const IFLA_VXLAN_GROUP: u16 = 2;
+const IFLA_VXLAN_LINK: u16 = 3;
+const IFLA_VXLAN_LOCAL: u16 = 4;
+const IFLA_VXLAN_LEARNING: u16 = 7;
+const IFLA_VXLAN_PORT: u16 = 15;
+const IFLA_VXLAN_GROUP6: u16 = 16;
+const IFLA_VXLAN_LOCAL6: u16 = 17;
+
+fn parse(message: &[u8]) -> Option<Seen> {
+    let body = message.get(IFINFOMSG_BYTES..)?;
+    let flags = u32_at(message, 8);
+    let set = |flag: i32| flags & flag as u32 != 0;
+    let mut link = Link {
+        index: u32_at(message, 4),
+        up: set(libc::IFF_UP),
+        carrier: set(libc::IFF_LOWER_UP),
+        loopback: set(libc::IFF_LOOPBACK),
+        ..Link::default()
+    };
+    let (mut lower, mut peer_id) = (None, None);
+    for (kind, value) in attributes(body) {
+        match kind {
+            libc::IFLA_IFNAME => link.name = text(value),
+            libc::IFLA_MTU => link.mtu = u32_at(value, 0),
+            libc::IFLA_ADDRESS => link.mac = hardware(value),
+            libc::IFLA_OPERSTATE => link.operstate = operstate(value),
+            libc::IFLA_MASTER => link.master = Some(u32_at(value, 0)),
+            libc::IFLA_LINK => lower = Some(u32_at(value, 0)),
+            libc::IFLA_LINK_NETNSID => peer_id = at(value, 0).map(i32::from_ne_bytes),
+            libc::IFLA_GSO_MAX_SIZE => link.gso_max_bytes = u32_at(value, 0),
+            libc::IFLA_STATS64 => link.stats = stats(value, link.stats.carrier_changes),
+            libc::IFLA_CARRIER_CHANGES => link.stats.carrier_changes = u64::from(u32_at(value, 0)),
+            libc::IFLA_XDP => link.xdp = xdp(value),
+            libc::IFLA_LINKINFO => read_info(&mut link, value),
+            _ => {}
+        }
+    }
+    // A device that is its own lower device is none at all; 0 means that the other end is gone.
+    link.peer = lower
+        .filter(|lower| *lower != 0 && (peer_id.is_some() || *lower != link.index))
+        .map(|ifindex| Peer { netns: None, ifindex });
+    Some(Seen { link, peer_id })
+}
+
+fn read_info(link: &mut Link, info: &[u8]) {
+    let (mut data, mut port_kind, mut port) = (None, String::new(), None);
+    for (kind, value) in attributes(info) {
+        match kind {
+            libc::IFLA_INFO_KIND => link.kind = text(value),
+            libc::IFLA_INFO_DATA => data = Some(value),
+            libc::IFLA_INFO_SLAVE_KIND => port_kind = text(value),
+            libc::IFLA_INFO_SLAVE_DATA => port = Some(value),
+            _ => {}
+        }
+    }
+    if port_kind == "bridge" {
+        link.bridge_port = port.map(bridge_port);
+    }
+    if link.kind == "vxlan" {
+        link.vxlan = data.map(vxlan);
+    }
+}
+
+fn bridge_port(data: &[u8]) -> BridgePort {
+    let mut port = BridgePort::default();
+    for (kind, value) in attributes(data) {
+        let byte = value.first().copied().unwrap_or_default();
+        match kind {
+            IFLA_BRPORT_STATE => port.state = byte,
+            IFLA_BRPORT_MODE => port.hairpin = byte != 0,
+            IFLA_BRPORT_LEARNING => port.learning = byte != 0,
+            IFLA_BRPORT_UNICAST_FLOOD => port.flood = byte != 0,
+            IFLA_BRPORT_ISOLATED => port.isolated = byte != 0,
+            _ => {}
+        }
+    }
+    port
+}
+
+fn vxlan(data: &[u8]) -> Vxlan {
+    let given = |value: &[u8]| address(value).filter(|address: &IpAddr| !address.is_unspecified());
+    let mut vxlan = Vxlan::default();
+    for (kind, value) in attributes(data) {
+        match kind {
+            IFLA_VXLAN_ID => vxlan.vni = u32_at(value, 0),
+            IFLA_VXLAN_GROUP | IFLA_VXLAN_GROUP6 => vxlan.remote = given(value).or(vxlan.remote),
+            IFLA_VXLAN_LOCAL | IFLA_VXLAN_LOCAL6 => vxlan.local = given(value).or(vxlan.local),
+            IFLA_VXLAN_LINK => vxlan.lower = Some(u32_at(value, 0)).filter(|lower| *lower != 0),
+            IFLA_VXLAN_LEARNING => vxlan.learning = value.first().is_some_and(|on| *on != 0),
+            IFLA_VXLAN_PORT => vxlan.port = u16::from_be(u16_at(value, 0)),
+            _ => {}
+        }
+    }
+    vxlan
+}
+
+/// `struct rtnl_link_stats64`: packets, bytes, errors, dropped, each received then sent.
+fn stats(value: &[u8], carrier_changes: u64) -> LinkStats {
+    let field = |number: usize| u64_at(value, number * 8);
+    LinkStats {
+        rx_packets: field(0),
+        tx_packets: field(1),
+        rx_errors: field(4),
+        tx_errors: field(5),
+        rx_dropped: field(6),
+        tx_dropped: field(7),
+        carrier_changes,
+    }
+}
+
+fn xdp(value: &[u8]) -> Option<u32> {
+    let attached = attributes(value).any(|(kind, value)| kind == IFLA_XDP_ATTACHED && value.first() > Some(&0));
+    let id = attributes(value).find_map(|(kind, value)| (kind == IFLA_XDP_PROG_ID).then(|| u32_at(value, 0)));
+    id.filter(|_| attached)
+}
+
+/// RFC 2863 states in the kernel's numbers (linux/if.h), named as `ip link` does.
+fn operstate(value: &[u8]) -> String {
+    match value {
+        [1, ..] => "NOTPRESENT",
+        [2, ..] => "DOWN",
+        [3, ..] => "LOWERLAYERDOWN",
+        [4, ..] => "TESTING",
+        [5, ..] => "DORMANT",
+        [6, ..] => "UP",
+        _ => "UNKNOWN",
+    }
+    .to_owned()
+}

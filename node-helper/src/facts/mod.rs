@@ -1,0 +1,184 @@
+//! Facts: state at a moment, read from the kernel and its tools, never judged.
+//!
+//! A fact of a namespace is one file that reads one field of [`NetnsFacts`], and one line in [`FACTS`].
+
+mod addresses;
+mod links;
+mod qdiscs;
+mod routes;
+mod sockets;
+
+use crate::namespaces::{Namespace, Namespaces};
+use crate::netlink::Netlink;
+use crate::netns;
+use model::facts::{NetnsFacts, Phase};
+use model::missing::{Known, Missing};
+use model::protocol::{Ask, Reply};
+use nix::time::{ClockId, clock_gettime};
+use std::cell::RefCell;
+use std::sync::mpsc;
+use std::thread;
+
+/// One fact of a namespace.
+struct Fact {
+    /// Name of the field of [`NetnsFacts`] it fills.
+    name: &'static str,
+    /// Traffic changes it, so it is read again after the window.
+    moves: bool,
+    /// Reads it, on a thread inside the namespace.
+    read: fn(&Look, &mut NetnsFacts),
+}
+
+/// Every fact of a namespace. What is read last was changed least by our own reading.
+const FACTS: &[Fact] = &[links::FACT, addresses::FACT, routes::FACT, sockets::FACT];
+
+/// What a fact is read for and with.
+struct Look<'a> {
+    ask: &'a Ask,
+    namespace: &'a Namespace,
+    namespaces: &'a Namespaces,
+    route: RefCell<Option<Netlink>>,
+}
+
+impl Look<'_> {
+    /// Uses this namespace's routing netlink, which is opened once for all facts.
+    fn route<T>(&self, f: impl FnOnce(&mut Netlink) -> anyhow::Result<T>) -> anyhow::Result<T> {
+        let mut slot = self.route.borrow_mut();
+        let route = match slot.as_mut() {
+            Some(route) => route,
+            None => slot.insert(Netlink::open(libc::NETLINK_ROUTE)?),
+        };
+        f(route)
+    }
+
+    /// The outcome of a reading, with its reason where it failed.
+    fn known<T>(&self, what: &str, outcome: anyhow::Result<T>) -> Known<T> {
+        match outcome {
+            Ok(value) => Known::Known(value),
+            Err(error) => Known::Missing(
+                Missing::new(format!("{what} of {}", self.namespace.name), format!("{error:#}")).remedy(
+                    "run the helper as root, or with CAP_NET_ADMIN and CAP_SYS_ADMIN in the initial user namespace",
+                ),
+            ),
+        }
+    }
+}
+
+/// Reads what is asked for and says it: one [`Reply::Facts`] a namespace, [`Reply::Process`] a process, and [`Reply::Node`].
+/// Namespaces are read at the same time.
+pub fn read(ask: &Ask, say: &mut dyn FnMut(Reply)) {
+    let phase = ask.phase.unwrap_or(Phase::Before);
+    for name in &ask.facts {
+        if !FACTS.iter().any(|fact| fact.name == name) {
+            say(Reply::Failed {
+                request: "read".to_owned(),
+                missing: Missing::new(format!("fact `{name}`"), "this helper knows no such fact"),
+            });
+        }
+    }
+    let namespaces = &Namespaces::scan();
+    let (tell, told) = mpsc::channel();
+    thread::scope(|scope| {
+        for inode in &ask.netns {
+            let tell = tell.clone();
+            scope.spawn(move || {
+                let _ = tell.send(namespace_facts(ask, phase, namespaces, *inode));
+            });
+        }
+        drop(tell);
+        for (name, facts) in told {
+            say(Reply::Facts {
+                id: ask.id,
+                name,
+                phase,
+                facts,
+            });
+        }
+    });
+}
+
+fn namespace_facts(ask: &Ask, phase: Phase, namespaces: &Namespaces, inode: u32) -> (String, NetnsFacts) {
+    let wanted = |fact: &Fact| {
+        if ask.facts.is_empty() {
+            phase == Phase::Before || fact.moves
+        } else {
+            ask.facts.iter().any(|name| name == fact.name)
+        }
+    };
+    let mut facts = NetnsFacts {
+        netns: inode,
+        at_ns: monotonic_ns(),
+        ..NetnsFacts::default()
+    };
+    let Some(namespace) = namespaces.by_inode(inode) else {
+        let missing = Missing::new(
+            format!("facts of network namespace {inode}"),
+            "nothing names it and no process lives in it; it may be gone",
+        );
+        fill(&mut facts, &missing);
+        return (inode.to_string(), facts);
+    };
+    let read = netns::within(namespace, || {
+        let mut facts = facts.clone();
+        let look = Look {
+            ask,
+            namespace,
+            namespaces,
+            route: RefCell::new(None),
+        };
+        for fact in FACTS.iter().filter(|fact| wanted(fact)) {
+            (fact.read)(&look, &mut facts);
+        }
+        facts
+    });
+    let facts = read.unwrap_or_else(|error| {
+        let missing = Missing::new(format!("facts of {}", namespace.name), format!("{error:#}"));
+        fill(&mut facts, &missing);
+        facts
+    });
+    (namespace.name.clone(), facts)
+}
+
+/// Every fact is missing for one and the same reason.
+fn fill(facts: &mut NetnsFacts, missing: &Missing) {
+    let NetnsFacts {
+        netns: _,
+        at_ns: _,
+        links,
+        addresses,
+        routes,
+        rules,
+        neighbours,
+        fdb,
+        sysctls,
+        sockets,
+        socket_counts,
+        counters,
+        conntrack,
+        netfilter,
+        bpf,
+        xfrm,
+        lookups,
+    } = facts;
+    *links = Known::Missing(missing.clone());
+    *addresses = Known::Missing(missing.clone());
+    *routes = Known::Missing(missing.clone());
+    *rules = Known::Missing(missing.clone());
+    *neighbours = Known::Missing(missing.clone());
+    *fdb = Known::Missing(missing.clone());
+    *sysctls = Known::Missing(missing.clone());
+    *sockets = Known::Missing(missing.clone());
+    *socket_counts = Known::Missing(missing.clone());
+    *counters = Known::Missing(missing.clone());
+    *conntrack = Known::Missing(missing.clone());
+    *netfilter = Known::Missing(missing.clone());
+    *bpf = Known::Missing(missing.clone());
+    *xfrm = Known::Missing(missing.clone());
+    *lookups = Known::Missing(missing.clone());
+}
+
+fn monotonic_ns() -> u64 {
+    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |now| {
+        u64::try_from(std::time::Duration::from(now).as_nanos()).unwrap_or(u64::MAX)
+    })
+}

@@ -1,0 +1,241 @@
+//! Sockets: what listens, what is bound, and the watched flows' own (`SOCK_DIAG`).
+
+use super::{Fact, Look};
+use crate::netlink::{Answer, Netlink, at, attributes, u32_at, u64_at};
+use anyhow::Context as _;
+use model::facts::{NetnsFacts, Socket, TcpInfo};
+use model::flow::{Flow, TCP, UDP, mapped};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+pub(super) const FACT: Fact = Fact {
+    name: "sockets",
+    moves: true,
+    read: |look, facts: &mut NetnsFacts| facts.sockets = look.known("sockets", read(look)),
+};
+
+const FAMILIES: [i32; 2] = [libc::AF_INET, libc::AF_INET6];
+const ANY_STATE: u32 = u32::MAX;
+const LISTEN: u8 = 10;
+
+fn read(look: &Look) -> anyhow::Result<Vec<Socket>> {
+    let mut diag = Netlink::open(libc::NETLINK_SOCK_DIAG)?;
+    let mut sockets = Vec::new();
+    for family in FAMILIES {
+        sockets.extend(dump(&mut diag, family, TCP, 1 << LISTEN)?);
+        sockets.extend(dump(&mut diag, family, UDP, ANY_STATE)?);
+    }
+    for flow in &look.ask.flows {
+        for flow in [*flow, flow.reversed()] {
+            sockets.extend(one(&mut diag, flow)?);
+        }
+    }
+    sockets.sort_by_key(|socket| (socket.inode, socket.flow));
+    sockets.dedup_by(|a, b| a.inode == b.inode && a.flow == b.flow && a.state == b.state);
+    let holders = holders(look, &sockets);
+    for socket in &mut sockets {
+        socket.pids = holders.get(&socket.inode).cloned().unwrap_or_default();
+    }
+    Ok(sockets)
+}
+
+fn dump(diag: &mut Netlink, family: i32, protocol: u8, states: u32) -> anyhow::Result<Vec<Socket>> {
+    diag.dump(
+        SOCK_DIAG_BY_FAMILY,
+        &request(family, protocol, states, None),
+        |_, body| parse(body, protocol),
+    )
+    .with_context(|| format!("cannot list {} sockets", model::flow::protocol_name(protocol)))
+}
+
+/// The socket of exactly this flow, seen from its local end. The kernel may answer with a listener that would take it.
+fn one(diag: &mut Netlink, flow: Flow) -> anyhow::Result<Option<Socket>> {
+    if flow.protocol != TCP || flow.sport == 0 || flow.dport == 0 {
+        return Ok(None);
+    }
+    let family = if flow.src().is_ipv4() {
+        libc::AF_INET
+    } else {
+        libc::AF_INET6
+    };
+    Ok(
+        match diag.ask(
+            SOCK_DIAG_BY_FAMILY,
+            &request(family, flow.protocol, ANY_STATE, Some(flow)),
+        )? {
+            Answer::Refused(_) => None,
+            Answer::Messages(messages) => messages
+                .iter()
+                .find_map(|(_, body)| parse(body, flow.protocol))
+                .filter(|socket| socket.state != "LISTEN"),
+        },
+    )
+}
+
+// linux/sock_diag.h, linux/inet_diag.h
+const SOCK_DIAG_BY_FAMILY: u16 = 20;
+const INET_DIAG_INFO: u16 = 2;
+const INET_DIAG_SKMEMINFO: u16 = 7;
+const INET_DIAG_SKV6ONLY: u16 = 11;
+/// `struct inet_diag_msg`: family, state at 1, socket id at 4, queues at 56 and 60, inode at 68.
+const INET_DIAG_MSG_BYTES: usize = 72;
+/// No cookie: any socket of the tuple will do.
+const NO_COOKIE: [u8; 8] = [0xff; 8];
+
+/// `struct inet_diag_req_v2`. The id's source is the local end.
+fn request(family: i32, protocol: u8, states: u32, flow: Option<Flow>) -> Vec<u8> {
+    let extensions = 1 << (INET_DIAG_INFO - 1) | 1 << (INET_DIAG_SKMEMINFO - 1);
+    let mut request = vec![family as u8, protocol, extensions, 0];
+    request.extend(states.to_ne_bytes());
+    let flow = flow.unwrap_or_default();
+    request.extend(flow.sport.to_be_bytes());
+    request.extend(flow.dport.to_be_bytes());
+    for end in [flow.saddr, flow.daddr] {
+        // An IPv4 address stands in the first four bytes.
+        match model::flow::address(end) {
+            IpAddr::V4(v4) if family == libc::AF_INET => {
+                request.extend(v4.octets());
+                request.extend([0; 12]);
+            }
+            _ => request.extend(end),
+        }
+    }
+    request.extend(0_u32.to_ne_bytes());
+    request.extend(NO_COOKIE);
+    request
+}
+
+fn parse(message: &[u8], protocol: u8) -> Option<Socket> {
+    let body = message.get(INET_DIAG_MSG_BYTES..)?;
+    let v4 = i32::from(message[0]) == libc::AF_INET;
+    let end = |offset: usize| -> Option<[u8; 16]> {
+        if v4 {
+            at(message, offset).map(mapped)
+        } else {
+            at(message, offset)
+        }
+    };
+    let port = |offset: usize| at(message, offset).map_or(0, u16::from_be_bytes);
+    let mut socket = Socket {
+        flow: Flow {
+            sport: port(4),
+            dport: port(6),
+            saddr: end(8)?,
+            daddr: end(24)?,
+            protocol,
+            zero: [0; 3],
+        },
+        state: state(message[1], protocol).to_owned(),
+        bound_ifindex: u32_at(message, 40),
+        rx_queue: u32_at(message, 56),
+        tx_queue: u32_at(message, 60),
+        inode: u64::from(u32_at(message, 68)),
+        ..Socket::default()
+    };
+    for (kind, value) in attributes(body) {
+        match kind {
+            INET_DIAG_SKMEMINFO => {
+                socket.rcvbuf_bytes = u32_at(value, libc::SK_MEMINFO_RCVBUF as usize * 4);
+                socket.drops = u32_at(value, libc::SK_MEMINFO_DROPS as usize * 4);
+            }
+            INET_DIAG_SKV6ONLY => socket.v6only = value.first().is_some_and(|only| *only != 0),
+            INET_DIAG_INFO if protocol == TCP && message[1] != LISTEN => socket.tcp = Some(tcp_info(value)),
+            _ => {}
+        }
+    }
+    Some(socket)
+}
+
+/// `struct tcp_info` only ever grows at its end.
+fn tcp_info(info: &[u8]) -> TcpInfo {
+    TcpInfo {
+        snd_mss: u32_at(info, 16),
+        unacked: u32_at(info, 24),
+        pmtu: u32_at(info, 60),
+        rtt_us: u32_at(info, 68),
+        cwnd: u32_at(info, 80),
+        total_retrans: u32_at(info, 100),
+        not_sent_bytes: u32_at(info, 144),
+        rwnd_limited_us: u64_at(info, 176),
+        reord_seen: u32_at(info, 220),
+        peer_window_bytes: u32_at(info, 228),
+    }
+}
+
+/// TCP states in the kernel's numbers (`net/tcp_states.h`). UDP uses two of them.
+fn state(number: u8, protocol: u8) -> &'static str {
+    match number {
+        1 => "ESTABLISHED",
+        7 if protocol == UDP => "UNCONN",
+        2 => "SYN_SENT",
+        3 | 12 => "SYN_RECV",
+        4 => "FIN_WAIT1",
+        5 => "FIN_WAIT2",
+        6 => "TIME_WAIT",
+        7 => "CLOSE",
+        8 => "CLOSE_WAIT",
+        9 => "LAST_ACK",
+        10 => "LISTEN",
+        11 => "CLOSING",
+        _ => "UNKNOWN",
+    }
+}
+
+/// Which processes hold which of these sockets: those in question everything, and for listeners on the ports in question
+/// all that live here; a listener that none of them holds was handed in from outside, so everybody is asked.
+fn holders(look: &Look, sockets: &[Socket]) -> BTreeMap<u64, Vec<u32>> {
+    let mut holders: BTreeMap<u64, Vec<u32>> = BTreeMap::new();
+    let listeners: BTreeSet<u64> = sockets
+        .iter()
+        .filter(|socket| look.ask.ports.contains(&socket.flow.sport) && matches!(&*socket.state, "LISTEN" | "UNCONN"))
+        .map(|socket| socket.inode)
+        .collect();
+    for pid in &look.namespace.pids {
+        let asked = look.ask.pids.contains(pid);
+        if asked || !listeners.is_empty() {
+            note(&mut holders, *pid, |inode| asked || listeners.contains(&inode));
+        }
+    }
+    let orphans: BTreeSet<u64> = listeners
+        .into_iter()
+        .filter(|inode| !holders.contains_key(inode))
+        .collect();
+    if !orphans.is_empty() {
+        let elsewhere = look
+            .namespaces
+            .all()
+            .filter(|other| other.inode != look.namespace.inode);
+        for pid in elsewhere.flat_map(|other| &other.pids) {
+            note(&mut holders, *pid, |inode| orphans.contains(&inode));
+        }
+    }
+    holders
+}
+
+fn note(holders: &mut BTreeMap<u64, Vec<u32>>, pid: u32, wanted: impl Fn(u64) -> bool) {
+    for inode in held(pid).into_iter().filter(|inode| wanted(*inode)) {
+        let pids = holders.entry(inode).or_default();
+        if !pids.contains(&pid) {
+            pids.push(pid);
+        }
+    }
+}
+
+/// Inodes of the sockets a process holds.
+fn held(pid: u32) -> Vec<u64> {
+    let Ok(entries) = std::fs::read_dir(format!("/proc/{pid}/fd")) else {
+        return Vec::new();
+    };
+    entries
+        .filter_map(Result::ok)
+        .filter_map(|entry| {
+            let target = std::fs::read_link(entry.path()).ok()?;
+            target
+                .to_str()?
+                .strip_prefix("socket:[")?
+                .strip_suffix(']')?
+                .parse()
+                .ok()
+        })
+        .collect()
+}

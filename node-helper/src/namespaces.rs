@@ -1,0 +1,224 @@
+//! The network namespaces of this machine: what they are called, how to enter them, who lives in them.
+
+use crate::netlink::{Answer, Netlink, at, attribute, attributes};
+use nix::sys::statfs::{NSFS_MAGIC, statfs};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+/// Where named namespaces are bound, by `ip netns`, container runtimes and docker.
+const FOLDERS: [&str; 2] = ["run/netns", "run/docker/netns"];
+
+/// A network namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Namespace {
+    /// Inode in nsfs, which identifies it on this machine for as long as it lives.
+    pub inode: u32,
+    /// Its name for people: `host`, `netns/NAME`, or that of its oldest process.
+    pub name: String,
+    /// The file that leads into it.
+    pub path: PathBuf,
+    /// Processes that live in it, oldest first.
+    pub pids: Vec<u32>,
+}
+
+/// All network namespaces that something names or lives in.
+#[derive(Clone, Debug, Default)]
+pub struct Namespaces {
+    by_inode: BTreeMap<u32, Namespace>,
+    names: BTreeMap<String, u32>,
+}
+
+impl Namespaces {
+    /// Looks for them now.
+    pub fn scan() -> Self {
+        Self::scan_root(Path::new("/"))
+    }
+
+    fn scan_root(root: &Path) -> Self {
+        let mut found = Self::default();
+        let proc = root.join("proc");
+        for pid in processes(&proc) {
+            let path = proc.join(pid.to_string()).join("ns/net");
+            let Some(inode) = inode(&path) else { continue };
+            let namespace = found.by_inode.entry(inode).or_insert_with(|| Namespace {
+                inode,
+                path,
+                ..Namespace::default()
+            });
+            namespace.pids.push(pid);
+        }
+        // Names as another mount namespace sees them (a helper in a container) come after our own.
+        for base in [root.to_path_buf(), proc.join("1/root")] {
+            for folder in FOLDERS {
+                found.add_named(&base.join(folder));
+            }
+        }
+        let host = inode(&proc.join("1/ns/net")).or_else(|| inode(&proc.join("self/ns/net")));
+        for namespace in found.by_inode.values_mut() {
+            if Some(namespace.inode) == host {
+                "host".clone_into(&mut namespace.name);
+            } else if namespace.name.is_empty()
+                && let Some(oldest) = namespace.pids.first()
+            {
+                namespace.name = fs::read_to_string(proc.join(format!("{oldest}/comm")))
+                    .map_or_else(|_| format!("pid/{oldest}"), |comm| comm.trim().to_owned());
+            }
+        }
+        if let Some(host) = host {
+            found.names.entry("host".to_owned()).or_insert(host);
+        }
+        found
+    }
+
+    fn add_named(&mut self, folder: &Path) {
+        let Ok(entries) = fs::read_dir(folder) else { return };
+        let mut paths: Vec<PathBuf> = entries.filter_map(Result::ok).map(|entry| entry.path()).collect();
+        paths.sort();
+        for path in paths {
+            let (Some(inode), Some(name)) = (bound_inode(&path), path.file_name().and_then(|name| name.to_str()))
+            else {
+                continue;
+            };
+            let namespace = self.by_inode.entry(inode).or_insert_with(|| Namespace {
+                inode,
+                ..Namespace::default()
+            });
+            if namespace.name.is_empty() {
+                namespace.name = format!("netns/{name}");
+                namespace.path.clone_from(&path);
+            }
+            self.names.entry(name.to_owned()).or_insert(inode);
+        }
+    }
+
+    /// The one of a name: `netns/NAME`, `NAME`, or `host`.
+    pub fn by_name(&self, name: &str) -> Option<&Namespace> {
+        let name = name.strip_prefix("netns/").unwrap_or(name);
+        self.by_inode(*self.names.get(name)?)
+    }
+
+    /// The one of an inode.
+    pub fn by_inode(&self, inode: u32) -> Option<&Namespace> {
+        self.by_inode.get(&inode)
+    }
+
+    /// The one a process lives in.
+    pub fn of_pid(&self, pid: u32) -> Option<&Namespace> {
+        self.by_inode(inode(Path::new(&format!("/proc/{pid}/ns/net")))?)
+    }
+
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &Namespace> {
+        self.by_inode.values()
+    }
+
+    /// All their names (`ip netns`), in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.keys().map(String::as_str)
+    }
+
+    /// Which namespaces the given ids stand for, in the namespace that `route` was opened in. An id stands for a
+    /// namespace only as seen from another one (`IFLA_LINK_NETNSID`); one without name and process cannot be found.
+    pub fn of_ids(&self, route: &mut Netlink, wanted: &[i32]) -> BTreeMap<i32, u32> {
+        let mut found = BTreeMap::new();
+        for namespace in self.all() {
+            if wanted.iter().all(|id| found.contains_key(id)) {
+                break;
+            }
+            let Ok(file) = File::open(&namespace.path) else {
+                continue;
+            };
+            if let Some(id) = id_of(route, &file)
+                && wanted.contains(&id)
+            {
+                found.insert(id, namespace.inode);
+            }
+        }
+        found
+    }
+}
+
+// Attributes of RTM_GETNSID (linux/net_namespace.h).
+const NETNSA_NSID: u16 = 1;
+const NETNSA_FD: u16 = 3;
+/// `struct rtgenmsg`, padded.
+const RTGENMSG_BYTES: usize = 4;
+
+fn id_of(route: &mut Netlink, namespace: &File) -> Option<i32> {
+    let mut request = vec![0; RTGENMSG_BYTES];
+    attribute(&mut request, NETNSA_FD, &namespace.as_raw_fd().to_ne_bytes());
+    let Ok(Answer::Messages(messages)) = route.ask(libc::RTM_GETNSID, &request) else {
+        return None;
+    };
+    messages
+        .iter()
+        .flat_map(|(_, body)| attributes(body.get(RTGENMSG_BYTES..).unwrap_or_default()))
+        .find_map(|(kind, value)| (kind == NETNSA_NSID).then(|| at(value, 0).map(i32::from_ne_bytes))?)
+        .filter(|id| *id >= 0)
+}
+
+/// Process ids in a proc file system, in order.
+pub fn processes(proc: &Path) -> Vec<u32> {
+    let Ok(entries) = fs::read_dir(proc) else {
+        return Vec::new();
+    };
+    let mut pids: Vec<u32> = entries
+        .filter_map(Result::ok)
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect();
+    pids.sort_unstable();
+    pids
+}
+
+/// The inode a link like `net:[4026531833]` names. Reading the link is cheaper than opening what it leads to.
+fn inode(link: &Path) -> Option<u32> {
+    let target = fs::read_link(link).ok()?;
+    target.to_str()?.strip_prefix("net:[")?.strip_suffix(']')?.parse().ok()
+}
+
+/// The inode of a namespace that is bound to a file; `None` for a file nothing is bound to.
+fn bound_inode(path: &Path) -> Option<u32> {
+    let on = statfs(path).ok()?.filesystem_type();
+    (on == NSFS_MAGIC).then(|| u32::try_from(fs::metadata(path).ok()?.ino()).ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Namespaces, processes};
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn processes_are_grouped_by_the_namespace_they_live_in() {
+        let root = tempfile::tempdir().unwrap();
+        for (pid, inode, comm) in [(1, 100, "init"), (30, 200, "web"), (4, 100, "sshd"), (31, 200, "log")] {
+            let folder = root.path().join(format!("proc/{pid}"));
+            fs::create_dir_all(folder.join("ns")).unwrap();
+            symlink(format!("net:[{inode}]"), folder.join("ns/net")).unwrap();
+            fs::write(folder.join("comm"), format!("{comm}\n")).unwrap();
+        }
+        let found = Namespaces::scan_root(root.path());
+        let seen: Vec<_> = found
+            .all()
+            .map(|ns| (ns.inode, ns.name.as_str(), ns.pids.as_slice()))
+            .collect();
+        assert_eq!(
+            seen,
+            [(100, "host", [1, 4].as_slice()), (200, "web", [30, 31].as_slice())]
+        );
+        assert_eq!(found.by_name("host").map(|ns| ns.inode), Some(100));
+        assert_eq!(found.by_name("web"), None, "a process name is no name of a namespace");
+    }
+
+    #[test]
+    fn only_numbers_are_processes() {
+        let proc = tempfile::tempdir().unwrap();
+        for name in ["12", "3", "self", "net"] {
+            fs::create_dir(proc.path().join(name)).unwrap();
+        }
+        assert_eq!(processes(proc.path()), [3, 12]);
+    }
+}
