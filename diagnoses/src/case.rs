@@ -1,0 +1,404 @@
+//! The derived view of one run that all rules share: attempts with what became of them, the trail, and facts that are
+//! known or missing for a reason.
+
+use crate::drops::Class;
+use crate::trail::{Dropped, Leg, Trail};
+use model::attempt::{Attempt, Errno, Outcome};
+use model::event::{Event, Seen};
+use model::evidence::{Evidence, Intent, NetnsEvidence};
+use model::facts::{Link, NetnsFacts};
+use model::flow::{ICMP, ICMPV6, protocol_name};
+use model::missing::{Known, Missing};
+use model::report::Direction;
+use std::net::IpAddr;
+
+/// One run, looked through.
+#[derive(Debug)]
+pub struct Case<'a> {
+    /// All that was seen.
+    pub evidence: &'a Evidence,
+    /// Where the watched packets were.
+    pub trail: Trail<'a>,
+    /// The attempts, in order.
+    pub tried: Vec<Tried<'a>>,
+}
+
+/// What became of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It did what was asked.
+    Worked,
+    /// It did not.
+    Failed,
+    /// Nobody can tell: cancelled, never tried, or a datagram that was neither delivered nor dropped in our sight.
+    Unknown,
+}
+
+/// An attempt and what became of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Tried<'a> {
+    /// As the sender saw it.
+    pub attempt: &'a Attempt,
+    /// Of the protocol asked for; else one sent beside it (echo trains).
+    pub asked: bool,
+    /// What became of it.
+    pub fate: Fate,
+}
+
+/// How an attempt failed, in the sender's eyes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure<'a> {
+    /// No answer in time, while doing this.
+    Silent(&'a str),
+    /// Refused: RST or ICMP port unreachable before the connection was made.
+    Refused,
+    /// Reset after the connection was made.
+    Reset,
+    /// ENETUNREACH.
+    NetUnreachable,
+    /// EHOSTUNREACH.
+    HostUnreachable,
+    /// EPERM or EACCES: this kernel refused to send.
+    Forbidden,
+    /// EADDRNOTAVAIL.
+    NoLocalAddress,
+    /// EMSGSIZE.
+    TooBig,
+    /// Any other error, while doing this.
+    Other(&'a str, &'a Errno),
+}
+
+impl<'a> Tried<'a> {
+    /// How it failed; `None` when the sender saw no failure.
+    pub fn failure(&self) -> Option<Failure<'a>> {
+        failure(self.attempt)
+    }
+
+    /// Its handshake was done.
+    pub fn connected(&self) -> bool {
+        self.attempt.connected_ns.is_some()
+    }
+}
+
+fn failure(attempt: &Attempt) -> Option<Failure<'_>> {
+    match &attempt.outcome {
+        Outcome::TimedOut { during } => Some(Failure::Silent(during)),
+        Outcome::Error { during, errno } => Some(match errno.name.as_str() {
+            "ECONNREFUSED" => Failure::Refused,
+            "ECONNRESET" | "EPIPE" => Failure::Reset,
+            "ENETUNREACH" => Failure::NetUnreachable,
+            "EHOSTUNREACH" => Failure::HostUnreachable,
+            "EPERM" | "EACCES" => Failure::Forbidden,
+            "EADDRNOTAVAIL" => Failure::NoLocalAddress,
+            "EMSGSIZE" => Failure::TooBig,
+            "ETIMEDOUT" => Failure::Silent(during),
+            _ => Failure::Other(during, errno),
+        }),
+        Outcome::Ok | Outcome::Cancelled | Outcome::NotTried { .. } => None,
+    }
+}
+
+impl<'a> Case<'a> {
+    /// Looks through the evidence once.
+    pub fn new(evidence: &'a Evidence) -> Self {
+        let trail = Trail::follow(evidence);
+        let tried = evidence
+            .attempts
+            .iter()
+            .map(|attempt| Tried {
+                attempt,
+                asked: is_asked(evidence, attempt),
+                fate: fate(attempt, &trail),
+            })
+            .collect();
+        Self { evidence, trail, tried }
+    }
+
+    /// Attempts of the protocol asked for.
+    pub fn asked(&self) -> impl Iterator<Item = &Tried<'a>> {
+        self.tried.iter().filter(|tried| tried.asked)
+    }
+
+    /// Of them, those that failed.
+    pub fn failed(&self) -> Vec<&Tried<'a>> {
+        self.asked().filter(|tried| tried.fate == Fate::Failed).collect()
+    }
+
+    /// Of them, those that worked.
+    pub fn worked(&self) -> Vec<&Tried<'a>> {
+        self.asked().filter(|tried| tried.fate == Fate::Worked).collect()
+    }
+
+    /// The ids of the attempts that failed.
+    pub fn failed_ids(&self) -> Vec<u32> {
+        self.failed().iter().map(|tried| tried.attempt.id).collect()
+    }
+
+    /// At least one attempt was made and none that was asked for failed or is in doubt.
+    pub fn all_worked(&self) -> bool {
+        let mut asked = self.asked().peekable();
+        asked.peek().is_some() && asked.all(|tried| tried.fate == Fate::Worked)
+    }
+
+    /// An attempt by its number.
+    pub fn attempt(&self, id: u32) -> Option<&Tried<'a>> {
+        self.tried.iter().find(|tried| tried.attempt.id == id)
+    }
+
+    /// The packets of an attempt in one direction.
+    pub fn leg(&self, attempt: u32, direction: Direction) -> Option<&Leg<'a>> {
+        self.trail.leg(attempt, direction)
+    }
+
+    /// Losses that accuse: on attempts that were asked for and did not work, or, when nothing was sent, on the user's own flow.
+    pub fn drops(&self, class: Class) -> Vec<Dropped<'a>> {
+        self.accusing().filter(|drop| drop.class == class).collect()
+    }
+
+    /// The same of every class.
+    pub fn accusing(&self) -> impl Iterator<Item = Dropped<'a>> + '_ {
+        self.trail.drops().copied().filter(|drop| {
+            self.evidence.passive
+                || self
+                    .attempt(drop.attempt)
+                    .is_some_and(|tried| tried.asked && tried.fate == Fate::Failed)
+        })
+    }
+
+    /// Losses on any watched flow, also of attempts that worked in the end and of echo trains.
+    pub fn all_drops(&self, class: Class) -> Vec<Dropped<'a>> {
+        self.trail.drops().copied().filter(|drop| drop.class == class).collect()
+    }
+
+    /// Other events about an attempt's flow, both ways.
+    pub fn about(&self, attempt: u32) -> impl Iterator<Item = &'a Event> + '_ {
+        self.trail
+            .legs
+            .iter()
+            .filter(move |leg| leg.attempt == attempt)
+            .flat_map(|leg| leg.others.iter().copied())
+    }
+
+    /// Events about the flows of failed attempts that fit.
+    pub fn about_failed<'b>(&'b self, wanted: impl Fn(&Seen) -> bool + 'b) -> impl Iterator<Item = &'a Event> + 'b {
+        self.failed_ids()
+            .into_iter()
+            .flat_map(|id| self.about(id))
+            .filter(move |event| wanted(&event.seen))
+    }
+
+    /// A probe by name could run everywhere.
+    pub fn watched_by(&self, probe: &str) -> bool {
+        self.evidence
+            .nodes
+            .iter()
+            .flat_map(|node| &node.probes)
+            .any(|status| status.name == probe && status.unsupported.is_none())
+    }
+
+    /// A fact of a namespace as it was before the window, or why it is missing.
+    pub fn before<T>(
+        &self,
+        netns: u32,
+        what: &str,
+        pick: impl Fn(&'a NetnsFacts) -> &'a Known<T>,
+    ) -> Result<&'a T, Missing> {
+        let of = self.look(netns, what)?;
+        pick(&of.before).get().map_err(|missing| named(missing, what, of))
+    }
+
+    /// The same after the window; as it was before where it was not read again.
+    pub fn after<T>(
+        &self,
+        netns: u32,
+        what: &str,
+        pick: impl Fn(&'a NetnsFacts) -> &'a Known<T>,
+    ) -> Result<&'a T, Missing> {
+        let of = self.look(netns, what)?;
+        pick(&of.after)
+            .get()
+            .or_else(|_| pick(&of.before).get())
+            .map_err(|missing| named(missing, what, of))
+    }
+
+    fn look(&self, netns: u32, what: &str) -> Result<&'a NetnsEvidence, Missing> {
+        self.evidence
+            .netns(netns)
+            .ok_or_else(|| Missing::new(format!("{what} of netns {netns}"), "this namespace was not looked into"))
+    }
+
+    /// How much a `snmp`, `netstat` or `snmp6` counter grew in the window.
+    pub fn growth(&self, netns: u32, counter: &str) -> Result<u64, Missing> {
+        let of = self.look(netns, "counters")?;
+        let before = of
+            .before
+            .counters
+            .get()
+            .map_err(|missing| named(missing, "counters", of))?;
+        let after = of
+            .after
+            .counters
+            .get()
+            .map_err(|missing| named(missing, "counters after the window", of))?;
+        let of_both = |counters: &std::collections::BTreeMap<String, u64>| counters.get(counter).copied().unwrap_or(0);
+        Ok(of_both(after).saturating_sub(of_both(before)))
+    }
+
+    /// How much a connection tracking statistic (`drop`, `insert_failed`, `invalid`...) grew in the window.
+    pub fn conntrack_growth(&self, netns: u32, stat: &str) -> Result<u64, Missing> {
+        let of = self.look(netns, "connection tracking")?;
+        let name = "connection tracking";
+        let before = of.before.conntrack.get().map_err(|missing| named(missing, name, of))?;
+        let after = of.after.conntrack.get().map_err(|missing| named(missing, name, of))?;
+        let value = |stats: &std::collections::BTreeMap<String, u64>| stats.get(stat).copied().unwrap_or(0);
+        Ok(value(&after.stats).saturating_sub(value(&before.stats)))
+    }
+
+    /// A sysctl of a namespace; `None` where this kernel has none of that name.
+    pub fn sysctl(&self, netns: u32, name: &str) -> Result<Option<&'a str>, Missing> {
+        Ok(self
+            .before(netns, "sysctls", |facts| &facts.sysctls)?
+            .get(name)
+            .map(String::as_str))
+    }
+
+    /// An interface by index.
+    pub fn link(&self, netns: u32, ifindex: u32) -> Option<&'a Link> {
+        let facts = self.evidence.netns(netns)?;
+        let of = |known: &'a Known<Vec<Link>>| known.ok()?.iter().find(|link| link.index == ifindex);
+        of(&facts.after.links).or_else(|| of(&facts.before.links))
+    }
+
+    /// The name of a namespace for people.
+    pub fn name(&self, netns: u32) -> String {
+        if netns == 0 {
+            "a namespace that could not be told".to_owned()
+        } else {
+            self.evidence.netns_name(netns)
+        }
+    }
+
+    /// The node a namespace is on; empty where unknown.
+    pub fn node(&self, netns: u32) -> String {
+        self.evidence
+            .netns(netns)
+            .map_or_else(String::new, |netns| netns.node.clone())
+    }
+
+    /// The interface of an event: by its own name, else from the links of its namespace.
+    pub fn interface(&self, event: &Event) -> String {
+        event
+            .interface
+            .clone()
+            .or_else(|| self.link(event.netns, event.ifindex).map(|link| link.name.clone()))
+            .unwrap_or_default()
+    }
+
+    /// The source as people call it.
+    pub fn source(&self) -> String {
+        named_or(&self.evidence.source.name, &self.evidence.source.asked)
+    }
+
+    /// The destination as people call it.
+    pub fn destination(&self) -> String {
+        named_or(&self.evidence.destination.name, &self.evidence.destination.asked)
+    }
+
+    /// The destination with port and protocol: `netns/c:80/tcp`.
+    pub fn target(&self) -> String {
+        let end = &self.evidence.destination;
+        match end.port {
+            Some(port) => format!("{}:{port}/{}", self.destination(), self.evidence.protocol),
+            None => self.destination(),
+        }
+    }
+
+    /// The addresses that attempts were sent to, in order, without repetition.
+    pub fn targets(&self) -> Vec<IpAddr> {
+        let mut targets = Vec::new();
+        for tried in self.asked() {
+            let to = tried.attempt.flow.dst();
+            if !to.is_unspecified() && !targets.contains(&to) {
+                targets.push(to);
+            }
+        }
+        if targets.is_empty() {
+            targets.extend(self.evidence.watched.iter().map(|watched| watched.flow.dst()));
+            targets.dedup();
+        }
+        targets
+    }
+}
+
+fn named_or(name: &str, asked: &str) -> String {
+    if name.is_empty() { asked } else { name }.to_owned()
+}
+
+fn named(missing: &Missing, what: &str, of: &NetnsEvidence) -> Missing {
+    let mut missing = missing.clone();
+    if missing.what.is_empty() {
+        missing.what = format!("{what} of {}", of.name);
+    }
+    if missing.node.is_none() && !of.node.is_empty() {
+        missing.node = Some(of.node.clone());
+    }
+    missing
+}
+
+/// Of the protocol asked for, or sent beside it?
+fn is_asked(evidence: &Evidence, attempt: &Attempt) -> bool {
+    match evidence.intent {
+        Intent::Dns => attempt.kind.starts_with("dns"),
+        Intent::PodToPod => match evidence.protocol.as_str() {
+            "icmp" | "icmpv6" => attempt.kind == "echo",
+            "udp" => attempt.kind == "udp" || attempt.kind.starts_with("dns"),
+            "" => !attempt.kind.starts_with("echo"),
+            protocol => attempt.kind == protocol || protocol_name(attempt.flow.protocol) == protocol,
+        },
+    }
+}
+
+fn fate(attempt: &Attempt, trail: &Trail<'_>) -> Fate {
+    match &attempt.outcome {
+        Outcome::Cancelled | Outcome::NotTried { .. } => cancelled(attempt, trail),
+        Outcome::Ok | Outcome::TimedOut { .. } if attempt.kind == "udp" => datagram(attempt, trail),
+        Outcome::Ok => Fate::Worked,
+        Outcome::Error { .. } | Outcome::TimedOut { .. } => Fate::Failed,
+    }
+}
+
+/// An attempt that the window's end cut short has failed when its packets were seen to be lost and nothing came back.
+fn cancelled(attempt: &Attempt, trail: &Trail<'_>) -> Fate {
+    if matches!(attempt.outcome, Outcome::NotTried { .. }) || attempt.connected_ns.is_some() {
+        return Fate::Unknown;
+    }
+    let lost = trail.drops().any(|drop| drop.attempt == attempt.id);
+    let unanswered = attempt.first_answer_ns.is_none();
+    if lost && unanswered {
+        Fate::Failed
+    } else {
+        Fate::Unknown
+    }
+}
+
+/// A datagram has worked when it was answered or delivered, and failed when it was dropped or refused.
+fn datagram(attempt: &Attempt, trail: &Trail<'_>) -> Fate {
+    if attempt.first_answer_ns.is_some() || attempt.received_bytes > 0 {
+        return Fate::Worked;
+    }
+    let request = trail.leg(attempt.id, Direction::Request);
+    let answered = trail
+        .leg(attempt.id, Direction::Answer)
+        .is_some_and(|leg| leg.drops.iter().any(|drop| drop.class != Class::NoSocket));
+    if attempt.icmp.iter().any(|error| error.kind != 0) || request.is_some_and(|leg| !leg.drops.is_empty()) || answered
+    {
+        return Fate::Failed;
+    }
+    if request.is_some_and(Leg::delivered) {
+        return Fate::Worked;
+    }
+    if failure(attempt).is_some() && matches!(attempt.flow.protocol, ICMP | ICMPV6) {
+        return Fate::Failed;
+    }
+    Fate::Unknown
+}

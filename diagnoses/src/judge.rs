@@ -1,0 +1,351 @@
+//! Outcome, headline and ranked verdicts of one run.
+
+use crate::case::{Case, Fate};
+use crate::proven::proven;
+use crate::rank::rank;
+use crate::rules;
+use crate::words;
+use model::evidence::{Evidence, Intent};
+use model::missing::Missing;
+use model::report::{Direction, Happened, Hop, Outcome, Severity, Verdict};
+
+/// What a run means; the client adds what was looked at and for how long, which makes it the report.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Judgement {
+    /// The answer.
+    pub outcome: Outcome,
+    /// The answer in one plain sentence.
+    pub headline: String,
+    /// Causes first, then symptoms, then what is only worth knowing.
+    pub verdicts: Vec<Verdict>,
+    /// What was proven to work, one short fact each.
+    pub proven: Vec<String>,
+    /// The way of the watched packets, and of the answers.
+    pub path: Vec<Hop>,
+    /// What could not be seen.
+    pub missing: Vec<Missing>,
+}
+
+/// Judges a run: every rule of its intent reads the same case; what they conclude is ranked.
+#[must_use]
+pub fn judge(evidence: &Evidence) -> Judgement {
+    let case = Case::new(evidence);
+    let mut findings = Vec::new();
+    let mut missing = gaps(&case);
+    for rule in rules::of(evidence.intent) {
+        match (rule.check)(&case) {
+            Ok(found) => findings.extend(found),
+            Err(lack) => push(&mut missing, lack),
+        }
+    }
+    let verdicts = rank(findings);
+    let accused = verdicts
+        .iter()
+        .any(|verdict| verdict.cause && verdict.severity != Severity::Info);
+    let outcome = if accused || !case.failed().is_empty() {
+        Outcome::Fault
+    } else if missing.is_empty() {
+        Outcome::Healthy
+    } else {
+        Outcome::Inconclusive
+    };
+    let proven = proven(&case);
+    Judgement {
+        outcome,
+        headline: headline(&case, outcome, &verdicts, &proven, &missing),
+        verdicts,
+        proven,
+        path: path(&case),
+        missing,
+    }
+}
+
+fn push(missing: &mut Vec<Missing>, lack: Missing) {
+    let known = missing
+        .iter()
+        .any(|other| other.what == lack.what && other.why == lack.why && other.node == lack.node);
+    if !known {
+        missing.push(lack);
+    }
+}
+
+/// What was not seen and could change the answer.
+fn gaps(case: &Case<'_>) -> Vec<Missing> {
+    let evidence = case.evidence;
+    let mut gaps = Vec::new();
+    for lack in &evidence.missing {
+        push(&mut gaps, lack.clone());
+    }
+    let wanted = crate::needs(evidence.intent).probes;
+    for node in &evidence.nodes {
+        let of_node = |mut lack: Missing| {
+            lack.node = Some(node.name.clone());
+            lack
+        };
+        if let Some(cut) = &node.truncated {
+            push(&mut gaps, of_node(cut.clone()));
+        }
+        for status in &node.probes {
+            if let Some(why) = &status.unsupported
+                && wanted.contains(&status.name.as_str())
+            {
+                push(&mut gaps, of_node(why.clone()));
+            }
+        }
+        for lost in node.lost.iter().filter(|lost| lost.of_watched > 0) {
+            let what = format!(
+                "{} of the watched flow",
+                words::count(lost.of_watched as usize, "event")
+            );
+            let why = format!("lost by probe {}: its ring was full", lost.probe);
+            let lack = Missing::new(what, why).remedy("run again when the node is less busy");
+            push(&mut gaps, of_node(lack));
+        }
+    }
+    for lack in unread_rules(case) {
+        push(&mut gaps, lack);
+    }
+    for lack in undecided(case) {
+        push(&mut gaps, lack);
+    }
+    gaps
+}
+
+/// Firewall rules of the path that could not be read.
+fn unread_rules(case: &Case<'_>) -> Vec<Missing> {
+    let mut lacks = Vec::new();
+    for netns in &case.evidence.netns {
+        match case.before(netns.id, "netfilter rules", |facts| &facts.netfilter) {
+            Ok(netfilter) => lacks.extend(netfilter.unread.iter().cloned()),
+            Err(lack) => lacks.push(lack),
+        }
+    }
+    lacks
+}
+
+/// Attempts that prove nothing.
+fn undecided(case: &Case<'_>) -> Vec<Missing> {
+    let evidence = case.evidence;
+    if evidence.passive {
+        if !case.trail.legs.is_empty() {
+            return Vec::new();
+        }
+        let lack = Missing::new("the watched flow", "no packet of it was seen in the window");
+        return vec![lack.remedy("watch longer (--for), or while it is in use")];
+    }
+    if case.asked().next().is_none() {
+        return vec![Missing::new("attempts", "none was made")];
+    }
+    if !case.worked().is_empty() {
+        return local_proxy(case).into_iter().collect();
+    }
+    let mut lacks = Vec::new();
+    for tried in case.asked().filter(|tried| tried.fate == Fate::Unknown) {
+        let attempt = tried.attempt;
+        let what = format!("the end of {} {}", attempt.kind, attempt.flow);
+        let why = match &attempt.outcome {
+            model::attempt::Outcome::NotTried { why } => why.clone(),
+            model::attempt::Outcome::Cancelled => "the run ended before it was answered".to_owned(),
+            _ => "it was sent, nothing came back, and its far end could not be watched".to_owned(),
+        };
+        push(
+            &mut lacks,
+            Missing::new(what, why).remedy("give it longer (--timeout), or look at the far end"),
+        );
+    }
+    lacks
+}
+
+/// A connection that never left the source's namespace ended at a proxy there and proves nothing about the target.
+fn local_proxy(case: &Case<'_>) -> Option<Missing> {
+    let source = case.evidence.source.netns?;
+    if case.evidence.destination.netns == Some(source) || !case.watched_by("path") {
+        return None;
+    }
+    let worked = case.worked();
+    let local = worked.iter().find(|tried| {
+        let request = case.leg(tried.attempt.id, Direction::Request);
+        request.is_some_and(|leg| {
+            leg.stayed_in(source) && leg.stops.iter().all(|stop| is_loopback(case, stop.netns, stop.ifindex))
+        })
+    })?;
+    let forms = case.trail.forms(local.attempt.id);
+    let end = forms.last().copied().unwrap_or(local.attempt.flow);
+    Some(
+        Missing::new(
+            format!("whether {} was reached", case.target()),
+            format!(
+                "the connection ended at {}:{} inside {} itself (a local proxy, such as a mesh sidecar, took it)",
+                end.dst(),
+                end.dport,
+                case.name(source)
+            ),
+        )
+        .remedy("ask the proxy's own log or statistics whether it reached the target"),
+    )
+}
+
+fn is_loopback(case: &Case<'_>, netns: u32, ifindex: u32) -> bool {
+    case.link(netns, ifindex).is_some_and(|link| link.loopback)
+}
+
+fn headline(case: &Case<'_>, outcome: Outcome, verdicts: &[Verdict], proven: &[String], missing: &[Missing]) -> String {
+    let (source, target) = (case.source(), case.target());
+    let first = verdicts.iter().find(|verdict| verdict.cause);
+    let dns = case.evidence.intent == Intent::Dns;
+    let name = dns_name(case);
+    let (does, does_not) = if dns {
+        (
+            format!("{source} resolves {name}"),
+            format!("{source} cannot resolve {name}"),
+        )
+    } else {
+        (
+            format!("{source} reaches {target}"),
+            format!("{source} cannot reach {target}"),
+        )
+    };
+    match outcome {
+        Outcome::Healthy => match proven.first() {
+            Some(first) => format!("{does}: {first}"),
+            None => does,
+        },
+        Outcome::Fault => {
+            let says = first.map_or("it failed, and nothing seen says why", |verdict| verdict.says.as_str());
+            if case.worked().is_empty() {
+                format!("{does_not}: {says}")
+            } else if case.failed().is_empty() {
+                format!("{does}, but {says}")
+            } else {
+                let (failed, all) = (case.failed().len(), case.asked().count());
+                format!("{does} only sometimes ({failed} of {all} failed): {says}")
+            }
+        }
+        Outcome::Inconclusive => {
+            let why = missing.first().map_or_else(
+                || "too little was seen".to_owned(),
+                |lack| format!("{}: {}", lack.what, lack.why),
+            );
+            if case.all_worked() {
+                format!("{does} as far as was seen, but not all was: {why}")
+            } else if dns {
+                format!("cannot tell whether {source} resolves {name}: {why}")
+            } else {
+                format!("cannot tell whether {source} reaches {target}: {why}")
+            }
+        }
+    }
+}
+
+fn dns_name(case: &Case<'_>) -> String {
+    let lookups = case.asked().filter_map(|tried| tried.attempt.dns.as_ref());
+    lookups
+        .map(|lookup| lookup.name.clone())
+        .find(|name| !name.is_empty())
+        .unwrap_or_else(|| case.evidence.destination.asked.clone())
+}
+
+/// The trail of the attempt that tells most: the first that failed, else the first that was asked for; one for each address family.
+fn path(case: &Case<'_>) -> Vec<Hop> {
+    let mut chosen: Vec<u32> = Vec::new();
+    for v6 in [false, true] {
+        let of_family = |tried: &&&crate::case::Tried<'_>| tried.attempt.flow.dst().is_ipv6() == v6;
+        let failed = case.failed();
+        let asked: Vec<_> = case.asked().collect();
+        let first = failed.iter().find(of_family).or_else(|| asked.iter().find(of_family));
+        chosen.extend(first.map(|tried| tried.attempt.id));
+    }
+    if chosen.is_empty() {
+        chosen.extend(case.trail.legs.first().map(|leg| leg.attempt));
+    }
+    let legs = case.trail.legs.iter().filter(|leg| chosen.contains(&leg.attempt));
+    legs.flat_map(|leg| hops(case, leg)).collect()
+}
+
+fn hops(case: &Case<'_>, leg: &crate::trail::Leg<'_>) -> Vec<Hop> {
+    let start = case.evidence.window.start_ns;
+    let hop = |netns: u32, interface: Option<String>, happened, flow, from, at_ns: u64, packets, says| Hop {
+        direction: leg.direction,
+        attempt: leg.attempt,
+        node: case.node(netns),
+        netns: case.name(netns),
+        netns_id: netns,
+        interface,
+        happened,
+        flow,
+        translated_from: from,
+        at_ns: at_ns.saturating_sub(start),
+        packets,
+        says,
+    };
+    let mut hops: Vec<Hop> = leg
+        .stops
+        .iter()
+        .map(|stop| {
+            let verb = match stop.happened {
+                Happened::Left => "left through",
+                Happened::Arrived => "arrived at",
+                _ => "read by a program in",
+            };
+            let place = words::at(&case.name(stop.netns), stop.interface.as_deref());
+            let from = stop.translated_from.map_or(String::new(), |from| {
+                format!(", translated: {from} became {}", stop.flow)
+            });
+            hop(
+                stop.netns,
+                stop.interface.clone(),
+                stop.happened,
+                stop.flow,
+                stop.translated_from,
+                stop.first_ns,
+                stop.packets,
+                format!("{verb} {place}{from}"),
+            )
+        })
+        .collect();
+    let mut ends: Vec<Hop> = Vec::new();
+    for drop in &leg.drops {
+        let interface = Some(case.interface(drop.event)).filter(|name| !name.is_empty());
+        let (happened, says) = if drop.class == crate::drops::Class::NoSocket {
+            (Happened::NoSocket, "delivered to no socket: nothing listens".to_owned())
+        } else {
+            let meaning = crate::drops::meaning(drop.class);
+            (Happened::Dropped, format!("dropped: {} ({meaning})", drop.words()))
+        };
+        let same = ends
+            .iter_mut()
+            .find(|end| end.says == says && end.netns_id == drop.event.netns && end.interface == interface);
+        match same {
+            Some(end) => end.packets += 1,
+            None => ends.push(hop(
+                drop.event.netns,
+                interface,
+                happened,
+                drop.event.flow,
+                None,
+                drop.event.at_ns,
+                1,
+                says,
+            )),
+        }
+    }
+    hops.append(&mut ends);
+    let ended = hops.iter().any(|hop| {
+        matches!(
+            hop.happened,
+            Happened::Dropped | Happened::Delivered | Happened::NoSocket
+        )
+    });
+    let answered = leg.direction == Direction::Request && case.leg(leg.attempt, Direction::Answer).is_some();
+    let worked = case
+        .attempt(leg.attempt)
+        .is_some_and(|tried| tried.fate == Fate::Worked);
+    if let Some(last) = hops.last().filter(|_| !ended && !answered && !worked) {
+        let mut end = last.clone();
+        end.happened = Happened::LastSeen;
+        end.translated_from = None;
+        end.says = format!("last seen here: {}", last.says);
+        hops.push(end);
+    }
+    hops
+}

@@ -1,0 +1,80 @@
+//! Which finding is the cause: the deepest one that is proven. What it explains too becomes a symptom.
+
+use crate::finding::Finding;
+use crate::rules::{Layer, RULES};
+use model::report::{Severity, Verdict};
+
+/// Findings as verdicts: causes first (deepest first), then symptoms, then what is only worth knowing.
+pub fn rank(mut findings: Vec<Finding>) -> Vec<Verdict> {
+    findings.sort_by_key(|finding| {
+        (
+            finding.severity() == Severity::Info,
+            finding.is_symptom(),
+            depth(finding),
+        )
+    });
+    let mut causes: Vec<Finding> = Vec::new();
+    let mut symptoms: Vec<Finding> = Vec::new();
+    let mut infos: Vec<Finding> = Vec::new();
+    for finding in findings {
+        if finding.severity() == Severity::Info {
+            infos.push(finding);
+        } else if finding.is_symptom() || causes.iter().any(|cause| cause.overlaps(&finding)) {
+            // What nothing explained needs no second mention below its explanation.
+            if layer(&finding) != Layer::Unexplained || causes.is_empty() {
+                symptoms.push(finding);
+            }
+        } else {
+            causes.push(finding);
+        }
+    }
+    let verdicts = causes.into_iter().map(|finding| finding.into_verdict(true));
+    let symptoms = symptoms.into_iter().map(|finding| finding.into_verdict(false));
+    let infos = infos.into_iter().map(|finding| finding.into_verdict(false));
+    verdicts.chain(symptoms).chain(infos).collect()
+}
+
+fn depth(finding: &Finding) -> usize {
+    RULES
+        .iter()
+        .position(|rule| rule.id == finding.rule())
+        .unwrap_or(RULES.len())
+}
+
+fn layer(finding: &Finding) -> Layer {
+    RULES.get(depth(finding)).map_or(Layer::Unexplained, |rule| rule.layer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rank;
+    use crate::finding::{fatal, info};
+    use crate::rules::RULES;
+
+    #[test]
+    fn the_registry_is_sorted_by_layer() {
+        assert!(RULES.windows(2).all(|pair| pair[0].layer <= pair[1].layer));
+    }
+
+    #[test]
+    fn what_the_cause_explains_is_no_second_cause() {
+        let deep = fatal("netfilter-drop", "a rule drops it").of([1, 2]).because("seen");
+        let shallow = fatal("unexplained-timeout", "no answer").of([2]).because("seen");
+        let verdicts = rank(vec![shallow, deep]);
+        assert_eq!(verdicts.len(), 1);
+        assert_eq!((verdicts[0].rule.as_str(), verdicts[0].cause), ("netfilter-drop", true));
+    }
+
+    #[test]
+    fn faults_of_different_attempts_are_different_causes() {
+        let one = fatal("netfilter-drop", "a rule drops it").of([1]).because("seen");
+        let other = fatal("unexplained-timeout", "no answer").of([2]).because("seen");
+        assert!(rank(vec![one, other]).iter().all(|verdict| verdict.cause));
+    }
+
+    #[test]
+    fn an_info_is_never_a_cause() {
+        let verdicts = rank(vec![info("netfilter-drop", "worth knowing").because("seen")]);
+        assert!(!verdicts[0].cause);
+    }
+}

@@ -1,0 +1,177 @@
+//! The registry of rules: one file each, one entry in [`RULES`] each. Help, `explain` and documentation are derived from it.
+#![allow(clippy::unnecessary_wraps, reason = "every rule's check has one signature")]
+
+use crate::case::Case;
+use crate::finding::Finding;
+use model::evidence::Intent;
+use model::missing::Missing;
+
+/// What a rule must be given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// A probe by name.
+    Probe(&'static str),
+    /// A fact of each namespace on the path, by its field's name in [`model::facts::NetnsFacts`].
+    Fact(&'static str),
+}
+
+/// How deep a cause lies. Where findings explain the same attempts, the deepest is the cause and the others are its symptoms;
+/// within one layer the order of [`RULES`] decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Layer {
+    /// A constellation that explains lower facts and must be named instead of them (a limiter, a lost return route).
+    Constellation,
+    /// Interfaces, bridges, tunnels.
+    Link,
+    /// ARP and ND.
+    Neighbour,
+    /// Routes.
+    Routing,
+    /// Netfilter, eBPF, `IPsec`.
+    Policy,
+    /// Services, NAT, connection tracking.
+    Translation,
+    /// Sockets and processes.
+    End,
+    /// Loss, delay, order.
+    Quality,
+    /// DNS.
+    Names,
+    /// Nothing names it.
+    Unexplained,
+}
+
+/// A rule.
+#[derive(Debug)]
+pub struct Rule {
+    /// Its permanent id.
+    pub id: &'static str,
+    /// Its source, whose `//!` head is what `explain` prints.
+    source: &'static str,
+    /// How deep its cause lies.
+    pub layer: Layer,
+    /// What it must be given.
+    pub needs: &'static [Need],
+    /// Reads a case. `Err` when a fact that would decide is missing.
+    pub check: fn(&Case<'_>) -> Checked,
+}
+
+/// What a rule concludes, or the fact it lacked.
+pub type Checked = Result<Vec<Finding>, Missing>;
+
+impl Rule {
+    /// What it is, why it happens, how it is known, what to do, and on what it stays silent.
+    pub fn head(&self) -> String {
+        let lines = self.source.lines().take_while(|line| line.starts_with("//!"));
+        let text: Vec<&str> = lines.map(|line| line.trim_start_matches("//!").trim_start()).collect();
+        text.join("\n")
+    }
+
+    /// The first sentence of its head.
+    pub fn summary(&self) -> String {
+        let head = self.head();
+        head.split("\n\n").next().unwrap_or("").replace('\n', " ")
+    }
+}
+
+/// Declares the modules and the registry from one list, so that no second one exists.
+macro_rules! rules {
+    ($($layer:ident { $($module:ident $id:literal)* })*) => {
+        $($(mod $module;)*)*
+        /// Every rule, deepest layer first.
+        pub const RULES: &[Rule] = &[
+            $($(Rule {
+                id: $id,
+                source: include_str!(concat!(stringify!($module), ".rs")),
+                layer: Layer::$layer,
+                needs: $module::NEEDS,
+                check: $module::check,
+            },)*)*
+        ];
+    };
+}
+
+rules! {
+    Policy {
+        netfilter_drop "netfilter-drop"
+    }
+    Unexplained {
+        unexplained_drop "unexplained-drop"
+        unexplained_reset "unexplained-reset"
+        unexplained_timeout "unexplained-timeout"
+    }
+}
+
+/// A rule by id.
+#[must_use]
+pub fn rule(id: &str) -> Option<&'static Rule> {
+    RULES.iter().find(|rule| rule.id == id)
+}
+
+/// The id nearest to a misspelt one, where one is near.
+#[must_use]
+pub fn nearest(id: &str) -> Option<&'static str> {
+    RULES
+        .iter()
+        .map(|rule| (strsim::jaro_winkler(id, rule.id), rule.id))
+        .filter(|(likeness, _)| *likeness > 0.75)
+        .max_by(|one, other| one.0.total_cmp(&other.0))
+        .map(|(_, id)| id)
+}
+
+/// The rules that can say something about an intent.
+pub fn of(intent: Intent) -> impl Iterator<Item = &'static Rule> {
+    RULES
+        .iter()
+        .filter(move |rule| intent == Intent::Dns || rule.layer != Layer::Names || rule.id.starts_with("dns-server"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Need, RULES, nearest};
+    use model::facts::NetnsFacts;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_file_of_the_folder_is_in_the_registry() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/rules");
+        let files: BTreeSet<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+            .filter_map(|name| Some(name.strip_suffix(".rs")?.replace('_', "-")))
+            .filter(|name| name != "mod")
+            .collect();
+        let ids: BTreeSet<String> = RULES.iter().map(|rule| rule.id.to_owned()).collect();
+        assert_eq!(files, ids);
+    }
+
+    #[test]
+    fn every_rule_explains_itself() {
+        for rule in RULES {
+            let head = rule.head();
+            assert!(head.len() > 150, "{} has no head worth reading", rule.id);
+            assert!(rule.summary().len() > 20, "{} has no summary", rule.id);
+            for part in ["How it knows", "Remedy", "Silent on"] {
+                assert!(head.contains(part), "{}: its head lacks `{part}`", rule.id);
+            }
+        }
+    }
+
+    #[test]
+    fn needs_name_fields_of_the_facts() {
+        let facts = serde_json::to_value(NetnsFacts::default()).unwrap();
+        for rule in RULES {
+            for need in rule.needs {
+                if let Need::Fact(name) = need {
+                    assert!(facts.get(*name).is_some(), "{}: no fact `{name}`", rule.id);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_misspelt_id_finds_its_neighbour() {
+        assert_eq!(nearest("netfliter-drop"), Some("netfilter-drop"));
+        assert_eq!(nearest("xyzzy"), None);
+    }
+}

@@ -1,0 +1,61 @@
+//! Packets of the flow were dropped, and no rule knows why.
+//!
+//! Why it happens: a kernel path that no rule names, a module, or a fault that this version has not met.
+//!
+//! How it knows: the kernel freed watched packets as a loss at a known place; the reason and the function are shown as they are.
+//!
+//! Remedy: look at the place that is named; the kernel's reason and function are what to search for.
+//!
+//! Silent on: drops that another rule explains, drops of other flows, and drops of attempts that worked in the end.
+
+use super::{Checked, Need};
+use crate::case::Case;
+use crate::drops::meaning;
+use crate::finding::fatal;
+use crate::words::at;
+use model::report::Direction;
+
+pub const NEEDS: &[Need] = &[Need::Probe("drop"), Need::Probe("path")];
+
+pub fn check(case: &Case<'_>) -> Checked {
+    let drops: Vec<_> = case.accusing().collect();
+    let Some(first) = drops.first() else {
+        return Ok(Vec::new());
+    };
+    let place = at(&case.name(first.event.netns), Some(&case.interface(first.event)));
+    let what = match first.direction {
+        Direction::Request => "the request",
+        Direction::Answer => "the answer",
+    };
+    let mut finding = fatal(
+        "unexplained-drop",
+        format!("the kernel drops {what} in {place} ({}): {}", first.words(), meaning(first.class)),
+    )
+    .at(case.node(first.event.netns), case.name(first.event.netns))
+    .interface(case.interface(first.event))
+    .of(drops.iter().map(|drop| drop.attempt))
+    .remedy(format!(
+        "look at {place}; `kubectl skoop capture --probe drop` shows what else is dropped there"
+    ))
+    .because(format!("{} was dropped in {place}: {}", first.event.flow, first.words()));
+    for drop in &drops[1..] {
+        let place = at(&case.name(drop.event.netns), Some(&case.interface(drop.event)));
+        finding = finding.and(format!("{} was dropped in {place}: {}", drop.event.flow, drop.words()));
+    }
+    Ok(vec![finding])
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::judge;
+    use crate::scene::{self, Scene};
+
+    #[test]
+    fn a_reason_nobody_knows_is_shown_as_it_is() {
+        let mut scene = Scene::two_nodes();
+        scene.dropped(3, scene::Y, "up0", "A_NEW_REASON", "a_new_function");
+        let judgement = judge(&scene.evidence);
+        assert_eq!(scene::cause(&judgement), "unexplained-drop");
+        assert!(judgement.verdicts[0].says.contains("A_NEW_REASON in a_new_function"));
+    }
+}

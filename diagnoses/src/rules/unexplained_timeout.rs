@@ -1,0 +1,110 @@
+//! No answer came, and no rule knows why.
+//!
+//! Why it happens: the packets were lost where nobody looked (between nodes, in a fabric, in a security group), or the target
+//! does not answer.
+//!
+//! How it knows: the attempt failed; the trail says where its packets were seen last and where they were never seen.
+//!
+//! Remedy: look between the last place where they were seen and the next one.
+//!
+//! Silent on: attempts whose failure another rule explains.
+
+use super::{Checked, Need};
+use crate::case::{Case, Failure, Tried};
+use crate::finding::{Finding, fatal};
+use crate::words::{at, time};
+use model::report::{Direction, Happened};
+
+pub const NEEDS: &[Need] = &[Need::Probe("path"), Need::Probe("drop"), Need::Probe("tcpretrans")];
+
+pub fn check(case: &Case<'_>) -> Checked {
+    let silent: Vec<_> = case
+        .failed()
+        .into_iter()
+        .filter(|tried| !matches!(tried.failure(), Some(Failure::Refused | Failure::Reset)))
+        .collect();
+    let Some(first) = silent.first() else {
+        return Ok(Vec::new());
+    };
+    let id = first.attempt.id;
+    let request = case.leg(id, Direction::Request);
+    let answer = case.leg(id, Direction::Answer);
+    let says = match (request.and_then(|leg| leg.farthest()), answer.and_then(|leg| leg.farthest())) {
+        (_, Some(stop)) => format!(
+            "an answer was last seen at {} and did not complete the exchange",
+            at(&case.name(stop.netns), stop.interface.as_deref())
+        ),
+        (Some(stop), None) => {
+            let place = at(&case.name(stop.netns), stop.interface.as_deref());
+            let verb = match stop.happened {
+                Happened::Arrived => "arrived at",
+                Happened::Delivered => "was read in",
+                _ => "left through",
+            };
+            format!("the request {verb} {place}, was not seen beyond it, and no answer came")
+        }
+        (None, None) => "no packet of it was seen anywhere, and no answer came".to_owned(),
+    };
+    let finding = fatal("unexplained-timeout", says)
+        .of(silent.iter().map(|tried| tried.attempt.id))
+        .remedy("look between the last place on the path and the target: cables, fabric, security groups, the target itself")
+        .because(met(first));
+    Ok(vec![last_seen(case, finding, id)])
+}
+
+/// What an attempt met, in words.
+pub fn met(tried: &Tried<'_>) -> String {
+    let attempt = tried.attempt;
+    let end = match tried.failure() {
+        Some(Failure::Silent(during)) => format!("no answer while waiting to {during}, for {}", time(attempt.took_ns)),
+        Some(Failure::Refused) => format!("ECONNREFUSED after {}", time(attempt.took_ns)),
+        Some(Failure::Reset) => format!("ECONNRESET after {}", time(attempt.took_ns)),
+        Some(Failure::NetUnreachable) => format!("ENETUNREACH after {}", time(attempt.took_ns)),
+        Some(Failure::HostUnreachable) => format!("EHOSTUNREACH after {}", time(attempt.took_ns)),
+        Some(Failure::Forbidden) => format!("EPERM after {}", time(attempt.took_ns)),
+        Some(Failure::NoLocalAddress) => "EADDRNOTAVAIL: no local port or address".to_owned(),
+        Some(Failure::TooBig) => "EMSGSIZE: larger than the path takes".to_owned(),
+        Some(Failure::Other(during, errno)) => format!("{} ({}) while trying to {during}", errno.name, errno.number),
+        None => "nothing came back".to_owned(),
+    };
+    format!("{} {}: {end}", attempt.kind, attempt.flow)
+}
+
+/// Adds where the packets of both directions were seen last.
+pub fn last_seen(case: &Case<'_>, mut finding: Finding, attempt: u32) -> Finding {
+    for (direction, who) in [(Direction::Request, "the request"), (Direction::Answer, "the answer")] {
+        let leg = case.leg(attempt, direction);
+        if let Some(stop) = leg.and_then(|leg| leg.farthest()) {
+            let place = at(&case.name(stop.netns), stop.interface.as_deref());
+            finding = finding.and(format!("{who} was last seen at {place} ({} packets, {})", stop.packets, stop.flow));
+        }
+        let retransmits = leg.map_or(0, crate::trail::Leg::retransmits);
+        if retransmits > 0 {
+            finding = finding.and(format!("{who} was sent again {retransmits} times"));
+        }
+    }
+    if let Some(destination) = case.evidence.destination.netns {
+        let reached = case.leg(attempt, Direction::Request).is_some_and(|leg| leg.reached(destination));
+        if !reached && case.watched_by("path") {
+            finding = finding.and(format!("it was never seen in {}", case.name(destination)));
+        }
+    }
+    finding
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::judge;
+    use crate::scene::{self, Scene};
+    use model::report::Outcome;
+
+    #[test]
+    fn a_silent_end_says_where_the_packet_was_last_seen() {
+        let mut scene = Scene::two_nodes();
+        scene.vanishes(3, scene::X, "up0");
+        let judgement = judge(&scene.evidence);
+        assert_eq!(judgement.outcome, Outcome::Fault);
+        assert_eq!(scene::cause(&judgement), "unexplained-timeout");
+        assert!(judgement.verdicts[0].says.contains("netns/x up0"), "{}", judgement.verdicts[0].says);
+    }
+}

@@ -1,0 +1,559 @@
+//! Hand-made evidence for the tests of rules: two nodes as the lab builds them, in good order, to be broken by each test.
+//!
+//! Pods a and b (`10.90.1.2`, `10.90.1.3`) on node x, pod c (`10.90.2.2`) on node y, host-gateway routes over up0; the same
+//! over IPv6 in `fd90:1::/64` and `fd90:2::/64`.
+
+use crate::Judgement;
+use model::attempt::{Attempt, Errno, Outcome, WatchedFlow};
+use model::event::{Event, Packet, Seen, TcpState};
+use model::evidence::{Evidence, NetnsEvidence, NodeEvidence};
+use model::facts::{
+    Address, Conntrack, Link, LookupAnswer, Neighbour, Netfilter, NetnsFacts, NextHop, Peer, PolicyRule, Route,
+    RouteKind, RouteLookup, Socket,
+};
+use model::flow::{Flow, TCP};
+use model::missing::Known;
+use model::owner::Owner;
+use model::protocol::ProbeStatus;
+use model::word::Hook;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// Pod a.
+pub const A: u32 = 101;
+/// Node x.
+pub const X: u32 = 102;
+/// Node y.
+pub const Y: u32 = 103;
+/// Pod c.
+pub const C: u32 = 104;
+/// Pod b.
+pub const B: u32 = 105;
+
+/// Evidence in the making.
+#[derive(Clone, Debug)]
+pub struct Scene {
+    pub evidence: Evidence,
+    clock_ns: u64,
+}
+
+/// A TCP tuple from two socket addresses.
+pub fn tcp(src: &str, dst: &str) -> Flow {
+    Flow::new(TCP, src.parse().unwrap(), dst.parse().unwrap())
+}
+
+/// An address.
+pub fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+/// The first cause of a judgement; empty when there is none.
+pub fn cause(judgement: &Judgement) -> String {
+    causes(judgement).into_iter().next().unwrap_or_default()
+}
+
+/// All causes of a judgement.
+pub fn causes(judgement: &Judgement) -> Vec<String> {
+    let causes = judgement.verdicts.iter().filter(|verdict| verdict.cause);
+    causes.map(|verdict| verdict.rule.clone()).collect()
+}
+
+impl Scene {
+    /// Both nodes in good order; a asks for c:80 over TCP, which listens.
+    pub fn two_nodes() -> Self {
+        let mut evidence = Evidence {
+            protocol: "tcp".to_owned(),
+            ..Evidence::default()
+        };
+        evidence.source = end("netns/a", A, &["10.90.1.2", "fd90:1::2"], None);
+        evidence.destination = end("netns/c", C, &["10.90.2.2", "fd90:2::2"], Some(80));
+        let probes = crate::needs(model::evidence::Intent::Dns).probes;
+        evidence.nodes.push(NodeEvidence {
+            name: "here".to_owned(),
+            kernel: "6.18.0".to_owned(),
+            probes: probes
+                .into_iter()
+                .map(|name| ProbeStatus {
+                    name: name.to_owned(),
+                    ..ProbeStatus::default()
+                })
+                .collect(),
+            ..NodeEvidence::default()
+        });
+        evidence.window.start_ns = 1_000_000_000;
+        evidence.window.end_ns = 4_000_000_000;
+        evidence.netns = vec![
+            netns(
+                A,
+                "netns/a",
+                pod("10.90.1.2", "fd90:1::2", "10.90.1.1", "fd90:1::1", (X, 3)),
+            ),
+            netns(X, "netns/x", node("1", "2", &[("vetha", A), ("vethb", B)], Y)),
+            netns(Y, "netns/y", node("2", "1", &[("vethc", C)], X)),
+            netns(
+                C,
+                "netns/c",
+                pod("10.90.2.2", "fd90:2::2", "10.90.2.1", "fd90:2::1", (Y, 3)),
+            ),
+        ];
+        let mut scene = Self {
+            evidence,
+            clock_ns: 1_000_000_000,
+        };
+        scene.facts(C, |facts| {
+            facts.sockets = Known::Known(vec![Socket {
+                flow: Flow::new(TCP, "[::]:80".parse().unwrap(), "[::]:0".parse().unwrap()),
+                state: "LISTEN".to_owned(),
+                tx_queue: 128,
+                ..Socket::default()
+            }]);
+        });
+        scene
+    }
+
+    /// Changes the facts of a namespace, before and after alike.
+    pub fn facts(&mut self, id: u32, change: impl Fn(&mut NetnsFacts)) -> &mut Self {
+        let netns = self.evidence.netns.iter_mut().find(|netns| netns.id == id).unwrap();
+        change(&mut netns.before);
+        change(&mut netns.after);
+        self
+    }
+
+    /// Changes only the facts after the window.
+    pub fn after(&mut self, id: u32, change: impl Fn(&mut NetnsFacts)) -> &mut Self {
+        let netns = self.evidence.netns.iter_mut().find(|netns| netns.id == id).unwrap();
+        change(&mut netns.after);
+        self
+    }
+
+    /// A counter grew by this much in the window.
+    pub fn grew(&mut self, id: u32, counter: &str, by: u64) -> &mut Self {
+        self.after(id, |facts| {
+            if let Known::Known(counters) = &mut facts.counters {
+                *counters.entry(counter.to_owned()).or_default() += by;
+            }
+        })
+    }
+
+    /// Changes one interface.
+    pub fn link(&mut self, id: u32, name: &str, change: impl Fn(&mut Link)) -> &mut Self {
+        self.facts(id, |facts| {
+            if let Known::Known(links) = &mut facts.links {
+                links.iter_mut().filter(|link| link.name == name).for_each(&change);
+            }
+        })
+    }
+
+    /// Follows a tuple as an attempt's.
+    pub fn watch(&mut self, attempt: u32, flow: Flow) -> &mut Self {
+        self.evidence.watched.push(WatchedFlow {
+            attempt,
+            netns: A,
+            flow,
+        });
+        self
+    }
+
+    fn tick(&mut self) -> u64 {
+        self.clock_ns += 10_000;
+        self.clock_ns
+    }
+
+    fn event(&mut self, netns: u32, interface: &str, flow: Flow, skb: u64, seen: Seen) -> &mut Self {
+        let at_ns = self.tick();
+        let ifindex = self
+            .evidence
+            .netns(netns)
+            .and_then(|netns| netns.before.links.ok())
+            .and_then(|links| links.iter().find(|link| link.name == interface))
+            .map_or(0, |link| link.index);
+        let flags = if flow.dport < flow.sport { 2 } else { 18 };
+        self.evidence.events.push(Event {
+            at_ns,
+            probe: "path".to_owned(),
+            netns,
+            ifindex,
+            interface: (!interface.is_empty()).then(|| interface.to_owned()),
+            pid: 0,
+            process: None,
+            owner: Owner::Unknown,
+            flow,
+            skb,
+            sk: 0,
+            packet: Some(Packet {
+                seq: u32::try_from(skb).unwrap(),
+                len: 60,
+                ttl: 64,
+                tcp_flags: flags,
+                ..Packet::default()
+            }),
+            seen,
+        });
+        self
+    }
+
+    /// A packet was met at an interface.
+    pub fn hop(&mut self, netns: u32, interface: &str, flow: Flow, skb: u64) -> &mut Self {
+        let hook = Hook::Queue;
+        self.event(netns, interface, flow, skb, Seen::Hop { hook, learned: false })
+    }
+
+    /// A packet was met there under a new tuple.
+    pub fn hop_learned(&mut self, netns: u32, interface: &str, flow: Flow, skb: u64) -> &mut Self {
+        let hook = Hook::Queue;
+        self.event(netns, interface, flow, skb, Seen::Hop { hook, learned: true })
+    }
+
+    /// A packet was freed as a loss.
+    pub fn drop(&mut self, netns: u32, interface: &str, flow: Flow, reason: &str, location: &str) -> &mut Self {
+        let seen = Seen::Drop {
+            reason: reason.to_owned(),
+            location: Some(location.to_owned()),
+            state: TcpState::Unknown,
+        };
+        let skb = self.clock_ns / 10_000;
+        self.event(netns, interface, flow, skb, seen)
+    }
+
+    /// Any other event.
+    pub fn saw(&mut self, netns: u32, interface: &str, flow: Flow, seen: Seen) -> &mut Self {
+        self.event(netns, interface, flow, 0, seen)
+    }
+
+    /// The tuple of attempt `id`, watched from now on.
+    pub fn flow(&mut self, id: u32) -> Flow {
+        let v6 = self.evidence.source.addresses.first().is_some_and(IpAddr::is_ipv6);
+        let port = 40_000 + id;
+        let flow = if v6 {
+            tcp(&format!("[fd90:1::2]:{port}"), "[fd90:2::2]:80")
+        } else {
+            tcp(&format!("10.90.1.2:{port}"), "10.90.2.2:80")
+        };
+        self.watch(id, flow);
+        flow
+    }
+
+    fn attempt(&mut self, id: u32, flow: Flow, outcome: Outcome) -> &mut Attempt {
+        self.evidence.attempts.push(Attempt {
+            id,
+            kind: "tcp".to_owned(),
+            flow,
+            started_ns: self.clock_ns,
+            took_ns: 2_000_000_000,
+            outcome,
+            ..Attempt::default()
+        });
+        self.evidence.attempts.last_mut().unwrap()
+    }
+
+    /// The way from a to c, place by place.
+    const WAY: [(u32, &'static str); 7] = [
+        (A, "eth0"),
+        (X, "vetha"),
+        (X, "cbr0"),
+        (X, "up0"),
+        (Y, "up0"),
+        (Y, "vethc"),
+        (C, "eth0"),
+    ];
+
+    /// `count` connections that work, answers and all.
+    pub fn connects(&mut self, count: u32) -> &mut Self {
+        for id in 0..count {
+            let flow = self.flow(id);
+            let skb = u64::from(id) * 100 + 1;
+            for (netns, interface) in Self::WAY {
+                self.hop(netns, interface, flow, skb);
+            }
+            for (netns, interface) in Self::WAY.into_iter().rev() {
+                self.hop(netns, interface, flow.reversed(), skb + 1);
+            }
+            let attempt = self.attempt(id, flow, Outcome::Ok);
+            attempt.connected_ns = Some(400_000);
+            attempt.took_ns = 200_400_000;
+        }
+        self
+    }
+
+    /// `count` connections whose SYN gets as far as this place and is never seen again.
+    pub fn vanishes(&mut self, count: u32, netns: u32, interface: &str) -> &mut Self {
+        for id in 0..count {
+            let flow = self.flow(id);
+            self.walk_to(id, flow, netns, interface);
+            let during = "connect".to_owned();
+            self.attempt(id, flow, Outcome::TimedOut { during });
+        }
+        self
+    }
+
+    fn walk_to(&mut self, id: u32, flow: Flow, netns: u32, interface: &str) {
+        let skb = u64::from(id) * 100 + 1;
+        for (at, name) in Self::WAY {
+            self.hop(at, name, flow, skb);
+            if (at, name) == (netns, interface) {
+                break;
+            }
+        }
+    }
+
+    /// `count` connections whose SYN is dropped at this place.
+    pub fn dropped(&mut self, count: u32, netns: u32, interface: &str, reason: &str, location: &str) -> &mut Self {
+        for id in 0..count {
+            let flow = self.flow(id);
+            self.walk_to(id, flow, netns, interface);
+            self.drop(netns, interface, flow, reason, location);
+            let during = "connect".to_owned();
+            self.attempt(id, flow, Outcome::TimedOut { during });
+        }
+        self
+    }
+
+    /// `count` connections that are refused.
+    pub fn refused(&mut self, count: u32) -> &mut Self {
+        self.fails(count, 111, "ECONNREFUSED")
+    }
+
+    /// `count` connections that fail at once with this error.
+    pub fn fails(&mut self, count: u32, number: i32, name: &str) -> &mut Self {
+        for id in 0..count {
+            let flow = self.flow(id);
+            let during = "connect".to_owned();
+            let errno = Errno {
+                number,
+                name: name.to_owned(),
+            };
+            self.attempt(id, flow, Outcome::Error { during, errno }).took_ns = 500_000;
+        }
+        self
+    }
+}
+
+fn end(name: &str, netns: u32, addresses: &[&str], port: Option<u16>) -> model::endpoint::Endpoint {
+    model::endpoint::Endpoint {
+        asked: name.to_owned(),
+        kind: model::endpoint::EndpointKind::Netns,
+        node: "here".to_owned(),
+        netns: Some(netns),
+        name: name.to_owned(),
+        addresses: addresses.iter().map(|address| ip(address)).collect(),
+        port,
+        ..model::endpoint::Endpoint::default()
+    }
+}
+
+fn netns(id: u32, name: &str, facts: NetnsFacts) -> NetnsEvidence {
+    let facts = NetnsFacts { netns: id, ..facts };
+    NetnsEvidence {
+        id,
+        name: name.to_owned(),
+        node: "here".to_owned(),
+        before: facts.clone(),
+        after: facts,
+    }
+}
+
+/// An interface in good order.
+pub fn link(index: u32, name: &str, kind: &str) -> Link {
+    Link {
+        index,
+        name: name.to_owned(),
+        kind: kind.to_owned(),
+        up: true,
+        carrier: true,
+        operstate: "UP".to_owned(),
+        mtu: 1500,
+        mac: format!("02:00:00:00:00:{index:02x}"),
+        ..Link::default()
+    }
+}
+
+/// A unicast route of the main table.
+pub fn route(dst: &str, prefix: u8, via: Option<&str>, oif: u32) -> Route {
+    Route {
+        table: 254,
+        dst: ip(dst),
+        prefix,
+        kind: RouteKind::Unicast,
+        hops: vec![NextHop {
+            via: via.map(ip),
+            oif: Some(oif),
+            ..NextHop::default()
+        }],
+        prefsrc: None,
+        metric: 0,
+        mtu: None,
+        protocol: "boot".to_owned(),
+    }
+}
+
+fn local(dst: &str, oif: u32) -> Route {
+    Route {
+        table: 255,
+        kind: RouteKind::Local,
+        protocol: "kernel".to_owned(),
+        ..route(dst, if dst.contains(':') { 128 } else { 32 }, None, oif)
+    }
+}
+
+fn address(ifindex: u32, text: &str, prefix: u8) -> Address {
+    Address {
+        ifindex,
+        address: ip(text),
+        prefix,
+        tentative: false,
+        dad_failed: false,
+        link_scope: false,
+    }
+}
+
+/// A resolved neighbour.
+pub fn neighbour(ifindex: u32, text: &str, mac: &str, state: &str) -> Neighbour {
+    Neighbour {
+        ifindex,
+        address: ip(text),
+        mac: mac.to_owned(),
+        state: state.to_owned(),
+        proxy: false,
+    }
+}
+
+/// What the kernel answers to a lookup that finds this route.
+pub fn lookup(dst: &str, answer: LookupAnswer) -> RouteLookup {
+    RouteLookup {
+        dst: ip(dst),
+        src: None,
+        answer,
+    }
+}
+
+fn plain(links: Vec<Link>) -> NetnsFacts {
+    let default_rule = |family, priority, table| PolicyRule {
+        family,
+        priority,
+        src: None,
+        dst: None,
+        iif: None,
+        oif: None,
+        fwmark: None,
+        table: Some(table),
+        action: "lookup".to_owned(),
+        invert: false,
+        opaque: false,
+    };
+    let rules = [
+        (4, 0, 255),
+        (4, 32766, 254),
+        (4, 32767, 253),
+        (6, 0, 255),
+        (6, 32766, 254),
+    ];
+    NetnsFacts {
+        links: Known::Known(links),
+        rules: Known::Known(
+            rules
+                .into_iter()
+                .map(|(family, priority, table)| default_rule(family, priority, table))
+                .collect(),
+        ),
+        neighbours: Known::Known(Vec::new()),
+        fdb: Known::Known(Vec::new()),
+        sysctls: Known::Known(BTreeMap::new()),
+        sockets: Known::Known(Vec::new()),
+        socket_counts: Known::Known(BTreeMap::new()),
+        counters: Known::Known(BTreeMap::new()),
+        conntrack: Known::Known(Conntrack {
+            max: 262_144,
+            ..Conntrack::default()
+        }),
+        netfilter: Known::Known(Netfilter::default()),
+        bpf: Known::Known(Vec::new()),
+        xfrm: Known::Known(Vec::new()),
+        lookups: Known::Known(Vec::new()),
+        ..NetnsFacts::default()
+    }
+}
+
+fn loopback() -> Link {
+    Link {
+        loopback: true,
+        mtu: 65_536,
+        operstate: "UNKNOWN".to_owned(),
+        ..link(1, "lo", "")
+    }
+}
+
+fn pod(v4: &str, v6: &str, gateway4: &str, gateway6: &str, peer: (u32, u32)) -> NetnsFacts {
+    let mut eth0 = link(2, "eth0", "veth");
+    eth0.peer = Some(Peer {
+        netns: Some(peer.0),
+        ifindex: peer.1,
+    });
+    let subnet4 = format!("{}.0", v4.rsplit_once('.').unwrap().0);
+    let subnet6 = format!("{}::", v6.split_once("::").unwrap().0);
+    NetnsFacts {
+        addresses: Known::Known(vec![address(2, v4, 24), address(2, v6, 64)]),
+        routes: Known::Known(vec![
+            local(v4, 2),
+            local(v6, 2),
+            route("0.0.0.0", 0, Some(gateway4), 2),
+            route(&subnet4, 24, None, 2),
+            route("::", 0, Some(gateway6), 2),
+            route(&subnet6, 64, None, 2),
+        ]),
+        ..plain(vec![loopback(), eth0])
+    }
+}
+
+fn node(own: &str, other: &str, pods: &[(&str, u32)], far: u32) -> NetnsFacts {
+    let mut up0 = link(2, "up0", "veth");
+    up0.peer = Some(Peer {
+        netns: Some(far),
+        ifindex: 2,
+    });
+    let bridge = link(9, "cbr0", "bridge");
+    let mut links = vec![loopback(), up0, bridge];
+    for (offset, (name, pod)) in (0..).zip(pods) {
+        let mut port = link(3 + offset, name, "veth");
+        port.master = Some(9);
+        port.peer = Some(Peer {
+            netns: Some(*pod),
+            ifindex: 2,
+        });
+        port.bridge_port = Some(model::facts::BridgePort {
+            state: 3,
+            learning: true,
+            flood: true,
+            ..model::facts::BridgePort::default()
+        });
+        links.push(port);
+    }
+    let (gateway4, gateway6) = (format!("10.90.{own}.1"), format!("fd90:{own}::1"));
+    let (up4, up6) = (format!("172.31.90.{own}"), format!("fd90:31::{own}"));
+    let (far4, far6) = (format!("172.31.90.{other}"), format!("fd90:31::{other}"));
+    let mut facts = NetnsFacts {
+        addresses: Known::Known(vec![
+            address(9, &gateway4, 24),
+            address(9, &gateway6, 64),
+            address(2, &up4, 24),
+            address(2, &up6, 64),
+        ]),
+        routes: Known::Known(vec![
+            local(&gateway4, 9),
+            local(&gateway6, 9),
+            local(&up4, 2),
+            local(&up6, 2),
+            route(&format!("10.90.{own}.0"), 24, None, 9),
+            route(&format!("fd90:{own}::"), 64, None, 9),
+            route("172.31.90.0", 24, None, 2),
+            route("fd90:31::", 64, None, 2),
+            route(&format!("10.90.{other}.0"), 24, Some(&far4), 2),
+            route(&format!("fd90:{other}::"), 64, Some(&far6), 2),
+        ]),
+        ..plain(links)
+    };
+    if let Known::Known(sysctls) = &mut facts.sysctls {
+        sysctls.insert("net.ipv4.ip_forward".to_owned(), "1".to_owned());
+        sysctls.insert("net.ipv6.conf.all.forwarding".to_owned(), "1".to_owned());
+    }
+    facts
+}

@@ -1,0 +1,447 @@
+//! The hop trail: where the packets of each attempt were seen, in which form, and how they ended.
+//!
+//! It claims what a hook saw and nothing else: events may be lost, late, or of another packet that reuses an address, so a
+//! tuple is only followed when it is the attempt's own or was learned on a packet of the attempt.
+
+use crate::drops::{Class, class_of};
+use model::event::{Event, Packet, Seen};
+use model::evidence::Evidence;
+use model::flow::Flow;
+use model::report::{Direction, Happened};
+use model::word::Hook;
+use std::collections::HashMap;
+
+/// All watched packets of a run.
+#[derive(Clone, Debug, Default)]
+pub struct Trail<'a> {
+    /// One for each attempt and direction in which anything was seen, requests first.
+    pub legs: Vec<Leg<'a>>,
+}
+
+/// The packets of one attempt in one direction.
+#[derive(Clone, Debug)]
+pub struct Leg<'a> {
+    /// The attempt.
+    pub attempt: u32,
+    /// Which way.
+    pub direction: Direction,
+    /// Places in the order in which a packet meets them.
+    pub stops: Vec<Stop>,
+    /// Losses, those of healthy traffic left out.
+    pub drops: Vec<Dropped<'a>>,
+    /// Other events about this flow: resets, retransmissions, ICMP errors, socket errors, state changes, DNS messages.
+    pub others: Vec<&'a Event>,
+}
+
+/// One place at which packets were met.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stop {
+    /// Namespace, by inode.
+    pub netns: u32,
+    /// Interface index; 0 when the packet was at none.
+    pub ifindex: u32,
+    /// Its name, where known.
+    pub interface: Option<String>,
+    /// `Left`, `Arrived` or `Delivered`.
+    pub happened: Happened,
+    /// The tuple here.
+    pub flow: Flow,
+    /// The tuple before, where it was translated on the way here.
+    pub translated_from: Option<Flow>,
+    /// First time, `CLOCK_MONOTONIC` nanoseconds.
+    pub first_ns: u64,
+    /// Last time.
+    pub last_ns: u64,
+    /// Packets seen here.
+    pub packets: u32,
+    /// The largest IP packet seen here, in bytes.
+    pub largest_bytes: u32,
+    /// Least time since the same packet was first seen anywhere: the order of places.
+    offset_ns: u64,
+}
+
+/// A loss on a watched flow.
+#[derive(Clone, Copy, Debug)]
+pub struct Dropped<'a> {
+    /// The event.
+    pub event: &'a Event,
+    /// Its family.
+    pub class: Class,
+    /// The attempt.
+    pub attempt: u32,
+    /// Which way the packet went.
+    pub direction: Direction,
+}
+
+impl Dropped<'_> {
+    /// The kernel's reason.
+    pub fn reason(&self) -> &str {
+        match &self.event.seen {
+            Seen::Drop { reason, .. } => reason,
+            _ => "",
+        }
+    }
+
+    /// The kernel function, empty where the kernel hides it.
+    pub fn location(&self) -> &str {
+        match &self.event.seen {
+            Seen::Drop { location, .. } => location.as_deref().unwrap_or(""),
+            _ => "",
+        }
+    }
+
+    /// `NETFILTER_DROP in nft_do_chain`.
+    pub fn words(&self) -> String {
+        match self.location() {
+            "" => self.reason().to_owned(),
+            location => format!("{} in {location}", self.reason()),
+        }
+    }
+}
+
+/// A packet after which no hook may see another for it to count as the same one, in nanoseconds: below TCP's least RTO.
+const ONE_PACKET_NS: u64 = 190_000_000;
+
+/// To which attempt a tuple belongs.
+type Known = HashMap<Flow, (u32, Direction)>;
+
+/// What tells a packet: attempt, direction, sequence, acknowledgement, flags, length.
+type Marks = (u32, Direction, u32, u32, u8, u32);
+
+impl<'a> Trail<'a> {
+    /// Follows every watched flow through the events of a run.
+    pub fn follow(evidence: &'a Evidence) -> Self {
+        let mut events: Vec<&Event> = evidence.events.iter().collect();
+        events.sort_by_key(|event| event.at_ns);
+        let (known, translations) = learn(evidence, &events);
+        let mut trail = Self::default();
+        let mut births: HashMap<Marks, (u64, u64)> = HashMap::new();
+        for event in events {
+            let Some(&(attempt, direction)) = known.get(&event.flow) else {
+                continue;
+            };
+            // A listener of the same address and a past connection of the same tuple are not ours.
+            if matches!(event.seen, Seen::NeighbourFailed { .. }) {
+                continue;
+            }
+            let leg = trail.leg_mut(attempt, direction);
+            match &event.seen {
+                Seen::Hop { hook, .. } => {
+                    let packet = event.packet.unwrap_or_default();
+                    let key = (attempt, direction, packet.seq, packet.ack, packet.tcp_flags, packet.len);
+                    let birth = births.entry(key).or_insert((event.at_ns, event.at_ns));
+                    if event.at_ns.saturating_sub(birth.1) > ONE_PACKET_NS {
+                        birth.0 = event.at_ns;
+                    }
+                    birth.1 = event.at_ns;
+                    let offset_ns = event.at_ns - birth.0;
+                    let before = translations.get(&event.flow).copied();
+                    leg.meet(evidence, event, *hook, offset_ns, before);
+                }
+                Seen::Drop { .. } => {
+                    let class = class_of(event).unwrap_or(Class::Other);
+                    if class != Class::Benign && !leg.has_drop(event) {
+                        leg.drops.push(Dropped {
+                            event,
+                            class,
+                            attempt,
+                            direction,
+                        });
+                    }
+                }
+                _ => leg.others.push(event),
+            }
+        }
+        for leg in &mut trail.legs {
+            leg.stops.sort_by_key(|stop| (stop.offset_ns, stop.first_ns));
+            leg.mark_translations();
+        }
+        trail
+            .legs
+            .sort_by_key(|leg| (leg.attempt, leg.direction == Direction::Answer));
+        trail
+    }
+
+    fn leg_mut(&mut self, attempt: u32, direction: Direction) -> &mut Leg<'a> {
+        let at = self
+            .legs
+            .iter()
+            .position(|leg| leg.attempt == attempt && leg.direction == direction);
+        let at = at.unwrap_or_else(|| {
+            self.legs.push(Leg {
+                attempt,
+                direction,
+                stops: Vec::new(),
+                drops: Vec::new(),
+                others: Vec::new(),
+            });
+            self.legs.len() - 1
+        });
+        &mut self.legs[at]
+    }
+
+    /// The packets of an attempt in one direction, where any were seen.
+    pub fn leg(&self, attempt: u32, direction: Direction) -> Option<&Leg<'a>> {
+        self.legs
+            .iter()
+            .find(|leg| leg.attempt == attempt && leg.direction == direction)
+    }
+
+    /// Losses of all attempts, in time order within each leg.
+    pub fn drops(&self) -> impl Iterator<Item = &Dropped<'a>> {
+        self.legs.iter().flat_map(|leg| &leg.drops)
+    }
+
+    /// All forms in which an attempt's request was seen, the first one first.
+    pub fn forms(&self, attempt: u32) -> Vec<Flow> {
+        let mut forms = Vec::new();
+        for stop in self.leg(attempt, Direction::Request).iter().flat_map(|leg| &leg.stops) {
+            if !forms.contains(&stop.flow) {
+                forms.push(stop.flow);
+            }
+        }
+        forms
+    }
+}
+
+impl Leg<'_> {
+    fn meet(&mut self, evidence: &Evidence, event: &Event, hook: Hook, offset_ns: u64, before: Option<Flow>) {
+        let happened = match hook {
+            Hook::Queue | Hook::Transmit => Happened::Left,
+            Hook::Receive => Happened::Arrived,
+            Hook::Delivered => Happened::Delivered,
+            // Freed after use: it says neither where nor to whom.
+            Hook::Consumed => return,
+        };
+        let bytes = event.packet.map_or(0, |packet| packet.len);
+        let same = self.stops.iter_mut().find(|stop| {
+            stop.netns == event.netns
+                && stop.ifindex == event.ifindex
+                && stop.happened == happened
+                && stop.flow == event.flow
+        });
+        if let Some(stop) = same {
+            // Queue and transmit of one packet are one place.
+            if hook != Hook::Transmit {
+                stop.packets += 1;
+            }
+            stop.first_ns = stop.first_ns.min(event.at_ns);
+            stop.last_ns = stop.last_ns.max(event.at_ns);
+            stop.offset_ns = stop.offset_ns.min(offset_ns);
+            stop.largest_bytes = stop.largest_bytes.max(bytes);
+            return;
+        }
+        self.stops.push(Stop {
+            netns: event.netns,
+            ifindex: event.ifindex,
+            interface: event
+                .interface
+                .clone()
+                .or_else(|| link_name(evidence, event.netns, event.ifindex)),
+            happened,
+            flow: event.flow,
+            translated_from: before,
+            first_ns: event.at_ns,
+            last_ns: event.at_ns,
+            packets: 1,
+            largest_bytes: bytes,
+            offset_ns,
+        });
+    }
+
+    /// The same packet told by two probes is one loss.
+    fn has_drop(&self, event: &Event) -> bool {
+        self.drops.iter().any(|drop| {
+            drop.event.skb != 0 && drop.event.skb == event.skb && event.at_ns.abs_diff(drop.event.at_ns) < 20_000
+        })
+    }
+
+    /// A stop shows what its tuple was before only where it differs from the stop before it.
+    fn mark_translations(&mut self) {
+        let mut last: Option<Flow> = None;
+        for stop in &mut self.stops {
+            stop.translated_from = match last {
+                Some(flow) if flow != stop.flow => Some(flow),
+                Some(_) => None,
+                None => stop.translated_from.filter(|flow| *flow != stop.flow),
+            };
+            last = Some(stop.flow);
+        }
+    }
+
+    /// The place farthest on the way at which a packet was met.
+    pub fn farthest(&self) -> Option<&Stop> {
+        self.stops.last()
+    }
+
+    /// A packet was met in this namespace.
+    pub fn reached(&self, netns: u32) -> bool {
+        self.stops.iter().any(|stop| stop.netns == netns) || self.drops.iter().any(|drop| drop.event.netns == netns)
+    }
+
+    /// It was handed to a socket or read by a program.
+    pub fn delivered(&self) -> bool {
+        self.stops.iter().any(|stop| stop.happened == Happened::Delivered)
+    }
+
+    /// Nothing was seen of it but what its own namespace saw.
+    pub fn stayed_in(&self, netns: u32) -> bool {
+        !self.stops.is_empty() && self.stops.iter().all(|stop| stop.netns == netns)
+    }
+
+    /// Times a segment of it was sent again.
+    pub fn retransmits(&self) -> usize {
+        self.others
+            .iter()
+            .filter(|event| matches!(event.seen, Seen::Retransmit { errno: 0, .. }))
+            .count()
+    }
+}
+
+/// The name of an interface, as the facts of its namespace tell it.
+pub fn link_name(evidence: &Evidence, netns: u32, ifindex: u32) -> Option<String> {
+    let links = evidence.netns(netns)?.before.links.ok()?;
+    links
+        .iter()
+        .find(|link| link.index == ifindex)
+        .map(|link| link.name.clone())
+}
+
+/// Which tuples belong to which attempt, and what each translated one was before.
+fn learn(evidence: &Evidence, events: &[&Event]) -> (Known, HashMap<Flow, Flow>) {
+    let mut known = Known::new();
+    let mut before = HashMap::new();
+    for watched in &evidence.watched {
+        known.insert(watched.flow, (watched.attempt, Direction::Request));
+        known
+            .entry(watched.flow.reversed())
+            .or_insert((watched.attempt, Direction::Answer));
+    }
+    let mut skbs: HashMap<u64, (u32, Direction, Flow, Option<Packet>)> = HashMap::new();
+    for event in events {
+        let Seen::Hop { learned, .. } = event.seen else {
+            continue;
+        };
+        let mut owner = known.get(&event.flow).copied();
+        if owner.is_none() && learned {
+            let from = skbs
+                .get(&event.skb)
+                .filter(|(.., packet)| same_packet(*packet, event.packet))
+                .or_else(|| {
+                    skbs.values()
+                        .find(|(_, _, flow, packet)| continues(flow, *packet, event))
+                });
+            if let Some(&(attempt, direction, flow, _)) = from {
+                owner = Some((attempt, direction));
+                known.insert(event.flow, (attempt, direction));
+                let back = match direction {
+                    Direction::Request => Direction::Answer,
+                    Direction::Answer => Direction::Request,
+                };
+                known.entry(event.flow.reversed()).or_insert((attempt, back));
+                before.insert(event.flow, flow);
+            }
+        }
+        if let Some((attempt, direction)) = owner
+            && event.skb != 0
+        {
+            skbs.insert(event.skb, (attempt, direction, event.flow, event.packet));
+        }
+    }
+    (known, before)
+}
+
+/// The marks that no translation changes agree.
+fn same_packet(one: Option<Packet>, other: Option<Packet>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => {
+            one.seq == other.seq && one.ack == other.ack && one.tcp_flags == other.tcp_flags && one.ip_id == other.ip_id
+        }
+        _ => true,
+    }
+}
+
+/// Where the packet's earlier sight under this address was lost: the same protocol, marks and one end unchanged.
+fn continues(flow: &Flow, packet: Option<Packet>, event: &Event) -> bool {
+    packet.is_some_and(|packet| packet.seq != 0)
+        && event.packet.is_some()
+        && same_packet(packet, event.packet)
+        && flow.protocol == event.flow.protocol
+        && (flow.sport == event.flow.sport && flow.saddr == event.flow.saddr
+            || flow.dport == event.flow.dport && flow.daddr == event.flow.daddr)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Trail;
+    use crate::scene::{self, Scene, tcp};
+    use model::report::Direction;
+
+    #[test]
+    fn a_request_is_followed_from_hop_to_hop_and_its_answer_back() {
+        let mut scene = Scene::two_nodes();
+        scene.connects(1);
+        let evidence = scene.evidence;
+        let trail = Trail::follow(&evidence);
+        let request = trail.leg(0, Direction::Request).unwrap();
+        let places: Vec<_> = request
+            .stops
+            .iter()
+            .map(|stop| (stop.netns, stop.interface.clone().unwrap_or_default()))
+            .collect();
+        assert_eq!(places.first().map(|place| place.0), Some(scene::A));
+        assert!(request.reached(scene::C));
+        assert!(trail.leg(0, Direction::Answer).unwrap().reached(scene::A));
+    }
+
+    #[test]
+    fn shuffled_events_make_the_same_trail() {
+        let mut scene = Scene::two_nodes();
+        scene.connects(2);
+        let straight = Trail::follow(&scene.evidence).legs[0].stops.clone();
+        let mut shuffled = scene.evidence.clone();
+        shuffled.events.reverse();
+        assert_eq!(Trail::follow(&shuffled).legs[0].stops, straight);
+    }
+
+    #[test]
+    fn a_lost_event_leaves_a_gap_and_no_wrong_end() {
+        let mut scene = Scene::two_nodes();
+        scene.connects(1);
+        let whole = Trail::follow(&scene.evidence).legs[0].farthest().unwrap().netns;
+        let mut thinned = scene.evidence.clone();
+        thinned.events.remove(2);
+        assert_eq!(Trail::follow(&thinned).legs[0].farthest().unwrap().netns, whole);
+    }
+
+    #[test]
+    fn a_translation_is_learned_and_the_answer_followed() {
+        let mut scene = Scene::two_nodes();
+        let asked = tcp("10.90.1.2:40001", "10.96.0.10:80");
+        let real = tcp("10.90.1.2:40001", "10.90.2.2:80");
+        scene.watch(0, asked);
+        scene
+            .hop(scene::A, "eth0", asked, 7)
+            .hop_learned(scene::X, "up0", real, 7);
+        scene.hop(scene::A, "eth0", real.reversed(), 9);
+        let trail = Trail::follow(&scene.evidence);
+        let request = trail.leg(0, Direction::Request).unwrap();
+        assert_eq!(request.stops.last().unwrap().translated_from, Some(asked));
+        assert!(trail.leg(0, Direction::Answer).unwrap().reached(scene::A));
+    }
+
+    #[test]
+    fn a_stale_address_is_not_a_translation() {
+        let mut scene = Scene::two_nodes();
+        let ours = tcp("10.90.1.2:40001", "10.90.2.2:80");
+        let foreign = tcp("10.90.1.9:5555", "10.90.2.9:443");
+        scene.watch(0, ours);
+        scene
+            .hop(scene::A, "eth0", ours, 7)
+            .hop_learned(scene::X, "up0", foreign, 8);
+        let last = scene.evidence.events.last_mut().unwrap();
+        last.skb = 7;
+        let trail = Trail::follow(&scene.evidence);
+        assert!(!trail.leg(0, Direction::Request).unwrap().reached(scene::X));
+    }
+}
