@@ -40,14 +40,11 @@ for part; do
     esac
 done
 
-as_root() {
-    if [ "$(id -u)" = 0 ]; then
-        "$@"
-    elif command -v sudo >/dev/null; then
-        sudo "$@"
-    else
-        die "root is needed, and there is no sudo; run this as root: $*"
-    fi
+# Sets `as_root` to what makes a command root's.
+need_root() {
+    as_root=
+    [ "$(id -u)" = 0 ] || as_root=sudo
+    [ -z "$as_root" ] || command -v sudo >/dev/null || die "root is needed, and there is no sudo: run $* as root"
 }
 
 install_packages() {
@@ -61,10 +58,17 @@ install_packages() {
     done | sort -u | tr '\n' ' ')
     [ -n "$missing" ] || return 0
     say "installing system packages: $missing"
-    as_root apt-get update -q
+    need_root "apt-get install $missing"
+    log=$(mktemp)
     # Only these: what they recommend (a desktop for QEMU) is not needed.
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing ||
+    {
+        $as_root apt-get update -q &&
+            $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing
+    } >"$log" 2>&1 || {
+        cat "$log" >&2
         die "apt-get could not install them. rustc-web and llvm-$llvm-dev are in bookworm-security (Debian 12)."
+    }
+    rm -f "$log"
 }
 
 install_bpf_linker() {
