@@ -44,7 +44,7 @@ done
 need_root() {
     as_root=
     [ "$(id -u)" = 0 ] || as_root=sudo
-    [ -z "$as_root" ] || command -v sudo >/dev/null || die "root is needed, and there is no sudo: run $* as root"
+    [ -z "$as_root" ] || command -v sudo >/dev/null || die "root is needed, and there is no sudo: as root, run `$*`"
 }
 
 install_packages() {
@@ -58,7 +58,7 @@ install_packages() {
     done | sort -u | tr '\n' ' ')
     [ -n "$missing" ] || return 0
     say "installing system packages: $missing"
-    need_root "apt-get install $missing"
+    need_root "apt-get install" $missing
     log=$(mktemp)
     # Only these: what they recommend (a desktop for QEMU) is not needed.
     {
