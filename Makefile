@@ -53,11 +53,14 @@ bench: build ## the figures of tests/bench/README.md; also target/bench.json
 	$(CARGO) run --release -p tests --bin bench -- target/bench.json
 
 .PHONY: lint
-lint: setup ## formatting, clippy, and cargo-deny where it is installed
+lint: setup ## formatting, clippy on both sides, and cargo-deny where it is installed
 	@./setup.sh lint
 	$(CARGO) fmt --all --check
 	$(CARGO) fmt --manifest-path node-helper-ebpf/Cargo.toml --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	@if [ -x /usr/bin/cargo-clippy ]; then cd node-helper-ebpf && PATH=/usr/bin:$$PATH RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 /usr/bin/cargo clippy \
+		--release -Z build-std=core --target bpfel-unknown-none --target-dir ../target/bpf -- -D warnings; \
+	else echo 'lint: the system has no clippy (Debian: rust-web-clippy); the kernel side was not checked'; fi
 	@if command -v cargo-deny >/dev/null; then $(CARGO) deny --offline check bans licenses sources; \
 	else echo 'lint: cargo-deny is not installed; deny.toml was not checked'; fi
 
