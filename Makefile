@@ -69,5 +69,5 @@ docs: setup ## the documentation of the crates, without a warning
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --document-private-items
 
 .PHONY: clean-lab
-clean-lab: ## take down what an interrupted scenario left standing
-	@$(CARGO) run -q -p tests --bin scenario -- --clean
+clean-lab: ## take down every lab that still stands, kept ones too
+	@for lab in /run/skoop-lab/lab-*; do [ ! -d "$$lab" ] || $(CARGO) run -q -p tests --bin lab -- down "$${lab##*/}"; done
