@@ -14,6 +14,8 @@ mod judge;
 mod proven;
 /// Which finding is the cause, and which are symptoms.
 mod rank;
+/// What the netfilter rules of a namespace do with a packet.
+pub mod firewall;
 /// What a namespace's routing would answer, from its facts.
 pub mod route;
 /// The registry: one file per rule.
