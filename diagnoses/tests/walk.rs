@@ -9,7 +9,10 @@ use diagnoses::walk::Layer::{Bridge, Route as Routed, Tunnel};
 use diagnoses::walk::{End, next, path};
 use model::endpoint::Endpoint;
 use model::evidence::{Evidence, NetnsEvidence};
-use model::facts::{Address, FdbEntry, Link, Neighbour, NetnsFacts, NextHop, Peer, Route, RouteKind, Vxlan};
+use model::facts::{
+    Action, Address, Chain, FdbEntry, Link, Match, Neighbour, Netfilter, NetfilterRule, NetnsFacts, NextHop, Peer,
+    Route, RouteKind, Vxlan,
+};
 use model::missing::Known;
 use model::report::Direction::{Answer, Request};
 
@@ -25,6 +28,7 @@ struct Ns {
     routes: Vec<Route>,
     neighbours: Vec<Neighbour>,
     fdb: Vec<FdbEntry>,
+    chains: Vec<Chain>,
 }
 
 impl Ns {
@@ -36,6 +40,7 @@ impl Ns {
             routes: vec![],
             neighbours: vec![],
             fdb: vec![],
+            chains: vec![],
         }
     }
 
@@ -87,6 +92,32 @@ impl Ns {
         self
     }
 
+    /// A translating rule, in the nat chain of a hook.
+    fn nat(mut self, hook: &str, matches: Vec<Match>, kind: &str, to: &str) -> Self {
+        let rule = NetfilterRule {
+            matches,
+            action: Action::Nat {
+                kind: kind.to_owned(),
+                to: to.to_owned(),
+            },
+            ..NetfilterRule::default()
+        };
+        match self.chains.iter_mut().find(|chain| chain.hook.as_deref() == Some(hook)) {
+            Some(chain) => chain.rules.push(rule),
+            None => self.chains.push(Chain {
+                backend: "iptables-legacy".to_owned(),
+                family: "ip".to_owned(),
+                table: "nat".to_owned(),
+                name: hook.to_uppercase(),
+                hook: Some(hook.to_owned()),
+                policy: Some("ACCEPT".to_owned()),
+                rules: vec![rule],
+                ..Chain::default()
+            }),
+        }
+        self
+    }
+
     fn evidence(self) -> NetnsEvidence {
         NetnsEvidence {
             id: self.id,
@@ -98,6 +129,10 @@ impl Ns {
                 routes: Known::Known(self.routes),
                 neighbours: Known::Known(self.neighbours),
                 fdb: Known::Known(self.fdb),
+                netfilter: Known::Known(Netfilter {
+                    chains: self.chains,
+                    ..Netfilter::default()
+                }),
                 ..NetnsFacts::default()
             },
             ..NetnsEvidence::default()
@@ -422,4 +457,81 @@ fn a_macvlan_pod_reaches_its_sibling() {
     );
     assert_eq!(order, [A, B]);
     assert_eq!(path(&evidence)[1].end, Some(End::Local));
+}
+
+fn to(prefix: &str) -> Match {
+    Match::Destination {
+        any: vec![prefix.to_owned()],
+        not: false,
+    }
+}
+
+#[test]
+fn a_service_is_followed_to_its_backend_and_its_answer_is_translated_back() {
+    let x = x().nat("prerouting", vec![to("10.96.0.10/32")], "DNAT", "10.90.2.2:8080");
+    let mut evidence = question(A, &["10.90.1.2"], None, &["10.96.0.10"]);
+    assert_eq!(gather(&mut evidence, vec![a(), b(), x, y(), c()]), [A, X, Y, C]);
+    let hops = path(&evidence);
+    let delivered: Vec<_> = hops
+        .iter()
+        .filter(|hop| hop.end == Some(End::Local))
+        .map(|hop| (hop.netns, hop.flow.to_string()))
+        .collect();
+    assert_eq!(
+        delivered,
+        [
+            (C, "10.90.1.2:0 -> 10.90.2.2:8080 tcp".to_owned()),
+            (A, "10.96.0.10:80 -> 10.90.1.2:0 tcp".to_owned())
+        ]
+    );
+}
+
+#[test]
+fn every_backend_of_a_service_is_read() {
+    let random = Match::Random {
+        text: "statistic mode random probability 0.5".to_owned(),
+    };
+    let x = x()
+        .nat("prerouting", vec![to("10.96.0.10/32"), random], "DNAT", "10.90.2.2:80")
+        .nat("prerouting", vec![to("10.96.0.10/32")], "DNAT", "10.90.1.3:80");
+    let mut evidence = question(A, &["10.90.1.2"], None, &["10.96.0.10"]);
+    let mut order = gather(&mut evidence, vec![a(), b(), x, y(), c()]);
+    order.sort_unstable();
+    assert_eq!(order, [A, B, C, X, Y]);
+}
+
+#[test]
+fn a_masqueraded_answer_goes_to_the_node_and_from_there_to_the_pod() {
+    const W: u32 = 20;
+    let x = x()
+        .link(6, "ext0", "veth", Some((W, 2)), None)
+        .address(6, "203.0.113.1/24")
+        .nat("postrouting", vec![], "MASQUERADE", "");
+    let w = Ns::new(W)
+        .link(2, "eth0", "veth", Some((X, 6)), None)
+        .address(2, "203.0.113.10/24");
+    let mut evidence = question(A, &["10.90.1.2"], Some(W), &["203.0.113.10"]);
+    assert_eq!(gather(&mut evidence, vec![a(), b(), x, y(), c(), w]), [A, W, X]);
+    let hops = path(&evidence);
+    assert_eq!(
+        hops.last().map(|hop| (hop.netns, hop.end.clone())),
+        Some((A, Some(End::Local)))
+    );
+    let answer = hops.iter().find(|hop| hop.direction == Answer).unwrap();
+    assert_eq!(answer.flow.to_string(), "203.0.113.10:80 -> 203.0.113.1:0 tcp");
+}
+
+#[test]
+fn a_redirect_ends_in_the_source_itself() {
+    let a = a().nat("output", vec![], "REDIRECT", "--to-ports 15001");
+    let a = {
+        let mut a = a.link(1, "lo", "", None, None);
+        a.routes.push(route(255, ip("127.0.0.0"), 8, RouteKind::Local, None, 1));
+        a
+    };
+    let mut evidence = question(A, &["10.90.1.2"], Some(C), &["10.90.2.2"]);
+    gather(&mut evidence, vec![a, b(), x(), y(), c()]);
+    let first = &path(&evidence)[0];
+    assert_eq!((first.netns, first.end.clone()), (A, Some(End::Local)));
+    assert_eq!(first.translated.unwrap().dport, 15001);
 }
