@@ -41,6 +41,9 @@ pub struct Event {
     /// The packet's own marks, for events about a packet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub packet: Option<Packet>,
+    /// The tuple that an ICMP error quotes, for events about such a packet: it may be of a watched flow where `flow` is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quoted: Option<Flow>,
     /// What was seen.
     pub seen: Seen,
 }

@@ -1,5 +1,14 @@
-//! What every kernel-side program needs: the panic handler the compiler asks for, and the licence the kernel asks for.
+//! What the kernel-side programs share: reading kernel objects by offsets found at load, headers, the filter, watched
+//! flows, and the way out (ring, budget, totals).
 #![no_std]
+
+pub mod draft;
+pub mod fields;
+pub mod filter;
+pub mod packet;
+pub mod place;
+pub mod socket;
+pub mod watch;
 
 /// Never reached: the verifier refuses a program with a path to it. The compiler wants it all the same.
 #[cfg(target_arch = "bpf")]

@@ -1,8 +1,225 @@
 //! The registry of probes, and the door to them: what each can do here, arm them, stop them.
 
+use crate::btf::{self, Layout, Wanted};
+use crate::filter::{self, Maps};
+use crate::load::{self, Hook, Loaded, Plan};
+use crate::pump::{Pump, Ring, Source};
+use crate::symbols::Symbols;
+use crate::sys::{self, Mapped};
+use crate::totals;
+use crate::words::{DROP_REASONS, RESET_REASONS, Words};
+use anyhow::{Context, bail};
+use aya::maps::{Map, MapData, RingBuf};
 use model::attempt::WatchedFlow;
 use model::event::Event;
+use model::missing::Missing;
 use model::protocol::{BpfCost, Filter, Lost, ProbeStatus, Total};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::OnceLock;
+
+/// Packets that the kernel frees as a loss.
+pub mod drop;
+
+/// Every probe. Help, `skoop probes` and the tests derive from this list.
+pub const PROBES: &[&Probe] = &[&drop::PROBE];
+
+/// Single events a second and probe, where the client does not say.
+pub const EVENTS_PER_SECOND: u32 = 2000;
+
+/// What a probe is.
+#[derive(Debug)]
+pub struct Probe {
+    /// Its name.
+    pub name: &'static str,
+    /// What it sees.
+    pub about: &'static str,
+    /// What it costs, in words.
+    pub cost: &'static str,
+    /// Its programs.
+    pub elf: &'static [u8],
+    /// For each thing to see, the ways to see it, best first.
+    pub places: &'static [&'static [Hook]],
+    /// What it can do without.
+    pub details: &'static [Detail],
+    /// Room for events that wait for the helper.
+    pub ring_bytes: u32,
+}
+
+/// Something that not every kernel gives, and what is lacking without it.
+#[derive(Debug)]
+pub struct Detail {
+    need: Need,
+    lacks: &'static str,
+}
+
+#[derive(Debug)]
+enum Need {
+    Field(&'static str, &'static str),
+    Arguments(&'static str, u32),
+    Tracepoint(&'static str),
+}
+
+impl Detail {
+    /// A field of a structure.
+    pub const fn field(of: &'static str, field: &'static str, lacks: &'static str) -> Self {
+        Self {
+            need: Need::Field(of, field),
+            lacks,
+        }
+    }
+
+    /// A tracepoint with that many arguments.
+    pub const fn argument(tracepoint: &'static str, arguments: u32, lacks: &'static str) -> Self {
+        Self {
+            need: Need::Arguments(tracepoint, arguments),
+            lacks,
+        }
+    }
+
+    /// A tracepoint: a hook in its place says less.
+    pub const fn tracepoint(name: &'static str, lacks: &'static str) -> Self {
+        Self {
+            need: Need::Tracepoint(name),
+            lacks,
+        }
+    }
+
+    fn is_lacking(&self, layout: &Layout) -> bool {
+        match self.need {
+            Need::Field(of, field) => !layout.fields.contains_key(&(of.to_owned(), field.to_owned())),
+            Need::Arguments(tracepoint, arguments) => layout
+                .tracepoints
+                .get(tracepoint)
+                .is_none_or(|found| found.arguments < arguments),
+            Need::Tracepoint(name) => !layout.tracepoints.contains_key(name),
+        }
+    }
+}
+
+impl Probe {
+    /// The hooks that this kernel has, or why one that is needed is not there.
+    fn hooks(&self, layout: &Layout) -> Result<Vec<Hook>, String> {
+        let fields = load::globals(self.elf).map_err(|error| format!("{error:#}"))?;
+        for global in fields {
+            if let Some((of, field)) = load::as_field(&global.name)
+                && !layout.fields.contains_key(&(of.clone(), field.clone()))
+                && !self.can_do_without(&of, &field)
+            {
+                return Err(format!("no {of}.{field} in this kernel"));
+            }
+        }
+        self.places
+            .iter()
+            .map(|place| {
+                let there = place.iter().find(|hook| hook.absent(layout).is_none());
+                there.copied().ok_or_else(|| {
+                    let reasons: Vec<String> = place.iter().filter_map(|hook| hook.absent(layout)).collect();
+                    reasons.join("; ")
+                })
+            })
+            .collect()
+    }
+
+    fn can_do_without(&self, of: &str, field: &str) -> bool {
+        self.details
+            .iter()
+            .any(|detail| matches!(detail.need, Need::Field(known, name) if known == of && name == field))
+    }
+
+    fn status(&self, layout: &Layout) -> ProbeStatus {
+        let mut status = ProbeStatus {
+            name: self.name.to_owned(),
+            about: self.about.to_owned(),
+            cost: self.cost.to_owned(),
+            ..ProbeStatus::default()
+        };
+        match self.hooks(layout) {
+            Ok(hooks) => {
+                status.hooks = hooks.into_iter().map(Hook::label).collect();
+                let lacking = self.details.iter().filter(|detail| detail.is_lacking(layout));
+                status.lacks = lacking.map(|detail| detail.lacks.to_owned()).collect();
+            }
+            Err(why) => status.unsupported = Some(self.missing(why)),
+        }
+        status
+    }
+
+    fn missing(&self, why: impl Into<String>) -> Missing {
+        Missing::new(format!("probe {}", self.name), why)
+    }
+}
+
+/// What this kernel has of what all probes want; read once.
+fn layout() -> Result<&'static Layout, &'static str> {
+    static LAYOUT: OnceLock<Result<Layout, String>> = OnceLock::new();
+    LAYOUT
+        .get_or_init(|| {
+            wanted()
+                .and_then(|wanted| btf::of_this_kernel(&wanted))
+                .map_err(|error| format!("{error:#}"))
+        })
+        .as_ref()
+        .map_err(String::as_str)
+}
+
+/// All that the probes' programs and hooks name.
+fn wanted() -> anyhow::Result<Wanted> {
+    let mut wanted = Wanted {
+        enums: [DROP_REASONS.to_owned(), RESET_REASONS.to_owned()].into(),
+        ..Wanted::default()
+    };
+    for probe in PROBES {
+        for global in load::globals(probe.elf)? {
+            wanted.fields.extend(load::as_field(&global.name));
+            wanted
+                .tracepoints
+                .extend(load::as_arguments(&global.name).map(str::to_owned));
+        }
+        for hook in probe.places.iter().copied().flatten() {
+            match hook {
+                Hook::Raw { at, .. } | Hook::Typed { at, .. } => wanted.tracepoints.insert((*at).to_owned()),
+                Hook::Function { at, .. } | Hook::Kprobe { at, .. } => wanted.functions.insert((*at).to_owned()),
+            };
+        }
+    }
+    Ok(wanted)
+}
+
+/// What every probe can do on this kernel. Attaches nothing.
+pub fn statuses() -> Vec<ProbeStatus> {
+    let refused = match layout() {
+        Ok(_) => bpf_refused(),
+        Err(why) => Some((*why).to_owned()),
+    };
+    PROBES
+        .iter()
+        .map(|probe| match (&refused, layout()) {
+            (None, Ok(layout)) => probe.status(layout),
+            (why, _) => {
+                let mut status = probe.status(&Layout::default());
+                let why = why.clone().unwrap_or_default();
+                status.unsupported = Some(
+                    probe
+                        .missing(why)
+                        .remedy("run as root on a kernel with BTF; `skoop doctor` says what lacks"),
+                );
+                status
+            }
+        })
+        .collect()
+}
+
+/// Why the kernel refuses us, if it does: the smallest map is tried.
+fn bpf_refused() -> Option<String> {
+    let smallest = sys::Shape {
+        kind: 2,
+        key: 4,
+        value: 4,
+        entries: 1,
+        flags: 0,
+    };
+    load::create("TRY", smallest).err().map(|error| format!("{error:#}"))
+}
 
 /// What was seen between [`arm`] and [`Armed::stop`].
 #[derive(Debug, Default)]
@@ -21,17 +238,119 @@ pub struct Summary {
 #[derive(Debug)]
 pub struct Armed {
     statuses: Vec<ProbeStatus>,
+    // In the order in which they end: programs are detached before the pump drains the rings.
+    attached: Vec<(&'static Probe, Loaded)>,
+    pump: Pump,
+    maps: Maps,
+    words: Words,
+    stats: Option<OwnedFd>,
 }
 
-/// What every probe can do on this kernel. Attaches nothing.
-pub fn statuses() -> Vec<ProbeStatus> {
-    Vec::new()
+/// Attaches `probes` with `filter`. Events go to `sink`, which is called from the pump's thread. A probe that this kernel
+/// cannot carry is no error: its status says why.
+pub fn arm(probes: &[String], filter: &Filter, sink: Box<dyn FnMut(Event) + Send>) -> anyhow::Result<Armed> {
+    let asked = probes
+        .iter()
+        .map(|name| find(name))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let layout = layout().map_err(|why| anyhow::anyhow!(why))?;
+    // Names of functions take some milliseconds to read and are not needed to attach.
+    std::thread::Builder::new()
+        .name("symbols".to_owned())
+        .spawn(Symbols::of_this_kernel)
+        .context("cannot start a thread")?;
+    let stats = sys::enable_stats().ok();
+    let maps = Maps::new(filter)?;
+    let mut settings = filter::settings(filter).to_vec();
+    settings.push(("direct", 0));
+
+    let mut statuses = Vec::new();
+    let mut attached = Vec::new();
+    for probe in asked {
+        let mut said = probe.status(layout);
+        if said.unsupported.is_none() {
+            let plan = Plan {
+                elf: probe.elf,
+                places: probe.places,
+                ring_bytes: probe.ring_bytes,
+                settings: &settings,
+            };
+            match load::load(&plan, layout, &maps.shared) {
+                Ok(loaded) => {
+                    said.hooks = loaded.hooks.iter().map(|hook| hook.label()).collect();
+                    attached.push((probe, loaded));
+                }
+                Err(error) => said.unsupported = Some(probe.missing(format!("{error:#}"))),
+            }
+        }
+        statuses.push(said);
+    }
+
+    let sources = attached
+        .iter()
+        .map(|(probe, loaded)| source(probe, loaded))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let per_second = match filter.events_per_second {
+        0 => EVENTS_PER_SECOND,
+        asked => asked,
+    };
+    let pump = Pump::start(sources, Words::new(layout), per_second, sink).context("cannot start a thread")?;
+    Ok(Armed {
+        statuses,
+        attached,
+        pump,
+        maps,
+        words: Words::new(layout),
+        stats,
+    })
 }
 
-/// Attaches `probes` with `filter`. Events go to `sink`, which is called from the pump's thread.
-pub fn arm(probes: &[String], _filter: &Filter, _sink: Box<dyn FnMut(Event) + Send>) -> anyhow::Result<Armed> {
-    anyhow::ensure!(probes.is_empty(), "there is no probe `{}`", probes.join("`, `"));
-    Ok(Armed { statuses: Vec::new() })
+fn source(probe: &'static Probe, loaded: &Loaded) -> anyhow::Result<Source> {
+    const PAGE: usize = 4096;
+    let map = |name: &str| {
+        let fd = loaded.maps.get(name);
+        fd.with_context(|| format!("probe {} has no map {name}", probe.name))
+    };
+    let events = map("EVENTS")?.try_clone().context("cannot copy a descriptor")?;
+    let ring = RingBuf::try_from(Map::from_map_data(MapData::from_fd(events)?)?)
+        .with_context(|| format!("cannot map the ring of probe {}", probe.name))?;
+    Ok(Source {
+        probe: probe.name,
+        ring: Ring(ring),
+        budget: Mapped::shared(map("BUDGET")?.as_fd(), PAGE).context("cannot map a budget")?,
+    })
+}
+
+fn find(name: &str) -> anyhow::Result<&'static Probe> {
+    if let Some(probe) = PROBES.iter().find(|probe| probe.name == name) {
+        return Ok(probe);
+    }
+    let nearest = PROBES.iter().min_by_key(|probe| distance(probe.name, name));
+    match nearest {
+        Some(nearest) if distance(nearest.name, name) <= 3 => {
+            bail!("there is no probe `{name}`; did you mean `{}`?", nearest.name)
+        }
+        _ => {
+            let names: Vec<&str> = PROBES.iter().map(|probe| probe.name).collect();
+            bail!("there is no probe `{name}`; there are {}", names.join(", "))
+        }
+    }
+}
+
+/// How many letters differ (Levenshtein).
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (i, a) in one.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, b) in other.iter().enumerate() {
+            let above = row[j + 1];
+            row[j + 1] = (diagonal + usize::from(a != *b)).min(above + 1).min(row[j] + 1);
+            diagonal = above;
+        }
+    }
+    row[other.len()]
 }
 
 impl Armed {
@@ -41,12 +360,82 @@ impl Armed {
     }
 
     /// Follows one more flow.
-    pub fn watch(&self, _flow: &WatchedFlow) -> anyhow::Result<()> {
-        Ok(())
+    pub fn watch(&self, flow: &WatchedFlow) -> anyhow::Result<()> {
+        self.maps.watch(flow)
     }
 
     /// Drains what the kernel still holds, detaches, and sums up.
     pub fn stop(self) -> Summary {
-        Summary::default()
+        let Self {
+            statuses: _,
+            mut attached,
+            pump,
+            maps: _,
+            mut words,
+            stats,
+        } = self;
+        for (_, loaded) in &mut attached {
+            loaded.links.clear();
+        }
+        let mut summary = Summary {
+            events: pump.stop(),
+            bpf: stats.map(|_| cost(&attached)),
+            ..Summary::default()
+        };
+        for (probe, loaded) in &attached {
+            summary.totals.extend(totals::read(probe.name, loaded, &mut words));
+            summary.lost.push(totals::lost(probe.name, loaded));
+        }
+        summary
+    }
+}
+
+fn cost(attached: &[(&'static Probe, Loaded)]) -> BpfCost {
+    let programs = attached.iter().flat_map(|(_, loaded)| &loaded.programs);
+    programs
+        .filter_map(|program| sys::program_cost(program.as_fd()).ok())
+        .fold(BpfCost::default(), |sum, (runs, ns, _)| BpfCost {
+            runs: sum.runs + runs,
+            ns: sum.ns + ns,
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PROBES, distance, find, layout};
+
+    #[test]
+    fn every_program_of_the_kernel_side_is_a_probe() {
+        let probes: Vec<&str> = PROBES.iter().map(|probe| probe.name).collect();
+        for (name, _) in crate::programs::ALL {
+            assert!(probes.contains(name), "{name} is in no registry");
+        }
+        assert_eq!(probes.len(), crate::programs::ALL.len());
+    }
+
+    #[test]
+    fn a_misspelt_probe_is_told_its_nearest() {
+        assert_eq!(distance("drop", "drops"), 1);
+        let error = find("drops").unwrap_err().to_string();
+        assert_eq!(error, "there is no probe `drops`; did you mean `drop`?");
+        assert!(find("xyzzyxyzzy").unwrap_err().to_string().contains("there are drop"));
+    }
+
+    #[test]
+    fn every_hook_names_a_program_of_its_elf() {
+        for probe in PROBES {
+            let object = aya_obj::Object::parse(probe.elf).unwrap();
+            for hook in probe.places.iter().copied().flatten() {
+                assert!(object.programs.contains_key(hook.program()), "{}: {hook:?}", probe.name);
+            }
+        }
+    }
+
+    #[test]
+    fn this_kernel_has_what_the_probes_want() {
+        let layout = layout().unwrap();
+        for probe in PROBES {
+            assert_eq!(probe.hooks(layout).err(), None, "{}", probe.name);
+        }
     }
 }

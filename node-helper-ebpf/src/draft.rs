@@ -1,0 +1,235 @@
+//! The way out: a record is drafted in place, counted in the exact totals, and sent if it is watched or the budget lasts.
+
+use crate::filter;
+use crate::watch;
+use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns};
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{Array, PerCpuArray, PerCpuHashMap, RingBuf};
+use model::flow::Flow;
+use model::record::{PacketTail, Record};
+use model::word::What;
+
+/// A record with its tail, and room to read headers into. One per CPU and program, so that the stack stays small.
+#[repr(C)]
+pub struct Draft {
+    /// Head; the first bytes that leave.
+    pub record: Record,
+    /// Tail of words about a packet.
+    pub tail: PacketTail,
+    /// The packet that an ICMP error quotes; leaves behind the tail.
+    pub quoted: Flow,
+    /// Marks of the quoted packet; never leave.
+    pub other: PacketTail,
+    /// An IP header.
+    pub ip: [u8; 40],
+    /// A layer-4 header.
+    pub l4: [u8; 20],
+    /// The key of its total.
+    pub key: TotalKey,
+    /// The other direction, while learning.
+    pub answer: Flow,
+}
+
+/// What is counted exactly. Numbers that differ each time (addresses of sockets, times) are left out.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct TotalKey {
+    /// First number of the word.
+    pub a: u64,
+    /// Second number of the word.
+    pub b: u64,
+    /// Namespace.
+    pub netns: u32,
+    /// The word.
+    pub tag: u16,
+    /// Destination port; 0 for an ephemeral one.
+    pub dport: u16,
+    /// Protocol.
+    pub protocol: u32,
+    /// No padding.
+    pub zero: u32,
+}
+
+/// What was not sent.
+#[repr(C)]
+pub struct Losses {
+    /// No room in the ring.
+    pub ring_full: u64,
+    /// Over the budget.
+    pub over_budget: u64,
+    /// Of the first, those of a watched flow.
+    pub of_watched: u64,
+    /// Totals that found no place and are in none.
+    pub uncounted: u64,
+}
+
+/// Records on their way to the helper. The loader sets its size.
+#[map]
+pub static EVENTS: RingBuf = RingBuf::with_byte_size(256 * 1024, 0);
+#[map]
+static DRAFTS: PerCpuArray<Draft> = PerCpuArray::with_max_entries(8, 0);
+#[map]
+static TOTALS: PerCpuHashMap<TotalKey, u64> = PerCpuHashMap::with_max_entries(8192, 1);
+#[map]
+static LOSSES: PerCpuArray<Losses> = PerCpuArray::with_max_entries(1, 0);
+/// Events that may still be sent until the helper refills it. No clock is read here.
+#[map]
+static BUDGET: Array<i64> = Array::with_max_entries(1, 1 << 10);
+
+const RECORD_BYTES: usize = size_of::<Record>();
+const TAIL_BYTES: usize = size_of::<PacketTail>();
+const QUOTE_BYTES: usize = size_of::<Flow>();
+/// `BPF_RB_NO_WAKEUP`: the helper polls; a wake-up costs more than the event.
+const NO_WAKEUP: u64 = 1;
+/// Ports from here on are clients'.
+const EPHEMERAL: u16 = 32768;
+
+/// What leaves behind the head.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Tail {
+    /// Nothing.
+    None,
+    /// The packet's marks.
+    Packet,
+    /// The packet's marks, and the tuple it quotes.
+    Quoting,
+}
+
+/// The draft of program number `slot` on this CPU.
+#[inline(always)]
+pub fn draft(slot: u32) -> Option<&'static mut Draft> {
+    let draft = DRAFTS.get_ptr_mut(slot)?;
+    // SAFETY: the slot belongs to this CPU and program, and a program is not re-entered on its CPU.
+    Some(unsafe { &mut *draft })
+}
+
+/// The process whose context this is.
+#[inline(always)]
+pub fn current_pid() -> u32 {
+    (bpf_get_current_pid_tgid() >> 32) as u32
+}
+
+impl Draft {
+    /// Clears what not every word sets.
+    #[inline(always)]
+    pub fn begin(&mut self, skb: u64, sk: u64) {
+        self.record.skb = skb;
+        self.record.sk = sk;
+        self.record.cgroup = 0;
+        self.record.pid = 0;
+        self.record.netns = 0;
+        self.record.ifindex = 0;
+    }
+
+    /// The numbers of its word.
+    #[inline(always)]
+    pub fn say(&mut self, what: What) {
+        let (tag, a, b) = what.encode();
+        self.record.tag = tag;
+        self.record.a = a;
+        self.record.b = b;
+    }
+
+    /// Counts it, if the filter lets it through or it is watched, and sends it, if it is watched or the budget lasts.
+    #[inline(always)]
+    pub fn finish(&mut self, tail: Tail, counted_b: u64) {
+        let watched = watch::is_watched(self.record.netns, &self.record.flow)
+            || (tail == Tail::Quoting && watch::is_watched(self.record.netns, &self.quoted));
+        if !watched && !filter::lets_through(self.record.netns, &self.record.flow, self.record.pid) {
+            return;
+        }
+        self.count(counted_b);
+        if !watched && !spend() {
+            return;
+        }
+        self.send(tail, watched);
+    }
+
+    /// Adds one to its exact total.
+    #[inline(always)]
+    pub fn count(&mut self, counted_b: u64) {
+        self.key.a = self.record.a;
+        self.key.b = counted_b;
+        self.key.netns = self.record.netns;
+        self.key.tag = self.record.tag;
+        self.key.dport = if self.record.flow.dport < EPHEMERAL {
+            self.record.flow.dport
+        } else {
+            0
+        };
+        self.key.protocol = u32::from(self.record.flow.protocol);
+        self.key.zero = 0;
+        if let Some(total) = TOTALS.get_ptr_mut(&self.key) {
+            // SAFETY: this CPU's own value.
+            unsafe { *total += 1 };
+            return;
+        }
+        if TOTALS.insert(&self.key, &1, 1).is_err()
+            && let Some(losses) = losses()
+        {
+            losses.uncounted += 1;
+        }
+    }
+
+    /// Sends it; a full ring is counted.
+    #[inline(always)]
+    pub fn send(&mut self, tail: Tail, watched: bool) {
+        // SAFETY: no arguments.
+        self.record.at_ns = unsafe { bpf_ktime_get_ns() };
+        let sent = match tail {
+            Tail::None => self.output::<RECORD_BYTES>(0),
+            Tail::Packet => self.output::<{ RECORD_BYTES + TAIL_BYTES }>(TAIL_BYTES),
+            Tail::Quoting => self.output::<{ RECORD_BYTES + TAIL_BYTES + QUOTE_BYTES }>(TAIL_BYTES + QUOTE_BYTES),
+        };
+        if !sent {
+            lose_full(watched);
+        }
+    }
+
+    #[inline(always)]
+    fn output<const N: usize>(&mut self, tail_len: usize) -> bool {
+        self.record.tail_len = tail_len as u16;
+        // SAFETY: record, tail and quoted tuple lie behind one another (repr(C), asserted below).
+        let bytes: &[u8; N] = unsafe { &*core::ptr::from_ref(self).cast() };
+        EVENTS.output::<[u8]>(bytes.as_slice(), NO_WAKEUP).is_ok()
+    }
+}
+
+const _: () = assert!(core::mem::offset_of!(Draft, tail) == RECORD_BYTES);
+const _: () = assert!(core::mem::offset_of!(Draft, quoted) == RECORD_BYTES + TAIL_BYTES);
+
+/// This CPU's losses.
+#[inline(always)]
+pub fn losses() -> Option<&'static mut Losses> {
+    let losses = LOSSES.get_ptr_mut(0)?;
+    // SAFETY: this CPU's own value.
+    Some(unsafe { &mut *losses })
+}
+
+/// Notes that the ring was full.
+#[inline(always)]
+pub fn lose_full(watched: bool) {
+    if let Some(losses) = losses() {
+        losses.ring_full += 1;
+        losses.of_watched += u64::from(watched);
+    }
+}
+
+/// Takes one event from the budget; `false` (and counted) when it is used up.
+#[inline(always)]
+pub fn spend() -> bool {
+    let Some(budget) = BUDGET.get_ptr_mut(0) else {
+        return false;
+    };
+    // SAFETY: an aligned word; two CPUs may lose one of two decrements, which lets one event more through.
+    let left = unsafe { core::ptr::read_volatile(budget) };
+    if left <= 0 {
+        if let Some(losses) = losses() {
+            losses.over_budget += 1;
+        }
+        return false;
+    }
+    // SAFETY: as above.
+    unsafe { core::ptr::write_volatile(budget, left - 1) };
+    true
+}

@@ -1,0 +1,40 @@
+//! What the user asked to see: lists of namespaces, addresses, ports and processes. Lists that are empty cost nothing.
+
+use crate::fields::*;
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::HashMap;
+use model::flow::Flow;
+
+/// Namespaces by inode.
+#[map]
+pub static NETNS: HashMap<u32, u8> = HashMap::with_max_entries(1024, 1);
+/// Addresses, either end.
+#[map]
+pub static ADDRESSES: HashMap<[u8; 16], u8> = HashMap::with_max_entries(1024, 1);
+/// Ports, either end.
+#[map]
+pub static PORTS: HashMap<u16, u8> = HashMap::with_max_entries(1024, 1);
+/// Processes.
+#[map]
+pub static PIDS: HashMap<u32, u8> = HashMap::with_max_entries(1024, 1);
+
+#[inline(always)]
+fn holds<K>(list: &HashMap<K, u8>, entry: &K) -> bool {
+    list.get_ptr(entry).is_some()
+}
+
+/// Whether every list that is not empty holds this. Something that happens in no process's context (`pid` 0) is not
+/// judged by the list of processes.
+#[inline(always)]
+pub fn lets_through(netns: u32, flow: &Flow, pid: u32) -> bool {
+    if given(&set__netns) != 0 && !holds(&NETNS, &netns) {
+        return false;
+    }
+    if given(&set__addresses) != 0 && !holds(&ADDRESSES, &flow.saddr) && !holds(&ADDRESSES, &flow.daddr) {
+        return false;
+    }
+    if given(&set__ports) != 0 && !holds(&PORTS, &flow.sport) && !holds(&PORTS, &flow.dport) {
+        return false;
+    }
+    given(&set__pids) == 0 || pid == 0 || holds(&PIDS, &pid)
+}

@@ -1,0 +1,61 @@
+//! What a socket tells: its tuple (local to remote), state and cgroup.
+
+use crate::fields::*;
+use model::flow::Flow;
+
+const AF_INET: u16 = 2;
+const AF_INET6: u16 = 10;
+
+/// Writes the tuple of an IPv4 or IPv6 socket; `false` for other families. Mapped addresses stay mapped, so a dual-stack
+/// socket has no twin.
+#[inline(always)]
+pub fn flow(sk: u64, protocol: u8, flow: &mut Flow) -> bool {
+    let Some(family) = field::<u16>(sk, &sock_common__skc_family) else {
+        return false;
+    };
+    if family == AF_INET {
+        let (Some(local), Some(remote)) = (
+            field::<[u8; 4]>(sk, &sock_common__skc_rcv_saddr),
+            field::<[u8; 4]>(sk, &sock_common__skc_daddr),
+        ) else {
+            return false;
+        };
+        crate::packet::map_v4(&mut flow.saddr, local);
+        crate::packet::map_v4(&mut flow.daddr, remote);
+    } else if family == AF_INET6 && has(&sock_common__skc_v6_daddr) {
+        let (Some(local), Some(remote)) = (
+            field::<[u8; 16]>(sk, &sock_common__skc_v6_rcv_saddr),
+            field::<[u8; 16]>(sk, &sock_common__skc_v6_daddr),
+        ) else {
+            return false;
+        };
+        flow.saddr = local;
+        flow.daddr = remote;
+    } else {
+        return false;
+    }
+    flow.sport = field(sk, &sock_common__skc_num).unwrap_or(0);
+    flow.dport = u16::from_be(field(sk, &sock_common__skc_dport).unwrap_or(0));
+    flow.protocol = protocol;
+    flow.zero = [0; 3];
+    true
+}
+
+/// Its TCP state.
+#[inline(always)]
+pub fn state(sk: u64) -> u8 {
+    field(sk, &sock_common__skc_state).unwrap_or(0)
+}
+
+/// Id of its cgroup (version 2), 0 when it has none.
+#[inline(always)]
+pub fn cgroup(sk: u64) -> u64 {
+    if !has(&sock__sk_cgrp_data) || !has(&sock_cgroup_data__cgroup) || !has(&cgroup__kn) || !has(&kernfs_node__id) {
+        return 0;
+    }
+    let data = sk + u64::from(given(&sock__sk_cgrp_data));
+    pointer(data, &sock_cgroup_data__cgroup)
+        .and_then(|cgroup| pointer(cgroup, &cgroup__kn))
+        .and_then(|node| field(node, &kernfs_node__id))
+        .unwrap_or(0)
+}

@@ -1,0 +1,156 @@
+//! The maps that all programs of one arming share: the user's filter and the watched flows.
+
+use crate::load::{Shared, create};
+use crate::sys::{self, Mapped, Shape};
+use anyhow::Context;
+use model::attempt::WatchedFlow;
+use model::flow::{Flow, bytes};
+use model::protocol::Filter;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+const HASH: u32 = 1;
+const ARRAY: u32 = 2;
+const NO_PREALLOC: u32 = 1;
+const MMAPABLE: u32 = 1 << 10;
+const PORTS: usize = 65536;
+
+/// Bits of a port's mark, as in `node_helper_ebpf::watch`.
+const MARK_FLOW: u8 = 1;
+const MARK_TUNNEL: u8 = 2;
+/// UDP ports of VXLAN (IANA's and Linux's) and Geneve.
+const TUNNELS: [usize; 3] = [4789, 8472, 6081];
+
+/// The shared maps, and how to add to them while programs run.
+#[derive(Debug)]
+pub struct Maps {
+    /// By name, for the loader.
+    pub shared: Shared,
+    marks: Mapped,
+}
+
+const fn hash(key: u32, value: u32, entries: u32) -> Shape {
+    Shape {
+        kind: HASH,
+        key,
+        value,
+        entries,
+        flags: NO_PREALLOC,
+    }
+}
+
+/// The settings that tell programs which lists are in use.
+pub fn settings(filter: &Filter) -> [(&'static str, u32); 4] {
+    [
+        ("netns", filter.netns.len() as u32),
+        ("addresses", filter.addresses.len() as u32),
+        ("ports", filter.ports.len() as u32),
+        ("pids", filter.pids.len() as u32),
+    ]
+}
+
+impl Maps {
+    /// Creates and fills them.
+    pub fn new(filter: &Filter) -> anyhow::Result<Self> {
+        let size = |length: usize| (length as u32).max(1);
+        let shapes = [
+            ("NETNS", hash(4, 1, size(filter.netns.len()))),
+            ("ADDRESSES", hash(16, 1, size(filter.addresses.len()))),
+            ("PORTS", hash(2, 1, size(filter.ports.len()))),
+            ("PIDS", hash(4, 1, size(filter.pids.len()))),
+            ("WATCHED", hash(40, 8, 4096)),
+            ("STARTS", hash(8, 8, 1024)),
+            ("ENDS", hash(20, 8, 256)),
+            (
+                "MARKS",
+                Shape {
+                    kind: ARRAY,
+                    key: 4,
+                    value: PORTS as u32,
+                    entries: 1,
+                    flags: MMAPABLE,
+                },
+            ),
+        ];
+        let mut shared = Shared::new();
+        for (name, shape) in shapes {
+            shared.insert(name.to_owned(), Arc::new(create(name, shape)?));
+        }
+        let marks = Mapped::shared(shared["MARKS"].as_fd(), PORTS).context("cannot map the marks of watched ports")?;
+        let maps = Self { shared, marks };
+        for netns in &filter.netns {
+            maps.put("NETNS", &netns.to_ne_bytes(), &[1])?;
+        }
+        for address in &filter.addresses {
+            maps.put("ADDRESSES", &bytes(*address), &[1])?;
+        }
+        for port in &filter.ports {
+            maps.put("PORTS", &port.to_ne_bytes(), &[1])?;
+        }
+        for pid in &filter.pids {
+            maps.put("PIDS", &pid.to_ne_bytes(), &[1])?;
+        }
+        for flow in &filter.flows {
+            maps.watch(flow)?;
+        }
+        Ok(maps)
+    }
+
+    fn put(&self, map: &str, key: &[u8], value: &[u8]) -> anyhow::Result<()> {
+        let fd = self.shared.get(map).with_context(|| format!("there is no map {map}"))?;
+        sys::update_map(fd.as_fd(), key, value).with_context(|| format!("cannot add to map {map}"))
+    }
+
+    /// Follows one more flow, from now on.
+    pub fn watch(&self, watched: &WatchedFlow) -> anyhow::Result<()> {
+        let flow = &watched.flow;
+        let known = |address: &[u8; 16]| *address != [0; 16] && *address != model::flow::mapped([0; 4]);
+        if known(&flow.saddr) && known(&flow.daddr) && flow.sport | flow.dport != 0 && flow.sport != 0 {
+            self.put("WATCHED", &tuple(flow), &mark_of(watched, 0))?;
+            self.put("WATCHED", &tuple(&flow.reversed()), &mark_of(watched, 1))?;
+        }
+        if flow.sport != 0 {
+            let mut key = [0; 8];
+            key[..4].copy_from_slice(&watched.netns.to_ne_bytes());
+            key[4..6].copy_from_slice(&flow.sport.to_ne_bytes());
+            key[6] = flow.protocol;
+            self.put("STARTS", &key, &mark_of(watched, 0))?;
+            self.marks.set_bits(usize::from(flow.sport), MARK_FLOW);
+        } else {
+            anyhow::ensure!(
+                known(&flow.daddr) && flow.dport != 0,
+                "cannot watch {flow}: neither its source port nor its destination is known"
+            );
+            let mut key = [0; 20];
+            key[..16].copy_from_slice(&flow.daddr);
+            key[16..18].copy_from_slice(&flow.dport.to_ne_bytes());
+            key[18] = flow.protocol;
+            self.put("ENDS", &key, &mark_of(watched, 0))?;
+            self.marks.set_bits(usize::from(flow.dport), MARK_FLOW);
+        }
+        for port in TUNNELS {
+            self.marks.set_bits(port, MARK_TUNNEL);
+        }
+        // Last: nothing is looked at before.
+        self.marks.set_bits(0, MARK_FLOW);
+        Ok(())
+    }
+}
+
+/// A tuple as it lies in memory.
+fn tuple(flow: &Flow) -> [u8; 40] {
+    let mut key = [0; 40];
+    key[..16].copy_from_slice(&flow.saddr);
+    key[16..32].copy_from_slice(&flow.daddr);
+    key[32..34].copy_from_slice(&flow.sport.to_ne_bytes());
+    key[34..36].copy_from_slice(&flow.dport.to_ne_bytes());
+    key[36] = flow.protocol;
+    key
+}
+
+fn mark_of(watched: &WatchedFlow, reverse: u32) -> [u8; 8] {
+    let mut value = [0; 8];
+    value[..4].copy_from_slice(&watched.attempt.to_ne_bytes());
+    value[4..].copy_from_slice(&reverse.to_ne_bytes());
+    value
+}

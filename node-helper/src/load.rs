@@ -1,0 +1,351 @@
+//! From an embedded ELF to attached programs: set what this kernel's BTF says, create maps, load, attach the first hook
+//! that this kernel has. A loader of our own over `aya-obj`, because a general one parses all of the kernel's BTF.
+
+use crate::btf::Layout;
+use crate::sys::{self, Kind, Shape};
+use anyhow::{Context, anyhow};
+use aya_obj::Object;
+use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
+use std::collections::{HashMap, HashSet};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::Arc;
+
+/// One way to see something in the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hook {
+    /// A raw tracepoint; the program reads everything by checked reads.
+    Raw {
+        /// The tracepoint.
+        at: &'static str,
+        /// The program in the ELF.
+        program: &'static str,
+    },
+    /// The same tracepoint, with arguments the verifier knows (`tp_btf`), where plain loads pay.
+    Typed {
+        /// The tracepoint.
+        at: &'static str,
+        /// The program in the ELF.
+        program: &'static str,
+    },
+    /// A function's entry by trampoline (fentry).
+    Function {
+        /// The function.
+        at: &'static str,
+        /// The program in the ELF.
+        program: &'static str,
+    },
+    /// A function's entry by breakpoint (kprobe).
+    Kprobe {
+        /// The function.
+        at: &'static str,
+        /// The program in the ELF.
+        program: &'static str,
+    },
+}
+
+impl Hook {
+    /// The hook as it is shown, e.g. `raw_tp:kfree_skb`.
+    pub fn label(self) -> String {
+        match self {
+            Self::Raw { at, .. } => format!("raw_tp:{at}"),
+            Self::Typed { at, .. } => format!("tp_btf:{at}"),
+            Self::Function { at, .. } => format!("fentry:{at}"),
+            Self::Kprobe { at, .. } => format!("kprobe:{at}"),
+        }
+    }
+
+    /// What it needs to be there.
+    pub fn at(self) -> &'static str {
+        match self {
+            Self::Raw { at, .. } | Self::Typed { at, .. } | Self::Function { at, .. } | Self::Kprobe { at, .. } => at,
+        }
+    }
+
+    /// Its program.
+    pub fn program(self) -> &'static str {
+        match self {
+            Self::Raw { program, .. }
+            | Self::Typed { program, .. }
+            | Self::Function { program, .. }
+            | Self::Kprobe { program, .. } => program,
+        }
+    }
+
+    /// Why this kernel does not have it, if it does not.
+    pub fn absent(self, layout: &Layout) -> Option<String> {
+        match self {
+            Self::Raw { at, .. } | Self::Typed { at, .. } => {
+                (!layout.tracepoints.contains_key(at)).then(|| format!("no tracepoint {at} in this kernel"))
+            }
+            Self::Function { at, .. } => {
+                (!layout.functions.contains_key(at)).then(|| format!("no function {at} in this kernel"))
+            }
+            Self::Kprobe { at, .. } => {
+                if kprobe_type().is_none() {
+                    Some("this kernel was built without kprobes".to_owned())
+                } else {
+                    (!layout.functions.contains_key(at)).then(|| format!("no function {at} in this kernel"))
+                }
+            }
+        }
+    }
+
+    fn kind(self, layout: &Layout) -> Option<Kind> {
+        Some(match self {
+            Self::Raw { .. } => sys::RAW_TRACEPOINT,
+            Self::Typed { at, .. } => sys::traced_tracepoint(layout.tracepoints.get(at)?.id),
+            Self::Function { at, .. } => sys::function_entry(*layout.functions.get(at)?),
+            Self::Kprobe { .. } => sys::KPROBE,
+        })
+    }
+}
+
+/// The number under which this kernel offers kprobes, if it does.
+fn kprobe_type() -> Option<u32> {
+    std::fs::read_to_string("/sys/bus/event_source/devices/kprobe/type")
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
+}
+
+/// A number that the loader sets in an ELF, by name and place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Global {
+    /// `struct__field`, `args__tracepoint` or `set__name`.
+    pub name: String,
+    section: usize,
+    offset: usize,
+}
+
+/// The numbers that an ELF's programs use. They are the constants of `node_helper_ebpf::fields` that the linker kept.
+pub fn globals(elf: &[u8]) -> anyhow::Result<Vec<Global>> {
+    const PLACE: &str = "6fields";
+    let file = object::File::parse(elf).context("an embedded program is no ELF")?;
+    let read_only: HashSet<usize> = file
+        .sections()
+        .filter(|section| section.name().is_ok_and(|name| name == ".rodata"))
+        .map(|section| section.index().0)
+        .collect();
+    Ok(file
+        .symbols()
+        .filter_map(|symbol| {
+            let section = symbol.section_index()?.0;
+            let mangled = symbol.name().ok()?;
+            let (_, rest) = mangled.split_once(PLACE)?;
+            let digits = rest.find(|character: char| !character.is_ascii_digit())?;
+            let length: usize = rest.get(..digits)?.parse().ok()?;
+            let name = rest.get(digits..digits + length)?.to_owned();
+            read_only.contains(&section).then_some(Global {
+                name,
+                section,
+                offset: symbol.address() as usize,
+            })
+        })
+        .collect())
+}
+
+/// A field as (structure, field): `sk_buff___skb_refdst` is (`sk_buff`, `_skb_refdst`).
+pub fn as_field(global: &str) -> Option<(String, String)> {
+    let (of, field) = global.split_once("__")?;
+    (of != "args" && of != "set").then(|| (of.to_owned(), field.to_owned()))
+}
+
+/// A tracepoint whose number of arguments is asked for.
+pub fn as_arguments(global: &str) -> Option<&str> {
+    global.strip_prefix("args__")
+}
+
+/// Maps that several programs share, by name.
+pub type Shared = HashMap<String, Arc<OwnedFd>>;
+
+/// What a probe was loaded with.
+#[derive(Debug)]
+pub struct Loaded {
+    /// Its maps by name; the shared ones too.
+    pub maps: Shared,
+    /// Its programs.
+    pub programs: Vec<OwnedFd>,
+    /// What keeps them attached.
+    pub links: Vec<OwnedFd>,
+    /// The hooks in use.
+    pub hooks: Vec<Hook>,
+}
+
+/// What to load and how.
+#[derive(Debug)]
+pub struct Plan<'a> {
+    /// The ELF.
+    pub elf: &'a [u8],
+    /// For each thing to see, the ways to see it, best first.
+    pub places: &'a [&'a [Hook]],
+    /// Bytes of the ring.
+    pub ring_bytes: u32,
+    /// What the helper asks for, without `set__`.
+    pub settings: &'a [(&'a str, u32)],
+}
+
+const RODATA_FLAGS: u32 = 1 << 7; // BPF_F_RDONLY_PROG
+
+/// Loads and attaches. A place none of whose hooks works is an error, which says why each did not.
+pub fn load(plan: &Plan<'_>, layout: &Layout, shared: &Shared) -> anyhow::Result<Loaded> {
+    let mut object = Object::parse(plan.elf).context("an embedded program cannot be read")?;
+    let values: Vec<(Global, u32)> = globals(plan.elf)?
+        .into_iter()
+        .map(|global| {
+            let value = value_of(&global.name, plan.settings, layout);
+            (global, value)
+        })
+        .collect();
+
+    let mut maps = Shared::new();
+    for (name, map) in &mut object.maps {
+        if let Some(map) = shared.get(name) {
+            maps.insert(name.clone(), Arc::clone(map));
+            continue;
+        }
+        let constant = name.starts_with(".rodata");
+        let section = map.section_index();
+        for (global, value) in values.iter().filter(|(global, _)| global.section == section) {
+            if let Some(place) = map.data_mut().get_mut(global.offset..global.offset + 4) {
+                place.copy_from_slice(&value.to_ne_bytes());
+            }
+        }
+        let shape = Shape {
+            kind: map.map_type(),
+            key: map.key_size(),
+            value: map.value_size(),
+            entries: if name == "EVENTS" {
+                plan.ring_bytes
+            } else {
+                map.max_entries()
+            },
+            flags: map.map_flags() | if constant { RODATA_FLAGS } else { 0 },
+        };
+        let fd = create(name, shape)?;
+        if constant {
+            sys::update_map(fd.as_fd(), &0u32.to_ne_bytes(), map.data())
+                .and_then(|()| sys::freeze_map(fd.as_fd()))
+                .with_context(|| format!("cannot fill map {name}"))?;
+        }
+        maps.insert(name.clone(), Arc::new(fd));
+    }
+
+    let code: HashSet<usize> = object.functions.keys().map(|(section, _)| *section).collect();
+    let objects = object.maps.clone();
+    object
+        .relocate_maps(
+            objects
+                .iter()
+                .filter_map(|(name, map)| Some((name.as_str(), maps.get(name)?.as_raw_fd(), map))),
+            &code,
+        )
+        .context("cannot point the programs to their maps")?;
+    object
+        .relocate_calls(&code)
+        .context("cannot link the programs' functions")?;
+
+    let mut loaded = Loaded {
+        maps,
+        programs: Vec::new(),
+        links: Vec::new(),
+        hooks: Vec::new(),
+    };
+    for place in plan.places {
+        let mut refusals = Vec::new();
+        for hook in *place {
+            match attach(&object, *hook, layout) {
+                Ok((program, link)) => {
+                    loaded.programs.push(program);
+                    loaded.links.push(link);
+                    loaded.hooks.push(*hook);
+                    refusals.clear();
+                    break;
+                }
+                Err(why) => refusals.push(format!("{why:#}")),
+            }
+        }
+        if !refusals.is_empty() {
+            return Err(anyhow!("{}", refusals.join("; ")));
+        }
+    }
+    Ok(loaded)
+}
+
+/// Creates a map, and says what to do where the kernel refuses.
+pub fn create(name: &str, shape: Shape) -> anyhow::Result<OwnedFd> {
+    sys::create_map(name, shape).map_err(|error| {
+        if error.raw_os_error() == Some(libc::EPERM) {
+            anyhow!("the kernel refuses bpf(2): run as root, or give CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN")
+        } else {
+            anyhow!(error).context(format!("cannot create map {name}"))
+        }
+    })
+}
+
+fn value_of(name: &str, settings: &[(&str, u32)], layout: &Layout) -> u32 {
+    if let Some(tracepoint) = as_arguments(name) {
+        return layout.tracepoints.get(tracepoint).map_or(0, |found| found.arguments);
+    }
+    if let Some(setting) = name.strip_prefix("set__") {
+        return settings
+            .iter()
+            .find(|(name, _)| *name == setting)
+            .map_or(0, |(_, value)| *value);
+    }
+    as_field(name)
+        .and_then(|field| layout.fields.get(&field).copied())
+        .unwrap_or(u32::MAX)
+}
+
+fn attach(object: &Object, hook: Hook, layout: &Layout) -> anyhow::Result<(OwnedFd, OwnedFd)> {
+    if let Some(absent) = hook.absent(layout) {
+        return Err(anyhow!(absent));
+    }
+    let name = hook.program();
+    let program = object
+        .programs
+        .get(name)
+        .with_context(|| format!("there is no program {name} in its ELF"))?;
+    let function = object
+        .functions
+        .get(&program.function_key())
+        .with_context(|| format!("program {name} has no code"))?;
+    let kind = hook
+        .kind(layout)
+        .with_context(|| format!("no {} in this kernel", hook.at()))?;
+    let fd = sys::load_program(name, kind, &function.instructions, &program.license)
+        .with_context(|| format!("the kernel refuses program {name}"))?;
+    let link = match hook {
+        Hook::Raw { at, .. } => sys::open_tracepoint(Some(at), fd.as_fd()),
+        Hook::Typed { .. } | Hook::Function { .. } => sys::open_tracepoint(None, fd.as_fd()),
+        Hook::Kprobe { at, .. } => sys::open_kprobe(at, kprobe_type().unwrap_or(0), fd.as_fd()),
+    }
+    .with_context(|| format!("cannot attach to {}", hook.label()))?;
+    Ok((fd, link))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{as_field, globals};
+
+    #[test]
+    fn a_global_is_named_after_its_field() {
+        let field = |name| as_field(name).map(|(of, field)| format!("{of}.{field}"));
+        assert_eq!(field("sk_buff__dev").as_deref(), Some("sk_buff.dev"));
+        assert_eq!(field("sk_buff___skb_refdst").as_deref(), Some("sk_buff._skb_refdst"));
+        assert_eq!(field("args__kfree_skb"), None);
+        assert_eq!(field("set__netns"), None);
+    }
+
+    #[test]
+    fn an_elf_asks_only_for_the_fields_its_programs_read() {
+        let names: Vec<String> = globals(crate::programs::DROP)
+            .unwrap()
+            .into_iter()
+            .map(|global| global.name)
+            .collect();
+        assert!(names.iter().any(|name| name == "sk_buff__dev"), "{names:?}");
+        assert!(!names.iter().any(|name| name == "neighbour__dev"), "{names:?}");
+    }
+}

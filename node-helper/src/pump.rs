@@ -1,0 +1,121 @@
+//! From the rings to the sink: poll, decode, refill budgets. The only place that does it.
+
+use crate::words::{Words, split};
+use aya::maps::{MapData, RingBuf};
+use model::event::Event;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::sys::Mapped;
+
+/// How long the rings may fill before they are looked at. A wake-up per event would cost more than the event.
+const POLL: Duration = Duration::from_millis(5);
+
+/// A ring and its budget.
+#[derive(Debug)]
+pub struct Source {
+    /// The probe's name.
+    pub probe: &'static str,
+    /// Its records.
+    pub ring: Ring,
+    /// What it may still send.
+    pub budget: Mapped,
+}
+
+/// A ring of records.
+pub struct Ring(pub RingBuf<MapData>);
+
+impl std::fmt::Debug for Ring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Ring")
+    }
+}
+
+/// Takes events as they come.
+pub type Sink = Box<dyn FnMut(Event) + Send>;
+
+/// The pump while it runs.
+#[derive(Debug)]
+pub struct Pump {
+    thread: Option<JoinHandle<()>>,
+    ending: Arc<AtomicBool>,
+    events: Arc<AtomicU64>,
+}
+
+impl Pump {
+    /// Starts it.
+    pub fn start(mut sources: Vec<Source>, mut words: Words, per_second: u32, mut sink: Sink) -> std::io::Result<Self> {
+        let ending = Arc::new(AtomicBool::new(false));
+        let events = Arc::new(AtomicU64::new(0));
+        let (end, count) = (Arc::clone(&ending), Arc::clone(&events));
+        for source in &sources {
+            source.budget.word().store(i64::from(per_second), Ordering::Relaxed);
+        }
+        let thread = std::thread::Builder::new().name("pump".to_owned()).spawn(move || {
+            let mut last = Instant::now();
+            loop {
+                // Read before the rings: what was sent until then is in them.
+                let ended = end.load(Ordering::Acquire);
+                let mut said = 0;
+                for source in &mut sources {
+                    while let Some(item) = source.ring.0.next() {
+                        if let Some((record, tail)) = split(&item)
+                            && let Some(event) = words.event(source.probe, &record, tail)
+                        {
+                            said += 1;
+                            sink(event);
+                        }
+                    }
+                }
+                count.fetch_add(said, Ordering::Relaxed);
+                if ended {
+                    return;
+                }
+                refill(&sources, per_second, &mut last);
+                std::thread::park_timeout(POLL);
+            }
+        })?;
+        Ok(Self {
+            thread: Some(thread),
+            ending,
+            events,
+        })
+    }
+
+    /// Empties the rings a last time and ends. Tells how many events were given to the sink.
+    pub fn stop(mut self) -> u64 {
+        self.end();
+        self.events.load(Ordering::Relaxed)
+    }
+
+    fn end(&mut self) {
+        self.ending.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            // A sink that panics has taken its thread along; the events up to there are counted.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Pump {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Adds what the time since `last` allows, up to what one second allows.
+fn refill(sources: &[Source], per_second: u32, last: &mut Instant) {
+    let earned = last.elapsed().as_millis() as i64 * i64::from(per_second) / 1000;
+    if earned == 0 {
+        return;
+    }
+    *last = Instant::now();
+    for source in sources {
+        let budget = source.budget.word();
+        let left = budget.load(Ordering::Relaxed).max(0);
+        budget.store((left + earned).min(i64::from(per_second)), Ordering::Relaxed);
+    }
+}
