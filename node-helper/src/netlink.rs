@@ -241,7 +241,7 @@ mod tests {
     fn attributes_are_read_as_they_were_written_and_flags_do_not_change_their_number() {
         let mut request = Vec::new();
         attribute(&mut request, 3, b"eth0\0");
-        attribute(&mut request, 18 | libc::NLA_F_NESTED as u16, &[1, 2, 3, 4]);
+        attribute(&mut request, 0x12 | libc::NLA_F_NESTED as u16, &[1, 2, 3, 4]);
         let read: Vec<_> = attributes(&request).collect();
         assert_eq!(read, [(3, b"eth0\0".as_slice()), (18, &[1, 2, 3, 4])]);
         assert_eq!(text(read[0].1), "eth0");

@@ -19,8 +19,8 @@ struct Seen {
 }
 
 fn read(look: &Look) -> anyhow::Result<Vec<Link>> {
+    let mut seen: Vec<Seen> = look.links(|messages| messages.iter().filter_map(|message| parse(message)).collect())?;
     look.route(|route| {
-        let mut seen = route.dump(libc::RTM_GETLINK, &[0; IFINFOMSG_BYTES], |_, body| parse(body))?;
         place_peers(look, route, &mut seen);
         for (ifindex, qdisc) in qdiscs::read(route)? {
             if let Some(seen) = seen.iter_mut().find(|seen| seen.link.index == ifindex) {
@@ -49,8 +49,13 @@ fn place_peers(look: &Look, route: &mut Netlink, seen: &mut [Seen]) {
     }
 }
 
+/// Every interface's message, for those who read more from them.
+pub(super) fn messages(route: &mut Netlink) -> anyhow::Result<Vec<Vec<u8>>> {
+    route.dump(libc::RTM_GETLINK, &[0; IFINFOMSG_BYTES], |_, body| Some(body.to_vec()))
+}
+
 /// `struct ifinfomsg`: family, type at 2, index at 4, flags at 8.
-const IFINFOMSG_BYTES: usize = 16;
+pub(super) const IFINFOMSG_BYTES: usize = 16;
 
 // Nested attributes that libc does not name (linux/if_link.h).
 const IFLA_XDP_ATTACHED: u16 = 2;

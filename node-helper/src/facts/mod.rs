@@ -3,19 +3,39 @@
 //! A fact of a namespace is one file that reads one field of [`NetnsFacts`], and one line in [`FACTS`].
 
 mod addresses;
+mod conntrack;
+mod counters;
+mod fdb;
 mod links;
+mod lookups;
+mod neighbours;
+mod node;
+mod process;
 mod qdiscs;
 mod routes;
-mod sockets;
+mod rules;
+mod socket_counts;
+pub(crate) mod sockets;
+mod sysctls;
+mod xfrm;
+
+/// resolv.conf, as glibc reads it.
+pub mod resolv;
+
+pub use process::owner;
 
 use crate::namespaces::{Namespace, Namespaces};
 use crate::netlink::Netlink;
 use crate::netns;
+use anyhow::Context as _;
 use model::facts::{NetnsFacts, Phase};
 use model::missing::{Known, Missing};
 use model::protocol::{Ask, Reply};
 use nix::time::{ClockId, clock_gettime};
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
 
@@ -30,7 +50,21 @@ struct Fact {
 }
 
 /// Every fact of a namespace. What is read last was changed least by our own reading.
-const FACTS: &[Fact] = &[links::FACT, addresses::FACT, routes::FACT, sockets::FACT];
+const FACTS: &[Fact] = &[
+    counters::FACT,
+    links::FACT,
+    addresses::FACT,
+    routes::FACT,
+    rules::FACT,
+    lookups::FACT,
+    neighbours::FACT,
+    fdb::FACT,
+    sysctls::FACT,
+    sockets::FACT,
+    socket_counts::FACT,
+    conntrack::FACT,
+    xfrm::FACT,
+];
 
 /// What a fact is read for and with.
 struct Look<'a> {
@@ -38,6 +72,7 @@ struct Look<'a> {
     namespace: &'a Namespace,
     namespaces: &'a Namespaces,
     route: RefCell<Option<Netlink>>,
+    links: OnceCell<Vec<Vec<u8>>>,
 }
 
 impl Look<'_> {
@@ -49,6 +84,21 @@ impl Look<'_> {
             None => slot.insert(Netlink::open(libc::NETLINK_ROUTE)?),
         };
         f(route)
+    }
+
+    /// Uses the messages of this namespace's interfaces, which are read once for all facts.
+    fn links<T>(&self, f: impl FnOnce(&[Vec<u8>]) -> T) -> anyhow::Result<T> {
+        if let Some(messages) = self.links.get() {
+            return Ok(f(messages));
+        }
+        let messages = self.route(links::messages)?;
+        Ok(f(self.links.get_or_init(|| messages)))
+    }
+
+    /// A file of this namespace's `/proc/net`.
+    fn proc_net(&self, file: &str) -> anyhow::Result<String> {
+        let path = format!("/proc/thread-self/net/{file}");
+        fs::read_to_string(&path).with_context(|| format!("cannot read {path} in {}", self.namespace.name))
     }
 
     /// The outcome of a reading, with its reason where it failed.
@@ -77,6 +127,7 @@ pub fn read(ask: &Ask, say: &mut dyn FnMut(Reply)) {
         }
     }
     let namespaces = &Namespaces::scan();
+    let mut processes: BTreeSet<u32> = ask.pids.iter().copied().collect();
     let (tell, told) = mpsc::channel();
     thread::scope(|scope| {
         for inode in &ask.netns {
@@ -87,6 +138,7 @@ pub fn read(ask: &Ask, say: &mut dyn FnMut(Reply)) {
         }
         drop(tell);
         for (name, facts) in told {
+            processes.extend(holders(ask, &facts));
             say(Reply::Facts {
                 id: ask.id,
                 name,
@@ -95,6 +147,32 @@ pub fn read(ask: &Ask, say: &mut dyn FnMut(Reply)) {
             });
         }
     });
+    for pid in processes {
+        let netns = namespaces.of_pid(pid).map_or(0, |namespace| namespace.inode);
+        if let Some(facts) = process::read(pid, netns) {
+            say(Reply::Process {
+                id: ask.id,
+                phase,
+                facts,
+            });
+        }
+    }
+    if ask.node {
+        say(Reply::Node {
+            id: ask.id,
+            phase,
+            facts: node::read(Path::new("/")),
+        });
+    }
+}
+
+/// Processes that listen on the ports asked for.
+fn holders(ask: &Ask, facts: &NetnsFacts) -> BTreeSet<u32> {
+    let sockets = facts.sockets.ok().into_iter().flatten();
+    sockets
+        .filter(|socket| sockets::listens(socket) && ask.ports.contains(&socket.flow.sport))
+        .flat_map(|socket| socket.pids.iter().copied())
+        .collect()
 }
 
 fn namespace_facts(ask: &Ask, phase: Phase, namespaces: &Namespaces, inode: u32) -> (String, NetnsFacts) {
@@ -125,6 +203,7 @@ fn namespace_facts(ask: &Ask, phase: Phase, namespaces: &Namespaces, inode: u32)
             namespace,
             namespaces,
             route: RefCell::new(None),
+            links: OnceCell::new(),
         };
         for fact in FACTS.iter().filter(|fact| wanted(fact)) {
             (fact.read)(&look, &mut facts);

@@ -22,8 +22,8 @@ fn read(look: &Look) -> anyhow::Result<Vec<Socket>> {
     let mut diag = Netlink::open(libc::NETLINK_SOCK_DIAG)?;
     let mut sockets = Vec::new();
     for family in FAMILIES {
-        sockets.extend(dump(&mut diag, family, TCP, 1 << LISTEN)?);
-        sockets.extend(dump(&mut diag, family, UDP, ANY_STATE)?);
+        sockets.extend(dump(&mut diag, family, TCP, 1 << LISTEN, DETAILS)?);
+        sockets.extend(dump(&mut diag, family, UDP, ANY_STATE, DETAILS)?);
     }
     for flow in &look.ask.flows {
         for flow in [*flow, flow.reversed()] {
@@ -39,10 +39,19 @@ fn read(look: &Look) -> anyhow::Result<Vec<Socket>> {
     Ok(sockets)
 }
 
-fn dump(diag: &mut Netlink, family: i32, protocol: u8, states: u32) -> anyhow::Result<Vec<Socket>> {
+/// All sockets of a protocol, without details: tuples and states.
+pub(super) fn brief(diag: &mut Netlink, protocol: u8) -> anyhow::Result<Vec<Socket>> {
+    let mut sockets = Vec::new();
+    for family in FAMILIES {
+        sockets.extend(dump(diag, family, protocol, ANY_STATE, 0)?);
+    }
+    Ok(sockets)
+}
+
+fn dump(diag: &mut Netlink, family: i32, protocol: u8, states: u32, details: u8) -> anyhow::Result<Vec<Socket>> {
     diag.dump(
         SOCK_DIAG_BY_FAMILY,
-        &request(family, protocol, states, None),
+        &request(family, protocol, states, details, None),
         |_, body| parse(body, protocol),
     )
     .with_context(|| format!("cannot list {} sockets", model::flow::protocol_name(protocol)))
@@ -61,7 +70,7 @@ fn one(diag: &mut Netlink, flow: Flow) -> anyhow::Result<Option<Socket>> {
     Ok(
         match diag.ask(
             SOCK_DIAG_BY_FAMILY,
-            &request(family, flow.protocol, ANY_STATE, Some(flow)),
+            &request(family, flow.protocol, ANY_STATE, DETAILS, Some(flow)),
         )? {
             Answer::Refused(_) => None,
             Answer::Messages(messages) => messages
@@ -77,15 +86,16 @@ const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const INET_DIAG_INFO: u16 = 2;
 const INET_DIAG_SKMEMINFO: u16 = 7;
 const INET_DIAG_SKV6ONLY: u16 = 11;
+/// Extensions to ask for, as bits: TCP's details, and memory with drops.
+const DETAILS: u8 = 1 << (INET_DIAG_INFO - 1) | 1 << (INET_DIAG_SKMEMINFO - 1);
 /// `struct inet_diag_msg`: family, state at 1, socket id at 4, queues at 56 and 60, inode at 68.
 const INET_DIAG_MSG_BYTES: usize = 72;
 /// No cookie: any socket of the tuple will do.
 const NO_COOKIE: [u8; 8] = [0xff; 8];
 
 /// `struct inet_diag_req_v2`. The id's source is the local end.
-fn request(family: i32, protocol: u8, states: u32, flow: Option<Flow>) -> Vec<u8> {
-    let extensions = 1 << (INET_DIAG_INFO - 1) | 1 << (INET_DIAG_SKMEMINFO - 1);
-    let mut request = vec![family as u8, protocol, extensions, 0];
+fn request(family: i32, protocol: u8, states: u32, details: u8, flow: Option<Flow>) -> Vec<u8> {
+    let mut request = vec![family as u8, protocol, details, 0];
     request.extend(states.to_ne_bytes());
     let flow = flow.unwrap_or_default();
     request.extend(flow.sport.to_be_bytes());
@@ -147,7 +157,7 @@ fn parse(message: &[u8], protocol: u8) -> Option<Socket> {
 }
 
 /// `struct tcp_info` only ever grows at its end.
-fn tcp_info(info: &[u8]) -> TcpInfo {
+pub fn tcp_info(info: &[u8]) -> TcpInfo {
     TcpInfo {
         snd_mss: u32_at(info, 16),
         unacked: u32_at(info, 24),
@@ -181,13 +191,18 @@ fn state(number: u8, protocol: u8) -> &'static str {
     }
 }
 
+/// Waits for whoever comes: a TCP listener, or a UDP socket that is bound and not connected.
+pub(super) fn listens(socket: &Socket) -> bool {
+    matches!(&*socket.state, "LISTEN" | "UNCONN")
+}
+
 /// Which processes hold which of these sockets: those in question everything, and for listeners on the ports in question
 /// all that live here; a listener that none of them holds was handed in from outside, so everybody is asked.
 fn holders(look: &Look, sockets: &[Socket]) -> BTreeMap<u64, Vec<u32>> {
     let mut holders: BTreeMap<u64, Vec<u32>> = BTreeMap::new();
     let listeners: BTreeSet<u64> = sockets
         .iter()
-        .filter(|socket| look.ask.ports.contains(&socket.flow.sport) && matches!(&*socket.state, "LISTEN" | "UNCONN"))
+        .filter(|socket| listens(socket) && look.ask.ports.contains(&socket.flow.sport))
         .map(|socket| socket.inode)
         .collect();
     for pid in &look.namespace.pids {
