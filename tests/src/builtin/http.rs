@@ -1,13 +1,11 @@
 //! `http`: any path answers 200, with a body of the size asked for.
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{Shutdown, TcpListener, TcpStream};
-use std::thread;
-use std::time::Duration;
+use std::net::{Shutdown, TcpStream};
 
 use anyhow::Result;
 
 use super::arguments::{Arguments, Listen};
-use super::{Builtin, ready};
+use super::{Builtin, accept};
 
 /// The registry's entry.
 pub const HTTP: Builtin = Builtin {
@@ -22,24 +20,9 @@ fn run(arguments: &[String]) -> Result<()> {
     let listen: Listen = arguments.next_as("port")?;
     let size = arguments.value("size", 3_usize)?;
     arguments.end()?;
-    let listener = listen.listener(1024)?;
-    ready()?;
-    serve(&listener, move |stream| {
+    accept::each(listen, move |stream| {
         let _ = exchange(&stream, size);
-    });
-    Ok(())
-}
-
-/// Hands every connection to a thread of its own, for ever; a failing accept (no descriptors left) is tried again.
-pub fn serve(listener: &TcpListener, each: impl Fn(TcpStream) + Clone + Send + 'static) {
-    loop {
-        let Ok((stream, _)) = listener.accept() else {
-            thread::sleep(Duration::from_millis(10));
-            continue;
-        };
-        let each = each.clone();
-        let _ = thread::Builder::new().stack_size(64 << 10).spawn(move || each(stream));
-    }
+    })
 }
 
 /// Answers requests until the client closes or asks to close.

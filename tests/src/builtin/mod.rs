@@ -9,8 +9,22 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::{enter, lab};
 
+mod accept;
 mod arguments;
+mod conntrack_fill;
+mod delay;
+mod dns;
 mod http;
+mod reset_injector;
+mod tcp_abort;
+mod tcp_connect;
+mod tcp_echo;
+mod tcp_no_accept;
+mod tcp_no_read;
+mod tcp_silent;
+mod udp_echo;
+mod udp_send;
+mod udp_silent;
 
 /// One built-in.
 pub struct Builtin {
@@ -24,7 +38,22 @@ pub struct Builtin {
 }
 
 /// All built-ins.
-pub const BUILTINS: &[Builtin] = &[http::HTTP];
+pub const BUILTINS: &[Builtin] = &[
+    http::HTTP,
+    tcp_echo::TCP_ECHO,
+    udp_echo::UDP_ECHO,
+    tcp_silent::TCP_SILENT,
+    tcp_no_accept::TCP_NO_ACCEPT,
+    tcp_no_read::TCP_NO_READ,
+    tcp_abort::TCP_ABORT,
+    udp_silent::UDP_SILENT,
+    dns::DNS,
+    delay::DELAY,
+    reset_injector::RESET_INJECTOR,
+    conntrack_fill::CONNTRACK_FILL,
+    tcp_connect::TCP_CONNECT,
+    udp_send::UDP_SEND,
+];
 
 /// The names by which the program may be called: its own and every built-in's.
 pub fn names() -> impl Iterator<Item = &'static str> {
