@@ -171,12 +171,6 @@ impl Lab {
                 .with_context(|| format!("waiting for the lab to be ready, in {}", namespace.name))?;
             }
         }
-        // What the check taught the neighbour tables is forgotten: a run starts from a clean lab.
-        for namespace in &topology.namespaces {
-            if !topology.answers.is_empty() {
-                inside(&self.real(&namespace.name), || batch(&["neigh flush all".to_owned()]))??;
-            }
-        }
         Ok(())
     }
 
