@@ -1,2 +1,7 @@
-//! cli
-fn main() {}
+//! `kubectl-skoop`, also found by kubectl as `kubectl skoop`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main(std::env::args_os().collect())
+}

@@ -1,0 +1,45 @@
+//! The commands, one file each. What is not in this list does not exist: help and completions are derived from it.
+
+mod diagnose;
+mod place;
+mod version;
+
+use crate::exit::Exit;
+use crate::program::Context;
+use anyhow::Result;
+use clap::ArgMatches;
+
+/// A command: its options are its fields, its help their comments.
+pub trait Run: clap::Args {
+    /// As it is typed.
+    const NAME: &'static str;
+    /// Does it.
+    fn run(self, context: &Context) -> Result<Exit>;
+}
+
+/// One line of the registry.
+#[derive(Debug)]
+pub struct Entry {
+    /// As it is typed.
+    pub name: &'static str,
+    /// Its command line.
+    pub command: fn() -> clap::Command,
+    /// Does it.
+    pub run: fn(&ArgMatches, &Context) -> Result<Exit>,
+}
+
+impl Entry {
+    const fn of<C: Run>() -> Self {
+        Self {
+            name: C::NAME,
+            command: || C::augment_args(clap::Command::new(C::NAME)),
+            run: |matches, context| match C::from_arg_matches(matches) {
+                Ok(command) => command.run(context),
+                Err(error) => Err(crate::exit::Usage::error(error.to_string())),
+            },
+        }
+    }
+}
+
+/// Every command.
+pub const COMMANDS: &[Entry] = &[Entry::of::<diagnose::Diagnose>(), Entry::of::<version::Version>()];

@@ -1,0 +1,131 @@
+//! Where to look: the options that all commands share which need a site.
+
+use crate::exit::Usage;
+use crate::interrupt::Interrupt;
+use crate::program::Context;
+use crate::render::progress::Progress;
+use crate::session::Session;
+use crate::site::{Recorder, Site};
+use anyhow::{Result, anyhow};
+use model::protocol::Hello;
+use std::future::Future;
+use std::path::PathBuf;
+
+/// Without one of these nothing can be attached or entered (capabilities(7)).
+const NEEDED: [&str; 2] = ["CAP_SYS_ADMIN", "CAP_NET_ADMIN"];
+
+/// Where to look.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Where to look")]
+pub struct Where {
+    /// Look at this machine, as one node
+    #[arg(long)]
+    local: bool,
+    /// Use this helper instead of the one built in
+    #[arg(long, value_name = "PATH")]
+    helper: Option<PathBuf>,
+    /// Keep all that the helper says in a file
+    #[arg(long, value_name = "FILE", conflicts_with = "replay")]
+    record: Option<PathBuf>,
+    /// Take what was kept in a file, instead of looking
+    #[arg(long, value_name = "FILE")]
+    replay: Option<PathBuf>,
+    /// Show the helper's own messages on stderr
+    #[arg(short, long)]
+    verbose: bool,
+}
+
+impl Where {
+    /// This machine, whatever was asked: for questions about its kernel alone.
+    pub fn this_machine(mut self) -> Self {
+        self.local = true;
+        self
+    }
+
+    /// Begins a conversation with the helper there.
+    pub fn session(&self, context: &Context) -> Result<Session> {
+        let asked = asked(&context.arguments);
+        let site = self.site(context, &asked)?;
+        let recorder = self
+            .record
+            .as_ref()
+            .map(|file| Recorder::create(file, &asked))
+            .transpose()?;
+        let link = site.helper(recorder)?;
+        Ok(Session::begin(link, Interrupt::listen(), Progress::new()))
+    }
+
+    fn site(&self, context: &Context, asked: &[String]) -> Result<Site> {
+        match &self.replay {
+            Some(file) => Site::recording(file.clone(), asked),
+            None if self.local => Ok(Site::local(self.helper.clone(), self.verbose)),
+            None => Err(Usage::error(format!(
+                "diagnosing a cluster is not in this version yet; on a node, `{} ... --local` looks at that machine (endpoints: netns/NAME, pid/N, container/ID, host)",
+                context.program
+            ))),
+        }
+    }
+
+    /// The helper may look, or a message that says how to let it.
+    pub fn check(&self, context: &Context, hello: &Hello) -> Result<()> {
+        let lacking: Vec<&str> = NEEDED
+            .into_iter()
+            .filter(|needed| !hello.capabilities.iter().any(|has| has == needed))
+            .collect();
+        if lacking.is_empty() {
+            return Ok(());
+        }
+        let site = self.site(context, &asked(&context.arguments))?;
+        Err(anyhow!(
+            "looking into the kernel of {} needs {}; {}",
+            hello.node,
+            lacking.join(" and "),
+            site.privileges_hint(context.program)
+        ))
+    }
+}
+
+/// The arguments that make the question, without those that say where to look and how to print.
+fn asked(arguments: &[String]) -> Vec<String> {
+    const WITH_VALUE: [&str; 6] = ["--helper", "--record", "--replay", "--color", "-o", "--output"];
+    const ALONE: [&str; 3] = ["--local", "-v", "--verbose"];
+    let mut kept = Vec::new();
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        let name = argument.split_once('=').map_or(argument.as_str(), |(name, _)| name);
+        if WITH_VALUE.contains(&name) {
+            if name == argument {
+                arguments.next();
+            }
+        } else if !ALONE.contains(&name) && !(name.starts_with("-o") && !name.starts_with("--")) {
+            kept.push(argument.clone());
+        }
+    }
+    kept
+}
+
+/// Runs what waits for a helper, on one thread.
+pub fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()?
+        .block_on(work)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::asked;
+
+    #[test]
+    fn the_question_is_the_same_wherever_it_is_asked_and_however_it_is_printed() {
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let question = "diagnose pod-to-pod netns/a netns/c:80 --attempts 6";
+        for with in [
+            "--local -o json --record x",
+            "--replay=x -ojson",
+            "--helper h --color never -v",
+        ] {
+            assert_eq!(asked(&words(&format!("{question} {with}"))), words(question));
+        }
+    }
+}

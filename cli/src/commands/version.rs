@@ -1,0 +1,25 @@
+//! `version`: of this program and of what it speaks.
+
+use super::Run;
+use crate::exit::Exit;
+use crate::program::Context;
+use crate::render;
+use anyhow::Result;
+
+/// Print the version of this program
+#[derive(Debug, clap::Args)]
+pub struct Version {}
+
+impl Run for Version {
+    const NAME: &'static str = "version";
+
+    fn run(self, _context: &Context) -> Result<Exit> {
+        render::print(&format!(
+            "kubectl-skoop {} (protocol {}, report {})\n",
+            env!("CARGO_PKG_VERSION"),
+            model::protocol::VERSION,
+            model::report::API_VERSION
+        ))?;
+        Ok(Exit::Fine)
+    }
+}

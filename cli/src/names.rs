@@ -1,0 +1,32 @@
+//! "Did you mean": the nearest of the names there are.
+
+/// Below this a name is not near enough to be meant.
+const NEAR: f64 = 0.7;
+
+/// The name most like `wrong`, if any is.
+pub fn nearest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    names
+        .into_iter()
+        .map(|name| (strsim::jaro_winkler(wrong, name), name))
+        .filter(|(likeness, _)| *likeness >= NEAR)
+        .max_by(|(one, _), (other, _)| one.total_cmp(other))
+        .map(|(_, name)| name)
+}
+
+/// `; did you mean X?`, or nothing.
+pub fn hint<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> String {
+    nearest(wrong, names).map_or_else(String::new, |name| format!("; did you mean `{name}`?"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::nearest;
+
+    #[test]
+    fn a_slip_of_the_finger_is_understood_and_another_word_is_not() {
+        let probes = ["drop", "tcpreset", "tcpretrans", "neigh"];
+        assert_eq!(nearest("tcpreste", probes), Some("tcpreset"));
+        assert_eq!(nearest("dorp", probes), Some("drop"));
+        assert_eq!(nearest("zebra", probes), None);
+    }
+}

@@ -1,0 +1,128 @@
+//! The program: its command line, and what every command is given.
+
+use crate::commands::COMMANDS;
+use crate::exit::{self, Exit};
+use crate::render::{self, Colour};
+use clap::{ArgMatches, Command, FromArgMatches as _};
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// The name a person types.
+const TYPED: &str = "kubectl-skoop";
+/// The name by which kubectl knows it.
+const AS_PLUGIN: &str = "kubectl skoop";
+
+/// Options of every command.
+#[derive(Clone, Debug, clap::Args)]
+struct Global {
+    /// When to colour
+    #[arg(
+        long,
+        value_enum,
+        default_value_t,
+        global = true,
+        value_name = "WHEN",
+        display_order = 900
+    )]
+    color: Colour,
+}
+
+/// What a command is given besides its own options.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// As the user calls this program: `kubectl skoop` or `kubectl-skoop`.
+    pub program: &'static str,
+    /// When to colour.
+    pub colour: Colour,
+    /// The arguments, without the program's own name.
+    pub arguments: Vec<String>,
+}
+
+/// The whole command line, named as the user calls it.
+#[must_use]
+pub fn command(program: &'static str) -> Command {
+    let root = Command::new("kubectl-skoop")
+        .display_name("kubectl-skoop")
+        .bin_name(program)
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Finds out why one end cannot reach another: sends a few real packets and watches the kernel while it does")
+        .after_help(
+            "Exit codes: 0 healthy or done, 1 a fault was found, 2 wrong usage, 3 could not look or not enough was seen.",
+        )
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .disable_help_subcommand(true)
+        .infer_long_args(false)
+        .max_term_width(120);
+    let root = <Global as clap::Args>::augment_args(root);
+    COMMANDS
+        .iter()
+        .fold(root, |root, entry| root.subcommand((entry.command)()))
+}
+
+/// Runs the program.
+#[must_use]
+pub fn main(arguments: Vec<OsString>) -> ExitCode {
+    let program = called_as(arguments.first());
+    let matches = match command(program).try_get_matches_from(&arguments) {
+        Ok(matches) => matches,
+        Err(error) => return usage(&error),
+    };
+    let global = match Global::from_arg_matches(&matches) {
+        Ok(global) => global,
+        Err(error) => return usage(&error),
+    };
+    let context = Context {
+        program,
+        colour: global.color,
+        arguments: arguments
+            .iter()
+            .skip(1)
+            .map(|argument| argument.to_string_lossy().into_owned())
+            .collect(),
+    };
+    match run(&matches, &context) {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            let exit = exit::of(&error);
+            if render::is_broken_pipe(&error) {
+                return Exit::Fine.into();
+            }
+            render::error(program, context.colour, &error);
+            exit.into()
+        }
+    }
+}
+
+fn run(matches: &ArgMatches, context: &Context) -> anyhow::Result<Exit> {
+    let (name, matches) = matches
+        .subcommand()
+        .ok_or_else(|| exit::Usage::error("no command was given"))?;
+    let entry = COMMANDS
+        .iter()
+        .find(|entry| entry.name == name)
+        .ok_or_else(|| exit::Usage::error(format!("`{name}` is no command")))?;
+    (entry.run)(matches, context)
+}
+
+/// clap's own messages: help and version are data, all else is a wrong use.
+fn usage(error: &clap::Error) -> ExitCode {
+    let wrong = error.use_stderr();
+    // Written to a closed pipe there is nobody to tell.
+    let _ = error.print();
+    if wrong { Exit::Usage.into() } else { Exit::Fine.into() }
+}
+
+/// kubectl looks a plugin up on PATH and starts it by the full path it found; a person types its name or the way to it.
+fn called_as(own: Option<&OsString>) -> &'static str {
+    let Some(own) = own.map(Path::new) else { return TYPED };
+    let plugin = own
+        .file_name()
+        .and_then(|name| name.to_str())
+        .is_some_and(|name| name.starts_with("kubectl-"));
+    let on_path = own.is_absolute()
+        && std::env::var_os("PATH")
+            .is_some_and(|path| std::env::split_paths(&path).any(|folder| own.parent() == Some(&folder)));
+    if plugin && on_path { AS_PLUGIN } else { TYPED }
+}

@@ -1,0 +1,107 @@
+//! The only code that prints: data to stdout, all else to stderr.
+#![expect(clippy::print_stderr, reason = "this is the place that prints")]
+
+pub mod progress;
+pub mod schema;
+mod table;
+
+use anyhow::{Context as _, Result};
+use model::report::Report;
+use std::io::{IsTerminal as _, Write as _};
+
+/// How to print an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// One screen, the answer first.
+    #[default]
+    Table,
+    /// The same, with every attempt and hop.
+    Wide,
+    /// The report as JSON.
+    Json,
+    /// The report as YAML.
+    Yaml,
+}
+
+/// When to colour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Colour {
+    /// On a terminal, unless `NO_COLOR` is set.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl Colour {
+    fn on(self, terminal: bool) -> bool {
+        let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        match self {
+            Self::Always => true,
+            Self::Never => false,
+            Self::Auto => terminal && !set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb"),
+        }
+    }
+}
+
+/// Prints a report.
+pub fn report(report: &Report, format: Format, colour: Colour) -> Result<()> {
+    let text = match format {
+        Format::Json => serde_json::to_string_pretty(report).context("writing the report as JSON")? + "\n",
+        Format::Yaml => serde_yaml::to_string(report).context("writing the report as YAML")?,
+        Format::Table | Format::Wide => {
+            let sheet = table::Sheet {
+                colour: colour.on(std::io::stdout().is_terminal()),
+                width: width(),
+                wide: format == Format::Wide,
+            };
+            sheet.report(report)
+        }
+    };
+    match print(&text) {
+        // Whoever closed the pipe has read enough; the exit code still tells the outcome.
+        Err(error) if is_broken_pipe(&error) => Ok(()),
+        printed => printed,
+    }
+}
+
+/// Writes to standard output.
+pub fn print(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .context("writing to standard output")
+}
+
+/// Says something beside the data.
+pub fn note(text: &str) {
+    eprintln!("{text}");
+}
+
+/// Says why a command could not do what it was asked.
+pub fn error(program: &str, colour: Colour, error: &anyhow::Error) {
+    let paint = colour.on(std::io::stderr().is_terminal());
+    let (bold, plain) = if paint { ("\u{1b}[1;31m", "\u{1b}[0m") } else { ("", "") };
+    eprintln!("{bold}error:{plain} {error:#}");
+    if error.is::<crate::exit::Usage>() {
+        eprintln!("\nFor more, try `{program} --help`.");
+    }
+}
+
+/// The reader of standard output has gone.
+pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// Columns of the terminal; of a pipe, what `COLUMNS` says, else enough for a long line.
+fn width() -> usize {
+    const PIPE: usize = 120;
+    let columns = || std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let terminal = terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
+    terminal.or_else(columns).unwrap_or(PIPE).max(40)
+}

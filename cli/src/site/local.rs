@@ -1,0 +1,93 @@
+//! This machine as one node: the helper is a child process, found embedded, named, or beside the client.
+
+use super::embedded::{self, Executable};
+use super::link::Link;
+use super::recording::Recorder;
+use anyhow::{Context as _, Result, anyhow};
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+/// The helper's file name beside the client.
+const BESIDE: &str = "node-helper";
+/// Of the helper's messages the last ones are kept, to be told when it dies.
+const LAST_WORDS_BYTES: usize = 2_000;
+
+/// How to start the helper here.
+#[derive(Debug)]
+pub struct Local {
+    /// Use this one.
+    pub helper: Option<PathBuf>,
+    /// Show its messages.
+    pub verbose: bool,
+}
+
+impl Local {
+    /// Starts it; it waits to be spoken to.
+    pub fn start(&self, recorder: Option<Recorder>) -> Result<Link> {
+        let mut child = self.spawn()?;
+        let last_words = Arc::new(Mutex::new(String::new()));
+        if let Some(errors) = child.stderr.take() {
+            let (keep, verbose) = (Arc::clone(&last_words), self.verbose);
+            thread::spawn(move || {
+                for line in BufReader::new(errors).lines().map_while(Result::ok) {
+                    if verbose {
+                        crate::render::note(&format!("helper: {line}"));
+                    }
+                    if let Ok(mut words) = keep.lock()
+                        && words.len() + line.len() < LAST_WORDS_BYTES
+                    {
+                        words.push_str(&line);
+                        words.push('\n');
+                    }
+                }
+            });
+        }
+        Ok(Link::to_child(child, last_words, recorder))
+    }
+
+    fn spawn(&self) -> Result<Child> {
+        if let Some(path) = &self.helper {
+            return spawn(path).with_context(|| format!("starting the helper {}", path.display()));
+        }
+        if !cfg!(target_os = "linux") {
+            return Err(anyhow!(
+                "this machine is no Linux, so it cannot be looked at; run this on a Linux node"
+            ));
+        }
+        if let Some(bytes) = embedded::helper() {
+            let executable = Executable::of(bytes).context("making the embedded helper executable")?;
+            return match spawn(executable.path()) {
+                Ok(child) => Ok(child),
+                Err(error) => Err(error).context("starting the embedded helper (--helper PATH names another one)"),
+            };
+        }
+        let beside = std::env::current_exe()
+            .context("finding this program's own path")?
+            .with_file_name(BESIDE);
+        if !beside.is_file() {
+            return Err(anyhow!(
+                "no helper: none is built into this program and there is no {}; build with `make build`, or name one with --helper PATH",
+                beside.display()
+            ));
+        }
+        spawn(&beside).with_context(|| format!("starting the helper {}", beside.display()))
+    }
+}
+
+fn spawn(path: &Path) -> std::io::Result<Child> {
+    let mut command = Command::new(path);
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    #[cfg(unix)]
+    {
+        use std::os::unix::process::CommandExt as _;
+        // A Ctrl-C on the terminal is for the client, which then ends the helper in order.
+        command.arg0(BESIDE).process_group(0);
+    }
+    command.spawn()
+}

@@ -1,0 +1,52 @@
+//! Where to look: this machine, or a recording of a run. A live cluster will be a third body of the same interface.
+
+mod embedded;
+mod link;
+mod local;
+mod recording;
+
+pub use link::{Heard, Link};
+pub use recording::Recorder;
+
+use anyhow::Result;
+use std::path::PathBuf;
+
+/// A place that has helpers.
+#[derive(Debug)]
+pub enum Site {
+    /// This machine as one node: the helper is a child process.
+    Local(local::Local),
+    /// A recorded run.
+    Recording(recording::Recording),
+}
+
+impl Site {
+    /// This machine; `helper` names the helper to use instead of the embedded one.
+    #[must_use]
+    pub fn local(helper: Option<PathBuf>, verbose: bool) -> Self {
+        Self::Local(local::Local { helper, verbose })
+    }
+
+    /// A recording, which must have been made with these arguments.
+    pub fn recording(file: PathBuf, arguments: &[String]) -> Result<Self> {
+        Ok(Self::Recording(recording::Recording::open(file, arguments)?))
+    }
+
+    /// Starts the helper of the (one) node.
+    pub fn helper(&self, recorder: Option<Recorder>) -> Result<Link> {
+        match self {
+            Self::Local(local) => local.start(recorder),
+            Self::Recording(recording) => recording.play(),
+        }
+    }
+
+    /// What to do when the helper may not look.
+    #[must_use]
+    pub fn privileges_hint(&self, program: &str) -> String {
+        match self {
+            Self::Local(_) if program.contains(' ') => format!("run it as root: sudo -E {program} ..."),
+            Self::Local(_) => format!("run it as root: sudo {program} ..."),
+            Self::Recording(_) => "record it again as root".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! The two ends as a user writes them: `netns/a:80`, `pid/4711`, `[fd90::1]:443`, `db.shop:5432`. Pure text.
+
+use crate::exit::Usage;
+use anyhow::Result;
+use std::net::IpAddr;
+
+/// What was named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Something the helper finds: `netns/NAME`, `pid/N`, `container/ID`, `host`.
+    Site(String),
+    /// An address.
+    Address(IpAddr),
+    /// A DNS name, to be resolved from the source.
+    Name(String),
+}
+
+/// One end: a place and perhaps a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The place.
+    pub place: Place,
+    /// The port after the colon.
+    pub port: Option<u16>,
+}
+
+/// Kinds of endpoints of a site, with what follows the slash.
+pub const SITE_KINDS: [(&str, &str); 3] = [("netns", "NAME"), ("pid", "N"), ("container", "ID")];
+
+/// Kinds that only a cluster has.
+const CLUSTER_KINDS: [&str; 8] = ["pod", "po", "svc", "service", "deploy", "deployment", "node", "no"];
+
+impl Target {
+    /// The place as the user wrote it.
+    #[must_use]
+    pub fn asked(&self) -> String {
+        match &self.place {
+            Place::Site(text) | Place::Name(text) => text.clone(),
+            Place::Address(address) => address.to_string(),
+        }
+    }
+}
+
+/// Parses the end that sends: it must be a place that can be entered.
+pub fn source(text: &str) -> Result<Target> {
+    let target = destination(text)?;
+    if target.port.is_some() {
+        return Err(Usage::error(format!(
+            "the source `{text}` has a port, but source ports are chosen per attempt; write `{}`",
+            target.asked()
+        )));
+    }
+    match target.place {
+        Place::Site(_) => Ok(target),
+        Place::Address(_) | Place::Name(_) => Err(Usage::error(format!(
+            "the source `{text}` is no place to send from; name it as netns/NAME, pid/N, container/ID or host"
+        ))),
+    }
+}
+
+/// Parses the end that should answer.
+pub fn destination(text: &str) -> Result<Target> {
+    if text.is_empty() {
+        return Err(Usage::error(
+            "an endpoint is empty; write netns/NAME, pid/N, container/ID, host, an address or a name",
+        ));
+    }
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Ok(Target {
+            place: Place::Address(address),
+            port: None,
+        });
+    }
+    if let Some(rest) = text.strip_prefix('[') {
+        let (inside, after) = rest.split_once(']').ok_or_else(|| {
+            Usage::error(format!(
+                "`{text}` opens a bracket and does not close it; write [ADDRESS]:PORT"
+            ))
+        })?;
+        let address = inside
+            .parse()
+            .map_err(|_| Usage::error(format!("`{inside}` is no IPv6 address; write [ADDRESS]:PORT")))?;
+        let port = match after.strip_prefix(':') {
+            Some(digits) => Some(port(digits, text)?),
+            None if after.is_empty() => None,
+            None => {
+                return Err(Usage::error(format!(
+                    "`{after}` follows the bracket of `{text}`; write [ADDRESS]:PORT"
+                )));
+            }
+        };
+        return Ok(Target {
+            place: Place::Address(address),
+            port,
+        });
+    }
+    let (place, port) = match text.rsplit_once(':') {
+        Some((place, digits)) => (place, Some(port(digits, text)?)),
+        None => (text, None),
+    };
+    Ok(Target {
+        place: self::place(place)?,
+        port,
+    })
+}
+
+fn port(digits: &str, text: &str) -> Result<u16> {
+    match digits.parse::<u64>() {
+        Ok(number @ 1..=65535) => Ok(number as u16),
+        Ok(number) => Err(Usage::error(format!(
+            "port {number} of `{text}` is out of range; ports are 1 to 65535"
+        ))),
+        Err(_) => Err(Usage::error(format!(
+            "`{digits}` after the colon of `{text}` is no port; write a number from 1 to 65535"
+        ))),
+    }
+}
+
+fn place(text: &str) -> Result<Place> {
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Ok(Place::Address(address));
+    }
+    if text == "host" {
+        return Ok(Place::Site(text.to_owned()));
+    }
+    if let Some((kind, rest)) = text.split_once('/') {
+        if let Some((kind, form)) = SITE_KINDS.into_iter().find(|(name, _)| *name == kind) {
+            let good = match kind {
+                "pid" => rest.parse::<u32>().is_ok_and(|pid| pid > 0),
+                "container" => rest.len() >= 4 && rest.bytes().all(|byte| byte.is_ascii_hexdigit()),
+                _ => !rest.is_empty(),
+            };
+            return if good {
+                Ok(Place::Site(text.to_owned()))
+            } else if kind == "container" {
+                Err(Usage::error(format!(
+                    "`{text}` is no container; write container/ID with at least 4 hex digits of its id"
+                )))
+            } else {
+                Err(Usage::error(format!("`{text}` is no endpoint; write {kind}/{form}")))
+            };
+        }
+        if CLUSTER_KINDS.contains(&kind) || !kind.contains('.') {
+            let hint = crate::names::hint(kind, SITE_KINDS.iter().map(|(name, _)| *name));
+            return Err(Usage::error(if hint.is_empty() {
+                format!(
+                    "`{text}` names a Kubernetes object, and diagnosing a cluster is not in this version yet; on the node itself write netns/NAME, pid/N, container/ID or host"
+                )
+            } else {
+                format!("`{kind}/` is no kind of endpoint{hint}")
+            }));
+        }
+    }
+    let label = |label: &str| {
+        !label.is_empty()
+            && label.len() <= 63
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    };
+    let name = text.strip_suffix('.').unwrap_or(text);
+    if name.len() <= 253
+        && !name.is_empty()
+        && name.split('.').all(label)
+        && !name.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+    {
+        Ok(Place::Name(text.to_owned()))
+    } else {
+        Err(Usage::error(format!(
+            "`{text}` is neither an endpoint, an address nor a DNS name; write netns/NAME, pid/N, container/ID, host, an address or a name"
+        )))
+    }
+}
+
+/// Checks that a DNS name can be asked for.
+pub fn dns_name(text: &str) -> Result<String> {
+    match place(text) {
+        Ok(Place::Name(name)) => Ok(name),
+        Ok(Place::Site(_)) if text == "host" => Ok(text.to_owned()),
+        Ok(Place::Address(address)) => Err(Usage::error(format!(
+            "{address} is an address and needs no lookup; give a name"
+        ))),
+        _ => Err(Usage::error(format!(
+            "`{text}` is no DNS name: labels of letters, digits and `-`, up to 63 each, joined by dots"
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Place, destination, dns_name, source};
+
+    #[test]
+    fn ends_are_read_as_people_write_them() {
+        let cases = [
+            ("netns/a:80", Place::Site("netns/a".into()), Some(80)),
+            ("netns//run/netns/a", Place::Site("netns//run/netns/a".into()), None),
+            ("pid/4711", Place::Site("pid/4711".into()), None),
+            ("host:22", Place::Site("host".into()), Some(22)),
+            ("10.90.2.2:53", Place::Address([10, 90, 2, 2].into()), Some(53)),
+            ("::1", Place::Address("::1".parse().unwrap()), None),
+            (
+                "[fd90:2::2]:443",
+                Place::Address("fd90:2::2".parse().unwrap()),
+                Some(443),
+            ),
+            ("[::1]", Place::Address("::1".parse().unwrap()), None),
+            ("db.shop:5432", Place::Name("db.shop".into()), Some(5432)),
+            (
+                "db.shop.svc.cluster.local.",
+                Place::Name("db.shop.svc.cluster.local.".into()),
+                None,
+            ),
+        ];
+        for (text, place, port) in cases {
+            let target = destination(text).unwrap();
+            assert_eq!((target.place, target.port), (place, port), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused_with_what_to_write() {
+        for (text, says) in [
+            ("netns/c:0", "1 to 65535"),
+            ("netns/c:65536", "1 to 65535"),
+            ("netns/c:99999999999999999999999", "1 to 65535"),
+            ("netns/c:http", "no port"),
+            ("netns/c:", "no port"),
+            ("netns/", "netns/NAME"),
+            ("pid/zero", "pid/N"),
+            ("pid/0", "pid/N"),
+            ("container/xyz", "hex digits"),
+            ("[::1", "bracket"),
+            ("[::1]80", "bracket"),
+            ("[nope]:80", "IPv6"),
+            ("", "empty"),
+            ("netsn/a", "did you mean `netns`"),
+            ("pod/web", "cluster"),
+            ("shop/web", "cluster"),
+            ("a b", "neither"),
+            ("300.1.1.1:80", "neither"),
+        ] {
+            let error = destination(text).unwrap_err().to_string();
+            assert!(error.contains(says), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_source_is_a_place_to_send_from() {
+        assert!(source("netns/a").is_ok());
+        assert!(source("netns/a:80").unwrap_err().to_string().contains("source ports"));
+        assert!(source("10.0.0.1").unwrap_err().to_string().contains("netns/NAME"));
+    }
+
+    #[test]
+    fn a_lookup_wants_a_name() {
+        assert_eq!(dns_name("api.default.svc").unwrap(), "api.default.svc");
+        assert!(
+            dns_name("10.0.0.1")
+                .unwrap_err()
+                .to_string()
+                .contains("needs no lookup")
+        );
+        assert!(dns_name("a..b").is_err());
+    }
+}

@@ -1,0 +1,42 @@
+//! How long to look: durations as people write them, within bounds.
+
+use std::time::Duration;
+
+/// The shortest window that can show something.
+pub const SHORTEST: Duration = Duration::from_millis(100);
+
+/// The longest window.
+pub const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Parses `30s`, `10m`, `1m30s`.
+pub fn parse(text: &str) -> Result<Duration, String> {
+    let length = humantime::parse_duration(text)
+        .map_err(|_| format!("`{text}` is no length of time; write it as 30s, 500ms or 10m"))?;
+    if length < SHORTEST {
+        Err(format!("`{text}` is too short to see anything; use 100ms or more"))
+    } else if length > LONGEST {
+        Err(format!(
+            "`{text}` is longer than 24h, the most this command looks in one run"
+        ))
+    } else {
+        Ok(length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+    use std::time::Duration;
+
+    #[test]
+    fn lengths_are_as_people_write_them() {
+        assert_eq!(parse("1m30s"), Ok(Duration::from_secs(90)));
+        assert!(parse("30").unwrap_err().contains("30s"));
+    }
+
+    #[test]
+    fn a_window_of_zero_or_a_year_is_refused_with_the_bound() {
+        assert!(parse("0s").unwrap_err().contains("100ms"));
+        assert!(parse("1y").unwrap_err().contains("24h"));
+    }
+}
