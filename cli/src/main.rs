@@ -3,5 +3,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    cli::main(std::env::args_os().collect())
+    let arguments: Vec<_> = std::env::args_os().collect();
+    cli::main(&arguments)
 }

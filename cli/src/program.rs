@@ -63,9 +63,9 @@ pub fn command(program: &'static str) -> Command {
 
 /// Runs the program.
 #[must_use]
-pub fn main(arguments: Vec<OsString>) -> ExitCode {
+pub fn main(arguments: &[OsString]) -> ExitCode {
     let program = called_as(arguments.first());
-    let matches = match command(program).try_get_matches_from(&arguments) {
+    let matches = match command(program).try_get_matches_from(arguments) {
         Ok(matches) => matches,
         Err(error) => return usage(&error),
     };

@@ -11,6 +11,8 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 /// A helper that is there answers its first question within this time.
 const HELLO: Duration = Duration::from_secs(10);
+/// A helper that reads facts or attaches probes for longer than this is stuck.
+pub const STEP: Duration = Duration::from_secs(20);
 /// How long waiting goes on, at most, without looking at the clock and at the user.
 const TICK: Duration = Duration::from_millis(20);
 /// How long putting things in order may take.
@@ -103,6 +105,23 @@ impl Session {
     /// The same, whatever the user presses: for putting things in order.
     pub async fn finish(&mut self, holds: impl FnMut(&mut Look) -> bool) -> Ended {
         self.listen(Some(Instant::now() + ORDER), false, holds).await
+    }
+
+    /// Waits for an answer without which there is nothing to look at.
+    pub async fn need(&mut self, what: &str, holds: impl Fn(&Look) -> bool) -> Result<()> {
+        match self.until(Some(Instant::now() + STEP), |look| holds(look)).await {
+            Ended::Met => Ok(()),
+            Ended::Bound => Err(anyhow!(
+                "{what} took more than {} s; run it again with -v",
+                STEP.as_secs()
+            )),
+            Ended::Interrupted => Err(anyhow!("{what} was ended by Ctrl-C")),
+            Ended::Cut => {
+                let truncated = self.look.node().truncated.as_ref();
+                let why = truncated.map_or("it ended early", |missing| missing.why.as_str());
+                Err(anyhow!("{what} failed: {why}"))
+            }
+        }
     }
 
     async fn listen(

@@ -6,7 +6,7 @@ use std::time::Duration;
 pub const SHORTEST: Duration = Duration::from_millis(100);
 
 /// The longest window.
-pub const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+pub const LONGEST: Duration = Duration::from_hours(24);
 
 /// Parses `30s`, `10m`, `1m30s`.
 pub fn parse(text: &str) -> Result<Duration, String> {

@@ -8,12 +8,12 @@ use crate::plan::{ATTEMPTS, Family, Protocol, Wish};
 use crate::program::Context;
 use crate::render::{self, Format};
 use crate::target::{self, Place, Target};
-use crate::{verdict, window};
+use crate::{report, window};
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use model::attempt::Exchange;
 use model::evidence::{Intent, Limits};
-use model::report::{Outcome, Timing};
+use model::report::Outcome;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -28,11 +28,11 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 /// Until a lookup is given up: glibc's own wait for one answer (resolv.conf(5)).
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest an attempt may take.
-const TIMEOUT_MAX: Duration = Duration::from_secs(120);
+const TIMEOUT_MAX: Duration = Duration::from_mins(2);
 /// Watching passively goes on for this long, when nothing else is asked.
 const PASSIVE: Duration = Duration::from_secs(10);
 /// A watch until a fault goes on for this long, when nothing else is asked.
-const UNTIL_FAULT: Duration = Duration::from_secs(600);
+const UNTIL_FAULT: Duration = Duration::from_mins(10);
 
 /// Find out what is wrong between two ends, and prove it
 #[derive(Debug, Args)]
@@ -151,12 +151,9 @@ async fn answer(question: &Question, how: &How, context: &Context) -> Result<Exi
     how.place.check(context, &hello)?;
     let (evidence, timing) = gather(&mut session, question, started).await?;
     let judging = Instant::now();
-    let mut report = verdict::judge(&evidence);
-    report.timing = Timing {
-        total_ms: started.elapsed().as_millis() as u64,
-        verdict_ms: timing.verdict_ms + judging.elapsed().as_millis() as u64,
-        ..timing
-    };
+    let mut report = report::of(evidence, timing);
+    report.timing.verdict_ms += judging.elapsed().as_millis() as u64;
+    report.timing.total_ms = started.elapsed().as_millis() as u64;
     session.progress.clear();
     render::report(&report, how.output, context.colour)?;
     Ok(match report.outcome {
@@ -171,7 +168,7 @@ impl PodToPod {
         let (source, destination) = (target::source(&self.source)?, target::destination(&self.destination)?);
         check_port(&destination, &self.destination, self.protocol)?;
         self.how.check_family(&destination)?;
-        let length = self.how.length(self.passive)?;
+        let length = self.how.length(self.passive);
         Ok(Question {
             intent: Intent::PodToPod,
             wish: Wish {
@@ -250,7 +247,7 @@ impl Dns {
     fn question(&self) -> Result<Question> {
         let source = target::source(&self.source)?;
         let name = target::dns_name(&self.name)?;
-        let length = self.how.length(false)?;
+        let length = self.how.length(false);
         Ok(Question {
             intent: Intent::Dns,
             source,
@@ -312,12 +309,12 @@ impl How {
         }
     }
 
-    fn length(&self, passive: bool) -> Result<Option<Duration>> {
-        Ok(match self.length {
+    fn length(&self, passive: bool) -> Option<Duration> {
+        match self.length {
             None if passive => Some(PASSIVE),
             None if self.until_fault => Some(UNTIL_FAULT),
             length => length,
-        })
+        }
     }
 
     /// A watch without an end in sight plans its rounds at once: as many as fit.

@@ -97,7 +97,7 @@ fn asked(arguments: &[String]) -> Vec<String> {
             if name == argument {
                 arguments.next();
             }
-        } else if !ALONE.contains(&name) && !(name.starts_with("-o") && !name.starts_with("--")) {
+        } else if !ALONE.contains(&name) && !name.starts_with("-o") {
             kept.push(argument.clone());
         }
     }
