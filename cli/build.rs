@@ -17,7 +17,13 @@ fn main() {
         let path = Path::new(&path);
         println!("cargo::rerun-if-changed={}", path.display());
         if fs::metadata(path).is_ok_and(|file| file.len() > 0) {
-            list += &format!("({arch:?}, include_bytes!({:?}) as &[u8]),", path.display());
+            list.extend([
+                "(\"",
+                arch,
+                "\", include_bytes!(r\"",
+                &path.to_string_lossy(),
+                "\") as &[u8]),",
+            ]);
         } else {
             println!(
                 "cargo::error={variable} names {}, which is no file: build the helper first",

@@ -160,8 +160,7 @@ pub fn bound_ms(specs: &[AttemptSpec]) -> u64 {
     let length = |spec: &AttemptSpec| {
         let train = match &spec.send {
             Sending::Echo { count, interval_ms, .. } => u64::from(*count) * interval_ms,
-            // Connecting, exchanging and holding each have the time-out for themselves.
-            Sending::Tcp { hold_ms, .. } => spec.timeout_ms + hold_ms,
+            Sending::Tcp { hold_ms, .. } => *hold_ms,
             _ => 0,
         };
         spec.start_ms + spec.timeout_ms + train

@@ -42,7 +42,7 @@ pub struct Context {
 /// The whole command line, named as the user calls it.
 #[must_use]
 pub fn command(program: &'static str) -> Command {
-    let root = Command::new("kubectl-skoop")
+    let root = <Global as clap::Args>::augment_args(Command::new("kubectl-skoop"))
         .display_name("kubectl-skoop")
         .bin_name(program)
         .version(env!("CARGO_PKG_VERSION"))
@@ -55,7 +55,6 @@ pub fn command(program: &'static str) -> Command {
         .disable_help_subcommand(true)
         .infer_long_args(false)
         .max_term_width(120);
-    let root = <Global as clap::Args>::augment_args(root);
     COMMANDS
         .iter()
         .fold(root, |root, entry| root.subcommand((entry.command)()))

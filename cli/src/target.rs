@@ -140,16 +140,14 @@ fn place(text: &str) -> Result<Place> {
                 Err(Usage::error(format!("`{text}` is no endpoint; write {kind}/{form}")))
             };
         }
-        if CLUSTER_KINDS.contains(&kind) || !kind.contains('.') {
-            let hint = crate::names::hint(kind, SITE_KINDS.iter().map(|(name, _)| *name));
-            return Err(Usage::error(if hint.is_empty() {
-                format!(
-                    "`{text}` names a Kubernetes object, and diagnosing a cluster is not in this version yet; on the node itself write netns/NAME, pid/N, container/ID or host"
-                )
-            } else {
-                format!("`{kind}/` is no kind of endpoint{hint}")
-            }));
+        let hint = crate::names::hint(kind, SITE_KINDS.iter().map(|(name, _)| *name));
+        if !CLUSTER_KINDS.contains(&kind) && !hint.is_empty() {
+            return Err(Usage::error(format!("`{kind}/` is no kind of endpoint{hint}")));
         }
+        return Err(Usage::error(format!(
+            "`{text}` names a Kubernetes object, and diagnosing a cluster is not in this version yet; \
+             on the node itself write netns/NAME, pid/N, container/ID or host"
+        )));
     }
     let label = |label: &str| {
         !label.is_empty()

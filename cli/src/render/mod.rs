@@ -1,9 +1,16 @@
 //! The only code that prints: data to stdout, all else to stderr.
 #![expect(clippy::print_stderr, reason = "this is the place that prints")]
+#![expect(
+    clippy::format_push_string,
+    clippy::format_collect,
+    reason = "one screen of text reads better than it runs"
+)]
 
+mod paper;
 pub mod progress;
 pub mod schema;
 mod table;
+mod words;
 
 use anyhow::{Context as _, Result};
 use model::report::Report;
@@ -46,6 +53,14 @@ impl Colour {
     }
 }
 
+/// Standard output as paper.
+fn paper(colour: Colour) -> paper::Paper {
+    paper::Paper {
+        colour: colour.on(std::io::stdout().is_terminal()),
+        width: width(),
+    }
+}
+
 /// Prints a report.
 pub fn report(report: &Report, format: Format, colour: Colour) -> Result<()> {
     let text = match format {
@@ -53,8 +68,7 @@ pub fn report(report: &Report, format: Format, colour: Colour) -> Result<()> {
         Format::Yaml => serde_yaml::to_string(report).context("writing the report as YAML")?,
         Format::Table | Format::Wide => {
             let sheet = table::Sheet {
-                colour: colour.on(std::io::stdout().is_terminal()),
-                width: width(),
+                paper: paper(colour),
                 wide: format == Format::Wide,
             };
             sheet.report(report)

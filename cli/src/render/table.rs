@@ -1,21 +1,326 @@
-//! The one screen: the answer first, then what proves it.
+//! The one screen: the answer first, then what proves it, then what was looked at.
 
-use model::report::Report;
+use super::paper::{INDENT, Ink, Paper, wrap, wrap_pieces};
+use super::words;
+use model::attempt::Attempt;
+use model::missing::Missing;
+use model::report::{Direction, Happened, Hop, Outcome, Report, Severity, Verdict};
 
-/// A sheet of paper.
+/// Missing things shown on one screen; `-o wide` shows all.
+const MISSING_SHOWN: usize = 4;
+
+/// A report on paper.
 #[derive(Clone, Copy, Debug)]
 pub struct Sheet {
-    /// With colour.
-    pub colour: bool,
-    /// Columns.
-    pub width: usize,
-    /// With every attempt and hop.
+    /// What it is written on.
+    pub paper: Paper,
+    /// With every hop, probe and missing thing.
     pub wide: bool,
 }
 
 impl Sheet {
     /// The report as text.
     pub fn report(&self, report: &Report) -> String {
-        format!("{}\n", report.headline)
+        let mut sheet = self.headline(report);
+        let (causes, others): (Vec<&Verdict>, Vec<&Verdict>) = report
+            .verdicts
+            .iter()
+            .partition(|verdict| verdict.cause && verdict.severity != Severity::Info);
+        for cause in &causes {
+            sheet.push('\n');
+            sheet += &self.cause(cause, report);
+        }
+        let others: Vec<String> = others.into_iter().map(aside).collect();
+        sheet += &self.block("besides", &others);
+        if report.outcome == Outcome::Inconclusive {
+            sheet += &self.missing(report);
+        }
+        // Of a fault only what it leaves intact is worth a line, and the headline of a healthy path has the first.
+        let skip = usize::from(report.outcome == Outcome::Healthy);
+        sheet += &self.block("proven", report.proven.get(skip..).unwrap_or_default());
+        sheet += &self.path(report);
+        let attempts = attempts(&report.attempts, self.paper.width - INDENT);
+        sheet += &self.block("attempts", &attempts);
+        if report.outcome != Outcome::Inconclusive {
+            sheet += &self.missing(report);
+        }
+        sheet += &self.block("looked", &looked(report, self.wide));
+        sheet
     }
+
+    /// A labelled part after an empty line; nothing when there is nothing to say.
+    fn block(&self, label: &str, paragraphs: &[String]) -> String {
+        let text = self.paper.labelled(label, paragraphs);
+        if text.is_empty() || matches!(label, "attempts" | "looked" | "proven") {
+            text
+        } else {
+            format!("\n{text}")
+        }
+    }
+
+    fn headline(&self, report: &Report) -> String {
+        let (mark, ink) = match report.outcome {
+            Outcome::Healthy => ("✓", Ink::Good),
+            Outcome::Fault => ("✗", Ink::Bad),
+            Outcome::Inconclusive => ("?", Ink::Open),
+        };
+        let lines = wrap(&report.headline, self.paper.width.saturating_sub(2));
+        let mut sheet = String::new();
+        for (index, line) in lines.iter().enumerate() {
+            let mark = if index == 0 {
+                self.paper.ink(ink, mark)
+            } else {
+                " ".to_owned()
+            };
+            sheet += &format!("{mark} {}\n", self.paper.ink(Ink::Strong, line));
+        }
+        sheet
+    }
+
+    fn cause(&self, verdict: &Verdict, report: &Report) -> String {
+        let place = words::place(&verdict.place);
+        let node = verdict.place.node.as_ref().filter(|_| report.nodes.len() > 1);
+        let node = node.map_or_else(String::new, |node| format!(" (node {node})"));
+        let separator = if place.is_empty() { "" } else { ", " };
+        let mut what = vec![format!("{}{separator}{place}{node}", verdict.rule)];
+        what.extend(verdict.place.rule.as_ref().map(words::rule));
+        // The headline says the first one's sentence already.
+        if !report.headline.contains(&verdict.says) {
+            what.push(verdict.says.clone());
+        }
+        let remedy = [verdict.remedy.clone()];
+        let label = if verdict.severity == Severity::Warning {
+            "warning"
+        } else {
+            "cause"
+        };
+        self.paper.labelled(label, &what)
+            + &self.paper.labelled("because", &verdict.because)
+            + &self
+                .paper
+                .labelled("remedy", if verdict.remedy.is_empty() { &[] } else { &remedy })
+    }
+
+    fn missing(&self, report: &Report) -> String {
+        let shown = if self.wide { report.missing.len() } else { MISSING_SHOWN };
+        let mut lines: Vec<String> = report.missing.iter().take(shown).map(unseen).collect();
+        if report.missing.len() > shown {
+            lines.push(format!("and {} more (-o wide)", report.missing.len() - shown));
+        }
+        self.block("not seen", &lines)
+    }
+
+    fn path(&self, report: &Report) -> String {
+        let mut lines = Vec::new();
+        let width = self.paper.width - INDENT;
+        for trail in trails(&report.path) {
+            if self.wide {
+                lines.extend(trail.iter().map(|hop| {
+                    let at = format!("+{}", words::time(hop.at_ns));
+                    format!(
+                        "{at:>9}  {:<16} {} ({} x {})",
+                        hop.netns, hop.says, hop.packets, hop.flow
+                    )
+                }));
+            } else {
+                lines.extend(wrap_pieces(&pieces(trail), " ─ ", width));
+                lines.extend(translations(trail));
+            }
+        }
+        let text: String = lines
+            .iter()
+            .enumerate()
+            .map(|(index, line)| {
+                let label = if index == 0 { "path" } else { "" };
+                let head = self.paper.ink(Ink::Quiet, &format!("  {label:<10}"));
+                format!("{head}{}\n", self.marked(line))
+            })
+            .collect();
+        if text.is_empty() { text } else { format!("\n{text}") }
+    }
+
+    fn marked(&self, line: &str) -> String {
+        line.replace('✗', &self.paper.ink(Ink::Bad, "✗"))
+            .replace('✓', &self.paper.ink(Ink::Good, "✓"))
+    }
+}
+
+/// A symptom, or something worth knowing, in one paragraph.
+fn aside(verdict: &Verdict) -> String {
+    let kind = match verdict.severity {
+        Severity::Info => "",
+        _ if verdict.cause => "",
+        _ => " (follows from it)",
+    };
+    let remedy = if verdict.severity == Severity::Info && !verdict.remedy.is_empty() {
+        format!("; {}", verdict.remedy)
+    } else {
+        String::new()
+    };
+    format!("{}{kind}: {}{remedy}", verdict.rule, verdict.says)
+}
+
+fn unseen(missing: &Missing) -> String {
+    let remedy = if missing.remedy.is_empty() {
+        String::new()
+    } else {
+        format!("; {}", missing.remedy)
+    };
+    format!("{}: {}{remedy}", missing.what, missing.why)
+}
+
+/// Hops of one packet each way, in the order given.
+fn trails(path: &[Hop]) -> impl Iterator<Item = &[Hop]> {
+    path.chunk_by(|one, next| one.attempt == next.attempt && one.direction == next.direction)
+}
+
+/// One piece for each namespace on the way, with the interfaces there and how it ended.
+fn pieces(trail: &[Hop]) -> Vec<String> {
+    let mut pieces: Vec<String> = Vec::new();
+    let mut at: Option<(&str, &str)> = None;
+    for hop in trail {
+        let interface = hop.interface.as_deref().unwrap_or_default();
+        match at {
+            Some((netns, last)) if netns == hop.netns => {
+                if last != interface
+                    && !interface.is_empty()
+                    && let Some(piece) = pieces.last_mut()
+                {
+                    *piece += &format!(" {interface}");
+                }
+            }
+            _ => pieces.push(format!("{} {interface}", hop.netns).trim_end().to_owned()),
+        }
+        let end = match hop.happened {
+            Happened::Dropped => " ✗",
+            Happened::NoSocket => " ✗ no socket",
+            Happened::Delivered => " ✓",
+            Happened::LastSeen => " ✗ last seen here",
+            Happened::Sent | Happened::Left | Happened::Arrived => "",
+        };
+        if let Some(piece) = pieces.last_mut()
+            && !piece.ends_with(end)
+        {
+            *piece += end;
+        }
+        let kept = if interface.is_empty() {
+            at.map_or("", |(_, last)| last)
+        } else {
+            interface
+        };
+        at = Some((&hop.netns, kept));
+    }
+    if let Some(first) = trail.first() {
+        let arrow = if first.direction == Direction::Request {
+            "there: "
+        } else {
+            "back:  "
+        };
+        if let Some(piece) = pieces.first_mut() {
+            piece.insert_str(0, arrow);
+        }
+    }
+    pieces
+}
+
+/// Where addresses were translated, and what was dropped why.
+fn translations(trail: &[Hop]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for hop in trail {
+        if let Some(from) = hop.translated_from {
+            lines.push(format!("       in {}: {from} became {}", hop.netns, hop.flow));
+        }
+        if matches!(hop.happened, Happened::Dropped | Happened::NoSocket) {
+            lines.push(format!(
+                "       ✗ in {}: {} ({})",
+                hop.netns,
+                hop.says,
+                words::count(u64::from(hop.packets), "packet")
+            ));
+        }
+    }
+    lines.dedup();
+    lines
+}
+
+/// One line for the attempts that were the same and ended the same way.
+fn attempts(attempts: &[Attempt], width: usize) -> Vec<String> {
+    let mut groups: Vec<(String, Vec<&Attempt>)> = Vec::new();
+    for attempt in attempts {
+        let what = words::sending(attempt);
+        let same = groups.iter_mut().find(|(other, members)| {
+            *other == what && members.first().is_some_and(|first| first.outcome == attempt.outcome)
+        });
+        match same {
+            Some((_, members)) => members.push(attempt),
+            None => groups.push((what, vec![attempt])),
+        }
+    }
+    let left: Vec<String> = groups
+        .iter()
+        .map(|(what, members)| format!("{} x {what}", members.len()))
+        .collect();
+    let column = left.iter().map(|text| text.chars().count()).max().unwrap_or_default();
+    groups
+        .iter()
+        .zip(&left)
+        .map(|((_, members), left)| {
+            let met = words::met(members);
+            if column + 3 + met.chars().count() <= width {
+                format!("{left:<column$}   {met}")
+            } else {
+                format!("{left}: {met}")
+            }
+        })
+        .collect()
+}
+
+fn looked(report: &Report, wide: bool) -> Vec<String> {
+    let nodes = &report.nodes;
+    let kernels: Vec<&str> = nodes.iter().map(|node| node.kernel.as_str()).collect();
+    let events: u64 = nodes.iter().map(|node| node.events).sum();
+    let lost: u64 = nodes
+        .iter()
+        .flat_map(|node| &node.lost)
+        .map(|lost| lost.ring_full)
+        .sum();
+    let thinned: u64 = nodes
+        .iter()
+        .flat_map(|node| &node.lost)
+        .map(|lost| lost.over_budget)
+        .sum();
+    let thinned = if thinned > 0 {
+        format!(", {thinned} only counted")
+    } else {
+        String::new()
+    };
+    let cost: Option<u64> = nodes.iter().map(|node| node.bpf.map(|cost| cost.ns)).sum();
+    let cost = cost.map_or_else(
+        || "our eBPF time is not known".to_owned(),
+        |ns| format!("our eBPF used {}", words::time(ns)),
+    );
+    let mut lines = vec![format!(
+        "{} · kernel {} · {} · {}, {lost} lost{thinned} · {cost}",
+        words::count(nodes.len() as u64, "node"),
+        kernels.join(", "),
+        words::time(report.timing.total_ms * 1_000_000),
+        words::count(events, "event"),
+    )];
+    if wide {
+        let timing = report.timing;
+        lines.push(format!(
+            "ends {} ms, facts {} ms, arming {} ms, window {} ms, facts again and verdict {} ms",
+            timing.hello_ms, timing.facts_ms, timing.armed_ms, timing.window_ms, timing.verdict_ms
+        ));
+        for node in nodes {
+            for probe in &node.probes {
+                let state = match &probe.unsupported {
+                    Some(missing) => format!("off: {}", missing.why),
+                    None => probe.hooks.join(", "),
+                };
+                lines.push(format!("probe {} on {}: {state}", probe.name, node.name));
+            }
+        }
+    }
+    lines
 }

@@ -1,0 +1,176 @@
+//! Times, places and attempts in words, for the screen.
+
+use model::attempt::{Attempt, Outcome};
+use model::report::{Place, RulePlace};
+use std::net::{IpAddr, SocketAddr};
+
+/// Nanoseconds for people: `85 us`, `4.2 ms`, `1.2 s`.
+pub fn time(ns: u64) -> String {
+    match ns {
+        0..1_000 => format!("{ns} ns"),
+        1_000..1_000_000 => format!("{} us", ns / 1_000),
+        1_000_000..10_000_000 => format!("{:.1} ms", ns as f64 / 1e6),
+        10_000_000..1_000_000_000 => format!("{} ms", ns / 1_000_000),
+        _ => format!("{:.1} s", ns as f64 / 1e9),
+    }
+}
+
+/// From the shortest to the longest: one time when they read the same.
+pub fn times(ns: impl Iterator<Item = u64> + Clone) -> String {
+    let (Some(least), Some(most)) = (ns.clone().min(), ns.max()) else {
+        return String::new();
+    };
+    let (least, most) = (time(least), time(most));
+    if least == most {
+        least
+    } else {
+        format!("{least} to {most}")
+    }
+}
+
+/// `1 event`, `3 events`.
+pub fn count(number: u64, one: &str) -> String {
+    if number == 1 {
+        format!("1 {one}")
+    } else {
+        format!("{number} {one}s")
+    }
+}
+
+/// `in netns/x, on up0`; empty when it is nowhere in particular.
+pub fn place(place: &Place) -> String {
+    let mut text = match (&place.pod, &place.netns) {
+        (Some(pod), _) => format!("at {pod}"),
+        (None, Some(netns)) => format!("in {netns}"),
+        (None, None) => String::new(),
+    };
+    if let Some(interface) = &place.interface {
+        text += if text.is_empty() { "on " } else { ", on " };
+        text += interface;
+    }
+    if let Some(object) = &place.object {
+        text += if text.is_empty() { "" } else { ", " };
+        text += &format!("{} {}/{}", object.kind, object.namespace, object.name);
+    }
+    text
+}
+
+/// `iptables-legacy filter FORWARD #3:  -d ... -j DROP`.
+pub fn rule(rule: &RulePlace) -> String {
+    let handle = rule.handle.map_or_else(String::new, |handle| format!(" #{handle}"));
+    let text = if rule.text.is_empty() {
+        String::new()
+    } else {
+        format!(":  {}", rule.text)
+    };
+    format!("{} {} {}{handle}{text}", rule.backend, rule.table, rule.chain)
+}
+
+/// What was sent where, e.g. `TCP connect 10.90.1.2 -> 10.90.2.2:80`.
+pub fn sending(attempt: &Attempt) -> String {
+    let what = match attempt.kind.as_str() {
+        "tcp" => "TCP connect",
+        "udp" => "datagram",
+        "echo" => "echo train",
+        "echo-full-size" => "full-size echo",
+        "dns" => {
+            let name = attempt.dns.as_ref().map_or("", |dns| dns.name.as_str());
+            return format!("lookup of {name}");
+        }
+        "dns-query" => "DNS query",
+        other => other,
+    };
+    let flow = attempt.flow;
+    if flow.dst().is_unspecified() {
+        return what.to_owned();
+    }
+    let to = if attempt.kind.starts_with("echo") {
+        flow.dst().to_string()
+    } else {
+        end(flow.dst(), flow.dport)
+    };
+    let from = if flow.src().is_unspecified() {
+        String::new()
+    } else {
+        format!("{} -> ", flow.src())
+    };
+    format!("{what} {from}{to}")
+}
+
+fn end(address: IpAddr, port: u16) -> String {
+    if port == 0 {
+        address.to_string()
+    } else {
+        SocketAddr::new(address, port).to_string()
+    }
+}
+
+/// What attempts of one kind met that ended in the same way.
+pub fn met(attempts: &[&Attempt]) -> String {
+    let Some(first) = attempts.first() else {
+        return String::new();
+    };
+    let took = times(attempts.iter().map(|attempt| attempt.took_ns));
+    match &first.outcome {
+        Outcome::Ok => worked(first, attempts),
+        Outcome::Error { during, errno } => format!("{} on {during} after {took}", errno.name),
+        Outcome::TimedOut { during } if during == "connect" => format!("no answer in {took}"),
+        Outcome::TimedOut { during } => format!("no end of {during} in {took}"),
+        Outcome::Cancelled => format!("no answer in {took}, then the run ended"),
+        Outcome::NotTried { why } => format!("not tried: {why}"),
+    }
+}
+
+fn worked(first: &Attempt, attempts: &[&Attempt]) -> String {
+    if first.echo.is_some() {
+        let trains = attempts.iter().filter_map(|attempt| attempt.echo.as_ref());
+        let sent: u64 = trains.clone().map(|train| train.rtt_ns.len() as u64).sum();
+        let answers: Vec<u64> = trains
+            .flat_map(|train| train.rtt_ns.iter().flatten().copied())
+            .collect();
+        let size = first.echo.as_ref().map_or(0, |train| train.packet_bytes);
+        let of = format!("{} of {sent} answered", answers.len());
+        return match (answers.is_empty(), first.kind == "echo-full-size") {
+            (true, _) => of,
+            (false, true) => format!("{of}, {size} bytes each, in {}", times(answers.into_iter())),
+            (false, false) => format!("{of} in {}", times(answers.into_iter())),
+        };
+    }
+    if let Some(dns) = &first.dns {
+        let addresses: Vec<String> = dns.addresses.iter().map(IpAddr::to_string).collect();
+        let queries = if dns.queries.len() == 1 { "query" } else { "queries" };
+        let found = if addresses.is_empty() {
+            "no address".to_owned()
+        } else {
+            addresses.join(", ")
+        };
+        return format!(
+            "{found} after {} {queries} and {}",
+            dns.queries.len(),
+            time(first.took_ns)
+        );
+    }
+    let exchanged = {
+        let (sent, received): (u64, u64) = attempts.iter().fold((0, 0), |sum, attempt| {
+            (sum.0 + attempt.sent_bytes, sum.1 + attempt.received_bytes)
+        });
+        let status = first
+            .http_status
+            .as_deref()
+            .map_or_else(String::new, |status| format!(", {status}"));
+        if sent + received > 0 {
+            format!(", {sent} bytes sent, {received} received{status}")
+        } else {
+            status
+        }
+    };
+    let connected = attempts.iter().filter_map(|attempt| attempt.connected_ns);
+    let answered = attempts.iter().filter_map(|attempt| attempt.first_answer_ns);
+    if connected.clone().next().is_some() {
+        format!("connected in {}{exchanged}", times(connected))
+    } else if answered.clone().next().is_some() {
+        format!("answered in {}{exchanged}", times(answered))
+    } else {
+        format!("sent{exchanged}")
+    }
+}
