@@ -1,3 +1,41 @@
-//! helper
+//! `node-helper`: speaks `model::protocol` on stdin and stdout, see the library beside it.
 
-fn main() {}
+use node_helper::session;
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::time::Duration;
+
+const USAGE: &str = "usage: node-helper [--deadline SECONDS] | --version\n\
+    It is started by kubectl-skoop, speaks JSON lines on stdin and stdout, and ends when stdin does.\n";
+
+/// How long a helper lives at most when nobody says otherwise.
+const DEADLINE: Duration = Duration::from_hours(24);
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments.as_slice() {
+        [] => session::run(DEADLINE),
+        ["--deadline", seconds] => match seconds.parse() {
+            Ok(seconds @ 1..) => session::run(Duration::from_secs(seconds)),
+            _ => wrong(&format!("--deadline takes a number of seconds, not `{seconds}`\n")),
+        },
+        ["--version"] => {
+            let line = format!(
+                "node-helper {} (protocol {})\n",
+                env!("CARGO_PKG_VERSION"),
+                model::protocol::VERSION
+            );
+            match std::io::stdout().write_all(line.as_bytes()) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(_) => ExitCode::from(3),
+            }
+        }
+        _ => wrong(USAGE),
+    }
+}
+
+fn wrong(text: &str) -> ExitCode {
+    let _ = std::io::stderr().write_all(text.as_bytes());
+    ExitCode::from(2)
+}
