@@ -45,9 +45,9 @@ pub enum What {
     /// A packet was freed as a loss. `reason` is this kernel's `enum skb_drop_reason` number, `location` a kernel address.
     /// `state` is the TCP state of the receiving socket, 0 when there was none (or this kernel does not say).
     Drop { reason: u16, state: u8, location: u64 },
-    /// TCP sent a reset. `reason` is this kernel's `enum sk_rst_reason` (0xffff: not told); `active` when no packet provoked it.
+    /// TCP sent a reset; the flow is the reset's own, from its sender on. `reason` is this kernel's `enum sk_rst_reason` (0xffff: not told); `active` when no packet provoked it.
     ResetSent { reason: u16, state: u8, active: bool },
-    /// TCP accepted a reset in `state`.
+    /// TCP accepted a reset in `state`; the flow is the reset's own, from the peer to here.
     ResetReceived { state: u8 },
     /// A segment was sent again, or could not be (`errno` > 0).
     Retransmit { state: u8, errno: u16 },
@@ -59,7 +59,8 @@ pub enum What {
     IcmpSent { kind: u8, code: u8, info: u32 },
     /// A socket got an error; `soft` when it is only remembered while connecting goes on.
     SocketError { errno: u16, soft: bool },
-    /// A neighbour did not answer. The flow's destination is the address asked for; `state` is its `NUD_` state.
+    /// A neighbour did not answer: `probes` solicitations so far. The flow's destination is the address asked for; `state` is its `NUD_` state (0x20
+    /// when the kernel gave up, 1 or 0x10 while it still asks).
     NeighbourFailed { state: u16, probes: u16 },
     /// A DNS query; the tail is the message.
     DnsQuery,

@@ -1,6 +1,8 @@
 //! The way out: a record is drafted in place, counted in the exact totals, and sent if it is watched or the budget lasts.
 
 use crate::filter;
+use crate::place::{self, Place};
+use crate::socket;
 use crate::watch;
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns};
 use aya_ebpf::macros::map;
@@ -128,6 +130,26 @@ impl Draft {
         self.record.tag = tag;
         self.record.a = a;
         self.record.b = b;
+    }
+
+    /// Puts it where the packet or socket is.
+    #[inline(always)]
+    pub fn at(&mut self, place: Place) {
+        self.record.netns = place.netns;
+        self.record.ifindex = place.ifindex;
+    }
+
+    /// Fills tuple, place and cgroup from a socket; `false` when it is none of IPv4 or IPv6.
+    #[inline(always)]
+    pub fn of_socket(&mut self, sk: u64, protocol: u8) -> bool {
+        if !socket::flow(sk, protocol, &mut self.record.flow) {
+            return false;
+        }
+        if let Some(place) = place::of_socket(sk) {
+            self.at(place);
+        }
+        self.record.cgroup = socket::cgroup(sk);
+        true
     }
 
     /// Counts it, if the filter lets it through or it is watched, and sends it, if it is watched or the budget lasts.

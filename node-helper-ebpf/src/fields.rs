@@ -23,6 +23,7 @@ globals! {
     sk_buff__protocol = ABSENT;
     sk_buff__network_header = ABSENT;
     sk_buff___skb_refdst = ABSENT;
+    sk_buff__cb = ABSENT;
     net_device__nd_net = ABSENT;
     net_device__ifindex = ABSENT;
     net__ns = ABSENT;
@@ -45,6 +46,8 @@ globals! {
     cgroup__kn = ABSENT;
     kernfs_node__id = ABSENT;
     neighbour__tbl = ABSENT;
+    neighbour__parms = ABSENT;
+    neigh_parms__data = ABSENT;
     neighbour__dev = ABSENT;
     neighbour__nud_state = ABSENT;
     neighbour__probes = ABSENT;

@@ -181,6 +181,8 @@ pub struct Plan<'a> {
     pub places: &'a [&'a [Hook]],
     /// Bytes of the ring.
     pub ring_bytes: u32,
+    /// Events it may send before the helper refills its budget.
+    pub budget: u32,
     /// What the helper asks for, without `set__`.
     pub settings: &'a [(&'a str, u32)],
 }
@@ -227,6 +229,10 @@ pub fn load(plan: &Plan<'_>, layout: &Layout, shared: &Shared) -> anyhow::Result
             sys::update_map(fd.as_fd(), &0u32.to_ne_bytes(), map.data())
                 .and_then(|()| sys::freeze_map(fd.as_fd()))
                 .with_context(|| format!("cannot fill map {name}"))?;
+        }
+        if name == "BUDGET" {
+            let events = i64::from(plan.budget).to_ne_bytes();
+            sys::update_map(fd.as_fd(), &0u32.to_ne_bytes(), &events).context("cannot set a budget")?;
         }
         maps.insert(name.clone(), Arc::new(fd));
     }

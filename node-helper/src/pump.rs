@@ -50,9 +50,6 @@ impl Pump {
         let ending = Arc::new(AtomicBool::new(false));
         let events = Arc::new(AtomicU64::new(0));
         let (end, count) = (Arc::clone(&ending), Arc::clone(&events));
-        for source in &sources {
-            source.budget.word().store(i64::from(per_second), Ordering::Relaxed);
-        }
         let thread = std::thread::Builder::new().name("pump".to_owned()).spawn(move || {
             let mut last = Instant::now();
             loop {

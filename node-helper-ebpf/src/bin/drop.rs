@@ -32,8 +32,7 @@ fn drop(skb: u64, location: u64, reason: u32, receiver: u64) -> Option<()> {
     let draft = draft(0)?;
     draft.begin(skb, receiver);
     let place = place::of_packet(skb, receiver);
-    draft.record.netns = place.netns;
-    draft.record.ifindex = place.ifindex;
+    draft.at(place);
     // Reasons of subsystems (above 16 bits) carry the subsystem's number: kept apart by the highest bit.
     let reason = if reason > 0xffff {
         0x8000 | (reason >> 16 << 8) as u16 & 0x7f00 | (reason & 0xff) as u16

@@ -19,9 +19,29 @@ use std::sync::OnceLock;
 
 /// Packets that the kernel frees as a loss.
 pub mod drop;
+/// ICMP errors sent, socket errors.
+pub mod icmp;
+/// Neighbours that do not answer.
+pub mod neigh;
+/// Resets sent and accepted.
+pub mod tcpreset;
+/// Segments sent again.
+pub mod tcpretrans;
+/// State changes of sockets.
+pub mod tcpstate;
+/// Datagrams refused by a full buffer.
+pub mod udpbuf;
 
 /// Every probe. Help, `skoop probes` and the tests derive from this list.
-pub const PROBES: &[&Probe] = &[&drop::PROBE];
+pub const PROBES: &[&Probe] = &[
+    &drop::PROBE,
+    &tcpreset::PROBE,
+    &tcpretrans::PROBE,
+    &tcpstate::PROBE,
+    &icmp::PROBE,
+    &neigh::PROBE,
+    &udpbuf::PROBE,
+];
 
 /// Single events a second and probe, where the client does not say.
 pub const EVENTS_PER_SECOND: u32 = 2000;
@@ -264,6 +284,11 @@ pub fn arm(probes: &[String], filter: &Filter, sink: Box<dyn FnMut(Event) + Send
     let mut settings = filter::settings(filter).to_vec();
     settings.push(("direct", 0));
 
+    let per_second = match filter.events_per_second {
+        0 => EVENTS_PER_SECOND,
+        asked => asked,
+    };
+
     let mut statuses = Vec::new();
     let mut attached = Vec::new();
     for probe in asked {
@@ -273,6 +298,7 @@ pub fn arm(probes: &[String], filter: &Filter, sink: Box<dyn FnMut(Event) + Send
                 elf: probe.elf,
                 places: probe.places,
                 ring_bytes: probe.ring_bytes,
+                budget: per_second,
                 settings: &settings,
             };
             match load::load(&plan, layout, &maps.shared) {
@@ -290,10 +316,6 @@ pub fn arm(probes: &[String], filter: &Filter, sink: Box<dyn FnMut(Event) + Send
         .iter()
         .map(|(probe, loaded)| source(probe, loaded))
         .collect::<anyhow::Result<Vec<_>>>()?;
-    let per_second = match filter.events_per_second {
-        0 => EVENTS_PER_SECOND,
-        asked => asked,
-    };
     let pump = Pump::start(sources, Words::new(layout), per_second, sink).context("cannot start a thread")?;
     Ok(Armed {
         statuses,

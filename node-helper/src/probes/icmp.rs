@@ -1,0 +1,43 @@
+//! `icmp`: errors that the kernel sends about packets, and errors that sockets get.
+
+use super::{Detail, Probe};
+use crate::load::Hook;
+use crate::programs;
+
+/// See [`super::PROBES`].
+pub const PROBE: Probe = Probe {
+    name: "icmp",
+    about: "ICMP errors the kernel sends about a packet, and errors that sockets get",
+    cost: "about 0.05 us per sent packet (to find errors about IPv6, which have no tracepoint), 0.5 us for each error",
+    elf: programs::ICMP,
+    places: &[
+        &[
+            Hook::Raw {
+                at: "icmp_send",
+                program: "icmp_send",
+            },
+            Hook::Kprobe {
+                at: "__icmp_send",
+                program: "icmp_send_function",
+            },
+        ],
+        &[Hook::Raw {
+            at: "net_dev_queue",
+            program: "net_dev_queue",
+        }],
+        &[Hook::Raw {
+            at: "inet_sk_error_report",
+            program: "inet_sk_error_report",
+        }],
+    ],
+    details: &[
+        Detail::tracepoint(
+            "icmp_send",
+            "ICMP errors are seen at a function, not at a tracepoint (before 6.10)",
+        ),
+        Detail::field("sock", "sk_protocol", "the protocol of a socket that got an error"),
+        Detail::field("sock", "sk_cgrp_data", "the cgroup of a socket"),
+        Detail::field("sock_cgroup_data", "cgroup", "the cgroup of a socket"),
+    ],
+    ring_bytes: 128 * 1024,
+};

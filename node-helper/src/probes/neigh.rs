@@ -1,0 +1,19 @@
+//! `neigh`: neighbours that do not answer.
+
+use super::Probe;
+use crate::load::Hook;
+use crate::programs;
+
+/// See [`super::PROBES`].
+pub const PROBE: Probe = Probe {
+    name: "neigh",
+    about: "next hops that do not answer ARP or ND: each unanswered solicitation, and the failure",
+    cost: "nothing per packet; about 0.5 us for each solicitation that went unanswered",
+    elf: programs::NEIGH,
+    places: &[&[Hook::Raw {
+        at: "neigh_timer_handler",
+        program: "neigh_timer_handler",
+    }]],
+    details: &[],
+    ring_bytes: 64 * 1024,
+};

@@ -1,0 +1,29 @@
+//! `tcpreset`: resets that TCP sends and accepts.
+
+use super::{Detail, Probe};
+use crate::load::Hook;
+use crate::programs;
+
+/// See [`super::PROBES`].
+pub const PROBE: Probe = Probe {
+    name: "tcpreset",
+    about: "TCP resets sent, with the kernel's reason, and resets accepted",
+    cost: "nothing per packet; about 0.5 us for each reset",
+    elf: programs::TCPRESET,
+    places: &[
+        &[Hook::Raw {
+            at: "tcp_send_reset",
+            program: "tcp_send_reset",
+        }],
+        &[Hook::Raw {
+            at: "tcp_receive_reset",
+            program: "tcp_receive_reset",
+        }],
+    ],
+    details: &[
+        Detail::argument("tcp_send_reset", 3, "the reason of a reset (since 6.10)"),
+        Detail::field("sock", "sk_cgrp_data", "the cgroup of a socket"),
+        Detail::field("sock_cgroup_data", "cgroup", "the cgroup of a socket"),
+    ],
+    ring_bytes: 128 * 1024,
+};

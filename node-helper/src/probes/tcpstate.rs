@@ -1,0 +1,27 @@
+//! `tcpstate`: how TCP sockets change state.
+
+use super::{Detail, Probe};
+use crate::load::Hook;
+use crate::programs;
+
+/// See [`super::PROBES`].
+pub const PROBE: Probe = Probe {
+    name: "tcpstate",
+    about: "state changes of TCP sockets, with the time since connect began",
+    cost: "nothing per packet; about 0.6 us for each change, some six per connection",
+    elf: programs::TCPSTATE,
+    places: &[&[Hook::Raw {
+        at: "inet_sock_set_state",
+        program: "inet_sock_set_state",
+    }]],
+    details: &[
+        Detail::field(
+            "sock",
+            "sk_protocol",
+            "sockets of other protocols are not told from TCP's",
+        ),
+        Detail::field("sock", "sk_cgrp_data", "the cgroup of a socket"),
+        Detail::field("sock_cgroup_data", "cgroup", "the cgroup of a socket"),
+    ],
+    ring_bytes: 128 * 1024,
+};
