@@ -2,7 +2,11 @@
 //! known or missing for a reason.
 
 use crate::drops::Class;
+use crate::neighbours::{Silent, silent};
+use crate::route;
 use crate::trail::{Dropped, Leg, Trail};
+use crate::walk::{self, WalkHop};
+use core::cell::OnceCell;
 use model::attempt::{Attempt, Errno, Outcome};
 use model::event::{Event, Seen};
 use model::evidence::{Evidence, Intent, NetnsEvidence};
@@ -21,6 +25,9 @@ pub struct Case<'a> {
     pub trail: Trail<'a>,
     /// The attempts, in order.
     pub tried: Vec<Tried<'a>>,
+    /// Next hops on the way that answered no ARP or ND.
+    pub silent: Vec<Silent>,
+    way: OnceCell<Vec<WalkHop>>,
 }
 
 /// What became of an attempt.
@@ -102,7 +109,8 @@ impl<'a> Case<'a> {
     /// Looks through the evidence once.
     pub fn new(evidence: &'a Evidence) -> Self {
         let trail = Trail::follow(evidence);
-        let tried = evidence
+        let silent = silent(evidence, &trail);
+        let mut tried: Vec<Tried<'_>> = evidence
             .attempts
             .iter()
             .map(|attempt| Tried {
@@ -111,7 +119,67 @@ impl<'a> Case<'a> {
                 fate: fate(attempt, &trail),
             })
             .collect();
-        Self { evidence, trail, tried }
+        if !silent.is_empty() && !tried.iter().any(|tried| tried.asked && tried.fate == Fate::Worked) {
+            // They were cut short because their next hop had been asked in vain.
+            for tried in tried.iter_mut().filter(|tried| unanswered(tried.attempt)) {
+                tried.fate = Fate::Failed;
+            }
+        }
+        Self {
+            evidence,
+            trail,
+            tried,
+            silent,
+            way: OnceCell::new(),
+        }
+    }
+
+    /// The way that packets and answers should take, walked from facts.
+    pub fn way(&self) -> &[WalkHop] {
+        self.way.get_or_init(|| walk::path(self.evidence))
+    }
+
+    /// The namespace and interface that own an address, the ends first.
+    pub fn owner(&self, address: IpAddr) -> Option<(u32, &'a Link)> {
+        self.owners(address).into_iter().next()
+    }
+
+    /// Every namespace looked into that owns an address.
+    pub fn owners(&self, address: IpAddr) -> Vec<(u32, &'a Link)> {
+        let ends = [self.evidence.destination.netns, self.evidence.source.netns];
+        let mut owners: Vec<(u32, &Link)> = self
+            .evidence
+            .netns
+            .iter()
+            .filter_map(|netns| {
+                let own = netns.before.addresses.ok()?.iter().find(|own| own.address == address)?;
+                Some((netns.id, route::link(&netns.before, own.ifindex)?))
+            })
+            .collect();
+        owners.sort_by_key(|(netns, _)| !ends.contains(&Some(*netns)));
+        owners
+    }
+
+    /// The other end of an interface, where it was looked into.
+    pub fn peer(&self, netns: u32, link: &Link) -> Option<(u32, &'a Link)> {
+        let peer = link.peer.as_ref()?;
+        let netns = peer.netns.unwrap_or(netns);
+        Some((netns, self.link(netns, peer.ifindex)?))
+    }
+
+    /// How a command is run inside a namespace: `ip netns exec c `, `nsenter -t 7 -n `, or nothing for the host.
+    pub fn inside(&self, netns: u32) -> String {
+        let name = self.name(netns);
+        if let Some(name) = name.strip_prefix("netns/") {
+            return format!("ip netns exec {name} ");
+        }
+        match name
+            .strip_prefix("pid/")
+            .filter(|pid| pid.bytes().all(|byte| byte.is_ascii_digit()))
+        {
+            Some(pid) => format!("nsenter -t {pid} -n "),
+            None => String::new(),
+        }
     }
 
     /// Attempts of the protocol asked for.
@@ -379,6 +447,11 @@ fn cancelled(attempt: &Attempt, trail: &Trail<'_>) -> Fate {
     } else {
         Fate::Unknown
     }
+}
+
+/// Cut short before anything came back.
+fn unanswered(attempt: &Attempt) -> bool {
+    attempt.outcome == Outcome::Cancelled && attempt.connected_ns.is_none() && attempt.first_answer_ns.is_none()
 }
 
 /// A datagram has worked when it was answered or delivered, and failed when it was dropped or refused.

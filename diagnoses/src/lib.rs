@@ -10,6 +10,8 @@ pub mod drops;
 pub mod finding;
 /// Outcome, headline and ranked verdicts.
 mod judge;
+/// Next hops that answered no ARP or ND.
+pub mod neighbours;
 /// What was proven to work.
 mod proven;
 /// Which finding is the cause, and which are symptoms.

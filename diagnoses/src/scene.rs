@@ -135,6 +135,57 @@ impl Scene {
         })
     }
 
+    /// The routes through this interface are gone, as when it is set down.
+    pub fn without_routes_by(&mut self, id: u32, ifindex: u32) -> &mut Self {
+        self.facts(id, |facts| {
+            if let Known::Known(routes) = &mut facts.routes {
+                routes.retain(|route| route.table == 255 || route.hops.iter().all(|hop| hop.oif != Some(ifindex)));
+            }
+        })
+    }
+
+    /// Puts this route in the place of those for the same prefix.
+    pub fn reroute(&mut self, id: u32, new: &Route) -> &mut Self {
+        self.unroute(id, &new.dst.to_string(), new.prefix);
+        self.facts(id, |facts| {
+            if let Known::Known(routes) = &mut facts.routes {
+                routes.push(new.clone());
+            }
+        })
+    }
+
+    /// Takes the routes for a prefix away.
+    pub fn unroute(&mut self, id: u32, dst: &str, prefix: u8) -> &mut Self {
+        let dst = ip(dst);
+        self.facts(id, |facts| {
+            if let Known::Known(routes) = &mut facts.routes {
+                routes.retain(|route| (route.dst, route.prefix) != (dst, prefix));
+            }
+        })
+    }
+
+    /// Sets a sysctl.
+    pub fn sysctl(&mut self, id: u32, name: &str, value: &str) -> &mut Self {
+        self.facts(id, |facts| {
+            if let Known::Known(sysctls) = &mut facts.sysctls {
+                sysctls.insert(name.to_owned(), value.to_owned());
+            }
+        })
+    }
+
+    /// Asks for another address instead of c.
+    pub fn aim(&mut self, address: &str) -> &mut Self {
+        self.evidence.destination.addresses = vec![ip(address)];
+        self
+    }
+
+    /// The same question over IPv6.
+    pub fn over_ipv6(mut self) -> Self {
+        self.evidence.source.addresses.reverse();
+        self.evidence.destination.addresses.reverse();
+        self
+    }
+
     /// Changes one interface.
     pub fn link(&mut self, id: u32, name: &str, change: impl Fn(&mut Link)) -> &mut Self {
         self.facts(id, |facts| {
@@ -222,13 +273,13 @@ impl Scene {
 
     /// The tuple of attempt `id`, watched from now on.
     pub fn flow(&mut self, id: u32) -> Flow {
-        let v6 = self.evidence.source.addresses.first().is_some_and(IpAddr::is_ipv6);
-        let port = 40_000 + id;
-        let flow = if v6 {
-            tcp(&format!("[fd90:1::2]:{port}"), "[fd90:2::2]:80")
-        } else {
-            tcp(&format!("10.90.1.2:{port}"), "10.90.2.2:80")
-        };
+        let src = self.evidence.source.addresses[0];
+        let dst = self.evidence.destination.addresses[0];
+        let flow = Flow::new(
+            TCP,
+            (src, u16::try_from(40_000 + id).unwrap()).into(),
+            (dst, self.evidence.destination.port.unwrap_or(0)).into(),
+        );
         self.watch(id, flow);
         flow
     }
@@ -302,6 +353,52 @@ impl Scene {
             let flow = self.flow(id);
             self.walk_to(id, flow, netns, interface);
             self.drop(netns, interface, flow, reason, location);
+            let during = "connect".to_owned();
+            self.attempt(id, flow, Outcome::TimedOut { during });
+        }
+        self
+    }
+
+    /// `count` connections whose request arrives and whose answer is dropped at this place.
+    pub fn answer_dropped(
+        &mut self,
+        count: u32,
+        netns: u32,
+        interface: &str,
+        reason: &str,
+        location: &str,
+    ) -> &mut Self {
+        for id in 0..count {
+            let flow = self.flow(id);
+            self.walk_to(id, flow, C, "eth0");
+            let skb = u64::from(id) * 100 + 2;
+            for (at, name) in Self::WAY.into_iter().rev() {
+                self.hop(at, name, flow.reversed(), skb);
+                if at == netns {
+                    break;
+                }
+            }
+            self.drop(netns, interface, flow.reversed(), reason, location);
+            let during = "connect".to_owned();
+            self.attempt(id, flow, Outcome::TimedOut { during });
+        }
+        self
+    }
+
+    /// `count` connections whose SYN goes round between the nodes.
+    pub fn goes_round(&mut self, count: u32) -> &mut Self {
+        for id in 0..count {
+            let flow = self.flow(id);
+            let skb = u64::from(id) * 100 + 1;
+            self.hop(A, "eth0", flow, skb);
+            for ttl in (1..64).rev() {
+                let at = if ttl % 2 == 0 { Y } else { X };
+                self.hop(at, "up0", flow, skb);
+                if let Some(packet) = self.evidence.events.last_mut().and_then(|event| event.packet.as_mut()) {
+                    packet.ttl = ttl;
+                }
+            }
+            self.drop(X, "up0", flow, "IP_INHDR", "ip_forward");
             let during = "connect".to_owned();
             self.attempt(id, flow, Outcome::TimedOut { during });
         }

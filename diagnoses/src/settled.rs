@@ -2,7 +2,6 @@
 
 use crate::case::{Case, Failure, Fate};
 use crate::drops::Class;
-use crate::route::{self, Query, Way};
 use model::attempt::{AttemptSpec, Sending};
 use model::event::Seen;
 use model::evidence::{Evidence, Intent};
@@ -23,7 +22,7 @@ pub fn settled(evidence: &Evidence) -> bool {
     if case.asked().any(|tried| tried.fate == Fate::Worked) || asked.is_empty() {
         return false;
     }
-    neighbour_silent(evidence) || asked.iter().all(|spec| decided(&case, spec))
+    !case.silent.is_empty() || asked.iter().all(|spec| decided(&case, spec))
 }
 
 /// This attempt has ended for good, or its packets were lost in a way that repeats.
@@ -54,45 +53,6 @@ fn decided(case: &Case<'_>, spec: &AttemptSpec) -> bool {
         )
     });
     !connected && drops.iter().any(|drop| for_good(drop.class))
-}
-
-/// Two solicitations went unanswered in a namespace of the path.
-fn neighbour_silent(evidence: &Evidence) -> bool {
-    evidence.events.iter().any(|event| {
-        matches!(event.seen, Seen::NeighbourFailed { probes, state } if probes >= 2 || state == 0x20)
-            && evidence.netns(event.netns).is_some()
-            && (event.flow.dst()
-                == evidence
-                    .destination
-                    .addresses
-                    .first()
-                    .copied()
-                    .unwrap_or(event.flow.src())
-                || evidence.specs.iter().any(|spec| on_way(evidence, event, spec)))
-    })
-}
-
-/// The silent neighbour is the target, or the next hop towards it.
-fn on_way(evidence: &Evidence, event: &model::event::Event, spec: &AttemptSpec) -> bool {
-    let neighbour = event.flow.dst();
-    let target = match &spec.send {
-        Sending::Tcp { to, .. } | Sending::Udp { to, .. } | Sending::Echo { to, .. } => *to,
-        Sending::DnsQuery { server, .. } => *server,
-        Sending::Dns { resolv, .. } => match resolv.nameservers.first() {
-            Some(server) => *server,
-            None => return false,
-        },
-    };
-    if neighbour == target {
-        return true;
-    }
-    let Some(netns) = evidence.netns(event.netns) else {
-        return false;
-    };
-    match route::lookup(&netns.before, &Query::to(target)) {
-        Way::Out { hop, .. } => hop.via == Some(neighbour),
-        _ => false,
-    }
 }
 
 fn is_asked(evidence: &Evidence, spec: &AttemptSpec) -> bool {

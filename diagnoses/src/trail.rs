@@ -56,6 +56,8 @@ pub struct Stop {
     pub packets: u32,
     /// The largest IP packet seen here, in bytes.
     pub largest_bytes: u32,
+    /// The smallest and the largest TTL or hop limit seen here; 0 when none was told.
+    pub ttl: (u8, u8),
     /// Least time since the same packet was first seen anywhere: the order of places.
     offset_ns: u64,
 }
@@ -204,6 +206,13 @@ impl<'a> Trail<'a> {
     }
 }
 
+impl Stop {
+    /// How much lower a TTL got between two packets met here.
+    pub fn ttl_spread(&self) -> u8 {
+        self.ttl.1.saturating_sub(self.ttl.0)
+    }
+}
+
 impl Leg<'_> {
     fn meet(&mut self, evidence: &Evidence, event: &Event, hook: Hook, offset_ns: u64, before: Option<Flow>) {
         let happened = match hook {
@@ -213,7 +222,7 @@ impl Leg<'_> {
             // Freed after use: it says neither where nor to whom.
             Hook::Consumed => return,
         };
-        let bytes = event.packet.map_or(0, |packet| packet.len);
+        let (bytes, ttl) = event.packet.map_or((0, 0), |packet| (packet.len, packet.ttl));
         let same = self.stops.iter_mut().find(|stop| {
             stop.netns == event.netns
                 && stop.ifindex == event.ifindex
@@ -229,6 +238,7 @@ impl Leg<'_> {
             stop.last_ns = stop.last_ns.max(event.at_ns);
             stop.offset_ns = stop.offset_ns.min(offset_ns);
             stop.largest_bytes = stop.largest_bytes.max(bytes);
+            stop.ttl = (stop.ttl.0.min(ttl), stop.ttl.1.max(ttl));
             return;
         }
         self.stops.push(Stop {
@@ -245,6 +255,7 @@ impl Leg<'_> {
             last_ns: event.at_ns,
             packets: 1,
             largest_bytes: bytes,
+            ttl: (ttl, ttl),
             offset_ns,
         });
     }

@@ -92,6 +92,25 @@ macro_rules! rules {
 }
 
 rules! {
+    Constellation {
+        no_return_route "no-return-route"
+    }
+    Link {
+        interface_down "interface-down"
+        interface_detached "interface-detached"
+        bridge_blocked "bridge-blocked"
+    }
+    Neighbour {
+        neighbour_unreachable "neighbour-unreachable"
+    }
+    Routing {
+        route_rejects "route-rejects"
+        forwarding_disabled "forwarding-disabled"
+        reverse_path_filtered "reverse-path-filtered"
+        no_route "no-route"
+        routing_loop "routing-loop"
+        ttl_too_small "ttl-too-small"
+    }
     Policy {
         netfilter_drop "netfilter-drop"
     }

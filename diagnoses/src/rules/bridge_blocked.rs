@@ -1,0 +1,136 @@
+//! The bridge refuses to forward between these two ports.
+//!
+//! Why it happens: both ports are isolated, a port's spanning tree state is not forwarding, or the frame would have to leave
+//! through the port it came in by and hairpin mode is off.
+//!
+//! How it knows: the watched packet was freed inside the bridge at its incoming port, or its ARP went unanswered, while the
+//! settings of the incoming and the outgoing port forbid this pair.
+//!
+//! Remedy: change the setting that is named.
+//!
+//! Silent on: ports that are down (`interface-down`) or not plugged in (`interface-detached`), and a pod that calls itself
+//! through a service (`hairpin-broken`).
+
+use super::{Checked, Need};
+use crate::case::Case;
+use crate::drops::Class;
+use crate::finding::fatal;
+use crate::walk::Layer;
+use model::facts::Link;
+use model::report::Direction;
+
+pub const NEEDS: &[Need] = &[
+    Need::Fact("links"),
+    Need::Fact("fdb"),
+    Need::Probe("drop"),
+    Need::Probe("path"),
+];
+
+pub fn check(case: &Case<'_>) -> Checked {
+    if case.failed().is_empty() {
+        return Ok(Vec::new());
+    }
+    let drops = case.drops(Class::BridgeRefuses);
+    for hop in case.way().iter().filter(|hop| hop.layer == Layer::Bridge) {
+        let (Some(from), Some(to)) = (hop.arrives, hop.leaves) else {
+            continue;
+        };
+        let (Some(from), Some(to)) = (case.link(hop.netns, from), case.link(hop.netns, to)) else {
+            continue;
+        };
+        let Some((why, change)) = refusal(from, to) else {
+            continue;
+        };
+        let name = case.name(hop.netns);
+        let direction = match hop.direction {
+            Direction::Request => "the request",
+            Direction::Answer => "the answer",
+        };
+        let seen = drops.iter().filter(|drop| drop.event.netns == hop.netns).count();
+        let mut finding = fatal(
+            "bridge-blocked",
+            format!("the bridge in {name} does not forward from {} to {}: {why}", from.name, to.name),
+        )
+        .at(case.node(hop.netns), &name)
+        .interface(&from.name)
+        .of(case.failed_ids())
+        .remedy(format!("{}{change}", case.inside(hop.netns)))
+        .because(format!("{direction} has to pass from {} to {}: {why}", from.name, to.name));
+        if let Some(drop) = drops.iter().find(|drop| drop.event.netns == hop.netns) {
+            finding = finding.and(format!("{seen} watched packets were freed there: {}", drop.words()));
+        }
+        if let Some(tried) = case.failed().first() {
+            finding = super::unexplained_timeout::last_seen(case, finding, tried.attempt.id);
+        }
+        return Ok(vec![finding]);
+    }
+    Ok(Vec::new())
+}
+
+/// Why the bridge forwards nothing from one port to another, and the command that changes it.
+fn refusal(from: &Link, to: &Link) -> Option<(String, String)> {
+    const FORWARDING: u8 = 3;
+    let (one, other) = (from.bridge_port.as_ref()?, to.bridge_port.as_ref()?);
+    if !from.up || !to.up || !from.carrier || !to.carrier {
+        return None;
+    }
+    for (link, port) in [(from, one), (to, other)] {
+        if port.state != FORWARDING {
+            let state = match port.state {
+                0 => "disabled",
+                1 => "listening",
+                2 => "learning",
+                _ => "blocking",
+            };
+            return Some((
+                format!("port {} is {state}", link.name),
+                format!("bridge link set dev {} state forwarding", link.name),
+            ));
+        }
+    }
+    if from.index == to.index {
+        return (!one.hairpin).then(|| {
+            (
+                "it is the same port, and hairpin mode is off".to_owned(),
+                format!("bridge link set dev {} hairpin on", from.name),
+            )
+        });
+    }
+    (one.isolated && other.isolated).then(|| {
+        (
+            "both ports are isolated".to_owned(),
+            format!("bridge link set dev {} isolated off", to.name),
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::refusal;
+    use crate::scene;
+    use model::facts::BridgePort;
+
+    fn port(index: u32, change: impl Fn(&mut BridgePort)) -> model::facts::Link {
+        let mut link = scene::link(index, &format!("veth{index}"), "veth");
+        let mut port = BridgePort {
+            state: 3,
+            ..BridgePort::default()
+        };
+        change(&mut port);
+        link.bridge_port = Some(port);
+        link
+    }
+
+    #[test]
+    fn two_isolated_ports_do_not_meet_and_one_alone_does() {
+        let (one, other) = (port(1, |port| port.isolated = true), port(2, |port| port.isolated = true));
+        assert!(refusal(&one, &other).unwrap().0.contains("isolated"));
+        assert_eq!(refusal(&one, &port(3, |_| ())), None);
+    }
+
+    #[test]
+    fn a_blocked_port_is_named() {
+        let (why, _) = refusal(&port(1, |_| ()), &port(2, |port| port.state = 4)).unwrap();
+        assert_eq!(why, "port veth2 is blocking");
+    }
+}

@@ -1,0 +1,195 @@
+//! A host on the way has no route for the target.
+//!
+//! Why it happens: the pod has no default route, the CNI did not write the route to the other node's pods (or its /32 to this
+//! pod), a service address is handled by nobody and routed nowhere, or the route went away.
+//!
+//! How it knows: the source's own kernel answers ENETUNREACH and its table holds nothing for the target; or a node freed the
+//! watched packet for want of a route (`IP_INNOROUTES`) and its table holds nothing for it.
+//!
+//! Remedy: add the route, or see why the CNI did not.
+//!
+//! Silent on: routes that refuse on purpose (`route-rejects`), answers that find no way back (`no-return-route`), routes that
+//! went away with their interface (`interface-down`), and hosts that do not forward (`forwarding-disabled`).
+
+use super::{Checked, Need};
+use crate::case::{Case, Failure};
+use crate::drops::Class;
+use crate::finding::{Finding, fatal};
+use crate::route::{self, Query, Way};
+use crate::trail::Dropped;
+use model::facts::{LookupAnswer, RouteKind};
+use model::report::Direction;
+use std::net::IpAddr;
+
+pub const NEEDS: &[Need] = &[
+    Need::Probe("drop"),
+    Need::Probe("path"),
+    Need::Probe("icmp"),
+    Need::Fact("routes"),
+    Need::Fact("rules"),
+    Need::Fact("lookups"),
+    Need::Fact("addresses"),
+];
+
+pub fn check(case: &Case<'_>) -> Checked {
+    let mut findings = Vec::new();
+    findings.extend(at_source(case));
+    if findings.is_empty() {
+        findings.extend(on_way(case));
+    }
+    Ok(findings)
+}
+
+/// The source itself knows no way.
+fn at_source(case: &Case<'_>) -> Option<Finding> {
+    let source = case.evidence.source.netns?;
+    let failed = case.failed();
+    let lost: Vec<_> = failed
+        .iter()
+        .filter(|tried| {
+            let nothing_left = case.leg(tried.attempt.id, Direction::Request).is_none_or(|leg| leg.stops.is_empty());
+            matches!(tried.failure(), Some(Failure::NetUnreachable | Failure::HostUnreachable | Failure::NoLocalAddress))
+                && nothing_left
+                && knows_no_way(case, source, tried.attempt.flow.dst())
+        })
+        .collect();
+    let first = lost.first()?;
+    let target = first.attempt.flow.dst();
+    let name = case.name(source);
+    let finding = fatal("no-route", format!("{name} has no route to {target}"))
+        .at(case.node(source), &name)
+        .of(lost.iter().map(|tried| tried.attempt.id))
+        .remedy(format!(
+            "add one: `{}ip {}route add {target} via GATEWAY`, or a default route; see why the pod was set up without it",
+            case.inside(source),
+            family(target)
+        ))
+        .because(super::unexplained_timeout::met(first))
+        .and(format!("the routing table of {name} holds nothing for {target}, and no packet left it"));
+    Some(finding.and_if(kernel_says(case, source, target)))
+}
+
+/// A node on the way freed it for want of a route.
+fn on_way(case: &Case<'_>) -> Option<Finding> {
+    let drops: Vec<Dropped<'_>> = routeless(case, Direction::Request);
+    let first = drops.first()?;
+    let netns = first.event.netns;
+    let target = first.event.flow.dst();
+    let name = case.name(netns);
+    let finding = fatal("no-route", format!("{name} has no route to {target}"))
+        .at(case.node(netns), &name)
+        .interface(case.interface(first.event))
+        .of(drops.iter().map(|drop| drop.attempt))
+        .remedy(format!(
+            "add one on {name}: `{}ip {}route add {target} via ...`, or see why the CNI or the route daemon did not",
+            case.inside(netns),
+            family(target)
+        ))
+        .because(format!(
+            "{} watched packets were freed in {name}: {}",
+            drops.len(),
+            first.words()
+        ));
+    let finding = finding.and(format!("its routing table holds nothing for {target}"));
+    Some(finding.and_if(kernel_says(case, netns, target)))
+}
+
+/// Watched packets freed for want of a route, where the table agrees (or could not be read, and the reason says so alone).
+pub fn routeless<'a>(case: &Case<'a>, direction: Direction) -> Vec<Dropped<'a>> {
+    let mut drops: Vec<Dropped<'a>> = case
+        .drops(Class::Route)
+        .into_iter()
+        .chain(case.drops(Class::NotForwarding))
+        .collect();
+    drops.retain(|drop| {
+        drop.direction == direction
+            && match way(case, drop) {
+                Some(Way::None) => true,
+                Some(Way::Unknown(_)) | None => drop.reason().contains("NOROUTES"),
+                Some(Way::Refused(route)) => is_kernels_own_refusal(route),
+                Some(_) => false,
+            }
+    });
+    drops
+}
+
+/// What the routing of the place of a drop says about its packet.
+pub fn way<'a>(case: &Case<'a>, drop: &Dropped<'a>) -> Option<Way<'a>> {
+    let facts = &case.evidence.netns(drop.event.netns)?.before;
+    let query = Query {
+        src: Some(drop.event.flow.src()),
+        iif: (drop.event.ifindex != 0).then_some(drop.event.ifindex),
+        ..Query::to(drop.event.flow.dst())
+    };
+    Some(route::lookup(facts, &query))
+}
+
+/// IPv6 writes "no route" as an unreachable default route of its own.
+pub fn is_kernels_own_refusal(route: &model::facts::Route) -> bool {
+    route.prefix == 0 && route.kind == RouteKind::Unreachable && route.metric == u32::MAX
+}
+
+fn knows_no_way(case: &Case<'_>, netns: u32, target: IpAddr) -> bool {
+    let Some(facts) = case.evidence.netns(netns).map(|netns| &netns.before) else {
+        return false;
+    };
+    match route::lookup(facts, &Query::to(target)) {
+        Way::None => true,
+        Way::Refused(route) => is_kernels_own_refusal(route),
+        Way::Unknown(_) => kernel_says(case, netns, target).is_some(),
+        _ => false,
+    }
+}
+
+fn kernel_says(case: &Case<'_>, netns: u32, target: IpAddr) -> Option<String> {
+    let lookups = case.before(netns, "route lookups", |facts| &facts.lookups).ok()?;
+    let answer = lookups.iter().find(|lookup| lookup.dst == target && lookup.src.is_none())?;
+    match &answer.answer {
+        LookupAnswer::Error(errno) => Some(format!("asked for a route to {target}, its kernel answers {}", errno.name)),
+        LookupAnswer::Route(_) => None,
+    }
+}
+
+fn family(target: IpAddr) -> &'static str {
+    if target.is_ipv6() { "-6 " } else { "" }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::judge;
+    use crate::scene::{self, Scene};
+
+    #[test]
+    fn the_pod_has_no_default_route() {
+        let mut scene = Scene::two_nodes();
+        scene.unroute(scene::A, "0.0.0.0", 0).fails(3, 101, "ENETUNREACH");
+        let judgement = judge(&scene.evidence);
+        assert_eq!(scene::causes(&judgement), ["no-route"]);
+        assert_eq!(judgement.verdicts[0].place.netns.as_deref(), Some("netns/a"));
+    }
+
+    #[test]
+    fn the_node_has_no_route_to_the_other_nodes_pods() {
+        let mut scene = Scene::two_nodes();
+        scene.unroute(scene::X, "10.90.2.0", 24);
+        scene.dropped(3, scene::X, "cbr0", "IP_INNOROUTES", "ip_error");
+        let judgement = judge(&scene.evidence);
+        assert_eq!(scene::causes(&judgement), ["no-route"]);
+        assert_eq!(judgement.verdicts[0].place.netns.as_deref(), Some("netns/x"));
+    }
+
+    #[test]
+    fn over_ipv6_the_location_and_the_table_say_so() {
+        let mut scene = Scene::two_nodes().over_ipv6();
+        scene.unroute(scene::X, "fd90:2::", 64);
+        scene.dropped(3, scene::X, "cbr0", "NOT_SPECIFIED", "ip6_pkt_drop");
+        assert_eq!(scene::causes(&judge(&scene.evidence)), ["no-route"]);
+    }
+
+    #[test]
+    fn a_refused_connection_with_all_routes_in_place_is_not_this() {
+        let mut scene = Scene::two_nodes();
+        scene.fails(3, 111, "ECONNREFUSED");
+        assert!(!scene::causes(&judge(&scene.evidence)).contains(&"no-route".to_owned()));
+    }
+}

@@ -1,0 +1,104 @@
+//! The sender gives its packets a TTL (hop limit) that ends before the target.
+//!
+//! Why it happens: a program sets `IP_TTL`, a firewall rule rewrites it, or `net.ipv4.ip_default_ttl` was lowered.
+//!
+//! How it knows: a router freed the watched packet for its TTL or sent "time exceeded" for it, and it had left its sender with
+//! a small one and passed each place once.
+//!
+//! Remedy: raise it where it is set.
+//!
+//! Silent on: packets that go round (`routing-loop`).
+
+use super::{Checked, Need};
+use crate::case::Case;
+use crate::drops::Class;
+use crate::finding::fatal;
+use model::event::Seen;
+use model::report::Direction;
+
+pub const NEEDS: &[Need] = &[
+    Need::Probe("path"),
+    Need::Probe("drop"),
+    Need::Probe("icmp"),
+    Need::Fact("sysctls"),
+];
+
+/// No sane sender starts below this, and no sane path is this long.
+const SMALL: u8 = 32;
+
+pub fn check(case: &Case<'_>) -> Checked {
+    for tried in case.failed() {
+        let id = tried.attempt.id;
+        if !expired(case, id) {
+            continue;
+        }
+        let Some(first) = case.leg(id, Direction::Request).and_then(|leg| leg.stops.first()) else {
+            continue;
+        };
+        let ttl = first.ttl.1;
+        if ttl == 0 || ttl >= SMALL {
+            continue;
+        }
+        let name = case.name(first.netns);
+        let key = "net.ipv4.ip_default_ttl";
+        let default = case.sysctl(first.netns, key).ok().flatten();
+        let finding = fatal(
+            "ttl-too-small",
+            format!("{name} sends with a TTL of {ttl}, which ends before the target"),
+        )
+        .at(case.node(first.netns), &name)
+        .interface(first.interface.clone().unwrap_or_default())
+        .of(case.failed_ids())
+        .remedy(format!(
+            "raise it where it is set: {key} in {name}, the program's IP_TTL, or a firewall rule that rewrites it"
+        ))
+        .because(format!("the packet had a TTL of {ttl} when it was first seen in {name}"))
+        .and_if(default.map(|value| format!("{key} is {} in {name}", value.trim())));
+        return Ok(vec![super::unexplained_timeout::last_seen(case, finding, id)]);
+    }
+    Ok(Vec::new())
+}
+
+/// A packet of this attempt ran out of its TTL.
+pub fn expired(case: &Case<'_>, attempt: u32) -> bool {
+    let dropped = case
+        .trail
+        .drops()
+        .any(|drop| drop.attempt == attempt && drop.class == Class::Ttl);
+    dropped
+        || case
+            .about(attempt)
+            .any(|event| matches!(event.seen, Seen::IcmpSent { kind: 11 | 3, code: 0, .. } if time_exceeded(event)))
+}
+
+/// "Time exceeded in transit": type 11 of ICMP, type 3 of `ICMPv6`.
+fn time_exceeded(event: &model::event::Event) -> bool {
+    let kind = if event.flow.dst().is_ipv6() { 3 } else { 11 };
+    matches!(event.seen, Seen::IcmpSent { kind: sent, .. } if sent == kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::judge;
+    use crate::scene::{self, Scene};
+    use model::event::Seen;
+
+    #[test]
+    fn a_ttl_of_one_ends_at_the_first_router() {
+        let mut scene = Scene::two_nodes();
+        scene.dropped(3, scene::X, "cbr0", "IP_INHDR", "ip_forward");
+        for event in &mut scene.evidence.events {
+            event.packet.as_mut().unwrap().ttl = 1;
+        }
+        assert_eq!(scene::causes(&judge(&scene.evidence)), ["ttl-too-small"]);
+    }
+
+    #[test]
+    fn no_route_over_ipv6_is_not_time_exceeded() {
+        let mut scene = Scene::two_nodes();
+        scene.vanishes(1, scene::X, "cbr0");
+        let flow = scene.evidence.watched[0].flow;
+        scene.saw(scene::X, "cbr0", flow, Seen::IcmpSent { kind: 3, code: 0, info: 0 });
+        assert_eq!(scene::causes(&judge(&scene.evidence)), ["unexplained-timeout"]);
+    }
+}
