@@ -6,8 +6,12 @@
 pub mod case;
 /// What a freed packet's reason and location mean.
 pub mod drops;
+/// The far end of an attempt: where it is, what listens there, who holds it.
+pub mod ends;
 /// A conclusion under construction; it cannot be finished without a proof.
 pub mod finding;
+/// What the netfilter rules of a namespace do with a packet.
+pub mod firewall;
 /// Outcome, headline and ranked verdicts.
 mod judge;
 /// Next hops that answered no ARP or ND.
@@ -16,8 +20,6 @@ pub mod neighbours;
 mod proven;
 /// Which finding is the cause, and which are symptoms.
 mod rank;
-/// What the netfilter rules of a namespace do with a packet.
-pub mod firewall;
 /// What a namespace's routing would answer, from its facts.
 pub mod route;
 /// The registry: one file per rule.

@@ -238,6 +238,7 @@ impl Scene {
                 tcp_flags: flags,
                 ..Packet::default()
             }),
+            quoted: None,
             seen,
         });
         self
@@ -284,7 +285,8 @@ impl Scene {
         flow
     }
 
-    fn attempt(&mut self, id: u32, flow: Flow, outcome: Outcome) -> &mut Attempt {
+    /// An attempt with this tuple and end.
+    pub fn attempt(&mut self, id: u32, flow: Flow, outcome: Outcome) -> &mut Attempt {
         self.evidence.attempts.push(Attempt {
             id,
             kind: "tcp".to_owned(),
@@ -337,7 +339,8 @@ impl Scene {
         self
     }
 
-    fn walk_to(&mut self, id: u32, flow: Flow, netns: u32, interface: &str) {
+    /// The first packet of an attempt, hop by hop from a up to this place.
+    pub fn walk_to(&mut self, id: u32, flow: Flow, netns: u32, interface: &str) {
         let skb = u64::from(id) * 100 + 1;
         for (at, name) in Self::WAY {
             self.hop(at, name, flow, skb);

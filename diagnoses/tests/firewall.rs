@@ -473,6 +473,7 @@ fn dropped(flow: Flow, flags: u8, ifindex: u32, location: &str) -> Event {
             tcp_flags: flags,
             ..Marks::default()
         }),
+        quoted: None,
         seen: Seen::Drop {
             reason: "NETFILTER_DROP".to_owned(),
             location: Some(location.to_owned()),

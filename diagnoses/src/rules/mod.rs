@@ -114,6 +114,20 @@ rules! {
     Policy {
         netfilter_drop "netfilter-drop"
     }
+    End {
+        file_descriptors_exhausted "file-descriptors-exhausted"
+        application_stalled "application-stalled"
+        accept_queue_full "accept-queue-full"
+        syn_queue_full "syn-queue-full"
+        listener_on_other_address "listener-on-other-address"
+        port_closed "port-closed"
+        reset_by_application "reset-by-application"
+        reset_by_middlebox "reset-by-middlebox"
+        socket_memory_exhausted "socket-memory-exhausted"
+        receiver_window_closed "receiver-window-closed"
+        udp_buffer_overflow "udp-buffer-overflow"
+        time_wait_overflow "time-wait-overflow"
+    }
     Unexplained {
         unexplained_drop "unexplained-drop"
         unexplained_reset "unexplained-reset"

@@ -1,0 +1,145 @@
+//! The application does not accept connections fast enough: its accept queue is full.
+//!
+//! Why it happens: the program is busy, blocked (a lock, garbage collection, a slow disk) or throttled, or its backlog is too
+//! small for the bursts it gets. The kernel drops the SYN, or the last ACK of the handshake, without a word to anybody.
+//!
+//! How it knows: the listener of the watched flow holds more connections than it may (`Recv-Q` above `Send-Q`) and
+//! `TcpExt.ListenOverflows` of its namespace grew in the window while the watched request arrived and was not answered; or the
+//! kernel dropped the watched handshake itself for that reason.
+//!
+//! Remedy: make the program accept sooner, or raise its backlog (the argument of listen(2), and `net.core.somaxconn`).
+//!
+//! Silent on: listeners with a queue that has room, overflows of other listeners, half-open connections (`syn-queue-full`).
+
+use super::{Checked, Need};
+use crate::case::{Case, Failure};
+use crate::drops::Class;
+use crate::ends::{FarEnd, far_end, holders, latest, listener, process_words, target_words};
+use crate::finding::fatal;
+use crate::words::count;
+use model::facts::Socket;
+use model::flow::TCP;
+use model::report::Direction;
+
+pub const NEEDS: &[Need] = &[
+    Need::Probe("drop"),
+    Need::Probe("path"),
+    Need::Fact("sockets"),
+    Need::Fact("counters"),
+];
+
+pub fn check(case: &Case<'_>) -> Checked {
+    let dropped = case.all_drops(Class::ListenOverflow);
+    let unanswered = unanswered(case);
+    let Some(end) = dropped
+        .first()
+        .and_then(|drop| far_end(case, drop.attempt))
+        .or_else(|| unanswered.first().map(|(_, end)| *end))
+    else {
+        return Ok(Vec::new());
+    };
+    let grew = case.growth(end.netns, "TcpExt.ListenOverflows")?;
+    let socket = listener(case, end)?;
+    if dropped.is_empty() && (grew == 0 || !socket.is_some_and(is_full)) {
+        return Ok(Vec::new());
+    }
+    let mut ids: Vec<u32> = dropped.iter().map(|drop| drop.attempt).collect();
+    ids.extend(unanswered.iter().map(|(id, _)| *id));
+    let netns = case.name(end.netns);
+    let program = socket
+        .and_then(|socket| holders(case, socket).first().copied())
+        .map(|process| process_words(latest(process)));
+    let who = program.as_deref().unwrap_or("the program");
+    let seen = match dropped.first() {
+        Some(drop) => format!(
+            "{} of the watched handshake dropped in {netns} ({})",
+            count(dropped.len(), "packet"),
+            drop.words()
+        ),
+        None => format!("the request arrived in {netns} and was not answered, and no drop of it was seen"),
+    };
+    Ok(vec![
+        fatal(
+            "accept-queue-full",
+            format!("{who} in {netns} does not accept fast enough: the accept queue of {} is full", target_words(end.flow)),
+        )
+        .at(case.node(end.netns), &netns)
+        .of(ids)
+        .remedy(format!(
+            "see what keeps {who} from accepting (CPU, locks, file descriptors), or raise its backlog and net.core.somaxconn"
+        ))
+        .because(seen)
+        .and_if(socket.map(|socket| {
+            format!(
+                "{} waiting to be accepted, the most is {}",
+                count(socket.rx_queue as usize, "connection"),
+                socket.tx_queue
+            )
+        }))
+        .and_if((grew > 0).then(|| format!("ListenOverflows of {netns} grew by {grew} in the window"))),
+    ])
+}
+
+/// The kernel takes one more than the backlog says.
+fn is_full(socket: &Socket) -> bool {
+    socket.rx_queue > socket.tx_queue
+}
+
+/// Connects that got no answer although their SYN reached its end without being dropped.
+pub fn unanswered(case: &Case<'_>) -> Vec<(u32, FarEnd)> {
+    case.failed()
+        .into_iter()
+        .filter(|tried| tried.attempt.flow.protocol == TCP && !tried.connected())
+        .filter(|tried| matches!(tried.failure(), Some(Failure::Silent(_)) | None))
+        .filter_map(|tried| {
+            let id = tried.attempt.id;
+            let end = far_end(case, id)?;
+            let request = case.leg(id, Direction::Request)?;
+            let answered = case.leg(id, Direction::Answer).is_some_and(|leg| !leg.stops.is_empty());
+            (request.reached(end.netns) && request.drops.is_empty() && !answered).then_some((id, end))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::judge;
+    use crate::scene::{self, Scene};
+    use model::missing::Known;
+
+    fn queue(scene: &mut Scene, waiting: u32, most: u32) {
+        scene.facts(scene::C, |facts| {
+            if let Known::Known(sockets) = &mut facts.sockets {
+                sockets[0].rx_queue = waiting;
+                sockets[0].tx_queue = most;
+            }
+        });
+    }
+
+    #[test]
+    fn a_full_queue_and_an_unanswered_request_name_it() {
+        let mut scene = Scene::two_nodes();
+        queue(&mut scene, 2, 1);
+        scene.vanishes(3, scene::C, "eth0").grew(scene::C, "TcpExt.ListenOverflows", 6);
+        assert_eq!(scene::causes(&judge(&scene.evidence)), ["accept-queue-full"]);
+    }
+
+    #[test]
+    fn the_last_ack_refused_names_it() {
+        let mut scene = Scene::two_nodes();
+        scene.dropped(3, scene::C, "eth0", "TCP_LISTEN_OVERFLOW", "tcp_v4_rcv");
+        assert_eq!(scene::cause(&judge(&scene.evidence)), "accept-queue-full");
+    }
+
+    #[test]
+    fn an_overflow_of_another_listener_accuses_nobody() {
+        let mut scene = Scene::two_nodes();
+        queue(&mut scene, 0, 128);
+        scene.vanishes(3, scene::C, "eth0").grew(scene::C, "TcpExt.ListenOverflows", 6);
+        assert!(!scene::causes(&judge(&scene.evidence)).contains(&"accept-queue-full".to_owned()));
+        let mut healthy = Scene::two_nodes();
+        queue(&mut healthy, 2, 1);
+        healthy.connects(3).grew(scene::C, "TcpExt.ListenOverflows", 6);
+        assert_eq!(scene::causes(&judge(&healthy.evidence)), Vec::<String>::new());
+    }
+}
