@@ -41,7 +41,9 @@ pub fn run(helper_path: &str) -> Vec<Check> {
         holds: true,
         says: helper.hello.kernel.clone(),
     }];
-    checks.extend(helper.hello.probes.iter().map(probe));
+    for status in helper.hello.probes.clone() {
+        checks.push(probe(&mut helper, &status));
+    }
     let bed = match Bed::build() {
         Ok(bed) => bed,
         Err(error) => {
@@ -73,22 +75,26 @@ fn check(name: &str, result: Result<String>) -> Check {
     }
 }
 
-/// A probe loads, or says in words why not.
-fn probe(status: &ProbeStatus) -> Check {
-    let (holds, says) = match &status.unsupported {
-        None => (!status.hooks.is_empty(), format!("loads: {}", status.hooks.join(" "))),
-        Some(missing) => (!missing.why.is_empty(), format!("cannot: {}", missing.why)),
-    };
+/// A probe that says it can run is armed and runs; any other says in words why not.
+fn probe(helper: &mut Helper, status: &ProbeStatus) -> Check {
+    let name = format!("probe {}", status.name);
+    if let Some(missing) = &status.unsupported {
+        return Check {
+            name,
+            holds: !missing.why.is_empty(),
+            says: format!("cannot: {}", missing.why),
+        };
+    }
+    let armed = helper.watch(&status.name, Filter::default(), Duration::ZERO, || Ok(()), |_| true);
     let lacks = if status.lacks.is_empty() {
         String::new()
     } else {
         format!(" (lacks {})", status.lacks.join(", "))
     };
-    Check {
-        name: format!("probe {}", status.name),
-        holds,
-        says: says + &lacks,
-    }
+    check(
+        &name,
+        armed.map(|_| format!("loads: {}{lacks}", status.hooks.join(" "))),
+    )
 }
 
 /// A rule of the receiving namespace drops a SYN.
