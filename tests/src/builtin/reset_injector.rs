@@ -13,21 +13,21 @@ use super::{Builtin, ready};
 /// The registry's entry.
 pub const RESET_INJECTOR: Builtin = Builtin {
     name: "reset-injector",
-    usage: "PORT [on=data|syn]   answers each client's first data (or its SYN) to PORT that passes with a forged reset",
+    usage: "PORT [on=data|syn-ack]   resets each client of PORT that passes, with its first data or as the server accepts",
     stays: true,
     run,
 };
 
-const SYN: u8 = 0x02;
+const SYN_ACK: u8 = 0x12;
 const RST_ACK: u8 = 0x14;
 
 fn run(arguments: &[String]) -> Result<()> {
     let mut arguments = Arguments::read(arguments, &["on"]);
     let port: u16 = arguments.next_as("port")?;
-    let on_syn = match arguments.optional("on").as_deref() {
+    let on_accept = match arguments.optional("on").as_deref() {
         None | Some("data") => false,
-        Some("syn") => true,
-        Some(other) => bail!("on={other}: it is data or syn"),
+        Some("syn-ack") => true,
+        Some(other) => bail!("on={other}: it is data or syn-ack"),
     };
     arguments.end()?;
     // ETH_P_ALL, without link-layer headers.
@@ -44,17 +44,18 @@ fn run(arguments: &[String]) -> Result<()> {
         let Some(segment) = Segment::parse(&packet[..length]) else {
             continue;
         };
-        let wanted = if on_syn {
-            segment.flags & SYN != 0
+        let from_client = if on_accept && segment.flags == SYN_ACK && segment.from.1 == port {
+            segment.reversed()
+        } else if !on_accept && segment.data > 0 && segment.to.1 == port {
+            segment
         } else {
-            segment.data > 0
+            continue;
         };
         // One packet passes several devices, and is answered once.
-        if segment.to.1 == port && wanted && done.insert((segment.from, segment.to)) {
-            let reset = segment.reset();
-            let socket = if segment.from.0.is_ipv4() { &v4 } else { &v6 };
+        if done.insert((from_client.from, from_client.to)) {
+            let socket = if from_client.from.0.is_ipv4() { &v4 } else { &v6 };
             socket
-                .send_to(&reset, &SocketAddr::new(segment.from.0, 0).into())
+                .send_to(&from_client.reset(), &SocketAddr::new(from_client.from.0, 0).into())
                 .context("sending a reset")?;
         }
     }
@@ -110,6 +111,18 @@ impl Segment {
             flags: *tcp.get(13)?,
             data: tcp.len().checked_sub(header)? as u32,
         })
+    }
+
+    /// What the receiver of this SYN-ACK says next.
+    fn reversed(&self) -> Self {
+        Self {
+            from: self.to,
+            to: self.from,
+            sequence: self.acknowledgement,
+            acknowledgement: self.sequence.wrapping_add(1),
+            flags: 0,
+            data: 0,
+        }
     }
 
     /// The packet, from its IP header on, that ends this connection for its sender as if the other end had.

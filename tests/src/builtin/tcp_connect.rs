@@ -13,7 +13,7 @@ use super::arguments::Arguments;
 /// The registry's entry.
 pub const TCP_CONNECT: Builtin = Builtin {
     name: "tcp-connect",
-    usage: "ADDRESS:PORT [count=N] [every=MS] [send=BYTES] [hold=MS] [keepalive=SECONDS] [linger0]   connects, sends, reads what comes for as long as it holds, closes (linger0: with a reset); count=0: for ever; count>1 connections are held at the same time",
+    usage: "ADDRESS:PORT [count=N] [every=MS] [send=BYTES] [get] [hold=MS] [keepalive=SECONDS] [linger0]   connects, sends (get: asks for / by HTTP), reads what comes for as long as it holds, closes (linger0: with a reset); count=0: for ever; count>1 connections are held at the same time",
     stays: false,
     run,
 };
@@ -25,19 +25,21 @@ struct Client {
     hold: Duration,
     keepalive: u64,
     abort: bool,
+    get: bool,
 }
 
 fn run(arguments: &[String]) -> Result<()> {
     let mut arguments = Arguments::read(arguments, &["count", "every", "send", "hold", "keepalive"]);
     let count = arguments.value("count", 1_u64)?;
     let every = Duration::from_millis(arguments.value("every", 0)?);
-    let abort = arguments.flag("linger0");
+    let (abort, get) = (arguments.flag("linger0"), arguments.flag("get"));
     let client = Client {
         to: arguments.next_as("address and port")?,
         send: arguments.value("send", 0)?,
         hold: Duration::from_millis(arguments.value("hold", 0)?),
         keepalive: arguments.value("keepalive", 0)?,
         abort,
+        get,
     };
     arguments.end()?;
     if count == 1 {
