@@ -12,6 +12,8 @@ pub mod ends;
 pub mod finding;
 /// What the netfilter rules of a namespace do with a packet.
 pub mod firewall;
+/// What a firewall made of the watched packets.
+pub mod firewalled;
 /// Outcome, headline and ranked verdicts.
 mod judge;
 /// Next hops that answered no ARP or ND.
@@ -22,8 +24,12 @@ mod proven;
 mod rank;
 /// What a namespace's routing would answer, from its facts.
 pub mod route;
+/// What routing made of a watched packet.
+pub mod routed;
 /// The registry: one file per rule.
 pub mod rules;
+/// What was seen of an attempt, in words.
+pub mod seen;
 /// When no further packet can change the answer.
 mod settled;
 /// Where the watched packets were seen.

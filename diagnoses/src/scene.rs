@@ -8,8 +8,8 @@ use model::attempt::{Attempt, Errno, Outcome, WatchedFlow};
 use model::event::{Event, Packet, Seen, TcpState};
 use model::evidence::{Evidence, NetnsEvidence, NodeEvidence};
 use model::facts::{
-    Address, Conntrack, Link, LookupAnswer, Neighbour, Netfilter, NetnsFacts, NextHop, Peer, PolicyRule, Route,
-    RouteKind, RouteLookup, Socket,
+    Action, Address, Chain, Conntrack, Link, LookupAnswer, Match, Neighbour, Netfilter, NetfilterRule, NetnsFacts,
+    NextHop, Peer, PolicyRule, Route, RouteKind, RouteLookup, Socket,
 };
 use model::flow::{Flow, TCP};
 use model::missing::Known;
@@ -173,6 +173,52 @@ impl Scene {
         })
     }
 
+    /// An iptables rule of the filter table that counted this many packets in the window.
+    pub fn filter(
+        &mut self,
+        id: u32,
+        chain: &str,
+        text: &str,
+        matches: &[Match],
+        action: &Action,
+        counted: u64,
+    ) -> &mut Self {
+        let rule = |packets| NetfilterRule {
+            handle: 1,
+            text: text.to_owned(),
+            packets: Some(packets),
+            matches: matches.to_vec(),
+            action: action.clone(),
+            comment: None,
+        };
+        let with = |packets| {
+            Known::Known(Netfilter {
+                chains: vec![Chain {
+                    backend: "iptables-legacy".to_owned(),
+                    family: "ip".to_owned(),
+                    table: "filter".to_owned(),
+                    name: chain.to_owned(),
+                    hook: Some(chain.to_lowercase()),
+                    policy: Some("ACCEPT".to_owned()),
+                    rules: vec![rule(packets)],
+                    ..Chain::default()
+                }],
+                ..Netfilter::default()
+            })
+        };
+        self.facts(id, |facts| facts.netfilter = with(0));
+        self.after(id, |facts| facts.netfilter = with(counted))
+    }
+
+    /// A statistic of connection tracking grew by this much in the window.
+    pub fn tracking(&mut self, id: u32, stat: &str, by: u64) -> &mut Self {
+        self.after(id, |facts| {
+            if let Known::Known(conntrack) = &mut facts.conntrack {
+                *conntrack.stats.entry(stat.to_owned()).or_default() += by;
+            }
+        })
+    }
+
     /// Asks for another address instead of c.
     pub fn aim(&mut self, address: &str) -> &mut Self {
         self.evidence.destination.addresses = vec![ip(address)];
@@ -231,6 +277,7 @@ impl Scene {
             flow,
             skb,
             sk: 0,
+            quoted: None,
             packet: Some(Packet {
                 seq: u32::try_from(skb).unwrap(),
                 len: 60,
@@ -238,7 +285,6 @@ impl Scene {
                 tcp_flags: flags,
                 ..Packet::default()
             }),
-            quoted: None,
             seen,
         });
         self

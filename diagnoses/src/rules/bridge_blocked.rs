@@ -12,6 +12,7 @@
 //! through a service (`hairpin-broken`).
 
 use super::{Checked, Need};
+use crate::seen;
 use crate::case::Case;
 use crate::drops::Class;
 use crate::finding::fatal;
@@ -60,7 +61,7 @@ pub fn check(case: &Case<'_>) -> Checked {
             finding = finding.and(format!("{seen} watched packets were freed there: {}", drop.words()));
         }
         if let Some(tried) = case.failed().first() {
-            finding = super::unexplained_timeout::last_seen(case, finding, tried.attempt.id);
+            finding = seen::last_seen(case, finding, tried.attempt.id);
         }
         return Ok(vec![finding]);
     }

@@ -11,10 +11,10 @@
 //! Silent on: hosts for which the packet is meant, missing routes, and answers (`no-return-route`).
 
 use super::{Checked, Need};
+use crate::seen;
+use crate::routed;
 use crate::case::Case;
-use crate::drops::Class;
 use crate::finding::{Claim, Finding, fatal};
-use crate::trail::Dropped;
 use model::report::{Direction, Happened};
 use std::net::IpAddr;
 
@@ -27,10 +27,10 @@ pub const NEEDS: &[Need] = &[
 ];
 
 pub fn check(case: &Case<'_>) -> Checked {
-    let drops = not_forwarded(case, Direction::Request);
+    let drops = routed::not_forwarded(case, Direction::Request);
     if let Some(first) = drops.first() {
         let netns = first.event.netns;
-        let setting = setting(case, netns, &case.interface(first.event), first.event.flow.dst());
+        let setting = routed::setting(case, netns, &case.interface(first.event), first.event.flow.dst());
         let finding = claim(case, netns, setting.as_deref(), first.event.flow.dst())
             .interface(case.interface(first.event))
             .of(drops.iter().map(|drop| drop.attempt))
@@ -57,12 +57,12 @@ fn unnamed(case: &Case<'_>) -> Option<Finding> {
         return None;
     }
     let interface = stop.interface.clone().unwrap_or_default();
-    let name = setting(case, stop.netns, &interface, stop.flow.dst())?;
+    let name = routed::setting(case, stop.netns, &interface, stop.flow.dst())?;
     let finding = claim(case, stop.netns, Some(&name), stop.flow.dst())
         .interface(interface)
         .of(case.failed_ids())
         .because(format!("{name} is 0 in {}", case.name(stop.netns)));
-    Some(super::unexplained_timeout::last_seen(case, finding, tried.attempt.id))
+    Some(seen::last_seen(case, finding, tried.attempt.id))
 }
 
 fn claim(case: &Case<'_>, netns: u32, setting: Option<&str>, target: IpAddr) -> Claim {
@@ -78,36 +78,6 @@ fn claim(case: &Case<'_>, netns: u32, setting: Option<&str>, target: IpAddr) -> 
             "{}sysctl -w {key}=1, and find what switched it off (/etc/sysctl.d, a network manager)",
             case.inside(netns)
         ))
-}
-
-/// Watched packets that a host did not forward, as reason, location and sysctl say.
-pub fn not_forwarded<'a>(case: &Case<'a>, direction: Direction) -> Vec<Dropped<'a>> {
-    let mut drops = case.drops(Class::NotForwarding);
-    let v6 = case.drops(Class::Other).into_iter().filter(|drop| drop.location().starts_with("ip6_forward"));
-    let unnamed = case.drops(Class::Route);
-    drops.extend(v6.chain(unnamed).filter(|drop| {
-        setting(case, drop.event.netns, &case.interface(drop.event), drop.event.flow.dst()).is_some()
-            && !matches!(super::no_route::way(case, drop), Some(crate::route::Way::Refused(_) | crate::route::Way::RuleRefuses(_)))
-    }));
-    drops.retain(|drop| {
-        let own = case.owners(drop.event.flow.dst()).iter().any(|(netns, _)| *netns == drop.event.netns);
-        drop.direction == direction && !own
-    });
-    drops
-}
-
-/// The sysctl that keeps a host from forwarding, where one does.
-fn setting(case: &Case<'_>, netns: u32, interface: &str, target: IpAddr) -> Option<String> {
-    let zero = |name: &str| {
-        let value = case.sysctl(netns, name).ok().flatten();
-        value.is_some_and(|value| value.trim() == "0")
-    };
-    if target.is_ipv6() {
-        let name = "net.ipv6.conf.all.forwarding";
-        return zero(name).then(|| name.to_owned());
-    }
-    let of_interface = format!("net.ipv4.conf.{interface}.forwarding");
-    [("net.ipv4.ip_forward".to_owned()), of_interface].into_iter().find(|name| zero(name))
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@
 //! Silent on: routed networks, where pods have no bridge at all, and ports whose interface is down (`interface-down`).
 
 use super::{Checked, Need};
+use crate::seen;
 use crate::case::Case;
 use crate::finding::fatal;
 use crate::route::{self, Query, Way};
@@ -56,7 +57,7 @@ pub fn check(case: &Case<'_>) -> Checked {
         .remedy(format!("{}ip link set {} master {}", case.inside(host), port.name, bridge.name))
         .because(format!("{} in {name}: {now}", port.name))
         .and(format!("{name} expects {address} behind bridge {}", bridge.name));
-        return Ok(vec![super::unexplained_timeout::last_seen(case, finding, first.attempt.id)]);
+        return Ok(vec![seen::last_seen(case, finding, first.attempt.id)]);
     }
     Ok(Vec::new())
 }

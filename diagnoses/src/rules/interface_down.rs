@@ -12,6 +12,7 @@
 //! Silent on: interfaces that are down beside the way, and attempts that work.
 
 use super::{Checked, Need};
+use crate::seen;
 use crate::case::Case;
 use crate::finding::fatal;
 use crate::walk::End;
@@ -73,7 +74,7 @@ pub fn check(case: &Case<'_>) -> Checked {
         ));
     }
     if let Some(tried) = case.failed().first() {
-        finding = super::unexplained_timeout::last_seen(case, finding, tried.attempt.id);
+        finding = seen::last_seen(case, finding, tried.attempt.id);
     }
     Ok(vec![finding])
 }

@@ -93,6 +93,7 @@ macro_rules! rules {
 
 rules! {
     Constellation {
+        rate_limited "rate-limited"
         no_return_route "no-return-route"
     }
     Link {
@@ -112,7 +113,12 @@ rules! {
         ttl_too_small "ttl-too-small"
     }
     Policy {
+        netfilter_reject "netfilter-reject"
         netfilter_drop "netfilter-drop"
+        bpf_drop "bpf-drop"
+        queue_agent_drops "queue-agent-drops"
+        ipsec_mismatch "ipsec-mismatch"
+        tcp_signature_mismatch "tcp-signature-mismatch"
     }
     End {
         file_descriptors_exhausted "file-descriptors-exhausted"

@@ -13,6 +13,7 @@
 //! plugged in (`interface-detached`).
 
 use super::{Checked, Need};
+use crate::seen;
 use crate::case::Case;
 use crate::finding::{Finding, fatal};
 use crate::neighbours::{Role, Silent};
@@ -75,7 +76,7 @@ fn finding(case: &Case<'_>, silent: &Silent) -> Finding {
     }
     finding = finding.and_if(quiet(case, silent));
     match case.failed().first() {
-        Some(tried) => finding.and(super::unexplained_timeout::met(tried)),
+        Some(tried) => finding.and(seen::met(tried)),
         None => finding,
     }
 }

@@ -10,15 +10,14 @@
 //!
 //! Remedy: delete the rule, or accept the flow before it.
 //!
-//! Silent on: drops of other flows, connection tracking that is full or clashes (no rule matches and its `drop` counter
-//! grows), rules that limit or drop at random, and rules that answer (`netfilter-reject`).
+//! Silent on: drops of other flows, connection tracking that is full or clashes (no rule matches and its counters of drops
+//! grow), rules that limit or drop at random, and rules that answer (`netfilter-reject`).
 
 use super::{Checked, Need};
 use crate::case::Case;
-use crate::drops::Class;
-use crate::finding::fatal;
-use crate::words::{at, count};
-use model::report::Direction;
+use crate::finding::{Claim, fatal};
+use crate::firewall::Stop;
+use crate::firewalled::{Blocked, blocked, mixed, tracking_dropped};
 
 pub const NEEDS: &[Need] = &[
     Need::Probe("drop"),
@@ -28,44 +27,77 @@ pub const NEEDS: &[Need] = &[
 ];
 
 pub fn check(case: &Case<'_>) -> Checked {
-    let drops = case.drops(Class::Netfilter);
-    let Some(first) = drops.first() else {
-        return Ok(Vec::new());
-    };
-    let event = first.event;
-    let (netns, interface) = (case.name(event.netns), case.interface(event));
-    let what = match first.direction {
-        Direction::Request => "the request",
-        Direction::Answer => "the answer",
-    };
-    Ok(vec![
-        fatal("netfilter-drop", format!("a firewall rule in {netns} drops {what}"))
-            .at(case.node(event.netns), &netns)
-            .interface(interface.clone())
-            .of(drops.iter().map(|drop| drop.attempt))
-            .remedy(format!("accept {} in {netns} before the rule that drops it", event.flow))
-            .because(format!(
-                "{} of {} dropped in {} ({})",
-                count(drops.len(), "packet"),
-                event.flow,
-                at(&netns, Some(&interface)),
-                first.words()
-            )),
-    ])
+    let mut findings = Vec::new();
+    for blocked in blocked(case) {
+        let elsewhere = blocked.answered(case)
+            || blocked.all(Stop::limited)
+            || blocked.all(Stop::random)
+            || blocked.all(Stop::wants_invalid);
+        let by_tracking = blocked.unnamed() && tracking_dropped(case, blocked.netns);
+        let by_chance = blocked.unnamed() && mixed(case, &blocked);
+        if elsewhere || by_tracking || by_chance {
+            continue;
+        }
+        let finding = claim(case, &blocked).because(blocked.seen(case));
+        findings.push(finding.and_if(blocked.rule_words()).and_if(blocked.comment()));
+    }
+    Ok(findings)
+}
+
+fn claim(case: &Case<'_>, blocked: &Blocked<'_>) -> Claim {
+    let name = case.name(blocked.netns);
+    let mut claim = fatal(
+        "netfilter-drop",
+        format!("a firewall rule in {name} drops {}{}", blocked.what(), blocked.named()),
+    )
+    .at(case.node(blocked.netns), &name)
+    .interface(case.interface(blocked.first().event))
+    .of(blocked.attempts())
+    .remedy(blocked.remedy(case));
+    if let Some(place) = blocked.place() {
+        claim = claim.rule(place);
+    }
+    claim
 }
 
 #[cfg(test)]
 mod tests {
     use crate::judge;
     use crate::scene::{self, Scene};
+    use model::facts::{Action, Match};
 
     #[test]
-    fn a_dropped_syn_names_the_namespace() {
+    fn a_dropped_syn_names_the_rule() {
         let mut scene = Scene::two_nodes();
+        let tests = vec![Match::DestinationPort {
+            any: vec![(80, 80)],
+            not: false,
+        }];
+        scene.filter(scene::X, "FORWARD", "-p tcp --dport 80 -j DROP", &tests, &Action::Drop, 3);
         scene.dropped(3, scene::X, "cbr0", "NETFILTER_DROP", "nf_hook_slow");
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::cause(&judgement), "netfilter-drop");
-        assert_eq!(judgement.verdicts[0].place.netns.as_deref(), Some("netns/x"));
+        assert_eq!(scene::causes(&judgement), ["netfilter-drop"]);
+        let place = &judgement.verdicts[0].place;
+        assert_eq!(place.netns.as_deref(), Some("netns/x"));
+        assert_eq!(place.rule.as_ref().unwrap().chain, "FORWARD");
+        assert!(judgement.verdicts[0].remedy.contains("iptables-legacy -t filter -D FORWARD 1"));
+    }
+
+    #[test]
+    fn a_dropped_answer_is_told_from_a_dropped_request() {
+        let mut scene = Scene::two_nodes();
+        scene.answer_dropped(2, scene::C, "", "NETFILTER_DROP", "nft_do_chain");
+        let judgement = judge(&scene.evidence);
+        assert_eq!(scene::causes(&judgement), ["netfilter-drop"]);
+        assert!(judgement.verdicts[0].says.contains("drops the answer"));
+    }
+
+    #[test]
+    fn a_drop_by_connection_tracking_is_not_a_rule() {
+        let mut scene = Scene::two_nodes();
+        scene.dropped(3, scene::X, "cbr0", "NETFILTER_DROP", "nf_hook_slow");
+        scene.tracking(scene::X, "drop", 3);
+        assert!(!scene::causes(&judge(&scene.evidence)).contains(&"netfilter-drop".to_owned()));
     }
 
     #[test]

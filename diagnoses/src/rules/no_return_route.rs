@@ -13,6 +13,8 @@
 //! (`accept-queue-full`), where `ListenOverflows` rises.
 
 use super::{Checked, Need};
+use crate::seen;
+use crate::routed;
 use crate::case::Case;
 use crate::drops::Class;
 use crate::finding::{Finding, fatal};
@@ -42,13 +44,13 @@ pub fn check(case: &Case<'_>) -> Checked {
 fn dropped(case: &Case<'_>) -> Option<Finding> {
     let classes = [Class::Route, Class::NotForwarding, Class::ReversePath];
     let mut drops: Vec<Dropped<'_>> = classes.into_iter().flat_map(|class| case.drops(class)).collect();
-    drops.extend(super::forwarding_disabled::not_forwarded(case, Direction::Answer));
+    drops.extend(routed::not_forwarded(case, Direction::Answer));
     drops.retain(|drop| drop.direction == Direction::Answer);
     let first = drops.first()?;
     let netns = first.event.netns;
     let name = case.name(netns);
     let back = first.event.flow.dst();
-    let (why, remedy) = match (first.class, super::no_route::way(case, first)) {
+    let (why, remedy) = match (first.class, routed::way(case, first)) {
         (Class::ReversePath, _) => (
             format!("the reverse path filter of {name} rejects it on {}", case.interface(first.event)),
             "make routing symmetric, or set rp_filter to 2 (loose) there".to_owned(),
@@ -57,7 +59,7 @@ fn dropped(case: &Case<'_>) -> Option<Finding> {
             format!("{name} does not forward it"),
             format!("switch forwarding on in {name}"),
         ),
-        (_, Some(way)) => match super::route_rejects::refusal(&way) {
+        (_, Some(way)) => match routed::refusal(&way) {
             Some((route, remedy)) => (format!("a route of {name} refuses it: {route}"), remedy),
             None => (format!("{name} has no route to {back}"), add(case, netns, back)),
         },
@@ -69,7 +71,7 @@ fn dropped(case: &Case<'_>) -> Option<Finding> {
         .of(drops.iter().map(|drop| drop.attempt))
         .remedy(remedy)
         .because(format!("answers to {back} were freed in {name}: {}", first.words()));
-    Some(super::unexplained_timeout::last_seen(case, finding, first.attempt))
+    Some(seen::last_seen(case, finding, first.attempt))
 }
 
 /// The request arrived and its receiver knows no way to answer.
@@ -95,11 +97,11 @@ fn unsent(case: &Case<'_>) -> Option<Finding> {
     let name = case.name(netns);
     let (why, remedy) = match &way {
         Way::None => (format!("{name} has no route to {back}"), add(case, netns, back)),
-        Way::Refused(route) if super::no_route::is_kernels_own_refusal(route) => {
+        Way::Refused(route) if routed::is_kernels_own_refusal(route) => {
             (format!("{name} has no route to {back}"), add(case, netns, back))
         }
         Way::Refused(_) | Way::RuleRefuses(_) => {
-            let (route, remedy) = super::route_rejects::refusal(&way)?;
+            let (route, remedy) = routed::refusal(&way)?;
             (format!("a route of {name} refuses {back}: {route}"), remedy)
         }
         _ => return None,
@@ -116,7 +118,7 @@ fn unsent(case: &Case<'_>) -> Option<Finding> {
         ))
         .and(why)
         .and_if((rose > 0).then(|| format!("{counter} of {name} rose by {rose} in the window")));
-    Some(super::unexplained_timeout::last_seen(case, finding, tried.attempt.id))
+    Some(seen::last_seen(case, finding, tried.attempt.id))
 }
 
 fn add(case: &Case<'_>, netns: u32, back: IpAddr) -> String {

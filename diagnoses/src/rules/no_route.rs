@@ -12,12 +12,14 @@
 //! went away with their interface (`interface-down`), and hosts that do not forward (`forwarding-disabled`).
 
 use super::{Checked, Need};
+use crate::seen;
+use crate::routed;
 use crate::case::{Case, Failure};
 use crate::drops::Class;
 use crate::finding::{Finding, fatal};
 use crate::route::{self, Query, Way};
 use crate::trail::Dropped;
-use model::facts::{LookupAnswer, RouteKind};
+use model::facts::LookupAnswer;
 use model::report::Direction;
 use std::net::IpAddr;
 
@@ -64,7 +66,7 @@ fn at_source(case: &Case<'_>) -> Option<Finding> {
             case.inside(source),
             family(target)
         ))
-        .because(super::unexplained_timeout::met(first))
+        .because(seen::met(first))
         .and(format!("the routing table of {name} holds nothing for {target}, and no packet left it"));
     Some(finding.and_if(kernel_says(case, source, target)))
 }
@@ -103,30 +105,14 @@ pub fn routeless<'a>(case: &Case<'a>, direction: Direction) -> Vec<Dropped<'a>> 
         .collect();
     drops.retain(|drop| {
         drop.direction == direction
-            && match way(case, drop) {
+            && match routed::way(case, drop) {
                 Some(Way::None) => true,
                 Some(Way::Unknown(_)) | None => drop.reason().contains("NOROUTES"),
-                Some(Way::Refused(route)) => is_kernels_own_refusal(route),
+                Some(Way::Refused(route)) => routed::is_kernels_own_refusal(route),
                 Some(_) => false,
             }
     });
     drops
-}
-
-/// What the routing of the place of a drop says about its packet.
-pub fn way<'a>(case: &Case<'a>, drop: &Dropped<'a>) -> Option<Way<'a>> {
-    let facts = &case.evidence.netns(drop.event.netns)?.before;
-    let query = Query {
-        src: Some(drop.event.flow.src()),
-        iif: (drop.event.ifindex != 0).then_some(drop.event.ifindex),
-        ..Query::to(drop.event.flow.dst())
-    };
-    Some(route::lookup(facts, &query))
-}
-
-/// IPv6 writes "no route" as an unreachable default route of its own.
-pub fn is_kernels_own_refusal(route: &model::facts::Route) -> bool {
-    route.prefix == 0 && route.kind == RouteKind::Unreachable && route.metric == u32::MAX
 }
 
 fn knows_no_way(case: &Case<'_>, netns: u32, target: IpAddr) -> bool {
@@ -135,7 +121,7 @@ fn knows_no_way(case: &Case<'_>, netns: u32, target: IpAddr) -> bool {
     };
     match route::lookup(facts, &Query::to(target)) {
         Way::None => true,
-        Way::Refused(route) => is_kernels_own_refusal(route),
+        Way::Refused(route) => routed::is_kernels_own_refusal(route),
         Way::Unknown(_) => kernel_says(case, netns, target).is_some(),
         _ => false,
     }

@@ -12,6 +12,7 @@
 //! Silent on: answers that are rejected this way (`no-return-route`), and packets of other flows.
 
 use super::{Checked, Need};
+use crate::seen;
 use crate::case::Case;
 use crate::drops::Class;
 use crate::finding::{Claim, fatal};
@@ -65,7 +66,7 @@ pub fn check(case: &Case<'_>) -> Checked {
         .because(format!("IPReversePathFilter of {} rose by {rose} in the window", case.name(stop.netns)))
         .and_if(mode(case, stop.netns, &interface))
         .and_if(way_back(case, stop.netns, stop.flow.src()));
-    Ok(vec![super::unexplained_timeout::last_seen(case, finding, tried.attempt.id)])
+    Ok(vec![seen::last_seen(case, finding, tried.attempt.id)])
 }
 
 fn claim(case: &Case<'_>, netns: u32, interface: &str, source: IpAddr) -> Claim {

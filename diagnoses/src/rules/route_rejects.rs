@@ -10,13 +10,14 @@
 //!
 //! Silent on: missing routes (`no-route`), answers that are refused (`no-return-route`), firewall rules.
 
-use super::no_route::{is_kernels_own_refusal, way};
+use crate::routed::{refusal, way};
 use super::{Checked, Need};
+use crate::seen;
 use crate::case::Case;
 use crate::drops::Class;
 use crate::finding::{Finding, fatal};
-use crate::route::{self, Query, Way};
-use model::facts::{PolicyRule, Route, RouteKind};
+use crate::route::{self, Query};
+
 use model::report::Direction;
 use std::net::IpAddr;
 
@@ -62,7 +63,7 @@ fn at_source(case: &Case<'_>) -> Option<Finding> {
     let target = tried.attempt.flow.dst();
     let (route, remedy) = refusal(&route::lookup(facts, &Query::to(target)))?;
     let finding = build(case, source, target, &route, &remedy, case.failed_ids())
-        .because(super::unexplained_timeout::met(tried))
+        .because(seen::met(tried))
         .and(format!("the routing of {} leads {target} to: {route}", case.name(source)));
     Some(finding)
 }
@@ -85,7 +86,7 @@ fn last_seen(case: &Case<'_>) -> Option<Finding> {
     let (route, remedy) = refusal(&route::lookup(facts, &query))?;
     let finding = build(case, stop.netns, stop.flow.dst(), &route, &remedy, case.failed_ids())
         .because(format!("the routing of {} leads {} to: {route}", case.name(stop.netns), stop.flow.dst()));
-    Some(super::unexplained_timeout::last_seen(case, finding, tried.attempt.id))
+    Some(seen::last_seen(case, finding, tried.attempt.id))
 }
 
 fn build(
@@ -101,48 +102,6 @@ fn build(
         .at(case.node(netns), &name)
         .of(attempts)
         .remedy(format!("{}{remedy}, or add a more specific route", case.inside(netns)))
-}
-
-/// The refusing route or rule as `ip` prints it, and the command that removes it.
-pub fn refusal(way: &Way<'_>) -> Option<(String, String)> {
-    match way {
-        Way::Refused(route) if refuses(route) && !is_kernels_own_refusal(route) => {
-            let text = text(route);
-            let table = if route.table == 254 { String::new() } else { format!(" table {}", route.table) };
-            Some((format!("{text}{table}"), format!("ip route del {text}{table}")))
-        }
-        Way::RuleRefuses(rule) => {
-            let text = rule_text(rule);
-            Some((format!("rule {text}"), format!("ip rule del priority {}", rule.priority)))
-        }
-        _ => None,
-    }
-}
-
-fn refuses(route: &Route) -> bool {
-    matches!(route.kind, RouteKind::Blackhole | RouteKind::Prohibit | RouteKind::Unreachable)
-}
-
-fn text(route: &Route) -> String {
-    let kind = format!("{:?}", route.kind).to_lowercase();
-    if route.prefix == 0 {
-        format!("{kind} default")
-    } else {
-        format!("{kind} {}/{}", route.dst, route.prefix)
-    }
-}
-
-fn rule_text(rule: &PolicyRule) -> String {
-    let prefix = |name: &str, prefix: Option<(IpAddr, u8)>| {
-        prefix.map_or(String::new(), |(address, length)| format!(" {name} {address}/{length}"))
-    };
-    format!(
-        "{}:{}{} {}",
-        rule.priority,
-        prefix("from", rule.src),
-        prefix("to", rule.dst),
-        rule.action
-    )
 }
 
 #[cfg(test)]

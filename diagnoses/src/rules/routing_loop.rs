@@ -11,6 +11,7 @@
 //! Silent on: a TTL that was too small from the start (`ttl-too-small`).
 
 use super::{Checked, Need};
+use crate::seen;
 use crate::case::Case;
 use crate::finding::fatal;
 use crate::words::{at, list};
@@ -29,7 +30,7 @@ const ROUND: u8 = 4;
 pub fn check(case: &Case<'_>) -> Checked {
     for tried in case.failed() {
         let id = tried.attempt.id;
-        if !super::ttl_too_small::expired(case, id) {
+        if !seen::expired(case, id) {
             continue;
         }
         for direction in [Direction::Request, Direction::Answer] {
@@ -60,7 +61,7 @@ pub fn check(case: &Case<'_>) -> Checked {
                 stop.ttl.1,
                 stop.ttl.0
             ));
-            return Ok(vec![finding.and(super::unexplained_timeout::met(tried))]);
+            return Ok(vec![finding.and(seen::met(tried))]);
         }
     }
     Ok(Vec::new())

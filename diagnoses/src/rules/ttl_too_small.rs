@@ -10,10 +10,9 @@
 //! Silent on: packets that go round (`routing-loop`).
 
 use super::{Checked, Need};
+use crate::seen;
 use crate::case::Case;
-use crate::drops::Class;
 use crate::finding::fatal;
-use model::event::Seen;
 use model::report::Direction;
 
 pub const NEEDS: &[Need] = &[
@@ -29,7 +28,7 @@ const SMALL: u8 = 32;
 pub fn check(case: &Case<'_>) -> Checked {
     for tried in case.failed() {
         let id = tried.attempt.id;
-        if !expired(case, id) {
+        if !seen::expired(case, id) {
             continue;
         }
         let Some(first) = case.leg(id, Direction::Request).and_then(|leg| leg.stops.first()) else {
@@ -54,27 +53,9 @@ pub fn check(case: &Case<'_>) -> Checked {
         ))
         .because(format!("the packet had a TTL of {ttl} when it was first seen in {name}"))
         .and_if(default.map(|value| format!("{key} is {} in {name}", value.trim())));
-        return Ok(vec![super::unexplained_timeout::last_seen(case, finding, id)]);
+        return Ok(vec![seen::last_seen(case, finding, id)]);
     }
     Ok(Vec::new())
-}
-
-/// A packet of this attempt ran out of its TTL.
-pub fn expired(case: &Case<'_>, attempt: u32) -> bool {
-    let dropped = case
-        .trail
-        .drops()
-        .any(|drop| drop.attempt == attempt && drop.class == Class::Ttl);
-    dropped
-        || case
-            .about(attempt)
-            .any(|event| matches!(event.seen, Seen::IcmpSent { kind: 11 | 3, code: 0, .. } if time_exceeded(event)))
-}
-
-/// "Time exceeded in transit": type 11 of ICMP, type 3 of `ICMPv6`.
-fn time_exceeded(event: &model::event::Event) -> bool {
-    let kind = if event.flow.dst().is_ipv6() { 3 } else { 11 };
-    matches!(event.seen, Seen::IcmpSent { kind: sent, .. } if sent == kind)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@
 //! Silent on: resets that another rule explains.
 
 use super::{Checked, Need};
+use crate::seen;
 use crate::case::{Case, Failure};
 use crate::finding::fatal;
 use model::event::Seen;
@@ -32,13 +33,13 @@ pub fn check(case: &Case<'_>) -> Checked {
     let mut finding = fatal("unexplained-reset", says)
         .of(reset.iter().map(|tried| tried.attempt.id))
         .remedy("run again where both ends can be watched, or capture resets at the target: `kubectl skoop capture --probe tcpreset`")
-        .because(super::unexplained_timeout::met(first));
+        .because(seen::met(first));
     for event in reset.iter().flat_map(|tried| case.about(tried.attempt.id)) {
         if let Seen::ResetReceived { state } = &event.seen {
             finding = finding.and(format!("a reset arrived in {} ({state:?})", case.name(event.netns)));
         }
     }
-    Ok(vec![super::unexplained_timeout::last_seen(case, finding, first.attempt.id)])
+    Ok(vec![seen::last_seen(case, finding, first.attempt.id)])
 }
 
 #[cfg(test)]

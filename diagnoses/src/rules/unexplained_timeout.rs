@@ -10,9 +10,10 @@
 //! Silent on: attempts whose failure another rule explains.
 
 use super::{Checked, Need};
-use crate::case::{Case, Failure, Tried};
-use crate::finding::{Finding, fatal};
-use crate::words::{at, time};
+use crate::case::{Case, Failure};
+use crate::seen;
+use crate::finding::fatal;
+use crate::words::at;
 use model::report::{Direction, Happened};
 
 pub const NEEDS: &[Need] = &[Need::Probe("path"), Need::Probe("drop"), Need::Probe("tcpretrans")];
@@ -48,48 +49,8 @@ pub fn check(case: &Case<'_>) -> Checked {
     let finding = fatal("unexplained-timeout", says)
         .of(silent.iter().map(|tried| tried.attempt.id))
         .remedy("look between the last place on the path and the target: cables, fabric, security groups, the target itself")
-        .because(met(first));
-    Ok(vec![last_seen(case, finding, id)])
-}
-
-/// What an attempt met, in words.
-pub fn met(tried: &Tried<'_>) -> String {
-    let attempt = tried.attempt;
-    let end = match tried.failure() {
-        Some(Failure::Silent(during)) => format!("no answer while waiting to {during}, for {}", time(attempt.took_ns)),
-        Some(Failure::Refused) => format!("ECONNREFUSED after {}", time(attempt.took_ns)),
-        Some(Failure::Reset) => format!("ECONNRESET after {}", time(attempt.took_ns)),
-        Some(Failure::NetUnreachable) => format!("ENETUNREACH after {}", time(attempt.took_ns)),
-        Some(Failure::HostUnreachable) => format!("EHOSTUNREACH after {}", time(attempt.took_ns)),
-        Some(Failure::Forbidden) => format!("EPERM after {}", time(attempt.took_ns)),
-        Some(Failure::NoLocalAddress) => "EADDRNOTAVAIL: no local port or address".to_owned(),
-        Some(Failure::TooBig) => "EMSGSIZE: larger than the path takes".to_owned(),
-        Some(Failure::Other(during, errno)) => format!("{} ({}) while trying to {during}", errno.name, errno.number),
-        None => "nothing came back".to_owned(),
-    };
-    format!("{} {}: {end}", attempt.kind, attempt.flow)
-}
-
-/// Adds where the packets of both directions were seen last.
-pub fn last_seen(case: &Case<'_>, mut finding: Finding, attempt: u32) -> Finding {
-    for (direction, who) in [(Direction::Request, "the request"), (Direction::Answer, "the answer")] {
-        let leg = case.leg(attempt, direction);
-        if let Some(stop) = leg.and_then(|leg| leg.farthest()) {
-            let place = at(&case.name(stop.netns), stop.interface.as_deref());
-            finding = finding.and(format!("{who} was last seen at {place} ({} packets, {})", stop.packets, stop.flow));
-        }
-        let retransmits = leg.map_or(0, crate::trail::Leg::retransmits);
-        if retransmits > 0 {
-            finding = finding.and(format!("{who} was sent again {retransmits} times"));
-        }
-    }
-    if let Some(destination) = case.evidence.destination.netns {
-        let reached = case.leg(attempt, Direction::Request).is_some_and(|leg| leg.reached(destination));
-        if !reached && case.watched_by("path") {
-            finding = finding.and(format!("it was never seen in {}", case.name(destination)));
-        }
-    }
-    finding
+        .because(seen::met(first));
+    Ok(vec![seen::last_seen(case, finding, id)])
 }
 
 #[cfg(test)]

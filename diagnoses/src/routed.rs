@@ -1,0 +1,121 @@
+//! What routing made of a watched packet: the way it would take, a refusal, or nothing for want of forwarding.
+
+use crate::case::Case;
+use crate::drops::Class;
+use crate::route::{self, Query, Way};
+use crate::trail::Dropped;
+use model::facts::{PolicyRule, Route, RouteKind};
+use model::report::Direction;
+use std::net::IpAddr;
+
+/// What the routing of the place of a drop says about its packet.
+pub fn way<'a>(case: &Case<'a>, drop: &Dropped<'a>) -> Option<Way<'a>> {
+    let facts = &case.evidence.netns(drop.event.netns)?.before;
+    let query = Query {
+        src: Some(drop.event.flow.src()),
+        iif: (drop.event.ifindex != 0).then_some(drop.event.ifindex),
+        ..Query::to(drop.event.flow.dst())
+    };
+    Some(route::lookup(facts, &query))
+}
+
+/// IPv6 writes "no route" as an unreachable default route of its own.
+pub fn is_kernels_own_refusal(route: &Route) -> bool {
+    route.prefix == 0 && route.kind == RouteKind::Unreachable && route.metric == u32::MAX
+}
+
+/// The refusing route or rule as `ip` prints it, and the command that removes it.
+pub fn refusal(way: &Way<'_>) -> Option<(String, String)> {
+    match way {
+        Way::Refused(route) if refuses(route) && !is_kernels_own_refusal(route) => {
+            let text = text(route);
+            let table = if route.table == 254 {
+                String::new()
+            } else {
+                format!(" table {}", route.table)
+            };
+            Some((format!("{text}{table}"), format!("ip route del {text}{table}")))
+        }
+        Way::RuleRefuses(rule) => {
+            let text = rule_text(rule);
+            Some((
+                format!("rule {text}"),
+                format!("ip rule del priority {}", rule.priority),
+            ))
+        }
+        _ => None,
+    }
+}
+
+fn refuses(route: &Route) -> bool {
+    matches!(
+        route.kind,
+        RouteKind::Blackhole | RouteKind::Prohibit | RouteKind::Unreachable
+    )
+}
+
+fn text(route: &Route) -> String {
+    let kind = format!("{:?}", route.kind).to_lowercase();
+    if route.prefix == 0 {
+        format!("{kind} default")
+    } else {
+        format!("{kind} {}/{}", route.dst, route.prefix)
+    }
+}
+
+fn rule_text(rule: &PolicyRule) -> String {
+    let prefix = |name: &str, prefix: Option<(IpAddr, u8)>| {
+        prefix.map_or(String::new(), |(address, length)| format!(" {name} {address}/{length}"))
+    };
+    format!(
+        "{}:{}{} {}",
+        rule.priority,
+        prefix("from", rule.src),
+        prefix("to", rule.dst),
+        rule.action
+    )
+}
+
+/// Watched packets that a host did not forward, as reason, location and sysctl say.
+pub fn not_forwarded<'a>(case: &Case<'a>, direction: Direction) -> Vec<Dropped<'a>> {
+    let mut drops = case.drops(Class::NotForwarding);
+    let v6 = case
+        .drops(Class::Other)
+        .into_iter()
+        .filter(|drop| drop.location().starts_with("ip6_forward"));
+    let unnamed = case.drops(Class::Route);
+    drops.extend(v6.chain(unnamed).filter(|drop| {
+        setting(
+            case,
+            drop.event.netns,
+            &case.interface(drop.event),
+            drop.event.flow.dst(),
+        )
+        .is_some()
+            && !matches!(way(case, drop), Some(Way::Refused(_) | Way::RuleRefuses(_)))
+    }));
+    drops.retain(|drop| {
+        let own = case
+            .owners(drop.event.flow.dst())
+            .iter()
+            .any(|(netns, _)| *netns == drop.event.netns);
+        drop.direction == direction && !own
+    });
+    drops
+}
+
+/// The sysctl that keeps a host from forwarding, where one does.
+pub fn setting(case: &Case<'_>, netns: u32, interface: &str, target: IpAddr) -> Option<String> {
+    let zero = |name: &str| {
+        let value = case.sysctl(netns, name).ok().flatten();
+        value.is_some_and(|value| value.trim() == "0")
+    };
+    if target.is_ipv6() {
+        let name = "net.ipv6.conf.all.forwarding";
+        return zero(name).then(|| name.to_owned());
+    }
+    let of_interface = format!("net.ipv4.conf.{interface}.forwarding");
+    [("net.ipv4.ip_forward".to_owned()), of_interface]
+        .into_iter()
+        .find(|name| zero(name))
+}
