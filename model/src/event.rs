@@ -44,6 +44,9 @@ pub struct Event {
     /// The tuple that an ICMP error quotes, for events about such a packet: it may be of a watched flow where `flow` is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quoted: Option<Flow>,
+    /// The attempt whose flow this is, in either direction and under whatever translation, as the kernel side followed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
     /// What was seen.
     pub seen: Seen,
 }

@@ -30,7 +30,8 @@ pub struct Record {
     pub tag: u16,
     /// Bytes of tail that follow.
     pub tail_len: u16,
-    /// The packet's or socket's tuple, as it is at this hook.
+    /// The packet's or socket's tuple, as it is at this hook. On its way to the helper `zero` says whose it is: bit 0 of its first
+    /// byte is set for a watched flow, bit 1 for the answer's direction; the other two bytes are the attempt's number, low byte first.
     pub flow: Flow,
 }
 

@@ -3,7 +3,9 @@
 use crate::filter;
 use crate::place::{self, Place};
 use crate::socket;
-use crate::watch;
+use crate::packet::Found;
+use crate::trail;
+use crate::watch::{self, Watch};
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, PerCpuArray, PerCpuHashMap, RingBuf};
@@ -153,18 +155,30 @@ impl Draft {
     }
 
     /// Counts it, if the filter lets it through or it is watched, and sends it, if it is watched or the budget lasts.
+    /// `counted_b` stands for the word's second number in the totals. `found` describes the packet's headers, where the
+    /// word is about a packet.
     #[inline(always)]
-    pub fn finish(&mut self, tail: Tail, counted_b: u64) {
-        let watched = watch::is_watched(self.record.netns, &self.record.flow)
-            || (tail == Tail::Quoting && watch::is_watched(self.record.netns, &self.quoted));
-        if !watched && !filter::lets_through(self.record.netns, &self.record.flow, self.record.pid) {
+    pub fn finish(&mut self, tail: Tail, counted_b: u64, found: Option<Found>) {
+        let mut whose = Watch::NOBODY;
+        if let Some(marks) = watch::marks() {
+            whose = watch::of(marks, self.record.netns, &self.record.flow);
+            if !whose.is_somebody()
+                && let Some(found) = found
+            {
+                whose = trail::recognise(self, self.record.skb, found);
+            }
+            if !whose.is_somebody() && tail == Tail::Quoting {
+                whose = watch::of(marks, self.record.netns, &self.quoted);
+            }
+        }
+        if !whose.is_somebody() && !filter::lets_through(self.record.netns, &self.record.flow, self.record.pid) {
             return;
         }
         self.count(counted_b);
-        if !watched && !spend() {
+        if !whose.is_somebody() && !spend() {
             return;
         }
-        self.send(tail, watched);
+        self.send(tail, whose);
     }
 
     /// Adds one to its exact total.
@@ -195,16 +209,19 @@ impl Draft {
 
     /// Sends it; a full ring is counted.
     #[inline(always)]
-    pub fn send(&mut self, tail: Tail, watched: bool) {
+    pub fn send(&mut self, tail: Tail, whose: Watch) {
         // SAFETY: no arguments.
         self.record.at_ns = unsafe { bpf_ktime_get_ns() };
+        // Only after the last lookup: the tuple is a key of maps without it.
+        let code = whose.0;
+        self.record.flow.zero = [code as u8, (code >> 8) as u8, (code >> 16) as u8];
         let sent = match tail {
             Tail::None => self.output::<RECORD_BYTES>(0),
             Tail::Packet => self.output::<{ RECORD_BYTES + TAIL_BYTES }>(TAIL_BYTES),
             Tail::Quoting => self.output::<{ RECORD_BYTES + TAIL_BYTES + QUOTE_BYTES }>(TAIL_BYTES + QUOTE_BYTES),
         };
         if !sent {
-            lose_full(watched);
+            lose_full(whose.is_somebody());
         }
     }
 

@@ -6,14 +6,28 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap};
 use model::flow::Flow;
 
-/// To whom a watched tuple belongs.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct Watch {
-    /// The attempt.
-    pub attempt: u32,
-    /// 1 for the answer's direction.
-    pub reverse: u32,
+/// To whom a watched tuple belongs: [`VALID`], [`REVERSE`] and [`KNOWN`], and above them the attempt's number. Nobody's is 0; not an
+/// `Option`, because the compiler may compute with the content of a `None`, which the verifier does not forgive.
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Watch(pub u32);
+
+/// It belongs to an attempt.
+pub const VALID: u32 = 1;
+/// The answer's direction.
+pub const REVERSE: u32 = 2;
+/// A start whose whole tuple is known: another tuple there is a translation.
+pub const KNOWN: u32 = 4;
+
+impl Watch {
+    /// Nobody's.
+    pub const NOBODY: Self = Self(0);
+
+    /// Whether it is anybody's.
+    #[inline(always)]
+    pub fn is_somebody(self) -> bool {
+        self.0 != 0
+    }
 }
 
 /// The start of a flow: all that is certain before an address translation.
@@ -44,6 +58,16 @@ pub struct End {
     pub zero: u8,
 }
 
+/// To whom a far end belongs, and from where.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Ended {
+    /// To whom.
+    pub watch: Watch,
+    /// The near end's address; zeroes for any.
+    pub from: [u8; 16],
+}
+
 /// A byte per port, without a lookup: may this packet be of a watched flow? Byte 0 says whether anything is watched.
 #[map]
 pub static MARKS: Array<[u8; 65536]> = Array::with_max_entries(1, 1 << 10);
@@ -63,7 +87,7 @@ pub static STARTS: HashMap<Start, Watch> = HashMap::with_max_entries(1024, 1);
 
 /// Flows by their far end.
 #[map]
-pub static ENDS: HashMap<End, Watch> = HashMap::with_max_entries(256, 1);
+pub static ENDS: HashMap<End, Ended> = HashMap::with_max_entries(256, 1);
 
 /// The marks; `None` while nothing is watched.
 #[inline(always)]
@@ -82,14 +106,18 @@ pub fn is_marked(marks: &[u8; 65536], flow: &Flow) -> bool {
 
 /// Whose flow this is, if it is watched.
 #[inline(always)]
-pub fn exact(flow: &Flow) -> Option<Watch> {
+pub fn exact(flow: &Flow) -> Watch {
     // SAFETY: values are copied out; they never change once written.
-    unsafe { WATCHED.get(flow) }.copied()
+    let found = unsafe { WATCHED.get(flow) };
+    match found {
+        Some(watch) => *watch,
+        None => Watch::NOBODY,
+    }
 }
 
-/// Whose flow starts like this, if one does.
+/// Whose flow starts like this, if one does. Answers come by the reverse tuple, which is learned with the start.
 #[inline(always)]
-pub fn start(netns: u32, flow: &Flow) -> Option<Watch> {
+pub fn start(netns: u32, flow: &Flow) -> Watch {
     let key = Start {
         netns,
         sport: flow.sport,
@@ -97,25 +125,16 @@ pub fn start(netns: u32, flow: &Flow) -> Option<Watch> {
         zero: 0,
     };
     // SAFETY: as above.
-    if let Some(watch) = unsafe { STARTS.get(&key) } {
-        return Some(*watch);
+    let found = unsafe { STARTS.get(&key) };
+    match found {
+        Some(watch) => *watch,
+        None => Watch::NOBODY,
     }
-    let key = Start {
-        netns,
-        sport: flow.dport,
-        protocol: flow.protocol,
-        zero: 0,
-    };
-    // SAFETY: as above.
-    unsafe { STARTS.get(&key) }.map(|watch| Watch {
-        attempt: watch.attempt,
-        reverse: 1,
-    })
 }
 
 /// Whose far end this is, if it is one.
 #[inline(always)]
-pub fn end(flow: &Flow) -> Option<Watch> {
+pub fn end(flow: &Flow) -> Watch {
     let mut key = End {
         address: flow.daddr,
         port: flow.dport,
@@ -123,16 +142,25 @@ pub fn end(flow: &Flow) -> Option<Watch> {
         zero: 0,
     };
     // SAFETY: as above.
-    if let Some(watch) = unsafe { ENDS.get(&key) } {
-        return Some(*watch);
+    if let Some(ended) = unsafe { ENDS.get(&key) }
+        && is_from(ended, &flow.saddr)
+    {
+        return ended.watch;
     }
     key.address = flow.saddr;
     key.port = flow.sport;
     // SAFETY: as above.
-    unsafe { ENDS.get(&key) }.map(|watch| Watch {
-        attempt: watch.attempt,
-        reverse: 1,
-    })
+    if let Some(ended) = unsafe { ENDS.get(&key) }
+        && is_from(ended, &flow.daddr)
+    {
+        return Watch(ended.watch.0 | REVERSE);
+    }
+    Watch::NOBODY
+}
+
+#[inline(always)]
+fn is_from(ended: &Ended, address: &[u8; 16]) -> bool {
+    ended.from == [0; 16] || ended.from == *address
 }
 
 /// Puts a tuple and its answer among the watched ones, and marks the client's port.
@@ -144,21 +172,29 @@ pub fn learn(flow: &Flow, answer: &mut Flow, watch: Watch, marks: &mut [u8; 6553
     answer.dport = flow.sport;
     answer.protocol = flow.protocol;
     answer.zero = [0; 3];
-    let back = Watch {
-        attempt: watch.attempt,
-        reverse: watch.reverse ^ 1,
-    };
-    let _ = WATCHED.insert(flow, &watch, 0);
+    let there = Watch(watch.0 & !KNOWN);
+    let back = Watch(there.0 ^ REVERSE);
+    let _ = WATCHED.insert(flow, &there, 0);
     let _ = WATCHED.insert(&*answer, &back, 0);
-    let client = if watch.reverse & 1 == 0 { flow.sport } else { flow.dport };
+    let client = if there.0 & REVERSE == 0 { flow.sport } else { flow.dport };
     if client != 0 {
         marks[usize::from(client)] |= MARK_FLOW;
     }
 }
 
-/// Whether a flow is watched, by all that is known of it; cheap when its ports are not marked.
+/// Whose flow this is, by all that is known of flows; cheap when its ports are not marked.
 #[inline(always)]
-pub fn is_watched(netns: u32, flow: &Flow) -> bool {
-    let Some(marks) = marks() else { return false };
-    is_marked(marks, flow) && (exact(flow).is_some() || start(netns, flow).is_some() || end(flow).is_some())
+pub fn of(marks: &[u8; 65536], netns: u32, flow: &Flow) -> Watch {
+    if !is_marked(marks, flow) {
+        return Watch::NOBODY;
+    }
+    let watch = exact(flow);
+    if watch.is_somebody() {
+        return watch;
+    }
+    let watch = start(netns, flow);
+    if watch.is_somebody() {
+        return watch;
+    }
+    end(flow)
 }

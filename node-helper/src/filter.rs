@@ -11,9 +11,15 @@ use std::sync::Arc;
 
 const HASH: u32 = 1;
 const ARRAY: u32 = 2;
+const LRU_HASH: u32 = 9;
 const NO_PREALLOC: u32 = 1;
 const MMAPABLE: u32 = 1 << 10;
 const PORTS: usize = 65536;
+
+/// Bits of an owner, as in `node_helper_ebpf::watch`: there is one; the answer's direction; a start whose whole tuple is known.
+const VALID: u32 = 1;
+const REVERSE: u32 = 2;
+const KNOWN: u32 = 4;
 
 /// Bits of a port's mark, as in `node_helper_ebpf::watch`.
 const MARK_FLOW: u8 = 1;
@@ -58,9 +64,29 @@ impl Maps {
             ("ADDRESSES", hash(16, 1, size(filter.addresses.len()))),
             ("PORTS", hash(2, 1, size(filter.ports.len()))),
             ("PIDS", hash(4, 1, size(filter.pids.len()))),
-            ("WATCHED", hash(40, 8, 4096)),
-            ("STARTS", hash(8, 8, 1024)),
-            ("ENDS", hash(20, 8, 256)),
+            ("WATCHED", hash(40, 4, 4096)),
+            ("STARTS", hash(8, 4, 1024)),
+            ("ENDS", hash(20, 20, 256)),
+            (
+                "SIGHTS",
+                Shape {
+                    kind: LRU_HASH,
+                    key: 8,
+                    value: 24,
+                    entries: 4096,
+                    flags: 0,
+                },
+            ),
+            (
+                "SEEN",
+                Shape {
+                    kind: ARRAY,
+                    key: 4,
+                    value: PORTS as u32,
+                    entries: 1,
+                    flags: 0,
+                },
+            ),
             (
                 "MARKS",
                 Shape {
@@ -105,27 +131,33 @@ impl Maps {
     pub fn watch(&self, watched: &WatchedFlow) -> anyhow::Result<()> {
         let flow = &watched.flow;
         let known = |address: &[u8; 16]| *address != [0; 16] && *address != model::flow::mapped([0; 4]);
-        if known(&flow.saddr) && known(&flow.daddr) && flow.sport | flow.dport != 0 && flow.sport != 0 {
-            self.put("WATCHED", &tuple(flow), &mark_of(watched, 0))?;
-            self.put("WATCHED", &tuple(&flow.reversed()), &mark_of(watched, 1))?;
-        }
         if flow.sport != 0 {
+            let whole = known(&flow.saddr) && known(&flow.daddr);
+            if whole {
+                self.put("WATCHED", &tuple(flow), &owned_by(watched, 0))?;
+                self.put("WATCHED", &tuple(&flow.reversed()), &owned_by(watched, REVERSE))?;
+            }
             let mut key = [0; 8];
             key[..4].copy_from_slice(&watched.netns.to_ne_bytes());
             key[4..6].copy_from_slice(&flow.sport.to_ne_bytes());
             key[6] = flow.protocol;
-            self.put("STARTS", &key, &mark_of(watched, 0))?;
+            self.put("STARTS", &key, &owned_by(watched, if whole { KNOWN } else { 0 }))?;
             self.marks.set_bits(usize::from(flow.sport), MARK_FLOW);
         } else {
             anyhow::ensure!(
                 known(&flow.daddr) && flow.dport != 0,
-                "cannot watch {flow}: neither its source port nor its destination is known"
+                "cannot watch {flow}: of a flow without a source port, the destination's address and port must be known"
             );
             let mut key = [0; 20];
             key[..16].copy_from_slice(&flow.daddr);
             key[16..18].copy_from_slice(&flow.dport.to_ne_bytes());
             key[18] = flow.protocol;
-            self.put("ENDS", &key, &mark_of(watched, 0))?;
+            let mut value = [0; 20];
+            value[..4].copy_from_slice(&owned_by(watched, 0));
+            if known(&flow.saddr) {
+                value[4..].copy_from_slice(&flow.saddr);
+            }
+            self.put("ENDS", &key, &value)?;
             self.marks.set_bits(usize::from(flow.dport), MARK_FLOW);
         }
         for port in TUNNELS {
@@ -148,9 +180,6 @@ fn tuple(flow: &Flow) -> [u8; 40] {
     key
 }
 
-fn mark_of(watched: &WatchedFlow, reverse: u32) -> [u8; 8] {
-    let mut value = [0; 8];
-    value[..4].copy_from_slice(&watched.attempt.to_ne_bytes());
-    value[4..].copy_from_slice(&reverse.to_ne_bytes());
-    value
+fn owned_by(watched: &WatchedFlow, bits: u32) -> [u8; 4] {
+    (VALID | bits | (watched.attempt & 0xffff) << 8).to_ne_bytes()
 }

@@ -137,13 +137,23 @@ pub fn bare(probe: &str, record: &Record, seen: Seen) -> Event {
         pid: record.pid,
         process: None,
         owner: Owner::Unknown,
-        flow: record.flow,
+        flow: Flow {
+            zero: [0; 3],
+            ..record.flow
+        },
         skb: record.skb,
         sk: record.sk,
         packet: None,
         quoted: None,
+        attempt: whose(record),
         seen,
     }
+}
+
+/// The attempt whose flow a record is about.
+fn whose(record: &Record) -> Option<u32> {
+    let [bits, low, high] = record.flow.zero;
+    (bits & 1 == 1).then(|| u32::from(u16::from_le_bytes([low, high])))
 }
 
 /// The head of a record and its tail.
@@ -161,7 +171,10 @@ pub fn split(bytes: &[u8]) -> Option<(Record, &[u8])> {
         pid: word(head, 56),
         tag: short(head, 60),
         tail_len: short(head, 62),
-        flow: flow(&head[64..HEAD]),
+        flow: Flow {
+            zero: [head[101], head[102], head[103]],
+            ..flow(&head[64..HEAD])
+        },
     };
     let tail = bytes.get(HEAD..HEAD + usize::from(record.tail_len))?;
     Some((record, tail))

@@ -7,7 +7,7 @@ use model::word::What;
 use node_helper_ebpf::draft::{Tail, draft};
 use node_helper_ebpf::fields::{args__kfree_skb, given};
 use node_helper_ebpf::packet::{self, ARP, IPV4, IPV6};
-use node_helper_ebpf::{place, socket};
+use node_helper_ebpf::{place, socket, trail};
 
 node_helper_ebpf::license!();
 
@@ -45,22 +45,23 @@ fn drop(skb: u64, location: u64, reason: u32, receiver: u64) -> Option<()> {
         state,
         location,
     });
-    let mut tail = Tail::Packet;
     if protocol == ARP {
         packet::arp(draft, packet::network_header(skb, false));
-        tail = Tail::None;
-    } else {
-        let mut found = packet::headers(draft, packet::network_header(skb, false));
-        if found.is_none() {
-            found = packet::headers(draft, packet::network_header(skb, true));
-        }
-        let found = found?;
-        if let Some(address) = packet::quoted_at(found, draft.tail.tcp_flags)
-            && packet::quoted(draft, address).is_some()
-        {
-            tail = Tail::Quoting;
-        }
+        draft.finish(Tail::None, location, None);
+        return Some(());
     }
-    draft.finish(tail, location);
+    let mut found = packet::headers(draft, packet::network_header(skb, false));
+    if found.is_none() {
+        found = packet::headers(draft, packet::network_header(skb, true));
+    }
+    let found = found?;
+    let mut tail = Tail::Packet;
+    if let Some(address) = packet::quoted_at(found, draft.tail.tcp_flags)
+        && packet::quoted(draft, address).is_some()
+    {
+        tail = Tail::Quoting;
+    }
+    draft.finish(tail, location, Some(found));
+    trail::forget(skb);
     Some(())
 }

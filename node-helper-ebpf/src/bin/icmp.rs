@@ -41,10 +41,10 @@ fn icmp_send_function(context: ProbeContext) -> u32 {
 fn sent(slot: u32, skb: u64, kind: u8, code: u8, info: u32) -> Option<()> {
     let draft = draft(slot)?;
     draft.begin(skb, 0);
-    packet::headers(draft, packet::network_header(skb, false))?;
+    let found = packet::headers(draft, packet::network_header(skb, false))?;
     draft.at(place::of_packet(skb, 0));
     draft.say(What::IcmpSent { kind, code, info });
-    draft.finish(Tail::Packet, u64::from(info));
+    draft.finish(Tail::Packet, u64::from(info), Some(found));
     Some(())
 }
 
@@ -76,7 +76,7 @@ fn leaves(skb: u64) -> Option<()> {
     // The flow is that of the offending packet.
     packet::headers(draft, offender)?;
     draft.say(What::IcmpSent { kind, code, info });
-    draft.finish(Tail::Packet, u64::from(info));
+    draft.finish(Tail::Packet, u64::from(info), None);
     Some(())
 }
 
@@ -101,6 +101,6 @@ fn error(sk: u64) -> Option<()> {
         errno: if hard == 0 { soft } else { hard } as u16,
         soft: hard == 0,
     });
-    draft.finish(Tail::None, u64::from(hard == 0));
+    draft.finish(Tail::None, u64::from(hard == 0), None);
     Some(())
 }

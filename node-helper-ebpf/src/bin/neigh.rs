@@ -62,6 +62,6 @@ fn waited(neighbour: u64) -> Option<()> {
         state: u16::from(state),
         probes: unanswered as u16,
     });
-    draft.finish(Tail::None, 0);
+    draft.finish(Tail::None, 0, None);
     Some(())
 }

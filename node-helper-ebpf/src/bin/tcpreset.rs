@@ -58,7 +58,7 @@ fn sent(slot: u32, sk: u64, skb: u64, reason: u16) -> Option<()> {
         state,
         active: skb == 0,
     });
-    draft.finish(Tail::None, 0);
+    draft.finish(Tail::None, 0, None);
     Some(())
 }
 
@@ -84,6 +84,6 @@ fn received(sk: u64) -> Option<()> {
     draft.say(What::ResetReceived {
         state: socket::state(sk),
     });
-    draft.finish(Tail::None, 0);
+    draft.finish(Tail::None, 0, None);
     Some(())
 }

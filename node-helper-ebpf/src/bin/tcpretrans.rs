@@ -41,7 +41,7 @@ fn again(sk: u64, skb: u64, error: i32) -> Option<()> {
         state: socket::state(sk),
         errno,
     });
-    draft.finish(Tail::Packet, u64::from(errno));
+    draft.finish(Tail::Packet, u64::from(errno), None);
     Some(())
 }
 
@@ -64,6 +64,6 @@ fn synack_again(listener: u64, request: u64) -> Option<()> {
     }
     draft.record.cgroup = socket::cgroup(listener);
     draft.say(What::RetransmitSynAck);
-    draft.finish(Tail::None, 0);
+    draft.finish(Tail::None, 0, None);
     Some(())
 }

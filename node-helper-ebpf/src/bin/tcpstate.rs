@@ -68,6 +68,6 @@ fn change(sk: u64, old: u8, new: u8) -> Option<()> {
         }
     }
     draft.say(What::StateChange { old, new, since_ns });
-    draft.finish(Tail::None, 0);
+    draft.finish(Tail::None, 0, None);
     Some(())
 }

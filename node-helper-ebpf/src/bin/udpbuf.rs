@@ -27,12 +27,13 @@ fn refused(error: i32, sk: u64, skb: u64) -> Option<()> {
     if !draft.of_socket(sk, UDP) {
         return None;
     }
-    let mut tail = Tail::None;
-    if skb != 0 && packet::headers(draft, packet::network_header(skb, false)).is_some() {
-        tail = Tail::Packet;
+    let mut found = None;
+    if skb != 0 {
+        found = packet::headers(draft, packet::network_header(skb, false));
     }
+    let tail = if found.is_some() { Tail::Packet } else { Tail::None };
     let errno = if error < 0 { (-error) as u16 } else { error as u16 };
     draft.say(What::ReceiveBufferFull { errno });
-    draft.finish(tail, 0);
+    draft.finish(tail, 0, found);
     Some(())
 }

@@ -23,6 +23,8 @@ pub mod drop;
 pub mod icmp;
 /// Neighbours that do not answer.
 pub mod neigh;
+/// The hop trail.
+pub mod path;
 /// Resets sent and accepted.
 pub mod tcpreset;
 /// Segments sent again.
@@ -41,6 +43,7 @@ pub const PROBES: &[&Probe] = &[
     &icmp::PROBE,
     &neigh::PROBE,
     &udpbuf::PROBE,
+    &path::PROBE,
 ];
 
 /// Single events a second and probe, where the client does not say.
@@ -281,8 +284,7 @@ pub fn arm(probes: &[String], filter: &Filter, sink: Box<dyn FnMut(Event) + Send
         .context("cannot start a thread")?;
     let stats = sys::enable_stats().ok();
     let maps = Maps::new(filter)?;
-    let mut settings = filter::settings(filter).to_vec();
-    settings.push(("direct", 0));
+    let settings = filter::settings(filter);
 
     let per_second = match filter.events_per_second {
         0 => EVENTS_PER_SECOND,
@@ -301,7 +303,7 @@ pub fn arm(probes: &[String], filter: &Filter, sink: Box<dyn FnMut(Event) + Send
                 budget: per_second,
                 settings: &settings,
             };
-            match load::load(&plan, layout, &maps.shared) {
+            match load_best(&plan, layout, &maps) {
                 Ok(loaded) => {
                     said.hooks = loaded.hooks.iter().map(|hook| hook.label()).collect();
                     attached.push((probe, loaded));
@@ -325,6 +327,25 @@ pub fn arm(probes: &[String], filter: &Filter, sink: Box<dyn FnMut(Event) + Send
         words: Words::new(layout),
         stats,
     })
+}
+
+/// Loads with plain reads of packets where the verifier allows them (since 6.17), else with checked ones.
+fn load_best(plan: &Plan<'_>, layout: &Layout, maps: &Maps) -> anyhow::Result<Loaded> {
+    let asks = load::globals(plan.elf)?
+        .iter()
+        .any(|global| global.name == "set__direct");
+    if asks {
+        let mut settings = plan.settings.to_vec();
+        settings.push(("direct", 1));
+        let plan = Plan {
+            settings: &settings,
+            ..*plan
+        };
+        if let Ok(loaded) = load::load(&plan, layout, &maps.shared) {
+            return Ok(loaded);
+        }
+    }
+    load::load(plan, layout, &maps.shared)
 }
 
 fn source(probe: &'static Probe, loaded: &Loaded) -> anyhow::Result<Source> {

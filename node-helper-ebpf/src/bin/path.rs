@@ -1,0 +1,230 @@
+//! `path`: where the packets of watched flows are met, hook by hook, and what they are translated to.
+//!
+//! Every packet of the machine passes here, so the first question (may this be one?) is answered without a lookup and,
+//! where the verifier allows it, without a call: a byte per port, a byte per hash of the skb's address.
+#![no_std]
+#![no_main]
+
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use core::mem::MaybeUninit;
+use model::flow::{ICMP, ICMPV6};
+use model::word::{Hook, What};
+use node_helper_ebpf::draft::{Draft, Tail, current_pid, draft};
+use node_helper_ebpf::fields::*;
+use node_helper_ebpf::packet::{self, IPV4, IPV6};
+use node_helper_ebpf::place::{self, Place};
+use node_helper_ebpf::trail;
+use node_helper_ebpf::watch::{self, KNOWN, MARK_FLOW, MARK_TUNNEL, Watch};
+
+node_helper_ebpf::license!();
+
+#[btf_tracepoint(function = "net_dev_queue")]
+fn net_dev_queue(context: BtfTracePointContext) -> i32 {
+    let skb: *const u8 = context.arg(0);
+    if may_concern(skb, false) {
+        met(address(skb), Hook::Queue, 0);
+    }
+    0
+}
+
+#[btf_tracepoint(function = "net_dev_start_xmit")]
+fn net_dev_start_xmit(context: BtfTracePointContext) -> i32 {
+    let skb: *const u8 = context.arg(0);
+    if may_concern(skb, false) {
+        met(address(skb), Hook::Transmit, 1);
+    }
+    0
+}
+
+#[btf_tracepoint(function = "netif_receive_skb")]
+fn netif_receive_skb(context: BtfTracePointContext) -> i32 {
+    let skb: *const u8 = context.arg(0);
+    if may_concern(skb, true) {
+        met(address(skb), Hook::Receive, 2);
+    }
+    0
+}
+
+#[btf_tracepoint(function = "skb_copy_datagram_iovec")]
+fn skb_copy_datagram_iovec(context: BtfTracePointContext) -> i32 {
+    let skb: *const u8 = context.arg(0);
+    if may_concern(skb, false) {
+        met(address(skb), Hook::Delivered, 3);
+    }
+    0
+}
+
+#[btf_tracepoint(function = "consume_skb")]
+fn consume_skb(context: BtfTracePointContext) -> i32 {
+    let skb: *const u8 = context.arg(0);
+    let address = address(skb);
+    if watch::marks().is_some()
+        && let Some(seen) = trail::seen()
+        && seen[trail::slot(address)] != 0
+    {
+        met(address, Hook::Consumed, 4);
+        trail::forget(address);
+    }
+    0
+}
+
+/// A field of the skb, which the verifier knows.
+#[inline(always)]
+fn load<T: Copy>(skb: *const u8, offset: &'static u32) -> T {
+    // SAFETY: a field of the skb, by this kernel's offsets; the verifier checks them.
+    unsafe { core::ptr::read_volatile(skb.add(given(offset) as usize).cast()) }
+}
+
+/// A byte of the packet.
+#[inline(always)]
+fn byte(header: *const u8, at: usize) -> u8 {
+    if given(&set__direct) != 0 {
+        // SAFETY: the verifier guards the load; what is not mapped reads as zero.
+        unsafe { core::ptr::read_volatile(header.add(at)) }
+    } else {
+        read(header as u64 + at as u64).unwrap_or(0)
+    }
+}
+
+/// Two bytes of the packet.
+#[inline(always)]
+fn port(header: *const u8, at: usize) -> usize {
+    let port: u16 = if given(&set__direct) != 0 {
+        // SAFETY: as above; this machine reads what is not aligned.
+        unsafe { core::ptr::read_volatile(header.add(at).cast()) }
+    } else {
+        read(header as u64 + at as u64).unwrap_or(0)
+    };
+    usize::from(u16::from_be(port))
+}
+
+/// Whether a packet may be of a watched flow: its address was met, or a port of it is marked. It errs on the side of
+/// looking closer.
+#[inline(always)]
+fn may_concern(skb: *const u8, at_data: bool) -> bool {
+    let Some(marks) = watch::marks() else { return false };
+    let Some(seen) = trail::seen() else { return false };
+    if seen[trail::slot(address(skb))] != 0 {
+        return true;
+    }
+    let header: *const u8 = if at_data {
+        load(skb, &sk_buff__data)
+    } else {
+        let head: *const u8 = load(skb, &sk_buff__head);
+        let offset: u16 = load(skb, &sk_buff__network_header);
+        // SAFETY: an address only; loads from it are guarded.
+        unsafe { head.add(usize::from(offset)) }
+    };
+    let first = byte(header, 0);
+    let (protocol, length) = match first >> 4 {
+        4 => (byte(header, 9), usize::from(first & 0xf) * 4),
+        6 => (byte(header, 6), 40),
+        _ => return false,
+    };
+    match protocol {
+        6 | 17 | 132 => {
+            let marks_of_both = marks[port(header, length)] | marks[port(header, length + 2)];
+            marks_of_both & (MARK_FLOW | MARK_TUNNEL) != 0
+        }
+        ICMP => match byte(header, length) {
+            0 | 8 => marks[port(header, length + 4)] & MARK_FLOW != 0,
+            kind => matches!(kind, 3 | 11 | 12),
+        },
+        ICMPV6 => match byte(header, length) {
+            128 | 129 => marks[port(header, length + 4)] & MARK_FLOW != 0,
+            kind => matches!(kind, 1..=4),
+        },
+        // Another IP header, or headers before that of the protocol.
+        4 | 41 | 0 | 43 | 44 | 60 => true,
+        _ => false,
+    }
+}
+
+/// Looks closer, and tells where a watched packet was met.
+#[inline(always)]
+fn met(skb: u64, hook: Hook, slot: u32) -> Option<()> {
+    let protocol = packet::ethernet_protocol(skb);
+    if protocol != IPV4 && protocol != IPV6 {
+        return None;
+    }
+    let marks = watch::marks()?;
+    let draft = draft(slot)?;
+    draft.begin(skb, 0);
+    let mut found = packet::headers(draft, packet::network_header(skb, matches!(hook, Hook::Receive)))?;
+    if draft.tail.len == 0 {
+        // A segment too large for the header's field.
+        draft.tail.len = field(skb, &sk_buff__len).unwrap_or(0);
+    }
+    let place = if matches!(hook, Hook::Delivered) {
+        draft.record.pid = current_pid();
+        place::of_task().unwrap_or(Place { netns: 0, ifindex: 0 })
+    } else {
+        place::of_packet(skb, 0)
+    };
+    draft.at(place);
+
+    let mut tail = Tail::Packet;
+    let mut learned = false;
+    let mut whose = Watch::NOBODY;
+    let ends = matches!(hook, Hook::Consumed);
+    let marked = watch::is_marked(marks, &draft.record.flow);
+    if marked {
+        whose = watch::exact(&draft.record.flow);
+    }
+    // The address comes before the start: a packet that was met under its own tuple is translated here.
+    if !whose.is_somebody() && !ends {
+        whose = trail::recognise(draft, skb, found);
+        learned = whose.is_somebody();
+    }
+    if !whose.is_somebody() && marked && !ends {
+        whose = watch::start(draft.record.netns, &draft.record.flow);
+        learned = whose.0 & KNOWN != 0;
+        if !whose.is_somebody() {
+            whose = watch::end(&draft.record.flow);
+        }
+        if whose.is_somebody() {
+            let Draft { record, answer, .. } = &mut *draft;
+            watch::learn(&record.flow, answer, whose, marks);
+        }
+    }
+    if !whose.is_somebody()
+        && let Some(quoted) = packet::quoted_at(found, draft.tail.tcp_flags)
+        && packet::quoted(draft, quoted).is_some()
+    {
+        whose = watch::exact(&draft.quoted);
+        tail = Tail::Quoting;
+    }
+    if !whose.is_somebody()
+        && let Some(inner) = packet::inner_at(found, draft.record.flow.dport)
+    {
+        found = packet::headers(draft, inner)?;
+        whose = watch::exact(&draft.record.flow);
+        draft.tail.inner = 1;
+    }
+    if !whose.is_somebody() {
+        return None;
+    }
+    if !matches!(hook, Hook::Consumed | Hook::Delivered) && draft.tail.inner == 0 && tail == Tail::Packet {
+        trail::remember(draft, skb, found, whose);
+    }
+    draft.say(What::Hop {
+        hook: hook as u8,
+        learned,
+    });
+    draft.send(tail, whose);
+    Some(())
+}
+
+/// The skb's address as a number. The verifier lets nobody calculate with a pointer it trusts; a pointer that lay on the
+/// stack and lost a byte there is a number to it. That byte is the highest, which is 0xff in every address of the kernel.
+#[inline(always)]
+fn address(skb: *const u8) -> u64 {
+    let mut spilt = MaybeUninit::<u64>::uninit();
+    let place = spilt.as_mut_ptr();
+    // SAFETY: eight bytes of our stack, written before they are read.
+    unsafe {
+        place.cast::<*const u8>().write_volatile(skb);
+        place.cast::<u8>().add(7).write_volatile(0xff);
+        place.read_volatile()
+    }
+}

@@ -1,0 +1,37 @@
+//! `path`: where the packets of watched flows are met.
+
+use super::Probe;
+use crate::load::Hook;
+use crate::programs;
+
+/// See [`super::PROBES`].
+pub const PROBE: Probe = Probe {
+    name: "path",
+    about: "each place where a packet of a watched flow is met: devices, namespaces, translations, delivery",
+    cost: "about 0.02 us per packet and hook for other packets while a flow is watched (0.05 us before 6.17), nothing else",
+    elf: programs::PATH,
+    places: &[
+        &[Hook::Typed {
+            at: "net_dev_queue",
+            program: "net_dev_queue",
+        }],
+        &[Hook::Typed {
+            at: "net_dev_start_xmit",
+            program: "net_dev_start_xmit",
+        }],
+        &[Hook::Typed {
+            at: "netif_receive_skb",
+            program: "netif_receive_skb",
+        }],
+        &[Hook::Typed {
+            at: "skb_copy_datagram_iovec",
+            program: "skb_copy_datagram_iovec",
+        }],
+        &[Hook::Typed {
+            at: "consume_skb",
+            program: "consume_skb",
+        }],
+    ],
+    details: &[],
+    ring_bytes: 1024 * 1024,
+};
