@@ -251,6 +251,8 @@ mod tests {
                 skb: 0,
                 sk: 0,
                 packet: None,
+                quoted: None,
+                attempt: None,
                 seen: Seen::RetransmitSynAck,
             }));
         }

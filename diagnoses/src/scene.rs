@@ -285,6 +285,11 @@ impl Scene {
                 tcp_flags: flags,
                 ..Packet::default()
             }),
+<<<<<<< HEAD
+=======
+            quoted: None,
+            attempt: None,
+>>>>>>> c8faec6 (Name the attempt that an event belongs to)
             seen,
         });
         self

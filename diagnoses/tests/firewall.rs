@@ -474,6 +474,7 @@ fn dropped(flow: Flow, flags: u8, ifindex: u32, location: &str) -> Event {
             ..Marks::default()
         }),
         quoted: None,
+        attempt: None,
         seen: Seen::Drop {
             reason: "NETFILTER_DROP".to_owned(),
             location: Some(location.to_owned()),
