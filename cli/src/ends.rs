@@ -8,7 +8,7 @@ use anyhow::{Result, anyhow};
 use model::endpoint::{Endpoint, EndpointKind};
 use model::evidence::Intent;
 use model::facts::ResolvConf;
-use model::missing::Known;
+use model::missing::{Known, Missing};
 use model::protocol::Request;
 
 /// Resolves both ends at once.
@@ -69,14 +69,7 @@ pub async fn both(session: &mut Session, question: &Question) -> Result<(Endpoin
 fn found(resolved: Option<Known<Endpoint>>, asked: &str) -> Result<Endpoint> {
     match resolved {
         Some(Known::Known(endpoint)) => Ok(endpoint),
-        Some(Known::Missing(missing)) => {
-            let remedy = if missing.remedy.is_empty() {
-                String::new()
-            } else {
-                format!("; {}", missing.remedy)
-            };
-            Err(Usage::error(format!("{asked} was not found: {}{remedy}", missing.why)))
-        }
+        Some(Known::Missing(missing)) => Err(not_found(asked, &missing)),
         None => Err(anyhow!("the helper did not say what {asked} is; run it again with -v")),
     }
 }
@@ -122,4 +115,14 @@ pub async fn name_server(session: &mut Session, resolv: &ResolvConf) -> Result<(
     }
     session.look.evidence.destination = endpoint;
     Ok(())
+}
+
+/// An endpoint that is not there is a slip of the asker.
+pub fn not_found(asked: &str, missing: &Missing) -> anyhow::Error {
+    let remedy = if missing.remedy.is_empty() {
+        String::new()
+    } else {
+        format!("; {}", missing.remedy)
+    };
+    Usage::error(format!("{asked} was not found: {}{remedy}", missing.why))
 }

@@ -104,14 +104,19 @@ pub fn destination(text: &str) -> Result<Target> {
     })
 }
 
+/// Parses a port that stands alone.
+pub fn port_number(text: &str) -> Result<u16> {
+    port(text, text)
+}
+
 fn port(digits: &str, text: &str) -> Result<u16> {
     match digits.parse::<u64>() {
         Ok(number @ 1..=65535) => Ok(number as u16),
         Ok(number) => Err(Usage::error(format!(
-            "port {number} of `{text}` is out of range; ports are 1 to 65535"
+            "port {number} is out of range; ports are 1 to 65535"
         ))),
         Err(_) => Err(Usage::error(format!(
-            "`{digits}` after the colon of `{text}` is no port; write a number from 1 to 65535"
+            "`{digits}` in `{text}` is no port; write a number from 1 to 65535"
         ))),
     }
 }

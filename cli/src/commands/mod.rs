@@ -1,5 +1,6 @@
 //! The commands, one file each. What is not in this list does not exist: help and completions are derived from it.
 
+mod capture;
 mod diagnose;
 mod place;
 mod version;
@@ -42,4 +43,8 @@ impl Entry {
 }
 
 /// Every command.
-pub const COMMANDS: &[Entry] = &[Entry::of::<diagnose::Diagnose>(), Entry::of::<version::Version>()];
+pub const COMMANDS: &[Entry] = &[
+    Entry::of::<diagnose::Diagnose>(),
+    Entry::of::<capture::Capture>(),
+    Entry::of::<version::Version>(),
+];

@@ -6,11 +6,15 @@
     reason = "one screen of text reads better than it runs"
 )]
 
+mod event;
 mod paper;
 pub mod progress;
 pub mod schema;
 mod table;
 mod words;
+
+pub use event::Names;
+pub use stream::{EventFormat, Stream, Summary};
 
 use anyhow::{Context as _, Result};
 use model::report::Report;

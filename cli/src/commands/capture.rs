@@ -1,0 +1,363 @@
+//! `capture`: events of the kernel as they come, filtered in the kernel, with exact totals at the end.
+
+use super::Run;
+use super::place::{Where, block_on};
+use crate::exit::{Exit, Usage};
+use crate::program::Context;
+use crate::render::{Colour, EventFormat, Names, Stream, Summary, is_broken_pipe, note};
+use crate::session::{Ended, STEP, Session};
+use crate::target::{self, Place};
+use crate::{names, window};
+use anyhow::{Result, anyhow};
+use clap::Args;
+use model::attempt::WatchedFlow;
+use model::endpoint::Endpoint;
+use model::flow::{self, Flow};
+use model::missing::Known;
+use model::protocol::{Filter, Hello, Request};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Left out unless asked for: one follows every packet of a flow, the other tells of every connection.
+const ONLY_WHEN_ASKED: [&str; 2] = ["path", "tcpstate"];
+
+/// Watch drops, resets and other events of the kernel as they happen
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  # Everything that goes wrong on this machine, until Ctrl-C
+  sudo kubectl-skoop capture --local
+  # Resets and drops of one namespace's traffic with port 5432, for half a minute
+  sudo kubectl-skoop capture netns/a --port 5432 --probe tcpreset,drop --local --for 30s
+  # One JSON object a line
+  sudo kubectl-skoop capture --address 10.90.2.2 --local -o json | jq .seen")]
+pub struct Capture {
+    /// Only of these: netns/NAME, pid/N, container/ID, host, an address, an address and port
+    #[arg(value_name = "TARGET")]
+    targets: Vec<String>,
+    /// Probes to use, by name (see `probes`) [default: all but path and tcpstate]
+    #[arg(long = "probe", value_name = "LIST", value_delimiter = ',')]
+    probes: Vec<String>,
+    /// Only of this network namespace, by name or path
+    #[arg(long, value_name = "NAME")]
+    netns: Vec<String>,
+    /// Only of this process and its namespace
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pid: Vec<u32>,
+    /// Only with this address at either end
+    #[arg(long, value_name = "ADDRESS")]
+    address: Vec<String>,
+    /// Only with this port at either end
+    #[arg(long, value_name = "PORT")]
+    port: Vec<String>,
+    /// End after this long
+    #[arg(long = "for", value_name = "TIME", value_parser = window::parse)]
+    length: Option<Duration>,
+    /// End after this many events
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    max_events: Option<u64>,
+    /// How to print events
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
+    output: EventFormat,
+    #[command(flatten)]
+    place: Where,
+}
+
+/// What to let through, before names became inodes.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Wanted {
+    endpoints: Vec<String>,
+    pids: Vec<u32>,
+    addresses: Vec<IpAddr>,
+    ports: Vec<u16>,
+}
+
+impl Run for Capture {
+    const NAME: &'static str = "capture";
+
+    fn run(self, context: &Context) -> Result<Exit> {
+        let wanted = self.wanted()?;
+        block_on(self.capture(&wanted, context))
+    }
+}
+
+impl Capture {
+    async fn capture(&self, wanted: &Wanted, context: &Context) -> Result<Exit> {
+        let mut session = self.place.session(context)?;
+        for endpoint in &wanted.endpoints {
+            session.ask(Request::Resolve {
+                endpoint: endpoint.clone(),
+            });
+        }
+        let hello = session.hello().await?;
+        let probes = self.probes(&hello)?;
+        self.place.check(context, &hello)?;
+        let endpoints = resolved(&mut session, wanted).await?;
+        let filter = filter(wanted, &endpoints, &probes)?;
+        let id = session.number();
+        session.ask(Request::Arm {
+            id,
+            probes: probes.clone(),
+            filter,
+        });
+        session.ask(Request::Go { id });
+        let armed = session
+            .until(Some(Instant::now() + STEP), |look| look.going == Some(id))
+            .await;
+        usable(&mut session, &probes, armed)?;
+        let mut stream = stream(self.output, context.colour, &endpoints, &hello);
+        let began = Instant::now();
+        let (ended, broken) = self.print(&mut session, &mut stream).await?;
+        session.ask(Request::Stop { id });
+        session.ask(Request::Bye);
+        let mut written = Ok(());
+        let room = self.max_events;
+        session
+            .finish(|look| {
+                // What was on its way when the window closed is shown, too, as far as it was asked for.
+                for event in look.evidence.events.drain(..) {
+                    if written.is_ok() && room.is_none_or(|max| stream.printed < max) {
+                        written = stream.event(&event);
+                    }
+                }
+                look.stopped == Some(id)
+            })
+            .await;
+        let took = began.elapsed();
+        session.finish(|look| look.done).await;
+        if broken {
+            return Ok(Exit::Fine);
+        }
+        written?;
+        let node = session.look.node();
+        let summary = Summary {
+            totals: &node.totals,
+            lost: &node.lost,
+            printed: stream.printed,
+            took,
+            bpf_ns: node.bpf.map(|cost| cost.ns),
+            netns: &names_of(&endpoints),
+        };
+        stream.summary(&summary)?;
+        match &node.truncated {
+            Some(missing) if ended == Ended::Cut => Err(anyhow!("the capture is not whole: {}", missing.why)),
+            _ => Ok(Exit::Fine),
+        }
+    }
+
+    /// Prints until it has seen enough. Tells how it ended, and whether the reader has gone.
+    async fn print(&self, session: &mut Session, stream: &mut Stream) -> Result<(Ended, bool)> {
+        let bound = self.length.map(|length| Instant::now() + length);
+        let most = self.max_events.unwrap_or(u64::MAX);
+        let mut written = stream.head();
+        let ended = session
+            .until(bound, |look| {
+                for event in look.evidence.events.drain(..) {
+                    if written.is_ok() && stream.printed < most {
+                        written = stream.event(&event);
+                    }
+                }
+                if written.is_ok() {
+                    written = stream.show();
+                }
+                written.is_err() || stream.printed >= most
+            })
+            .await;
+        match written {
+            Err(error) if is_broken_pipe(&error) => Ok((ended, true)),
+            written => written.map(|()| (ended, false)),
+        }
+    }
+
+    fn wanted(&self) -> Result<Wanted> {
+        let mut wanted = Wanted::default();
+        for text in &self.targets {
+            let target = target::destination(text)?;
+            match target.place {
+                Place::Site(endpoint) => wanted.endpoints.push(endpoint),
+                Place::Address(address) => wanted.addresses.push(address),
+                Place::Name(name) => {
+                    let message = format!(
+                        "`{name}` cannot be filtered for: packets carry addresses; write netns/{name}, or its address"
+                    );
+                    return Err(Usage::error(message));
+                }
+            }
+            wanted.ports.extend(target.port);
+        }
+        for name in &self.netns {
+            let endpoint = if name.starts_with("netns/") {
+                name.clone()
+            } else {
+                format!("netns/{name}")
+            };
+            target::destination(&endpoint)?;
+            wanted.endpoints.push(endpoint);
+        }
+        for pid in &self.pid {
+            wanted.endpoints.push(format!("pid/{pid}"));
+            wanted.pids.push(*pid);
+        }
+        for address in &self.address {
+            let parsed = address
+                .parse()
+                .map_err(|_| Usage::error(format!("`{address}` is no address; write it as 10.90.2.2 or fd90:2::2")))?;
+            wanted.addresses.push(parsed);
+        }
+        for port in &self.port {
+            wanted.ports.push(target::port_number(port)?);
+        }
+        Ok(wanted)
+    }
+
+    /// The probes asked for, each of them one there is.
+    fn probes(&self, hello: &Hello) -> Result<Vec<String>> {
+        let known = || hello.probes.iter().map(|probe| probe.name.as_str());
+        if self.probes.is_empty() {
+            let all = known().filter(|name| !ONLY_WHEN_ASKED.contains(name));
+            return Ok(all.map(str::to_owned).collect());
+        }
+        for name in &self.probes {
+            if !known().any(|other| other == name) {
+                let all: Vec<&str> = known().collect();
+                let hint = names::hint(name, known());
+                return Err(Usage::error(format!(
+                    "there is no probe `{name}`{hint} (probes: {})",
+                    all.join(", ")
+                )));
+            }
+        }
+        let mut probes = self.probes.clone();
+        probes.sort();
+        probes.dedup();
+        Ok(probes)
+    }
+}
+
+async fn resolved(session: &mut Session, wanted: &Wanted) -> Result<Vec<Endpoint>> {
+    let count = wanted.endpoints.len();
+    session
+        .need("finding what to filter for", |look| look.resolved.len() >= count)
+        .await?;
+    let mut endpoints = Vec::new();
+    for (known, asked) in std::mem::take(&mut session.look.resolved)
+        .into_iter()
+        .zip(&wanted.endpoints)
+    {
+        match known {
+            Known::Known(endpoint) => endpoints.push(endpoint),
+            Known::Missing(missing) => return Err(crate::ends::not_found(asked, &missing)),
+        }
+    }
+    Ok(endpoints)
+}
+
+fn filter(wanted: &Wanted, endpoints: &[Endpoint], probes: &[String]) -> Result<Filter> {
+    let netns: Vec<u32> = endpoints.iter().filter_map(|endpoint| endpoint.netns).collect();
+    let mut filter = Filter {
+        netns,
+        pids: wanted.pids.clone(),
+        addresses: wanted.addresses.clone(),
+        ports: wanted.ports.clone(),
+        ..Filter::default()
+    };
+    if probes.iter().any(|probe| probe == "path") {
+        if filter.netns.is_empty() || (filter.addresses.is_empty() && filter.ports.is_empty()) {
+            return Err(Usage::error(
+                "probe path follows packets hop by hop and needs to know which: name the namespace they start in (--netns) and an address or port they go to",
+            ));
+        }
+        filter.flows = flows(&filter);
+    }
+    Ok(filter)
+}
+
+/// Flows from these namespaces to these addresses and ports; what is not named stands for all.
+fn flows(filter: &Filter) -> Vec<WatchedFlow> {
+    let any: IpAddr = Ipv4Addr::UNSPECIFIED.into();
+    let addresses = if filter.addresses.is_empty() {
+        vec![any]
+    } else {
+        filter.addresses.clone()
+    };
+    let ports = if filter.ports.is_empty() {
+        vec![0]
+    } else {
+        filter.ports.clone()
+    };
+    let mut flows = Vec::new();
+    for &netns in &filter.netns {
+        for &address in &addresses {
+            for &port in &ports {
+                for protocol in [flow::TCP, flow::UDP] {
+                    let (from, to) = (SocketAddr::new(any, 0), SocketAddr::new(address, port));
+                    flows.push(WatchedFlow {
+                        attempt: 0,
+                        netns,
+                        flow: Flow::new(protocol, from, to),
+                    });
+                }
+            }
+        }
+    }
+    flows
+}
+
+/// At least one probe runs; those that do not are told.
+fn usable(session: &mut Session, probes: &[String], armed: Ended) -> Result<()> {
+    match armed {
+        Ended::Met => {}
+        Ended::Interrupted => return Err(anyhow!("arming the probes was ended by Ctrl-C")),
+        Ended::Bound | Ended::Cut => {
+            let why = session
+                .look
+                .node()
+                .truncated
+                .as_ref()
+                .map_or("it took too long", |missing| missing.why.as_str());
+            return Err(anyhow!("arming the probes failed: {why}; run it again with -v"));
+        }
+    }
+    let statuses = &session.look.node().probes;
+    let off: Vec<String> = statuses
+        .iter()
+        .filter(|status| probes.contains(&status.name))
+        .filter_map(|status| {
+            let missing = status.unsupported.as_ref()?;
+            let remedy = if missing.remedy.is_empty() {
+                String::new()
+            } else {
+                format!("; {}", missing.remedy)
+            };
+            Some(format!("probe {} is off: {}{remedy}", status.name, missing.why))
+        })
+        .collect();
+    if off.len() >= probes.len() {
+        return Err(anyhow!("no probe can run here: {}", off.join("; ")));
+    }
+    for line in &off {
+        note(line);
+    }
+    Ok(())
+}
+
+fn stream(format: EventFormat, colour: Colour, endpoints: &[Endpoint], hello: &Hello) -> Stream {
+    let names: Names = endpoints
+        .iter()
+        .flat_map(|endpoint| {
+            endpoint
+                .addresses
+                .iter()
+                .map(|address| (*address, endpoint.name.clone()))
+        })
+        .collect();
+    Stream::new(format, colour, names, hello.wall_ns, hello.monotonic_ns)
+}
+
+fn names_of(endpoints: &[Endpoint]) -> BTreeMap<u32, String> {
+    endpoints
+        .iter()
+        .filter_map(|endpoint| Some((endpoint.netns?, endpoint.name.clone())))
+        .collect()
+}

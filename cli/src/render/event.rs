@@ -1,0 +1,311 @@
+//! One event in words: what, which flow, why.
+
+use model::event::{Event, Packet, Seen, TcpState};
+use model::flow::{self, protocol_name};
+use model::owner::Owner;
+use model::word::Hook;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+/// Names of addresses, where they are known.
+pub type Names = BTreeMap<IpAddr, String>;
+
+/// TCP flags by bit, in the order in which they are written.
+const FLAGS: [(u8, &str); 5] = [(2, "SYN"), (1, "FIN"), (4, "RST"), (8, "PSH"), (16, "ACK")];
+
+/// Whose it is, and on which interface.
+pub fn place(event: &Event) -> String {
+    let whose = match &event.owner {
+        Owner::Pod { uid, container } => {
+            format!(
+                "pod/{}",
+                container
+                    .as_deref()
+                    .map_or(uid.as_str(), |id| id.get(..12).unwrap_or(id))
+            )
+        }
+        Owner::Container { id } => format!("container/{}", id.get(..12).unwrap_or(id)),
+        Owner::Netns { name } if name.starts_with("netns/") => name.clone(),
+        Owner::Netns { name } => format!("netns/{name}"),
+        Owner::Host => "host".to_owned(),
+        Owner::Unknown if event.netns == 0 => "-".to_owned(),
+        Owner::Unknown => format!("netns:{}", event.netns),
+    };
+    match &event.interface {
+        Some(interface) => format!("{whose} {interface}"),
+        None => whose,
+    }
+}
+
+/// The flow, names before addresses: `netns/a:41234 -> 10.90.2.2:80 tcp SYN`.
+pub fn flow(event: &Event, names: &Names) -> String {
+    let flow = event.flow;
+    if matches!(event.seen, Seen::NeighbourFailed { .. }) {
+        return end(flow.dst(), 0, names);
+    }
+    if flow.protocol == 0 && flow.src().is_unspecified() && flow.dst().is_unspecified() {
+        return "-".to_owned();
+    }
+    let ports = !matches!(flow.protocol, flow::ICMP | flow::ICMPV6);
+    let port = |port: u16| if ports { port } else { 0 };
+    let flags = event
+        .packet
+        .as_ref()
+        .filter(|_| flow.protocol == flow::TCP)
+        .map(flags)
+        .unwrap_or_default();
+    format!(
+        "{} -> {} {}{}{flags}",
+        end(flow.src(), port(flow.sport), names),
+        end(flow.dst(), port(flow.dport), names),
+        protocol_name(flow.protocol),
+        if flags.is_empty() { "" } else { " " },
+    )
+}
+
+fn end(address: IpAddr, port: u16, names: &Names) -> String {
+    match (names.get(&address), port) {
+        (Some(name), 0) => name.clone(),
+        (Some(name), port) => format!("{name}:{port}"),
+        (None, 0) => address.to_string(),
+        (None, port) => SocketAddr::new(address, port).to_string(),
+    }
+}
+
+fn flags(packet: &Packet) -> String {
+    let set: Vec<&str> = FLAGS
+        .into_iter()
+        .filter(|(bit, _)| packet.tcp_flags & bit != 0)
+        .map(|(_, name)| name)
+        .collect();
+    set.join(",")
+}
+
+/// What it is, in a word.
+pub fn what(seen: &Seen) -> &'static str {
+    match seen {
+        Seen::Drop { .. } => "drop",
+        Seen::ResetSent { .. } | Seen::ResetReceived { .. } => "reset",
+        Seen::Retransmit { .. } | Seen::RetransmitSynAck => "retransmit",
+        Seen::StateChange { .. } => "state",
+        Seen::IcmpSent { .. } => "icmp",
+        Seen::SocketError { .. } => "error",
+        Seen::NeighbourFailed { .. } => "neighbour",
+        Seen::DnsQuery { .. } | Seen::DnsAnswer { .. } | Seen::DnsUnanswered { .. } => "dns",
+        Seen::Hop { .. } => "hop",
+        Seen::ReceiveBufferFull { .. } => "buffer",
+    }
+}
+
+/// Why, in one phrase.
+pub fn why(event: &Event) -> String {
+    match &event.seen {
+        Seen::Drop {
+            reason,
+            location,
+            state,
+        } => {
+            let location = location
+                .as_deref()
+                .map_or_else(String::new, |location| format!(" {location}"));
+            format!("{reason}{location}{}", socket_state(*state))
+        }
+        Seen::ResetSent { reason, state, active } => {
+            let reason = reason
+                .as_deref()
+                .map_or_else(String::new, |reason| format!(": {reason}"));
+            let by = if *active { " by itself" } else { "" };
+            format!("sent{by}{reason}{}", socket_state(*state))
+        }
+        Seen::ResetReceived { state } => format!("received{}", socket_state(*state)),
+        Seen::Retransmit { state, errno: 0 } => format!("sent again{}", socket_state(*state)),
+        Seen::Retransmit { state, errno: code } => {
+            format!("could not be sent again: {}{}", errno(*code), socket_state(*state))
+        }
+        Seen::RetransmitSynAck => "SYN-ACK sent again".to_owned(),
+        Seen::StateChange { old, new, since_ns } => {
+            let since = match since_ns {
+                0 => String::new(),
+                since => format!(", {} since it was opened", super::words::time(*since)),
+            };
+            format!("{} to {}{since}", state_name(*old), state_name(*new))
+        }
+        Seen::IcmpSent { kind, code, info } => {
+            format!("sent: {}", icmp(event.flow.dst().is_ipv6(), *kind, *code, *info))
+        }
+        Seen::SocketError { errno: code, soft } => {
+            format!("{}{}", errno(*code), if *soft { ", goes on trying" } else { "" })
+        }
+        Seen::NeighbourFailed { probes, .. } => {
+            let asked = super::words::count(u64::from(*probes), "solicitation");
+            format!("did not answer {asked}")
+        }
+        Seen::DnsQuery { name, qtype, .. } => format!("{name} {qtype}?"),
+        Seen::DnsAnswer {
+            name,
+            qtype,
+            rcode,
+            answers,
+            truncated,
+            latency_ns,
+            ..
+        } => {
+            let after = if *latency_ns == 0 {
+                String::new()
+            } else {
+                format!(" after {}", super::words::time(*latency_ns))
+            };
+            let records = super::words::count(u64::from(*answers), "record");
+            let truncated = if *truncated { ", truncated" } else { "" };
+            format!("{name} {qtype}: {rcode}, {records}{truncated}{after}")
+        }
+        Seen::DnsUnanswered {
+            name, qtype, waited_ns, ..
+        } => {
+            format!("{name} {qtype}: no answer in {}", super::words::time(*waited_ns))
+        }
+        Seen::Hop { hook, learned } => {
+            let hook = match hook {
+                Hook::Queue => "queued",
+                Hook::Transmit => "left",
+                Hook::Receive => "came in",
+                Hook::Consumed => "consumed",
+                Hook::Delivered => "delivered",
+            };
+            format!("{hook}{}", if *learned { ", translated" } else { "" })
+        }
+        Seen::ReceiveBufferFull { errno: code } => format!("receive buffer full: {}", errno(*code)),
+    }
+}
+
+fn socket_state(state: TcpState) -> String {
+    match state {
+        TcpState::Unknown => String::new(),
+        state => format!(" (socket {})", state_name(state)),
+    }
+}
+
+fn state_name(state: TcpState) -> &'static str {
+    match state {
+        TcpState::Established => "ESTABLISHED",
+        TcpState::SynSent => "SYN_SENT",
+        TcpState::SynRecv => "SYN_RECV",
+        TcpState::FinWait1 => "FIN_WAIT1",
+        TcpState::FinWait2 => "FIN_WAIT2",
+        TcpState::TimeWait => "TIME_WAIT",
+        TcpState::Close => "CLOSE",
+        TcpState::CloseWait => "CLOSE_WAIT",
+        TcpState::LastAck => "LAST_ACK",
+        TcpState::Listen => "LISTEN",
+        TcpState::Closing => "CLOSING",
+        TcpState::NewSynRecv => "NEW_SYN_RECV",
+        TcpState::Unknown => "unknown",
+    }
+}
+
+/// Linux's name of an error number (`include/uapi/asm-generic/errno.h`), of those that networking gives.
+fn errno(code: u16) -> String {
+    let name = match code {
+        1 => "EPERM",
+        4 => "EINTR",
+        11 => "EAGAIN",
+        12 => "ENOMEM",
+        13 => "EACCES",
+        16 => "EBUSY",
+        22 => "EINVAL",
+        32 => "EPIPE",
+        71 => "EPROTO",
+        90 => "EMSGSIZE",
+        92 => "ENOPROTOOPT",
+        99 => "EADDRNOTAVAIL",
+        100 => "ENETDOWN",
+        101 => "ENETUNREACH",
+        103 => "ECONNABORTED",
+        104 => "ECONNRESET",
+        105 => "ENOBUFS",
+        110 => "ETIMEDOUT",
+        111 => "ECONNREFUSED",
+        112 => "EHOSTDOWN",
+        113 => "EHOSTUNREACH",
+        other => return format!("error {other}"),
+    };
+    name.to_owned()
+}
+
+/// An ICMP (RFC 792) or `ICMPv6` (RFC 4443) error in words.
+fn icmp(v6: bool, kind: u8, code: u8, info: u32) -> String {
+    let words = match (v6, kind, code) {
+        (false, 3, 0) | (true, 1, 0) => "no route",
+        (false, 3, 1) | (true, 1, 3) => "host unreachable",
+        (false, 3, 2) => "protocol unreachable",
+        (false, 3, 3) | (true, 1, 4) => "port unreachable",
+        (false, 3, 4) | (true, 2, _) => return format!("packet too big, MTU {info}"),
+        (false, 3, 9 | 10 | 13) | (true, 1, 1) => "administratively prohibited",
+        (true, 1, 5 | 6) => "rejected by policy or route",
+        (false, 11, 0) | (true, 3, 0) => "TTL exceeded",
+        (false, 11, 1) | (true, 3, 1) => "reassembly took too long",
+        (false, 5, _) | (true, 137, _) => "redirect",
+        (false, 12, _) | (true, 4, _) => "parameter problem",
+        _ => return format!("type {kind} code {code}"),
+    };
+    words.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Names, flow, place, what, why};
+    use model::event::{Event, Packet, Seen, TcpState};
+    use model::flow::{Flow, TCP};
+    use model::owner::Owner;
+
+    fn drop() -> Event {
+        Event {
+            at_ns: 0,
+            probe: "drop".into(),
+            netns: 4_026_532_000,
+            ifindex: 2,
+            interface: Some("up0".into()),
+            pid: 0,
+            process: None,
+            owner: Owner::Netns { name: "x".into() },
+            flow: Flow::new(
+                TCP,
+                "10.90.1.2:41234".parse().unwrap(),
+                "[fd90:2::2]:80".parse().unwrap(),
+            ),
+            skb: 0,
+            sk: 0,
+            packet: Some(Packet {
+                tcp_flags: 2,
+                ..Packet::default()
+            }),
+            seen: Seen::Drop {
+                reason: "NETFILTER_DROP".into(),
+                location: Some("nft_do_chain".into()),
+                state: TcpState::Unknown,
+            },
+        }
+    }
+
+    #[test]
+    fn a_drop_reads_as_time_place_flow_what_and_why() {
+        let names = Names::from([("10.90.1.2".parse().unwrap(), "netns/a".to_owned())]);
+        let event = drop();
+        assert_eq!(place(&event), "netns/x up0");
+        assert_eq!(flow(&event, &names), "netns/a:41234 -> [fd90:2::2]:80 tcp SYN");
+        assert_eq!(
+            (what(&event.seen), why(&event).as_str()),
+            ("drop", "NETFILTER_DROP nft_do_chain")
+        );
+    }
+
+    #[test]
+    fn an_icmp_error_is_said_in_words() {
+        let seen = Seen::IcmpSent {
+            kind: 2,
+            code: 0,
+            info: 1280,
+        };
+        assert_eq!(why(&Event { seen, ..drop() }), "sent: packet too big, MTU 1280");
+    }
+}

@@ -1,0 +1,246 @@
+//! Events as they come: aligned lines that can be read while they scroll, or one JSON object a line; a summary at the end.
+
+use super::event::{self, Names};
+use super::paper::{Ink, Paper, columns, wrap};
+use anyhow::{Context as _, Result};
+use model::event::{Event, Seen};
+use model::protocol::{Lost, Total};
+use std::collections::BTreeMap;
+use std::io::{BufWriter, Stdout, Write};
+use std::time::{Duration, Instant};
+
+/// A line is seen at most this much later than it was written.
+const FLUSH_EVERY: Duration = Duration::from_millis(20);
+/// Columns of the time and of the word, and the space between columns.
+const TIME: usize = 12;
+const WHAT: usize = 10;
+const GAP: usize = 2;
+/// Columns that places and flows have at first; they grow with what comes.
+const PLACE: usize = 12;
+const FLOW: usize = 44;
+
+/// How to print events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum EventFormat {
+    /// Aligned lines.
+    #[default]
+    Table,
+    /// One JSON object a line.
+    Json,
+}
+
+/// A printer of events.
+#[derive(Debug)]
+pub struct Stream {
+    out: BufWriter<Stdout>,
+    flushed: Instant,
+    format: EventFormat,
+    lines: Lines,
+    /// Events printed.
+    pub printed: u64,
+}
+
+/// What the lines of a stream share.
+#[derive(Debug)]
+struct Lines {
+    paper: Paper,
+    names: Names,
+    /// Nanoseconds since midnight UTC at `CLOCK_MONOTONIC` zero.
+    midnight_ns: i128,
+    place: usize,
+    flow: usize,
+}
+
+impl Stream {
+    /// Prints to standard output. `wall_ns` and `monotonic_ns` are the node's two clocks at one moment.
+    pub fn new(format: EventFormat, colour: super::Colour, names: Names, wall_ns: u64, monotonic_ns: u64) -> Self {
+        Self {
+            out: BufWriter::with_capacity(1 << 16, std::io::stdout()),
+            flushed: Instant::now(),
+            format,
+            lines: Lines {
+                paper: super::paper(colour),
+                names,
+                midnight_ns: i128::from(wall_ns) - i128::from(monotonic_ns),
+                place: PLACE,
+                flow: FLOW,
+            },
+            printed: 0,
+        }
+    }
+
+    /// The names of the columns.
+    pub fn head(&mut self) -> Result<()> {
+        if self.format == EventFormat::Table {
+            let head = self.lines.row("TIME (UTC)", "PLACE", "WHAT", "FLOW", "WHY");
+            let head = self.lines.paper.ink(Ink::Strong, head.trim_end());
+            writeln!(self.out, "{head}").context("writing to standard output")?;
+        }
+        self.flush()
+    }
+
+    /// One event.
+    pub fn event(&mut self, event: &Event) -> Result<()> {
+        self.printed += 1;
+        match self.format {
+            EventFormat::Json => serde_json::to_writer(&mut self.out, event)
+                .map_err(std::io::Error::from)
+                .and_then(|()| self.out.write_all(b"\n")),
+            EventFormat::Table => self.out.write_all(self.lines.event(event).as_bytes()),
+        }
+        .context("writing to standard output")
+    }
+
+    /// Shows what was written, now and then; called whenever there is time.
+    pub fn show(&mut self) -> Result<()> {
+        if self.flushed.elapsed() >= FLUSH_EVERY { self.flush() } else { Ok(()) }
+    }
+
+    /// Shows what was written.
+    pub fn flush(&mut self) -> Result<()> {
+        self.flushed = Instant::now();
+        self.out.flush().context("writing to standard output")
+    }
+
+    /// The summary: to the data's reader as text, beside it when the data is JSON.
+    pub fn summary(&mut self, summary: &Summary<'_>) -> Result<()> {
+        match self.format {
+            EventFormat::Table => {
+                self.out.write_all(summary.text(self.lines.paper).as_bytes()).context("writing to standard output")?;
+                self.flush()
+            }
+            EventFormat::Json => {
+                self.flush()?;
+                super::note(summary.text(Paper { colour: false, ..self.lines.paper }).trim_end());
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Lines {
+    fn event(&mut self, event: &Event) -> String {
+        let ink = match event.seen {
+            Seen::Drop { .. } | Seen::NeighbourFailed { .. } | Seen::DnsUnanswered { .. } | Seen::ReceiveBufferFull { .. } => Ink::Bad,
+            Seen::ResetSent { .. } | Seen::ResetReceived { .. } | Seen::SocketError { .. } | Seen::Retransmit { .. } => Ink::Open,
+            _ => Ink::Quiet,
+        };
+        let (place, flow) = (event::place(event), event::flow(event, &self.names));
+        let row = self.row(&self.clock(event.at_ns), &place, event::what(&event.seen), &flow, &event::why(event));
+        // The word is coloured after the columns were measured.
+        let what = event::what(&event.seen);
+        row.replacen(&format!(" {what} "), &format!(" {} ", self.paper.ink(ink, what)), 1) + "\n"
+    }
+
+    /// One line, or two where it does not fit: then the reason goes below, and nothing is broken inside an address.
+    fn row(&mut self, time: &str, place: &str, what: &str, flow: &str, why: &str) -> String {
+        let most = self.paper.width.saturating_sub(TIME + WHAT + 3 * GAP) / 2;
+        self.place = self.place.max(columns(place).min(most / 2));
+        self.flow = self.flow.max(columns(flow).min(most)).min(most.max(FLOW));
+        let head = format!("{time:<TIME$}  {place:<width$}  {what:<WHAT$}  ", width = self.place);
+        let line = format!("{head}{flow:<width$}  {why}", width = self.flow);
+        if columns(line.trim_end()) <= self.paper.width {
+            return line.trim_end().to_owned();
+        }
+        let indent = " ".repeat(TIME + GAP);
+        let below = wrap(why, self.paper.width.saturating_sub(TIME + GAP));
+        let below: String = below.iter().map(|line| format!("\n{indent}{line}")).collect();
+        let first = format!("{head}{flow}");
+        if columns(&first) <= self.paper.width {
+            return first + &below;
+        }
+        let flow: String =
+            wrap(flow, self.paper.width.saturating_sub(TIME + GAP)).iter().map(|line| format!("\n{indent}{line}")).collect();
+        format!("{}{flow}{below}", head.trim_end())
+    }
+
+    /// The time of day, UTC.
+    fn clock(&self, at_ns: u64) -> String {
+        let ms = (self.midnight_ns + i128::from(at_ns)).max(0) / 1_000_000;
+        let (s, ms) = (ms / 1000 % 86_400, ms % 1000);
+        format!("{:02}:{:02}:{:02}.{ms:03}", s / 3600, s / 60 % 60, s % 60)
+    }
+}
+
+/// What a capture saw in all.
+#[derive(Debug)]
+pub struct Summary<'a> {
+    /// Exact totals from the kernel.
+    pub totals: &'a [Total],
+    /// What was lost on the way here.
+    pub lost: &'a [Lost],
+    /// Events printed.
+    pub printed: u64,
+    /// How long it looked.
+    pub took: Duration,
+    /// Our own eBPF time in nanoseconds.
+    pub bpf_ns: Option<u64>,
+    /// Names of namespaces by inode.
+    pub netns: &'a BTreeMap<u32, String>,
+}
+
+impl Summary<'_> {
+    fn text(&self, paper: Paper) -> String {
+        let mut rows: Vec<(u64, String, String)> = Vec::new();
+        for total in self.totals.iter().filter(|total| total.count > 0) {
+            let labels: Vec<String> = total.labels.iter().map(|(name, value)| format!("{name} {value}")).collect();
+            let labels = if labels.is_empty() { String::new() } else { format!(" ({})", labels.join(", ")) };
+            let what = format!("{}{labels}", total.what);
+            let place = self.netns.get(&total.netns).cloned().unwrap_or_else(|| format!("netns:{}", total.netns));
+            match rows.iter_mut().find(|(_, other, at)| *other == what && *at == place) {
+                Some((count, ..)) => *count += total.count,
+                None => rows.push((total.count, what, place)),
+            }
+        }
+        rows.sort_by(|one, other| other.0.cmp(&one.0).then_with(|| one.1.cmp(&other.1)));
+        let head = paper.ink(Ink::Strong, "Totals by cause, exact:");
+        let mut text = if rows.is_empty() { "\nNothing was seen.\n".to_owned() } else { format!("\n{head}\n") };
+        let widest = rows.iter().map(|(_, what, _)| columns(what)).max().unwrap_or_default();
+        for (count, what, place) in &rows {
+            text += format!("  {count:>8}  {what:<widest$}  in {place}").trim_end();
+            text.push('\n');
+        }
+        let ring: u64 = self.lost.iter().map(|lost| lost.ring_full).sum();
+        let thinned: u64 = self.lost.iter().map(|lost| lost.over_budget).sum();
+        let thinned = if thinned > 0 { format!(", {thinned} only counted") } else { String::new() };
+        let bpf = self.bpf_ns.map_or_else(String::new, |ns| format!(" · our eBPF used {}", super::words::time(ns)));
+        let line = format!(
+            "{} shown, {ring} lost{thinned} · {}{bpf}",
+            super::words::count(self.printed, "event"),
+            super::words::time(self.took.as_nanos() as u64)
+        );
+        text + &paper.ink(Ink::Quiet, &line) + "\n"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FLOW, Lines, PLACE, Paper, columns};
+
+    fn lines(width: usize) -> Lines {
+        Lines {
+            paper: Paper { colour: false, width },
+            names: super::Names::new(),
+            midnight_ns: 0,
+            place: PLACE,
+            flow: FLOW,
+        }
+    }
+
+    #[test]
+    fn a_row_that_does_not_fit_breaks_between_columns_and_never_in_an_address() {
+        let flow = "[fd90:1:1:1:1:1:1:2]:41234 -> [fd90:2:2:2:2:2:2:2]:80 tcp SYN";
+        let row = lines(72).row("12:03:07.412", "netns/x up0", "drop", flow, "NETFILTER_DROP nft_do_chain");
+        assert!(row.lines().all(|line| columns(line) <= 72), "{row}");
+        for address in ["[fd90:1:1:1:1:1:1:2]:41234", "[fd90:2:2:2:2:2:2:2]:80"] {
+            assert!(row.lines().any(|line| line.contains(address)), "{row}");
+        }
+    }
+
+    #[test]
+    fn the_time_of_day_is_that_of_the_node() {
+        let mut lines = lines(120);
+        lines.midnight_ns = 20_000 * 86_400_000_000_000 + 43_200_000_000_000;
+        assert_eq!(lines.clock(187_412_000_000), "12:03:07.412");
+    }
+}
