@@ -278,6 +278,7 @@ impl Scene {
             skb,
             sk: 0,
             quoted: None,
+            attempt: None,
             packet: Some(Packet {
                 seq: u32::try_from(skb).unwrap(),
                 len: 60,
@@ -285,11 +286,6 @@ impl Scene {
                 tcp_flags: flags,
                 ..Packet::default()
             }),
-<<<<<<< HEAD
-=======
-            quoted: None,
-            attempt: None,
->>>>>>> c8faec6 (Name the attempt that an event belongs to)
             seen,
         });
         self
