@@ -28,6 +28,8 @@ pub struct Look {
     pub going: Option<u32>,
     /// The window that was closed last.
     pub stopped: Option<u32>,
+    /// Requests that could not be carried out, by name.
+    pub failed: Vec<String>,
     /// The last line came.
     pub done: bool,
     /// The stream was cut.
@@ -50,6 +52,7 @@ impl Default for Look {
             armed: None,
             going: None,
             stopped: None,
+            failed: Vec::new(),
             done: false,
             cut: false,
             news: 0,
@@ -132,9 +135,17 @@ impl Look {
                 }
             }
             Reply::Alive => {}
-            Reply::Failed { missing, .. } => self.evidence.missing.push(missing),
+            Reply::Failed { request, missing } => {
+                self.failed.push(request);
+                self.evidence.missing.push(missing);
+            }
             Reply::Done { .. } => self.done = true,
         }
+    }
+
+    /// A request of this name could not be carried out.
+    pub fn has_failed(&self, request: &str) -> bool {
+        self.failed.iter().any(|failed| failed == request)
     }
 
     /// Takes in that there will be no more.
@@ -204,10 +215,7 @@ impl Look {
 #[cfg(test)]
 mod tests {
     use super::Look;
-    use model::event::{Event, Seen};
     use model::facts::{NetnsFacts, Phase};
-    use model::flow::Flow;
-    use model::owner::Owner;
     use model::protocol::Reply;
 
     #[test]
@@ -238,23 +246,11 @@ mod tests {
     fn events_of_several_probes_stand_in_time_order() {
         let mut look = Look::default();
         for at_ns in [5, 9, 7, 1, 9] {
-            look.take(Reply::Event(Event {
-                at_ns,
-                probe: "drop".into(),
-                netns: 0,
-                ifindex: 0,
-                interface: None,
-                pid: 0,
-                process: None,
-                owner: Owner::Unknown,
-                flow: Flow::default(),
-                skb: 0,
-                sk: 0,
-                packet: None,
-                quoted: None,
-                attempt: None,
-                seen: Seen::RetransmitSynAck,
-            }));
+            let said = format!(
+                r#"{{"event":{{"at_ns":{at_ns},"probe":"drop","netns":0,"seen":{{"what":"retransmit-syn-ack"}},
+                    "flow":{{"src":"::","sport":0,"dst":"::","dport":0,"protocol":"tcp"}}}}}}"#
+            );
+            look.take(serde_json::from_str(&said).unwrap());
         }
         let times: Vec<u64> = look.evidence.events.iter().map(|event| event.at_ns).collect();
         assert_eq!(times, [1, 5, 7, 9, 9]);

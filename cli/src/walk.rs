@@ -25,6 +25,22 @@ const CHANGED_BY_TRAFFIC: [&str; 8] = [
 /// Reads both ends, then whatever the facts say lies between them, until nothing new turns up.
 pub async fn walk(session: &mut Session) {
     session.progress.stage("reading facts of the path");
+    find(session).await;
+    let Evidence {
+        netns,
+        source,
+        destination,
+        ..
+    } = &mut session.look.evidence;
+    // Source, what lies between, destination: namespaces of one reading come in any order.
+    netns.sort_by_key(|known| match Some(known.id) {
+        id if id == source.netns => 0,
+        id if id == destination.netns => 2,
+        _ => 1,
+    });
+}
+
+async fn find(session: &mut Session) {
     read(session, Phase::Before).await;
     loop {
         let evidence = &session.look.evidence;

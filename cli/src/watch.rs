@@ -51,17 +51,13 @@ pub async fn window(
             attempts: specs.clone(),
         });
     }
-    let probes = diagnoses::needs(question.intent)
-        .probes
-        .into_iter()
-        .map(str::to_owned)
-        .collect();
+    let probes = probes(session, question);
     session.ask(Request::Arm { id, probes, filter });
     // One node: its window may open as soon as it is armed.
     session.ask(Request::Go { id });
     let armed = session
         .until(Some(Instant::now() + STEP), |look| {
-            look.armed == Some(id) && look.going == Some(id)
+            (look.armed == Some(id) || look.has_failed("arm")) && (look.going == Some(id) || look.has_failed("go"))
         })
         .await;
     timing.armed_ms += began.elapsed().as_millis() as u64;
@@ -105,6 +101,27 @@ pub async fn window(
         .attempts
         .iter()
         .all(|attempt| attempt.outcome == Outcome::Ok)
+}
+
+/// The probes that the rules listen to; one that this helper does not have is missing, and the others run without it.
+fn probes(session: &mut Session, question: &Question) -> Vec<String> {
+    let look = &mut session.look;
+    let known = look
+        .hello
+        .as_ref()
+        .map(|hello| hello.probes.as_slice())
+        .unwrap_or_default();
+    let wanted = diagnoses::needs(question.intent).probes;
+    let (there, lacking): (Vec<&str>, Vec<&str>) = wanted
+        .into_iter()
+        .partition(|name| known.iter().any(|probe| probe.name == *name));
+    for name in lacking {
+        let missing = Missing::new(format!("probe {name}"), "this helper does not have it");
+        look.evidence
+            .missing
+            .push(missing.remedy("use the helper that was built with this client"));
+    }
+    there.into_iter().map(str::to_owned).collect()
 }
 
 /// Any flow from the source to the destination: a source port of 0 stands for all.

@@ -282,7 +282,10 @@ impl Session {
     fn read(&mut self, ask: Ask) {
         self.reading.retain(|thread| !thread.is_finished());
         let writer = Arc::clone(&self.writer);
-        let reader = spawn("read", move || facts::read(&ask, &mut |reply| writer.say(&reply)));
+        let reader = spawn("read", move || {
+            facts::read(&ask, &mut |reply| writer.say(&reply));
+            writer.say(&Reply::Read { id: ask.id });
+        });
         match reader {
             Ok(thread) => self.reading.push(thread),
             Err(error) => self.say_failed("read", Missing::new("facts", format!("{error:#}"))),

@@ -254,37 +254,15 @@ fn icmp(v6: bool, kind: u8, code: u8, info: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::{Names, flow, place, what, why};
-    use model::event::{Event, Packet, Seen, TcpState};
-    use model::flow::{Flow, TCP};
-    use model::owner::Owner;
+    use model::event::{Event, Seen};
 
     fn drop() -> Event {
-        Event {
-            at_ns: 0,
-            probe: "drop".into(),
-            netns: 4_026_532_000,
-            ifindex: 2,
-            interface: Some("up0".into()),
-            pid: 0,
-            process: None,
-            owner: Owner::Netns { name: "x".into() },
-            flow: Flow::new(
-                TCP,
-                "10.90.1.2:41234".parse().unwrap(),
-                "[fd90:2::2]:80".parse().unwrap(),
-            ),
-            skb: 0,
-            sk: 0,
-            packet: Some(Packet {
-                tcp_flags: 2,
-                ..Packet::default()
-            }),
-            seen: Seen::Drop {
-                reason: "NETFILTER_DROP".into(),
-                location: Some("nft_do_chain".into()),
-                state: TcpState::Unknown,
-            },
-        }
+        let said = r#"{"at_ns":0, "probe":"drop", "netns":4026532000, "ifindex":2, "interface":"up0",
+            "owner":{"netns":{"name":"x"}},
+            "flow":{"src":"10.90.1.2","sport":41234,"dst":"fd90:2::2","dport":80,"protocol":"tcp"},
+            "packet":{"seq":1,"ack":0,"len":60,"ip_id":0,"window":64240,"tcp_flags":2,"ttl":64},
+            "seen":{"what":"drop","reason":"NETFILTER_DROP","location":"nft_do_chain","state":"UNKNOWN"}}"#;
+        serde_json::from_str(said).unwrap()
     }
 
     #[test]

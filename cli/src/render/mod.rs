@@ -10,6 +10,7 @@ mod event;
 mod paper;
 pub mod progress;
 pub mod schema;
+mod stream;
 mod table;
 mod words;
 

@@ -93,7 +93,11 @@ impl Stream {
 
     /// Shows what was written, now and then; called whenever there is time.
     pub fn show(&mut self) -> Result<()> {
-        if self.flushed.elapsed() >= FLUSH_EVERY { self.flush() } else { Ok(()) }
+        if self.flushed.elapsed() >= FLUSH_EVERY {
+            self.flush()
+        } else {
+            Ok(())
+        }
     }
 
     /// Shows what was written.
@@ -106,12 +110,21 @@ impl Stream {
     pub fn summary(&mut self, summary: &Summary<'_>) -> Result<()> {
         match self.format {
             EventFormat::Table => {
-                self.out.write_all(summary.text(self.lines.paper).as_bytes()).context("writing to standard output")?;
+                self.out
+                    .write_all(summary.text(self.lines.paper).as_bytes())
+                    .context("writing to standard output")?;
                 self.flush()
             }
             EventFormat::Json => {
                 self.flush()?;
-                super::note(summary.text(Paper { colour: false, ..self.lines.paper }).trim_end());
+                super::note(
+                    summary
+                        .text(Paper {
+                            colour: false,
+                            ..self.lines.paper
+                        })
+                        .trim_end(),
+                );
                 Ok(())
             }
         }
@@ -121,12 +134,24 @@ impl Stream {
 impl Lines {
     fn event(&mut self, event: &Event) -> String {
         let ink = match event.seen {
-            Seen::Drop { .. } | Seen::NeighbourFailed { .. } | Seen::DnsUnanswered { .. } | Seen::ReceiveBufferFull { .. } => Ink::Bad,
-            Seen::ResetSent { .. } | Seen::ResetReceived { .. } | Seen::SocketError { .. } | Seen::Retransmit { .. } => Ink::Open,
+            Seen::Drop { .. }
+            | Seen::NeighbourFailed { .. }
+            | Seen::DnsUnanswered { .. }
+            | Seen::ReceiveBufferFull { .. } => Ink::Bad,
+            Seen::ResetSent { .. }
+            | Seen::ResetReceived { .. }
+            | Seen::SocketError { .. }
+            | Seen::Retransmit { .. } => Ink::Open,
             _ => Ink::Quiet,
         };
         let (place, flow) = (event::place(event), event::flow(event, &self.names));
-        let row = self.row(&self.clock(event.at_ns), &place, event::what(&event.seen), &flow, &event::why(event));
+        let row = self.row(
+            &self.clock(event.at_ns),
+            &place,
+            event::what(&event.seen),
+            &flow,
+            &event::why(event),
+        );
         // The word is coloured after the columns were measured.
         let what = event::what(&event.seen);
         row.replacen(&format!(" {what} "), &format!(" {} ", self.paper.ink(ink, what)), 1) + "\n"
@@ -149,8 +174,10 @@ impl Lines {
         if columns(&first) <= self.paper.width {
             return first + &below;
         }
-        let flow: String =
-            wrap(flow, self.paper.width.saturating_sub(TIME + GAP)).iter().map(|line| format!("\n{indent}{line}")).collect();
+        let flow: String = wrap(flow, self.paper.width.saturating_sub(TIME + GAP))
+            .iter()
+            .map(|line| format!("\n{indent}{line}"))
+            .collect();
         format!("{}{flow}{below}", head.trim_end())
     }
 
@@ -183,10 +210,22 @@ impl Summary<'_> {
     fn text(&self, paper: Paper) -> String {
         let mut rows: Vec<(u64, String, String)> = Vec::new();
         for total in self.totals.iter().filter(|total| total.count > 0) {
-            let labels: Vec<String> = total.labels.iter().map(|(name, value)| format!("{name} {value}")).collect();
-            let labels = if labels.is_empty() { String::new() } else { format!(" ({})", labels.join(", ")) };
+            let labels: Vec<String> = total
+                .labels
+                .iter()
+                .map(|(name, value)| format!("{name} {value}"))
+                .collect();
+            let labels = if labels.is_empty() {
+                String::new()
+            } else {
+                format!(" ({})", labels.join(", "))
+            };
             let what = format!("{}{labels}", total.what);
-            let place = self.netns.get(&total.netns).cloned().unwrap_or_else(|| format!("netns:{}", total.netns));
+            let place = self
+                .netns
+                .get(&total.netns)
+                .cloned()
+                .unwrap_or_else(|| format!("netns:{}", total.netns));
             match rows.iter_mut().find(|(_, other, at)| *other == what && *at == place) {
                 Some((count, ..)) => *count += total.count,
                 None => rows.push((total.count, what, place)),
@@ -194,7 +233,11 @@ impl Summary<'_> {
         }
         rows.sort_by(|one, other| other.0.cmp(&one.0).then_with(|| one.1.cmp(&other.1)));
         let head = paper.ink(Ink::Strong, "Totals by cause, exact:");
-        let mut text = if rows.is_empty() { "\nNothing was seen.\n".to_owned() } else { format!("\n{head}\n") };
+        let mut text = if rows.is_empty() {
+            "\nNothing was seen.\n".to_owned()
+        } else {
+            format!("\n{head}\n")
+        };
         let widest = rows.iter().map(|(_, what, _)| columns(what)).max().unwrap_or_default();
         for (count, what, place) in &rows {
             text += format!("  {count:>8}  {what:<widest$}  in {place}").trim_end();
@@ -202,8 +245,14 @@ impl Summary<'_> {
         }
         let ring: u64 = self.lost.iter().map(|lost| lost.ring_full).sum();
         let thinned: u64 = self.lost.iter().map(|lost| lost.over_budget).sum();
-        let thinned = if thinned > 0 { format!(", {thinned} only counted") } else { String::new() };
-        let bpf = self.bpf_ns.map_or_else(String::new, |ns| format!(" · our eBPF used {}", super::words::time(ns)));
+        let thinned = if thinned > 0 {
+            format!(", {thinned} only counted")
+        } else {
+            String::new()
+        };
+        let bpf = self
+            .bpf_ns
+            .map_or_else(String::new, |ns| format!(" · our eBPF used {}", super::words::time(ns)));
         let line = format!(
             "{} shown, {ring} lost{thinned} · {}{bpf}",
             super::words::count(self.printed, "event"),
@@ -230,7 +279,13 @@ mod tests {
     #[test]
     fn a_row_that_does_not_fit_breaks_between_columns_and_never_in_an_address() {
         let flow = "[fd90:1:1:1:1:1:1:2]:41234 -> [fd90:2:2:2:2:2:2:2]:80 tcp SYN";
-        let row = lines(72).row("12:03:07.412", "netns/x up0", "drop", flow, "NETFILTER_DROP nft_do_chain");
+        let row = lines(72).row(
+            "12:03:07.412",
+            "netns/x up0",
+            "drop",
+            flow,
+            "NETFILTER_DROP nft_do_chain",
+        );
         assert!(row.lines().all(|line| columns(line) <= 72), "{row}");
         for address in ["[fd90:1:1:1:1:1:1:2]:41234", "[fd90:2:2:2:2:2:2:2]:80"] {
             assert!(row.lines().any(|line| line.contains(address)), "{row}");
