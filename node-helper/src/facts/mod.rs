@@ -9,6 +9,7 @@ mod fdb;
 mod links;
 mod lookups;
 mod neighbours;
+mod netfilter;
 mod node;
 mod process;
 mod qdiscs;
@@ -22,8 +23,7 @@ mod xfrm;
 /// resolv.conf, as glibc reads it.
 pub mod resolv;
 
-pub use process::owner;
-
+use crate::clock;
 use crate::namespaces::{Namespace, Namespaces};
 use crate::netlink::Netlink;
 use crate::netns;
@@ -31,7 +31,6 @@ use anyhow::Context as _;
 use model::facts::{NetnsFacts, Phase};
 use model::missing::{Known, Missing};
 use model::protocol::{Ask, Reply};
-use nix::time::{ClockId, clock_gettime};
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeSet;
 use std::fs;
@@ -64,6 +63,7 @@ const FACTS: &[Fact] = &[
     socket_counts::FACT,
     conntrack::FACT,
     xfrm::FACT,
+    netfilter::FACT,
 ];
 
 /// What a fact is read for and with.
@@ -73,6 +73,8 @@ struct Look<'a> {
     namespaces: &'a Namespaces,
     route: RefCell<Option<Netlink>>,
     links: OnceCell<Vec<Vec<u8>>>,
+    tools: &'a netfilter::Tools,
+    started: RefCell<Option<netfilter::Started>>,
 }
 
 impl Look<'_> {
@@ -127,13 +129,14 @@ pub fn read(ask: &Ask, say: &mut dyn FnMut(Reply)) {
         }
     }
     let namespaces = &Namespaces::scan();
+    let tools = &netfilter::Tools::default();
     let mut processes: BTreeSet<u32> = ask.pids.iter().copied().collect();
     let (tell, told) = mpsc::channel();
     thread::scope(|scope| {
         for inode in &ask.netns {
             let tell = tell.clone();
             scope.spawn(move || {
-                let _ = tell.send(namespace_facts(ask, phase, namespaces, *inode));
+                let _ = tell.send(namespace_facts(ask, phase, namespaces, tools, *inode));
             });
         }
         drop(tell);
@@ -175,7 +178,13 @@ fn holders(ask: &Ask, facts: &NetnsFacts) -> BTreeSet<u32> {
         .collect()
 }
 
-fn namespace_facts(ask: &Ask, phase: Phase, namespaces: &Namespaces, inode: u32) -> (String, NetnsFacts) {
+fn namespace_facts(
+    ask: &Ask,
+    phase: Phase,
+    namespaces: &Namespaces,
+    tools: &netfilter::Tools,
+    inode: u32,
+) -> (String, NetnsFacts) {
     let wanted = |fact: &Fact| {
         if ask.facts.is_empty() {
             phase == Phase::Before || fact.moves
@@ -185,7 +194,7 @@ fn namespace_facts(ask: &Ask, phase: Phase, namespaces: &Namespaces, inode: u32)
     };
     let mut facts = NetnsFacts {
         netns: inode,
-        at_ns: monotonic_ns(),
+        at_ns: clock::monotonic_ns(),
         ..NetnsFacts::default()
     };
     let Some(namespace) = namespaces.by_inode(inode) else {
@@ -204,7 +213,15 @@ fn namespace_facts(ask: &Ask, phase: Phase, namespaces: &Namespaces, inode: u32)
             namespaces,
             route: RefCell::new(None),
             links: OnceCell::new(),
+            tools,
+            started: RefCell::new(None),
         };
+        if FACTS
+            .iter()
+            .any(|fact| fact.name == netfilter::FACT.name && wanted(fact))
+        {
+            *look.started.borrow_mut() = Some(netfilter::start(&look));
+        }
         for fact in FACTS.iter().filter(|fact| wanted(fact)) {
             (fact.read)(&look, &mut facts);
         }
@@ -254,10 +271,4 @@ fn fill(facts: &mut NetnsFacts, missing: &Missing) {
     *bpf = Known::Missing(missing.clone());
     *xfrm = Known::Missing(missing.clone());
     *lookups = Known::Missing(missing.clone());
-}
-
-fn monotonic_ns() -> u64 {
-    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |now| {
-        u64::try_from(std::time::Duration::from(now).as_nanos()).unwrap_or(u64::MAX)
-    })
 }

@@ -1,9 +1,9 @@
 //! A process at one end: what it does, how full its descriptor table is, and whether its CPU is throttled.
 
+use crate::owner;
 use anyhow::Context as _;
 use model::facts::{ProcessFacts, Throttling};
 use model::missing::{Known, Missing};
-use model::owner::Owner;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ pub(super) fn read(pid: u32, netns: u32) -> Option<ProcessFacts> {
         fds: known("open files", pid, count_files(&folder.join("fd"))),
         fd_limit: parse_fd_limit(&limits).unwrap_or_default(),
         throttling: known("CPU throttling", pid, throttling(&cgroups)),
-        owner: owner(&cgroups),
+        owner: owner::of_pid(pid),
     })
 }
 
@@ -140,50 +140,11 @@ fn quota_percent(max: &str, quota: &str, period: &str) -> Option<u32> {
     u32::try_from((quota * 100).checked_div(period)?).ok()
 }
 
-/// The pod or container in a process's cgroup paths; a process of neither belongs to the host.
-pub fn owner(cgroups: &str) -> Owner {
-    let paths = cgroups.lines().filter_map(|line| line.splitn(3, ':').nth(2));
-    let mut container_only = None;
-    for path in paths {
-        let container = path.rsplit('/').find_map(container_id);
-        if let Some(uid) = path.split('/').find_map(pod_uid) {
-            return Owner::Pod { uid, container };
-        }
-        container_only = container_only.or(container);
-    }
-    container_only.map_or(Owner::Host, |id| Owner::Container { id })
-}
-
-/// `pod<uid>` (cgroupfs driver), or `kubepods-burstable-pod<uid with underscores>.slice` (systemd driver).
-fn pod_uid(part: &str) -> Option<String> {
-    const UID_LENGTH: usize = 36;
-    let part = part.strip_suffix(".slice").unwrap_or(part);
-    let at = part.rfind("pod")?;
-    let uid = part[at + 3..].replace('_', "-");
-    let dashes = uid.char_indices().filter(|(_, c)| *c == '-').map(|(index, _)| index);
-    let shaped =
-        uid.len() == UID_LENGTH && dashes.eq([8, 13, 18, 23]) && uid.chars().all(|c| c == '-' || c.is_ascii_hexdigit());
-    shaped.then_some(uid)
-}
-
-/// 64 hexadecimal digits, alone or as in `cri-containerd-<id>.scope`.
-fn container_id(part: &str) -> Option<String> {
-    const ID_LENGTH: usize = 64;
-    let part = part.strip_suffix(".scope").unwrap_or(part);
-    let id = part.rsplit('-').next()?;
-    let shaped = id.len() == ID_LENGTH && id.chars().all(|c| c.is_ascii_hexdigit());
-    shaped.then(|| id.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Place, cpu_cgroup, owner, parse_fd_limit, parse_stat, quota_percent, throttling_at};
-    use model::owner::Owner;
+    use super::{Place, cpu_cgroup, parse_fd_limit, parse_stat, quota_percent, throttling_at};
     use std::fs;
     use std::path::PathBuf;
-
-    const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
-    const UID: &str = "11111111-2222-3333-4444-555555555555";
 
     #[test]
     fn a_name_may_hold_brackets() {
@@ -202,31 +163,6 @@ mod tests {
             parse_fd_limit("Max open files   unlimited unlimited files"),
             Some(u64::MAX)
         );
-    }
-
-    #[test]
-    fn a_pod_is_known_by_either_cgroup_driver() {
-        let pod = Owner::Pod {
-            uid: UID.to_owned(),
-            container: Some(ID.to_owned()),
-        };
-        assert_eq!(owner(&format!("0::/kubepods/burstable/pod{UID}/{ID}\n")), pod);
-        let slice = format!("kubepods-besteffort-pod{}.slice", UID.replace('-', "_"));
-        assert_eq!(
-            owner(&format!(
-                "0::/kubepods.slice/kubepods-besteffort.slice/{slice}/cri-containerd-{ID}.scope\n"
-            )),
-            pod
-        );
-    }
-
-    #[test]
-    fn a_container_outside_kubernetes_and_the_host_are_told_apart() {
-        assert_eq!(
-            owner(&format!("1:cpu:/k8s.io/{ID}\n0::/\n")),
-            Owner::Container { id: ID.to_owned() }
-        );
-        assert_eq!(owner("1:cpu:/\n0::/system.slice/ssh.service\n"), Owner::Host);
     }
 
     #[test]

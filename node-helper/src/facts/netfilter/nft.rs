@@ -1,0 +1,273 @@
+//! The ruleset that `nft -j list ruleset` prints (libnftables-json(5)).
+
+use super::{nft_match, nft_text};
+use anyhow::Context as _;
+use model::facts::{Action, Chain, Match, NetfilterRule};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// A verdict map with more elements is not taken apart; its rule then does something unknown.
+const MAP_MAX: usize = 4096;
+
+/// What nft printed.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Ruleset {
+    /// Chains of all tables.
+    pub(super) chains: Vec<Chain>,
+    /// Named sets: `FAMILY TABLE NAME` to elements.
+    pub(super) sets: BTreeMap<String, Vec<String>>,
+}
+
+/// Named objects that rules refer to, by family, table and name.
+pub(super) struct Named<'a> {
+    objects: BTreeMap<(&'a str, &'a str, &'a str, &'a str), &'a Value>,
+}
+
+/// Where a rule stands; names are looked up there.
+#[derive(Clone, Copy)]
+pub(super) struct Scope<'a> {
+    named: &'a Named<'a>,
+    pub(super) family: &'a str,
+    pub(super) table: &'a str,
+}
+
+impl<'a> Named<'a> {
+    /// Sets and maps, named counters.
+    fn new(objects: &'a [Value]) -> Self {
+        let mut named = BTreeMap::new();
+        for (kind, object) in objects.iter().filter_map(only) {
+            if matches!(kind, "set" | "map" | "counter") {
+                named.insert(
+                    (
+                        kind,
+                        text(object, "family"),
+                        text(object, "table"),
+                        text(object, "name"),
+                    ),
+                    object,
+                );
+            }
+        }
+        Self { objects: named }
+    }
+}
+
+impl<'a> Scope<'a> {
+    fn find(&self, kind: &str, name: &str) -> Option<&'a Value> {
+        self.named.objects.get(&(kind, self.family, self.table, name)).copied()
+    }
+
+    /// The elements of `@name`.
+    pub(super) fn elements(&self, reference: &str) -> Option<&'a [Value]> {
+        let name = reference.strip_prefix('@')?;
+        let object = self.find("set", name).or_else(|| self.find("map", name))?;
+        Some(object.get("elem").and_then(Value::as_array).map_or(&[], Vec::as_slice))
+    }
+}
+
+/// An object of one member: its name and value.
+pub(super) fn only(value: &Value) -> Option<(&str, &Value)> {
+    let object = value.as_object()?;
+    object.iter().next().map(|(name, value)| (name.as_str(), value))
+}
+
+/// A text member; empty when it is not there.
+pub(super) fn text<'a>(object: &'a Value, member: &str) -> &'a str {
+    object.get(member).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Reads nft's output. `wanted` says which tables (family, name) to read.
+pub(super) fn parse(json: &str, wanted: impl Fn(&str, &str) -> bool) -> anyhow::Result<Ruleset> {
+    let whole: Value = serde_json::from_str(json).context("nft printed no JSON")?;
+    let objects = whole
+        .get("nftables")
+        .and_then(Value::as_array)
+        .context("nft printed no ruleset")?;
+    let named = Named::new(objects);
+    let mut ruleset = Ruleset::default();
+    let mut places = BTreeMap::new();
+    for (kind, object) in objects.iter().filter_map(only) {
+        let (family, table) = (text(object, "family"), text(object, "table"));
+        if !wanted(family, table) {
+            continue;
+        }
+        match kind {
+            "chain" => {
+                places.insert((family, table, text(object, "name")), ruleset.chains.len());
+                ruleset.chains.push(chain(object));
+            }
+            "set" => {
+                let key = set_key(family, table, text(object, "name"));
+                let elements = object.get("elem").and_then(Value::as_array);
+                let elements = elements.into_iter().flatten().map(nft_text::expression).collect();
+                ruleset.sets.insert(key, elements);
+            }
+            "rule" => {
+                let scope = Scope {
+                    named: &named,
+                    family,
+                    table,
+                };
+                let place = places.get(&(family, table, text(object, "chain")));
+                if let Some(chain) = place.and_then(|place| ruleset.chains.get_mut(*place)) {
+                    chain.rules.extend(rules(object, scope));
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(ruleset)
+}
+
+/// How a named set is called where names of several tables meet.
+pub(super) fn set_key(family: &str, table: &str, name: &str) -> String {
+    format!("{family} {table} {name}")
+}
+
+fn chain(object: &Value) -> Chain {
+    let hook = object.get("hook").and_then(Value::as_str).map(str::to_owned);
+    Chain {
+        backend: "nftables".to_owned(),
+        family: text(object, "family").to_owned(),
+        table: text(object, "table").to_owned(),
+        name: text(object, "name").to_owned(),
+        priority: object.get("prio").and_then(Value::as_i64).unwrap_or_default() as i32,
+        policy: hook.as_ref().map(|_| match text(object, "policy") {
+            "drop" => "DROP".to_owned(),
+            _ => "ACCEPT".to_owned(),
+        }),
+        hook,
+        policy_packets: None,
+        rules: Vec::new(),
+    }
+}
+
+/// A rule; one with a verdict map becomes a rule for each element, in order, all with the handle of the one they are.
+fn rules(object: &Value, scope: Scope) -> Vec<NetfilterRule> {
+    let statements = object
+        .get("expr")
+        .and_then(Value::as_array)
+        .map_or(&[][..], Vec::as_slice);
+    let mut rule = NetfilterRule {
+        handle: object.get("handle").and_then(Value::as_u64).unwrap_or_default(),
+        text: nft_text::rule(statements, text(object, "comment")),
+        comment: object.get("comment").and_then(Value::as_str).map(str::to_owned),
+        ..NetfilterRule::default()
+    };
+    for (kind, value) in statements.iter().filter_map(only) {
+        match kind {
+            "match" => rule.matches.extend(nft_match::tests(value, scope)),
+            "counter" => rule.packets = packets(value, scope),
+            "limit" | "quota" | "ct count" => rule.matches.push(Match::Limit {
+                text: nft_text::statement(kind, value),
+            }),
+            "xt" if text(value, "type") == "match" => rule.matches.push(Match::Opaque {
+                text: nft_text::statement(kind, value),
+            }),
+            "vmap" => return by_element(&rule, value, scope),
+            _ => {
+                if let Some(action) = action(kind, value) {
+                    rule.action = action;
+                }
+            }
+        }
+    }
+    vec![rule]
+}
+
+/// Its own counter, or the named one it refers to.
+fn packets(value: &Value, scope: Scope) -> Option<u64> {
+    let counter = match value.as_str() {
+        Some(name) => scope.find("counter", name)?,
+        None => value,
+    };
+    counter.get("packets").and_then(Value::as_u64)
+}
+
+fn by_element(rule: &NetfilterRule, vmap: &Value, scope: Scope) -> Vec<NetfilterRule> {
+    let key = vmap.get("key").unwrap_or(&Value::Null);
+    let data = vmap.get("data").unwrap_or(&Value::Null);
+    let elements = match data.as_str() {
+        Some(reference) => scope.elements(reference),
+        None => data.get("set").and_then(Value::as_array).map(Vec::as_slice),
+    };
+    let Some(elements) = elements.filter(|elements| elements.len() <= MAP_MAX) else {
+        return vec![NetfilterRule {
+            action: Action::Other {
+                text: nft_text::statement("vmap", vmap),
+            },
+            ..rule.clone()
+        }];
+    };
+    elements
+        .iter()
+        .filter_map(|element| element.as_array().map(Vec::as_slice))
+        .filter_map(|pair| match pair {
+            [element, verdict] => Some((element, only(verdict)?)),
+            _ => None,
+        })
+        .map(|(element, (kind, target))| {
+            let mut rule = rule.clone();
+            rule.matches.extend(nft_match::element_tests(key, element, scope));
+            rule.action = action(kind, target).unwrap_or_default();
+            rule
+        })
+        .collect()
+}
+
+/// What a statement does with the packet; `None` when it lets it go on.
+fn action(kind: &str, value: &Value) -> Option<Action> {
+    let target = || text(value, "target").to_owned();
+    Some(match kind {
+        "accept" => Action::Accept,
+        "drop" => Action::Drop,
+        "return" => Action::Return,
+        "jump" => Action::Jump { chain: target() },
+        "goto" => Action::Goto { chain: target() },
+        "reject" => Action::Reject {
+            with: reject_with(value),
+        },
+        "queue" => queue(value),
+        "dnat" | "snat" | "masquerade" | "redirect" => Action::Nat {
+            kind: kind.to_uppercase(),
+            to: nft_text::target(value),
+        },
+        "xt" if text(value, "type") == "target" => Action::Other {
+            text: nft_text::statement(kind, value),
+        },
+        "tproxy" | "synproxy" | "fwd" => Action::Other {
+            text: nft_text::statement(kind, value),
+        },
+        _ => return None,
+    })
+}
+
+/// `icmp-port-unreachable` and the like, as iptables words them.
+fn reject_with(value: &Value) -> String {
+    match (text(value, "type"), text(value, "expr")) {
+        ("tcp reset", _) => "tcp-reset".to_owned(),
+        ("icmpv6", "" | "no-route") => "icmp6-no-route".to_owned(),
+        ("icmpv6", expr) => format!("icmp6-{expr}"),
+        (_, "") => "icmp-port-unreachable".to_owned(),
+        (_, expr) => format!("icmp-{expr}"),
+    }
+}
+
+fn queue(value: &Value) -> Action {
+    let number = match value.get("num") {
+        Some(Value::Number(number)) => number.as_u64(),
+        // A range of queues begins with its first.
+        Some(range) => range.pointer("/range/0").and_then(Value::as_u64),
+        None => None,
+    };
+    let flags = value.get("flags");
+    let bypass = match flags {
+        Some(Value::String(flag)) => flag == "bypass",
+        Some(Value::Array(flags)) => flags.iter().any(|flag| flag == "bypass"),
+        _ => false,
+    };
+    Action::Queue {
+        number: number.unwrap_or_default() as u16,
+        bypass,
+    }
+}
