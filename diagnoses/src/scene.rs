@@ -704,3 +704,8 @@ fn node(own: &str, other: &str, pods: &[(&str, u32)], far: u32) -> NetnsFacts {
     }
     facts
 }
+
+/// An ICMP tuple.
+pub fn icmp(src: &str, dst: &str) -> Flow {
+    Flow::new(model::flow::ICMP, (ip(src), 0).into(), (ip(dst), 0).into())
+}

@@ -29,6 +29,8 @@ pub struct Leg<'a> {
     pub stops: Vec<Stop>,
     /// Losses, those of healthy traffic left out.
     pub drops: Vec<Dropped<'a>>,
+    /// ICMP errors about packets of this leg that were dropped on their way to its sender.
+    pub lost_errors: Vec<Dropped<'a>>,
     /// Other events about this flow: resets, retransmissions, ICMP errors, socket errors, state changes, DNS messages.
     pub others: Vec<&'a Event>,
 }
@@ -120,9 +122,9 @@ impl<'a> Trail<'a> {
         let mut births: HashMap<Marks, (u64, u64)> = HashMap::new();
         for event in events {
             let Some(&(attempt, direction)) = known.get(&event.flow) else {
+                trail.lost_error(&known, event);
                 continue;
             };
-            // A listener of the same address and a past connection of the same tuple are not ours.
             if matches!(event.seen, Seen::NeighbourFailed { .. }) {
                 continue;
             }
@@ -164,6 +166,19 @@ impl<'a> Trail<'a> {
         trail
     }
 
+    /// A dropped ICMP error that quotes a packet of ours.
+    fn lost_error(&mut self, known: &Known, event: &'a Event) {
+        let owner = event.quoted.and_then(|quoted| known.get(&quoted).copied());
+        if let (Some((attempt, direction)), Some(class)) = (owner, class_of(event)) {
+            self.leg_mut(attempt, direction).lost_errors.push(Dropped {
+                event,
+                class,
+                attempt,
+                direction,
+            });
+        }
+    }
+
     fn leg_mut(&mut self, attempt: u32, direction: Direction) -> &mut Leg<'a> {
         let at = self
             .legs
@@ -175,6 +190,7 @@ impl<'a> Trail<'a> {
                 direction,
                 stops: Vec::new(),
                 drops: Vec::new(),
+                lost_errors: Vec::new(),
                 others: Vec::new(),
             });
             self.legs.len() - 1

@@ -95,13 +95,17 @@ rules! {
     Constellation {
         rate_limited "rate-limited"
         no_return_route "no-return-route"
+        path_mtu_blackhole "path-mtu-blackhole"
     }
     Link {
         interface_down "interface-down"
         interface_detached "interface-detached"
         bridge_blocked "bridge-blocked"
+        overlay_broken "overlay-broken"
     }
     Neighbour {
+        neighbour_stale "neighbour-stale"
+        address_conflict "address-conflict"
         neighbour_unreachable "neighbour-unreachable"
     }
     Routing {
@@ -134,6 +138,9 @@ rules! {
         udp_buffer_overflow "udp-buffer-overflow"
         time_wait_overflow "time-wait-overflow"
     }
+    Quality {
+        mtu_mismatch "mtu-mismatch"
+    }
     Unexplained {
         unexplained_drop "unexplained-drop"
         unexplained_reset "unexplained-reset"
@@ -158,11 +165,12 @@ pub fn nearest(id: &str) -> Option<&'static str> {
         .map(|(_, id)| id)
 }
 
-/// The rules that can say something about an intent.
+/// The rules for which a run of this intent brings what they need. Those about names read what DNS attempts met, which other
+/// runs may bring too, but only a question about a name has the probe for it armed.
 pub fn of(intent: Intent) -> impl Iterator<Item = &'static Rule> {
     RULES
         .iter()
-        .filter(move |rule| intent == Intent::Dns || rule.layer != Layer::Names || rule.id.starts_with("dns-server"))
+        .filter(move |rule| intent == Intent::Dns || rule.layer != Layer::Names)
 }
 
 #[cfg(test)]

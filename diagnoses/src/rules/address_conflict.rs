@@ -1,0 +1,140 @@
+//! Two owners answer for one address.
+//!
+//! Why it happens: two pods or hosts were given the same address (an IPAM that lost its state, a static address inside a pool,
+//! a machine restored from an image).
+//!
+//! How it knows: more than one namespace on the way owns the address; or the kernel itself found the duplicate (`dadfailed`);
+//! or the packets for the target were taken by a namespace that is not the target.
+//!
+//! Remedy: take the address away from the one that should not have it.
+//!
+//! Silent on: addresses that are meant to be on many hosts (loopback, link-local, service addresses on dummy devices), and
+//! attempts that work.
+
+use super::{Checked, Need};
+use crate::case::Case;
+use crate::drops::Class;
+use crate::finding::{Finding, fatal};
+use crate::words::list;
+use model::report::{Direction, Happened};
+use std::net::IpAddr;
+
+pub const NEEDS: &[Need] = &[
+    Need::Fact("addresses"),
+    Need::Fact("links"),
+    Need::Fact("neighbours"),
+    Need::Probe("path"),
+    Need::Probe("drop"),
+];
+
+pub fn check(case: &Case<'_>) -> Checked {
+    let failed = case.failed();
+    let Some(tried) = failed.first() else {
+        return Ok(Vec::new());
+    };
+    let flow = tried.attempt.flow;
+    let mut ends: Vec<IpAddr> = vec![flow.src()];
+    ends.extend(case.trail.forms(tried.attempt.id).iter().map(model::flow::Flow::dst));
+    ends.push(flow.dst());
+    for address in ends {
+        if let Some(finding) = duplicate(case, address).or_else(|| detected(case, address)) {
+            return Ok(vec![finding]);
+        }
+    }
+    Ok(taken(case, tried.attempt.id).into_iter().collect())
+}
+
+/// Several namespaces own it on ordinary interfaces.
+fn duplicate(case: &Case<'_>, address: IpAddr) -> Option<Finding> {
+    let shared = match address {
+        IpAddr::V4(v4) => v4.is_loopback() || v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unicast_link_local(),
+    };
+    let mut owners = case.owners(address);
+    owners.retain(|(_, link)| !link.loopback && link.kind != "dummy" && link.up);
+    if shared || owners.len() < 2 {
+        return None;
+    }
+    let names: Vec<String> = owners
+        .iter()
+        .map(|(netns, link)| format!("{} ({}, {})", case.name(*netns), link.name, link.mac))
+        .collect();
+    let (netns, link) = owners[1];
+    let finding = claim(case, address, netns, &link.name, &format!("{} all have it", list(&names)))
+        .because(format!("{address} is an address of {}", list(&names)));
+    Some(finding)
+}
+
+/// The kernel found the duplicate itself.
+fn detected(case: &Case<'_>, address: IpAddr) -> Option<Finding> {
+    case.evidence.netns.iter().find_map(|netns| {
+        let own = netns.after.addresses.ok().or_else(|| netns.before.addresses.ok())?;
+        let own = own.iter().find(|own| own.address == address && own.dad_failed)?;
+        let interface = case.link(netns.id, own.ifindex).map_or("", |link| &link.name);
+        let finding = claim(case, address, netns.id, interface, "duplicate address detection failed there")
+            .because(format!(
+                "{address} on {interface} of {} is marked dadfailed: somebody else on the link has it",
+                netns.name
+            ));
+        Some(finding)
+    })
+}
+
+/// A namespace that is not the target took the packets as its own.
+fn taken(case: &Case<'_>, attempt: u32) -> Option<Finding> {
+    let destination = case.evidence.destination.netns?;
+    let request = case.leg(attempt, Direction::Request)?;
+    let target = request.stops.last().map(|stop| stop.flow.dst())?;
+    let owned = case.owners(target).iter().any(|(netns, _)| *netns == destination);
+    let taker = request
+        .stops
+        .iter()
+        .find(|stop| stop.happened == Happened::Delivered)
+        .map(|stop| stop.netns)
+        .or_else(|| {
+            let lost = request.drops.iter().find(|drop| drop.class == Class::NoSocket);
+            lost.map(|drop| drop.event.netns)
+        })?;
+    let on_way = case.way().iter().any(|hop| hop.netns == taker);
+    if !owned || taker == destination || taker == 0 || request.reached(destination) || on_way {
+        return None;
+    }
+    let finding = claim(case, target, taker, "", "it took the packets as its own")
+        .because(format!(
+            "packets for {target} of {} were taken by {}",
+            case.name(destination),
+            case.name(taker)
+        ))
+        .and(format!("none of them was seen in {}", case.name(destination)));
+    Some(finding)
+}
+
+fn claim(case: &Case<'_>, address: IpAddr, netns: u32, interface: &str, why: &str) -> crate::finding::Claim {
+    let name = case.name(netns);
+    fatal("address-conflict", format!("two hosts have the address {address}: {why}"))
+        .at(case.node(netns), &name)
+        .interface(interface)
+        .of(case.failed_ids())
+        .remedy(format!("take {address} away from the one that should not have it, for example `{}ip addr del {address} dev {interface}`", case.inside(netns)))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::judge;
+    use crate::scene::{self, Scene};
+    use model::missing::Known;
+
+    #[test]
+    fn the_kernel_found_the_duplicate() {
+        let mut scene = Scene::two_nodes().over_ipv6();
+        scene.facts(scene::C, |facts| {
+            if let Known::Known(addresses) = &mut facts.addresses {
+                for own in addresses.iter_mut() {
+                    own.dad_failed = own.address.is_ipv6();
+                }
+            }
+        });
+        scene.vanishes(3, scene::Y, "up0");
+        assert_eq!(scene::cause(&judge(&scene.evidence)), "address-conflict");
+    }
+}

@@ -1,0 +1,167 @@
+//! A wrong hardware address is in use for the next hop.
+//!
+//! Why it happens: a permanent entry that nobody updates (the far tunnel end of a node that was re-created), or an address that
+//! moved to another pod or host while the old entry is still taken for good.
+//!
+//! How it knows: the watched packet arrived at a host that threw it away because it carries another host's hardware address
+//! (`OTHERHOST`); or the entry for the next hop names a hardware address that no interface of that address' owner has, while
+//! the packets vanish behind it.
+//!
+//! Remedy: delete the entry, so that it is asked for again, or correct what writes it.
+//!
+//! Silent on: frames that a bridge floods to everybody, entries of other next hops, and packets that arrive all the same.
+
+use super::{Checked, Need};
+use crate::case::Case;
+use crate::drops::Class;
+use crate::finding::{Finding, fatal};
+use crate::seen;
+use model::facts::Neighbour;
+use model::report::Direction;
+use std::net::IpAddr;
+
+pub const NEEDS: &[Need] = &[
+    Need::Probe("drop"),
+    Need::Probe("path"),
+    Need::Fact("neighbours"),
+    Need::Fact("links"),
+    Need::Fact("addresses"),
+    Need::Fact("routes"),
+];
+
+pub fn check(case: &Case<'_>) -> Checked {
+    let failed = case.failed();
+    let Some(tried) = failed.first() else {
+        return Ok(Vec::new());
+    };
+    let lost = case.drops(Class::OtherHost);
+    for hop in case.way() {
+        let (Some(next), Some(oif)) = (hop.next_hop, hop.leaves) else {
+            continue;
+        };
+        // What arrives behind this hop proves its entry right.
+        let leg = case.leg(tried.attempt.id, hop.direction);
+        let owners = case.owners(next);
+        let came_through = leg.is_some_and(|leg| {
+            leg.stops
+                .iter()
+                .any(|stop| owners.iter().any(|(owner, _)| *owner == stop.netns) && stop.netns != hop.netns)
+        });
+        let thrown = lost.iter().find(|drop| {
+            drop.direction == hop.direction && owners.iter().any(|(owner, _)| *owner == drop.event.netns)
+        });
+        if (came_through && thrown.is_none()) || owners.iter().any(|(owner, _)| *owner == hop.netns) {
+            continue;
+        }
+        let Some((entry, wrong)) = wrong_entry(case, hop.netns, oif, next) else {
+            continue;
+        };
+        let mut finding = build(case, hop.netns, oif, &entry, &wrong);
+        if let Some(drop) = thrown {
+            finding = finding.and(format!(
+                "{} got the packet and threw it away: {}",
+                case.name(drop.event.netns),
+                drop.words()
+            ));
+        }
+        return Ok(vec![seen::last_seen(case, finding, tried.attempt.id)]);
+    }
+    Ok(thrown_away(case).into_iter().collect())
+}
+
+/// No entry could be read, but a host threw the watched packet away for its hardware address.
+fn thrown_away(case: &Case<'_>) -> Option<Finding> {
+    let lost = case.drops(Class::OtherHost);
+    let first = lost.first()?;
+    let target = first.event.flow.dst();
+    let owned = case.owners(target).iter().any(|(owner, _)| *owner == first.event.netns);
+    let unanswered = case.leg(first.attempt, Direction::Answer).is_none_or(|leg| leg.stops.is_empty());
+    if !owned && !unanswered {
+        return None;
+    }
+    let name = case.name(first.event.netns);
+    let finding = fatal(
+        "neighbour-stale",
+        format!("packets to {target} arrive at {name} with another host's hardware address"),
+    )
+    .at(case.node(first.event.netns), &name)
+    .interface(case.interface(first.event))
+    .of(lost.iter().map(|drop| drop.attempt))
+    .remedy(format!("delete the neighbour entry for {target} on the host that sends to it (`ip neigh del`)"))
+    .because(format!("{} watched packets were freed in {name}: {}", lost.len(), first.words()));
+    Some(seen::last_seen(case, finding, first.attempt))
+}
+
+/// An entry in use whose hardware address no interface of the owner has.
+fn wrong_entry(case: &Case<'_>, netns: u32, ifindex: u32, next: IpAddr) -> Option<(Neighbour, String)> {
+    let table = case.after(netns, "neighbours", |facts| &facts.neighbours).ok()?;
+    let entry = table
+        .iter()
+        .find(|entry| entry.address == next && entry.ifindex == ifindex && !entry.mac.is_empty() && !entry.proxy)?;
+    if matches!(entry.state.as_str(), "FAILED" | "INCOMPLETE" | "NOARP" | "") {
+        return None;
+    }
+    let (owner, link) = case.owner(next)?;
+    let links = case.after(owner, "interfaces", |facts| &facts.links).ok()?;
+    let same = |mac: &str| mac.eq_ignore_ascii_case(&entry.mac);
+    // A host may answer for its address on any of its interfaces; routed networks answer through the host's own end.
+    let host = case.peer(owner, link).and_then(|(host, _)| case.after(host, "interfaces", |facts| &facts.links).ok());
+    let known = links.iter().chain(host.into_iter().flatten()).any(|link| same(&link.mac));
+    (!known && !link.mac.is_empty()).then(|| (entry.clone(), link.mac.clone()))
+}
+
+fn build(case: &Case<'_>, netns: u32, ifindex: u32, entry: &Neighbour, right: &str) -> Finding {
+    let name = case.name(netns);
+    let interface = case.link(netns, ifindex).map_or(String::new(), |link| link.name.clone());
+    let owner = case.owner(entry.address).map_or_else(String::new, |(owner, _)| case.name(owner));
+    fatal(
+        "neighbour-stale",
+        format!(
+            "{name} sends packets for {} to {}, which is not its hardware address ({right})",
+            entry.address, entry.mac
+        ),
+    )
+    .at(case.node(netns), &name)
+    .interface(&interface)
+    .of(case.failed_ids())
+    .remedy(format!(
+        "{}ip neigh del {} dev {interface}, and see who wrote the entry",
+        case.inside(netns),
+        entry.address
+    ))
+    .because(format!(
+        "neighbour entry in {name}: {} dev {interface} lladdr {} {}",
+        entry.address, entry.mac, entry.state
+    ))
+    .and(format!("{owner} owns {} and has {right}", entry.address))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::judge;
+    use crate::scene::{self, Scene};
+    use model::missing::Known;
+
+    #[test]
+    fn a_permanent_entry_with_a_wrong_address() {
+        let mut scene = Scene::two_nodes();
+        scene.facts(scene::Y, |facts| {
+            facts.neighbours = Known::Known(vec![scene::neighbour(9, "10.90.2.2", "02:00:00:00:00:99", "PERMANENT")]);
+        });
+        scene.dropped(3, scene::C, "eth0", "OTHERHOST", "ip_rcv_core");
+        let judgement = judge(&scene.evidence);
+        assert_eq!(scene::causes(&judgement), ["neighbour-stale"]);
+        assert_eq!(judgement.verdicts[0].place.netns.as_deref(), Some("netns/y"));
+        assert!(judgement.verdicts[0].remedy.contains("ip neigh del 10.90.2.2 dev cbr0"));
+    }
+
+    #[test]
+    fn a_right_entry_accuses_nobody() {
+        let mut scene = Scene::two_nodes();
+        scene.facts(scene::Y, |facts| {
+            facts.neighbours = Known::Known(vec![scene::neighbour(9, "10.90.2.2", "02:00:00:00:00:02", "REACHABLE")]);
+        });
+        scene.vanishes(3, scene::Y, "vethc");
+        assert!(!scene::causes(&judge(&scene.evidence)).contains(&"neighbour-stale".to_owned()));
+    }
+}
