@@ -127,7 +127,7 @@ impl Segment {
 
     /// The packet, from its IP header on, that ends this connection for its sender as if the other end had.
     fn reset(&self) -> Vec<u8> {
-        let acknowledged = self.sequence.wrapping_add(self.data + u32::from(self.flags & SYN != 0));
+        let acknowledged = self.sequence.wrapping_add(self.data);
         let mut tcp = [
             &self.to.1.to_be_bytes()[..],
             &self.from.1.to_be_bytes(),

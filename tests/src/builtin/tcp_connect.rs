@@ -81,6 +81,9 @@ impl Client {
         if self.abort {
             socket.set_linger(Some(Duration::ZERO))?;
         }
+        if self.get {
+            stream.write_all(b"GET / HTTP/1.0\r\n\r\n").context("asking")?;
+        }
         stream.write_all(&vec![b'x'; self.send]).context("sending")?;
         let mut buffer = [0; 4096];
         let opened = Instant::now();
