@@ -1,6 +1,7 @@
 //! `http`: any path answers 200, with a body of the size asked for.
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
 
 use anyhow::Result;
 
@@ -20,16 +21,16 @@ fn run(arguments: &[String]) -> Result<()> {
     let listen: Listen = arguments.next_as("port")?;
     let size = arguments.value("size", 3_usize)?;
     arguments.end()?;
+    let body: Arc<[u8]> = b"ok\n".iter().copied().cycle().take(size).collect();
     accept::each(listen, move |stream| {
-        let _ = exchange(&stream, size);
+        let _ = exchange(&stream, &body);
     })
 }
 
 /// Answers requests until the client closes or asks to close.
-fn exchange(stream: &TcpStream, size: usize) -> std::io::Result<()> {
+fn exchange(stream: &TcpStream, body: &[u8]) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let mut reader = BufReader::new(stream);
-    let body: Vec<u8> = b"ok\n".iter().copied().cycle().take(size).collect();
     loop {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") && !head.ends_with("\n\n") {
@@ -47,10 +48,11 @@ fn exchange(stream: &TcpStream, size: usize) -> std::io::Result<()> {
         let mut stream = stream;
         write!(
             stream,
-            "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {size}\r\nConnection: {connection}\r\n\r\n"
+            "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: {connection}\r\n\r\n",
+            body.len()
         )?;
         if !first.starts_with("head ") {
-            stream.write_all(&body)?;
+            stream.write_all(body)?;
         }
         if last {
             stream.shutdown(Shutdown::Write)?;
