@@ -346,8 +346,9 @@ fn learn(evidence: &Evidence, events: &[&Event]) -> (Known, HashMap<Flow, Flow>)
     }
     let mut skbs: HashMap<u64, (u32, Direction, Flow, Option<Packet>)> = HashMap::new();
     for event in events {
-        let Seen::Hop { learned, .. } = event.seen else {
-            continue;
+        let learned = match event.seen {
+            Seen::Hop { learned, .. } => learned,
+            _ => false,
         };
         let mut owner = known.get(&event.flow).copied();
         if owner.is_none() && learned {
@@ -358,24 +359,57 @@ fn learn(evidence: &Evidence, events: &[&Event]) -> (Known, HashMap<Flow, Flow>)
                     skbs.values()
                         .find(|(_, _, flow, packet)| continues(flow, *packet, event))
                 });
-            if let Some(&(attempt, direction, flow, _)) = from {
-                owner = Some((attempt, direction));
-                known.insert(event.flow, (attempt, direction));
-                let back = match direction {
-                    Direction::Request => Direction::Answer,
-                    Direction::Answer => Direction::Request,
-                };
-                known.entry(event.flow.reversed()).or_insert((attempt, back));
+            owner = from.map(|&(attempt, direction, flow, _)| {
                 before.insert(event.flow, flow);
-            }
+                (attempt, direction)
+            });
+        }
+        if owner.is_none() {
+            owner = told(evidence, event);
+        }
+        if let Some((attempt, direction)) = owner {
+            known.entry(event.flow).or_insert((attempt, direction));
+            known
+                .entry(event.flow.reversed())
+                .or_insert((attempt, opposite(direction)));
         }
         if let Some((attempt, direction)) = owner
+            && matches!(event.seen, Seen::Hop { .. })
             && event.skb != 0
         {
             skbs.insert(event.skb, (attempt, direction, event.flow, event.packet));
         }
     }
     (known, before)
+}
+
+const fn opposite(direction: Direction) -> Direction {
+    match direction {
+        Direction::Request => Direction::Answer,
+        Direction::Answer => Direction::Request,
+    }
+}
+
+/// The kernel followed the packet itself and says whose it is; which way it goes, the end that no translation changed tells.
+fn told(evidence: &Evidence, event: &Event) -> Option<(u32, Direction)> {
+    let attempt = event.attempt.filter(|_| event.quoted.is_none())?;
+    let of_attempt = |watched: &&model::attempt::WatchedFlow| {
+        watched.attempt == attempt && watched.flow.protocol == event.flow.protocol
+    };
+    let flow = &event.flow;
+    evidence.watched.iter().filter(of_attempt).find_map(|watched| {
+        let ours = &watched.flow;
+        let near =
+            |address, port| (address, port) == (ours.saddr, ours.sport) || (port == ours.sport && ours.sport != 0);
+        let far = |address, port| (address, port) == (ours.daddr, ours.dport);
+        if near(flow.saddr, flow.sport) || far(flow.daddr, flow.dport) {
+            Some((attempt, Direction::Request))
+        } else if near(flow.daddr, flow.dport) || far(flow.saddr, flow.sport) {
+            Some((attempt, Direction::Answer))
+        } else {
+            None
+        }
+    })
 }
 
 /// The marks that no translation changes agree.
