@@ -430,6 +430,10 @@ fn fate(attempt: &Attempt, trail: &Trail<'_>) -> Fate {
     match &attempt.outcome {
         Outcome::Cancelled | Outcome::NotTried { .. } => cancelled(attempt, trail),
         Outcome::Ok | Outcome::TimedOut { .. } if attempt.kind == "udp" => datagram(attempt, trail),
+        // A lookup that was answered and found nothing did not do what was asked.
+        Outcome::Ok if attempt.kind == "dns" && attempt.dns.as_ref().is_some_and(|dns| dns.addresses.is_empty()) => {
+            Fate::Failed
+        }
         Outcome::Ok => Fate::Worked,
         Outcome::Error { .. } | Outcome::TimedOut { .. } => Fate::Failed,
     }

@@ -23,7 +23,8 @@ pub fn check(case: &Case<'_>) -> Checked {
         let Some(end) = far_end(case, tried.attempt.id) else {
             continue;
         };
-        let Some(socket) = listener(case, end)?.filter(|socket| socket.rx_queue > 0 && socket.state == "LISTEN") else {
+        let waiting = listener(case, end).ok().flatten();
+        let Some(socket) = waiting.filter(|socket| socket.rx_queue > 0 && socket.state == "LISTEN") else {
             continue;
         };
         let full = holders(case, socket).into_iter().map(latest).find_map(|process| {

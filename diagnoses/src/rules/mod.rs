@@ -93,6 +93,12 @@ macro_rules! rules {
 
 rules! {
     Constellation {
+        conntrack_full "conntrack-full"
+        nat_ports_exhausted "nat-ports-exhausted"
+        conntrack_lost "conntrack-lost"
+        packet_loss "packet-loss"
+        hairpin_broken "hairpin-broken"
+        reply_bypasses_nat "reply-bypasses-nat"
         rate_limited "rate-limited"
         no_return_route "no-return-route"
         path_mtu_blackhole "path-mtu-blackhole"
@@ -124,6 +130,10 @@ rules! {
         ipsec_mismatch "ipsec-mismatch"
         tcp_signature_mismatch "tcp-signature-mismatch"
     }
+    Translation {
+        conntrack_stale "conntrack-stale"
+        local_ports_exhausted "local-ports-exhausted"
+    }
     End {
         file_descriptors_exhausted "file-descriptors-exhausted"
         application_stalled "application-stalled"
@@ -140,6 +150,11 @@ rules! {
     }
     Quality {
         mtu_mismatch "mtu-mismatch"
+        node_overloaded "node-overloaded"
+        checksum_broken "checksum-broken"
+        bandwidth_limited "bandwidth-limited"
+        packet_reordering "packet-reordering"
+        path_slow "path-slow"
     }
     Unexplained {
         unexplained_drop "unexplained-drop"
