@@ -1,0 +1,210 @@
+//! Imports run one way: which crate may know which, and what a rule, a probe and the pure crates must not name.
+#![expect(clippy::unwrap_used, reason = "sources that cannot be read fail the test")]
+
+use cargo_metadata::{Dependency, DependencyKind, Metadata, MetadataCommand, Package};
+use regex::Regex;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Which crates of this repository each crate may know. `tests` may know all.
+const MAY_KNOW: &[(&str, &[&str])] = &[
+    ("model", &[]),
+    ("node-helper-ebpf", &["model"]),
+    ("node-helper", &["model"]),
+    ("diagnoses", &["model"]),
+    ("cli", &["model", "diagnoses"]),
+    ("completions", &["model", "cli"]),
+];
+
+/// Crates from elsewhere (or the beginning of their names) that a crate must not know, and why.
+const MUST_NOT_KNOW: &[(&str, &[&str], &str)] = &[
+    (
+        "model",
+        &["tokio", "kube", "k8s-", "aya", "nix", "libc"],
+        "it is plain words",
+    ),
+    (
+        "diagnoses",
+        &["tokio", "kube", "k8s-", "aya", "nix", "libc", "socket2", "reqwest"],
+        "rules are pure",
+    ),
+    (
+        "node-helper",
+        &["kube", "k8s-", "tokio"],
+        "it knows the kernel and nothing of Kubernetes",
+    ),
+    (
+        "cli",
+        &[
+            "nix",
+            "procfs",
+            "aya",
+            "netlink-",
+            "nfq",
+            "rtnetlink",
+            "linux-raw-sys",
+            "caps",
+        ],
+        "it is built for macOS and Windows too; what only Linux has stands behind `cfg(target_os = \"linux\")`",
+    ),
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+}
+
+/// The packages of the workspace and of the kernel side, which is outside it.
+fn packages() -> Vec<Package> {
+    let of = |manifest: &str| -> Metadata {
+        MetadataCommand::new()
+            .manifest_path(root().join(manifest))
+            .no_deps()
+            .exec()
+            .unwrap()
+    };
+    let mut packages = of("Cargo.toml").packages;
+    packages.extend(of("node-helper-ebpf/Cargo.toml").packages);
+    packages
+}
+
+fn package<'a>(packages: &'a [Package], name: &str) -> &'a Package {
+    packages
+        .iter()
+        .find(|package| package.name.as_str() == name)
+        .unwrap_or_else(|| panic!("no crate {name}"))
+}
+
+/// What a crate is built with, for every target; tests of a crate may know more.
+fn built_with(package: &Package) -> impl Iterator<Item = &Dependency> {
+    package
+        .dependencies
+        .iter()
+        .filter(|dependency| dependency.kind != DependencyKind::Development)
+}
+
+#[test]
+fn crates_know_only_those_below_them() {
+    let packages = packages();
+    for (name, allowed) in MAY_KNOW {
+        for dependency in built_with(package(&packages, name)).filter(|dependency| dependency.path.is_some()) {
+            assert!(
+                allowed.contains(&dependency.name.as_str()),
+                "{name} must not know {}",
+                dependency.name
+            );
+        }
+    }
+    let named: Vec<&str> = MAY_KNOW.iter().map(|(name, _)| *name).chain(["tests"]).collect();
+    for package in &packages {
+        assert!(
+            named.contains(&package.name.as_str()),
+            "say in MAY_KNOW what {} may know",
+            package.name
+        );
+    }
+}
+
+#[test]
+fn crates_know_nothing_they_have_no_business_with() {
+    let packages = packages();
+    for (name, banned, why) in MUST_NOT_KNOW {
+        for dependency in built_with(package(&packages, name)) {
+            let only_on_linux = dependency
+                .target
+                .as_ref()
+                .is_some_and(|target| target.to_string().contains("linux"));
+            let found = banned
+                .iter()
+                .any(|start| dependency.name == *start || (start.ends_with('-') && dependency.name.starts_with(start)));
+            assert!(
+                !found || (*name == "cli" && only_on_linux),
+                "{name} must not know {}: {why}",
+                dependency.name
+            );
+        }
+    }
+}
+
+/// The code of a file: no comments, no tests.
+fn code(file: &Path) -> String {
+    let text = fs::read_to_string(file).unwrap();
+    let text = text.split("#[cfg(test)]").next().unwrap_or_default();
+    text.lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// All Rust files below a folder.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap_or_else(|error| panic!("cannot read {}: {error}", folder.display())) {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn the_pure_crates_touch_neither_files_nor_network_nor_processes_nor_clocks() {
+    // Addresses of `std::net` are plain values and welcome.
+    let effects = Regex::new(
+        r"\bstd::(fs|process|thread|env|os)\b|\bstd::\{[^}]*\b(fs|process|thread|env|os)\b|\b(TcpStream|TcpListener|UdpSocket|ToSocketAddrs|SystemTime|Instant)\b",
+    )
+    .unwrap();
+    for folder in ["diagnoses/src", "model/src"] {
+        for file in sources(&root().join(folder)) {
+            let found = effects.find(&code(&file)).map(|found| found.as_str().to_owned());
+            assert_eq!(found, None, "{} has an effect", file.display());
+        }
+    }
+}
+
+/// The modules of a registry's folder: its files but `mod.rs`, and its folders.
+fn modules(folder: &Path) -> Vec<(String, Vec<PathBuf>)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        if path.is_dir() {
+            found.push((name, sources(&path)));
+        } else if name != "mod" && path.extension().is_some_and(|extension| extension == "rs") {
+            found.push((name, vec![path]));
+        }
+    }
+    found
+}
+
+/// Panics where a module of `folder` names a neighbour, by path or (as rules and probes are known) by its id.
+fn assert_strangers(folder: &str) {
+    let modules = modules(&root().join(folder));
+    assert!(!modules.is_empty(), "{folder} is empty");
+    let parent = Path::new(folder).file_name().unwrap().to_str().unwrap();
+    for (name, files) in &modules {
+        for file in files {
+            let code = code(file);
+            for (other, _) in modules.iter().filter(|(other, _)| other != name) {
+                let by_path = Regex::new(&format!(r"\b(super|{parent})::(\{{[^}}]*\b)?{other}\b")).unwrap();
+                let by_id = format!("\"{}\"", other.replace('_', "-"));
+                let named = by_path.is_match(&code) || (parent == "rules" && code.contains(&by_id));
+                assert!(!named, "{} names its neighbour {other}", file.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn no_rule_names_another_rule() {
+    assert_strangers("diagnoses/src/rules");
+}
+
+#[test]
+fn no_probe_names_another_probe() {
+    assert_strangers("node-helper/src/probes");
+    assert_strangers("node-helper-ebpf/src/bin");
+}
