@@ -67,7 +67,7 @@ lint: setup ## formatting, clippy on both sides, and cargo-deny where it is inst
 
 .PHONY: docs
 docs: setup ## the documentation of the crates, without a warning
-	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --document-private-items
+	RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' $(CARGO) doc --workspace --no-deps --document-private-items
 
 .PHONY: clean-lab
 clean-lab: ## take down every lab that still stands, kept ones too

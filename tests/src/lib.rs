@@ -1,6 +1,6 @@
 //! The lab (namespaces shaped like Kubernetes nodes and pods), its built-in servers, and the scenario runner with its judge.
 //!
-//! A [`lab::Lab`] is built from a [`topology::Topology`], breaks are [`step`]s run inside its namespaces, a
+//! A [`lab::Lab`] is built from a [`topology::Topology`], breaks are steps run inside its namespaces, a
 //! [`scenario::Scenario`] says what must come out, and the [`judge`] compares it with the report.
 pub mod builtin;
 pub mod enter;
