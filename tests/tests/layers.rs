@@ -185,17 +185,19 @@ fn assert_strangers(folder: &str) {
     let modules = modules(&root().join(folder));
     assert!(!modules.is_empty(), "{folder} is empty");
     let parent = Path::new(folder).file_name().unwrap().to_str().unwrap();
-    for (name, files) in &modules {
-        for file in files {
-            let code = code(file);
-            for (other, _) in modules.iter().filter(|(other, _)| other != name) {
-                let by_path = Regex::new(&format!(r"\b(super|{parent})::(\{{[^}}]*\b)?{other}\b")).unwrap();
-                let by_id = format!("\"{}\"", other.replace('_', "-"));
-                let named = by_path.is_match(&code) || (parent == "rules" && code.contains(&by_id));
-                assert!(!named, "{} names its neighbour {other}", file.display());
+    let mut named = Vec::new();
+    for (other, _) in &modules {
+        let by_path = Regex::new(&format!(r"\b(super|{parent})::(\{{[^}}]*\b)?{other}\b")).unwrap();
+        let by_id = format!("\"{}\"", other.replace('_', "-"));
+        for (name, files) in modules.iter().filter(|(name, _)| name != other) {
+            for code in files.iter().map(|file| code(file)) {
+                if by_path.is_match(&code) || (parent == "rules" && code.contains(&by_id)) {
+                    named.push(format!("{name} names {other}"));
+                }
             }
         }
     }
+    assert!(named.is_empty(), "neighbours in {folder} must be strangers: {named:#?}");
 }
 
 #[test]
