@@ -9,13 +9,15 @@ use std::ffi::{CStr, CString, c_long};
 use std::fs::File;
 use std::io;
 use std::mem::{size_of, zeroed};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd as _, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
 const MAP_CREATE: i32 = 0;
 const MAP_UPDATE_ELEM: i32 = 2;
 const PROG_LOAD: i32 = 5;
 const OBJ_GET_INFO_BY_FD: i32 = 15;
+const PROG_GET_FD_BY_ID: i32 = 13;
+const PROG_QUERY: i32 = 16;
 const RAW_TRACEPOINT_OPEN: i32 = 17;
 const MAP_FREEZE: i32 = 22;
 const ENABLE_STATS: i32 = 32;
@@ -335,6 +337,11 @@ pub fn enable_stats() -> io::Result<OwnedFd> {
 
 /// What a program cost so far: times it ran, nanoseconds, and times it was left out because it was already running.
 pub fn program_cost(program: BorrowedFd<'_>) -> io::Result<(u64, u64, u64)> {
+    let info = program_info(program)?;
+    Ok((info.run_cnt, info.run_time_ns, info.recursion_misses))
+}
+
+fn program_info(program: BorrowedFd<'_>) -> io::Result<bpf_prog_info> {
     #[repr(C)]
     struct Attributes {
         fd: u32,
@@ -351,7 +358,48 @@ pub fn program_cost(program: BorrowedFd<'_>) -> io::Result<(u64, u64, u64)> {
             info: ptr::from_mut(&mut info) as u64,
         },
     )?;
-    Ok((info.run_cnt, info.run_time_ns, info.recursion_misses))
+    Ok(info)
+}
+
+/// The name of a program, by its id; empty for one without a name.
+pub fn program_name(id: u32) -> io::Result<String> {
+    let program = bpf(PROG_GET_FD_BY_ID, &mut [id, 0, 0]).map(owned)?;
+    let info = program_info(program.as_fd())?;
+    let name: Vec<u8> = info
+        .name
+        .iter()
+        .map(|c| *c as u8)
+        .take_while(|byte| *byte != 0)
+        .collect();
+    Ok(String::from_utf8_lossy(&name).into_owned())
+}
+
+/// Ids of the programs attached to a target: an interface's index in the thread's namespace, or the descriptor of a
+/// cgroup. `effective` also counts what is inherited from above.
+pub fn attached_programs(target: u32, attach_type: u32, effective: bool) -> io::Result<Vec<u32>> {
+    #[repr(C)]
+    struct Attributes {
+        target: u32,
+        attach_type: u32,
+        query_flags: u32,
+        attach_flags: u32,
+        ids: u64,
+        count: u32,
+        padding: u32,
+    }
+    // More than the kernel lets attach at one place (BPF_CGROUP_MAX_PROGS, BPF_MPROG_MAX).
+    let mut ids = [0u32; 64];
+    let mut attributes = Attributes {
+        target,
+        attach_type,
+        query_flags: u32::from(effective),
+        attach_flags: 0,
+        ids: ptr::from_mut(&mut ids) as u64,
+        count: ids.len() as u32,
+        padding: 0,
+    };
+    bpf(PROG_QUERY, &mut attributes)?;
+    Ok(ids[..ids.len().min(attributes.count as usize)].to_vec())
 }
 
 /// Memory shared with the kernel, unmapped at the end.

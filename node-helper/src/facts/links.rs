@@ -1,7 +1,7 @@
 //! Interfaces of a namespace, their places in bridges and tunnels, their counters and queueing disciplines.
 
-use super::{Fact, Look};
-use crate::facts::qdiscs;
+use super::bpf::Interface;
+use super::{Fact, Look, qdiscs};
 use crate::netlink::{Netlink, address, at, attributes, hardware, text, u16_at, u32_at, u64_at};
 use model::facts::{BridgePort, Link, LinkStats, NetnsFacts, Peer, Vxlan};
 use std::net::IpAddr;
@@ -108,6 +108,16 @@ fn parse(message: &[u8]) -> Option<Seen> {
         .filter(|lower| *lower != 0 && (peer_id.is_some() || *lower != link.index))
         .map(|ifindex| Peer { netns: None, ifindex });
     Some(Seen { link, peer_id })
+}
+
+/// Index, name and XDP program of a message.
+pub(super) fn brief(message: &[u8]) -> Option<Interface> {
+    let Seen { link, peer_id: _ } = parse(message)?;
+    Some(Interface {
+        index: link.index,
+        name: link.name,
+        xdp: link.xdp,
+    })
 }
 
 fn read_info(link: &mut Link, info: &[u8]) {

@@ -3,6 +3,7 @@
 //! A fact of a namespace is one file that reads one field of [`NetnsFacts`], and one line in [`FACTS`].
 
 mod addresses;
+mod bpf;
 mod conntrack;
 mod counters;
 mod fdb;
@@ -63,6 +64,7 @@ const FACTS: &[Fact] = &[
     socket_counts::FACT,
     conntrack::FACT,
     xfrm::FACT,
+    bpf::FACT,
     netfilter::FACT,
 ];
 

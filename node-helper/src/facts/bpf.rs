@@ -1,0 +1,261 @@
+//! eBPF programs that can drop packets here: XDP, tc (clsact, tcx, netkit), and those of the cgroups of processes.
+
+use super::{Fact, Look, links, qdiscs};
+use crate::namespaces::Namespace;
+use crate::netlink::{Netlink, attributes, text, u32_at};
+use crate::sys;
+use anyhow::Context as _;
+use model::facts::{BpfAttachment, NetnsFacts};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::os::fd::AsRawFd as _;
+use std::path::{Path, PathBuf};
+
+pub(super) const FACT: Fact = Fact {
+    name: "bpf",
+    moves: false,
+    read: |look, facts: &mut NetnsFacts| facts.bpf = look.known("attached eBPF programs", read(look)),
+};
+
+/// So many cgroups are looked at, those of the processes asked for first.
+const CGROUPS_MAX: usize = 16;
+
+fn read(look: &Look) -> anyhow::Result<Vec<BpfAttachment>> {
+    let interfaces = look.links(|messages| {
+        messages
+            .iter()
+            .filter_map(|body| links::brief(body))
+            .collect::<Vec<_>>()
+    })?;
+    let mut found = Vec::new();
+    for interface in &interfaces {
+        found.extend(interface.xdp.map(|id| attachment("xdp", interface, id)));
+        for (attach_type, kind) in DIRECT {
+            // Older kernels know none of these.
+            let ids = sys::attached_programs(interface.index, *attach_type, false).unwrap_or_default();
+            found.extend(ids.into_iter().map(|id| attachment(kind, interface, id)));
+        }
+    }
+    look.route(|route| {
+        let classful: BTreeSet<u32> = qdiscs::read(route)?
+            .into_iter()
+            .filter(|(_, qdisc)| matches!(qdisc.kind.as_str(), "clsact" | "ingress"))
+            .map(|(ifindex, _)| ifindex)
+            .collect();
+        for interface in interfaces
+            .iter()
+            .filter(|interface| classful.contains(&interface.index))
+        {
+            for (parent, kind) in PARENTS {
+                found.extend(filters(route, interface, *parent, kind)?);
+            }
+        }
+        Ok(())
+    })?;
+    found.extend(of_cgroups(look.namespace, &look.ask.pids)?);
+    name(&mut found);
+    Ok(found)
+}
+
+/// What of an interface is needed here.
+pub(super) struct Interface {
+    pub(super) index: u32,
+    pub(super) name: String,
+    pub(super) xdp: Option<u32>,
+}
+
+fn attachment(kind: &str, interface: &Interface, id: u32) -> BpfAttachment {
+    BpfAttachment {
+        kind: kind.to_owned(),
+        on: interface.name.clone(),
+        ifindex: interface.index,
+        id,
+        name: String::new(),
+    }
+}
+
+/// `enum bpf_attach_type` of programs that hang on an interface itself.
+const DIRECT: &[(u32, &str)] = &[
+    (46, "tcx-ingress"),
+    (47, "tcx-egress"),
+    (54, "tc-netkit-primary"),
+    (55, "tc-netkit-peer"),
+];
+
+/// The same of programs that hang on a cgroup and can refuse packets or system calls.
+const OF_CGROUP: &[(u32, &str)] = &[
+    (0, "cgroup-skb-ingress"),
+    (1, "cgroup-skb-egress"),
+    (2, "cgroup-sock-create"),
+    (8, "cgroup-bind4"),
+    (9, "cgroup-bind6"),
+    (10, "cgroup-connect4"),
+    (11, "cgroup-connect6"),
+    (14, "cgroup-sendmsg4"),
+    (15, "cgroup-sendmsg6"),
+];
+
+/// Where filters hang: clsact's two ends, and the older ingress qdisc.
+const PARENTS: &[(u32, &str)] = &[
+    (0xffff_fff2, "tc-ingress"),
+    (0xffff_fff3, "tc-egress"),
+    (0xffff_0000, "tc-ingress"),
+];
+
+// linux/pkt_cls.h
+const TCMSG_BYTES: usize = 20;
+const TCA_BPF_ID: u16 = 11;
+
+/// Filters of one end. One that is no eBPF program has no id; its kind is its name.
+fn filters(route: &mut Netlink, interface: &Interface, parent: u32, kind: &str) -> anyhow::Result<Vec<BpfAttachment>> {
+    let mut request = [0; TCMSG_BYTES];
+    request[4..8].copy_from_slice(&interface.index.to_ne_bytes());
+    request[12..16].copy_from_slice(&parent.to_ne_bytes());
+    let filters = route.dump(libc::RTM_GETTFILTER, &request, |_, body| parse_filter(body));
+    let mut filters: Vec<(u32, String)> = match filters {
+        // The qdisc has no such end, or is gone.
+        Err(error) if refused(&error) => Vec::new(),
+        other => other.context("cannot list filters")?,
+    };
+    filters.sort();
+    filters.dedup();
+    Ok(filters
+        .into_iter()
+        .map(|(id, name)| BpfAttachment {
+            name,
+            ..attachment(kind, interface, id)
+        })
+        .collect())
+}
+
+fn refused(error: &anyhow::Error) -> bool {
+    let number = error
+        .downcast_ref::<std::io::Error>()
+        .and_then(std::io::Error::raw_os_error);
+    matches!(
+        number,
+        Some(libc::EINVAL | libc::ENOENT | libc::ENODEV | libc::EOPNOTSUPP)
+    )
+}
+
+/// Id and name. Every filter is preceded by a message for its chain, which has no options.
+fn parse_filter(message: &[u8]) -> Option<(u32, String)> {
+    let (mut kind, mut options) = (String::new(), None);
+    for (number, value) in attributes(message.get(TCMSG_BYTES..)?) {
+        match number {
+            libc::TCA_KIND => kind = text(value),
+            libc::TCA_OPTIONS => options = Some(value),
+            _ => {}
+        }
+    }
+    let options = options?;
+    let id = attributes(options).find_map(|(number, value)| (number == TCA_BPF_ID).then(|| u32_at(value, 0)));
+    match (kind.as_str(), id) {
+        ("bpf", Some(id)) => Some((id, String::new())),
+        _ => Some((0, format!("{kind} filter, not eBPF"))),
+    }
+}
+
+/// Programs in force for the cgroups of processes here, inherited ones too.
+fn of_cgroups(namespace: &Namespace, asked: &[u32]) -> anyhow::Result<Vec<BpfAttachment>> {
+    let Some(mount) = unified(&fs::read_to_string("/proc/self/mountinfo").context("cannot read /proc/self/mountinfo")?)
+    else {
+        return Ok(Vec::new());
+    };
+    let here = |pid: &&u32| namespace.pids.contains(pid);
+    let first = asked.iter().filter(here);
+    let mut seen = BTreeSet::new();
+    let paths: Vec<PathBuf> = first
+        .chain(&namespace.pids)
+        .filter_map(|pid| unified_path(&fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?))
+        .filter(|path| seen.insert(path.clone()))
+        .take(CGROUPS_MAX)
+        .collect();
+    let mut found = Vec::new();
+    for path in paths {
+        found.extend(of_cgroup(&mount, &path));
+    }
+    found.sort_by(|a: &BpfAttachment, b| (&a.kind, a.id, &a.on).cmp(&(&b.kind, b.id, &b.on)));
+    found.dedup_by(|a, b| a.kind == b.kind && a.id == b.id);
+    Ok(found)
+}
+
+fn of_cgroup(mount: &Path, path: &Path) -> Vec<BpfAttachment> {
+    let Ok(folder) = File::open(mount.join(path)) else {
+        return Vec::new();
+    };
+    OF_CGROUP
+        .iter()
+        .flat_map(|(attach_type, kind)| {
+            let ids = sys::attached_programs(folder.as_raw_fd() as u32, *attach_type, true).unwrap_or_default();
+            ids.into_iter().map(|id| BpfAttachment {
+                kind: (*kind).to_owned(),
+                on: Path::new("/").join(path).display().to_string(),
+                ifindex: 0,
+                id,
+                name: String::new(),
+            })
+        })
+        .collect()
+}
+
+/// Where the unified hierarchy is mounted.
+fn unified(mounts: &str) -> Option<PathBuf> {
+    mounts
+        .lines()
+        .filter_map(|line| line.split_once(" - "))
+        .find(|(_, after)| after.starts_with("cgroup2 "))
+        .and_then(|(before, _)| before.split_whitespace().nth(4).map(PathBuf::from))
+}
+
+fn unified_path(cgroups: &str) -> Option<PathBuf> {
+    let path = cgroups.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    Some(PathBuf::from(path))
+}
+
+/// A program may hang in many places; it is asked for its name once.
+fn name(found: &mut [BpfAttachment]) {
+    let mut names: BTreeMap<u32, String> = BTreeMap::new();
+    for attachment in found.iter_mut().filter(|attachment| attachment.id != 0) {
+        let name = names
+            .entry(attachment.id)
+            .or_insert_with(|| sys::program_name(attachment.id).unwrap_or_default());
+        attachment.name.clone_from(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{TCA_BPF_ID, TCMSG_BYTES, parse_filter, unified, unified_path};
+    use crate::netlink::attribute;
+    use std::path::PathBuf;
+
+    fn filter(kind: &[u8], options: Option<&[u8]>) -> Vec<u8> {
+        let mut message = vec![0; TCMSG_BYTES];
+        attribute(&mut message, libc::TCA_KIND, kind);
+        if let Some(options) = options {
+            attribute(&mut message, libc::TCA_OPTIONS, options);
+        }
+        message
+    }
+
+    #[test]
+    fn a_filter_is_a_program_with_an_id_or_another_kind_with_a_name() {
+        let mut id = Vec::new();
+        attribute(&mut id, TCA_BPF_ID, &7_u32.to_ne_bytes());
+        assert_eq!(parse_filter(&filter(b"bpf\0", Some(&id))), Some((7, String::new())));
+        assert_eq!(parse_filter(&filter(b"bpf\0", None)), None, "the message before a filter");
+        assert_eq!(
+            parse_filter(&filter(b"matchall\0", Some(&[]))),
+            Some((0, "matchall filter, not eBPF".to_owned()))
+        );
+    }
+
+    #[test]
+    fn the_unified_hierarchy_is_found_beside_older_ones() {
+        let mounts = "40 31 0:37 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,name=systemd\n\
+                      41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
+        assert_eq!(unified(mounts), Some(PathBuf::from("/sys/fs/cgroup/unified")));
+        assert_eq!(unified_path("1:cpu:/x\n0::/a/b\n"), Some(PathBuf::from("a/b")));
+    }
+}
