@@ -1,6 +1,7 @@
 //! `kubectl-skoop`: asks a helper on each node that matters, lets the rules judge, and prints the answer.
 
 mod commands;
+pub mod completion;
 mod ends;
 mod exit;
 mod gather;
@@ -20,3 +21,9 @@ mod window;
 
 pub use program::{command, main};
 pub use render::schema::report_schema;
+
+/// The report of evidence that was gathered elsewhere, as a recording or a test has it.
+#[must_use]
+pub fn report_of(evidence: model::evidence::Evidence) -> model::report::Report {
+    report::of(evidence, model::report::Timing::default())
+}

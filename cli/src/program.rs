@@ -9,14 +9,13 @@ use std::path::Path;
 use std::process::ExitCode;
 
 /// The name a person types.
-const TYPED: &str = "kubectl-skoop";
+pub const TYPED: &str = "kubectl-skoop";
 /// The name by which kubectl knows it.
 const AS_PLUGIN: &str = "kubectl skoop";
 
 /// Options of every command.
 #[derive(Clone, Debug, clap::Args)]
 struct Global {
-    /// When to colour
     #[arg(
         long,
         value_enum,

@@ -23,6 +23,15 @@ pub fn parse(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Parses a limit: any length of a millisecond or more.
+pub fn limit(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(limit) if limit.as_millis() > 0 && limit <= LONGEST => Ok(limit),
+        Ok(_) => Err(format!("`{text}` is no limit to go by; use 1ms to 24h")),
+        Err(_) => Err(format!("`{text}` is no length of time; write it as 50ms or 2s")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::parse;

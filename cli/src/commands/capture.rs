@@ -4,7 +4,7 @@ use super::Run;
 use super::place::{Where, block_on};
 use crate::exit::{Exit, Usage};
 use crate::program::Context;
-use crate::render::{Colour, EventFormat, Names, Stream, Summary, is_broken_pipe, note};
+use crate::render::{EventFormat, Stream, Summary, is_broken_pipe, note};
 use crate::session::{Ended, STEP, Session};
 use crate::target::{self, Place};
 use crate::{names, window};
@@ -15,7 +15,6 @@ use model::endpoint::Endpoint;
 use model::flow::{self, Flow};
 use model::missing::Known;
 use model::protocol::{Filter, Hello, Request};
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -106,7 +105,7 @@ impl Capture {
             .until(Some(Instant::now() + STEP), |look| look.going == Some(id))
             .await;
         usable(&mut session, &probes, armed)?;
-        let mut stream = stream(self.output, context.colour, &endpoints, &hello);
+        let mut stream = Stream::new(self.output, context.colour, &endpoints, &hello);
         let began = Instant::now();
         let (ended, broken) = self.print(&mut session, &mut stream).await?;
         session.ask(Request::Stop { id });
@@ -137,7 +136,6 @@ impl Capture {
             printed: stream.printed,
             took,
             bpf_ns: node.bpf.map(|cost| cost.ns),
-            netns: &names_of(&endpoints),
         };
         stream.summary(&summary)?;
         match &node.truncated {
@@ -340,24 +338,4 @@ fn usable(session: &mut Session, probes: &[String], armed: Ended) -> Result<()> 
         note(line);
     }
     Ok(())
-}
-
-fn stream(format: EventFormat, colour: Colour, endpoints: &[Endpoint], hello: &Hello) -> Stream {
-    let names: Names = endpoints
-        .iter()
-        .flat_map(|endpoint| {
-            endpoint
-                .addresses
-                .iter()
-                .map(|address| (*address, endpoint.name.clone()))
-        })
-        .collect();
-    Stream::new(format, colour, names, hello.wall_ns, hello.monotonic_ns)
-}
-
-fn names_of(endpoints: &[Endpoint]) -> BTreeMap<u32, String> {
-    endpoints
-        .iter()
-        .filter_map(|endpoint| Some((endpoint.netns?, endpoint.name.clone())))
-        .collect()
 }

@@ -108,7 +108,7 @@ struct Dns {
 #[derive(Debug, Args)]
 struct How {
     /// Give an attempt up after this long [default: 2s, for lookups 5s]
-    #[arg(long, value_name = "TIME", value_parser = window::parse)]
+    #[arg(long, value_name = "TIME", value_parser = window::limit)]
     timeout: Option<Duration>,
     /// IPv4 only
     #[arg(short = '4', long = "ipv4", conflicts_with = "ipv6")]
@@ -123,7 +123,7 @@ struct How {
     #[arg(long)]
     until_fault: bool,
     /// Call a connect or echo slow from here on, and a lookup from ten times this
-    #[arg(long, value_name = "TIME", value_parser = window::parse)]
+    #[arg(long, value_name = "TIME", value_parser = window::limit)]
     slow: Option<Duration>,
     /// How to print the answer
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]

@@ -1,8 +1,14 @@
 //! The commands, one file each. What is not in this list does not exist: help and completions are derived from it.
 
 mod capture;
+mod complete;
+mod completion;
 mod diagnose;
+mod explain;
 mod place;
+mod probes;
+mod rules;
+mod schema;
 mod version;
 
 use crate::exit::Exit;
@@ -46,5 +52,11 @@ impl Entry {
 pub const COMMANDS: &[Entry] = &[
     Entry::of::<diagnose::Diagnose>(),
     Entry::of::<capture::Capture>(),
+    Entry::of::<probes::Probes>(),
+    Entry::of::<rules::Rules>(),
+    Entry::of::<explain::Explain>(),
+    Entry::of::<schema::Schema>(),
+    Entry::of::<completion::Completion>(),
+    Entry::of::<complete::Complete>(),
     Entry::of::<version::Version>(),
 ];

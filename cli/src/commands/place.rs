@@ -15,7 +15,7 @@ use std::path::PathBuf;
 const NEEDED: [&str; 2] = ["CAP_SYS_ADMIN", "CAP_NET_ADMIN"];
 
 /// Where to look.
-#[derive(Clone, Debug, clap::Args)]
+#[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Where to look")]
 pub struct Where {
     /// Look at this machine, as one node

@@ -14,7 +14,7 @@ pub type Names = BTreeMap<IpAddr, String>;
 const FLAGS: [(u8, &str); 5] = [(2, "SYN"), (1, "FIN"), (4, "RST"), (8, "PSH"), (16, "ACK")];
 
 /// Whose it is, and on which interface.
-pub fn place(event: &Event) -> String {
+pub fn place(event: &Event, netns: &BTreeMap<u32, String>) -> String {
     let whose = match &event.owner {
         Owner::Pod { uid, container } => {
             format!(
@@ -29,7 +29,10 @@ pub fn place(event: &Event) -> String {
         Owner::Netns { name } => format!("netns/{name}"),
         Owner::Host => "host".to_owned(),
         Owner::Unknown if event.netns == 0 => "-".to_owned(),
-        Owner::Unknown => format!("netns:{}", event.netns),
+        Owner::Unknown => netns
+            .get(&event.netns)
+            .cloned()
+            .unwrap_or_else(|| format!("netns:{}", event.netns)),
     };
     match &event.interface {
         Some(interface) => format!("{whose} {interface}"),
@@ -255,6 +258,7 @@ fn icmp(v6: bool, kind: u8, code: u8, info: u32) -> String {
 mod tests {
     use super::{Names, flow, place, what, why};
     use model::event::{Event, Seen};
+    use std::collections::BTreeMap;
 
     fn drop() -> Event {
         let said = r#"{"at_ns":0, "probe":"drop", "netns":4026532000, "ifindex":2, "interface":"up0",
@@ -269,7 +273,7 @@ mod tests {
     fn a_drop_reads_as_time_place_flow_what_and_why() {
         let names = Names::from([("10.90.1.2".parse().unwrap(), "netns/a".to_owned())]);
         let event = drop();
-        assert_eq!(place(&event), "netns/x up0");
+        assert_eq!(place(&event, &BTreeMap::new()), "netns/x up0");
         assert_eq!(flow(&event, &names), "netns/a:41234 -> [fd90:2::2]:80 tcp SYN");
         assert_eq!(
             (what(&event.seen), why(&event).as_str()),

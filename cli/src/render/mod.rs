@@ -7,6 +7,7 @@
 )]
 
 mod event;
+mod lists;
 mod paper;
 pub mod progress;
 pub mod schema;
@@ -14,10 +15,11 @@ mod stream;
 mod table;
 mod words;
 
-pub use event::Names;
+pub use lists::ListFormat;
 pub use stream::{EventFormat, Stream, Summary};
 
 use anyhow::{Context as _, Result};
+use model::protocol::{Hello, ProbeStatus};
 use model::report::Report;
 use std::io::{IsTerminal as _, Write as _};
 
@@ -84,6 +86,26 @@ pub fn report(report: &Report, format: Format, colour: Colour) -> Result<()> {
         Err(error) if is_broken_pipe(&error) => Ok(()),
         printed => printed,
     }
+}
+
+/// Prints the probes of a node.
+pub fn probes(hello: &Hello, format: ListFormat, colour: Colour) -> Result<()> {
+    print(&lists::probes(hello, format, paper(colour))?)
+}
+
+/// Prints rules: id and summary.
+pub fn rules(rules: &[(&str, String)], format: ListFormat, colour: Colour) -> Result<()> {
+    print(&lists::rules(rules, format, paper(colour))?)
+}
+
+/// Prints what a rule says of itself.
+pub fn explain_rule(id: &str, head: &str, colour: Colour) -> Result<()> {
+    print(&lists::rule(id, head, paper(colour)))
+}
+
+/// Prints what a probe says of itself.
+pub fn explain_probe(probe: &ProbeStatus, colour: Colour) -> Result<()> {
+    print(&lists::probe(probe, paper(colour)))
 }
 
 /// Writes to standard output.

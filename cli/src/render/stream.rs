@@ -3,8 +3,9 @@
 use super::event::{self, Names};
 use super::paper::{Ink, Paper, columns, wrap};
 use anyhow::{Context as _, Result};
+use model::endpoint::Endpoint;
 use model::event::{Event, Seen};
-use model::protocol::{Lost, Total};
+use model::protocol::{Hello, Lost, Total};
 use std::collections::BTreeMap;
 use std::io::{BufWriter, Stdout, Write};
 use std::time::{Duration, Instant};
@@ -45,6 +46,7 @@ pub struct Stream {
 struct Lines {
     paper: Paper,
     names: Names,
+    netns: BTreeMap<u32, String>,
     /// Nanoseconds since midnight UTC at `CLOCK_MONOTONIC` zero.
     midnight_ns: i128,
     place: usize,
@@ -52,16 +54,26 @@ struct Lines {
 }
 
 impl Stream {
-    /// Prints to standard output. `wall_ns` and `monotonic_ns` are the node's two clocks at one moment.
-    pub fn new(format: EventFormat, colour: super::Colour, names: Names, wall_ns: u64, monotonic_ns: u64) -> Self {
+    /// Prints to standard output what this helper sees; the endpoints are those whose names are known.
+    pub fn new(format: EventFormat, colour: super::Colour, endpoints: &[Endpoint], hello: &Hello) -> Self {
+        let addresses = |end: &Endpoint| {
+            end.addresses
+                .iter()
+                .map(|address| (*address, end.name.clone()))
+                .collect::<Vec<_>>()
+        };
         Self {
             out: BufWriter::with_capacity(1 << 16, std::io::stdout()),
             flushed: Instant::now(),
             format,
             lines: Lines {
                 paper: super::paper(colour),
-                names,
-                midnight_ns: i128::from(wall_ns) - i128::from(monotonic_ns),
+                names: endpoints.iter().flat_map(addresses).collect(),
+                netns: endpoints
+                    .iter()
+                    .filter_map(|end| Some((end.netns?, end.name.clone())))
+                    .collect(),
+                midnight_ns: i128::from(hello.wall_ns) - i128::from(hello.monotonic_ns),
                 place: PLACE,
                 flow: FLOW,
             },
@@ -111,7 +123,7 @@ impl Stream {
         match self.format {
             EventFormat::Table => {
                 self.out
-                    .write_all(summary.text(self.lines.paper).as_bytes())
+                    .write_all(summary.text(self.lines.paper, &self.lines.netns).as_bytes())
                     .context("writing to standard output")?;
                 self.flush()
             }
@@ -119,10 +131,13 @@ impl Stream {
                 self.flush()?;
                 super::note(
                     summary
-                        .text(Paper {
-                            colour: false,
-                            ..self.lines.paper
-                        })
+                        .text(
+                            Paper {
+                                colour: false,
+                                ..self.lines.paper
+                            },
+                            &self.lines.netns,
+                        )
                         .trim_end(),
                 );
                 Ok(())
@@ -144,7 +159,7 @@ impl Lines {
             | Seen::Retransmit { .. } => Ink::Open,
             _ => Ink::Quiet,
         };
-        let (place, flow) = (event::place(event), event::flow(event, &self.names));
+        let (place, flow) = (event::place(event, &self.netns), event::flow(event, &self.names));
         let row = self.row(
             &self.clock(event.at_ns),
             &place,
@@ -202,12 +217,10 @@ pub struct Summary<'a> {
     pub took: Duration,
     /// Our own eBPF time in nanoseconds.
     pub bpf_ns: Option<u64>,
-    /// Names of namespaces by inode.
-    pub netns: &'a BTreeMap<u32, String>,
 }
 
 impl Summary<'_> {
-    fn text(&self, paper: Paper) -> String {
+    fn text(&self, paper: Paper, netns: &BTreeMap<u32, String>) -> String {
         let mut rows: Vec<(u64, String, String)> = Vec::new();
         for total in self.totals.iter().filter(|total| total.count > 0) {
             let labels: Vec<String> = total
@@ -221,8 +234,7 @@ impl Summary<'_> {
                 format!(" ({})", labels.join(", "))
             };
             let what = format!("{}{labels}", total.what);
-            let place = self
-                .netns
+            let place = netns
                 .get(&total.netns)
                 .cloned()
                 .unwrap_or_else(|| format!("netns:{}", total.netns));
@@ -270,6 +282,7 @@ mod tests {
         Lines {
             paper: Paper { colour: false, width },
             names: super::Names::new(),
+            netns: super::BTreeMap::new(),
             midnight_ns: 0,
             place: PLACE,
             flow: FLOW,

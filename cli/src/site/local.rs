@@ -77,6 +77,13 @@ impl Local {
     }
 }
 
+/// The namespaces that `ip netns` has names for, and the host.
+pub fn endpoints() -> Vec<String> {
+    let named = std::fs::read_dir("/run/netns").into_iter().flatten().flatten();
+    let named = named.map(|entry| format!("netns/{}", entry.file_name().to_string_lossy()));
+    named.chain(["host".to_owned()]).collect()
+}
+
 fn spawn(path: &Path) -> std::io::Result<Child> {
     let mut command = Command::new(path);
     command

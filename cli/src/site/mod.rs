@@ -40,6 +40,14 @@ impl Site {
         }
     }
 
+    /// Endpoints that can be named here without asking a helper.
+    pub fn endpoints(&self) -> Vec<String> {
+        match self {
+            Self::Local(_) => local::endpoints(),
+            Self::Recording(_) => Vec::new(),
+        }
+    }
+
     /// What to do when the helper may not look.
     #[must_use]
     pub fn privileges_hint(&self, program: &str) -> String {

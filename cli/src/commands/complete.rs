@@ -1,0 +1,60 @@
+//! `__complete`: candidates for the last word, asked by kubectl and by the shells' scripts. Silent when it fails.
+
+use super::Run;
+use super::place::{Where, block_on};
+use super::probes;
+use crate::completion::{self, Wanted};
+use crate::exit::Exit;
+use crate::program::Context;
+use crate::render;
+use crate::site::Site;
+use anyhow::{Result, anyhow};
+use clap::Args;
+use std::ffi::OsString;
+use std::time::Duration;
+
+/// Nobody waits longer for the Tab key.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Print candidates for the last of these words
+#[derive(Debug, Args)]
+#[command(hide = true)]
+pub struct Complete {
+    /// The words so far, the last of them perhaps empty
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    words: Vec<OsString>,
+}
+
+impl Run for Complete {
+    const NAME: &'static str = "__complete";
+
+    fn run(self, context: &Context) -> Result<Exit> {
+        let words: Vec<String> = self
+            .words
+            .iter()
+            .map(|word| word.to_string_lossy().into_owned())
+            .collect();
+        let (last, before) = words
+            .split_last()
+            .map_or(("", &[][..]), |(last, before)| (last.as_str(), before));
+        let mut candidates = Vec::new();
+        for wanted in completion::wanted(before, last) {
+            match wanted {
+                Wanted::Words(words) => candidates.extend(words),
+                Wanted::Endpoints => candidates.extend(Site::local(None, false).endpoints()),
+                Wanted::Probes => candidates.extend(probe_names(context).unwrap_or_default()),
+            }
+        }
+        render::print(&completion::answer(last, candidates))?;
+        Ok(Exit::Fine)
+    }
+}
+
+fn probe_names(context: &Context) -> Result<Vec<String>> {
+    let asked = async {
+        tokio::time::timeout(PATIENCE, probes::ask(Where::default(), context))
+            .await
+            .map_err(|_| anyhow!("too slow"))?
+    };
+    Ok(block_on(asked)?.probes.into_iter().map(|probe| probe.name).collect())
+}

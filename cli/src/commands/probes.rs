@@ -1,0 +1,42 @@
+//! `probes`: what each probe sees, what it costs, and whether this kernel can run it.
+
+use super::Run;
+use super::place::{Where, block_on};
+use crate::exit::Exit;
+use crate::program::Context;
+use crate::render::{self, ListFormat};
+use anyhow::Result;
+use clap::Args;
+use model::protocol::{Hello, Request};
+
+/// List the probes, what they cost, and whether this kernel can run them
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  kubectl-skoop probes
+  kubectl-skoop probes -o json")]
+pub struct Probes {
+    /// How to print the list
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
+    output: ListFormat,
+    #[command(flatten)]
+    place: Where,
+}
+
+impl Run for Probes {
+    const NAME: &'static str = "probes";
+
+    fn run(self, context: &Context) -> Result<Exit> {
+        let hello = block_on(ask(self.place, context))?;
+        render::probes(&hello, self.output, context.colour)?;
+        Ok(Exit::Fine)
+    }
+}
+
+/// What the helper of this machine says of itself and its probes.
+pub async fn ask(place: Where, context: &Context) -> Result<Hello> {
+    let mut session = place.this_machine().session(context)?;
+    let hello = session.hello().await?;
+    session.ask(Request::Bye);
+    session.finish(|look| look.done).await;
+    Ok(hello)
+}

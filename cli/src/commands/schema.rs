@@ -1,0 +1,21 @@
+//! `schema`: the shape of the report.
+
+use super::Run;
+use crate::exit::Exit;
+use crate::program::Context;
+use crate::render;
+use anyhow::Result;
+use clap::Args;
+
+/// Print the JSON Schema of the report that `-o json` and `-o yaml` give
+#[derive(Debug, Args)]
+pub struct Schema {}
+
+impl Run for Schema {
+    const NAME: &'static str = "schema";
+
+    fn run(self, _context: &Context) -> Result<Exit> {
+        render::print(&render::schema::report_schema())?;
+        Ok(Exit::Fine)
+    }
+}

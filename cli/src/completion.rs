@@ -1,0 +1,183 @@
+//! Shell completion: scripts made from the command line itself, and candidates for a word that only this machine knows.
+
+use crate::program::{self, TYPED};
+use clap::{Arg, Command};
+use clap_complete::Shell;
+use diagnoses::rules::RULES;
+
+/// The script by which kubectl completes `kubectl skoop` (it looks for `kubectl_complete-skoop` on PATH).
+pub const KUBECTL: &str = "#!/bin/sh\nexec kubectl-skoop __complete \"$@\"\n";
+
+/// Cobra's directive that no file names are wanted: what kubectl expects on the last line.
+const NO_FILES: &str = ":4";
+
+/// Arguments whose values only this machine knows, by the name of their field.
+const ENDPOINTS: [&str; 3] = ["source", "destination", "targets"];
+const PROBES: &str = "probes";
+const RULE_OR_PROBE: &str = "name";
+
+/// The script of a shell.
+#[must_use]
+pub fn script(shell: Shell) -> String {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut program::command(TYPED), TYPED, &mut text);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// Where candidates come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// These.
+    Words(Vec<String>),
+    /// Endpoints of this machine.
+    Endpoints,
+    /// Names of probes.
+    Probes,
+}
+
+/// What may stand at the place of `last`, after the words before it.
+#[must_use]
+pub fn wanted(before: &[String], last: &str) -> Vec<Wanted> {
+    let root = program::command(TYPED);
+    let mut command = &root;
+    let mut positionals = 0;
+    let mut value_of: Option<&Arg> = None;
+    for word in before {
+        if value_of.take().is_some() {
+            continue;
+        }
+        if let Some(option) = option(command, word) {
+            value_of = Some(option).filter(|option| option.get_action().takes_values() && !word.contains('='));
+        } else if let Some(sub) = command.find_subcommand(word) {
+            command = sub;
+            positionals = 0;
+        } else if !word.starts_with('-') {
+            positionals += 1;
+        }
+    }
+    if let Some(option) = value_of {
+        return values(command, option);
+    }
+    if last.starts_with('-') {
+        let long = |arg: &Arg| arg.get_long().map(|long| format!("--{long}"));
+        let global = root.get_arguments().filter(|arg| arg.is_global_set());
+        let all = command.get_arguments().chain(global).filter(|arg| !arg.is_hide_set());
+        let mut options: Vec<String> = all.filter_map(long).collect();
+        options.sort();
+        options.dedup();
+        return vec![Wanted::Words(options)];
+    }
+    let subcommands: Vec<String> = command
+        .get_subcommands()
+        .filter(|sub| !sub.is_hide_set())
+        .map(|sub| sub.get_name().to_owned())
+        .collect();
+    if !subcommands.is_empty() {
+        return vec![Wanted::Words(subcommands)];
+    }
+    let many = command
+        .get_positionals()
+        .last()
+        .filter(|arg| arg.get_num_args().is_some_and(|range| range.max_values() > 1));
+    command
+        .get_positionals()
+        .nth(positionals)
+        .or(many)
+        .map(|arg| values(command, arg))
+        .unwrap_or_default()
+}
+
+fn option<'a>(command: &'a Command, word: &str) -> Option<&'a Arg> {
+    let name = word.split_once('=').map_or(word, |(name, _)| name);
+    command.get_arguments().find(|arg| match name.strip_prefix("--") {
+        Some(long) => arg.get_long() == Some(long),
+        None => name.len() == 2 && name.starts_with('-') && arg.get_short() == name.chars().nth(1),
+    })
+}
+
+fn values(command: &Command, arg: &Arg) -> Vec<Wanted> {
+    let possible: Vec<String> = arg
+        .get_possible_values()
+        .iter()
+        .map(|value| value.get_name().to_owned())
+        .collect();
+    match arg.get_id().as_str() {
+        _ if !possible.is_empty() => vec![Wanted::Words(possible)],
+        id if ENDPOINTS.contains(&id) => vec![Wanted::Endpoints],
+        PROBES => vec![Wanted::Probes],
+        RULE_OR_PROBE if command.get_name() == "explain" => {
+            vec![
+                Wanted::Words(RULES.iter().map(|rule| rule.id.to_owned()).collect()),
+                Wanted::Probes,
+            ]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The candidates that go on from `last`, one a line, and the directive.
+#[must_use]
+pub fn answer(last: &str, candidates: Vec<String>) -> String {
+    // Of a list with commas only the last part is completed.
+    let (done, part) = last.rsplit_once(',').map_or(("", last), |(done, part)| (done, part));
+    let comma = if done.is_empty() { "" } else { "," };
+    let mut fitting: Vec<String> = candidates
+        .into_iter()
+        .filter(|candidate| candidate.starts_with(part))
+        .map(|candidate| format!("{done}{comma}{candidate}\n"))
+        .collect();
+    fitting.sort();
+    fitting.dedup();
+    fitting.concat() + NO_FILES + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Wanted, answer, wanted};
+
+    fn words(line: &str) -> (Vec<String>, String) {
+        let mut words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        let last = words.pop().unwrap();
+        (words, last)
+    }
+
+    fn listed(line: &str) -> Vec<String> {
+        let (before, last) = words(line);
+        let Some(Wanted::Words(listed)) = wanted(&before, &last).into_iter().next() else {
+            panic!("{line}")
+        };
+        listed
+    }
+
+    #[test]
+    fn commands_options_and_their_values_are_completed() {
+        assert!(listed("").contains(&"diagnose".to_owned()));
+        assert!(!listed("").contains(&"__complete".to_owned()));
+        assert_eq!(listed("diagnose "), ["pod-to-pod", "dns"]);
+        assert!(listed("diagnose pod-to-pod netns/a --pro").contains(&"--protocol".to_owned()));
+        assert_eq!(listed("diagnose pod-to-pod --protocol "), ["tcp", "udp", "icmp"]);
+        assert!(listed("explain net").contains(&"netfilter-drop".to_owned()));
+        assert!(listed("diagnose pod-to-pod --lo").contains(&"--color".to_owned()));
+    }
+
+    #[test]
+    fn endpoints_and_probes_are_this_machines() {
+        for line in [
+            "diagnose pod-to-pod ",
+            "diagnose pod-to-pod --local netns/a ",
+            "capture --local netns/a ",
+        ] {
+            let (before, last) = words(line);
+            assert_eq!(wanted(&before, &last), [Wanted::Endpoints], "{line}");
+        }
+        let (before, last) = words("capture --probe ");
+        assert_eq!(wanted(&before, &last), [Wanted::Probes]);
+    }
+
+    #[test]
+    fn the_answer_is_what_kubectl_reads() {
+        let candidates = || ["drop", "dns", "icmp"].map(str::to_owned).to_vec();
+        assert_eq!(answer("d", candidates()), "dns\ndrop\n:4\n");
+        assert_eq!(answer("icmp,dr", candidates()), "icmp,drop\n:4\n");
+    }
+}
