@@ -1,6 +1,6 @@
 //! The far end of an attempt: where its request was handed up, what listens there, which program holds it.
 
-use crate::case::Case;
+use crate::case::{Case, Failure, Tried};
 use crate::drops::Class;
 use crate::route;
 use model::event::{Event, Seen};
@@ -154,4 +154,65 @@ pub fn answer_packets<'a>(case: &Case<'a>, attempt: u32) -> impl Iterator<Item =
         .events
         .iter()
         .filter(move |event| matches!(event.seen, Seen::Hop { .. }) && forms.contains(&event.flow))
+}
+
+/// Attempts whose request was turned away by the target's own kernel for want of a socket.
+pub fn refused(case: &Case<'_>) -> Vec<(u32, FarEnd)> {
+    let mut found: Vec<(u32, FarEnd)> = Vec::new();
+    let mut add = |id: u32| {
+        if let Some(end) = far_end(case, id)
+            && !found.iter().any(|(known, _)| *known == id)
+        {
+            found.push((id, end));
+        }
+    };
+    for drop in case.drops(Class::NoSocket) {
+        let early = case.attempt(drop.attempt).is_none_or(|tried| !tried.connected());
+        if drop.direction == Direction::Request && early {
+            add(drop.attempt);
+        }
+    }
+    for tried in case.failed() {
+        let id = tried.attempt.id;
+        let told = resets_sent(case, id).iter().any(|event| {
+            let no_socket =
+                matches!(&event.seen, Seen::ResetSent { reason: Some(reason), .. } if reason == "NO_SOCKET");
+            no_socket && far_end(case, id).is_some_and(|end| end.netns == event.netns)
+        });
+        if (told && !tried.connected()) || closed_for_sure(case, tried) {
+            add(id);
+        }
+    }
+    found
+}
+
+/// Refused, its request arrived, the target's sockets were read and none is of that port, and no rule on the way answers.
+fn closed_for_sure(case: &Case<'_>, tried: &Tried<'_>) -> bool {
+    let id = tried.attempt.id;
+    let Some(end) = far_end(case, id) else {
+        return false;
+    };
+    let arrived = case
+        .leg(id, Direction::Request)
+        .is_some_and(|leg| leg.reached(end.netns) && leg.drops.is_empty());
+    tried.failure() == Some(Failure::Refused)
+        && arrived
+        && !case.watched_by("tcpreset")
+        && listeners(case, end).is_ok_and(|found| found.is_empty())
+}
+
+/// Connects that got no answer although their SYN reached its end without being dropped.
+pub fn unanswered(case: &Case<'_>) -> Vec<(u32, FarEnd)> {
+    case.failed()
+        .into_iter()
+        .filter(|tried| tried.attempt.flow.protocol == TCP && !tried.connected())
+        .filter(|tried| matches!(tried.failure(), Some(Failure::Silent(_)) | None))
+        .filter_map(|tried| {
+            let id = tried.attempt.id;
+            let end = far_end(case, id)?;
+            let request = case.leg(id, Direction::Request)?;
+            let answered = case.leg(id, Direction::Answer).is_some_and(|leg| !leg.stops.is_empty());
+            (request.reached(end.netns) && request.drops.is_empty() && !answered).then_some((id, end))
+        })
+        .collect()
 }

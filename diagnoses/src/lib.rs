@@ -9,6 +9,7 @@ pub mod finding;
 pub mod firewall;
 pub mod firewalled;
 mod judge;
+mod lookups;
 pub mod neighbours;
 mod proven;
 mod rank;
@@ -26,6 +27,10 @@ pub mod words;
 #[cfg(test)]
 #[allow(dead_code, reason = "each rule's tests use what they need")]
 mod scene;
+
+/// Hand-made lookups for the tests of the DNS rules.
+#[cfg(test)]
+mod scene_dns;
 
 pub use judge::{Judgement, judge};
 pub use settled::settled;

@@ -12,14 +12,12 @@
 //! Silent on: listeners with a queue that has room, overflows of other listeners, half-open connections (`syn-queue-full`).
 
 use super::{Checked, Need};
-use crate::case::{Case, Failure};
+use crate::case::Case;
 use crate::drops::Class;
-use crate::ends::{FarEnd, far_end, holders, latest, listener, process_words, target_words};
+use crate::ends::{far_end, holders, latest, listener, process_words, target_words, unanswered};
 use crate::finding::fatal;
 use crate::words::count;
 use model::facts::Socket;
-use model::flow::TCP;
-use model::report::Direction;
 
 pub const NEEDS: &[Need] = &[
     Need::Probe("drop"),
@@ -83,22 +81,6 @@ pub fn check(case: &Case<'_>) -> Checked {
 /// The kernel takes one more than the backlog says.
 fn is_full(socket: &Socket) -> bool {
     socket.rx_queue > socket.tx_queue
-}
-
-/// Connects that got no answer although their SYN reached its end without being dropped.
-pub fn unanswered(case: &Case<'_>) -> Vec<(u32, FarEnd)> {
-    case.failed()
-        .into_iter()
-        .filter(|tried| tried.attempt.flow.protocol == TCP && !tried.connected())
-        .filter(|tried| matches!(tried.failure(), Some(Failure::Silent(_)) | None))
-        .filter_map(|tried| {
-            let id = tried.attempt.id;
-            let end = far_end(case, id)?;
-            let request = case.leg(id, Direction::Request)?;
-            let answered = case.leg(id, Direction::Answer).is_some_and(|leg| !leg.stops.is_empty());
-            (request.reached(end.netns) && request.drops.is_empty() && !answered).then_some((id, end))
-        })
-        .collect()
 }
 
 #[cfg(test)]

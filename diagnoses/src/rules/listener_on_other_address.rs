@@ -10,10 +10,9 @@
 //!
 //! Silent on: ports on which nothing listens at all (`port-closed`), and requests that another listener takes.
 
-use super::port_closed::refused;
 use super::{Checked, Need};
 use crate::case::Case;
-use crate::ends::{FarEnd, holders, latest, listeners, process_words, takes, target_words};
+use crate::ends::{FarEnd, holders, latest, listeners, process_words, refused, takes, target_words};
 use crate::finding::fatal;
 use crate::words::list;
 use model::facts::Socket;

@@ -93,6 +93,7 @@ macro_rules! rules {
 
 rules! {
     Constellation {
+        dns_misconfigured "dns-misconfigured"
         conntrack_full "conntrack-full"
         nat_ports_exhausted "nat-ports-exhausted"
         conntrack_lost "conntrack-lost"
@@ -155,6 +156,15 @@ rules! {
         bandwidth_limited "bandwidth-limited"
         packet_reordering "packet-reordering"
         path_slow "path-slow"
+    }
+    Names {
+        dns_tcp_blocked "dns-tcp-blocked"
+        dns_answer_lost "dns-answer-lost"
+        dns_upstream_slow "dns-upstream-slow"
+        dns_server_unreachable "dns-server-unreachable"
+        dns_server_error "dns-server-error"
+        dns_name_not_found "dns-name-not-found"
+        dns_search_amplification "dns-search-amplification"
     }
     Unexplained {
         unexplained_drop "unexplained-drop"

@@ -13,12 +13,11 @@
 //! arrive after a connection was closed, and ports that are open on another address (`listener-on-other-address`).
 
 use super::{Checked, Need};
-use crate::case::{Case, Failure, Tried};
+use crate::case::Case;
 use crate::drops::Class;
-use crate::ends::{FarEnd, far_end, listeners, resets_sent, target_words};
+use crate::ends::{FarEnd, listeners, refused, target_words};
 use crate::finding::fatal;
 use crate::words::{at, count};
-use model::event::Seen;
 use model::report::Direction;
 
 pub const NEEDS: &[Need] = &[
@@ -72,48 +71,6 @@ pub fn check(case: &Case<'_>) -> Checked {
             .and_if(listens.then(|| format!("no socket of {netns} listens on port {}", end.flow.dport)))
             .and_if(other_ports(case, end)),
     ])
-}
-
-/// Attempts whose request was turned away by the target's own kernel for want of a socket.
-pub fn refused(case: &Case<'_>) -> Vec<(u32, FarEnd)> {
-    let mut found: Vec<(u32, FarEnd)> = Vec::new();
-    let mut add = |id: u32| {
-        if let Some(end) = far_end(case, id)
-            && !found.iter().any(|(known, _)| *known == id)
-        {
-            found.push((id, end));
-        }
-    };
-    for drop in case.drops(Class::NoSocket) {
-        let early = case.attempt(drop.attempt).is_none_or(|tried| !tried.connected());
-        if drop.direction == Direction::Request && early {
-            add(drop.attempt);
-        }
-    }
-    for tried in case.failed() {
-        let id = tried.attempt.id;
-        let told = resets_sent(case, id).iter().any(|event| {
-            let no_socket = matches!(&event.seen, Seen::ResetSent { reason: Some(reason), .. } if reason == "NO_SOCKET");
-            no_socket && far_end(case, id).is_some_and(|end| end.netns == event.netns)
-        });
-        if (told && !tried.connected()) || closed_for_sure(case, tried) {
-            add(id);
-        }
-    }
-    found
-}
-
-/// Refused, its request arrived, the target's sockets were read and none is of that port, and no rule on the way answers.
-fn closed_for_sure(case: &Case<'_>, tried: &Tried<'_>) -> bool {
-    let id = tried.attempt.id;
-    let Some(end) = far_end(case, id) else {
-        return false;
-    };
-    let arrived = case.leg(id, Direction::Request).is_some_and(|leg| leg.reached(end.netns) && leg.drops.is_empty());
-    tried.failure() == Some(Failure::Refused)
-        && arrived
-        && !case.watched_by("tcpreset")
-        && listeners(case, end).is_ok_and(|found| found.is_empty())
 }
 
 /// Which other ports of the same protocol are open there, where they are few.

@@ -12,10 +12,9 @@
 //! Silent on: accept queues that are full (`accept-queue-full`), answers that have no route (`ListenDrops` grows too), SYN
 //! cookies that do their work.
 
-use super::accept_queue_full::unanswered;
 use super::{Checked, Need};
 use crate::case::Case;
-use crate::ends::target_words;
+use crate::ends::{target_words, unanswered};
 use crate::finding::fatal;
 
 pub const NEEDS: &[Need] = &[
