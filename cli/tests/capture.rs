@@ -1,0 +1,121 @@
+//! A capture as its user meets it: lines, a summary, and the ways it ends.
+
+mod skoop;
+
+use skoop::{ARMED, DONE, DROP, Fake, GOING, HELLO, STOPPED, signal};
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::Stdio;
+
+#[test]
+fn events_are_lines_and_the_summary_has_exact_totals() {
+    let run = Fake::capturing().run("capture netns/a --max-events 1");
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let line = run.out.lines().find(|line| line.contains("drop")).unwrap();
+    for part in [
+        "netns/a eth0",
+        "netns/a:41234 -> 10.0.0.2:80 tcp",
+        "NETFILTER_DROP nft_do_chain",
+    ] {
+        assert!(line.contains(part), "{part} is not in {line}");
+    }
+    assert!(
+        run.out.contains("41  drop NETFILTER_DROP nft_do_chain  in netns/a"),
+        "{}",
+        run.out
+    );
+    assert!(run.out.contains("1 event shown, 0 lost"), "{}", run.out);
+}
+
+#[test]
+fn as_json_an_event_is_a_line_and_nothing_else_is_on_stdout() {
+    let run = Fake::capturing().run("capture netns/a --max-events 1 -o json");
+    let [line] = run.out.lines().collect::<Vec<_>>()[..] else {
+        panic!("{run:?}")
+    };
+    let event: serde_json::Value = serde_json::from_str(line).unwrap();
+    assert_eq!(event["seen"]["reason"], "NETFILTER_DROP");
+    assert!(run.err.contains("41  drop"), "the summary is beside the data: {run:?}");
+}
+
+#[test]
+fn ctrl_c_ends_a_capture_in_order_with_its_summary() {
+    let fake = Fake::capturing();
+    let mut child = fake.skoop("capture netns/a").stdout(Stdio::piped()).spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("NETFILTER_DROP") {
+        line.clear();
+        assert!(
+            out.read_line(&mut line).unwrap() > 0,
+            "it ended before an event was shown"
+        );
+    }
+    signal(&child, "INT");
+    let mut rest = String::new();
+    out.read_to_string(&mut rest).unwrap();
+    assert!(rest.contains("Totals by cause"), "{rest}");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_second_ctrl_c_ends_it_at_once() {
+    // This helper never closes its window.
+    let fake = Fake::new(&[
+        ("hello", &[HELLO]),
+        ("resolve", &[skoop::A]),
+        ("arm", &[ARMED]),
+        ("go", &[GOING, DROP]),
+    ]);
+    let mut child = fake.skoop("capture netns/a").stdout(Stdio::piped()).spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("NETFILTER_DROP") {
+        line.clear();
+        assert!(
+            out.read_line(&mut line).unwrap() > 0,
+            "it ended before an event was shown"
+        );
+    }
+    let started = std::time::Instant::now();
+    let status = loop {
+        signal(&child, "INT");
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        std::thread::yield_now();
+    };
+    assert_eq!(status.code(), Some(130));
+    assert!(
+        started.elapsed() < std::time::Duration::from_secs(2),
+        "it waited for {:?}",
+        started.elapsed()
+    );
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let many = vec![DROP; 2_000];
+    let mut go = vec![GOING];
+    go.extend(many);
+    let fake = Fake::new(&[
+        ("hello", &[HELLO]),
+        ("arm", &[ARMED]),
+        ("go", &go),
+        ("stop", &[STOPPED]),
+        ("bye", &[DONE, "!exit 0"]),
+    ]);
+    let mut child = fake
+        .skoop("capture")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = String::new();
+    BufReader::new(child.stdout.take().unwrap())
+        .read_line(&mut first)
+        .unwrap();
+    assert!(first.starts_with("TIME"), "{first}");
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}

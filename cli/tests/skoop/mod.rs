@@ -1,0 +1,162 @@
+//! The real program with a helper that says what a test wants to be said.
+#![allow(dead_code, reason = "each test file uses what it needs")]
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use tempfile::TempDir;
+
+/// What a helper says that may look at everything.
+pub const HELLO: &str = r#"{"hello":{"version":1,"node":"n1","kernel":"6.18.0","arch":"x86_64","boot_id":"b",
+    "monotonic_ns":1000000000,"boottime_ns":1000000000,"wall_ns":1700000000000000000,
+    "capabilities":["CAP_SYS_ADMIN","CAP_NET_ADMIN","CAP_BPF"],
+    "probes":[{"name":"drop","about":"packets the kernel throws away","cost":"little","hooks":["raw_tp:kfree_skb"]},
+              {"name":"tcpreset","about":"resets","cost":"little","hooks":["raw_tp:tcp_send_reset"]}]}}"#;
+
+/// A namespace called a.
+pub const A: &str = r#"{"resolved":{"known":{"asked":"netns/a","kind":"netns","node":"n1","netns":7,"name":"netns/a",
+    "addresses":["10.0.0.1"]}}}"#;
+
+/// Both probes are attached.
+pub const ARMED: &str =
+    r#"{"armed":{"id":$id,"probes":[{"name":"drop","hooks":["raw_tp:kfree_skb"]},{"name":"tcpreset"}]}}"#;
+
+/// The window is open.
+pub const GOING: &str = r#"{"going":{"id":$id,"at_ns":1000000000}}"#;
+
+/// The window is closed.
+pub const STOPPED: &str = r#"{"stopped":{"id":$id,"at_ns":2000000000,"events":1,"lost":[],
+    "totals":[{"probe":"drop","netns":7,"what":"drop NETFILTER_DROP nft_do_chain","count":41}],"bpf":{"runs":41,"ns":9000}}}"#;
+
+/// A drop was seen.
+pub const DROP: &str = r#"{"event":{"at_ns":1500000000,"probe":"drop","netns":7,"ifindex":2,"interface":"eth0",
+    "flow":{"src":"10.0.0.1","sport":41234,"dst":"10.0.0.2","dport":80,"protocol":"tcp"},
+    "seen":{"what":"drop","reason":"NETFILTER_DROP","location":"nft_do_chain","state":"UNKNOWN"}}}"#;
+
+/// The last line.
+pub const DONE: &str = r#"{"done":{"events":1,"lost":0,"exit":0,"skipped":0}}"#;
+
+/// A helper that answers each request by name with these words; `$id` stands for the request's number. An answer that
+/// starts with `!` is a shell command.
+pub struct Fake {
+    folder: TempDir,
+}
+
+impl Fake {
+    pub fn new(answers: &[(&str, &[&str])]) -> Self {
+        let mut script = String::from(
+            "#!/bin/sh\nseq=0\nsay() { seq=$((seq + 1)); printf '{\"seq\":%d,\"say\":%s}\\n' $seq \"$1\"; }\n\
+             while IFS= read -r line; do\nid=${line#*\\\"id\\\":}; id=${id%%[,\\}]*}\ncase $line in\n",
+        );
+        for (request, words) in answers {
+            script += &format!("*'\"say\":'*'\"{request}\"'*)\n");
+            for word in *words {
+                match word.strip_prefix('!') {
+                    Some(command) => script += &format!("{command}\n"),
+                    None => {
+                        let word = word.replace('\n', " ").replace("$id", "'\"$id\"'");
+                        script += &format!("say '{word}'\n");
+                    }
+                }
+            }
+            script += ";;\n";
+        }
+        script += "esac\ndone\n";
+        let folder = TempDir::new().unwrap();
+        let fake = Self { folder };
+        std::fs::write(fake.path(), script).unwrap();
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            std::fs::set_permissions(fake.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        fake
+    }
+
+    /// One that captures well: a drop is seen as soon as the window opens.
+    pub fn capturing() -> Self {
+        Self::new(&[
+            ("hello", &[HELLO]),
+            ("resolve", &[A]),
+            ("arm", &[ARMED]),
+            ("go", &[GOING, DROP]),
+            ("stop", &[STOPPED]),
+            ("bye", &[DONE, "!exit 0"]),
+        ])
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("helper")
+    }
+
+    /// The program with this helper.
+    pub fn skoop(&self, arguments: &str) -> Command {
+        let mut command = skoop(arguments);
+        command.args(["--local", "--helper"]).arg(self.path());
+        command
+    }
+
+    /// Runs it to its end.
+    pub fn run(&self, arguments: &str) -> Run {
+        Run::of(self.skoop(arguments).output().unwrap())
+    }
+}
+
+/// The program alone.
+pub fn skoop(arguments: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-skoop"));
+    command
+        .args(arguments.split_whitespace())
+        .stdin(Stdio::null())
+        .env("NO_COLOR", "1");
+    command
+}
+
+/// What a run gave.
+#[derive(Debug)]
+pub struct Run {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+impl Run {
+    pub fn of(output: Output) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        Self {
+            code: output.status.code(),
+            out: text(output.stdout),
+            err: text(output.stderr),
+        }
+    }
+
+    /// It ended with this code and this on stderr, after it had printed data.
+    #[track_caller]
+    pub fn refused_after_data(&self, code: i32, says: &str) {
+        assert_eq!(self.code, Some(code), "{self:?}");
+        assert!(self.err.contains(says), "{says:?} is not in {}", self.err);
+        assert!(!self.err.contains("panicked"), "{}", self.err);
+    }
+
+    /// It ended with this code and this on stderr, printed nothing else, and did not panic.
+    #[track_caller]
+    pub fn refused(&self, code: i32, says: &str) {
+        assert_eq!(self.code, Some(code), "{self:?}");
+        assert!(self.err.contains(says), "{says:?} is not in {}", self.err);
+        assert!(!self.err.contains("panicked"), "{}", self.err);
+        assert_eq!(self.out, "", "nothing but data belongs on stdout");
+    }
+}
+
+/// Runs the program alone.
+pub fn run(arguments: &str) -> Run {
+    Run::of(skoop(arguments).output().unwrap())
+}
+
+/// Sends a signal by its name.
+pub fn signal(child: &Child, name: &str) {
+    let sent = Command::new("kill")
+        .args([&format!("-{name}"), &child.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(sent.success());
+}
