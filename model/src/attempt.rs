@@ -156,13 +156,13 @@ pub struct Attempt {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
-    /// As wished: connected and exchanged, sent (UDP), answered (echo, DNS).
+    /// As wished: connected and exchanged, sent (UDP), answered (echo, one DNS query), found (a DNS lookup).
     Ok,
-    /// The kernel said no.
+    /// The kernel said no, or the name servers did.
     Error {
-        /// While doing what: `socket`, `bind`, `connect`, `send`, `read`, `close`.
+        /// While doing what: `socket`, `connect`, `send`, `read`, or `lookup` for what name servers say.
         during: String,
-        /// The error.
+        /// The error. Of a `lookup` the number is 0 and the name `NXDOMAIN`, `NODATA`, `SERVFAIL`, `REFUSED`...
         errno: Errno,
     },
     /// Time ran out.
@@ -202,7 +202,7 @@ pub struct IcmpError {
 pub struct EchoTrain {
     /// Size of each IP packet, in bytes.
     pub packet_bytes: u32,
-    /// Per request: round trip in nanoseconds, `None` when no answer came.
+    /// Per request, numbered from 0: round trip in nanoseconds, `None` when no answer came.
     pub rtt_ns: Vec<Option<u64>>,
     /// The sequence numbers in the order in which answers came.
     pub order: Vec<u16>,

@@ -1,5 +1,6 @@
 //! `node-helper`: speaks `model::protocol` on stdin and stdout, see the library beside it.
 
+use node_helper::attempts::worker;
 use node_helper::session;
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
             Ok(seconds @ 1..) => session::run(Duration::from_secs(seconds)),
             _ => wrong(&format!("--deadline takes a number of seconds, not `{seconds}`\n")),
         },
+        [worker::ARGUMENT] => worker::serve(),
         ["--version"] => {
             let line = format!(
                 "node-helper {} (protocol {})\n",

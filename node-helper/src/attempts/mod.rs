@@ -1,16 +1,106 @@
 //! Packets of our own, sent from inside the source's namespaces, and what each of them met.
+//!
+//! Each source has a process of its own (`worker`): network namespaces belong to threads, but cgroups, to which
+//! policies are bound, belong to processes. Its source ports are chosen when it is planned, so that the kernel can be
+//! told what to watch before the first packet leaves. Packets are never marked (`SO_MARK`): others read marks.
 
-/// The session's side of the processes that send.
+use model::attempt::{Attempt, AttemptSpec, Outcome, Sending, WatchedFlow};
+use model::flow::Flow;
+use model::missing::Missing;
+use serde::{Deserialize, Serialize};
+pub use socket::source_for;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
+
+mod cgroup;
+mod dns;
+mod echo;
+mod message;
+mod mtu;
+mod resolver;
+mod search;
+mod socket;
+mod stream;
+mod task;
+mod tcp;
+mod udp;
+/// The process that sends for one source.
+pub mod worker;
+/// The session's side of these processes.
 pub mod workers;
 
-use std::net::{IpAddr, SocketAddr};
+/// What a worker is for: its first line.
+#[derive(Debug, Serialize, Deserialize)]
+struct Order {
+    /// The file that leads into the network namespace.
+    netns: PathBuf,
+    /// Process whose cgroup to join.
+    cgroup_of: Option<u32>,
+    /// What to send.
+    attempts: Vec<AttemptSpec>,
+}
 
-/// The source address that the routes of this moment give; connecting a datagram socket sends nothing.
-pub fn source_for(to: SocketAddr) -> Option<IpAddr> {
-    let any: SocketAddr = if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" }.parse().ok()?;
-    let socket = std::net::UdpSocket::bind(any).ok()?;
-    socket
-        .connect(SocketAddr::new(to.ip(), if to.port() == 0 { 9 } else { to.port() }))
-        .ok()?;
-    Some(socket.local_addr().ok()?.ip())
+/// What a worker is told after that. The end of its input is its end.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Command {
+    /// The window is open since this moment of `CLOCK_MONOTONIC`.
+    Go { at_ns: u64 },
+    /// This tuple is watched now.
+    Watched { flow: Flow },
+    /// Report what is unfinished.
+    Stop,
+}
+
+/// What a worker says.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(clippy::large_enum_variant, reason = "one at a time, on its way to a pipe")]
+enum Said {
+    /// Ports are reserved.
+    Planned {
+        flows: Vec<WatchedFlow>,
+        missing: Vec<Missing>,
+    },
+    /// Nothing can be sent.
+    Failed { why: String },
+    /// A tuple nobody could know before is about to be used; it waits for [`Command::Watched`].
+    Watch(WatchedFlow),
+    /// An attempt ended; said again when something came later.
+    Attempt(Attempt),
+    /// All that was unfinished has been reported.
+    Stopped,
+}
+
+/// The name of what is sent, as [`Attempt::kind`] has it.
+fn kind(sending: &Sending) -> &'static str {
+    match sending {
+        Sending::Tcp { .. } => "tcp",
+        Sending::Udp { .. } => "udp",
+        Sending::Echo {
+            packet_bytes: Some(_), ..
+        } => "echo-full-size",
+        Sending::Echo { .. } => "echo",
+        Sending::Dns { .. } => "dns",
+        Sending::DnsQuery { .. } => "dns-query",
+    }
+}
+
+/// The result of an attempt that was never made.
+fn not_tried(spec: &AttemptSpec, why: impl Into<String>) -> Attempt {
+    Attempt {
+        id: spec.id,
+        kind: kind(&spec.send).into(),
+        started_ns: crate::clock::monotonic_ns(),
+        outcome: Outcome::NotTried { why: why.into() },
+        ..Attempt::default()
+    }
+}
+
+/// The wildcard address of a family.
+fn any(like: IpAddr) -> IpAddr {
+    match like {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    }
 }

@@ -1,0 +1,145 @@
+//! Joins the cgroup of the source, so that what is bound to it (eBPF programs, classes of `net_cls`) applies to our packets.
+
+use model::missing::Missing;
+use nix::sched::{CloneFlags, setns};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+/// Version 1 controllers that decide about packets. The others only limit resources, of which we take no share.
+const V1_CONTROLLERS: [&str; 2] = ["net_cls", "net_prio"];
+
+/// A mounted hierarchy.
+#[derive(Debug, PartialEq)]
+struct Hierarchy {
+    /// The controller; empty for version 2.
+    controller: &'static str,
+    /// Where it is mounted.
+    at: PathBuf,
+    /// Which part of it.
+    root: PathBuf,
+}
+
+/// Moves this process, which must have one thread, into the cgroups of another.
+pub fn join(pid: u32) -> Result<(), Missing> {
+    let missing = |why: String| {
+        Missing::new(format!("the cgroup of process {pid} as a place to send from"), why)
+            .remedy("policies bound to that cgroup did not apply to our packets; run the helper as root on the host")
+    };
+    // Paths are told relative to one's own cgroup namespace, and only within it may one move.
+    if let Ok(namespace) = File::open("/proc/1/ns/cgroup") {
+        let _ = setns(namespace, CloneFlags::CLONE_NEWCGROUP);
+    }
+    let read =
+        |path: String| fs::read_to_string(&path).map_err(|error| missing(format!("cannot read {path}: {error}")));
+    let paths = read(format!("/proc/{pid}/cgroup"))?;
+    let own = hierarchies(&read("/proc/self/mountinfo".into())?);
+    let (root, mounted) = if own.is_empty() {
+        let of_host = fs::read_to_string("/proc/1/mountinfo").map(|text| hierarchies(&text));
+        (Path::new("/proc/1/root"), of_host.unwrap_or_default())
+    } else {
+        (Path::new("/"), own)
+    };
+    for hierarchy in mounted {
+        let Some(path) = path_in(&paths, hierarchy.controller) else {
+            continue;
+        };
+        let Ok(below) = Path::new(path).strip_prefix(&hierarchy.root) else {
+            return Err(missing(format!("{path} lies outside {}", hierarchy.at.display())));
+        };
+        let folder = root
+            .join(hierarchy.at.strip_prefix("/").unwrap_or(&hierarchy.at))
+            .join(below);
+        let events = fs::read_to_string(folder.join("cgroup.events")).unwrap_or_default();
+        if events.lines().any(|line| line == "frozen 1") {
+            return Err(missing(format!("{path} is frozen, and so would we be")));
+        }
+        fs::write(folder.join("cgroup.procs"), "0")
+            .map_err(|error| missing(format!("cannot move into {}: {error}", folder.display())))?;
+    }
+    Ok(())
+}
+
+/// The path of a process in one hierarchy.
+fn path_in<'a>(paths: &'a str, controller: &str) -> Option<&'a str> {
+    paths.lines().find_map(|line| {
+        let mut parts = line.splitn(3, ':');
+        let (number, controllers, path) = (parts.next()?, parts.next()?, parts.next()?);
+        let is = if controller.is_empty() {
+            number == "0" && controllers.is_empty()
+        } else {
+            controllers.split(',').any(|one| one == controller)
+        };
+        is.then_some(path)
+    })
+}
+
+/// The hierarchies that matter, from a `mountinfo` (`proc_pid_mountinfo(5)`).
+fn hierarchies(mountinfo: &str) -> Vec<Hierarchy> {
+    let mut found: Vec<Hierarchy> = Vec::new();
+    for line in mountinfo.lines() {
+        let Some((mount, kind)) = line.split_once(" - ") else {
+            continue;
+        };
+        let (mount, kind): (Vec<&str>, Vec<&str>) = (mount.split(' ').collect(), kind.split(' ').collect());
+        let (Some(root), Some(at)) = (mount.get(3), mount.get(4)) else {
+            continue;
+        };
+        let controller = match kind.first() {
+            Some(&"cgroup2") => Some(""),
+            Some(&"cgroup") => {
+                let options: Vec<&str> = kind
+                    .get(2)
+                    .map(|options| options.split(',').collect())
+                    .unwrap_or_default();
+                V1_CONTROLLERS.into_iter().find(|one| options.contains(one))
+            }
+            _ => None,
+        };
+        if let Some(controller) = controller
+            && !found.iter().any(|known| known.controller == controller)
+        {
+            found.push(Hierarchy {
+                controller,
+                at: at.into(),
+                root: root.into(),
+            });
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Hierarchy, hierarchies, path_in};
+
+    #[test]
+    fn hybrid_and_unified_mounts_are_found() {
+        let hybrid = "\
+            26 21 0:23 / /sys/fs/cgroup ro,nosuid - tmpfs tmpfs ro,mode=755\n\
+            27 26 0:24 / /sys/fs/cgroup/unified rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n\
+            33 26 0:30 / /sys/fs/cgroup/net_cls,net_prio rw shared:10 - cgroup cgroup rw,net_cls,net_prio\n\
+            34 26 0:31 / /sys/fs/cgroup/memory rw shared:11 - cgroup cgroup rw,memory\n";
+        let hierarchy = |controller, at: &str| Hierarchy {
+            controller,
+            at: at.into(),
+            root: "/".into(),
+        };
+        assert_eq!(
+            hierarchies(hybrid),
+            [
+                hierarchy("", "/sys/fs/cgroup/unified"),
+                hierarchy("net_cls", "/sys/fs/cgroup/net_cls,net_prio")
+            ]
+        );
+        let unified = "29 22 0:26 / /sys/fs/cgroup rw shared:9 - cgroup2 cgroup2 rw\n";
+        assert_eq!(hierarchies(unified), [hierarchy("", "/sys/fs/cgroup")]);
+    }
+
+    #[test]
+    fn each_hierarchy_has_its_own_path() {
+        let paths = "4:memory:/a\n3:net_cls,net_prio:/b\n1:name=systemd:/c\n0::/d\n";
+        assert_eq!(path_in(paths, ""), Some("/d"));
+        assert_eq!(path_in(paths, "net_cls"), Some("/b"));
+        assert_eq!(path_in("4:memory:/a\n", ""), None);
+    }
+}

@@ -1,0 +1,114 @@
+//! What an attempt is to the loop that runs all of one source: it starts, does what it can, says what it waits for.
+
+use super::Said;
+use model::attempt::{Attempt, Outcome};
+use model::flow::Flow;
+use nix::poll::PollFlags;
+use std::os::fd::BorrowedFd;
+
+/// Where attempts say what they met.
+pub type Say<'a> = &'a mut dyn FnMut(Said);
+
+/// An attempt under way. Its sockets do not block.
+pub trait Task {
+    /// The tuples it will use, known since it was made.
+    fn flows(&self) -> Vec<Flow>;
+    /// Its time has come. `now_ns` here and below is `CLOCK_MONOTONIC`.
+    fn start(&mut self, now_ns: u64, say: Say);
+    /// Does all it can without waiting. Called after every wait of the loop, whoever was meant.
+    fn advance(&mut self, now_ns: u64, say: Say);
+    /// What it waits for now.
+    fn waits_for(&self) -> Wait<'_>;
+    /// The window closes: reports what is unfinished.
+    fn cancel(&mut self, now_ns: u64, say: Say);
+    /// A tuple that it announced is watched now.
+    fn watched(&mut self, _flow: &Flow) {}
+}
+
+/// What an attempt waits for: any of these sockets, or a moment of `CLOCK_MONOTONIC`.
+#[derive(Default)]
+pub struct Wait<'a> {
+    /// Sockets, and for what.
+    pub sockets: Vec<(BorrowedFd<'a>, PollFlags)>,
+    /// The moment; `None` for none.
+    pub until_ns: Option<u64>,
+}
+
+impl<'a> Wait<'a> {
+    /// For one socket, or a moment.
+    pub fn socket(fd: BorrowedFd<'a>, flags: PollFlags, until_ns: Option<u64>) -> Self {
+        Self {
+            sockets: vec![(fd, flags)],
+            until_ns,
+        }
+    }
+}
+
+/// The result of an attempt while it grows.
+pub struct Course {
+    /// What is known so far.
+    pub attempt: Attempt,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Stage {
+    Planned,
+    Running,
+    Over,
+}
+
+impl Course {
+    /// Planned, not begun.
+    pub fn new(id: u32, kind: &str) -> Self {
+        Self {
+            attempt: Attempt {
+                id,
+                kind: kind.into(),
+                ..Attempt::default()
+            },
+            stage: Stage::Planned,
+        }
+    }
+
+    /// It begins.
+    pub fn start(&mut self, now_ns: u64) {
+        self.attempt.started_ns = now_ns;
+        self.stage = Stage::Running;
+    }
+
+    /// It has begun and not ended.
+    pub fn runs(&self) -> bool {
+        self.stage == Stage::Running
+    }
+
+    /// It has ended.
+    pub fn is_over(&self) -> bool {
+        self.stage == Stage::Over
+    }
+
+    /// Nanoseconds since it began.
+    pub fn since(&self, now_ns: u64) -> u64 {
+        now_ns.saturating_sub(self.attempt.started_ns)
+    }
+
+    /// It ends so, and says so.
+    pub fn finish(&mut self, now_ns: u64, outcome: Outcome, say: Say) {
+        self.stage = Stage::Over;
+        self.attempt.took_ns = self.since(now_ns);
+        self.attempt.outcome = outcome;
+        say(Said::Attempt(self.attempt.clone()));
+    }
+
+    /// The window closes: what runs ends with `outcome`, what has not begun never will.
+    pub fn cancel(&mut self, now_ns: u64, outcome: Outcome, say: Say) {
+        match self.stage {
+            Stage::Planned => {
+                self.start(now_ns);
+                self.finish(now_ns, Outcome::Cancelled, say);
+            }
+            Stage::Running => self.finish(now_ns, outcome, say),
+            Stage::Over => {}
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! The process that sends for one source: it moves into the source's namespaces, reserves ports, and runs all attempts
+//! on one thread. It reads [`Command`]s on stdin and says [`Said`] on stdout, one JSON object a line.
+
+use super::dns::Lookup;
+use super::echo::Echo;
+use super::task::{Course, Task, Wait};
+use super::tcp::Tcp;
+use super::udp::Udp;
+use super::{Command, Order, Said, cgroup, kind};
+use crate::clock::monotonic_ns;
+use anyhow::Context as _;
+use model::attempt::{AttemptSpec, Sending, WatchedFlow};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sched::{CloneFlags, setns};
+use nix::sys::prctl;
+use nix::sys::signal::Signal;
+use nix::sys::time::TimeSpec;
+use std::fs::File;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// The argument that makes the helper a worker.
+pub const ARGUMENT: &str = "attempts";
+
+/// An attempt and when it starts, counted from the start of the window.
+struct Scheduled {
+    id: u32,
+    start_ns: u64,
+    started: bool,
+    task: Box<dyn Task>,
+}
+
+/// Serves one session until its input ends.
+pub fn serve() -> ExitCode {
+    match work() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&Said::Failed {
+                why: format!("{error:#}"),
+            });
+            ExitCode::from(3)
+        }
+    }
+}
+
+fn work() -> anyhow::Result<()> {
+    prctl::set_pdeathsig(Signal::SIGKILL).context("asking for a signal when the session dies")?;
+    let mut input = Input::default();
+    let Some(line) = input.first_line()? else { return Ok(()) };
+    let order: Order = serde_json::from_slice(&line).context("reading the order")?;
+    let mut missing = Vec::new();
+    if let Some(pid) = order.cgroup_of {
+        missing.extend(cgroup::join(pid).err());
+    }
+    let namespace = File::open(&order.netns)
+        .with_context(|| format!("opening the network namespace {}; is it gone?", order.netns.display()))?;
+    let netns = namespace.metadata().context("looking at the network namespace")?.ino() as u32;
+    setns(namespace, CloneFlags::CLONE_NEWNET).context("entering the network namespace; this needs CAP_SYS_ADMIN")?;
+
+    let mut scheduled: Vec<Scheduled> = order.attempts.iter().map(schedule).collect();
+    say(&Said::Planned {
+        flows: flows(&scheduled, netns),
+        missing,
+    });
+    run(&mut scheduled, &mut input, netns);
+    Ok(())
+}
+
+/// Ports are reserved here.
+fn schedule(spec: &AttemptSpec) -> Scheduled {
+    let course = Course::new(spec.id, kind(&spec.send));
+    let timeout_ns = nanoseconds(spec.timeout_ms);
+    let task: Box<dyn Task> = match spec.send.clone() {
+        Sending::Tcp {
+            to,
+            port,
+            hold_ms,
+            exchange,
+        } => Box::new(Tcp::new(
+            course,
+            SocketAddr::new(to, port),
+            hold_ms,
+            exchange,
+            timeout_ns,
+        )),
+        Sending::Udp { to, port, payload } => {
+            Box::new(Udp::new(course, SocketAddr::new(to, port), payload, timeout_ns))
+        }
+        Sending::Echo {
+            to,
+            count,
+            interval_ms,
+            packet_bytes,
+            dont_fragment,
+        } => Box::new(Echo::new(
+            course,
+            to,
+            count,
+            nanoseconds(interval_ms),
+            packet_bytes,
+            dont_fragment,
+            timeout_ns,
+        )),
+        Sending::Dns { name, resolv, types } => Box::new(Lookup::new(course, name, &resolv, types, timeout_ns)),
+        Sending::DnsQuery {
+            server,
+            port,
+            name,
+            qtype,
+        } => Box::new(Lookup::one_query(
+            course,
+            SocketAddr::new(server, port),
+            name,
+            qtype,
+            timeout_ns,
+        )),
+    };
+    Scheduled {
+        id: spec.id,
+        start_ns: nanoseconds(spec.start_ms),
+        started: false,
+        task,
+    }
+}
+
+fn nanoseconds(milliseconds: u64) -> u64 {
+    Duration::from_millis(milliseconds).as_nanos() as u64
+}
+
+fn flows(scheduled: &[Scheduled], netns: u32) -> Vec<WatchedFlow> {
+    scheduled
+        .iter()
+        .flat_map(|scheduled| {
+            scheduled.task.flows().into_iter().map(|flow| WatchedFlow {
+                attempt: scheduled.id,
+                netns,
+                flow,
+            })
+        })
+        .collect()
+}
+
+fn run(scheduled: &mut [Scheduled], input: &mut Input, netns: u32) {
+    let mut since_ns = None;
+    let mut speak = |said: Said| match said {
+        Said::Watch(flow) => say(&Said::Watch(WatchedFlow { netns, ..flow })),
+        said => say(&said),
+    };
+    loop {
+        let Some(commands) = input.commands() else { return };
+        for command in commands {
+            match command {
+                Command::Go { at_ns } => since_ns = Some(at_ns),
+                Command::Watched { flow } => {
+                    for one in scheduled.iter_mut() {
+                        one.task.watched(&flow);
+                    }
+                }
+                Command::Stop => {
+                    for one in scheduled.iter_mut() {
+                        one.task.cancel(monotonic_ns(), &mut speak);
+                    }
+                    say(&Said::Stopped);
+                }
+            }
+        }
+        if let Some(since_ns) = since_ns {
+            for one in scheduled.iter_mut() {
+                let now = monotonic_ns();
+                if !one.started && now >= since_ns + one.start_ns {
+                    one.started = true;
+                    one.task.start(now, &mut speak);
+                }
+                if one.started {
+                    one.task.advance(now, &mut speak);
+                }
+            }
+        }
+        wait(scheduled, since_ns);
+    }
+}
+
+/// Until a socket, the session or a moment asks for us.
+fn wait(scheduled: &[Scheduled], since_ns: Option<u64>) {
+    let stdin = std::io::stdin();
+    let mut polled = vec![PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
+    let mut until_ns: Option<u64> = None;
+    for one in scheduled {
+        let Wait {
+            sockets,
+            until_ns: moment,
+        } = if one.started {
+            one.task.waits_for()
+        } else {
+            Wait::default()
+        };
+        let moment = if one.started {
+            moment
+        } else {
+            since_ns.map(|since| since + one.start_ns)
+        };
+        polled.extend(sockets.into_iter().map(|(fd, flags)| PollFd::new(fd, flags)));
+        until_ns = [until_ns, moment].into_iter().flatten().min();
+    }
+    let timeout = until_ns.map(|until| TimeSpec::from(Duration::from_nanos(until.saturating_sub(monotonic_ns()))));
+    match ppoll(&mut polled, timeout, None) {
+        Ok(_) | Err(Errno::EINTR) => {}
+        // Out of memory or an impossible set: waiting a moment is all that can be done without it.
+        Err(_) => std::thread::sleep(Duration::from_millis(1)),
+    }
+}
+
+fn say(said: &Said) {
+    let Ok(mut line) = serde_json::to_vec(said) else { return };
+    line.push(b'\n');
+    let mut out = std::io::stdout();
+    if out.write_all(&line).and_then(|()| out.flush()).is_err() {
+        // The session is gone, and with it the reason to be here.
+        std::process::exit(3);
+    }
+}
+
+/// Lines of the session. Read only when they are there: one thread does everything.
+#[derive(Default)]
+struct Input {
+    bytes: Vec<u8>,
+}
+
+impl Input {
+    /// The order, which is waited for.
+    fn first_line(&mut self) -> anyhow::Result<Option<Vec<u8>>> {
+        loop {
+            if let Some(line) = self.next_line() {
+                return Ok(Some(line));
+            }
+            if !self.fill()? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Commands that have come; `None` when the session is over.
+    fn commands(&mut self) -> Option<Vec<Command>> {
+        let stdin = std::io::stdin();
+        let mut polled = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
+        let ready = ppoll(&mut polled, Some(TimeSpec::from(Duration::ZERO)), None).is_ok_and(|ready| ready > 0);
+        if ready && !matches!(self.fill(), Ok(true)) {
+            return None;
+        }
+        let mut commands = Vec::new();
+        while let Some(line) = self.next_line() {
+            commands.push(serde_json::from_slice(&line).ok()?);
+        }
+        Some(commands)
+    }
+
+    fn fill(&mut self) -> std::io::Result<bool> {
+        let mut buffer = [0; 16 * 1024];
+        let stdin = std::io::stdin();
+        // Past the buffer of `Stdin`, which poll(2) cannot see.
+        let bytes = nix::unistd::read(stdin.as_fd(), &mut buffer)?;
+        self.bytes.extend_from_slice(&buffer[..bytes]);
+        Ok(bytes > 0)
+    }
+
+    fn next_line(&mut self) -> Option<Vec<u8>> {
+        let end = self.bytes.iter().position(|byte| *byte == b'\n')?;
+        let rest = self.bytes.split_off(end + 1);
+        let mut line = std::mem::replace(&mut self.bytes, rest);
+        line.pop();
+        Some(line)
+    }
+}
