@@ -244,7 +244,11 @@ mod tests {
         let mut id = Vec::new();
         attribute(&mut id, TCA_BPF_ID, &7_u32.to_ne_bytes());
         assert_eq!(parse_filter(&filter(b"bpf\0", Some(&id))), Some((7, String::new())));
-        assert_eq!(parse_filter(&filter(b"bpf\0", None)), None, "the message before a filter");
+        assert_eq!(
+            parse_filter(&filter(b"bpf\0", None)),
+            None,
+            "the message before a filter"
+        );
         assert_eq!(
             parse_filter(&filter(b"matchall\0", Some(&[]))),
             Some((0, "matchall filter, not eBPF".to_owned()))

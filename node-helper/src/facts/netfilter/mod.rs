@@ -4,6 +4,7 @@
 //! and are heard last: they work while the other facts are read. `nft` sees the tables of `iptables-nft` too, but cannot
 //! word all their matches; each table is taken from the tool that made it.
 
+mod bound;
 mod iptables;
 mod nft;
 mod nft_match;
@@ -62,10 +63,15 @@ const SAVES: [Save; 4] = [
     },
 ];
 
+/// How nft is asked.
+const LIST: [&str; 3] = ["-j", "list", "ruleset"];
+
 /// Tools at work.
 pub(super) struct Started {
     saves: Vec<(&'static Save, anyhow::Result<Running>)>,
     nft: Option<anyhow::Result<Running>>,
+    /// Families whose iptables-nft tables nft must show, for want of the tool that made them.
+    by_nft: Vec<&'static str>,
     unread: Vec<Missing>,
 }
 
@@ -74,18 +80,13 @@ pub(super) fn start(look: &Look) -> Started {
     let mut started = Started {
         saves: Vec::new(),
         nft: None,
+        by_nft: Vec::new(),
         unread: Vec::new(),
     };
     let tables = Tables::read().unwrap_or_else(|error| {
         started.unread.push(unread(look, "nftables", &format!("{error:#}")));
         Tables::default()
     });
-    if tables.native() {
-        started.nft = look.tools.start("nft", &["-j", "list", "ruleset"]);
-        if started.nft.is_none() {
-            started.unread.push(without(look, "nftables", "nft"));
-        }
-    }
     for save in &SAVES {
         let any = match save.names {
             Some(file) => legacy(look, file),
@@ -95,9 +96,16 @@ pub(super) fn start(look: &Look) -> Started {
             Ok(false) => {}
             Ok(true) => match look.tools.start(save.tool, &["-c"]) {
                 Some(running) => started.saves.push((save, running)),
+                None if save.names.is_none() => started.by_nft.push(save.family),
                 None => started.unread.push(without(look, save.backend, save.tool)),
             },
             Err(error) => started.unread.push(unread(look, save.backend, &format!("{error:#}"))),
+        }
+    }
+    if tables.native() || !started.by_nft.is_empty() {
+        started.nft = look.tools.start("nft", &LIST);
+        if started.nft.is_none() {
+            started.unread.push(without(look, "nftables", "nft"));
         }
     }
     started
@@ -123,10 +131,12 @@ fn read(look: &Look) -> Known<Netfilter> {
     // A table that only looks like one of iptables-nft is nft's own.
     let nft = started
         .nft
-        .or_else(|| (!refused.is_empty()).then(|| look.tools.start("nft", &["-j", "list", "ruleset"]))?);
+        .or_else(|| (!refused.is_empty()).then(|| look.tools.start("nft", &LIST))?);
     if let Some(running) = nft {
         let wanted = |family: &str, table: &str| {
-            !is_compatible(family, table) || refused.iter().any(|(own, name)| *own == family && name == table)
+            !is_compatible(family, table)
+                || started.by_nft.contains(&family)
+                || refused.iter().any(|(own, name)| *own == family && name == table)
         };
         match running
             .and_then(Running::output)
@@ -138,6 +148,18 @@ fn read(look: &Look) -> Known<Netfilter> {
             }
             Err(error) => netfilter.unread.push(unread(look, "nftables", &format!("{error:#}"))),
         }
+    }
+    let asked = &look.ask;
+    let addresses = asked.flows.iter().flat_map(|flow| [flow.src(), flow.dst()]);
+    let addresses = addresses.chain(asked.lookups.iter().map(|(dst, _)| *dst)).collect();
+    for table in bound::keep_within(bound::RULES_MAX, &mut netfilter.chains, &addresses) {
+        let why = format!(
+            "table {table} is too large to be carried ({} rules are)",
+            bound::RULES_MAX
+        );
+        netfilter
+            .unread
+            .push(Missing::new(format!("netfilter rules of {}", look.namespace.name), why));
     }
     match netfilter.unread.first() {
         Some(first) if netfilter.chains.is_empty() => Known::Missing(Missing {

@@ -82,12 +82,27 @@ fn find_anywhere(own: &Path, name: &str) -> Option<Tool> {
 }
 
 fn find_in(root: &Path, name: &str) -> Option<PathBuf> {
-    FOLDERS
-        .iter()
-        .map(|folder| Path::new(folder).join(name))
-        // Links may be absolute, which only the root itself can follow.
-        .find(|path| fs::symlink_metadata(root.join(path)).is_ok_and(|found| !found.is_dir()))
-        .map(|path| Path::new("/").join(path))
+    let found = |name: &str| {
+        FOLDERS
+            .iter()
+            .map(|folder| Path::new(folder).join(name))
+            // Links may be absolute, which only the root itself can follow.
+            .find(|path| fs::symlink_metadata(root.join(path)).is_ok_and(|found| !found.is_dir()))
+    };
+    // Where there is one backend only, its tools have no backend in their name, but what they lead to does.
+    let plain = || {
+        let path = found(&name.replace("-legacy", "").replace("-nft", "")).filter(|_| name.contains("tables-"))?;
+        let leads_to = fs::read_link(root.join(&path)).ok()?;
+        let leads_to = leads_to.to_str()?;
+        let fits = if name.contains("-legacy") {
+            leads_to.contains("legacy") || leads_to.ends_with("xtables-multi")
+        } else {
+            leads_to.contains("nft")
+        };
+        fits.then_some(path)
+    };
+    let path = found(name).or_else(plain)?;
+    Some(Path::new("/").join(path))
 }
 
 impl Tool {
@@ -171,10 +186,21 @@ impl Running {
 
 #[cfg(test)]
 mod tests {
-    use super::{Tool, find_anywhere};
+    use super::{Tool, find_anywhere, find_in};
     use std::fs;
     use std::os::unix::fs::symlink;
     use std::path::PathBuf;
+
+    #[test]
+    fn a_tool_without_a_backend_in_its_name_is_known_by_what_it_leads_to() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("sbin")).unwrap();
+        symlink("xtables-legacy-multi", root.path().join("sbin/iptables-save")).unwrap();
+        let save = Some(PathBuf::from("/sbin/iptables-save"));
+        assert_eq!(find_in(root.path(), "iptables-legacy-save"), save);
+        assert_eq!(find_in(root.path(), "iptables-nft-save"), None);
+        assert_eq!(find_in(root.path(), "nft"), None);
+    }
 
     #[test]
     fn a_tool_of_our_own_root_comes_first_then_that_of_a_process() {
