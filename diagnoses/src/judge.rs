@@ -216,9 +216,11 @@ fn headline(case: &Case<'_>, outcome: Outcome, verdicts: &[Verdict], proven: &[S
                 format!("{does_not}: {says}")
             } else if case.failed().is_empty() {
                 format!("{does}, but {says}")
+            } else if let Some((works, fails)) = families(case) {
+                format!("{does} over {works} and not over {fails}: {says}")
             } else {
                 let (failed, all) = (case.failed().len(), case.asked().count());
-                format!("{does} only sometimes ({failed} of {all} failed): {says}")
+                format!("{does} only sometimes ({failed} of {all} attempts failed): {says}")
             }
         }
         Outcome::Inconclusive => {
@@ -234,6 +236,19 @@ fn headline(case: &Case<'_>, outcome: Outcome, verdicts: &[Verdict], proven: &[S
                 format!("cannot tell whether {source} reaches {target}: {why}")
             }
         }
+    }
+}
+
+/// The address family that works and the one that does not, where that is the difference.
+fn families(case: &Case<'_>) -> Option<(&'static str, &'static str)> {
+    let v6 = |tried: &&crate::case::Tried<'_>| tried.attempt.flow.dst().is_ipv6();
+    let (failed, worked) = (case.failed(), case.worked());
+    if failed.iter().all(v6) && !worked.iter().any(v6) {
+        Some(("IPv4", "IPv6"))
+    } else if worked.iter().all(v6) && !failed.iter().any(v6) {
+        Some(("IPv6", "IPv4"))
+    } else {
+        None
     }
 }
 

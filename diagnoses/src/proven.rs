@@ -100,14 +100,15 @@ fn train(attempt: &Attempt) -> Option<String> {
     let echo = attempt.echo.as_ref()?;
     let answered: Vec<u64> = echo.rtt_ns.iter().flatten().copied().collect();
     let (least, sum) = (answered.iter().min()?, answered.iter().sum::<u64>());
+    let over = if attempt.flow.dst().is_ipv6() { "IPv6" } else { "IPv4" };
     if attempt.kind == "echo-full-size" {
         return Some(format!(
-            "packets of {} bytes pass whole, there and back",
+            "packets of {} bytes pass whole over {over}, there and back",
             echo.packet_bytes
         ));
     }
     Some(format!(
-        "{} of {} echoes answered, round trip {} at best, {} on average",
+        "{} of {} echoes over {over} answered, round trip {} at best, {} on average",
         answered.len(),
         echo.rtt_ns.len(),
         time(*least),

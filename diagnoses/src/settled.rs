@@ -3,10 +3,13 @@
 use crate::case::{Case, Failure, Fate};
 use crate::drops::Class;
 use model::attempt::{AttemptSpec, Sending};
-use model::event::Seen;
+use model::event::{Seen, TcpState};
 use model::evidence::{Evidence, Intent};
+use std::net::IpAddr;
 
-/// The window may end: every attempt has ended, or what was seen decides those that have not.
+/// The window may end: every attempt that can still tell something has ended, or what was seen decides it.
+///
+/// Attempts are looked at by the address they go to: one family may work while the other is dropped.
 #[must_use]
 pub fn settled(evidence: &Evidence) -> bool {
     if evidence.passive || evidence.specs.is_empty() {
@@ -18,20 +21,38 @@ pub fn settled(evidence: &Evidence) -> bool {
     }
     let case = Case::new(evidence);
     let asked: Vec<&AttemptSpec> = evidence.specs.iter().filter(|spec| is_asked(evidence, spec)).collect();
-    // Something works: wait for all of them, and for the echoes that tell how well.
-    if case.asked().any(|tried| tried.fate == Fate::Worked) || asked.is_empty() {
+    if asked.is_empty() {
         return false;
     }
-    !case.silent.is_empty() || asked.iter().all(|spec| decided(&case, spec))
+    let worked = |to: IpAddr| case.worked().iter().any(|tried| tried.attempt.flow.dst() == to);
+    evidence.specs.iter().filter(|spec| !ended(spec)).all(|spec| {
+        let Some(to) = target(spec) else {
+            return false;
+        };
+        if is_asked(evidence, spec) {
+            // One that works says that the others may: wait for them.
+            !worked(to) && (silent(&case, to) || lost(&case, spec.id))
+        } else {
+            // Echoes tell how well a way works that works at all.
+            let of_it: Vec<_> = asked.iter().filter(|other| target(other) == Some(to)).collect();
+            let failed = !of_it.is_empty()
+                && of_it
+                    .iter()
+                    .all(|other| failed(&case, other.id) || lost(&case, other.id));
+            failed || silent(&case, to) || lost(&case, spec.id)
+        }
+    })
 }
 
-/// This attempt has ended for good, or its packets were lost in a way that repeats.
-fn decided(case: &Case<'_>, spec: &AttemptSpec) -> bool {
-    if let Some(tried) = case.attempt(spec.id) {
-        let for_good = tried.failure().is_some_and(|failure| failure != Failure::TooBig);
-        return tried.fate == Fate::Failed && for_good;
-    }
-    let drops: Vec<_> = case.trail.drops().filter(|drop| drop.attempt == spec.id).collect();
+/// It has ended for good, without success.
+fn failed(case: &Case<'_>, id: u32) -> bool {
+    case.attempt(id).is_some_and(|tried| {
+        tried.fate == Fate::Failed && tried.failure().is_none_or(|failure| failure != Failure::TooBig)
+    })
+}
+
+/// Its packets were lost in a way that repeats.
+fn lost(case: &Case<'_>, id: u32) -> bool {
     let for_good = |class: Class| {
         !matches!(
             class,
@@ -41,18 +62,33 @@ fn decided(case: &Case<'_>, spec: &AttemptSpec) -> bool {
                 | Class::NeighbourQueue
                 | Class::PathMtu
                 | Class::ListenOverflow
+                | Class::Queue
         )
     };
-    let connected = case.about(spec.id).any(|event| {
-        matches!(
-            event.seen,
-            Seen::StateChange {
-                new: model::event::TcpState::Established,
-                ..
-            }
-        )
+    let connected = case.about(id).any(|event| {
+        let established = TcpState::Established;
+        matches!(event.seen, Seen::StateChange { new, .. } if new == established)
     });
-    !connected && drops.iter().any(|drop| for_good(drop.class))
+    !connected
+        && case
+            .trail
+            .drops()
+            .any(|drop| drop.attempt == id && for_good(drop.class))
+}
+
+/// A next hop on the way to it answers nothing.
+fn silent(case: &Case<'_>, to: IpAddr) -> bool {
+    case.silent
+        .iter()
+        .any(|silent| silent.address.is_ipv4() == to.is_ipv4())
+}
+
+fn target(spec: &AttemptSpec) -> Option<IpAddr> {
+    match &spec.send {
+        Sending::Tcp { to, .. } | Sending::Udp { to, .. } | Sending::Echo { to, .. } => Some(*to),
+        Sending::DnsQuery { server, .. } => Some(*server),
+        Sending::Dns { .. } => None,
+    }
 }
 
 fn is_asked(evidence: &Evidence, spec: &AttemptSpec) -> bool {
@@ -64,5 +100,60 @@ fn is_asked(evidence: &Evidence, spec: &AttemptSpec) -> bool {
         (Sending::Echo { dont_fragment, .. }, Intent::PodToPod) => {
             evidence.protocol.starts_with("icmp") && !dont_fragment
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::settled;
+    use crate::scene::{self, Scene};
+    use model::attempt::{AttemptSpec, Exchange, Sending};
+
+    fn plan(scene: &mut Scene, count: u32) {
+        for id in 0..count {
+            scene.evidence.specs.push(AttemptSpec {
+                id,
+                netns: scene::A,
+                pid: None,
+                start_ms: u64::from(id) * 100,
+                timeout_ms: 2_000,
+                send: Sending::Tcp {
+                    to: scene::ip("10.90.2.2"),
+                    port: 80,
+                    hold_ms: 200,
+                    exchange: Exchange::None,
+                },
+            });
+        }
+    }
+
+    #[test]
+    fn drops_of_every_attempt_decide_before_the_time_out() {
+        let mut scene = Scene::two_nodes();
+        scene.dropped(3, scene::X, "cbr0", "NETFILTER_DROP", "nf_hook_slow");
+        scene.evidence.attempts.clear();
+        plan(&mut scene, 3);
+        assert!(settled(&scene.evidence));
+        plan(&mut scene, 4);
+        assert!(!settled(&scene.evidence), "one of them was not seen yet");
+    }
+
+    #[test]
+    fn a_packet_that_is_underway_is_waited_for() {
+        let mut scene = Scene::two_nodes();
+        scene.vanishes(3, scene::X, "up0");
+        scene.evidence.attempts.clear();
+        plan(&mut scene, 3);
+        assert!(!settled(&scene.evidence));
+    }
+
+    #[test]
+    fn one_that_works_lets_the_others_hope() {
+        let mut scene = Scene::two_nodes();
+        scene.connects(1);
+        let flow = scene.flow(1);
+        scene.drop(scene::X, "cbr0", flow, "NETFILTER_DROP", "nf_hook_slow");
+        plan(&mut scene, 2);
+        assert!(!settled(&scene.evidence));
     }
 }
