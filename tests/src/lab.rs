@@ -3,6 +3,7 @@
 //! A lab owns a directory below [`LABS`] and holds a lock in it, which the kernel drops with the process: a lab whose
 //! lock is free belongs to nobody and is swept when the next one is built. In the directory are `bin` (the built-in
 //! servers, for PATH), `names` (what [`crate::enter`] shows as `/run/netns`, so that steps may say `netns a`) and `log`.
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -243,17 +244,27 @@ pub fn inside<T: Send>(netns: &str, work: impl FnOnce() -> T + Send) -> Result<T
 
 /// Takes down the labs whose owner is gone. The caller holds the lock on [`LABS`].
 fn sweep_locked() -> Result<()> {
-    for entry in fs::read_dir(LABS).with_context(|| format!("listing {LABS}"))? {
-        let path = entry?.path();
-        let Some(id) = path.file_name().and_then(|name| name.to_str()) else {
-            continue;
-        };
-        let dead = path.is_dir() && !path.join("kept").exists() && {
-            let file = lock(&path.join("lock"), FlockArg::LockExclusiveNonblock)?;
-            file.is_some()
-        };
-        if dead {
-            take_down(id);
+    let names = |directory: &str| -> Vec<String> {
+        let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+        entries
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect()
+    };
+    // A namespace is created after its lab's directory, so that one without it is left over as well.
+    let of_namespaces = names(NETNS)
+        .into_iter()
+        .filter_map(|name| Some(name.rsplit_once('-')?.0.to_owned()));
+    let ids: BTreeSet<_> = names(LABS)
+        .into_iter()
+        .chain(of_namespaces)
+        .filter(|id| id.starts_with("lab-"))
+        .collect();
+    for id in ids {
+        let here = directory(&id);
+        if !here.is_dir()
+            || (!here.join("kept").exists() && lock(&here.join("lock"), FlockArg::LockExclusiveNonblock)?.is_some())
+        {
+            take_down(&id);
         }
     }
     Ok(())

@@ -53,6 +53,7 @@ impl Process {
                     beside.display()
                 ),
             )
+            .env("LAB", lab.directory())
             .current_dir(beside)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)

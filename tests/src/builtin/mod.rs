@@ -11,6 +11,7 @@ use crate::{enter, lab};
 
 mod accept;
 mod arguments;
+mod bpf_program;
 mod conntrack_fill;
 mod delay;
 mod dns;
@@ -51,6 +52,7 @@ pub const BUILTINS: &[Builtin] = &[
     delay::DELAY,
     reset_injector::RESET_INJECTOR,
     conntrack_fill::CONNTRACK_FILL,
+    bpf_program::BPF_PROGRAM,
     tcp_connect::TCP_CONNECT,
     udp_send::UDP_SEND,
 ];
