@@ -1,9 +1,9 @@
 //! The way out: a record is drafted in place, counted in the exact totals, and sent if it is watched or the budget lasts.
 
 use crate::filter;
+use crate::packet::Found;
 use crate::place::{self, Place};
 use crate::socket;
-use crate::packet::Found;
 use crate::trail;
 use crate::watch::{self, Watch};
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns};

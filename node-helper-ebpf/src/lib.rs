@@ -3,6 +3,7 @@
 #![no_std]
 
 pub mod draft;
+pub mod fast;
 pub mod fields;
 pub mod filter;
 pub mod packet;

@@ -80,10 +80,7 @@ pub fn recognise(draft: &mut Draft, skb: u64, found: Found) -> Watch {
         && sight.identity == identity(draft, found)
         && (sight.ip_id == draft.tail.ip_id || sight.ip_id == 0 || draft.tail.ip_id == 0);
     // Two empty datagrams look alike: then one port must have stayed.
-    let told = flow.protocol != UDP
-        || draft.tail.ip_id != 0
-        || sight.sport == flow.sport
-        || sight.dport == flow.dport;
+    let told = flow.protocol != UDP || draft.tail.ip_id != 0 || sight.sport == flow.sport || sight.dport == flow.dport;
     if !same || !told {
         return Watch::NOBODY;
     }

@@ -1,8 +1,10 @@
 //! From the rings to the sink: poll, decode, refill budgets. The only place that does it.
 
-use crate::words::{Words, split};
+use crate::clock::monotonic_ns;
+use crate::dialogue::{Dialogue, message};
+use crate::words::{Words, bare, is_dns, split};
 use aya::maps::{MapData, RingBuf};
-use model::event::Event;
+use model::event::{Event, Seen};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -52,19 +54,29 @@ impl Pump {
         let (end, count) = (Arc::clone(&ending), Arc::clone(&events));
         let thread = std::thread::Builder::new().name("pump".to_owned()).spawn(move || {
             let mut last = Instant::now();
+            let mut dialogue = Dialogue::default();
             loop {
                 // Read before the rings: what was sent until then is in them.
                 let ended = end.load(Ordering::Acquire);
                 let mut said = 0;
                 for source in &mut sources {
                     while let Some(item) = source.ring.0.next() {
-                        if let Some((record, tail)) = split(&item)
-                            && let Some(event) = words.event(source.probe, &record, tail)
-                        {
+                        let Some((record, tail)) = split(&item) else { continue };
+                        let event = if is_dns(&record) {
+                            let event = bare(source.probe, &record, Seen::RetransmitSynAck);
+                            message(tail).and_then(|message| dialogue.take(event, message))
+                        } else {
+                            words.event(source.probe, &record, tail)
+                        };
+                        if let Some(event) = event {
                             said += 1;
                             sink(event);
                         }
                     }
+                }
+                for event in dialogue.unanswered(monotonic_ns(), ended) {
+                    said += 1;
+                    sink(event);
                 }
                 count.fetch_add(said, Ordering::Relaxed);
                 if ended {

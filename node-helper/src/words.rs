@@ -180,6 +180,14 @@ pub fn split(bytes: &[u8]) -> Option<(Record, &[u8])> {
     Some((record, tail))
 }
 
+/// Whether a record carries a DNS message.
+pub fn is_dns(record: &Record) -> bool {
+    matches!(
+        What::decode(record.tag, record.a, record.b),
+        Some(What::DnsQuery | What::DnsAnswer { .. })
+    )
+}
+
 fn packet(tail: &[u8]) -> Option<Packet> {
     let tail = tail.get(..TAIL)?;
     Some(Packet {

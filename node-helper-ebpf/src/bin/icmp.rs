@@ -90,7 +90,11 @@ fn inet_sk_error_report(context: RawTracePointContext) -> i32 {
 fn error(sk: u64) -> Option<()> {
     let draft = draft(3)?;
     draft.begin(0, sk);
-    let protocol = if has(&sock__sk_protocol) { field::<u16>(sk, &sock__sk_protocol)? as u8 } else { 0 };
+    let protocol = if has(&sock__sk_protocol) {
+        field::<u16>(sk, &sock__sk_protocol)? as u8
+    } else {
+        0
+    };
     if !draft.of_socket(sk, protocol) {
         return None;
     }

@@ -31,7 +31,11 @@ fn waited(neighbour: u64) -> Option<()> {
     let unicast = pointer(neighbour, &neighbour__parms)
         .and_then(|parms| read::<u32>(parms + u64::from(given(&neigh_parms__data)) + UCAST_PROBES * 4))
         .unwrap_or(0);
-    let sent = if state != PROBE && asked > unicast { asked - unicast } else { asked };
+    let sent = if state != PROBE && asked > unicast {
+        asked - unicast
+    } else {
+        asked
+    };
     // The timer has just sent one more; those before it went unanswered.
     let unanswered = match state {
         FAILED => sent,

@@ -6,11 +6,11 @@
 #![no_main]
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
-use core::mem::MaybeUninit;
 use model::flow::{ICMP, ICMPV6};
 use model::word::{Hook, What};
 use node_helper_ebpf::draft::{Draft, Tail, current_pid, draft};
-use node_helper_ebpf::fields::*;
+use node_helper_ebpf::fast::{address, byte, network_header, port};
+use node_helper_ebpf::fields::{field, sk_buff__len};
 use node_helper_ebpf::packet::{self, IPV4, IPV6};
 use node_helper_ebpf::place::{self, Place};
 use node_helper_ebpf::trail;
@@ -68,36 +68,6 @@ fn consume_skb(context: BtfTracePointContext) -> i32 {
     0
 }
 
-/// A field of the skb, which the verifier knows.
-#[inline(always)]
-fn load<T: Copy>(skb: *const u8, offset: &'static u32) -> T {
-    // SAFETY: a field of the skb, by this kernel's offsets; the verifier checks them.
-    unsafe { core::ptr::read_volatile(skb.add(given(offset) as usize).cast()) }
-}
-
-/// A byte of the packet.
-#[inline(always)]
-fn byte(header: *const u8, at: usize) -> u8 {
-    if given(&set__direct) != 0 {
-        // SAFETY: the verifier guards the load; what is not mapped reads as zero.
-        unsafe { core::ptr::read_volatile(header.add(at)) }
-    } else {
-        read(header as u64 + at as u64).unwrap_or(0)
-    }
-}
-
-/// Two bytes of the packet.
-#[inline(always)]
-fn port(header: *const u8, at: usize) -> usize {
-    let port: u16 = if given(&set__direct) != 0 {
-        // SAFETY: as above; this machine reads what is not aligned.
-        unsafe { core::ptr::read_volatile(header.add(at).cast()) }
-    } else {
-        read(header as u64 + at as u64).unwrap_or(0)
-    };
-    usize::from(u16::from_be(port))
-}
-
 /// Whether a packet may be of a watched flow: its address was met, or a port of it is marked. It errs on the side of
 /// looking closer.
 #[inline(always)]
@@ -107,14 +77,7 @@ fn may_concern(skb: *const u8, at_data: bool) -> bool {
     if seen[trail::slot(address(skb))] != 0 {
         return true;
     }
-    let header: *const u8 = if at_data {
-        load(skb, &sk_buff__data)
-    } else {
-        let head: *const u8 = load(skb, &sk_buff__head);
-        let offset: u16 = load(skb, &sk_buff__network_header);
-        // SAFETY: an address only; loads from it are guarded.
-        unsafe { head.add(usize::from(offset)) }
-    };
+    let header = network_header(skb, at_data);
     let first = byte(header, 0);
     let (protocol, length) = match first >> 4 {
         4 => (byte(header, 9), usize::from(first & 0xf) * 4),
@@ -213,18 +176,4 @@ fn met(skb: u64, hook: Hook, slot: u32) -> Option<()> {
     });
     draft.send(tail, whose);
     Some(())
-}
-
-/// The skb's address as a number. The verifier lets nobody calculate with a pointer it trusts; a pointer that lay on the
-/// stack and lost a byte there is a number to it. That byte is the highest, which is 0xff in every address of the kernel.
-#[inline(always)]
-fn address(skb: *const u8) -> u64 {
-    let mut spilt = MaybeUninit::<u64>::uninit();
-    let place = spilt.as_mut_ptr();
-    // SAFETY: eight bytes of our stack, written before they are read.
-    unsafe {
-        place.cast::<*const u8>().write_volatile(skb);
-        place.cast::<u8>().add(7).write_volatile(0xff);
-        place.read_volatile()
-    }
 }

@@ -14,7 +14,11 @@ node_helper_ebpf::license!();
 #[raw_tracepoint(tracepoint = "tcp_retransmit_skb")]
 fn tcp_retransmit_skb(context: RawTracePointContext) -> i32 {
     // Since 6.18 it also tells of attempts that failed; before, only of those that left.
-    let error: i32 = if given(&args__tcp_retransmit_skb) > 2 { context.arg(2) } else { 0 };
+    let error: i32 = if given(&args__tcp_retransmit_skb) > 2 {
+        context.arg(2)
+    } else {
+        0
+    };
     again(context.arg(0), context.arg(1), error);
     0
 }
@@ -27,7 +31,11 @@ fn again(sk: u64, skb: u64, error: i32) -> Option<()> {
         return None;
     }
     // The segment has no headers yet; its control block starts with the sequence number.
-    draft.tail.seq = if has(&sk_buff__cb) { field(skb, &sk_buff__cb).unwrap_or(0) } else { 0 };
+    draft.tail.seq = if has(&sk_buff__cb) {
+        field(skb, &sk_buff__cb).unwrap_or(0)
+    } else {
+        0
+    };
     draft.tail.ack = 0;
     draft.tail.len = field(skb, &sk_buff__len).unwrap_or(0);
     draft.tail.ip_id = 0;

@@ -15,7 +15,11 @@ node_helper_ebpf::license!();
 fn udp_fail_queue_rcv_skb(context: RawTracePointContext) -> i32 {
     let error: i32 = context.arg(0);
     // The packet came with 6.10; before, only the socket's own end is known.
-    let skb: u64 = if given(&args__udp_fail_queue_rcv_skb) > 2 { context.arg(2) } else { 0 };
+    let skb: u64 = if given(&args__udp_fail_queue_rcv_skb) > 2 {
+        context.arg(2)
+    } else {
+        0
+    };
     refused(error, context.arg(1), skb);
     0
 }

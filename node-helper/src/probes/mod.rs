@@ -17,6 +17,8 @@ use model::protocol::{BpfCost, Filter, Lost, ProbeStatus, Total};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::OnceLock;
 
+/// DNS over UDP.
+pub mod dns;
 /// Packets that the kernel frees as a loss.
 pub mod drop;
 /// ICMP errors sent, socket errors.
@@ -43,6 +45,7 @@ pub const PROBES: &[&Probe] = &[
     &icmp::PROBE,
     &neigh::PROBE,
     &udpbuf::PROBE,
+    &dns::PROBE,
     &path::PROBE,
 ];
 

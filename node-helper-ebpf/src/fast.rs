@@ -1,0 +1,61 @@
+//! Reads without calls, for programs that meet every packet: fields of an skb the verifier knows, and bytes of headers
+//! where it allows plain loads (since 6.17).
+
+use crate::fields::*;
+use core::mem::MaybeUninit;
+
+/// A field of the skb, which the verifier knows.
+#[inline(always)]
+pub fn load<T: Copy>(skb: *const u8, offset: &'static u32) -> T {
+    // SAFETY: a field of the skb, by this kernel's offsets; the verifier checks them.
+    unsafe { core::ptr::read_volatile(skb.add(given(offset) as usize).cast()) }
+}
+
+/// A byte of the packet.
+#[inline(always)]
+pub fn byte(header: *const u8, at: usize) -> u8 {
+    if given(&set__direct) != 0 {
+        // SAFETY: the verifier guards the load; what is not mapped reads as zero.
+        unsafe { core::ptr::read_volatile(header.add(at)) }
+    } else {
+        read(header as u64 + at as u64).unwrap_or(0)
+    }
+}
+
+/// Two bytes of the packet.
+#[inline(always)]
+pub fn port(header: *const u8, at: usize) -> usize {
+    let port: u16 = if given(&set__direct) != 0 {
+        // SAFETY: as above; this machine reads what is not aligned.
+        unsafe { core::ptr::read_volatile(header.add(at).cast()) }
+    } else {
+        read(header as u64 + at as u64).unwrap_or(0)
+    };
+    usize::from(u16::from_be(port))
+}
+
+/// Where the network header is. `at_data`: on the way in, before the kernel has noted it, the packet starts there.
+#[inline(always)]
+pub fn network_header(skb: *const u8, at_data: bool) -> *const u8 {
+    if at_data {
+        return load(skb, &sk_buff__data);
+    }
+    let head: *const u8 = load(skb, &sk_buff__head);
+    let offset: u16 = load(skb, &sk_buff__network_header);
+    // SAFETY: an address only; loads from it are guarded.
+    unsafe { head.add(usize::from(offset)) }
+}
+
+/// The skb's address as a number. The verifier lets nobody calculate with a pointer it trusts; a pointer that lay on the
+/// stack and lost a byte there is a number to it. That byte is the highest, which is 0xff in every address of the kernel.
+#[inline(always)]
+pub fn address(skb: *const u8) -> u64 {
+    let mut spilt = MaybeUninit::<u64>::uninit();
+    let place = spilt.as_mut_ptr();
+    // SAFETY: eight bytes of our stack, written before they are read.
+    unsafe {
+        place.cast::<*const u8>().write_volatile(skb);
+        place.cast::<u8>().add(7).write_volatile(0xff);
+        place.read_volatile()
+    }
+}
