@@ -5,6 +5,8 @@ pub mod attempts;
 pub mod btf;
 pub mod capabilities;
 pub mod clock;
+/// DNS messages as a dialogue.
+pub mod dialogue;
 pub mod facts;
 pub mod filter;
 pub mod input;
