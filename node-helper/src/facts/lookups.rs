@@ -24,12 +24,13 @@ fn read(look: &Look) -> anyhow::Result<Vec<RouteLookup>> {
             .iter()
             .filter(|(dst, src)| src.is_none_or(|src| src.is_ipv4() == dst.is_ipv4()))
             .map(|(dst, src)| {
-                let answer = match src {
-                    None => lookup(route, *dst, None, None)?,
-                    Some(src) => {
-                        let iif = arrives_by(route, *src)?;
-                        lookup(route, *dst, Some(*src), iif)?
-                    }
+                let answer = match src
+                    .map(|src| Ok::<_, anyhow::Error>((src, home(route, src)?)))
+                    .transpose()?
+                {
+                    Some((src, Home::Here)) => lookup(route, *dst, Some(src), None)?,
+                    Some((src, Home::Behind(iif))) => lookup(route, *dst, Some(src), Some(iif))?,
+                    None | Some((_, Home::Nowhere)) => lookup(route, *dst, None, None)?,
                 };
                 Ok(RouteLookup {
                     dst: *dst,
@@ -41,15 +42,23 @@ fn read(look: &Look) -> anyhow::Result<Vec<RouteLookup>> {
     })
 }
 
-/// The interface behind which a foreign address lives; `None` for our own.
-fn arrives_by(route: &mut Netlink, src: IpAddr) -> anyhow::Result<Option<u32>> {
+/// Where a source address lives.
+enum Home {
+    /// In this namespace.
+    Here,
+    /// Behind an interface of it.
+    Behind(u32),
+    /// No route leads there, so nothing tells by which interface it would come; it is left out of the question.
+    Nowhere,
+}
+
+fn home(route: &mut Netlink, src: IpAddr) -> anyhow::Result<Home> {
     Ok(match lookup(route, src, None, None)? {
-        LookupAnswer::Route(Route {
-            kind: RouteKind::Unicast,
-            hops,
-            ..
-        }) => hops.first().and_then(|hop| hop.oif),
-        _ => None,
+        LookupAnswer::Route(found) if found.kind == RouteKind::Local => Home::Here,
+        LookupAnswer::Route(Route { hops, .. }) => {
+            hops.first().and_then(|hop| hop.oif).map_or(Home::Nowhere, Home::Behind)
+        }
+        LookupAnswer::Error(_) => Home::Nowhere,
     })
 }
 
