@@ -34,7 +34,7 @@ demo: build ## break something in namespaces of its own, find it with the real t
 
 .PHONY: test
 test: build ## all tests, then the scenarios
-	$(CARGO) test --workspace
+	$(CARGO) test --workspace --no-fail-fast
 	@$(MAKE) --no-print-directory scenarios
 
 .PHONY: scenarios
