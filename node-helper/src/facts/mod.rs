@@ -35,6 +35,7 @@ use model::protocol::{Ask, Reply};
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
@@ -103,6 +104,13 @@ impl Look<'_> {
     fn proc_net(&self, file: &str) -> anyhow::Result<String> {
         let path = format!("/proc/thread-self/net/{file}");
         fs::read_to_string(&path).with_context(|| format!("cannot read {path} in {}", self.namespace.name))
+    }
+
+    /// The addresses in question.
+    fn addresses(&self) -> BTreeSet<IpAddr> {
+        let flows = self.ask.flows.iter().flat_map(|flow| [flow.src(), flow.dst()]);
+        let lookups = self.ask.lookups.iter().flat_map(|(dst, src)| [Some(*dst), *src]);
+        flows.chain(lookups.flatten()).collect()
     }
 
     /// The outcome of a reading, with its reason where it failed.

@@ -2,6 +2,7 @@
 
 use super::{Fact, Look};
 use crate::netlink::{address, attributes, u16_at, u32_at};
+use anyhow::bail;
 use model::facts::{NetnsFacts, NextHop, Route, RouteKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -11,8 +12,28 @@ pub(super) const FACT: Fact = Fact {
     read: |look, facts: &mut NetnsFacts| facts.routes = look.known("routes", read(look)),
 };
 
+/// A router with more routes than this tells only those that concern the addresses in question.
+const ROUTES_MAX: usize = 10_000;
+
 fn read(look: &Look) -> anyhow::Result<Vec<Route>> {
-    look.route(|route| route.dump(libc::RTM_GETROUTE, &[0; RTMSG_BYTES], |_, body| parse(body)))
+    let mut routes = look.route(|route| route.dump(libc::RTM_GETROUTE, &[0; RTMSG_BYTES], |_, body| parse(body)))?;
+    if routes.len() > ROUTES_MAX {
+        let (count, asked) = (routes.len(), look.addresses());
+        routes.retain(|route| route.prefix == 0 || asked.iter().any(|address| covers(route, *address)));
+        if asked.is_empty() || routes.len() > ROUTES_MAX {
+            bail!("there are {count}, more than can be carried; name the two ends, so that only theirs are read");
+        }
+    }
+    Ok(routes)
+}
+
+fn covers(route: &Route, address: IpAddr) -> bool {
+    let bits = |address: IpAddr, prefix: u8| match address {
+        IpAddr::V4(v4) => (v4.to_bits() as u128).checked_shr(32 - u32::from(prefix.min(32))),
+        IpAddr::V6(v6) => v6.to_bits().checked_shr(128 - u32::from(prefix.min(128))),
+    };
+    route.dst.is_ipv4() == address.is_ipv4()
+        && bits(route.dst, route.prefix).unwrap_or(0) == bits(address, route.prefix).unwrap_or(0)
 }
 
 /// `struct rtmsg`: family, destination length at 1, table at 4, protocol at 5, scope at 6, type at 7, flags at 8.
@@ -152,4 +173,78 @@ fn protocol(number: u8) -> String {
         other => return other.to_string(),
     }
     .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{RTMSG_BYTES, covers, parse};
+    use crate::netlink::attribute;
+    use model::facts::{Route, RouteKind};
+
+    /// The start of a message of the main table: family, prefix length, type.
+    fn message(family: i32, prefix: u8, kind: u8) -> Vec<u8> {
+        let mut message = vec![0; RTMSG_BYTES];
+        (message[0], message[1], message[4], message[7]) = (family as u8, prefix, 254, kind);
+        message
+    }
+
+    fn prefix(dst: &str, prefix: u8) -> Route {
+        let mut route = parse(&message(libc::AF_INET, prefix, libc::RTN_UNICAST)).unwrap();
+        route.dst = dst.parse().unwrap();
+        route
+    }
+
+    #[test]
+    fn every_hop_of_a_multipath_route_is_told() {
+        let mut hops = Vec::new();
+        for (last, flags) in [(1_u8, 0_u8), (2, 1)] {
+            let mut gateway = Vec::new();
+            attribute(&mut gateway, libc::RTA_GATEWAY, &[10, 0, 0, last]);
+            hops.extend((8 + gateway.len() as u16).to_ne_bytes());
+            hops.extend([flags, 0]);
+            hops.extend(u32::from(last).to_ne_bytes());
+            hops.extend(gateway);
+        }
+        let mut message = message(libc::AF_INET, 0, libc::RTN_UNICAST);
+        attribute(&mut message, libc::RTA_MULTIPATH, &hops);
+        let route = parse(&message).unwrap();
+        let told: Vec<_> = route
+            .hops
+            .iter()
+            .map(|hop| (hop.via.unwrap().to_string(), hop.oif, hop.dead))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("10.0.0.1".to_owned(), Some(1), false),
+                ("10.0.0.2".to_owned(), Some(2), true)
+            ]
+        );
+    }
+
+    #[test]
+    fn a_route_that_leads_nowhere_has_no_hop_even_where_ipv6_names_a_device() {
+        let mut message = message(libc::AF_INET6, 64, libc::RTN_BLACKHOLE);
+        attribute(&mut message, libc::RTA_OIF, &1_u32.to_ne_bytes());
+        let route = parse(&message).unwrap();
+        assert_eq!((route.kind, route.hops.len()), (RouteKind::Blackhole, 0));
+    }
+
+    #[test]
+    fn tables_beyond_the_first_256_are_told_whole() {
+        let mut message = message(libc::AF_INET, 24, libc::RTN_UNICAST);
+        message[4] = 252;
+        attribute(&mut message, libc::RTA_TABLE, &4097_u32.to_ne_bytes());
+        assert_eq!(parse(&message).unwrap().table, 4097);
+    }
+
+    #[test]
+    fn a_prefix_covers_its_addresses() {
+        let address = |text: &str| text.parse().unwrap();
+        assert!(covers(&prefix("10.0.0.0", 8), address("10.9.9.9")));
+        assert!(!covers(&prefix("10.0.0.0", 8), address("11.0.0.1")));
+        assert!(covers(&prefix("10.0.0.7", 32), address("10.0.0.7")));
+        assert!(covers(&prefix("0.0.0.0", 0), address("192.0.2.1")));
+        assert!(!covers(&prefix("0.0.0.0", 0), address("fd00::1")));
+    }
 }

@@ -5,6 +5,7 @@ use crate::netlink::{Answer, Netlink, at, attributes, u32_at, u64_at};
 use anyhow::Context as _;
 use model::facts::{NetnsFacts, Socket, TcpInfo};
 use model::flow::{Flow, TCP, UDP, mapped};
+use model::protocol::Ask;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -23,7 +24,11 @@ fn read(look: &Look) -> anyhow::Result<Vec<Socket>> {
     let mut sockets = Vec::new();
     for family in FAMILIES {
         sockets.extend(dump(&mut diag, family, TCP, 1 << LISTEN, DETAILS)?);
-        sockets.extend(dump(&mut diag, family, UDP, ANY_STATE, DETAILS)?);
+        let udp = dump(&mut diag, family, UDP, ANY_STATE, DETAILS)?;
+        sockets.extend(
+            udp.into_iter()
+                .filter(|socket| listens(socket) || is_wanted(look.ask, socket)),
+        );
     }
     for flow in &look.ask.flows {
         for flow in [*flow, flow.reversed()] {
@@ -189,6 +194,12 @@ fn state(number: u8, protocol: u8) -> &'static str {
         11 => "CLOSING",
         _ => "UNKNOWN",
     }
+}
+
+/// A connected socket of a watched flow, or at a port in question.
+fn is_wanted(ask: &Ask, socket: &Socket) -> bool {
+    let watched = |flow: &Flow| [flow.sport, flow.dport].contains(&socket.flow.sport);
+    ask.ports.contains(&socket.flow.sport) || ask.flows.iter().any(watched)
 }
 
 /// Waits for whoever comes: a TCP listener, or a UDP socket that is bound and not connected.

@@ -5,7 +5,8 @@ use super::{Fact, Look, links};
 use crate::netlink::{attributes, text, u32_at};
 use model::facts::NetnsFacts;
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 
 pub(super) const FACT: Fact = Fact {
@@ -110,10 +111,17 @@ fn of_all_and_default() -> impl Iterator<Item = String> {
 pub(super) fn read_files(root: &Path, names: impl Iterator<Item = String>) -> BTreeMap<String, String> {
     names
         .filter_map(|name| {
-            let value = fs::read_to_string(root.join(name.replace('.', "/"))).ok()?;
-            Some((name, value.trim().to_owned()))
+            let value = read_value(&root.join(name.replace('.', "/")))?;
+            Some((name, value))
         })
         .collect()
+}
+
+/// One read is enough for a value, and there are a hundred of them.
+fn read_value(path: &Path) -> Option<String> {
+    let mut value = [0; 512];
+    let length = File::open(path).ok()?.read(&mut value).ok()?;
+    Some(String::from_utf8_lossy(&value[..length]).trim().to_owned())
 }
 
 // linux/if_link.h

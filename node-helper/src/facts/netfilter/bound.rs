@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 /// So many rules are carried for one namespace.
-pub(super) const RULES_MAX: usize = 15_000;
+pub(super) const RULES_MAX: usize = 12_000;
 
 /// Thins `nat` tables, then leaves out the largest tables, until few enough rules are left. Says which tables went.
 pub(super) fn keep_within(max: usize, chains: &mut Vec<Chain>, addresses: &BTreeSet<IpAddr>) -> Vec<String> {

@@ -149,10 +149,7 @@ fn read(look: &Look) -> Known<Netfilter> {
             Err(error) => netfilter.unread.push(unread(look, "nftables", &format!("{error:#}"))),
         }
     }
-    let asked = &look.ask;
-    let addresses = asked.flows.iter().flat_map(|flow| [flow.src(), flow.dst()]);
-    let addresses = addresses.chain(asked.lookups.iter().map(|(dst, _)| *dst)).collect();
-    for table in bound::keep_within(bound::RULES_MAX, &mut netfilter.chains, &addresses) {
+    for table in bound::keep_within(bound::RULES_MAX, &mut netfilter.chains, &look.addresses()) {
         let why = format!(
             "table {table} is too large to be carried ({} rules are)",
             bound::RULES_MAX

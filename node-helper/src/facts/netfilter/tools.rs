@@ -58,14 +58,21 @@ impl Tools {
         };
         found
             .entry(name)
-            .or_insert_with(|| find_anywhere(Path::new("/"), name))
+            .or_insert_with(|| find_anywhere(Path::new("/"), &search_path(), name))
             .clone()
     }
 }
 
-/// In our own root, in the host's, else in that of any process: an agent that writes rules carries the tools for it.
-fn find_anywhere(own: &Path, name: &str) -> Option<Tool> {
-    if let Some(path) = find_in(own, name) {
+/// The folders of our own PATH, relative to the root.
+fn search_path() -> Vec<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let absolute = |folder: PathBuf| folder.strip_prefix("/").map(Path::to_path_buf).ok();
+    std::env::split_paths(&path).filter_map(absolute).collect()
+}
+
+/// In our own root (PATH first), in the host's, else in that of any process: an agent that writes rules carries the tools for it.
+fn find_anywhere(own: &Path, search_path: &[PathBuf], name: &str) -> Option<Tool> {
+    if let Some(path) = find_in(own, search_path, name) {
         return Some(Tool { root: None, path });
     }
     let proc = own.join("proc");
@@ -76,16 +83,17 @@ fn find_anywhere(own: &Path, name: &str) -> Option<Tool> {
         .filter(|process| fs::read_link(process.join("ns/mnt")).map_or(true, |mounts| seen.insert(mounts)))
         .find_map(|process| {
             let root = process.join("root");
-            let path = find_in(&root, name)?;
+            let path = find_in(&root, &[], name)?;
             Some(Tool { root: Some(root), path })
         })
 }
 
-fn find_in(root: &Path, name: &str) -> Option<PathBuf> {
+fn find_in(root: &Path, first: &[PathBuf], name: &str) -> Option<PathBuf> {
     let found = |name: &str| {
-        FOLDERS
-            .iter()
-            .map(|folder| Path::new(folder).join(name))
+        let usual = FOLDERS.iter().map(Path::new);
+        let folders = first.iter().map(PathBuf::as_path).chain(usual);
+        folders
+            .map(|folder| folder.join(name))
             // Links may be absolute, which only the root itself can follow.
             .find(|path| fs::symlink_metadata(root.join(path)).is_ok_and(|found| !found.is_dir()))
     };
@@ -197,9 +205,9 @@ mod tests {
         fs::create_dir_all(root.path().join("sbin")).unwrap();
         symlink("xtables-legacy-multi", root.path().join("sbin/iptables-save")).unwrap();
         let save = Some(PathBuf::from("/sbin/iptables-save"));
-        assert_eq!(find_in(root.path(), "iptables-legacy-save"), save);
-        assert_eq!(find_in(root.path(), "iptables-nft-save"), None);
-        assert_eq!(find_in(root.path(), "nft"), None);
+        assert_eq!(find_in(root.path(), &[], "iptables-legacy-save"), save);
+        assert_eq!(find_in(root.path(), &[], "iptables-nft-save"), None);
+        assert_eq!(find_in(root.path(), &[], "nft"), None);
     }
 
     #[test]
@@ -211,7 +219,7 @@ mod tests {
         symlink("mnt:[5]", root.path().join("proc/77/ns/mnt")).unwrap();
         symlink("/usr/sbin/xtables-nft-multi", agent.join("usr/sbin/iptables-nft-save")).unwrap();
         assert_eq!(
-            find_anywhere(root.path(), "iptables-nft-save"),
+            find_anywhere(root.path(), &[], "iptables-nft-save"),
             Some(Tool {
                 root: Some(agent),
                 path: PathBuf::from("/usr/sbin/iptables-nft-save")
@@ -220,12 +228,12 @@ mod tests {
         fs::create_dir_all(root.path().join("sbin")).unwrap();
         fs::write(root.path().join("sbin/iptables-nft-save"), "").unwrap();
         assert_eq!(
-            find_anywhere(root.path(), "iptables-nft-save"),
+            find_anywhere(root.path(), &[], "iptables-nft-save"),
             Some(Tool {
                 root: None,
                 path: PathBuf::from("/sbin/iptables-nft-save")
             })
         );
-        assert_eq!(find_anywhere(root.path(), "nft"), None);
+        assert_eq!(find_anywhere(root.path(), &[], "nft"), None);
     }
 }
