@@ -22,16 +22,23 @@ pub fn byte(header: *const u8, at: usize) -> u8 {
     }
 }
 
-/// Two bytes of the packet.
+/// Two bytes of the packet, as a number below 65536, which the verifier must know too.
 #[inline(always)]
 pub fn port(header: *const u8, at: usize) -> usize {
-    let port: u16 = if given(&set__direct) != 0 {
+    if given(&set__direct) != 0 {
         // SAFETY: as above; this machine reads what is not aligned.
-        unsafe { core::ptr::read_volatile(header.add(at).cast()) }
-    } else {
-        read(header as u64 + at as u64).unwrap_or(0)
+        let port: u16 = unsafe { core::ptr::read_volatile(header.add(at).cast()) };
+        return usize::from(u16::from_be(port));
+    }
+    let port: u16 = read(header as u64 + at as u64).unwrap_or(0);
+    // Older verifiers lose the bounds when bytes are swapped, and find them when they are loaded again.
+    let mut swapped = MaybeUninit::<u16>::uninit();
+    // SAFETY: two bytes of our stack, written before they are read.
+    let swapped = unsafe {
+        swapped.as_mut_ptr().write_volatile(u16::from_be(port));
+        swapped.as_ptr().read_volatile()
     };
-    usize::from(u16::from_be(port))
+    usize::from(swapped)
 }
 
 /// Where the network header is. `at_data`: on the way in, before the kernel has noted it, the packet starts there.

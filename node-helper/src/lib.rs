@@ -15,6 +15,8 @@ pub mod namespaces;
 pub mod netlink;
 pub mod netns;
 pub mod owner;
+/// Names for the places where events happen.
+pub mod places;
 pub mod probes;
 pub mod programs;
 pub mod pump;

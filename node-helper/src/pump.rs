@@ -1,7 +1,8 @@
-//! From the rings to the sink: poll, decode, refill budgets. The only place that does it.
+//! From the rings to the sink: poll, decode, name the place, refill budgets. The only place that does it.
 
 use crate::clock::monotonic_ns;
 use crate::dialogue::{Dialogue, message};
+use crate::places::Places;
 use crate::words::{Words, bare, is_dns, split};
 use aya::maps::{MapData, RingBuf};
 use model::event::{Event, Seen};
@@ -55,6 +56,7 @@ impl Pump {
         let thread = std::thread::Builder::new().name("pump".to_owned()).spawn(move || {
             let mut last = Instant::now();
             let mut dialogue = Dialogue::default();
+            let mut places = Places::default();
             loop {
                 // Read before the rings: what was sent until then is in them.
                 let ended = end.load(Ordering::Acquire);
@@ -68,13 +70,15 @@ impl Pump {
                         } else {
                             words.event(source.probe, &record, tail)
                         };
-                        if let Some(event) = event {
+                        if let Some(mut event) = event {
+                            places.name(&mut event);
                             said += 1;
                             sink(event);
                         }
                     }
                 }
-                for event in dialogue.unanswered(monotonic_ns(), ended) {
+                for mut event in dialogue.unanswered(monotonic_ns(), ended) {
+                    places.name(&mut event);
                     said += 1;
                     sink(event);
                 }
