@@ -71,7 +71,8 @@ fn a_connection_is_held_and_closed_with_fin() {
     let listener = TcpListener::bind((LO, 0)).unwrap();
     let met = Helper::try_one(tcp(LO, listener.local_addr().unwrap().port(), Exchange::None));
     assert_eq!(met.outcome, Outcome::Ok);
-    assert!(met.connected_ns.is_some() && met.took_ns >= 100_000_000 && !met.closed_by_peer);
+    assert!(met.connected_ns > Some(100), "a handshake takes time on loopback too");
+    assert!(met.took_ns >= 100_000_000 && !met.closed_by_peer);
     assert!(met.tcp.is_some_and(|tcp| tcp.snd_mss > 0));
     let (mut stream, _) = listener.accept().unwrap();
     assert_eq!(stream.read(&mut [0; 1]).unwrap(), 0, "a FIN, not a reset");
@@ -256,7 +257,12 @@ fn echoes_come_back_in_order() {
         let train = met.echo.unwrap();
         assert_eq!((met.outcome, met.kind.as_str()), (Outcome::Ok, "echo"));
         assert_eq!(train.order, (0..20).collect::<Vec<u16>>());
-        assert!(train.rtt_ns.iter().all(Option::is_some) && train.rtt_ns.len() == 20);
+        assert!(train.rtt_ns.len() == 20);
+        assert!(
+            train.rtt_ns.iter().all(|rtt| rtt.is_some_and(|rtt| rtt > 100)),
+            "{:?}",
+            train.rtt_ns
+        );
         assert_eq!(train.packet_bytes, if to.is_ipv4() { 84 } else { 104 });
     }
 }

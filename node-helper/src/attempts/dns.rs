@@ -155,7 +155,7 @@ impl Lookup {
                     }
                     if !self.search.go_on(fate) {
                         let outcome = self.outcome(self.search.fate());
-                        return self.finish(now_ns, outcome, say);
+                        return self.finish(outcome, say);
                     }
                     self.ask(now_ns)
                 }
@@ -189,7 +189,7 @@ impl Lookup {
         let mut places = Vec::new();
         for kind in types {
             let id = socket::random() as u16;
-            let place = self.record(server, *kind, id, &name, now_ns, false);
+            let place = self.record(server, *kind, id, &name, false);
             places.push(place);
             let sent = message::query(id, &name, self.types[*kind].1)
                 .map_err(io::Error::other)
@@ -218,7 +218,7 @@ impl Lookup {
         let mut places = Vec::new();
         for kind in types {
             let id = socket::random() as u16;
-            places.push(self.record(server, *kind, id, &name, now_ns, true));
+            places.push(self.record(server, *kind, id, &name, true));
             if let Ok(query) = message::query(id, &name, self.types[*kind].1) {
                 queries.push(query);
             }
@@ -247,7 +247,7 @@ impl Lookup {
     }
 
     /// A query that is about to be sent; its place.
-    fn record(&mut self, server: usize, kind: usize, id: u16, name: &str, now_ns: u64, tcp: bool) -> usize {
+    fn record(&mut self, server: usize, kind: usize, id: u16, name: &str, tcp: bool) -> usize {
         let protocol = if tcp { TCP } else { UDP };
         self.found.queries.push(DnsExchange {
             flow: Flow {
@@ -257,7 +257,7 @@ impl Lookup {
             id,
             name: name.to_owned(),
             qtype: self.types[kind].0.clone(),
-            sent_ns: self.course.since(now_ns),
+            sent_ns: self.course.elapsed_ns(),
             ..DnsExchange::default()
         });
         self.queries.push(Query {
@@ -330,7 +330,7 @@ impl Lookup {
             return;
         };
         self.queries[place].answered = true;
-        let since = self.course.since(now_ns);
+        let since = self.course.elapsed_ns();
         let waiting = self.course.runs() && turn.name == self.turn.name;
         self.note(place, &answer, since, waiting && turn == self.turn);
         if self.course.is_over() {
@@ -428,11 +428,11 @@ impl Lookup {
         }
     }
 
-    fn finish(&mut self, now_ns: u64, outcome: Outcome, say: Say) {
+    fn finish(&mut self, outcome: Outcome, say: Say) {
         self.question = None;
         self.stream = None;
         self.course.attempt.dns = Some(self.found.clone());
-        self.course.finish(now_ns, outcome, say);
+        self.course.finish(outcome, say);
     }
 
     fn gives_up_ns(&self) -> u64 {
@@ -457,9 +457,9 @@ impl Task for Lookup {
             // getaddrinfo(3) asks nobody for an address.
             self.found.addresses.push(address);
             self.found.found = Some(self.found.name.clone());
-            self.finish(now_ns, Outcome::Ok, say);
+            self.finish(Outcome::Ok, say);
         } else if let Some(why) = self.unfit.clone() {
-            self.finish(now_ns, Outcome::NotTried { why }, say);
+            self.finish(Outcome::NotTried { why }, say);
         } else {
             let next = self.ask(now_ns);
             self.follow(next, now_ns, say);
@@ -479,7 +479,7 @@ impl Task for Lookup {
         }
         if now_ns >= self.gives_up_ns() {
             let outcome = Outcome::TimedOut { during: "read".into() };
-            self.finish(now_ns, outcome, say);
+            self.finish(outcome, say);
         } else if let Some(question) = &mut self.question {
             let next = question.time(now_ns);
             if next != Next::Wait {
@@ -511,7 +511,7 @@ impl Task for Lookup {
 
     fn cancel(&mut self, now_ns: u64, say: Say) {
         if self.course.runs() {
-            self.finish(now_ns, Outcome::Cancelled, say);
+            self.finish(Outcome::Cancelled, say);
         } else {
             self.course.cancel(now_ns, Outcome::Cancelled, say);
         }

@@ -3,6 +3,7 @@
 use super::mtu;
 use super::socket;
 use super::task::{Course, Say, Task, Wait};
+use crate::clock::monotonic_ns;
 use model::attempt::{EchoTrain, Outcome};
 use model::flow::{Flow, ICMP, ICMPV6};
 use nix::poll::PollFlags;
@@ -91,7 +92,7 @@ impl Echo {
         while self.next_ns().is_some_and(|next| now_ns >= next) {
             let sequence = self.sent_ns.len() as u16;
             let request = request(self.to, self.identifier, sequence, self.train.packet_bytes);
-            self.sent_ns.push(now_ns);
+            self.sent_ns.push(monotonic_ns());
             self.train.rtt_ns.push(None);
             let Ok(socket) = &self.socket else { return };
             // An ICMP error of an earlier request would be the result of this one.
@@ -110,7 +111,7 @@ impl Echo {
         }
     }
 
-    fn receive(&mut self, now_ns: u64) {
+    fn receive(&mut self) {
         let Ok(socket) = &self.socket else { return };
         let mut errors = Vec::new();
         let about = socket::drain_icmp(socket, &mut errors);
@@ -146,10 +147,10 @@ impl Echo {
                 continue;
             };
             if rtt_ns.is_none() {
-                *rtt_ns = Some(now_ns.saturating_sub(*sent_ns).max(1));
+                *rtt_ns = Some(monotonic_ns().saturating_sub(*sent_ns).max(1));
                 self.train.order.push(sequence);
                 self.course.attempt.received_bytes += payload;
-                let since = self.course.since(now_ns);
+                let since = self.course.elapsed_ns();
                 self.course.attempt.first_answer_ns.get_or_insert(since);
             }
         }
@@ -180,10 +181,10 @@ impl Echo {
         }
     }
 
-    fn finish(&mut self, now_ns: u64, outcome: Outcome, say: Say) {
+    fn finish(&mut self, outcome: Outcome, say: Say) {
         self.course.attempt.acknowledged_bytes = Some(self.course.attempt.received_bytes);
         self.course.attempt.echo = Some(self.train.clone());
-        self.course.finish(now_ns, outcome, say);
+        self.course.finish(outcome, say);
     }
 }
 
@@ -206,7 +207,7 @@ impl Task for Echo {
                 let source = SocketAddr::new(source.ip(), self.identifier);
                 self.course.attempt.flow = Flow::new(protocol(self.to), source, target);
             }
-            Err(outcome) => self.finish(now_ns, outcome, say),
+            Err(outcome) => self.finish(outcome, say),
         }
     }
 
@@ -215,11 +216,11 @@ impl Task for Echo {
             return;
         }
         self.send(now_ns);
-        self.receive(now_ns);
+        self.receive();
         let settled = self.train.order.len() + self.in_error >= self.count as usize;
         if self.next_ns().is_none() && (settled || now_ns >= self.ends_ns()) {
             let outcome = self.outcome();
-            self.finish(now_ns, outcome, say);
+            self.finish(outcome, say);
         }
     }
 
@@ -240,7 +241,7 @@ impl Task for Echo {
                 Outcome::TimedOut { .. } => Outcome::Cancelled,
                 other => other,
             };
-            self.finish(now_ns, outcome, say);
+            self.finish(outcome, say);
         } else {
             self.course.cancel(now_ns, Outcome::Cancelled, say);
         }

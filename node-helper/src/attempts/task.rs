@@ -1,6 +1,7 @@
 //! What an attempt is to the loop that runs all of one source: it starts, does what it can, says what it waits for.
 
 use super::Said;
+use crate::clock::monotonic_ns;
 use model::attempt::{Attempt, Outcome};
 use model::flow::Flow;
 use nix::poll::PollFlags;
@@ -87,15 +88,16 @@ impl Course {
         self.stage == Stage::Over
     }
 
-    /// Nanoseconds since it began.
-    pub fn since(&self, now_ns: u64) -> u64 {
-        now_ns.saturating_sub(self.attempt.started_ns)
+    /// Nanoseconds since it began, by the clock: on one machine an answer is there before the round of the loop ends
+    /// in which the question was sent.
+    pub fn elapsed_ns(&self) -> u64 {
+        monotonic_ns().saturating_sub(self.attempt.started_ns)
     }
 
     /// It ends so, and says so.
-    pub fn finish(&mut self, now_ns: u64, outcome: Outcome, say: Say) {
+    pub fn finish(&mut self, outcome: Outcome, say: Say) {
         self.stage = Stage::Over;
-        self.attempt.took_ns = self.since(now_ns);
+        self.attempt.took_ns = self.elapsed_ns();
         self.attempt.outcome = outcome;
         say(Said::Attempt(self.attempt.clone()));
     }
@@ -105,9 +107,9 @@ impl Course {
         match self.stage {
             Stage::Planned => {
                 self.start(now_ns);
-                self.finish(now_ns, Outcome::Cancelled, say);
+                self.finish(Outcome::Cancelled, say);
             }
-            Stage::Running => self.finish(now_ns, outcome, say),
+            Stage::Running => self.finish(outcome, say),
             Stage::Over => {}
         }
     }

@@ -189,7 +189,7 @@ impl Tcp {
             socket::drain_icmp(socket, &mut icmp);
             let _ = socket::keep_icmp(socket, to, false);
         }
-        let since = self.course.since(now_ns);
+        let since = self.course.elapsed_ns();
         let attempt = &mut self.course.attempt;
         attempt.icmp = icmp;
         attempt.connected_ns = Some(since);
@@ -245,7 +245,7 @@ impl Tcp {
                 }
                 Ok(bytes) => {
                     self.moved_ns = now_ns;
-                    let since = self.course.since(now_ns);
+                    let since = self.course.elapsed_ns();
                     let attempt = &mut self.course.attempt;
                     attempt.first_answer_ns.get_or_insert(since);
                     attempt.received_bytes += bytes as u64;
@@ -293,7 +293,7 @@ impl Tcp {
         }
     }
 
-    fn finish(&mut self, now_ns: u64, outcome: Outcome, say: Say) {
+    fn finish(&mut self, outcome: Outcome, say: Say) {
         if let Ok(Reserved { socket, .. }) = &self.reserved {
             let attempt = &mut self.course.attempt;
             socket::drain_icmp(socket, &mut attempt.icmp);
@@ -313,7 +313,7 @@ impl Tcp {
         if self.answer == Answer::Http {
             self.course.attempt.http_status = http_status(&self.head);
         }
-        self.course.finish(now_ns, outcome, say);
+        self.course.finish(outcome, say);
     }
 
     fn socket(&self) -> Option<&Socket> {
@@ -330,7 +330,7 @@ impl Task for Tcp {
         self.course.start(now_ns);
         self.moved_ns = now_ns;
         if let Err(outcome) = self.connect() {
-            self.finish(now_ns, outcome, say);
+            self.finish(outcome, say);
         }
     }
 
@@ -342,7 +342,7 @@ impl Task for Tcp {
             match self.step(now_ns) {
                 Ok(true) => {}
                 Ok(false) => return,
-                Err(outcome) => return self.finish(now_ns, outcome, say),
+                Err(outcome) => return self.finish(outcome, say),
             }
         }
     }
@@ -381,7 +381,7 @@ impl Task for Tcp {
 
     fn cancel(&mut self, now_ns: u64, say: Say) {
         if self.course.runs() {
-            self.finish(now_ns, Outcome::Cancelled, say);
+            self.finish(Outcome::Cancelled, say);
         } else {
             self.course.cancel(now_ns, Outcome::Cancelled, say);
         }

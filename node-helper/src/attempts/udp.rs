@@ -51,11 +51,11 @@ impl Udp {
     }
 
     /// The answer or the refusal, where one has come.
-    fn receive(&mut self, now_ns: u64) -> Option<Outcome> {
+    fn receive(&mut self) -> Option<Outcome> {
         let Ok(Reserved { socket, .. }) = &self.reserved else {
             return None;
         };
-        let since = self.course.since(now_ns);
+        let since = self.course.elapsed_ns();
         let attempt = &mut self.course.attempt;
         let mut answer = vec![0; 65_536];
         match (&mut &*socket).read(&mut answer) {
@@ -86,7 +86,7 @@ impl Task for Udp {
     fn start(&mut self, now_ns: u64, say: Say) {
         self.course.start(now_ns);
         if let Err(outcome) = self.send() {
-            self.course.finish(now_ns, outcome, say);
+            self.course.finish(outcome, say);
         }
     }
 
@@ -94,11 +94,11 @@ impl Task for Udp {
         if !self.course.runs() {
             return;
         }
-        if let Some(outcome) = self.receive(now_ns) {
-            self.course.finish(now_ns, outcome, say);
+        if let Some(outcome) = self.receive() {
+            self.course.finish(outcome, say);
         } else if now_ns >= self.ends_ns() {
             // A datagram needs no answer: it was sent, and nobody refused it.
-            self.course.finish(now_ns, Outcome::Ok, say);
+            self.course.finish(Outcome::Ok, say);
         }
     }
 
