@@ -111,7 +111,12 @@ impl Look {
             Reply::Event(event) => self.event(event),
             Reply::Attempt(attempt) => {
                 self.news += 1;
-                self.evidence.attempts.push(attempt);
+                let attempts = &mut self.evidence.attempts;
+                // One may be said again: a DNS answer that came late belongs to a lookup that had ended.
+                match attempts.iter_mut().find(|known| known.id == attempt.id) {
+                    Some(known) => *known = attempt,
+                    None => attempts.push(attempt),
+                }
             }
             Reply::Stopped {
                 id,

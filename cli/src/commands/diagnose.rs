@@ -9,11 +9,12 @@ use crate::program::Context;
 use crate::render::{self, Format};
 use crate::target::{self, Place, Target};
 use crate::{report, window};
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 use model::attempt::Exchange;
 use model::evidence::{Intent, Limits};
 use model::report::Outcome;
+use std::path::PathBuf;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -128,6 +129,9 @@ struct How {
     /// How to print the answer
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     output: Format,
+    /// Keep what the rules were given in a file, as JSON
+    #[arg(long, value_name = "FILE", hide = true)]
+    evidence: Option<PathBuf>,
     #[command(flatten)]
     place: Where,
 }
@@ -150,6 +154,10 @@ async fn answer(question: &Question, how: &How, context: &Context) -> Result<Exi
     let hello = session.hello().await?;
     how.place.check(context, &hello)?;
     let (evidence, timing) = gather(&mut session, question, started).await?;
+    if let Some(file) = &how.evidence {
+        let write = || anyhow::Ok(std::fs::write(file, serde_json::to_vec(&evidence)?)?);
+        write().with_context(|| format!("writing the evidence to {}", file.display()))?;
+    }
     let judging = Instant::now();
     let mut report = report::of(evidence, timing);
     report.timing.verdict_ms += judging.elapsed().as_millis() as u64;

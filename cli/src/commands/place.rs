@@ -87,7 +87,15 @@ impl Where {
 
 /// The arguments that make the question, without those that say where to look and how to print.
 fn asked(arguments: &[String]) -> Vec<String> {
-    const WITH_VALUE: [&str; 6] = ["--helper", "--record", "--replay", "--color", "-o", "--output"];
+    const WITH_VALUE: [&str; 7] = [
+        "--evidence",
+        "--helper",
+        "--record",
+        "--replay",
+        "--color",
+        "-o",
+        "--output",
+    ];
     const ALONE: [&str; 3] = ["--local", "-v", "--verbose"];
     let mut kept = Vec::new();
     let mut arguments = arguments.iter();

@@ -1,5 +1,6 @@
 //! The real program with a helper that says what a test wants to be said.
 #![allow(dead_code, reason = "each test file uses what it needs")]
+#![allow(clippy::unwrap_used, clippy::format_push_string, reason = "this is a test's")]
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
