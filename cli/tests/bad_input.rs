@@ -189,6 +189,6 @@ fn a_recording_is_one_and_of_the_same_question() {
     assert_eq!(recorded.code, Some(0), "{recorded:?}");
     let replayed = run(&format!("capture netns/a --max-events 1 --replay {}", file.display()));
     let lines = |run: &skoop::Run| run.out.lines().take(5).map(str::to_owned).collect::<Vec<_>>();
-    assert_eq!(lines(&replayed), lines(&recorded));
+    assert_eq!(lines(&replayed), lines(&recorded), "{replayed:?}");
     run(&format!("capture --replay {}", file.display())).refused(2, "give the same arguments");
 }

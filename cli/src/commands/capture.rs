@@ -12,12 +12,16 @@ use anyhow::{Result, anyhow};
 use clap::Args;
 use model::attempt::WatchedFlow;
 use model::endpoint::Endpoint;
+use model::event::Event;
 use model::flow::{self, Flow};
 use model::missing::Known;
 use model::protocol::{Filter, Hello, Request};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use tokio::time::Instant;
+
+/// Rings of several probes are read in turn: an event waits at most twice this long for an earlier one of another ring.
+const ORDER_WITHIN: Duration = Duration::from_millis(40);
 
 /// Left out unless asked for: one follows every packet of a flow, the other tells of every connection.
 const ONLY_WHEN_ASKED: [&str; 2] = ["path", "tcpstate"];
@@ -63,6 +67,9 @@ pub struct Capture {
     place: Where,
 }
 
+/// The endpoint that is the machine itself.
+const HOST: &str = "host";
+
 /// What to let through, before names became inodes.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Wanted {
@@ -89,6 +96,10 @@ impl Capture {
                 endpoint: endpoint.clone(),
             });
         }
+        // Its name is known without being filtered for.
+        session.ask(Request::Resolve {
+            endpoint: HOST.to_owned(),
+        });
         let hello = session.hello().await?;
         let probes = self.probes(&hello)?;
         self.place.check(context, &hello)?;
@@ -105,7 +116,9 @@ impl Capture {
             .until(Some(Instant::now() + STEP), |look| look.going == Some(id))
             .await;
         usable(&mut session, &probes, armed)?;
-        let mut stream = Stream::new(self.output, context.colour, &endpoints, &hello);
+        let host = session.look.resolved.pop().and_then(|host| host.ok().cloned());
+        let known: Vec<Endpoint> = endpoints.into_iter().chain(host).collect();
+        let mut stream = Stream::new(self.output, context.colour, &known, &hello);
         let began = Instant::now();
         let (ended, broken) = self.print(&mut session, &mut stream).await?;
         session.ask(Request::Stop { id });
@@ -149,9 +162,10 @@ impl Capture {
         let bound = self.length.map(|length| Instant::now() + length);
         let most = self.max_events.unwrap_or(u64::MAX);
         let mut written = stream.head();
+        let mut order = InOrder::default();
         let ended = session
             .until(bound, |look| {
-                for event in look.evidence.events.drain(..) {
+                for event in order.ready(&mut look.evidence.events) {
                     if written.is_ok() && stream.printed < most {
                         written = stream.event(&event);
                     }
@@ -233,16 +247,34 @@ impl Capture {
     }
 }
 
+/// Lets events go in time order: those that were there already a while ago, since nothing earlier will come any more.
+#[derive(Default)]
+struct InOrder {
+    looked: Option<Instant>,
+    until_ns: u64,
+}
+
+impl InOrder {
+    fn ready(&mut self, events: &mut Vec<Event>) -> Vec<Event> {
+        if self.looked.is_some_and(|looked| looked.elapsed() < ORDER_WITHIN) {
+            return Vec::new();
+        }
+        let ready = events.partition_point(|event| event.at_ns <= self.until_ns);
+        self.looked = Some(Instant::now());
+        self.until_ns = events
+            .last()
+            .map_or(self.until_ns, |event| event.at_ns.max(self.until_ns));
+        events.drain(..ready).collect()
+    }
+}
+
 async fn resolved(session: &mut Session, wanted: &Wanted) -> Result<Vec<Endpoint>> {
     let count = wanted.endpoints.len();
     session
         .need("finding what to filter for", |look| look.resolved.len() >= count)
         .await?;
     let mut endpoints = Vec::new();
-    for (known, asked) in std::mem::take(&mut session.look.resolved)
-        .into_iter()
-        .zip(&wanted.endpoints)
-    {
+    for (known, asked) in session.look.resolved.drain(..count).zip(&wanted.endpoints) {
         match known {
             Known::Known(endpoint) => endpoints.push(endpoint),
             Known::Missing(missing) => return Err(crate::ends::not_found(asked, &missing)),

@@ -180,6 +180,12 @@ fn listen(
         }
         match checks.line(&line) {
             Ok(Some(reply)) => {
+                // The client may be gone as soon as it has heard the last line.
+                if checks.done
+                    && let Some(recorder) = &mut recorder
+                {
+                    recorder.flush();
+                }
                 if tell.blocking_send(Heard::Said(reply)).is_err() {
                     return;
                 }
@@ -188,6 +194,7 @@ fn listen(
             Err(why) => break why,
         }
     };
+    drop(recorder);
     let _ = tell.blocking_send(Heard::Cut(
         Missing::new("the rest of what the helper saw", why)
             .remedy("run it again; with -v the helper's own messages are shown"),

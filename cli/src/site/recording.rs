@@ -63,11 +63,22 @@ impl Recorder {
 
     /// Keeps a line. One that is no JSON cannot be kept as such and ends the stream anyway.
     pub fn keep(&mut self, line: &[u8]) {
-        if let Ok(line) = serde_json::from_slice(line)
-            && let Err(error) = serde_json::to_writer(&mut self.file, &Kept { node: "", line })
-                .map_err(std::io::Error::from)
-                .and_then(|()| self.file.write_all(b"\n"))
-        {
+        if let Ok(line) = serde_json::from_slice(line) {
+            let kept = serde_json::to_writer(&mut self.file, &Kept { node: "", line });
+            self.check(kept.map_err(std::io::Error::from));
+            let ended = self.file.write_all(b"\n");
+            self.check(ended);
+        }
+    }
+
+    /// Makes sure that all is on file.
+    pub fn flush(&mut self) {
+        let flushed = self.file.flush();
+        self.check(flushed);
+    }
+
+    fn check(&self, written: std::io::Result<()>) {
+        if let Err(error) = written {
             crate::render::note(&format!(
                 "writing the recording {} failed: {error}",
                 self.path.display()
