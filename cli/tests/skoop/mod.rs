@@ -51,12 +51,11 @@ impl Fake {
         for (request, words) in answers {
             script += &format!("*'\"say\":'*'\"{request}\"'*)\n");
             for word in *words {
-                match word.strip_prefix('!') {
-                    Some(command) => script += &format!("{command}\n"),
-                    None => {
-                        let word = word.replace('\n', " ").replace("$id", "'\"$id\"'");
-                        script += &format!("say '{word}'\n");
-                    }
+                if let Some(command) = word.strip_prefix('!') {
+                    script += &format!("{command}\n");
+                } else {
+                    let word = word.replace('\n', " ").replace("$id", "'\"$id\"'");
+                    script += &format!("say '{word}'\n");
                 }
             }
             script += ";;\n";
