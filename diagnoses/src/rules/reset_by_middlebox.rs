@@ -45,14 +45,19 @@ pub fn check(case: &Case<'_>) -> Checked {
         let reset = matches!(tried.failure(), Some(Failure::Reset | Failure::Refused));
         let accepted = case
             .about(id)
-            .any(|event| matches!(event.seen, Seen::ResetReceived { .. }) && Some(event.netns) == case.evidence.source.netns);
+            .filter(|event| matches!(event.seen, Seen::ResetReceived { .. }))
+            .find(|event| Some(event.netns) == case.evidence.source.netns);
+        // Once reset, an end answers what still comes for the connection with resets of its own.
+        let own = resets_sent(case, id)
+            .iter()
+            .any(|event| accepted.is_none_or(|accepted| event.at_ns <= accepted.at_ns));
         let by_a_rule = case.trail.drops().any(|drop| drop.attempt == id && drop.class == Class::Netfilter);
         // A reset in answer to a handshake that never came is a refusal by whoever; there the request must have arrived.
         let arrived = tried.connected()
             || case
                 .leg(id, Direction::Request)
                 .is_some_and(|leg| leg.reached(end.netns) && leg.drops.is_empty());
-        if reset && accepted && arrived && !by_a_rule && resets_sent(case, id).is_empty() {
+        if reset && accepted.is_some() && arrived && !by_a_rule && !own {
             ids.push(id);
             first.get_or_insert((tried, end));
         }
@@ -118,6 +123,25 @@ mod tests {
         let mut scene = reset();
         scene.grew(scene::C, "Tcp.OutRsts", 3);
         assert!(!scene::causes(&judge(&scene.evidence)).contains(&"reset-by-middlebox".to_owned()));
+    }
+
+    #[test]
+    fn what_the_client_resets_after_it_was_reset_itself_proves_nothing() {
+        let mut scene = reset();
+        let state = TcpState::Close;
+        let flow = scene.evidence.watched[0].flow;
+        let reason = Some("NO_SOCKET".to_owned());
+        scene.saw(
+            scene::A,
+            "eth0",
+            flow,
+            Seen::ResetSent {
+                reason,
+                state,
+                active: false,
+            },
+        );
+        assert_eq!(scene::causes(&judge(&scene.evidence)), ["reset-by-middlebox"]);
     }
 
     #[test]
