@@ -39,3 +39,32 @@ fn parse(message: &[u8]) -> Option<Address> {
         link_scope: message[3] == libc::RT_SCOPE_LINK,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{IFADDRMSG_BYTES, parse};
+    use crate::netlink::attribute;
+
+    #[test]
+    fn on_a_point_to_point_link_the_own_address_counts() {
+        let mut message = vec![0; IFADDRMSG_BYTES];
+        (message[1], message[4]) = (32, 5);
+        attribute(&mut message, libc::IFA_ADDRESS, &[10, 0, 0, 2]);
+        attribute(&mut message, libc::IFA_LOCAL, &[10, 0, 0, 1]);
+        let address = parse(&message).unwrap();
+        assert_eq!(
+            (address.address.to_string().as_str(), address.prefix, address.ifindex),
+            ("10.0.0.1", 32, 5)
+        );
+    }
+
+    #[test]
+    fn an_address_that_somebody_else_has_is_told() {
+        let mut message = vec![0; IFADDRMSG_BYTES];
+        attribute(&mut message, libc::IFA_ADDRESS, &[0xfd; 16]);
+        let flags = libc::IFA_F_TENTATIVE | libc::IFA_F_DADFAILED;
+        attribute(&mut message, libc::IFA_FLAGS, &flags.to_ne_bytes());
+        let address = parse(&message).unwrap();
+        assert!(address.tentative && address.dad_failed && !address.link_scope);
+    }
+}

@@ -48,3 +48,36 @@ fn state(state: u16) -> &'static str {
         ""
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+    use crate::facts::neighbours::NDMSG_BYTES;
+    use crate::netlink::attribute;
+
+    fn message(mac: [u8; 6], state: u16) -> Vec<u8> {
+        let mut message = vec![0; NDMSG_BYTES];
+        message[4] = 6;
+        message[8..10].copy_from_slice(&state.to_ne_bytes());
+        attribute(&mut message, libc::NDA_LLADDR, &mac);
+        message
+    }
+
+    #[test]
+    fn a_tunnels_entry_tells_the_remote_end() {
+        let mut permanent = message([0x0e, 0, 0, 0, 0, 1], libc::NUD_PERMANENT);
+        attribute(&mut permanent, libc::NDA_DST, &[172, 31, 90, 2]);
+        let entry = parse(&permanent).unwrap();
+        assert_eq!((entry.ifindex, entry.state.as_str()), (6, "permanent"));
+        assert_eq!(entry.dst, Some("172.31.90.2".parse().unwrap()));
+    }
+
+    #[test]
+    fn groups_are_no_ways() {
+        assert!(parse(&message([0x33, 0x33, 0, 0, 0, 1], libc::NUD_PERMANENT)).is_none());
+        assert!(
+            parse(&message([0; 6], libc::NUD_REACHABLE)).is_some(),
+            "flannel's entry for everybody"
+        );
+    }
+}

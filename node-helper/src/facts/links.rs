@@ -205,3 +205,150 @@ fn operstate(value: &[u8]) -> String {
     }
     .to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        IFINFOMSG_BYTES, IFLA_BRPORT_ISOLATED, IFLA_BRPORT_MODE, IFLA_BRPORT_STATE, IFLA_VXLAN_GROUP, IFLA_VXLAN_ID,
+        IFLA_VXLAN_LOCAL, IFLA_VXLAN_PORT, IFLA_XDP_ATTACHED, IFLA_XDP_PROG_ID, parse,
+    };
+    use crate::netlink::attribute;
+    use model::facts::{BridgePort, LinkStats, Peer, Vxlan};
+
+    const UP: u32 = 1;
+    const LOWER_UP: u32 = 1 << 16;
+
+    fn message(index: u32, flags: u32, attributes: &[(u16, &[u8])]) -> Vec<u8> {
+        let mut message = vec![0; IFINFOMSG_BYTES];
+        message[4..8].copy_from_slice(&index.to_ne_bytes());
+        message[8..12].copy_from_slice(&flags.to_ne_bytes());
+        for (kind, value) in attributes {
+            attribute(&mut message, *kind, value);
+        }
+        message
+    }
+
+    fn nested(attributes: &[(u16, &[u8])]) -> Vec<u8> {
+        message(0, 0, attributes).split_off(IFINFOMSG_BYTES)
+    }
+
+    #[test]
+    fn a_veth_in_a_bridge_names_its_other_end_its_bridge_and_its_port_settings() {
+        let port = nested(&[
+            (IFLA_BRPORT_STATE, &[3]),
+            (IFLA_BRPORT_MODE, &[1]),
+            (IFLA_BRPORT_ISOLATED, &[0]),
+        ]);
+        let info = nested(&[
+            (libc::IFLA_INFO_KIND, b"veth\0"),
+            (libc::IFLA_INFO_SLAVE_KIND, b"bridge\0"),
+            (libc::IFLA_INFO_SLAVE_DATA, &port),
+        ]);
+        let seen = parse(&message(
+            7,
+            UP,
+            &[
+                (libc::IFLA_IFNAME, b"vetha\0"),
+                (libc::IFLA_OPERSTATE, &[3]),
+                (libc::IFLA_MTU, &1450_u32.to_ne_bytes()),
+                (libc::IFLA_ADDRESS, &[2, 0, 0, 0, 0, 9]),
+                (libc::IFLA_MASTER, &3_u32.to_ne_bytes()),
+                (libc::IFLA_LINK, &2_u32.to_ne_bytes()),
+                (libc::IFLA_LINK_NETNSID, &4_i32.to_ne_bytes()),
+                (libc::IFLA_LINKINFO, &info),
+            ],
+        ))
+        .unwrap();
+        let link = seen.link;
+        assert_eq!(
+            (link.index, link.name.as_str(), link.kind.as_str()),
+            (7, "vetha", "veth")
+        );
+        assert_eq!(
+            (link.up, link.carrier, link.operstate.as_str()),
+            (true, false, "LOWERLAYERDOWN")
+        );
+        assert_eq!(
+            (link.mtu, link.mac.as_str(), link.master),
+            (1450, "02:00:00:00:00:09", Some(3))
+        );
+        assert_eq!(
+            (link.peer, seen.peer_id),
+            (
+                Some(Peer {
+                    netns: None,
+                    ifindex: 2
+                }),
+                Some(4)
+            )
+        );
+        let port = BridgePort {
+            state: 3,
+            hairpin: true,
+            ..BridgePort::default()
+        };
+        assert_eq!(link.bridge_port, Some(port));
+    }
+
+    #[test]
+    fn a_device_without_a_lower_one_has_no_peer() {
+        let loopback = parse(&message(1, UP | LOWER_UP, &[(libc::IFLA_LINK, &1_u32.to_ne_bytes())])).unwrap();
+        assert_eq!(loopback.link.peer, None);
+        assert!(loopback.link.carrier);
+        let orphan = parse(&message(5, UP, &[(libc::IFLA_LINK, &0_u32.to_ne_bytes())])).unwrap();
+        assert_eq!(orphan.link.peer, None, "the other end of this veth is gone");
+    }
+
+    #[test]
+    fn a_tunnel_tells_its_network_and_its_port() {
+        let data = nested(&[
+            (IFLA_VXLAN_ID, &42_u32.to_ne_bytes()),
+            (IFLA_VXLAN_GROUP, &[0, 0, 0, 0]),
+            (IFLA_VXLAN_LOCAL, &[172, 31, 90, 1]),
+            (IFLA_VXLAN_PORT, &8472_u16.to_be_bytes()),
+        ]);
+        let info = nested(&[(libc::IFLA_INFO_KIND, b"vxlan\0"), (libc::IFLA_INFO_DATA, &data)]);
+        let seen = parse(&message(9, UP, &[(libc::IFLA_LINKINFO, &info)])).unwrap();
+        let vxlan = Vxlan {
+            vni: 42,
+            port: 8472,
+            local: Some("172.31.90.1".parse().unwrap()),
+            ..Vxlan::default()
+        };
+        assert_eq!(seen.link.vxlan, Some(vxlan));
+    }
+
+    #[test]
+    fn counters_are_told_by_direction_and_xdp_by_its_id() {
+        let mut stats = [0_u8; 24 * 8];
+        for (field, value) in [(0, 10_u64), (1, 20), (4, 1), (6, 3), (7, 4)] {
+            stats[field * 8..][..8].copy_from_slice(&value.to_ne_bytes());
+        }
+        let xdp = nested(&[(IFLA_XDP_ATTACHED, &[2]), (IFLA_XDP_PROG_ID, &77_u32.to_ne_bytes())]);
+        let link = parse(&message(2, UP, &[(libc::IFLA_STATS64, &stats), (libc::IFLA_XDP, &xdp)]))
+            .unwrap()
+            .link;
+        assert_eq!(
+            link.stats,
+            LinkStats {
+                rx_packets: 10,
+                tx_packets: 20,
+                rx_errors: 1,
+                rx_dropped: 3,
+                tx_dropped: 4,
+                ..LinkStats::default()
+            }
+        );
+        assert_eq!(link.xdp, Some(77));
+        let none = nested(&[(IFLA_XDP_ATTACHED, &[0])]);
+        assert_eq!(
+            parse(&message(2, UP, &[(libc::IFLA_XDP, &none)])).unwrap().link.xdp,
+            None
+        );
+    }
+
+    #[test]
+    fn a_message_that_is_cut_short_is_none() {
+        assert!(parse(&[0; 10]).is_none());
+    }
+}

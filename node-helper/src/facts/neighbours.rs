@@ -60,3 +60,40 @@ fn state(state: u16) -> &'static str {
         _ => "NONE",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{NDMSG_BYTES, parse};
+    use crate::netlink::attribute;
+
+    fn message(family: i32, state: u16, mac: &[u8]) -> Vec<u8> {
+        let mut message = vec![0; NDMSG_BYTES];
+        (message[0], message[4]) = (family as u8, 4);
+        message[8..10].copy_from_slice(&state.to_ne_bytes());
+        attribute(&mut message, libc::NDA_DST, &[10, 90, 1, 3]);
+        if !mac.is_empty() {
+            attribute(&mut message, libc::NDA_LLADDR, mac);
+        }
+        message
+    }
+
+    #[test]
+    fn an_entry_tells_state_and_mac() {
+        let permanent = parse(&message(libc::AF_INET, libc::NUD_PERMANENT, &[2, 0, 0, 0, 0, 0x99])).unwrap();
+        assert_eq!(
+            (permanent.state.as_str(), permanent.mac.as_str()),
+            ("PERMANENT", "02:00:00:00:00:99")
+        );
+        let failed = parse(&message(libc::AF_INET, libc::NUD_FAILED, &[])).unwrap();
+        assert_eq!(
+            (failed.state.as_str(), failed.mac.as_str(), failed.ifindex),
+            ("FAILED", "", 4)
+        );
+    }
+
+    #[test]
+    fn entries_that_need_no_resolution_and_other_families_are_left_out() {
+        assert!(parse(&message(libc::AF_INET, libc::NUD_NOARP, &[])).is_none());
+        assert!(parse(&message(libc::AF_BRIDGE, libc::NUD_REACHABLE, &[])).is_none());
+    }
+}

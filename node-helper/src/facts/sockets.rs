@@ -265,3 +265,71 @@ fn held(pid: u32) -> Vec<u64> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{INET_DIAG_INFO, INET_DIAG_MSG_BYTES, INET_DIAG_SKMEMINFO, parse, request};
+    use crate::netlink::attribute;
+    use model::flow::{Flow, TCP, UDP};
+
+    fn message(family: i32, state: u8, sport: u16, rx_queue: u32, tx_queue: u32) -> Vec<u8> {
+        let mut message = vec![0; INET_DIAG_MSG_BYTES];
+        (message[0], message[1]) = (family as u8, state);
+        message[4..6].copy_from_slice(&sport.to_be_bytes());
+        message[8..12].copy_from_slice(&[10, 90, 2, 2]);
+        message[56..60].copy_from_slice(&rx_queue.to_ne_bytes());
+        message[60..64].copy_from_slice(&tx_queue.to_ne_bytes());
+        message[68..72].copy_from_slice(&4711_u32.to_ne_bytes());
+        message
+    }
+
+    #[test]
+    fn a_listener_tells_how_many_wait_and_how_many_may() {
+        let socket = parse(&message(libc::AF_INET, 10, 80, 2, 1), TCP).unwrap();
+        assert_eq!(
+            (socket.state.as_str(), socket.rx_queue, socket.tx_queue),
+            ("LISTEN", 2, 1)
+        );
+        assert_eq!(
+            (socket.flow.src().to_string().as_str(), socket.flow.sport),
+            ("10.90.2.2", 80)
+        );
+        assert_eq!((socket.inode, socket.tcp), (4711, None));
+    }
+
+    #[test]
+    fn drops_and_buffers_of_a_datagram_socket() {
+        let mut message = message(libc::AF_INET, 7, 53, 0, 0);
+        let memory: Vec<u8> = [9_u32, 2304, 0, 0, 0, 0, 0, 0, 27]
+            .iter()
+            .flat_map(|word| word.to_ne_bytes())
+            .collect();
+        attribute(&mut message, INET_DIAG_SKMEMINFO, &memory);
+        let socket = parse(&message, UDP).unwrap();
+        assert_eq!(
+            (socket.state.as_str(), socket.rcvbuf_bytes, socket.drops),
+            ("UNCONN", 2304, 27)
+        );
+    }
+
+    #[test]
+    fn details_of_an_older_kernel_end_early_and_read_as_zero() {
+        let mut message = message(libc::AF_INET, 1, 80, 0, 0);
+        let mut info = [0_u8; 104];
+        info[68..72].copy_from_slice(&1500_u32.to_ne_bytes());
+        info[100..104].copy_from_slice(&3_u32.to_ne_bytes());
+        attribute(&mut message, INET_DIAG_INFO, &info);
+        let tcp = parse(&message, TCP).unwrap().tcp.unwrap();
+        assert_eq!((tcp.rtt_us, tcp.total_retrans, tcp.peer_window_bytes), (1500, 3, 0));
+    }
+
+    #[test]
+    fn an_ipv4_socket_is_asked_for_by_its_four_bytes() {
+        let flow = Flow::new(TCP, "10.90.1.2:40000".parse().unwrap(), "10.90.2.2:80".parse().unwrap());
+        let request = request(libc::AF_INET, TCP, u32::MAX, 0, Some(flow));
+        assert_eq!(request.len(), 56, "struct inet_diag_req_v2");
+        assert_eq!(request[8..12], [0x9c, 0x40, 0, 80]);
+        assert_eq!(request[12..16], [10, 90, 1, 2]);
+        assert_eq!(request[28..32], [10, 90, 2, 2]);
+    }
+}

@@ -92,3 +92,49 @@ fn end(bytes: &[u8], family: u16) -> Option<IpAddr> {
         bytes
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{USER_TMPL_BYTES, USERPOLICY_INFO_BYTES, XFRMA_TMPL, parse};
+    use crate::netlink::attribute;
+
+    /// A policy for IPv4 between 10.90.2.2/32 and 10.0.0.0/8.
+    fn policy(direction: u8, action: u8) -> Vec<u8> {
+        let mut message = vec![0; USERPOLICY_INFO_BYTES];
+        message[0..4].copy_from_slice(&[10, 90, 2, 2]);
+        message[16..20].copy_from_slice(&[10, 0, 0, 0]);
+        message[40..42].copy_from_slice(&(libc::AF_INET as u16).to_ne_bytes());
+        (message[42], message[43]) = (32, 8);
+        (message[160], message[161]) = (direction, action);
+        message
+    }
+
+    #[test]
+    fn a_policy_that_blocks_tells_what_it_selects() {
+        let mut message = policy(0, 1);
+        message[32..34].copy_from_slice(&80_u16.to_be_bytes());
+        message[34..36].copy_from_slice(&[0xff; 2]);
+        message[44] = 6;
+        message[152] = 5;
+        assert_eq!(
+            parse(&message).unwrap(),
+            "src 10.0.0.0/8 dst 10.90.2.2/32 proto tcp dport 80 dir in action block priority 5"
+        );
+    }
+
+    #[test]
+    fn a_policy_that_encrypts_tells_its_tunnel_and_a_sockets_own_is_left_out() {
+        let mut template = [0; USER_TMPL_BYTES];
+        template[0..4].copy_from_slice(&[192, 0, 2, 2]);
+        template[28..32].copy_from_slice(&[192, 0, 2, 1]);
+        template[24..26].copy_from_slice(&(libc::AF_INET as u16).to_ne_bytes());
+        (template[20], template[48]) = (50, 1);
+        let mut message = policy(1, 0);
+        attribute(&mut message, XFRMA_TMPL, &template);
+        let line = parse(&message).unwrap();
+        assert!(
+            line.ends_with("dir out action allow priority 0 tmpl src 192.0.2.1 dst 192.0.2.2 proto esp mode tunnel")
+        );
+        assert_eq!(parse(&policy(3, 0)), None);
+    }
+}
