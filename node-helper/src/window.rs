@@ -8,7 +8,7 @@ use crate::session::failed;
 use crate::writer::Writer;
 use model::attempt::{AttemptSpec, WatchedFlow};
 use model::missing::Missing;
-use model::protocol::{Filter, Reply};
+use model::protocol::{Filter, ProbeStatus, Reply};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -84,10 +84,18 @@ impl Windows {
                 });
                 window.armed = Some(armed);
             }
-            Err(error) => writer.say(&failed(
-                "arm",
-                Missing::new(format!("probes {}", names.join(", ")), format!("{error:#}")),
-            )),
+            Err(error) => {
+                let why = format!("{error:#}");
+                let unarmed = |name: &String| ProbeStatus {
+                    name: name.clone(),
+                    unsupported: Some(Missing::new(format!("probe {name}"), why.clone())),
+                    ..ProbeStatus::default()
+                };
+                writer.say(&Reply::Armed {
+                    id,
+                    probes: names.iter().map(unarmed).collect(),
+                });
+            }
         }
     }
 

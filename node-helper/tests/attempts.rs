@@ -363,6 +363,47 @@ fn a_process_as_source_sends_from_its_namespace_and_cgroup() {
     assert_eq!(helper.go(1, 1)[0].outcome, Outcome::Ok);
 }
 
+#[test]
+fn packets_leave_from_the_cgroup_of_their_source() {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
+    let Some(mount) = mounts
+        .lines()
+        .filter_map(|line| line.split_once(" cgroup2 "))
+        .find_map(|(before, _)| before.split(' ').nth(1))
+    else {
+        return;
+    };
+    let folder = Cgroup(format!("{mount}/attempt-{}", std::process::id()).into());
+    std::fs::create_dir(&folder.0).unwrap();
+    let namespace = Namespace::new("cgroup");
+    let source = namespace.spawn("echo ready; exec sleep 60");
+    std::fs::write(folder.0.join("cgroup.procs"), source.0.id().to_string()).unwrap();
+    let mut helper = Helper::greeted();
+    let mut attempt = spec(1, namespace.inode(), 1_000, echo(LO, 1, None));
+    attempt.pid = Some(source.0.id());
+    helper.plan(1, vec![attempt]);
+    let members = std::fs::read_to_string(folder.0.join("cgroup.procs")).unwrap();
+    assert_eq!(
+        members.lines().count(),
+        2,
+        "the source and the process that sends for it: {members}"
+    );
+}
+
+/// A cgroup of this test; removed when it is empty, which takes the kernel a moment after its last process.
+struct Cgroup(std::path::PathBuf);
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        for _ in 0..1_000 {
+            if std::fs::remove_dir(&self.0).is_ok() {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+    }
+}
+
 /// A network namespace of this test, taken down when dropped.
 struct Namespace {
     name: String,

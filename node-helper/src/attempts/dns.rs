@@ -284,7 +284,12 @@ impl Lookup {
             };
             match (&mut &*socket).read(&mut buffer) {
                 Ok(bytes) => self.take(server, &buffer[..bytes], false, now_ns, say),
-                Err(error) if socket::not_yet(&error) => return,
+                Err(error) if socket::not_yet(&error) => {
+                    if let Some(error) = socket::queued_refusal(socket, &mut self.course.attempt.icmp) {
+                        self.refused(server, &error, now_ns, say);
+                    }
+                    return;
+                }
                 Err(error) => {
                     // Only now: to drain the queue also clears the socket's error.
                     socket::drain_icmp(socket, &mut self.course.attempt.icmp);

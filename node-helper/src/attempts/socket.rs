@@ -194,6 +194,15 @@ fn icmp_error(message: &ControlMessageOwned) -> Option<IcmpError> {
     })
 }
 
+/// The refusal in an error queue, where reading the socket found none: whoever takes the errors one by one also takes
+/// the socket's own.
+pub fn queued_refusal(socket: &Socket, into: &mut Vec<IcmpError>) -> Option<io::Error> {
+    let known = into.len();
+    drain_icmp(socket, into);
+    let refusal = into.get(known..)?.iter().find(|error| !error.local)?;
+    Some(io::Error::from_raw_os_error(refusal.errno.number))
+}
+
 /// An outcome from an error of the kernel.
 pub fn refused(during: &str, error: &io::Error) -> Outcome {
     Outcome::Error {

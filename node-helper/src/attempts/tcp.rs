@@ -179,19 +179,21 @@ impl Tcp {
             Ok(Some(error)) | Err(error) => return Err(socket::refused("connect", &error)),
             Ok(None) => {}
         }
-        if socket.peer_addr().is_err() {
+        let connected = socket.peer_addr().is_ok();
+        // Also errors that did not end it: unread, they would keep us awake.
+        if let Ok(Reserved { socket, .. }) = &self.reserved {
+            socket::drain_icmp(socket, &mut self.course.attempt.icmp);
+        }
+        if !connected {
             return self.stalled("connect", now_ns);
         }
         let to = self.to;
-        let source = socket::local(socket).ok();
-        let mut icmp = std::mem::take(&mut self.course.attempt.icmp);
-        if let Some(socket) = self.socket() {
-            socket::drain_icmp(socket, &mut icmp);
+        let source = self.socket().and_then(|socket| {
             let _ = socket::keep_icmp(socket, to, false);
-        }
+            socket::local(socket).ok()
+        });
         let since = self.course.elapsed_ns();
         let attempt = &mut self.course.attempt;
-        attempt.icmp = icmp;
         attempt.connected_ns = Some(since);
         if let Some(source) = source {
             attempt.flow = Flow::new(TCP, source, to);

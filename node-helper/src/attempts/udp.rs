@@ -64,7 +64,9 @@ impl Udp {
                 attempt.first_answer_ns = Some(since);
                 Some(Outcome::Ok)
             }
-            Err(error) if socket::not_yet(&error) => None,
+            Err(error) if socket::not_yet(&error) => {
+                socket::queued_refusal(socket, &mut attempt.icmp).map(|error| socket::refused("read", &error))
+            }
             Err(error) => {
                 // Only now: to drain the queue also clears the socket's error.
                 socket::drain_icmp(socket, &mut attempt.icmp);
