@@ -203,6 +203,11 @@ fn module_tests(module: &str, options: &[String], rule: &mut NetfilterRule) {
         "limit" | "hashlimit" | "connlimit" | "quota" | "connbytes" | "rateest" => {
             rule.matches.push(Match::Limit { text: text() });
         }
+        "recent" if options.iter().any(|option| option == "--hitcount") => {
+            rule.matches.push(Match::Limit { text: text() });
+        }
+        // It counts what passes, and everything fits.
+        "nfacct" => {}
         "statistic" => rule.matches.push(Match::Random { text: text() }),
         plain if PLAIN_MODULES.contains(&plain) => {
             let mut rest = options;
@@ -539,6 +544,32 @@ mod tests {
         ] {
             assert_eq!(tests(&format!("-A FORWARD {options} -j DROP")), [test]);
         }
+    }
+
+    #[test]
+    fn a_rule_that_only_counts_or_logs_tests_nothing_more_and_goes_on() {
+        for options in [
+            "-m nfacct --nfacct-name web",
+            "-j LOG",
+            "-j MARK --set-xmark 0x4000/0x4000",
+            "-j NFLOG",
+        ] {
+            let rule = rule(&format!("-A FORWARD {options}"));
+            assert_eq!((rule.matches.len(), rule.action), (0, Action::Continue), "{options}");
+        }
+        assert_eq!(
+            tests(
+                "-A FORWARD -m recent --update --seconds 60 --hitcount 4 --name X --mask 255.255.255.255 --rsource -j DROP"
+            ),
+            [Match::Limit {
+                text: "-m recent --update --seconds 60 --hitcount 4 --name X --mask 255.255.255.255 --rsource"
+                    .to_owned()
+            }]
+        );
+        assert!(matches!(
+            tests("-A FORWARD -m socket --transparent -j DROP").as_slice(),
+            [Match::Opaque { .. }]
+        ));
     }
 
     #[test]

@@ -142,37 +142,69 @@ fn chain(object: &Value) -> Chain {
     }
 }
 
-/// A rule; one with a verdict map becomes a rule for each element, in order, all with the handle of the one they are.
+/// A rule; one with a verdict map, or with a set of joined keys, becomes a rule for each element, in order, all with the
+/// handle of the one they are.
 fn rules(object: &Value, scope: Scope) -> Vec<NetfilterRule> {
     let statements = object
         .get("expr")
         .and_then(Value::as_array)
         .map_or(&[][..], Vec::as_slice);
-    let mut rule = NetfilterRule {
+    let mut rules = vec![NetfilterRule {
         handle: object.get("handle").and_then(Value::as_u64).unwrap_or_default(),
         text: nft_text::rule(statements, text(object, "comment")),
         comment: object.get("comment").and_then(Value::as_str).map(str::to_owned),
         ..NetfilterRule::default()
-    };
+    }];
     for (kind, value) in statements.iter().filter_map(only) {
         match kind {
-            "match" => rule.matches.extend(nft_match::tests(value, scope)),
-            "counter" => rule.packets = packets(value, scope),
-            "limit" | "quota" | "ct count" => rule.matches.push(Match::Limit {
-                text: nft_text::statement(kind, value),
-            }),
-            "xt" if text(value, "type") == "match" => rule.matches.push(Match::Opaque {
-                text: nft_text::statement(kind, value),
-            }),
-            "vmap" => return by_element(&rule, value, scope),
-            _ => {
-                if let Some(action) = action(kind, value) {
-                    rule.action = action;
-                }
+            "match" => {
+                let alternatives = nft_match::alternatives(value, scope, MAP_MAX / rules.len());
+                rules = each_with_each(&rules, &alternatives);
+            }
+            "vmap" => return rules.iter().flat_map(|rule| by_element(rule, value, scope)).collect(),
+            _ => rules.iter_mut().for_each(|rule| apply(rule, kind, value, scope)),
+        }
+    }
+    rules
+}
+
+fn each_with_each(rules: &[NetfilterRule], alternatives: &[Vec<Match>]) -> Vec<NetfilterRule> {
+    let with = |rule: &NetfilterRule, tests: &[Match]| {
+        let mut rule = rule.clone();
+        rule.matches.extend_from_slice(tests);
+        rule
+    };
+    rules
+        .iter()
+        .flat_map(|rule| alternatives.iter().map(move |tests| with(rule, tests)))
+        .collect()
+}
+
+/// A statement that neither tests the packet nor branches.
+fn apply(rule: &mut NetfilterRule, kind: &str, value: &Value, scope: Scope) {
+    let text = || nft_text::statement(kind, value);
+    match kind {
+        "counter" => rule.packets = packets(value, scope),
+        "limit" | "quota" | "ct count" => rule.matches.push(Match::Limit { text: text() }),
+        // Elements added to a set on the way may each carry a limit.
+        "set" | "meter" if limits(value) => rule.matches.push(Match::Limit { text: text() }),
+        "xt" if self::text(value, "type") == "match" => rule.matches.push(Match::Opaque { text: text() }),
+        _ => {
+            if let Some(action) = action(kind, value) {
+                rule.action = action;
             }
         }
     }
-    vec![rule]
+}
+
+fn limits(value: &Value) -> bool {
+    match value {
+        Value::Array(parts) => parts.iter().any(limits),
+        Value::Object(members) => members
+            .iter()
+            .any(|(name, inner)| matches!(name.as_str(), "limit" | "quota" | "ct count") || limits(inner)),
+        _ => false,
+    }
 }
 
 /// Its own counter, or the named one it refers to.

@@ -8,8 +8,25 @@ use serde_json::Value;
 /// A named set with more elements is referred to by its name.
 const INLINE_MAX: usize = 64;
 
-/// The tests of one `match` statement.
-pub(super) fn tests(value: &Value, scope: Scope) -> Vec<Match> {
+/// The tests of one `match` statement: a packet fits when it fits one of the alternatives. There are several where keys
+/// are joined (`ip saddr . tcp dport { 10.0.0.1 . 80, ... }`), at most `most`.
+pub(super) fn alternatives(value: &Value, scope: Scope, most: usize) -> Vec<Vec<Match>> {
+    let (left, right) = (&value["left"], &value["right"]);
+    let equal = matches!(text(value, "op"), "" | "==" | "in");
+    if left.get("concat").is_some()
+        && equal
+        && let Some(elements) = members(right, scope)
+        && (1..=most).contains(&elements.len())
+    {
+        return elements
+            .iter()
+            .map(|element| element_tests(left, element, scope))
+            .collect();
+    }
+    vec![tests(value, scope)]
+}
+
+fn tests(value: &Value, scope: Scope) -> Vec<Match> {
     let (left, right) = (&value["left"], &value["right"]);
     let op = text(value, "op");
     compare(left, op, right, scope).unwrap_or_else(|| {
@@ -109,6 +126,7 @@ fn payload(protocol: &str, field: &str, op: &str, right: &Value, not: bool, scop
             };
             Some(vec![carried_by("tcp"), test])
         }
+        ("ether", "type") => Some(vec![network(right, not)?]),
         ("icmp" | "icmpv6", "type") => Some(vec![
             carried_by(protocol),
             Match::IcmpType {
@@ -132,13 +150,21 @@ fn meta(key: &str, right: &Value, not: bool, scope: Scope) -> Option<Vec<Match>>
             is: interfaces(&is()?),
             not,
         },
-        "nfproto" | "protocol" => match (right.as_str()?, not) {
-            ("ipv4" | "ip", false) | ("ipv6" | "ip6", true) => of_family(true),
-            ("ipv6" | "ip6", false) | ("ipv4" | "ip", true) => of_family(false),
-            _ => return None,
-        },
+        "nfproto" | "protocol" => network(right, not)?,
         _ => return None,
     }])
+}
+
+/// The protocol above the link: a family of addresses, or something that no packet of ours is (ARP).
+fn network(right: &Value, not: bool) -> Option<Match> {
+    Some(match (right.as_str()?, not) {
+        ("ipv4" | "ip", false) | ("ipv6" | "ip6", true) => of_family(true),
+        ("ipv6" | "ip6", false) | ("ipv4" | "ip", true) => of_family(false),
+        (other, _) => Match::Protocol {
+            is: other.to_owned(),
+            not,
+        },
+    })
 }
 
 /// nft writes a wildcard as `*`, iptables as `+`.

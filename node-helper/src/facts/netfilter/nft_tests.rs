@@ -338,3 +338,75 @@ fn what_is_no_ruleset_is_said_to_be_none() {
     assert!(parse("", |_, _| true).unwrap_err().to_string().contains("no JSON"));
     assert!(parse("{}", |_, _| true).unwrap_err().to_string().contains("no ruleset"));
 }
+
+/// The rules of one rule's expressions, in a bridge table.
+fn of(expressions: &str) -> Vec<NetfilterRule> {
+    let json = format!(
+        r#"{{"nftables": [
+            {{"chain": {{"family": "bridge", "table": "t", "name": "c", "handle": 1}}}},
+            {{"rule": {{"family": "bridge", "table": "t", "chain": "c", "handle": 2, "expr": {expressions}}}}}
+        ]}}"#
+    );
+    parse(&json, |_, _| true).unwrap().chains.remove(0).rules
+}
+
+#[test]
+fn a_set_of_joined_keys_is_a_rule_for_each_element() {
+    let rules = of(r#"[
+        {"match": {"op": "==", "left": {"concat": [{"payload": {"protocol": "ip", "field": "saddr"}}, {"payload": {"protocol": "tcp", "field": "dport"}}]},
+                   "right": {"set": [{"concat": ["10.0.0.1", 80]}, {"concat": ["10.0.0.2", 81]}]}}},
+        {"counter": {"packets": 7, "bytes": 1}}, {"drop": null}]"#);
+    let source = |address: &str| Match::Source {
+        any: words(&[address]),
+        not: false,
+    };
+    assert_eq!(rules[0].matches, [source("10.0.0.1"), protocol("tcp"), to_port(80)]);
+    assert_eq!(rules[1].matches, [source("10.0.0.2"), protocol("tcp"), to_port(81)]);
+    assert!(
+        rules
+            .iter()
+            .all(|rule| rule.action == Action::Drop && rule.packets == Some(7))
+    );
+}
+
+#[test]
+fn states_may_decide_by_a_map() {
+    let rules = of(r#"[{"vmap": {"key": {"ct": {"key": "state"}},
+        "data": {"set": [["established", {"accept": null}], ["invalid", {"drop": null}]]}}}]"#);
+    let state = |name: &str| Match::CtState {
+        any: words(&[name]),
+        not: false,
+    };
+    assert_eq!(rules[0].matches, [state("ESTABLISHED")]);
+    assert_eq!(
+        (&rules[1].matches[..], &rules[1].action),
+        (&[state("INVALID")][..], &Action::Drop)
+    );
+}
+
+#[test]
+fn a_bridge_asks_for_the_protocol_above_the_link() {
+    let ether = |word: &str| {
+        let expressions = format!(
+            r#"[{{"match": {{"op": "==", "left": {{"payload": {{"protocol": "ether", "field": "type"}}}}, "right": "{word}"}}}}]"#
+        );
+        of(&expressions).remove(0).matches
+    };
+    assert_eq!(
+        ether("ip"),
+        [Match::Source {
+            any: words(&["0.0.0.0/0"]),
+            not: false
+        }]
+    );
+    assert_eq!(ether("arp"), [protocol("arp")]);
+}
+
+#[test]
+fn a_limit_for_each_address_is_a_limit() {
+    let rules = of(
+        r#"[{"set": {"op": "update", "elem": {"payload": {"protocol": "ip", "field": "saddr"}}, "set": "@seen",
+        "stmt": [{"limit": {"rate": 1, "per": "second"}}]}}, {"accept": null}]"#,
+    );
+    assert!(matches!(rules[0].matches.as_slice(), [Match::Limit { .. }]));
+}
