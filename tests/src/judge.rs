@@ -148,7 +148,8 @@ fn falsely_accused(scenario: &Scenario, verdict: &Verdict) -> bool {
 }
 
 /// Whether `found` has the parts `expected` names. A namespace of the scenario is found by its real name, with or
-/// without `netns/`; a text against an object is one of its values (`object: web`); a rule's text need only contain it.
+/// without `netns/`; a text against an object is one of its values (`object: web`); a rule's text need only contain it,
+/// and a table may have its family before its name (`inet filter`).
 fn matches(key: &str, expected: &Value, found: &Value, real: &BTreeMap<String, String>) -> bool {
     match (expected, found) {
         (Value::Object(expected), Value::Object(found)) => expected
@@ -164,6 +165,7 @@ fn matches(key: &str, expected: &Value, found: &Value, real: &BTreeMap<String, S
             expected == found
                 || real.get(&expected).is_some_and(|name| name == bare)
                 || (key == "text" && found.contains(&expected))
+                || (key == "table" && found.ends_with(&format!(" {expected}")))
         }
     }
 }

@@ -16,9 +16,14 @@ pub fn line(out: &mut impl Write, outturn: &Outturn) -> Result<()> {
         Class::Skipped => "skipped",
         Class::Broken => "BROKEN",
     };
-    writeln!(out, "{sign:<12} {}", outturn.name)?;
+    writeln!(
+        out,
+        "{sign:<12} {:>6.2} s  {}",
+        outturn.took.as_secs_f64(),
+        outturn.name
+    )?;
     for why in outturn.why.iter().flat_map(|why| why.lines()) {
-        writeln!(out, "             {why}")?;
+        writeln!(out, "                       {why}")?;
     }
     out.flush()?;
     Ok(())

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tests::lab::{LABS, Lab};
@@ -12,12 +13,16 @@ use tests::topology;
 
 const SOON: Duration = Duration::from_secs(10);
 
-fn root() -> bool {
-    let root = nix::unistd::geteuid().is_root();
-    if !root {
+/// Labs sweep what dead ones left, so the tests take turns.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// This test's turn, if labs can be built at all.
+fn turn() -> Option<MutexGuard<'static, ()>> {
+    if !nix::unistd::geteuid().is_root() {
         let _ = writeln!(std::io::stderr(), "skipped: building a lab needs root");
+        return None;
     }
-    root
+    Some(TURN.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 fn namespaces_of(lab: &str) -> usize {
@@ -29,9 +34,7 @@ fn namespaces_of(lab: &str) -> usize {
 
 #[test]
 fn every_topology_answers_and_leaves_nothing() {
-    if !root() {
-        return;
-    }
+    let Some(_turn) = turn() else { return };
     for name in topology::NAMES {
         let lab = Lab::build(&topology::named(name).unwrap()).unwrap();
         let (directory, a) = (lab.directory(), lab.netns("a").unwrap());
@@ -50,9 +53,7 @@ fn every_topology_answers_and_leaves_nothing() {
 
 #[test]
 fn a_step_sees_its_namespace_and_the_others_by_their_short_names() {
-    if !root() {
-        return;
-    }
+    let Some(_turn) = turn() else { return };
     let lab = Lab::build(&topology::named("two-nodes").unwrap()).unwrap();
     lab.resolv("a", "nameserver 10.90.2.2\noptions ndots:5").unwrap();
     let run = |place: &str, command: &str| lab.run(place, command, SOON).unwrap();
@@ -72,9 +73,7 @@ fn a_step_sees_its_namespace_and_the_others_by_their_short_names() {
 
 #[test]
 fn a_lab_whose_owner_died_is_swept() {
-    if !root() {
-        return;
-    }
+    let Some(_turn) = turn() else { return };
     let dead = "lab-0-0";
     fs::create_dir_all(Path::new(LABS).join(dead)).unwrap();
     assert!(
@@ -91,9 +90,7 @@ fn a_lab_whose_owner_died_is_swept() {
 
 #[test]
 fn the_runner_judges_counts_and_says_why() {
-    if !root() {
-        return;
-    }
+    let Some(_turn) = turn() else { return };
     let directory = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
     let scenario =
