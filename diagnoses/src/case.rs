@@ -116,7 +116,7 @@ impl<'a> Case<'a> {
             .map(|attempt| Tried {
                 attempt,
                 asked: is_asked(evidence, attempt),
-                fate: fate(attempt, &trail),
+                fate: fate(evidence, attempt, &trail),
             })
             .collect();
         if !silent.is_empty() && !tried.iter().any(|tried| tried.asked && tried.fate == Fate::Worked) {
@@ -426,10 +426,10 @@ fn is_asked(evidence: &Evidence, attempt: &Attempt) -> bool {
     }
 }
 
-fn fate(attempt: &Attempt, trail: &Trail<'_>) -> Fate {
+fn fate(evidence: &Evidence, attempt: &Attempt, trail: &Trail<'_>) -> Fate {
     match &attempt.outcome {
         Outcome::Cancelled | Outcome::NotTried { .. } => cancelled(attempt, trail),
-        Outcome::Ok | Outcome::TimedOut { .. } if attempt.kind == "udp" => datagram(attempt, trail),
+        Outcome::Ok | Outcome::TimedOut { .. } if attempt.kind == "udp" => datagram(evidence, attempt, trail),
         // A lookup that was answered and found nothing did not do what was asked.
         Outcome::Ok if attempt.kind == "dns" && attempt.dns.as_ref().is_some_and(|dns| dns.addresses.is_empty()) => {
             Fate::Failed
@@ -458,8 +458,34 @@ fn unanswered(attempt: &Attempt) -> bool {
     attempt.outcome == Outcome::Cancelled && attempt.connected_ns.is_none() && attempt.first_answer_ns.is_none()
 }
 
+/// It arrived where a socket is bound to its port, and a probe that would tell saw no loss: it waits in the socket's queue.
+fn queued(evidence: &Evidence, leg: &Leg<'_>) -> bool {
+    let Some(stop) = leg.farthest() else {
+        return false;
+    };
+    let Some(netns) = evidence.netns(stop.netns) else {
+        return false;
+    };
+    let watched = evidence
+        .nodes
+        .iter()
+        .flat_map(|node| &node.probes)
+        .any(|probe| probe.name == "drop" && probe.unsupported.is_none());
+    let to = stop.flow.dst();
+    let bound = netns.before.sockets.ok().is_some_and(|sockets| {
+        sockets.iter().any(|socket| {
+            let local = socket.flow.src();
+            socket.flow.protocol == stop.flow.protocol
+                && socket.flow.sport == stop.flow.dport
+                && (local == to || local.is_unspecified())
+                && (to.is_ipv6() || local.is_ipv4() || !socket.v6only)
+        })
+    });
+    watched && bound && route::owns(&netns.before, to)
+}
+
 /// A datagram has worked when it was answered or delivered, and failed when it was dropped or refused.
-fn datagram(attempt: &Attempt, trail: &Trail<'_>) -> Fate {
+fn datagram(evidence: &Evidence, attempt: &Attempt, trail: &Trail<'_>) -> Fate {
     if attempt.first_answer_ns.is_some() || attempt.received_bytes > 0 {
         return Fate::Worked;
     }
@@ -471,7 +497,7 @@ fn datagram(attempt: &Attempt, trail: &Trail<'_>) -> Fate {
     {
         return Fate::Failed;
     }
-    if request.is_some_and(Leg::delivered) {
+    if request.is_some_and(|leg| leg.delivered() || queued(evidence, leg)) {
         return Fate::Worked;
     }
     if failure(attempt).is_some() && matches!(attempt.flow.protocol, ICMP | ICMPV6) {

@@ -82,7 +82,8 @@ impl Stop<'_> {
     #[must_use]
     pub fn words(&self) -> String {
         let place = self.place();
-        let chain = format!("chain {}, table {} ({})", place.chain, place.table, place.backend);
+        let table = crate::words::table(&place);
+        let chain = format!("chain {}, table {table} ({})", place.chain, place.backend);
         match place.handle {
             Some(handle) => format!("rule {handle} of {chain}: {}", place.text),
             None => format!("{} of {chain}", place.text),
@@ -123,11 +124,12 @@ impl Stop<'_> {
 pub fn chain_place(chain: &Chain) -> RulePlace {
     RulePlace {
         backend: chain.backend.clone(),
-        table: if chain.backend == "nftables" {
-            format!("{} {}", chain.family, chain.table)
+        family: if chain.backend == "nftables" {
+            chain.family.clone()
         } else {
-            chain.table.clone()
+            String::new()
         },
+        table: chain.table.clone(),
         chain: chain.name.clone(),
         handle: None,
         text: String::new(),

@@ -5,7 +5,7 @@ use crate::drops::Class;
 use crate::firewall::culprit::{Culprit, of_drop};
 use crate::firewall::{Fall, Stop};
 use crate::trail::Dropped;
-use crate::words::{at, count};
+use crate::words::{at, count, table};
 use model::event::Seen;
 use model::report::{Direction, RulePlace};
 
@@ -141,7 +141,7 @@ impl<'a> Blocked<'a> {
         match (place.backend.as_str(), place.handle) {
             ("nftables", Some(handle)) => format!(
                 "delete the rule: `{inside}nft delete rule {} {chain} handle {handle}`, {accept}",
-                place.table
+                table(&place)
             ),
             (_, Some(number)) => format!(
                 "delete the rule: `{inside}{tool} -t {} -D {chain} {number}`, {accept}",
@@ -149,7 +149,7 @@ impl<'a> Blocked<'a> {
             ),
             (_, None) => format!(
                 "accept {flow} in chain {chain} (table {}, {}) of {}",
-                place.table,
+                table(&place),
                 place.backend,
                 case.name(self.netns)
             ),

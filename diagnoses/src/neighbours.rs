@@ -26,7 +26,7 @@ pub struct Silent {
     pub probes: Option<u16>,
     /// Watched packets that were dropped for it.
     pub drops: usize,
-    /// The neighbour table after the window holds it as failed.
+    /// The neighbour table after the window holds it as failed or incomplete.
     pub failed_entry: bool,
 }
 
@@ -43,7 +43,7 @@ pub enum Role {
 
 /// Every silent next hop on the way of the watched packets, without repetition.
 ///
-/// Proofs: a resolution that failed or was left unanswered twice, or a watched packet that was dropped for it.
+/// Proofs: a resolution that failed, was left unanswered twice, or once and is not resolved at the end; or a watched packet that was dropped for it.
 pub fn silent(evidence: &Evidence, trail: &Trail<'_>) -> Vec<Silent> {
     let ends = ends(evidence, trail);
     let mut found: Vec<Silent> = Vec::new();
@@ -51,10 +51,10 @@ pub fn silent(evidence: &Evidence, trail: &Trail<'_>) -> Vec<Silent> {
         let Seen::NeighbourFailed { state, probes } = event.seen else {
             continue;
         };
-        if state & FAILED == 0 && probes < 2 {
+        let address = event.flow.dst();
+        if state & FAILED == 0 && probes < 2 && !failed_entry(evidence, event.netns, address) {
             continue;
         }
-        let address = event.flow.dst();
         if let Some((role, direction)) = role(evidence, event.netns, event.ifindex, address, &ends) {
             let known = found
                 .iter_mut()
@@ -176,6 +176,6 @@ fn failed_entry(evidence: &Evidence, netns: u32, address: IpAddr) -> bool {
     table.is_some_and(|table| {
         table
             .iter()
-            .any(|entry| entry.address == address && entry.state.contains("FAILED"))
+            .any(|entry| entry.address == address && matches!(entry.state.as_str(), "FAILED" | "INCOMPLETE"))
     })
 }

@@ -41,7 +41,12 @@ pub fn at(netns: &str, interface: Option<&str>) -> String {
 /// `iptables-legacy filter FORWARD #3`.
 pub fn rule_place(rule: &RulePlace) -> String {
     let handle = rule.handle.map_or(String::new(), |handle| format!(" #{handle}"));
-    format!("{} {} {}{handle}", rule.backend, rule.table, rule.chain)
+    format!("{} {} {}{handle}", rule.backend, table(rule), rule.chain)
+}
+
+/// A table as its own tool names it: `inet lockdown`, `filter`.
+pub fn table(rule: &RulePlace) -> String {
+    format!("{} {}", rule.family, rule.table).trim_start().to_owned()
 }
 
 /// Where a verdict points, in one phrase; empty when it points nowhere.

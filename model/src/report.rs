@@ -120,6 +120,9 @@ pub struct Place {
 pub struct RulePlace {
     /// `nftables`, `iptables-nft`, `iptables-legacy`.
     pub backend: String,
+    /// Family of an nftables table (`ip`, `ip6`, `inet`, `bridge`, `netdev`); empty for iptables.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub family: String,
     /// Table.
     pub table: String,
     /// Chain.

@@ -63,7 +63,11 @@ pub fn rule(rule: &RulePlace) -> String {
     } else {
         format!(":  {}", rule.text)
     };
-    format!("{} {} {}{handle}{text}", rule.backend, rule.table, rule.chain)
+    let family = if rule.family.is_empty() { "" } else { " " };
+    format!(
+        "{} {}{family}{} {}{handle}{text}",
+        rule.backend, rule.family, rule.table, rule.chain
+    )
 }
 
 /// What was sent where, e.g. `TCP connect 10.90.1.2 -> 10.90.2.2:80`.

@@ -76,7 +76,7 @@ impl<'a> Culprit<'a> {
                 "one of {} rules of chain {}, table {} ({})",
                 suspects.len(),
                 place.chain,
-                place.table,
+                crate::words::table(place),
                 place.backend
             ),
             Self::Several(suspects) => {

@@ -39,7 +39,7 @@ pub fn check(case: &Case<'_>) -> Checked {
         let (Some(from), Some(to)) = (case.link(hop.netns, from), case.link(hop.netns, to)) else {
             continue;
         };
-        let Some((why, change)) = refusal(from, to) else {
+        let Some((at, why, change)) = refusal(from, to) else {
             continue;
         };
         let name = case.name(hop.netns);
@@ -53,7 +53,7 @@ pub fn check(case: &Case<'_>) -> Checked {
             format!("the bridge in {name} does not forward from {} to {}: {why}", from.name, to.name),
         )
         .at(case.node(hop.netns), &name)
-        .interface(&from.name)
+        .interface(&at.name)
         .of(case.failed_ids())
         .remedy(format!("{}{change}", case.inside(hop.netns)))
         .because(format!("{direction} has to pass from {} to {}: {why}", from.name, to.name));
@@ -68,8 +68,8 @@ pub fn check(case: &Case<'_>) -> Checked {
     Ok(Vec::new())
 }
 
-/// Why the bridge forwards nothing from one port to another, and the command that changes it.
-fn refusal(from: &Link, to: &Link) -> Option<(String, String)> {
+/// Why the bridge forwards nothing from one port to another: the port whose setting it is, the reason, the command that changes it.
+fn refusal<'a>(from: &'a Link, to: &'a Link) -> Option<(&'a Link, String, String)> {
     const FORWARDING: u8 = 3;
     let (one, other) = (from.bridge_port.as_ref()?, to.bridge_port.as_ref()?);
     if !from.up || !to.up || !from.carrier || !to.carrier {
@@ -84,6 +84,7 @@ fn refusal(from: &Link, to: &Link) -> Option<(String, String)> {
                 _ => "blocking",
             };
             return Some((
+                link,
                 format!("port {} is {state}", link.name),
                 format!("bridge link set dev {} state forwarding", link.name),
             ));
@@ -92,6 +93,7 @@ fn refusal(from: &Link, to: &Link) -> Option<(String, String)> {
     if from.index == to.index {
         return (!one.hairpin).then(|| {
             (
+                from,
                 "it is the same port, and hairpin mode is off".to_owned(),
                 format!("bridge link set dev {} hairpin on", from.name),
             )
@@ -99,6 +101,7 @@ fn refusal(from: &Link, to: &Link) -> Option<(String, String)> {
     }
     (one.isolated && other.isolated).then(|| {
         (
+            from,
             "both ports are isolated".to_owned(),
             format!("bridge link set dev {} isolated off", to.name),
         )
@@ -125,13 +128,13 @@ mod tests {
     #[test]
     fn two_isolated_ports_do_not_meet_and_one_alone_does() {
         let (one, other) = (port(1, |port| port.isolated = true), port(2, |port| port.isolated = true));
-        assert!(refusal(&one, &other).unwrap().0.contains("isolated"));
+        assert!(refusal(&one, &other).unwrap().1.contains("isolated"));
         assert_eq!(refusal(&one, &port(3, |_| ())), None);
     }
 
     #[test]
     fn a_blocked_port_is_named() {
-        let (why, _) = refusal(&port(1, |_| ()), &port(2, |port| port.state = 4)).unwrap();
+        let (_, why, _) = refusal(&port(1, |_| ()), &port(2, |port| port.state = 4)).unwrap();
         assert_eq!(why, "port veth2 is blocking");
     }
 }

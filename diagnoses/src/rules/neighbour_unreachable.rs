@@ -72,7 +72,7 @@ fn finding(case: &Case<'_>, silent: &Silent) -> Finding {
         finding = finding.and(format!("{} watched packets were dropped for it in {place}", silent.drops));
     }
     if silent.failed_entry {
-        finding = finding.and(format!("the neighbour table of {name} holds {} as FAILED", silent.address));
+        finding = finding.and(format!("the neighbour table of {name} holds {} as failed or incomplete", silent.address));
     }
     finding = finding.and_if(quiet(case, silent));
     match case.failed().first() {
