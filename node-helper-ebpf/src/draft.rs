@@ -32,6 +32,8 @@ pub struct Draft {
     pub key: TotalKey,
     /// The other direction, while learning.
     pub answer: Flow,
+    /// See [`crate::fields::forget`].
+    pub memo: u64,
 }
 
 /// What is counted exactly. Numbers that differ each time (addresses of sockets, times) are left out.
@@ -162,14 +164,17 @@ impl Draft {
         let mut whose = Watch::NOBODY;
         if let Some(marks) = watch::marks() {
             whose = watch::of(marks, self.record.netns, &self.record.flow);
+            whose = whose.forgotten(&mut self.memo);
             if !whose.is_somebody()
                 && let Some(found) = found
             {
                 whose = trail::recognise(self, self.record.skb, found);
+                whose = whose.forgotten(&mut self.memo);
             }
             if !whose.is_somebody() && tail == Tail::Quoting {
                 whose = watch::of(marks, self.record.netns, &self.quoted);
             }
+            whose = whose.forgotten(&mut self.memo);
         }
         if !whose.is_somebody() && !filter::lets_through(self.record.netns, &self.record.flow, self.record.pid) {
             return;

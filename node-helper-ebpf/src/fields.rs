@@ -83,6 +83,17 @@ pub fn given(global: &'static u32) -> u32 {
     unsafe { core::ptr::read_volatile(global) }
 }
 
+/// The same value, of which the verifier knows nothing any more: what it knows of two ways to here is all that keeps it from
+/// following them as one. `memo` is a value of a map.
+#[inline(always)]
+pub fn forget(memo: &mut u64, value: u64) -> u64 {
+    // SAFETY: a valid reference.
+    unsafe {
+        core::ptr::write_volatile(memo, value);
+        core::ptr::read_volatile(memo)
+    }
+}
+
 /// Whether this kernel has the field.
 #[inline(always)]
 pub fn has(field: &'static u32) -> bool {

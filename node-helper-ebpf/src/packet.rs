@@ -66,26 +66,70 @@ fn be32(bytes: &[u8], at: usize) -> u32 {
     u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 
+/// Copies an address in words, where the compiler would copy bytes.
+#[inline(always)]
+fn copy(to: &mut [u8; 16], from: &[u8; 40], at: usize) {
+    for word in 0..4 {
+        let part = [
+            from[at + word * 4],
+            from[at + word * 4 + 1],
+            from[at + word * 4 + 2],
+            from[at + word * 4 + 3],
+        ];
+        to[word * 4..word * 4 + 4].copy_from_slice(&part);
+    }
+}
+
+/// Turns a tuple round.
+#[inline(always)]
+pub fn reverse(draft: &mut Draft) {
+    let Draft { record, answer, .. } = draft;
+    let flow = &mut record.flow;
+    answer.saddr = flow.saddr;
+    flow.saddr = flow.daddr;
+    flow.daddr = answer.saddr;
+    let port = flow.sport;
+    flow.sport = flow.dport;
+    flow.dport = port;
+}
+
 /// Reads the packet whose IP header is at `address` into the draft's record and tail.
 #[inline(always)]
 pub fn headers(draft: &mut Draft, address: u64) -> Option<Found> {
     let Draft {
-        record, tail, ip, l4, ..
+        record,
+        tail,
+        ip,
+        l4,
+        memo,
+        ..
     } = draft;
-    parse(address, &mut record.flow, tail, ip, l4)
+    parse(address, &mut record.flow, tail, ip, l4, memo)
 }
 
 /// Reads the packet that an ICMP error quotes, whose IP header is at `address`, into the draft's second tuple.
 #[inline(always)]
 pub fn quoted(draft: &mut Draft, address: u64) -> Option<Found> {
     let Draft {
-        quoted, ip, l4, other, ..
+        quoted,
+        ip,
+        l4,
+        other,
+        memo,
+        ..
     } = draft;
-    parse(address, quoted, other, ip, l4)
+    parse(address, quoted, other, ip, l4, memo)
 }
 
 #[inline(always)]
-fn parse(address: u64, flow: &mut Flow, tail: &mut PacketTail, ip: &mut [u8; 40], l4: &mut [u8; 20]) -> Option<Found> {
+fn parse(
+    address: u64,
+    flow: &mut Flow,
+    tail: &mut PacketTail,
+    ip: &mut [u8; 40],
+    l4: &mut [u8; 20],
+    memo: &mut u64,
+) -> Option<Found> {
     if !read_into(ip, address) {
         return None;
     }
@@ -104,8 +148,8 @@ fn parse(address: u64, flow: &mut Flow, tail: &mut PacketTail, ip: &mut [u8; 40]
             tail.ttl = ip[8];
         }
         6 => {
-            flow.saddr.copy_from_slice(&ip[8..24]);
-            flow.daddr.copy_from_slice(&ip[24..40]);
+            copy(&mut flow.saddr, ip, 8);
+            copy(&mut flow.daddr, ip, 24);
             protocol = ip[6];
             offset = 40;
             tail.ip_id = 0;
@@ -127,6 +171,9 @@ fn parse(address: u64, flow: &mut Flow, tail: &mut PacketTail, ip: &mut [u8; 40]
         }
         _ => return None,
     }
+    let protocol = forget(memo, u64::from(protocol)) as u8;
+    let offset = forget(memo, offset);
+    let fragment = forget(memo, u64::from(fragment)) as u16;
     flow.protocol = protocol;
     flow.zero = [0; 3];
     flow.sport = 0;
@@ -138,7 +185,10 @@ fn parse(address: u64, flow: &mut Flow, tail: &mut PacketTail, ip: &mut [u8; 40]
     tail.inner = 0;
     tail.fragment = (fragment != 0) as u8;
     if fragment & 0x1fff != 0 {
-        return Some(Found { l4: 0, protocol });
+        return Some(Found {
+            l4: forget(memo, 0),
+            protocol: forget(memo, u64::from(protocol)) as u8,
+        });
     }
     let l4_address = address + offset;
     if protocol == TCP {
@@ -172,8 +222,8 @@ fn parse(address: u64, flow: &mut Flow, tail: &mut PacketTail, ip: &mut [u8; 40]
         }
     }
     Some(Found {
-        l4: l4_address,
-        protocol,
+        l4: forget(memo, l4_address),
+        protocol: forget(memo, u64::from(protocol)) as u8,
     })
 }
 

@@ -28,6 +28,13 @@ impl Watch {
     pub fn is_somebody(self) -> bool {
         self.0 != 0
     }
+
+    /// The same; see [`crate::fields::forget`].
+    #[inline(always)]
+    #[must_use]
+    pub fn forgotten(self, memo: &mut u64) -> Self {
+        Self(crate::fields::forget(memo, u64::from(self.0)) as u32)
+    }
 }
 
 /// The start of a flow: all that is certain before an address translation.

@@ -58,9 +58,11 @@ fn waited(neighbour: u64) -> Option<()> {
     let key = neighbour + u64::from(given(&neighbour__primary_key));
     let family: u32 = field(pointer(neighbour, &neighbour__tbl)?, &neigh_table__family)?;
     if family == AF_INET6 {
-        flow.daddr = read(key)?;
+        if !packet::read_into(&mut flow.daddr, key) {
+            return None;
+        }
     } else {
-        packet::map_v4(&mut flow.daddr, read(key)?);
+        packet::map_v4(&mut flow.daddr, read::<u32>(key)?.to_ne_bytes());
     }
     draft.say(What::NeighbourFailed {
         state: u16::from(state),

@@ -10,7 +10,7 @@ use model::flow::{ICMP, ICMPV6};
 use model::word::{Hook, What};
 use node_helper_ebpf::draft::{Draft, Tail, current_pid, draft};
 use node_helper_ebpf::fast::{address, byte, network_header, port};
-use node_helper_ebpf::fields::{field, sk_buff__len};
+use node_helper_ebpf::fields::{field, forget, pointer, sk_buff__len, sk_buff__sk};
 use node_helper_ebpf::packet::{self, IPV4, IPV6};
 use node_helper_ebpf::place::{self, Place};
 use node_helper_ebpf::trail;
@@ -120,7 +120,11 @@ fn met(skb: u64, hook: Hook, slot: u32) -> Option<()> {
     }
     let place = if matches!(hook, Hook::Delivered) {
         draft.record.pid = current_pid();
-        place::of_task().unwrap_or(Place { netns: 0, ifindex: 0 })
+        // TCP notes the socket; the reader of a datagram is where its socket is, but for those that were handed over.
+        pointer(skb, &sk_buff__sk)
+            .and_then(place::of_socket)
+            .or_else(place::of_task)
+            .unwrap_or(Place { netns: 0, ifindex: 0 })
     } else {
         place::of_packet(skb, 0)
     };
@@ -132,11 +136,11 @@ fn met(skb: u64, hook: Hook, slot: u32) -> Option<()> {
     let ends = matches!(hook, Hook::Consumed);
     let marked = watch::is_marked(marks, &draft.record.flow);
     if marked {
-        whose = watch::exact(&draft.record.flow);
+        whose = watch::exact(&draft.record.flow).forgotten(&mut draft.memo);
     }
     // The address comes before the start: a packet that was met under its own tuple is translated here.
     if !whose.is_somebody() && !ends {
-        whose = trail::recognise(draft, skb, found);
+        whose = trail::recognise(draft, skb, found).forgotten(&mut draft.memo);
         learned = whose.is_somebody();
     }
     if !whose.is_somebody() && marked && !ends {
@@ -150,18 +154,20 @@ fn met(skb: u64, hook: Hook, slot: u32) -> Option<()> {
             watch::learn(&record.flow, answer, whose, marks);
         }
     }
+    whose = whose.forgotten(&mut draft.memo);
+    learned = forget(&mut draft.memo, u64::from(learned)) != 0;
     if !whose.is_somebody()
         && let Some(quoted) = packet::quoted_at(found, draft.tail.tcp_flags)
         && packet::quoted(draft, quoted).is_some()
     {
-        whose = watch::exact(&draft.quoted);
+        whose = watch::exact(&draft.quoted).forgotten(&mut draft.memo);
         tail = Tail::Quoting;
     }
     if !whose.is_somebody()
         && let Some(inner) = packet::inner_at(found, draft.record.flow.dport)
     {
         found = packet::headers(draft, inner)?;
-        whose = watch::exact(&draft.record.flow);
+        whose = watch::exact(&draft.record.flow).forgotten(&mut draft.memo);
         draft.tail.inner = 1;
     }
     if !whose.is_somebody() {

@@ -45,11 +45,7 @@ fn sent(slot: u32, sk: u64, skb: u64, reason: u16) -> Option<()> {
     let known = sk != 0 && draft.of_socket(sk, TCP);
     if !known {
         packet::headers(draft, packet::network_header(skb, false))?;
-        let flow = draft.record.flow;
-        draft.record.flow.saddr = flow.daddr;
-        draft.record.flow.daddr = flow.saddr;
-        draft.record.flow.sport = flow.dport;
-        draft.record.flow.dport = flow.sport;
+        packet::reverse(draft);
         draft.at(place::of_packet(skb, sk));
     }
     let state = if sk == 0 { 0 } else { socket::state(sk) };
@@ -76,11 +72,7 @@ fn received(sk: u64) -> Option<()> {
     if !draft.of_socket(sk, TCP) {
         return None;
     }
-    let flow = draft.record.flow;
-    draft.record.flow.saddr = flow.daddr;
-    draft.record.flow.daddr = flow.saddr;
-    draft.record.flow.sport = flow.dport;
-    draft.record.flow.dport = flow.sport;
+    packet::reverse(draft);
     draft.say(What::ResetReceived {
         state: socket::state(sk),
     });

@@ -1,0 +1,515 @@
+//! Each probe against real packets, in namespaces of its own. Needs root.
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+use model::attempt::WatchedFlow;
+use model::event::{Event, Seen, TcpState};
+use model::flow::{Flow, TCP};
+use model::protocol::Filter;
+use model::word::Hook;
+use node_helper::namespaces::{Namespace, Namespaces};
+use node_helper::netns::within;
+use node_helper::probes::{Armed, Summary, arm};
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+/// How long something may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Namespaces that go away with it.
+struct Lab {
+    prefix: String,
+    names: Vec<&'static str>,
+}
+
+impl Lab {
+    /// Namespaces with `lo` up, and commands, each in the namespace before the colon.
+    fn new(names: &[&'static str], commands: &[&str]) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let lab = Self {
+            prefix: format!("kp{}-{}-", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)),
+            names: names.to_vec(),
+        };
+        for name in names {
+            run(&format!("ip netns add {}{name}", lab.prefix));
+            lab.run(name, "ip link set lo up");
+        }
+        for command in commands {
+            let (name, command) = command.split_once(": ").unwrap();
+            lab.run(name, &command.replace('@', &lab.prefix));
+        }
+        lab
+    }
+
+    /// `a` (10.77.1.2) and `c` (10.77.2.2), joined by the router `r`.
+    fn routed() -> Self {
+        Self::new(
+            &["a", "r", "c"],
+            &[
+                "r: ip link add ra type veth peer name eth0 netns @a",
+                "r: ip link add rc type veth peer name eth0 netns @c",
+                "r: ip addr add 10.77.1.1/24 dev ra",
+                "r: ip addr add 10.77.2.1/24 dev rc",
+                "r: ip link set ra up",
+                "r: ip link set rc up",
+                "r: sysctl -qw net.ipv4.ip_forward=1",
+                "a: ip addr add 10.77.1.2/24 dev eth0",
+                "a: ip link set eth0 up",
+                "a: ip route add default via 10.77.1.1",
+                "c: ip addr add 10.77.2.2/24 dev eth0",
+                "c: ip link set eth0 up",
+                "c: ip route add default via 10.77.2.1",
+            ],
+        )
+    }
+
+    fn run(&self, name: &str, command: &str) {
+        run(&format!("ip netns exec {}{name} {command}", self.prefix));
+    }
+
+    fn namespace(&self, name: &str) -> Namespace {
+        let name = format!("netns/{}{name}", self.prefix);
+        Namespaces::scan().by_name(&name).unwrap().clone()
+    }
+
+    fn inside<T: Send>(&self, name: &str, f: impl FnOnce() -> T + Send) -> T {
+        within(&self.namespace(name), f).unwrap()
+    }
+
+    fn filter(&self) -> Filter {
+        Filter {
+            netns: self.names.iter().map(|name| self.namespace(name).inode).collect(),
+            ..Filter::default()
+        }
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        for name in &self.names {
+            let _ = Command::new("ip")
+                .args(["netns", "del", &format!("{}{name}", self.prefix)])
+                .status();
+        }
+    }
+}
+
+fn run(command: &str) {
+    let words: Vec<&str> = command.split_whitespace().collect();
+    let output = Command::new(words[0]).args(&words[1..]).output().unwrap();
+    assert!(
+        output.status.success(),
+        "{command}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// Arms, acts, waits until all of `expected` were seen, and stops.
+fn watch(
+    probes: &[&str],
+    filter: &Filter,
+    act: impl FnOnce(&Armed),
+    expected: &[&dyn Fn(&Event) -> bool],
+) -> (Vec<Event>, Summary) {
+    let (sender, events) = mpsc::channel();
+    let names: Vec<String> = probes.iter().map(|name| (*name).to_owned()).collect();
+    let armed = arm(&names, filter, Box::new(move |event| drop(sender.send(event)))).unwrap();
+    for status in armed.probes() {
+        assert_eq!(status.unsupported, None);
+    }
+    act(&armed);
+    let end = Instant::now() + PATIENCE;
+    let mut seen: Vec<Event> = Vec::new();
+    while !expected.iter().all(|is| seen.iter().any(is)) {
+        match events.recv_timeout(end.saturating_duration_since(Instant::now())) {
+            Ok(event) => seen.push(event),
+            Err(_) => panic!("not all was seen: {seen:#?}"),
+        }
+    }
+    let summary = armed.stop();
+    seen.extend(events.try_iter());
+    (seen, summary)
+}
+
+fn to(address: &str) -> SocketAddr {
+    address.parse().unwrap()
+}
+
+#[test]
+fn a_drop_tells_reason_function_and_place() {
+    let lab = Lab::new(&["a"], &[]);
+    let dropped = |event: &Event| {
+        matches!(&event.seen, Seen::Drop { reason, location, .. }
+            if reason == "NO_SOCKET" && location.as_deref() == Some("__udp4_lib_rcv"))
+    };
+    let (events, _) = watch(
+        &["drop"],
+        &lab.filter(),
+        |_| {
+            lab.inside("a", || {
+                UdpSocket::bind("127.0.0.1:0")
+                    .unwrap()
+                    .send_to(b"x", to("127.0.0.1:9"))
+                    .unwrap();
+            });
+        },
+        &[&dropped],
+    );
+    let event = events.iter().find(|event| dropped(event)).unwrap();
+    assert_eq!(event.netns, lab.namespace("a").inode);
+    assert_eq!(event.interface.as_deref(), Some("lo"));
+    assert_eq!(event.flow.dport, 9);
+    assert_eq!(event.packet.unwrap().len, 29);
+}
+
+#[test]
+fn a_refused_connection_shows_the_reset_sent_and_received() {
+    let lab = Lab::routed();
+    let (a, c) = (lab.namespace("a").inode, lab.namespace("c").inode);
+    watch(
+        &["tcpreset"],
+        &lab.filter(),
+        |_| {
+            let refused = lab.inside("a", || TcpStream::connect(to("10.77.2.2:81")));
+            assert_eq!(refused.unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused);
+        },
+        &[
+            &|event| {
+                event.netns == c
+                    && event.flow.sport == 81
+                    && matches!(&event.seen, Seen::ResetSent { reason: Some(reason), active: false, .. } if reason == "NO_SOCKET")
+            },
+            &|event| {
+                event.netns == a
+                    && event.flow.sport == 81
+                    && event.seen
+                        == Seen::ResetReceived {
+                            state: TcpState::SynSent,
+                        }
+            },
+        ],
+    );
+}
+
+#[test]
+fn an_unanswered_connect_is_sent_again_and_its_states_are_told() {
+    let lab = Lab::routed();
+    // Nobody hears an address that does not exist.
+    lab.run("a", "ip neigh add 10.77.1.99 lladdr 02:00:00:00:00:99 dev eth0");
+    let started = |event: &Event| {
+        matches!(
+            event.seen,
+            Seen::StateChange {
+                old: TcpState::Close,
+                new: TcpState::SynSent,
+                ..
+            }
+        ) && event.pid != 0
+    };
+    let again = |event: &Event| {
+        event.seen
+            == Seen::Retransmit {
+                state: TcpState::SynSent,
+                errno: 0,
+            }
+    };
+    watch(
+        &["tcpretrans", "tcpstate"],
+        &lab.filter(),
+        |_| {
+            let timed_out = lab.inside("a", || {
+                TcpStream::connect_timeout(&to("10.77.1.99:80"), Duration::from_millis(1500))
+            });
+            assert!(timed_out.is_err());
+        },
+        &[&started, &again],
+    );
+}
+
+#[test]
+fn a_neighbour_that_does_not_answer_is_named_after_the_first_solicitation() {
+    let lab = Lab::routed();
+    watch(
+        &["neigh"],
+        &lab.filter(),
+        |_| {
+            lab.inside("a", || {
+                UdpSocket::bind("0.0.0.0:0")
+                    .unwrap()
+                    .send_to(b"x", to("10.77.1.77:9"))
+                    .unwrap();
+            });
+        },
+        &[&|event| {
+            event.flow.dst() == Ipv4Addr::new(10, 77, 1, 77)
+                && event.interface.as_deref() == Some("eth0")
+                && matches!(event.seen, Seen::NeighbourFailed { state: 1, probes: 1 })
+        }],
+    );
+}
+
+#[test]
+fn a_socket_learns_that_a_port_is_shut_and_who_said_so() {
+    let lab = Lab::routed();
+    let (a, c) = (lab.namespace("a").inode, lab.namespace("c").inode);
+    watch(
+        &["icmp"],
+        &lab.filter(),
+        |_| {
+            lab.inside("a", || {
+                let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+                socket.connect("10.77.2.2:9").unwrap();
+                socket.send(b"x").unwrap();
+                // Waits for the error.
+                socket.recv(&mut [0; 8]).unwrap_err();
+            });
+        },
+        &[
+            &|event| event.netns == c && matches!(event.seen, Seen::IcmpSent { kind: 3, code: 3, .. }),
+            &|event| {
+                event.netns == a
+                    && matches!(
+                        event.seen,
+                        Seen::SocketError {
+                            errno: 111,
+                            soft: false
+                        }
+                    )
+            },
+        ],
+    );
+}
+
+#[test]
+fn a_query_without_an_answer_is_told_at_the_end() {
+    let lab = Lab::routed();
+    let a = lab.namespace("a").inode;
+    let query = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x03api\x07example\x00\x00\x1c\x00\x01";
+    let (events, summary) = watch(
+        &["dns"],
+        &lab.filter(),
+        |_| {
+            lab.inside("a", || {
+                UdpSocket::bind("0.0.0.0:0")
+                    .unwrap()
+                    .send_to(query, to("10.77.2.2:53"))
+                    .unwrap();
+            });
+        },
+        &[&|event| {
+            event.netns == a
+                && matches!(&event.seen, Seen::DnsQuery { id: 0x1234, name, qtype } if name == "api.example" && qtype == "AAAA")
+        }],
+    );
+    assert!(
+        events
+            .iter()
+            .any(|event| event.netns == a && matches!(event.seen, Seen::DnsUnanswered { id: 0x1234, .. })),
+        "{events:#?}"
+    );
+    let total = summary.totals.iter().find(|total| total.what == "dns-query").unwrap();
+    assert_eq!(
+        (total.netns, total.count),
+        (a, 1),
+        "it is counted where it was sent, once"
+    );
+}
+
+/// A connection from a to a service address that the router translates both ways.
+#[test]
+fn a_trail_leads_through_both_translations_and_back() {
+    let lab = Lab::routed();
+    for rule in [
+        "nft add table ip t",
+        "nft add chain ip t pre { type nat hook prerouting priority -100 ; }",
+        "nft add chain ip t post { type nat hook postrouting priority 100 ; }",
+        "nft add rule ip t pre ip daddr 10.96.0.10 tcp dport 80 dnat to 10.77.2.2:8080",
+        "nft add rule ip t post oifname rc masquerade random",
+    ] {
+        lab.run("r", rule);
+    }
+    let (a, r, c) = (
+        lab.namespace("a").inode,
+        lab.namespace("r").inode,
+        lab.namespace("c").inode,
+    );
+    let listener = lab.inside("c", || TcpListener::bind("0.0.0.0:8080").unwrap());
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut question = [0; 4];
+        stream.read_exact(&mut question).unwrap();
+        stream.write_all(b"pong").unwrap();
+    });
+    const PORT: u16 = 41_733;
+    let mut filter = lab.filter();
+    filter.flows.push(WatchedFlow {
+        attempt: 7,
+        netns: a,
+        flow: Flow::new(TCP, to(&format!("10.77.1.2:{PORT}")), to("10.96.0.10:80")),
+    });
+    let hop = |event: &Event, netns: u32, hook: Hook, forth: bool| {
+        event.attempt == Some(7)
+            && event.netns == netns
+            && matches!(event.seen, Seen::Hop { hook: met, .. } if met == hook)
+            && (event.flow.sport == 8080 || event.flow.sport == 80) != forth
+    };
+    let (events, summary) = watch(
+        &["path"],
+        &filter,
+        |_| {
+            lab.inside("a", || {
+                let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+                socket.bind(&to(&format!("10.77.1.2:{PORT}")).into()).unwrap();
+                socket.connect(&to("10.96.0.10:80").into()).unwrap();
+                let mut stream = TcpStream::from(socket);
+                stream.write_all(b"ping").unwrap();
+                let mut answer = [0; 4];
+                stream.read_exact(&mut answer).unwrap();
+            });
+        },
+        &[
+            &|event| hop(event, a, Hook::Queue, true),
+            &|event| hop(event, r, Hook::Receive, true),
+            &|event| hop(event, c, Hook::Receive, true),
+            &|event| hop(event, c, Hook::Delivered, true) && event.pid == std::process::id(),
+            &|event| hop(event, c, Hook::Queue, false),
+            &|event| hop(event, a, Hook::Receive, false),
+            &|event| hop(event, a, Hook::Delivered, false),
+        ],
+    );
+    server.join().unwrap();
+    let learned: Vec<&Event> = events
+        .iter()
+        .filter(|event| matches!(event.seen, Seen::Hop { learned: true, .. }))
+        .collect();
+    assert!(!learned.is_empty(), "the translation is learned where it is first seen");
+    assert!(learned.iter().all(|event| event.netns == r), "{learned:#?}");
+    let first = learned[0].flow;
+    assert_eq!((first.dst(), first.dport), (Ipv4Addr::new(10, 77, 2, 2).into(), 8080));
+    assert_ne!(first.sport, PORT, "the source port was translated too");
+    assert_eq!(summary.lost.iter().map(|lost| lost.of_watched).sum::<u64>(), 0);
+}
+
+/// The drop has no hop of its own before it: translated in PREROUTING, dropped in FORWARD.
+#[test]
+fn a_drop_behind_a_translation_belongs_to_the_watched_flow() {
+    let lab = Lab::routed();
+    for rule in [
+        "nft add table ip t",
+        "nft add chain ip t pre { type nat hook prerouting priority -100 ; }",
+        "nft add chain ip t forward { type filter hook forward priority 0 ; }",
+        "nft add rule ip t pre ip daddr 10.96.0.10 tcp dport 80 dnat to 10.77.2.2:8080",
+        "nft add rule ip t forward tcp dport 8080 drop",
+    ] {
+        lab.run("r", rule);
+    }
+    let (a, r) = (lab.namespace("a").inode, lab.namespace("r").inode);
+    const PORT: u16 = 41_734;
+    // Another namespace alone passes the filter: what is watched passes for itself.
+    let filter = Filter {
+        netns: vec![1],
+        flows: vec![WatchedFlow {
+            attempt: 3,
+            netns: a,
+            flow: Flow::new(TCP, to(&format!("10.77.1.2:{PORT}")), to("10.96.0.10:80")),
+        }],
+        ..Filter::default()
+    };
+    watch(
+        &["path", "drop"],
+        &filter,
+        |_| {
+            lab.inside("a", || {
+                let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+                socket.bind(&to(&format!("10.77.1.2:{PORT}")).into()).unwrap();
+                let _ = socket.connect_timeout(&to("10.96.0.10:80").into(), Duration::from_millis(100));
+            });
+        },
+        &[&|event| {
+            event.attempt == Some(3)
+                && event.netns == r
+                && event.flow.dport == 8080
+                && matches!(&event.seen, Seen::Drop { reason, .. } if reason == "NETFILTER_DROP")
+        }],
+    );
+}
+
+#[test]
+fn totals_stay_exact_when_single_events_are_thinned() {
+    let lab = Lab::new(&["a"], &[]);
+    let filter = Filter {
+        events_per_second: 1,
+        ..lab.filter()
+    };
+    const PACKETS: u64 = 500;
+    let (events, summary) = watch(
+        &["drop"],
+        &filter,
+        |_| {
+            lab.inside("a", || {
+                let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+                for _ in 0..PACKETS {
+                    socket.send_to(b"x", to("127.0.0.1:9")).unwrap();
+                }
+            });
+        },
+        &[&|event| event.flow.dport == 9],
+    );
+    let to_nine: u64 = summary
+        .totals
+        .iter()
+        .filter(|total| total.labels.get("dport").is_some_and(|port| port == "9"))
+        .map(|total| total.count)
+        .sum();
+    assert_eq!(to_nine, PACKETS);
+    let thinned: u64 = summary.lost.iter().map(|lost| lost.over_budget).sum();
+    assert!(
+        thinned > 0 && (events.len() as u64) < PACKETS,
+        "{thinned} thinned, {} told",
+        events.len()
+    );
+}
+
+#[test]
+fn what_finds_no_room_in_the_ring_is_counted() {
+    let lab = Lab::new(&["a"], &[]);
+    let filter = Filter {
+        events_per_second: 10_000_000,
+        ..lab.filter()
+    };
+    // The sink stands still until all is sent.
+    let (go, gate) = mpsc::channel::<()>();
+    let mut told = 0u64;
+    let (sender, counted) = mpsc::channel();
+    let sink = move |_event| {
+        if told == 0 {
+            let _ = gate.recv();
+        }
+        told += 1;
+        let _ = sender.send(told);
+    };
+    let armed = arm(&["drop".to_owned()], &filter, Box::new(sink)).unwrap();
+    const PACKETS: u64 = 10_000;
+    lab.inside("a", || {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        for _ in 0..PACKETS {
+            socket.send_to(b"x", to("127.0.0.1:9")).unwrap();
+        }
+    });
+    go.send(()).unwrap();
+    let summary = armed.stop();
+    let told = counted.try_iter().last().unwrap();
+    let full: u64 = summary.lost.iter().map(|lost| lost.ring_full).sum();
+    assert!(full > 0, "{told} told");
+    assert!(told + full >= PACKETS, "{told} told and {full} lost of {PACKETS}");
+    assert!(summary.bpf.unwrap().runs >= PACKETS);
+}
+
+#[test]
+fn an_unknown_probe_is_an_error_that_names_the_nearest() {
+    let error = arm(&["tcpresets".to_owned()], &Filter::default(), Box::new(|_| {})).unwrap_err();
+    assert!(error.to_string().contains("did you mean `tcpreset`?"), "{error}");
+}
