@@ -32,6 +32,9 @@ pub struct Lookup {
     stream: Option<Stream>,
     found: DnsLookup,
     course: Course,
+    /// The resolver gave up after so long. Until the attempt's own time is over, late answers are waited for: they tell
+    /// a slow server from a dead one.
+    gave_up_after_ns: Option<u64>,
     /// An answer that says the name is not there is an answer all the same: nobody looks a name up here.
     answer_is_all: bool,
 }
@@ -131,6 +134,7 @@ impl Lookup {
                 ..DnsLookup::default()
             },
             course,
+            gave_up_after_ns: None,
             answer_is_all: false,
         }
     }
@@ -154,7 +158,13 @@ impl Lookup {
                         self.found.found = self.search.name().map(ToOwned::to_owned);
                     }
                     if !self.search.go_on(fate) {
-                        let outcome = self.outcome(self.search.fate());
+                        let fate = self.search.fate();
+                        if fate == Fate::Silent && self.is_open() {
+                            self.gave_up_after_ns = Some(self.course.elapsed_ns());
+                            self.question = None;
+                            return;
+                        }
+                        let outcome = self.outcome(fate);
                         return self.finish(outcome, say);
                     }
                     self.ask(now_ns)
@@ -336,7 +346,7 @@ impl Lookup {
         };
         self.queries[place].answered = true;
         let since = self.course.elapsed_ns();
-        let waiting = self.course.runs() && turn.name == self.turn.name;
+        let waiting = self.question.is_some() && turn.name == self.turn.name;
         self.note(place, &answer, since, waiting && turn == self.turn);
         if self.course.is_over() {
             // Said again, with what came too late.
@@ -437,7 +447,15 @@ impl Lookup {
         self.question = None;
         self.stream = None;
         self.course.attempt.dns = Some(self.found.clone());
-        self.course.finish(outcome, say);
+        match self.gave_up_after_ns {
+            Some(took_ns) => self.course.finish_after(took_ns, outcome, say),
+            None => self.course.finish(outcome, say),
+        }
+    }
+
+    /// A query over UDP has no answer yet.
+    fn is_open(&self) -> bool {
+        self.queries.iter().any(|query| !query.tcp && !query.answered)
     }
 
     fn gives_up_ns(&self) -> u64 {
@@ -482,7 +500,8 @@ impl Task for Lookup {
         if !self.course.runs() {
             return;
         }
-        if now_ns >= self.gives_up_ns() {
+        let all_told = self.gave_up_after_ns.is_some() && !self.is_open();
+        if now_ns >= self.gives_up_ns() || all_told {
             let outcome = Outcome::TimedOut { during: "read".into() };
             self.finish(outcome, say);
         } else if let Some(question) = &mut self.question {
@@ -515,7 +534,9 @@ impl Task for Lookup {
     }
 
     fn cancel(&mut self, now_ns: u64, say: Say) {
-        if self.course.runs() {
+        if self.gave_up_after_ns.is_some() && self.course.runs() {
+            self.finish(Outcome::TimedOut { during: "read".into() }, say);
+        } else if self.course.runs() {
             self.finish(Outcome::Cancelled, say);
         } else {
             self.course.cancel(now_ns, Outcome::Cancelled, say);
