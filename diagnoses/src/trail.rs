@@ -6,7 +6,7 @@
 use crate::drops::{Class, class_of};
 use model::event::{Event, Packet, Seen};
 use model::evidence::Evidence;
-use model::flow::Flow;
+use model::flow::{Flow, TCP};
 use model::report::{Direction, Happened};
 use model::word::Hook;
 use std::collections::HashMap;
@@ -121,7 +121,7 @@ impl<'a> Trail<'a> {
         let mut trail = Self::default();
         let mut births: HashMap<Marks, (u64, u64)> = HashMap::new();
         for event in events {
-            let Some(&(attempt, direction)) = known.get(&event.flow) else {
+            let Some((attempt, direction)) = owner_of(&known, event) else {
                 trail.lost_error(&known, event);
                 continue;
             };
@@ -334,6 +334,26 @@ pub fn link_name(evidence: &Evidence, netns: u32, ifindex: u32) -> Option<String
         .map(|link| link.name.clone())
 }
 
+/// The attempt of an event's tuple. A socket that has let go of its port tells it as 0; the other parts then say whose it is,
+/// where they leave no choice.
+fn owner_of(known: &Known, event: &Event) -> Option<(u32, Direction)> {
+    let flow = event.flow;
+    if let Some(owner) = known.get(&flow) {
+        return Some(*owner);
+    }
+    if flow.protocol != TCP || (flow.sport != 0 && flow.dport != 0) {
+        return None;
+    }
+    let port = |own: u16, told: u16| told == 0 || own == told;
+    let mut alike = known.iter().filter(|(own, _)| {
+        (own.saddr, own.daddr, own.protocol) == (flow.saddr, flow.daddr, flow.protocol)
+            && port(own.sport, flow.sport)
+            && port(own.dport, flow.dport)
+    });
+    let owner = alike.next().map(|(_, owner)| *owner)?;
+    alike.all(|(_, other)| *other == owner).then_some(owner)
+}
+
 /// Which tuples belong to which attempt, and what each translated one was before.
 fn learn(evidence: &Evidence, events: &[&Event]) -> (Known, HashMap<Flow, Flow>) {
     let mut known = Known::new();
@@ -436,6 +456,7 @@ fn continues(flow: &Flow, packet: Option<Packet>, event: &Event) -> bool {
 mod tests {
     use super::Trail;
     use crate::scene::{self, Scene, tcp};
+    use model::event::{Seen, TcpState};
     use model::report::Direction;
 
     #[test]
@@ -489,6 +510,31 @@ mod tests {
         let request = trail.leg(0, Direction::Request).unwrap();
         assert_eq!(request.stops.last().unwrap().translated_from, Some(asked));
         assert!(trail.leg(0, Direction::Answer).unwrap().reached(scene::A));
+    }
+
+    #[test]
+    fn a_socket_without_its_port_is_known_by_the_rest_of_the_tuple() {
+        let mut scene = Scene::two_nodes();
+        let flows = [40001, 40002].map(|port| tcp(&format!("10.90.1.2:{port}"), "10.90.2.2:80"));
+        scene.watch(1, flows[0]).watch(2, flows[1]);
+        let state = TcpState::Close;
+        let seen = Seen::ResetReceived { state };
+        for flow in flows {
+            let flow = model::flow::Flow {
+                sport: 0,
+                ..flow.reversed()
+            };
+            scene.saw(scene::C, "", flow, seen.clone());
+        }
+        let of_both = model::flow::Flow { sport: 0, ..flows[0] };
+        scene.saw(scene::A, "", of_both, seen);
+        let trail = Trail::follow(&scene.evidence);
+        assert_eq!(trail.leg(1, Direction::Answer).unwrap().others.len(), 1);
+        assert_eq!(trail.leg(2, Direction::Answer).unwrap().others.len(), 1);
+        assert!(
+            trail.leg(1, Direction::Request).is_none(),
+            "it may be of either attempt"
+        );
     }
 
     #[test]

@@ -13,7 +13,7 @@
 //! answer late but in time.
 
 use super::{Checked, Need};
-use crate::case::{Case, Failure, Fate, Tried};
+use crate::case::{Case, Failure, Tried};
 use crate::ends::{FarEnd, Process, far_end, holders, latest, listener, listener_before, process_words};
 use crate::finding::{Finding, fatal};
 use crate::trail::Leg;
@@ -51,8 +51,10 @@ pub fn check(case: &Case<'_>) -> Checked {
     let waiting = socket.map_or(0, |socket| socket.rx_queue);
     let before = listener_before(case, end).map_or(0, |socket| socket.rx_queue);
     let ours = connected.len() as u32;
-    let failed_otherwise = connected.iter().any(|tried| tried.fate == Fate::Failed);
-    if ours > 0 && !failed_otherwise && waiting >= before + ours {
+    // A queue that is too short for what comes fails other connections; only a process that stands still is deeper than that.
+    let stands_still = holder.map(latest).is_some_and(stopped);
+    let accepts_none = stands_still || case.failed().is_empty();
+    if ours > 0 && accepts_none && waiting >= before + ours {
         return Ok(vec![not_accepted(case, end, holder, &connected, waiting)]);
     }
     Ok(Vec::new())
@@ -194,6 +196,18 @@ mod tests {
         assert_eq!(scene::causes(&judgement), ["application-stalled"]);
         assert!(judgement.verdicts[0].says.contains("server (pid 42)"));
         assert!(judgement.verdicts[0].says.contains("is stopped"));
+    }
+
+    #[test]
+    fn a_queue_that_overflows_is_not_a_stall() {
+        let mut scene = Scene::two_nodes();
+        scene.connects(2);
+        waiting(&mut scene, 2);
+        let flow = scene.flow(7);
+        let during = "connect".to_owned();
+        scene.attempt(7, flow, Outcome::TimedOut { during });
+        let causes = scene::causes(&judge(&scene.evidence));
+        assert!(!causes.contains(&"application-stalled".to_owned()), "{causes:?}");
     }
 
     #[test]

@@ -64,13 +64,10 @@ pub fn check(case: &Case<'_>) -> Checked {
             time(waited.unwrap_or_default())
         ),
     };
-    let mut ids: Vec<u32> = drops.iter().map(|drop| drop.attempt).collect();
-    ids.extend(case.failed_ids());
     Ok(vec![
         claim
             .at(case.node(netns), &name)
             .interface(interface.clone())
-            .of(ids)
             .remedy(format!(
                 "raise the rate or the limit in {name}: tc qdisc change dev {interface} ...; or the pod's bandwidth annotation"
             ))

@@ -82,13 +82,18 @@ fn at_random(case: &Case<'_>) -> Option<crate::finding::Finding> {
     )
 }
 
-/// A program dropped some watched packets and let others pass.
+/// A program dropped some watched packets and let others of the same kind pass.
 fn by_a_program(case: &Case<'_>) -> Option<crate::finding::Finding> {
-    let drops = case.all_drops(Class::Queue);
+    let mut drops = case.all_drops(Class::Queue);
+    // Without a program behind the queue all are lost; a namespace off the path is none of ours.
+    drops.retain(|drop| !drop.location().starts_with("nf_queue") && case.evidence.netns(drop.event.netns).is_some());
     let first = drops.first()?;
-    let passed = case.tried.iter().any(|tried| {
-        tried.fate == Fate::Worked || answered(tried) > 0 || tried.connected()
-    });
+    let kind = &case.attempt(first.attempt)?.attempt.kind;
+    let passed = case
+        .tried
+        .iter()
+        .filter(|tried| tried.attempt.kind == *kind)
+        .any(|tried| tried.fate == Fate::Worked || answered(tried) > 0 || tried.connected());
     if !passed {
         return None;
     }
@@ -245,6 +250,14 @@ mod tests {
             train(&mut scene, &lost);
             assert_eq!(scene::causes(&judge(&scene.evidence)), Vec::<String>::new(), "{lost:?}");
         }
+    }
+
+    #[test]
+    fn a_program_that_drops_all_of_one_kind_is_not_loss_because_echoes_pass() {
+        let mut scene = Scene::two_nodes();
+        scene.dropped(3, scene::X, "cbr0", "NOT_SPECIFIED", "nfqnl_reinject");
+        train(&mut scene, &[]);
+        assert_ne!(scene::cause(&judge(&scene.evidence)), "packet-loss");
     }
 
     #[test]
