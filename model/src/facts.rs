@@ -47,7 +47,8 @@ pub struct NetnsFacts {
     pub sockets: Known<Vec<Socket>>,
     /// Sockets by protocol and state, e.g. `tcp TIME_WAIT` 12.
     pub socket_counts: Known<BTreeMap<String, u64>>,
-    /// `snmp`, `snmp6` and `netstat` counters by name, e.g. `TcpExt.ListenOverflows`, `Ip6.InNoRoutes`.
+    /// `snmp`, `snmp6` and `netstat` counters by name, e.g. `TcpExt.ListenOverflows`, `Ip6.InNoRoutes`; those at zero are
+    /// left out.
     pub counters: Known<BTreeMap<String, u64>>,
     /// Connection tracking.
     pub conntrack: Known<Conntrack>,

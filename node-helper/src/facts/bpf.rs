@@ -19,6 +19,8 @@ pub(super) const FACT: Fact = Fact {
 
 /// So many cgroups are looked at, those of the processes asked for first.
 const CGROUPS_MAX: usize = 16;
+/// And so many processes are asked for theirs.
+const PROCESSES_MAX: usize = 256;
 
 fn read(look: &Look) -> anyhow::Result<Vec<BpfAttachment>> {
     let interfaces = look.links(|messages| {
@@ -167,6 +169,7 @@ fn of_cgroups(namespace: &Namespace, asked: &[u32]) -> anyhow::Result<Vec<BpfAtt
     let mut seen = BTreeSet::new();
     let paths: Vec<PathBuf> = first
         .chain(&namespace.pids)
+        .take(PROCESSES_MAX)
         .filter_map(|pid| unified_path(&fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?))
         .filter(|path| seen.insert(path.clone()))
         .take(CGROUPS_MAX)

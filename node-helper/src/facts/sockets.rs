@@ -207,6 +207,9 @@ pub(super) fn listens(socket: &Socket) -> bool {
     matches!(&*socket.state, "LISTEN" | "UNCONN")
 }
 
+/// In a namespace with more processes than this (a node's own), one holder of a listener is enough.
+const CROWD: usize = 300;
+
 /// Which processes hold which of these sockets: those in question everything, and for listeners on the ports in question
 /// all that live here; a listener that none of them holds was handed in from outside, so everybody is asked.
 fn holders(look: &Look, sockets: &[Socket]) -> BTreeMap<u64, Vec<u32>> {
@@ -216,9 +219,11 @@ fn holders(look: &Look, sockets: &[Socket]) -> BTreeMap<u64, Vec<u32>> {
         .filter(|socket| listens(socket) && look.ask.ports.contains(&socket.flow.sport))
         .map(|socket| socket.inode)
         .collect();
+    let crowded = look.namespace.pids.len() > CROWD;
     for pid in &look.namespace.pids {
         let asked = look.ask.pids.contains(pid);
-        if asked || !listeners.is_empty() {
+        let found = listeners.iter().all(|inode| holders.contains_key(inode));
+        if asked || !(found && (crowded || listeners.is_empty())) {
             note(&mut holders, *pid, |inode| asked || listeners.contains(&inode));
         }
     }
