@@ -15,7 +15,16 @@ const FLAGS: [(u8, &str); 5] = [(2, "SYN"), (1, "FIN"), (4, "RST"), (8, "PSH"), 
 
 /// Whose it is, and on which interface.
 pub fn place(event: &Event, netns: &BTreeMap<u32, String>) -> String {
-    let whose = match &event.owner {
+    let whose = owner(event, netns);
+    match &event.interface {
+        Some(interface) => format!("{whose} {interface}"),
+        None => whose,
+    }
+}
+
+/// Whose it is: by its owner, else by the namespaces whose names are known.
+pub fn owner(event: &Event, netns: &BTreeMap<u32, String>) -> String {
+    match &event.owner {
         Owner::Pod { uid, container } => {
             format!(
                 "pod/{}",
@@ -33,10 +42,6 @@ pub fn place(event: &Event, netns: &BTreeMap<u32, String>) -> String {
             .get(&event.netns)
             .cloned()
             .unwrap_or_else(|| format!("netns:{}", event.netns)),
-    };
-    match &event.interface {
-        Some(interface) => format!("{whose} {interface}"),
-        None => whose,
     }
 }
 

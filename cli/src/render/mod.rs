@@ -10,6 +10,8 @@ mod event;
 mod lists;
 mod paper;
 pub mod progress;
+#[cfg(test)]
+mod samples;
 pub mod schema;
 mod stream;
 mod table;

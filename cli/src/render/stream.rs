@@ -5,6 +5,7 @@ use super::paper::{Ink, Paper, columns, wrap};
 use anyhow::{Context as _, Result};
 use model::endpoint::Endpoint;
 use model::event::{Event, Seen};
+use model::owner::Owner;
 use model::protocol::{Hello, Lost, Total};
 use std::collections::BTreeMap;
 use std::io::{BufWriter, Stdout, Write};
@@ -160,6 +161,12 @@ impl Lines {
             _ => Ink::Quiet,
         };
         let (place, flow) = (event::place(event, &self.netns), event::flow(event, &self.names));
+        if event.owner != Owner::Unknown {
+            // The summary has inodes only.
+            self.netns
+                .entry(event.netns)
+                .or_insert_with(|| event::owner(event, &BTreeMap::new()));
+        }
         let row = self.row(
             &self.clock(event.at_ns),
             &place,

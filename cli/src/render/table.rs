@@ -9,6 +9,10 @@ use model::report::{Direction, Happened, Hop, Outcome, Report, Severity, Verdict
 /// Missing things shown on one screen; `-o wide` shows all.
 const MISSING_SHOWN: usize = 4;
 
+/// Labels of the two directions, of one length.
+const THERE: &str = "there: ";
+const BACK: &str = "back:  ";
+
 /// A report on paper.
 #[derive(Clone, Copy, Debug)]
 pub struct Sheet {
@@ -38,7 +42,12 @@ impl Sheet {
         // Of a fault only what it leaves intact is worth a line, and the headline of a healthy path has the first.
         let skip = usize::from(report.outcome == Outcome::Healthy);
         sheet += &self.block("proven", report.proven.get(skip..).unwrap_or_default());
-        sheet += &self.path(report);
+        let path = self.path(report);
+        sheet += if path.is_empty() && !report.attempts.is_empty() {
+            "\n"
+        } else {
+            &path
+        };
         let attempts = attempts(&report.attempts, self.paper.width - INDENT);
         sheet += &self.block("attempts", &attempts);
         if report.outcome != Outcome::Inconclusive {
@@ -123,8 +132,14 @@ impl Sheet {
                     )
                 }));
             } else {
-                lines.extend(wrap_pieces(&pieces(trail), " ─ ", width));
-                lines.extend(translations(trail));
+                let mut pieces = pieces(trail);
+                pieces.extend(never_reached(trail, report));
+                lines.extend(wrap_pieces(&pieces, " │ ", width));
+                let indent = " ".repeat(THERE.len());
+                for said in translations(trail) {
+                    let said = wrap(&said, width.saturating_sub(indent.len()));
+                    lines.extend(said.iter().map(|line| format!("{indent}{line}")));
+                }
             }
         }
         let text: String = lines
@@ -186,7 +201,7 @@ fn pieces(trail: &[Hop]) -> Vec<String> {
                     && !interface.is_empty()
                     && let Some(piece) = pieces.last_mut()
                 {
-                    *piece += &format!(" {interface}");
+                    *piece += &format!(" ─ {interface}");
                 }
             }
             _ => pieces.push(format!("{} {interface}", hop.netns).trim_end().to_owned()),
@@ -212,9 +227,9 @@ fn pieces(trail: &[Hop]) -> Vec<String> {
     }
     if let Some(first) = trail.first() {
         let arrow = if first.direction == Direction::Request {
-            "there: "
+            THERE
         } else {
-            "back:  "
+            BACK
         };
         if let Some(piece) = pieces.first_mut() {
             piece.insert_str(0, arrow);
@@ -223,16 +238,25 @@ fn pieces(trail: &[Hop]) -> Vec<String> {
     pieces
 }
 
+/// The far end, where the packets were dropped before it.
+fn never_reached(trail: &[Hop], report: &Report) -> Option<String> {
+    let last = trail.last()?;
+    let end = report.destination.netns?;
+    let request = last.direction == Direction::Request && last.happened == Happened::Dropped;
+    let reached = trail.iter().any(|hop| hop.netns_id == end);
+    (request && !reached).then(|| format!("{} never reached", report.destination.name))
+}
+
 /// Where addresses were translated, and what was dropped why.
 fn translations(trail: &[Hop]) -> Vec<String> {
     let mut lines = Vec::new();
     for hop in trail {
         if let Some(from) = hop.translated_from {
-            lines.push(format!("       in {}: {from} became {}", hop.netns, hop.flow));
+            lines.push(format!("in {}: {from} became {}", hop.netns, hop.flow));
         }
         if matches!(hop.happened, Happened::Dropped | Happened::NoSocket) {
             lines.push(format!(
-                "       ✗ in {}: {} ({})",
+                "✗ in {}: {} ({})",
                 hop.netns,
                 hop.says,
                 words::count(u64::from(hop.packets), "packet")

@@ -1,0 +1,167 @@
+//! Reports made by hand, one of each outcome, and the screens drawn from them.
+
+use super::paper::Paper;
+use super::table::Sheet;
+use model::report::Report;
+use serde_json::{Value, json};
+
+fn report(outcome: &str, headline: &str, parts: &Value) -> Report {
+    let mut report = json!({
+        "apiVersion": "skoop/v1", "kind": "Diagnosis", "intent": "pod-to-pod",
+        "source": {"asked": "netns/a", "name": "netns/a"}, "destination": {"asked": "netns/c", "name": "netns/c", "netns": 2, "port": 80},
+        "outcome": outcome, "headline": headline,
+        "verdicts": [], "proven": [], "path": [], "attempts": [], "missing": [],
+        "nodes": [{"name": "n1", "kernel": "6.18.0", "events": 212, "bpf": {"runs": 9000, "ns": 3_000_000}}],
+        "timing": {"totalMs": 620, "helloMs": 20, "factsMs": 60, "armedMs": 50, "windowMs": 440, "verdictMs": 50},
+    });
+    for (name, value) in parts.as_object().unwrap() {
+        report[name] = value.clone();
+    }
+    serde_json::from_value(report).unwrap()
+}
+
+fn hop(direction: &str, netns: &str, interface: &str, happened: &str, says: &str) -> Value {
+    json!({"direction": direction, "attempt": 1, "node": "n1", "netns": netns, "netns_id": 1, "interface": interface,
+        "happened": happened, "at_ns": 120_000, "packets": 3, "says": says,
+        "flow": {"src": "10.90.1.2", "sport": 41234, "dst": "10.90.2.2", "dport": 80, "protocol": "tcp"}})
+}
+
+fn connect(id: u32, connected_ns: Option<u64>, outcome: &Value) -> Value {
+    json!({"id": id, "kind": "tcp", "took_ns": 1_200_000_000, "connected_ns": connected_ns, "outcome": outcome,
+        "flow": {"src": "10.90.1.2", "sport": 41000 + id, "dst": "10.90.2.2", "dport": 80, "protocol": "tcp"}})
+}
+
+fn fault() -> Report {
+    let timed_out = json!({"timed-out": {"during": "connect"}});
+    report(
+        "fault",
+        "netns/a cannot reach netns/c:80/tcp: a firewall rule in netns/x drops the request",
+        &json!({
+            "verdicts": [
+                {"rule": "netfilter-drop", "severity": "fatal", "cause": true,
+                 "where": {"node": "n1", "netns": "netns/x", "interface": "up0", "rule": {"backend": "iptables-legacy",
+                    "table": "filter", "chain": "FORWARD", "handle": 3,
+                    "text": "-d 10.90.2.2/32 -p tcp -m tcp --dport 80 -m comment --comment \"lockdown 2024-11\" -j DROP"}},
+                 "says": "a firewall rule in netns/x drops the request",
+                 "because": ["3 of 3 SYNs left netns/a and were dropped in netns/x (NETFILTER_DROP in ipt_do_table)",
+                    "that rule counted 3 packets in the same window, no other rule did"],
+                 "remedy": "delete the rule or accept 10.90.1.2 -> 10.90.2.2:80/tcp before it; it carries the comment \"lockdown 2024-11\""},
+                {"rule": "dns-server-unreachable", "severity": "fatal", "cause": false, "where": {},
+                 "says": "the name server 10.90.2.2 does not answer", "because": ["2 queries without an answer"], "remedy": ""}],
+            "path": [hop("request", "netns/a", "eth0", "left", "left through netns/a eth0"),
+                hop("request", "netns/x", "vetha", "arrived", "arrived at netns/x vetha"),
+                hop("request", "netns/x", "cbr0", "arrived", "arrived at netns/x cbr0"),
+                hop("request", "netns/x", "up0", "dropped", "dropped: NETFILTER_DROP in ipt_do_table")],
+            "attempts": [connect(1, None, &timed_out), connect(2, None, &timed_out), connect(3, None, &timed_out)],
+        }),
+    )
+}
+
+fn healthy() -> Report {
+    let echo = |kind: &str, bytes: u32, rtt_ns: Vec<Option<u64>>| {
+        json!({"id": 9, "kind": kind, "outcome": "ok", "echo": {"packet_bytes": bytes, "rtt_ns": rtt_ns, "order": []},
+            "flow": {"src": "10.90.1.2", "sport": 7, "dst": "10.90.2.2", "dport": 0, "protocol": "icmp"}})
+    };
+    report(
+        "healthy",
+        "netns/a reaches netns/c:80/tcp: 3 TCP connections made in 180 us at best, 210 us on average",
+        &json!({
+            "proven": ["3 TCP connections made in 180 us at best, 210 us on average",
+                "20 of 20 echoes answered, round trip 85 us at best", "packets of 1500 bytes pass whole, there and back"],
+            "verdicts": [{"rule": "dns-search-amplification", "severity": "info", "cause": false, "where": {},
+                "says": "one lookup became 5 queries (ndots:5)", "because": ["4 names of the search list were tried first"],
+                "remedy": "write the name with a final dot"}],
+            "path": [hop("request", "netns/a", "eth0", "left", ""), hop("request", "netns/x", "vetha", "arrived", ""),
+                hop("request", "netns/c", "eth0", "delivered", ""), hop("answer", "netns/c", "eth0", "left", ""),
+                hop("answer", "netns/x", "vetha", "left", ""), hop("answer", "netns/a", "eth0", "arrived", "")],
+            "attempts": [connect(1, Some(180_000), &json!("ok")), connect(2, Some(240_000), &json!("ok")),
+                echo("echo", 84, vec![Some(85_000), Some(99_000)]), echo("echo-full-size", 1500, vec![Some(120_000)])],
+        }),
+    )
+}
+
+fn inconclusive() -> Report {
+    let missing = |what: &str, why: &str, remedy: &str| json!({"what": what, "why": why, "remedy": remedy});
+    report(
+        "inconclusive",
+        "cannot tell whether netns/a reaches netns/c:80/tcp: probe path: this kernel has no BTF",
+        &json!({
+            "missing": [missing("probe path", "this kernel has no BTF (/sys/kernel/btf/vmlinux)", "use a kernel built with CONFIG_DEBUG_INFO_BTF"),
+                missing("netfilter rules of netns/x", "nft is not installed", "install nftables on the node"),
+                missing("the rest of what the helper saw", "the helper ended without its last line", ""),
+                missing("one", "two", ""), missing("three", "four", "")],
+            "attempts": [connect(1, None, &json!("cancelled"))],
+        }),
+    )
+}
+
+fn lookup() -> Report {
+    report(
+        "fault",
+        "netns/a cannot resolve api.default.svc.cluster.local: no server knows this name",
+        &json!({
+            "intent": "dns",
+            "verdicts": [{"rule": "dns-name-not-found", "severity": "fatal", "cause": true, "where": {"netns": "netns/a"},
+                "says": "no server knows this name",
+                "because": ["10.90.2.2:53 answered NXDOMAIN for api.default.svc.cluster.local after 1.1 ms"],
+                "remedy": "check the name, and that the service exists"}],
+            "attempts": [{"id": 1, "kind": "dns", "took_ns": 2_300_000,
+                "outcome": {"error": {"during": "lookup", "errno": {"number": 0, "name": "NXDOMAIN"}}},
+                "dns": {"name": "api.default.svc.cluster.local", "queries": [], "addresses": [], "found": null}}],
+        }),
+    )
+}
+
+fn screen(report: &Report, width: usize, wide: bool) -> String {
+    Sheet {
+        paper: Paper { colour: false, width },
+        wide,
+    }
+    .report(report)
+}
+
+#[test]
+fn a_fault_shows_cause_proof_remedy_path_and_attempts() {
+    insta::assert_snapshot!(screen(&fault(), 110, false));
+}
+
+#[test]
+fn a_fault_on_a_narrow_terminal_breaks_no_address() {
+    let screen = screen(&fault(), 60, false);
+    assert!(screen.contains("10.90.2.2:80/tcp"), "{screen}");
+    insta::assert_snapshot!(screen);
+}
+
+#[test]
+fn a_fault_in_full_shows_every_hop_and_every_time() {
+    insta::assert_snapshot!(screen(&fault(), 140, true));
+}
+
+#[test]
+fn a_healthy_path_says_what_was_proven() {
+    insta::assert_snapshot!(screen(&healthy(), 110, false));
+}
+
+#[test]
+fn an_inconclusive_look_says_what_was_not_seen_and_how_to_see_it() {
+    insta::assert_snapshot!(screen(&inconclusive(), 110, false));
+}
+
+#[test]
+fn a_lookup_that_fails_says_what_was_asked() {
+    insta::assert_snapshot!(screen(&lookup(), 110, false));
+}
+
+#[test]
+fn colour_adds_marks_and_no_words() {
+    let sheet = |colour| {
+        Sheet {
+            paper: Paper { colour, width: 110 },
+            wide: false,
+        }
+        .report(&fault())
+    };
+    let coloured = sheet(true);
+    assert!(coloured.contains("\u{1b}["), "{coloured}");
+    assert_eq!(anstream::adapter::strip_str(&coloured).to_string(), sheet(false));
+}
