@@ -2,7 +2,7 @@
 
 use super::paper::{INDENT, Ink, Paper, wrap, wrap_pieces};
 use super::words;
-use model::attempt::Attempt;
+use model::attempt::{self, Attempt};
 use model::missing::Missing;
 use model::report::{Direction, Happened, Hop, Outcome, Report, Severity, Verdict};
 
@@ -132,11 +132,11 @@ impl Sheet {
                     )
                 }));
             } else {
-                let mut pieces = pieces(trail);
+                let mut pieces = pieces(trail, &report.attempts);
                 pieces.extend(never_reached(trail, report));
                 lines.extend(wrap_pieces(&pieces, " │ ", width));
                 let indent = " ".repeat(THERE.len());
-                for said in translations(trail) {
+                for said in translations(trail, &report.attempts) {
                     let said = wrap(&said, width.saturating_sub(indent.len()));
                     lines.extend(said.iter().map(|line| format!("{indent}{line}")));
                 }
@@ -190,7 +190,7 @@ fn trails(path: &[Hop]) -> impl Iterator<Item = &[Hop]> {
 }
 
 /// One piece for each namespace on the way, with the interfaces there and how it ended.
-fn pieces(trail: &[Hop]) -> Vec<String> {
+fn pieces(trail: &[Hop], attempts: &[Attempt]) -> Vec<String> {
     let mut pieces: Vec<String> = Vec::new();
     let mut at: Option<(&str, &str)> = None;
     for hop in trail {
@@ -207,6 +207,7 @@ fn pieces(trail: &[Hop]) -> Vec<String> {
             _ => pieces.push(format!("{} {interface}", hop.netns).trim_end().to_owned()),
         }
         let end = match hop.happened {
+            _ if came_back(hop, attempts) => "",
             Happened::Dropped => " ✗",
             Happened::NoSocket => " ✗ no socket",
             Happened::Delivered => " ✓",
@@ -238,6 +239,17 @@ fn pieces(trail: &[Hop]) -> Vec<String> {
     pieces
 }
 
+/// The answer was not dropped here, whatever its packet met: its asker had it. A refusal is read by TCP without a sight, and
+/// a copy of an echo reply goes to a socket that is not there.
+fn came_back(hop: &Hop, attempts: &[Attempt]) -> bool {
+    let met = attempts
+        .iter()
+        .find(|attempt| attempt.id == hop.attempt)
+        .map(|attempt| &attempt.outcome);
+    let answered = matches!(met, Some(attempt::Outcome::Ok | attempt::Outcome::Error { .. }));
+    hop.direction == Direction::Answer && answered && matches!(hop.happened, Happened::NoSocket | Happened::LastSeen)
+}
+
 /// The far end, where the packets were dropped before it.
 fn never_reached(trail: &[Hop], report: &Report) -> Option<String> {
     let last = trail.last()?;
@@ -248,13 +260,13 @@ fn never_reached(trail: &[Hop], report: &Report) -> Option<String> {
 }
 
 /// Where addresses were translated, and what was dropped why.
-fn translations(trail: &[Hop]) -> Vec<String> {
+fn translations(trail: &[Hop], attempts: &[Attempt]) -> Vec<String> {
     let mut lines = Vec::new();
     for hop in trail {
         if let Some(from) = hop.translated_from {
             lines.push(format!("in {}: {from} became {}", hop.netns, hop.flow));
         }
-        if matches!(hop.happened, Happened::Dropped | Happened::NoSocket) {
+        if matches!(hop.happened, Happened::Dropped | Happened::NoSocket) && !came_back(hop, attempts) {
             lines.push(format!(
                 "✗ in {}: {} ({})",
                 hop.netns,

@@ -7,7 +7,6 @@ use serde::de::IgnoredAny;
 use std::io::{BufRead, Read as _, Write};
 use std::process::Child;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -44,27 +43,20 @@ pub struct Link {
 }
 
 impl Link {
-    /// Speaks with a child process by its standard input and output. `last_words` is what it wrote to stderr.
-    pub fn to_child(mut child: Child, last_words: Arc<Mutex<String>>, recorder: Option<Recorder>) -> Self {
+    /// Speaks with a child process by its standard input and output. `last_words` waits for what it wrote to stderr.
+    pub fn to_child(
+        mut child: Child,
+        last_words: impl FnOnce() -> String + Send + 'static,
+        recorder: Option<Recorder>,
+    ) -> Self {
         let (to, requests) = channel();
         let (tell, from) = mpsc::channel(WAITING);
         if let Some(input) = child.stdin.take() {
             thread::spawn(move || write_requests(input, &requests));
         }
         if let Some(output) = child.stdout.take() {
-            thread::spawn(move || {
-                listen(
-                    std::io::BufReader::with_capacity(1 << 16, output),
-                    recorder,
-                    &tell,
-                    || {
-                        last_words
-                            .lock()
-                            .map(|words| words.trim().to_owned())
-                            .unwrap_or_default()
-                    },
-                );
-            });
+            let output = std::io::BufReader::with_capacity(1 << 16, output);
+            thread::spawn(move || listen(output, recorder, &tell, last_words));
         }
         Self {
             to: Some(to),

@@ -7,13 +7,16 @@ use anyhow::{Context as _, Result, anyhow};
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::mpsc::channel;
 use std::thread;
+use std::time::Duration;
 
 /// The helper's file name beside the client.
 const BESIDE: &str = "node-helper";
 /// Of the helper's messages the last ones are kept, to be told when it dies.
 const LAST_WORDS_BYTES: usize = 2_000;
+/// They are waited for this long after its last line.
+const LAST_WORDS_WITHIN: Duration = Duration::from_millis(500);
 
 /// How to start the helper here.
 #[derive(Debug)]
@@ -28,23 +31,30 @@ impl Local {
     /// Starts it; it waits to be spoken to.
     pub fn start(&self, recorder: Option<Recorder>) -> Result<Link> {
         let mut child = self.spawn()?;
-        let last_words = Arc::new(Mutex::new(String::new()));
+        let (tell, told) = channel();
         if let Some(errors) = child.stderr.take() {
-            let (keep, verbose) = (Arc::clone(&last_words), self.verbose);
+            let verbose = self.verbose;
             thread::spawn(move || {
+                let mut words = String::new();
                 for line in BufReader::new(errors).lines().map_while(Result::ok) {
                     if verbose {
                         crate::render::note(&format!("helper: {line}"));
                     }
-                    if let Ok(mut words) = keep.lock()
-                        && words.len() + line.len() < LAST_WORDS_BYTES
-                    {
+                    if words.len() + line.len() < LAST_WORDS_BYTES {
                         words.push_str(&line);
                         words.push('\n');
                     }
                 }
+                let _ = tell.send(words);
             });
         }
+        // A helper that has ended has closed both of its outputs, though not always in this order.
+        let last_words = move || {
+            told.recv_timeout(LAST_WORDS_WITHIN)
+                .unwrap_or_default()
+                .trim()
+                .to_owned()
+        };
         Ok(Link::to_child(child, last_words, recorder))
     }
 
