@@ -61,18 +61,6 @@ impl<'a> Lookup<'a> {
         self.dns.queries.iter().filter(|query| !answered(query)).collect()
     }
 
-    /// Queries of one kind that were never answered, though asked again: no other query of the same name and type was.
-    pub fn never_answered(&self) -> Vec<&'a DnsExchange> {
-        self.unanswered()
-            .into_iter()
-            .filter(|query| {
-                !self
-                    .of(&query.name)
-                    .any(|other| other.qtype == query.qtype && answered(other))
-            })
-            .collect()
-    }
-
     /// Every query over UDP to this server went unanswered, and there was one.
     pub fn silent(&self, server: IpAddr) -> bool {
         let mut asked = self
