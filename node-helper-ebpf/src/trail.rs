@@ -30,18 +30,21 @@ pub static SIGHTS: LruHashMap<u64, Sight> = LruHashMap::with_max_entries(4096, 0
 
 /// A byte per hash of an address, without a lookup: may this be a packet that was met?
 #[map]
-pub static SEEN: Array<[u8; 65536]> = Array::with_max_entries(1, 0);
+pub static SEEN: Array<[u8; SLOTS]> = Array::with_max_entries(1, 0);
 
-/// The place of an address among the bytes.
+/// How many bytes: enough for a few hundred packets on their way, few enough to stay in the processor's cache.
+pub const SLOTS: usize = 16384;
+
+/// The place of an address among the bytes, from its lower half.
 #[inline(always)]
-pub fn slot(skb: u64) -> usize {
+pub fn slot(low_address: u32) -> usize {
     // Addresses of skbs are multiples of 32; Fibonacci hashing of the rest.
-    ((skb >> 5).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as usize & 0xffff
+    ((u64::from(low_address) >> 5).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 50) as usize & (SLOTS - 1)
 }
 
 /// The bytes.
 #[inline(always)]
-pub fn seen() -> Option<&'static mut [u8; 65536]> {
+pub fn seen() -> Option<&'static mut [u8; SLOTS]> {
     let seen = SEEN.get_ptr_mut(0)?;
     // SAFETY: the map's only value; single bytes are written.
     Some(unsafe { &mut *seen })
@@ -65,7 +68,7 @@ fn identity(draft: &Draft, found: Found) -> u64 {
 #[inline(always)]
 pub fn recognise(draft: &mut Draft, skb: u64, found: Found) -> Watch {
     let Some(seen) = seen() else { return Watch::NOBODY };
-    if seen[slot(skb)] == 0 {
+    if seen[slot(skb as u32)] == 0 {
         return Watch::NOBODY;
     }
     let Some(sight) = SIGHTS.get_ptr(&skb) else {
@@ -108,7 +111,7 @@ pub fn remember(draft: &Draft, skb: u64, found: Found, watch: Watch) {
     };
     let _ = SIGHTS.insert(&skb, &sight, 0);
     if let Some(seen) = seen() {
-        seen[slot(skb)] = 1;
+        seen[slot(skb as u32)] = 1;
     }
 }
 
@@ -117,6 +120,6 @@ pub fn remember(draft: &Draft, skb: u64, found: Found, watch: Watch) {
 pub fn forget(skb: u64) {
     let _ = SIGHTS.remove(&skb);
     if let Some(seen) = seen() {
-        seen[slot(skb)] = 0;
+        seen[slot(skb as u32)] = 0;
     }
 }

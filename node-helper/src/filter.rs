@@ -15,6 +15,8 @@ const LRU_HASH: u32 = 9;
 const NO_PREALLOC: u32 = 1;
 const MMAPABLE: u32 = 1 << 10;
 const PORTS: usize = 65536;
+/// As in `node_helper_ebpf::trail`.
+const SLOTS: u32 = 16384;
 
 /// Bits of an owner, as in `node_helper_ebpf::watch`: there is one; the answer's direction; a start whose whole tuple is known.
 const VALID: u32 = 1;
@@ -82,7 +84,7 @@ impl Maps {
                 Shape {
                     kind: ARRAY,
                     key: 4,
-                    value: PORTS as u32,
+                    value: SLOTS,
                     entries: 1,
                     flags: 0,
                 },

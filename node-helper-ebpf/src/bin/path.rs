@@ -9,7 +9,7 @@ use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use model::flow::{ICMP, ICMPV6};
 use model::word::{Hook, What};
 use node_helper_ebpf::draft::{Draft, Tail, current_pid, draft};
-use node_helper_ebpf::fast::{address, byte, network_header, port};
+use node_helper_ebpf::fast::{address, byte, low_address, network_header, port};
 use node_helper_ebpf::fields::{field, forget, pointer, sk_buff__len, sk_buff__sk};
 use node_helper_ebpf::packet::{self, IPV4, IPV6};
 use node_helper_ebpf::place::{self, Place};
@@ -57,11 +57,11 @@ fn skb_copy_datagram_iovec(context: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "consume_skb")]
 fn consume_skb(context: BtfTracePointContext) -> i32 {
     let skb: *const u8 = context.arg(0);
-    let address = address(skb);
     if watch::marks().is_some()
         && let Some(seen) = trail::seen()
-        && seen[trail::slot(address)] != 0
+        && seen[trail::slot(low_address(skb))] != 0
     {
+        let address = address(skb);
         met(address, Hook::Consumed, 4);
         trail::forget(address);
     }
@@ -74,7 +74,7 @@ fn consume_skb(context: BtfTracePointContext) -> i32 {
 fn may_concern(skb: *const u8, at_data: bool) -> bool {
     let Some(marks) = watch::marks() else { return false };
     let Some(seen) = trail::seen() else { return false };
-    if seen[trail::slot(address(skb))] != 0 {
+    if seen[trail::slot(low_address(skb))] != 0 {
         return true;
     }
     let header = network_header(skb, at_data);
