@@ -226,6 +226,13 @@ impl<'a> Case<'a> {
     /// The same of every class.
     pub fn accusing(&self) -> impl Iterator<Item = Dropped<'a>> + '_ {
         self.trail.drops().copied().filter(|drop| {
+            // What comes after the asker has given up meets no socket; that follows from the failure and explains nothing.
+            let late = drop.class == Class::NoSocket
+                && drop.direction == Direction::Answer
+                && self.evidence.source.netns == Some(drop.event.netns);
+            if late {
+                return false;
+            }
             self.evidence.passive
                 || self
                     .attempt(drop.attempt)

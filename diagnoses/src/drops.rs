@@ -175,7 +175,11 @@ fn by_location(at: &str, state: TcpState) -> Option<Class> {
         "__neigh_event_send" | "neigh_resolve_output" => Class::NeighbourQueue,
         "br_handle_frame_finish" | "br_handle_frame" | "br_forward" | "__br_forward" => Class::BridgeRefuses,
         "br_dev_xmit" | "br_flood" => Class::BridgeNoPort,
-        "br_dev_queue_push_xmit" | "__dev_forward_skb2" | "____dev_forward_skb" | "veth_xmit" => Class::LinkMtu,
+        "br_dev_queue_push_xmit"
+        | "br_nf_dev_queue_xmit"
+        | "__dev_forward_skb2"
+        | "____dev_forward_skb"
+        | "veth_xmit" => Class::LinkMtu,
         _ if at.starts_with("vxlan") || at.starts_with("geneve") || at.starts_with("ip_tunnel") => Class::Overlay,
         "ip_error"
         | "ip6_pkt_drop"

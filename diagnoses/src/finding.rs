@@ -148,6 +148,24 @@ impl Finding {
         mine.is_empty() || theirs.is_empty() || mine.iter().any(|id| theirs.contains(id))
     }
 
+    /// The same rule at the same place: one cause that was met twice, for example over both address families.
+    pub fn is_twin_of(&self, other: &Self) -> bool {
+        let (one, two) = (&self.claim.place, &other.claim.place);
+        self.rule() == other.rule()
+            && (&one.netns, &one.interface, &one.rule) == (&two.netns, &two.interface, &two.rule)
+    }
+
+    /// Takes over what a twin proves.
+    pub fn absorb(&mut self, twin: Self) {
+        self.claim.severity = self.claim.severity.min(twin.claim.severity);
+        self.claim.attempts.extend(twin.claim.attempts);
+        for fact in twin.because {
+            if !self.because.contains(&fact) {
+                self.because.push(fact);
+            }
+        }
+    }
+
     /// As the report prints it.
     pub fn into_verdict(self, cause: bool) -> Verdict {
         let Self {

@@ -3,8 +3,10 @@
 use crate::drops::Class;
 use crate::route::{self, Query, Way};
 use crate::trail::Trail;
+use crate::walk;
 use model::event::Seen;
 use model::evidence::Evidence;
+use model::facts::NextHop;
 use model::flow::Flow;
 use model::report::Direction;
 use std::net::IpAddr;
@@ -150,13 +152,26 @@ fn role(
     if let Some((_, direction)) = ends.iter().find(|(end, _)| *end == address) {
         return Some((Role::Target, *direction));
     }
+    let is_next = |hop: &NextHop| hop.via == Some(address) && hop.oif.is_none_or(|oif| oif == ifindex || ifindex == 0);
     for (end, direction) in ends {
-        if let Way::Out { hop, .. } = route::lookup(&facts.before, &Query::to(*end))
-            && hop.via == Some(address)
-            && hop.oif.is_none_or(|oif| oif == ifindex || ifindex == 0)
+        if let Way::Out { route, .. } = route::lookup(&facts.before, &Query::to(*end))
+            && route.hops.iter().any(is_next)
         {
             return Some((Role::Gateway(*end), *direction));
         }
+    }
+    // A translation that no hook shows, because the packet waits for its next hop right behind it.
+    let expected = walk::path(evidence)
+        .into_iter()
+        .find(|hop| hop.netns == netns && hop.next_hop == Some(address));
+    if let Some(hop) = expected {
+        let target = hop.translated.unwrap_or(hop.flow).dst();
+        let role = if target == address {
+            Role::Target
+        } else {
+            Role::Gateway(target)
+        };
+        return Some((role, hop.direction));
     }
     let tunnel = facts
         .before

@@ -19,6 +19,11 @@ pub fn rank(mut findings: Vec<Finding>) -> Vec<Verdict> {
     for finding in findings {
         if finding.severity() == Severity::Info {
             infos.push(finding);
+        } else if let Some(cause) = causes
+            .iter_mut()
+            .find(|cause| !finding.is_symptom() && cause.is_twin_of(&finding))
+        {
+            cause.absorb(finding);
         } else if finding.is_symptom() || causes.iter().any(|cause| cause.overlaps(&finding)) {
             // What nothing explained needs no second mention below its explanation.
             if layer(&finding) != Layer::Unexplained || causes.is_empty() {
@@ -70,6 +75,19 @@ mod tests {
         let one = fatal("netfilter-drop", "a rule drops it").of([1]).because("seen");
         let other = fatal("unexplained-timeout", "no answer").of([2]).because("seen");
         assert!(rank(vec![one, other]).iter().all(|verdict| verdict.cause));
+    }
+
+    #[test]
+    fn the_same_rule_in_both_families_is_one_cause() {
+        let drop = |id| {
+            fatal("netfilter-drop", "a rule drops it")
+                .at("n", "netns/x")
+                .of([id])
+                .because(format!("seen {id}"))
+        };
+        let verdicts = rank(vec![drop(1), drop(2)]);
+        assert_eq!(verdicts.len(), 1);
+        assert_eq!(verdicts[0].because, ["seen 1", "seen 2"]);
     }
 
     #[test]

@@ -133,7 +133,7 @@ pub fn lookup<'a>(facts: &'a NetnsFacts, query: &Query) -> Way<'a> {
     if rules.is_empty() {
         return DEFAULT_TABLES
             .into_iter()
-            .find_map(|table| in_table(routes, table, query))
+            .find_map(|table| in_table(facts, routes, table, query))
             .unwrap_or(Way::None);
     }
     rules.sort_by_key(|rule| rule.priority);
@@ -142,7 +142,7 @@ pub fn lookup<'a>(facts: &'a NetnsFacts, query: &Query) -> Way<'a> {
             Some(false) => {}
             Some(true) => match rule.action.as_str() {
                 "lookup" => {
-                    if let Some(way) = rule.table.and_then(|table| in_table(routes, table, query)) {
+                    if let Some(way) = rule.table.and_then(|table| in_table(facts, routes, table, query)) {
                         return way;
                     }
                 }
@@ -153,8 +153,10 @@ pub fn lookup<'a>(facts: &'a NetnsFacts, query: &Query) -> Way<'a> {
                 }
             },
             None => {
-                let leads_on =
-                    rule.action == "lookup" && rule.table.is_some_and(|table| in_table(routes, table, query).is_none());
+                let leads_on = rule.action == "lookup"
+                    && rule
+                        .table
+                        .is_some_and(|table| in_table(facts, routes, table, query).is_none());
                 if !leads_on {
                     return Way::Unknown(format!("rule {} cannot be evaluated from outside", rule.priority));
                 }
@@ -189,7 +191,7 @@ fn selects(facts: &NetnsFacts, rule: &PolicyRule, query: &Query) -> Option<bool>
 }
 
 /// The answer of one table: longest prefix, then smallest metric; `None` when nothing matches or a `throw` route does.
-fn in_table<'a>(routes: &'a [Route], table: u32, query: &Query) -> Option<Way<'a>> {
+fn in_table<'a>(facts: &NetnsFacts, routes: &'a [Route], table: u32, query: &Query) -> Option<Way<'a>> {
     let mut fitting: Vec<&Route> = routes
         .iter()
         .filter(|route| route.table == table && within(query.dst, route.dst, route.prefix))
@@ -203,7 +205,12 @@ fn in_table<'a>(routes: &'a [Route], table: u32, query: &Query) -> Option<Way<'a
                 return Some(Way::Local(route));
             }
             RouteKind::Unicast => {
-                if let Some(hop) = route.hops.iter().find(|hop| !hop.dead) {
+                if let Some(hop) = route
+                    .hops
+                    .iter()
+                    .find(|hop| !hop.dead)
+                    .or_else(|| carrierless(facts, route))
+                {
                     return Some(Way::Out { route, hop });
                 }
             }
@@ -213,6 +220,21 @@ fn in_table<'a>(routes: &'a [Route], table: u32, query: &Query) -> Option<Way<'a
         }
     }
     None
+}
+
+/// A next hop whose interface is set up and merely lost its carrier: the kernel goes on using it, unless
+/// `ignore_routes_with_linkdown` says otherwise.
+fn carrierless<'a>(facts: &NetnsFacts, route: &'a Route) -> Option<&'a NextHop> {
+    let family = if route.dst.is_ipv4() { "ipv4" } else { "ipv6" };
+    let ignored = |scope: &str| {
+        let name = format!("net.{family}.conf.{scope}.ignore_routes_with_linkdown");
+        let value = facts.sysctls.ok().and_then(|sysctls| sysctls.get(&name));
+        value.is_some_and(|value| value.trim() == "1")
+    };
+    route.hops.iter().find(|hop| {
+        let link = hop.oif.and_then(|oif| link(facts, oif));
+        link.is_some_and(|link| link.up && !link.carrier && !ignored("all") && !ignored(&link.name))
+    })
 }
 
 #[cfg(test)]

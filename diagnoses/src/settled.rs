@@ -3,8 +3,8 @@
 use crate::case::{Case, Failure, Fate};
 use crate::drops::Class;
 use model::attempt::{AttemptSpec, Sending};
-use model::event::{Seen, TcpState};
 use model::evidence::{Evidence, Intent};
+use model::report::Direction;
 use std::net::IpAddr;
 
 /// The window may end: every attempt that can still tell something has ended, or what was seen decides it.
@@ -54,22 +54,32 @@ fn failed(case: &Case<'_>, id: u32) -> bool {
 /// Its packets were lost in a way that repeats.
 fn lost(case: &Case<'_>, id: u32) -> bool {
     let for_good = |class: Class| {
-        !matches!(
+        matches!(
             class,
-            Class::ReceiveBuffer
-                | Class::Qdisc
-                | Class::Backlog
-                | Class::NeighbourQueue
-                | Class::PathMtu
-                | Class::ListenOverflow
-                | Class::Queue
+            Class::Netfilter
+                | Class::Bpf
+                | Class::Ipsec
+                | Class::TcpSignature
+                | Class::Neighbour
+                | Class::BridgeNoPort
+                | Class::BridgeRefuses
+                | Class::OtherHost
+                | Class::Route
+                | Class::NotForwarding
+                | Class::ReversePath
+                | Class::OwnSource
+                | Class::Ttl
+                | Class::Overlay
         )
     };
-    let connected = case.about(id).any(|event| {
-        let established = TcpState::Established;
-        matches!(event.seen, Seen::StateChange { new, .. } if new == established)
+    // What was answered may go on.
+    let answered = case.leg(id, Direction::Answer).is_some_and(|leg| {
+        case.evidence
+            .source
+            .netns
+            .is_some_and(|source| leg.stops.iter().any(|stop| stop.netns == source))
     });
-    !connected
+    !answered
         && case
             .trail
             .drops()

@@ -106,6 +106,9 @@ impl Dropped<'_> {
 /// A packet after which no hook may see another for it to count as the same one, in nanoseconds: below TCP's least RTO.
 const ONE_PACKET_NS: u64 = 190_000_000;
 
+/// Within one host a packet goes from one hook to the next in less, in nanoseconds.
+const ONE_HOP_NS: u64 = 5_000_000;
+
 /// To which attempt a tuple belongs.
 type Known = HashMap<Flow, (u32, Direction)>;
 
@@ -119,9 +122,17 @@ impl<'a> Trail<'a> {
         events.sort_by_key(|event| event.at_ns);
         let (known, translations) = learn(evidence, &events);
         let mut trail = Self::default();
+        // Packets of ours last met inside a tunnel's packet: its loss is theirs.
+        let mut inside: HashMap<u64, (u32, Direction, u64)> = HashMap::new();
         let mut births: HashMap<Marks, (u64, u64)> = HashMap::new();
         for event in events {
-            let Some((attempt, direction)) = owner_of(&known, event) else {
+            let carried = |skbs: &HashMap<u64, (u32, Direction, u64)>| {
+                let &(attempt, direction, at_ns) = skbs.get(&event.skb)?;
+                let soon = event.at_ns.saturating_sub(at_ns) < ONE_HOP_NS;
+                (soon && matches!(event.seen, Seen::Drop { .. })).then_some((attempt, direction))
+            };
+            let owner = owner_of(&known, event).or_else(|| carried(&inside));
+            let Some((attempt, direction)) = owner else {
                 trail.lost_error(&known, event);
                 continue;
             };
@@ -132,6 +143,11 @@ impl<'a> Trail<'a> {
             match &event.seen {
                 Seen::Hop { hook, .. } => {
                     let packet = event.packet.unwrap_or_default();
+                    if packet.inner && event.skb != 0 {
+                        inside.insert(event.skb, (attempt, direction, event.at_ns));
+                    } else {
+                        inside.remove(&event.skb);
+                    }
                     let key = (attempt, direction, packet.seq, packet.ack, packet.tcp_flags, packet.len);
                     let birth = births.entry(key).or_insert((event.at_ns, event.at_ns));
                     if event.at_ns.saturating_sub(birth.1) > ONE_PACKET_NS {

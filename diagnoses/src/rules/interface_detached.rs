@@ -72,6 +72,8 @@ fn detached<'a>(case: &Case<'a>, pod: u32, address: IpAddr) -> Option<(u32, &'a 
     let facts = &case.evidence.netns(host)?.before;
     let by_route = match route::lookup(facts, &Query::to(address)) {
         Way::Out { hop, .. } => hop.oif.and_then(|oif| case.link(host, oif)),
+        // A bridge without a single port has no carrier, and its routes are dead.
+        Way::Refused(route) => route.hops.first().and_then(|hop| case.link(host, hop.oif?)),
         _ => None,
     };
     let bridge = by_route.filter(|link| link.kind == "bridge")?;

@@ -31,9 +31,10 @@ pub fn check(case: &Case<'_>) -> Checked {
         return Ok(Vec::new());
     }
     let mut dead = on_way(case);
-    dead.retain(|(_, link)| !link.up || !link.carrier);
-    // What was set down is the cause of what merely lost its carrier; a bridge loses it with its last port.
-    dead.sort_by_key(|(_, link)| (link.up, link.kind == "bridge"));
+    // A bridge has no carrier of its own: it loses it with its last port.
+    dead.retain(|(_, link)| !link.up || (!link.carrier && link.kind != "bridge"));
+    // What was set down is the cause of what merely lost its carrier.
+    dead.sort_by_key(|(_, link)| link.up);
     let Some(&(netns, link)) = dead.first() else {
         return Ok(Vec::new());
     };

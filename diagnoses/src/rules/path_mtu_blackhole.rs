@@ -56,7 +56,8 @@ fn unheard(case: &Case<'_>) -> Option<Finding> {
     }
     let netns = first.event.netns;
     let name = case.name(netns);
-    let (mtu, bytes) = (told_mtu(case, first), first.event.packet.map_or(0, |packet| packet.len));
+    let mtu = told_mtu(case, first);
+    let bytes = too_big.iter().filter_map(|drop| drop.event.packet).map(|packet| packet.len).max().unwrap_or(0);
     let broken = case
         .asked()
         .any(|tried| tried.fate == Fate::Failed && too_big.iter().any(|drop| drop.attempt == tried.attempt.id));
@@ -73,7 +74,7 @@ fn unheard(case: &Case<'_>) -> Option<Finding> {
         .of(too_big.iter().map(|drop| drop.attempt).chain(case.failed_ids()))
         .remedy(remedy(case, first, mtu))
         .because(format!(
-            "{} of {bytes} bytes freed in {}: {}",
+            "{} of up to {bytes} bytes freed in {}: {}",
             count(too_big.len(), "watched packet"),
             at(&name, Some(&case.interface(first.event))),
             first.words()
@@ -172,10 +173,16 @@ fn learned(case: &Case<'_>, attempt: u32) -> bool {
         .is_some_and(|tried| tried.attempt.icmp.iter().any(|error| !error.local && error.info > 0))
 }
 
+/// What the next link takes: as the message said, else as the route and its interface say.
 fn told_mtu(case: &Case<'_>, first: &Dropped<'_>) -> Option<u32> {
-    case.about(first.attempt).find_map(|event| match event.seen {
+    let told = case.about(first.attempt).find_map(|event| match event.seen {
         Seen::IcmpSent { info, .. } if is_too_big(event) && info > 0 => Some(info),
         _ => None,
+    });
+    told.or_else(|| {
+        let way = crate::routed::way(case, first)?;
+        let link = case.link(first.event.netns, way.oif()?)?;
+        way.route().and_then(|route| route.mtu).or(Some(link.mtu))
     })
 }
 
