@@ -57,7 +57,7 @@ impl Lab {
         let lock = {
             let _whole = lock(&Path::new(LABS).join(".lock"), FlockArg::LockExclusive)?
                 .ok_or_else(|| anyhow!("locking {LABS}"))?;
-            sweep_locked()?;
+            sweep_locked();
             fs::create_dir_all(directory(&id)).with_context(|| format!("creating the lab {id}"))?;
             lock(&directory(&id).join("lock"), FlockArg::LockExclusiveNonblock)?
                 .ok_or_else(|| anyhow!("the lab {id} is already there"))?
@@ -243,7 +243,7 @@ pub fn inside<T: Send>(netns: &str, work: impl FnOnce() -> T + Send) -> Result<T
 }
 
 /// Takes down the labs whose owner is gone. The caller holds the lock on [`LABS`].
-fn sweep_locked() -> Result<()> {
+fn sweep_locked() {
     let names = |directory: &str| -> Vec<String> {
         let entries = fs::read_dir(directory).into_iter().flatten().flatten();
         entries
@@ -261,13 +261,15 @@ fn sweep_locked() -> Result<()> {
         .collect();
     for id in ids {
         let here = directory(&id);
-        if !here.is_dir()
-            || (!here.join("kept").exists() && lock(&here.join("lock"), FlockArg::LockExclusiveNonblock)?.is_some())
-        {
+        // Its owner may be taking it down at this moment: what is gone is fine.
+        let abandoned = match File::open(here.join("lock")) {
+            Ok(file) => Flock::lock(file, FlockArg::LockExclusiveNonblock).is_ok(),
+            Err(_) => true,
+        };
+        if abandoned && !here.join("kept").exists() {
             take_down(&id);
         }
     }
-    Ok(())
 }
 
 /// Ends whatever runs in the namespaces of a lab and removes them, their resolv.conf and the lab's directory. What is

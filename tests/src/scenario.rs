@@ -16,8 +16,8 @@ use crate::topology::{self, Topology};
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
     /// Rows of the fault catalogue it shows (`40`, `72b`).
-    #[serde(default)]
-    pub rows: Vec<Value>,
+    #[serde(default, deserialize_with = "one_or_more")]
+    pub rows: Vec<String>,
     /// A named topology.
     #[serde(default)]
     pub topology: Option<String>,
@@ -28,7 +28,7 @@ pub struct Scenario {
     #[serde(default)]
     pub site: Option<String>,
     /// Tools and kernel modules without which it is skipped.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "one_or_more")]
     pub needs: Vec<String>,
     /// Per namespace, its programs' resolv.conf.
     #[serde(default)]
@@ -56,7 +56,7 @@ pub struct Scenario {
     /// What must come out.
     pub expect: Expect,
     /// Rules that must not be in the report at all.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "one_or_more")]
     pub never: Vec<String>,
 }
 
@@ -169,6 +169,16 @@ impl<'de> Deserialize<'de> for Steps {
                     steps.extend(step);
                 }
                 Ok(Steps(steps))
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Steps, E> {
+                let (place, command) = text
+                    .split_once(": ")
+                    .ok_or_else(|| E::custom(format!("the step `{text}` has no namespace before a colon")))?;
+                Ok(Steps(vec![Step {
+                    place: place.to_owned(),
+                    command: command.to_owned(),
+                }]))
             }
 
             fn visit_unit<E>(self) -> Result<Steps, E> {
@@ -349,6 +359,8 @@ never: [conntrack-full, port-closed]
             "lab: {namespaces: [p, q], steps: [p: ip link set lo up]}",
         );
         assert_eq!(Scenario::parse(&own).unwrap().lab.unwrap().namespaces, ["p", "q"]);
+        let quoted = own.replace("[p: ip link set lo up]", "[\"p: ip link set lo up\"]");
+        assert_eq!(Scenario::parse(&quoted).unwrap().lab.unwrap().steps.0[0].place, "p");
     }
 
     #[test]
