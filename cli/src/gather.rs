@@ -83,6 +83,7 @@ pub async fn gather(session: &mut Session, question: &Question, started: Instant
     }
     session.ask(Request::Bye);
     session.finish(|look| look.done).await;
+    session.look.evidence.attempts.sort_by_key(|attempt| attempt.id);
     Ok((std::mem::take(&mut session.look.evidence), timing))
 }
 

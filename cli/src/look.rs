@@ -2,7 +2,7 @@
 
 use model::endpoint::Endpoint;
 use model::event::Event;
-use model::evidence::{Evidence, NetnsEvidence, NodeEvidence};
+use model::evidence::{Evidence, NetnsEvidence, NodeEvidence, Window};
 use model::facts::{NetnsFacts, Phase, ProcessFacts};
 use model::missing::{Known, Missing};
 use model::protocol::{Hello, Reply};
@@ -105,7 +105,10 @@ impl Look {
                 self.armed = Some(id);
             }
             Reply::Going { id, at_ns } => {
-                self.evidence.window.start_ns = at_ns;
+                // What is sent later belongs to the same window.
+                if self.evidence.window.start_ns == 0 {
+                    self.evidence.window.start_ns = at_ns;
+                }
                 self.going = Some(id);
             }
             Reply::Event(event) => self.event(event),
@@ -164,6 +167,7 @@ impl Look {
         self.evidence.attempts.clear();
         self.evidence.events.clear();
         self.evidence.watched.clear();
+        self.evidence.window = Window::default();
         self.unkept = 0;
     }
 

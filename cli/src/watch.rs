@@ -4,7 +4,8 @@ use crate::gather::Question;
 use crate::look::Look;
 use crate::plan;
 use crate::session::{Ended, STEP, Session};
-use model::attempt::{Outcome, WatchedFlow};
+use model::attempt::{AttemptSpec, Outcome, Sending, WatchedFlow};
+use model::event::{Event, Seen};
 use model::evidence::Evidence;
 use model::flow::{self, Flow};
 use model::missing::Missing;
@@ -16,6 +17,8 @@ use tokio::time::Instant;
 
 /// Beyond the time the attempts need, the window stays open this long for what follows from them.
 const AFTERMATH: Duration = Duration::from_millis(300);
+/// An address that stands for another is translated in the first packet; no longer is waited for it.
+const TRANSLATED_WITHIN: Duration = Duration::from_millis(150);
 /// Between two looks at whether the answer is settled.
 const SETTLED_EVERY: Duration = Duration::from_millis(20);
 
@@ -33,7 +36,13 @@ pub async fn window(
     session.progress.stage("arming probes");
     let id = session.number();
     let evidence = &session.look.evidence;
-    let specs = evidence.specs.clone();
+    // Nobody here owns the address: it may stand for another, which answers echoes in its place.
+    let unowned = evidence.destination.netns.is_none() && evidence.protocol != "icmp";
+    let (later, specs): (Vec<AttemptSpec>, Vec<AttemptSpec>) = evidence
+        .specs
+        .iter()
+        .cloned()
+        .partition(|spec| unowned && matches!(spec.send, Sending::Echo { .. }));
     let filter = Filter {
         netns: evidence.netns.iter().map(|netns| netns.id).collect(),
         flows: if question.passive {
@@ -46,10 +55,7 @@ pub async fn window(
     if question.passive {
         session.look.evidence.watched.clone_from(&filter.flows);
     } else {
-        session.ask(Request::Plan {
-            id,
-            attempts: specs.clone(),
-        });
+        session.ask(Request::Plan { id, attempts: specs });
     }
     let probes = probes(session, question);
     session.ask(Request::Arm { id, probes, filter });
@@ -70,13 +76,14 @@ pub async fn window(
             .push(Missing::new("the window", why).remedy("run it again with -v"));
     }
     let opened = Instant::now();
+    let mut second = None;
     if armed == Ended::Met {
         session.progress.stage(if question.passive {
             "watching your traffic"
         } else {
             "sending and watching"
         });
-        let needed = Duration::from_millis(plan::bound_ms(&specs)) + AFTERMATH;
+        let needed = Duration::from_millis(plan::bound_ms(&session.look.evidence.specs)) + AFTERMATH;
         let bound = match deadline {
             Some(deadline) if question.passive || !question.until_fault => deadline.max(opened + needed),
             _ => opened + needed,
@@ -84,6 +91,9 @@ pub async fn window(
         // Who says how long to look wants to see all of it.
         let whole = question.length.is_some() && !question.until_fault;
         let mut settled = Settled::default();
+        if !later.is_empty() && !question.passive {
+            second = send_later(session, later, bound, &mut settled).await;
+        }
         session
             .until(Some(bound), |look| {
                 let evidence = &look.evidence;
@@ -91,6 +101,9 @@ pub async fn window(
                 all || (!whole && settled.look(look))
             })
             .await;
+    }
+    if let Some(id) = second {
+        session.ask(Request::Stop { id });
     }
     session.ask(Request::Stop { id });
     session.finish(|look| look.stopped == Some(id)).await;
@@ -101,6 +114,74 @@ pub async fn window(
         .attempts
         .iter()
         .all(|attempt| attempt.outcome == Outcome::Ok)
+}
+
+/// Sends echoes to where the connections really go, as soon as the first packet showed it. Tells their window's number.
+async fn send_later(
+    session: &mut Session,
+    mut later: Vec<AttemptSpec>,
+    bound: Instant,
+    settled: &mut Settled,
+) -> Option<u32> {
+    let mut over = false;
+    let shown = bound.min(Instant::now() + TRANSLATED_WITHIN);
+    let all = later.clone();
+    let ended = session
+        .until(Some(shown), |look| {
+            over = settled.look(look);
+            over || all.iter().all(|spec| real_end(&look.evidence, spec).is_some())
+        })
+        .await;
+    if over || !matches!(ended, Ended::Met | Ended::Bound) {
+        return None;
+    }
+    for spec in &mut later {
+        let real = real_end(&session.look.evidence, spec);
+        if let (Sending::Echo { to, .. }, Some(real)) = (&mut spec.send, real) {
+            *to = real;
+        }
+        let planned = session
+            .look
+            .evidence
+            .specs
+            .iter_mut()
+            .find(|planned| planned.id == spec.id);
+        if let Some(planned) = planned {
+            planned.send = spec.send.clone();
+        }
+    }
+    // A window of its own, watched by the probes of the first.
+    let id = session.number();
+    session.ask(Request::Plan { id, attempts: later });
+    session.ask(Request::Go { id });
+    Some(id)
+}
+
+/// Where the packets to this echo's address were sent on to.
+fn real_end(evidence: &Evidence, spec: &AttemptSpec) -> Option<IpAddr> {
+    let Sending::Echo { to, .. } = spec.send else {
+        return None;
+    };
+    let asked = |id: u32| {
+        evidence.specs.iter().any(|spec| {
+            spec.id == id
+                && match &spec.send {
+                    Sending::Tcp { to: other, .. } | Sending::Udp { to: other, .. } => *other == to,
+                    Sending::DnsQuery { server, .. } => *server == to,
+                    Sending::Echo { .. } | Sending::Dns { .. } => false,
+                }
+        })
+    };
+    let hop = |event: &&Event| matches!(event.seen, Seen::Hop { .. }) && event.attempt.is_some_and(asked);
+    let elsewhere = |event: &&Event| event.flow.dst() != to && event.flow.src() != to;
+    let elsewhere = evidence
+        .events
+        .iter()
+        .filter(hop)
+        .find(elsewhere)
+        .map(|event| event.flow.dst());
+    // The answer may be seen first in the form of the far end.
+    elsewhere.filter(|address| !evidence.source.addresses.contains(address))
 }
 
 /// The probes that the rules listen to; one that this helper does not have is missing, and the others run without it.
