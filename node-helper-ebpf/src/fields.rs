@@ -42,6 +42,7 @@ globals! {
     sock__sk_err = ABSENT;
     sock__sk_err_soft = ABSENT;
     sock__sk_cgrp_data = ABSENT;
+    inet_sock__inet_sport = ABSENT;
     sock_cgroup_data__cgroup = ABSENT;
     cgroup__kn = ABSENT;
     kernfs_node__id = ABSENT;

@@ -34,6 +34,10 @@ pub fn flow(sk: u64, protocol: u8, flow: &mut Flow) -> bool {
         return false;
     }
     flow.sport = field(sk, &sock_common__skc_num).unwrap_or(0);
+    if flow.sport == 0 && has(&inet_sock__inet_sport) {
+        // A socket that has let go of its port still remembers it.
+        flow.sport = u16::from_be(field(sk, &inet_sock__inet_sport).unwrap_or(0));
+    }
     flow.dport = u16::from_be(field(sk, &sock_common__skc_dport).unwrap_or(0));
     flow.protocol = protocol;
     flow.zero = [0; 3];

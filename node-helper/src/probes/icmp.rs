@@ -36,6 +36,7 @@ pub const PROBE: Probe = Probe {
             "ICMP errors are seen at a function, not at a tracepoint (before 6.10)",
         ),
         Detail::field("sock", "sk_protocol", "the protocol of a socket that got an error"),
+        Detail::field("inet_sock", "inet_sport", "the port of a socket that has let go of it"),
         Detail::field("sock", "sk_cgrp_data", "the cgroup of a socket"),
         Detail::field("sock_cgroup_data", "cgroup", "the cgroup of a socket"),
     ],

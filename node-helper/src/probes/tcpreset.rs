@@ -22,6 +22,7 @@ pub const PROBE: Probe = Probe {
     ],
     details: &[
         Detail::argument("tcp_send_reset", 3, "the reason of a reset (since 6.10)"),
+        Detail::field("inet_sock", "inet_sport", "the port of a socket that has let go of it"),
         Detail::field("sock", "sk_cgrp_data", "the cgroup of a socket"),
         Detail::field("sock_cgroup_data", "cgroup", "the cgroup of a socket"),
     ],

@@ -27,6 +27,7 @@ pub const PROBE: Probe = Probe {
             "retransmissions that failed locally (since 6.18)",
         ),
         Detail::field("sk_buff", "cb", "the sequence number of a segment sent again"),
+        Detail::field("inet_sock", "inet_sport", "the port of a socket that has let go of it"),
         Detail::field("sock", "sk_cgrp_data", "the cgroup of a socket"),
         Detail::field("sock_cgroup_data", "cgroup", "the cgroup of a socket"),
     ],

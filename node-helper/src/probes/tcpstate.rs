@@ -20,6 +20,7 @@ pub const PROBE: Probe = Probe {
             "sk_protocol",
             "sockets of other protocols are not told from TCP's",
         ),
+        Detail::field("inet_sock", "inet_sport", "the port of a socket that has let go of it"),
         Detail::field("sock", "sk_cgrp_data", "the cgroup of a socket"),
         Detail::field("sock_cgroup_data", "cgroup", "the cgroup of a socket"),
     ],

@@ -16,6 +16,7 @@ pub const PROBE: Probe = Probe {
     }]],
     details: &[
         Detail::argument("udp_fail_queue_rcv_skb", 3, "who sent the datagram (since 6.10)"),
+        Detail::field("inet_sock", "inet_sport", "the port of a socket that has let go of it"),
         Detail::field("sock", "sk_cgrp_data", "the cgroup of a socket"),
         Detail::field("sock_cgroup_data", "cgroup", "the cgroup of a socket"),
     ],
