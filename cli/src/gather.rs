@@ -3,7 +3,7 @@
 use crate::plan::{self, Family, From, Wish};
 use crate::session::{Ended, Session};
 use crate::target::{Place, Target};
-use crate::{ends, walk, watch};
+use crate::{ends, passive, walk, watch};
 use anyhow::{Result, anyhow};
 use model::attempt::{AttemptSpec, Sending};
 use model::endpoint::Endpoint;
@@ -83,6 +83,9 @@ pub async fn gather(session: &mut Session, question: &Question, started: Instant
     }
     session.ask(Request::Bye);
     session.finish(|look| look.done).await;
+    if question.passive {
+        passive::tell_apart(&mut session.look.evidence);
+    }
     session.look.evidence.attempts.sort_by_key(|attempt| attempt.id);
     Ok((std::mem::take(&mut session.look.evidence), timing))
 }

@@ -8,6 +8,7 @@ mod gather;
 mod interrupt;
 mod look;
 mod names;
+mod passive;
 mod plan;
 mod program;
 mod render;
