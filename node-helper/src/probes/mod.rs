@@ -76,6 +76,7 @@ pub struct Probe {
 pub struct Detail {
     need: Need,
     lacks: &'static str,
+    stand_ins: &'static [Hook],
 }
 
 #[derive(Debug)]
@@ -91,6 +92,7 @@ impl Detail {
         Self {
             need: Need::Field(of, field),
             lacks,
+            stand_ins: &[],
         }
     }
 
@@ -99,6 +101,7 @@ impl Detail {
         Self {
             need: Need::Arguments(tracepoint, arguments),
             lacks,
+            stand_ins: &[],
         }
     }
 
@@ -107,6 +110,24 @@ impl Detail {
         Self {
             need: Need::Tracepoint(name),
             lacks,
+            stand_ins: &[],
+        }
+    }
+
+    /// Further hooks, all of which together see what is lacking.
+    #[must_use]
+    pub const fn or_seen_at(mut self, stand_ins: &'static [Hook]) -> Self {
+        self.stand_ins = stand_ins;
+        self
+    }
+
+    /// The further hooks to use on this kernel: none where nothing is lacking, or where one of them is not there either.
+    fn stand_ins(&self, layout: &Layout) -> &'static [Hook] {
+        let all = self.stand_ins.iter().all(|hook| hook.absent(layout).is_none());
+        if all && self.is_lacking(layout) {
+            self.stand_ins
+        } else {
+            &[]
         }
     }
 
@@ -161,13 +182,22 @@ impl Probe {
         };
         match self.hooks(layout) {
             Ok(hooks) => {
-                status.hooks = hooks.into_iter().map(Hook::label).collect();
-                let lacking = self.details.iter().filter(|detail| detail.is_lacking(layout));
-                status.lacks = lacking.map(|detail| detail.lacks.to_owned()).collect();
+                let stand_ins = self.details.iter().flat_map(|detail| detail.stand_ins(layout)).copied();
+                status.hooks = hooks.into_iter().chain(stand_ins).map(Hook::label).collect();
+                status.lacks = self.lacks(layout, |detail| detail.stand_ins(layout).is_empty());
             }
             Err(why) => status.unsupported = Some(self.missing(why)),
         }
         status
+    }
+
+    /// What is lacking on this kernel, of the details that count.
+    fn lacks(&self, layout: &Layout, counts: impl Fn(&Detail) -> bool) -> Vec<String> {
+        let lacking = self
+            .details
+            .iter()
+            .filter(|detail| detail.is_lacking(layout) && counts(detail));
+        lacking.map(|detail| detail.lacks.to_owned()).collect()
     }
 
     fn missing(&self, why: impl Into<String>) -> Missing {
@@ -201,7 +231,8 @@ fn wanted() -> anyhow::Result<Wanted> {
                 .tracepoints
                 .extend(load::as_arguments(&global.name).map(str::to_owned));
         }
-        for hook in probe.places.iter().copied().flatten() {
+        let stand_ins = probe.details.iter().flat_map(|detail| detail.stand_ins);
+        for hook in probe.places.iter().copied().flatten().chain(stand_ins) {
             match hook {
                 Hook::Raw { at, .. } | Hook::Typed { at, .. } => wanted.tracepoints.insert((*at).to_owned()),
                 Hook::Function { at, .. } | Hook::Kprobe { at, .. } => wanted.functions.insert((*at).to_owned()),
@@ -299,14 +330,30 @@ pub fn arm(probes: &[String], filter: &Filter, sink: Box<dyn FnMut(Event) + Send
     for probe in asked {
         let mut said = probe.status(layout);
         if said.unsupported.is_none() {
+            let stand_ins = probe.details.iter().flat_map(|detail| detail.stand_ins(layout));
+            let places: Vec<&[Hook]> = probe
+                .places
+                .iter()
+                .copied()
+                .chain(stand_ins.map(std::slice::from_ref))
+                .collect();
             let plan = Plan {
                 elf: probe.elf,
-                places: probe.places,
+                places: &places,
                 ring_bytes: probe.ring_bytes,
                 budget: per_second,
                 settings: &settings,
             };
-            match load_best(&plan, layout, &maps) {
+            let loaded = load_best(&plan, layout, &maps).or_else(|error| {
+                if places.len() == probe.places.len() {
+                    return Err(error);
+                }
+                // A locked-down kernel refuses kprobes: then without them.
+                said.lacks = probe.lacks(layout, |_| true);
+                let places = probe.places;
+                load_best(&Plan { places, ..plan }, layout, &maps)
+            });
+            match loaded {
                 Ok(loaded) => {
                     said.hooks = loaded.hooks.iter().map(|hook| hook.label()).collect();
                     attached.push((probe, loaded));
@@ -471,7 +518,8 @@ mod tests {
     fn every_hook_names_a_program_of_its_elf() {
         for probe in PROBES {
             let object = aya_obj::Object::parse(probe.elf).unwrap();
-            for hook in probe.places.iter().copied().flatten() {
+            let stand_ins = probe.details.iter().flat_map(|detail| detail.stand_ins);
+            for hook in probe.places.iter().copied().flatten().chain(stand_ins) {
                 assert!(object.programs.contains_key(hook.program()), "{}: {hook:?}", probe.name);
             }
         }

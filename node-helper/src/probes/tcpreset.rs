@@ -23,6 +23,21 @@ pub const PROBE: Probe = Probe {
     details: &[
         Detail::argument("tcp_send_reset", 3, "the reason of a reset (since 6.10)"),
         Detail::field("inet_sock", "inet_sport", "the port of a socket that has let go of it"),
+        Detail::argument(
+            "tcp_send_reset",
+            3,
+            "resets of packets that no socket is for (before 6.10 they need kprobes)",
+        )
+        .or_seen_at(&[
+            Hook::Kprobe {
+                at: "tcp_v4_send_reset",
+                program: "send_reset_without_socket",
+            },
+            Hook::Kprobe {
+                at: "tcp_v6_send_reset",
+                program: "send_reset_without_socket",
+            },
+        ]),
         Detail::field("sock", "sk_cgrp_data", "the cgroup of a socket"),
         Detail::field("sock_cgroup_data", "cgroup", "the cgroup of a socket"),
     ],
