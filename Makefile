@@ -14,6 +14,8 @@ HELPER := $(CURDIR)/target/$(TARGET)/helper/node-helper
 CLIENT := $(CURDIR)/target/release/kubectl-skoop
 # The client that scenarios and tests drive.
 export SKOOP_BIN = $(CLIENT)
+# The helper by itself, for scenarios in which it dies or lacks something.
+export SKOOP_HELPER = $(HELPER)
 
 .PHONY: help
 help: ## what can be made

@@ -133,7 +133,12 @@ impl Lab {
         for name in &self.names {
             let _ = writeln!(text, "  ip netns exec {} sh", self.real(name));
         }
-        let _ = write!(text, "and take it down with\n  lab down {}", self.id);
+        let _ = write!(
+            text,
+            "and take it down with\n  {} down {}",
+            self.directory().join("bin/lab").display(),
+            self.id
+        );
         Ok(text)
     }
 

@@ -1,8 +1,10 @@
 //! What a scenario needs of the machine: a tool on PATH, or a kernel module (`module:ip_vs`), loaded, built in or loadable.
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use regex::Regex;
+
+use crate::skoop;
 
 /// The reason why this need is not met, if it is not.
 pub fn missing(need: &str) -> Option<String> {
@@ -15,9 +17,10 @@ pub fn missing(need: &str) -> Option<String> {
 
 fn on_path(tool: &str) -> bool {
     let path = std::env::var("PATH").unwrap_or_default();
-    path.split(':')
-        .chain(["/usr/sbin", "/sbin"])
-        .any(|directory| Path::new(directory).join(tool).is_file())
+    let directories = path.split(':').chain(["/usr/sbin", "/sbin"]).map(PathBuf::from);
+    directories
+        .chain(skoop::helper_directory())
+        .any(|directory| directory.join(tool).is_file())
 }
 
 fn has_module(module: &str) -> bool {

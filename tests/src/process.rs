@@ -13,6 +13,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
 use crate::lab::{self, Lab};
+use crate::skoop;
 
 const LOOK_EVERY: Duration = Duration::from_millis(4);
 static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -35,7 +36,12 @@ impl Process {
         let output = lab.directory().join("log").join(number.to_string());
         let log = File::create(&output).with_context(|| format!("creating {}", output.display()))?;
         let bin = lab.directory().join("bin");
-        let path = std::env::var("PATH").unwrap_or_default();
+        let own = std::env::var("PATH").unwrap_or_default();
+        let helper = skoop::helper_directory()
+            .map(|directory| directory.display().to_string())
+            .unwrap_or_default();
+        let system = "/usr/local/sbin:/usr/sbin:/sbin";
+        let path = format!("{}:{own}:{system}:{helper}:{}", bin.display(), beside.display());
         let listening = netns.map(listening).transpose()?.unwrap_or_default();
         let child = Command::new(bin.join("lab"))
             .args([
@@ -45,14 +51,7 @@ impl Process {
                 Path::new(if lab.kept() { "stays" } else { "dies" }),
                 Path::new(command),
             ])
-            .env(
-                "PATH",
-                format!(
-                    "{}:{path}:/usr/local/sbin:/usr/sbin:/sbin:{}",
-                    bin.display(),
-                    beside.display()
-                ),
-            )
+            .env("PATH", path)
             .env("LAB", lab.directory())
             .current_dir(beside)
             .stdin(Stdio::null())

@@ -139,7 +139,14 @@ fn judged(scenario: &Scenario, lab: &Lab, beside: &Path, outturn: &mut Outturn) 
     let report = match run.report {
         Ok(report) => report,
         Err(error) => {
-            outturn.end(Class::Wrong, "error", format!("{error:#}"));
+            // It could not look at all: that is an answer where no more was expected.
+            let could_not_look = run.exit_code == Some(Outcome::Inconclusive.exit_code());
+            let class = match (could_not_look, scenario.expect.outcome) {
+                (true, Outcome::Inconclusive) => Class::Right,
+                (true, _) => Class::Inconclusive,
+                (false, _) => Class::Wrong,
+            };
+            outturn.end(class, "error", format!("{error:#}"));
             let code = run
                 .exit_code
                 .map_or_else(|| "no exit code".to_owned(), |code| format!("exit code {code}"));

@@ -41,6 +41,19 @@ pub fn binary() -> Result<PathBuf> {
     Ok(beside)
 }
 
+/// The directory of the helper, for scenarios that start it themselves: `$SKOOP_HELPER`'s, or kubectl-skoop's own when one
+/// is beside it.
+pub fn helper_directory() -> Option<PathBuf> {
+    let helper = match std::env::var_os("SKOOP_HELPER") {
+        Some(path) => std::path::absolute(path).ok()?,
+        None => binary().ok()?.with_file_name("node-helper"),
+    };
+    helper
+        .is_file()
+        .then(|| helper.parent().map(Path::to_path_buf))
+        .flatten()
+}
+
 /// Runs `kubectl-skoop ARGUMENTS --local -o json`, with the names of the lab's namespaces in braces filled in.
 pub fn run(lab: &Lab, arguments: &str, beside: &Path) -> Result<Run> {
     let command = command(lab, arguments, " -o json")?;
