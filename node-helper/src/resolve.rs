@@ -54,7 +54,9 @@ fn named(asked: &str, name: &str, namespaces: &Namespaces) -> Result<Endpoint, M
             format!("no network namespace \"{name}\""),
         );
         if name.contains('/') {
-            missing = missing.remedy("the path must be a mounted network namespace that this helper can see");
+            missing = missing.remedy(
+                "the path must be that of a network namespace in /run/netns, or of one that a process lives in (pid/N)",
+            );
         } else if let Some(near) = nearest(name, namespaces.names()) {
             missing.why = format!("{}; did you mean \"{near}\"?", missing.why);
         } else {

@@ -381,8 +381,37 @@ fn hello() -> Hello {
 
 #[cfg(test)]
 mod tests {
-    use super::{Heard, WORDS, parse};
+    use super::{COULD_NOT, Heard, WORDS, parse, spawn, speak_of_panics};
+    use crate::writer::Writer;
     use model::protocol::{Ask, Filter, Line, Request};
+    use std::process::Command;
+    use std::sync::Arc;
+
+    #[test]
+    fn a_panic_is_told_and_ends_the_helper() {
+        const IN_CHILD: &str = "SKOOP_TEST_PANIC";
+        if std::env::var_os(IN_CHILD).is_some() {
+            speak_of_panics(&Arc::new(Writer::new(Box::new(std::io::stdout()))));
+            let _ = spawn("read", || panic!("on purpose")).unwrap().join();
+            return;
+        }
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "session::tests::a_panic_is_told_and_ends_the_helper",
+                "--nocapture",
+            ])
+            .env(IN_CHILD, "1")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(COULD_NOT.into()));
+        assert!(
+            said.contains(r#""failed":{"request":"read""#) && said.contains("on purpose"),
+            "{said}"
+        );
+        assert!(said.contains(r#""done":{"#), "{said}");
+    }
 
     #[test]
     fn every_word_of_the_protocol_is_known() {

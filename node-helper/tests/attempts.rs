@@ -7,8 +7,7 @@ mod talk;
 use model::attempt::{Attempt, Exchange, Outcome, Sending};
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener, UdpSocket};
-use std::process::Command;
-use talk::{Helper, own_netns, spec, tcp};
+use talk::{Helper, Namespace, own_netns, spec, tcp};
 
 const LO: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const LO6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
@@ -401,69 +400,5 @@ impl Drop for Cgroup {
             }
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
-    }
-}
-
-/// A network namespace of this test, taken down when dropped.
-struct Namespace {
-    name: String,
-}
-
-impl Namespace {
-    fn new(what: &str) -> Self {
-        let namespace = Self {
-            name: format!("attempt-{what}-{}", std::process::id()),
-        };
-        assert!(
-            Command::new("ip")
-                .args(["netns", "add", &namespace.name])
-                .status()
-                .unwrap()
-                .success()
-        );
-        namespace.run("ip link set lo up");
-        namespace
-    }
-
-    fn inode(&self) -> u32 {
-        talk::inode(&format!("/run/netns/{}", self.name))
-    }
-
-    fn command(&self, script: &str) -> Command {
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.name, "/bin/sh", "-c", script]);
-        command
-    }
-
-    fn run(&self, script: &str) {
-        assert!(self.command(script).status().unwrap().success(), "{script}");
-    }
-
-    /// A process in it that has said `ready`.
-    fn spawn(&self, script: &str) -> Process {
-        let mut child = self
-            .command(script)
-            .stdout(std::process::Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut ready = [0; 5];
-        child.stdout.as_mut().unwrap().read_exact(&mut ready).unwrap();
-        Process(child)
-    }
-}
-
-impl Drop for Namespace {
-    fn drop(&mut self) {
-        let _ = Command::new("ip").args(["netns", "del", &self.name]).status();
-    }
-}
-
-/// A process that ends with the test.
-struct Process(std::process::Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }

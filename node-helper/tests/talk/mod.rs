@@ -5,7 +5,7 @@
 use model::attempt::{Attempt, AttemptSpec, Exchange, Sending, WatchedFlow};
 use model::protocol::{Line, Reply, Request, VERSION};
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt as _;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
@@ -217,4 +217,68 @@ pub fn own_netns() -> u32 {
 /// The inode of a namespace by its file.
 pub fn inode(path: &str) -> u32 {
     File::open(path).unwrap().metadata().unwrap().ino() as u32
+}
+
+/// A network namespace of this test, taken down when dropped.
+pub struct Namespace {
+    /// Its name, that nobody else uses.
+    pub name: String,
+}
+
+impl Namespace {
+    /// Makes one, with loopback up.
+    pub fn new(what: &str) -> Self {
+        let namespace = Self {
+            name: format!("attempt-{what}-{}", std::process::id()),
+        };
+        assert!(
+            Command::new("ip")
+                .args(["netns", "add", &namespace.name])
+                .status()
+                .unwrap()
+                .success()
+        );
+        namespace.run("ip link set lo up");
+        namespace
+    }
+
+    /// Its inode.
+    pub fn inode(&self) -> u32 {
+        inode(&format!("/run/netns/{}", self.name))
+    }
+
+    fn command(&self, script: &str) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.name, "/bin/sh", "-c", script]);
+        command
+    }
+
+    /// Runs a script in it, which must succeed.
+    pub fn run(&self, script: &str) {
+        assert!(self.command(script).status().unwrap().success(), "{script}");
+    }
+
+    /// A process in it that has said `ready`.
+    pub fn spawn(&self, script: &str) -> Process {
+        let mut child = self.command(script).stdout(Stdio::piped()).spawn().unwrap();
+        let mut ready = [0; 5];
+        child.stdout.as_mut().unwrap().read_exact(&mut ready).unwrap();
+        Process(child)
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        let _ = Command::new("ip").args(["netns", "del", &self.name]).status();
+    }
+}
+
+/// A process that ends with the test.
+pub struct Process(pub Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
