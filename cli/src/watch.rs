@@ -6,7 +6,7 @@ use crate::plan;
 use crate::session::{Ended, STEP, Session};
 use model::attempt::{AttemptSpec, Outcome, Sending, WatchedFlow};
 use model::event::{Event, Seen};
-use model::evidence::Evidence;
+use model::evidence::{Evidence, Intent};
 use model::flow::{self, Flow};
 use model::missing::Missing;
 use model::protocol::{Filter, Request};
@@ -19,6 +19,8 @@ use tokio::time::Instant;
 const AFTERMATH: Duration = Duration::from_millis(300);
 /// An address that stands for another is translated in the first packet; no longer is waited for it.
 const TRANSLATED_WITHIN: Duration = Duration::from_millis(150);
+/// A lookup that got no answer is given this long more, to tell a late answer from none.
+const LATE_ANSWER: Duration = Duration::from_secs(2);
 /// Between two looks at whether the answer is settled.
 const SETTLED_EVERY: Duration = Duration::from_millis(20);
 
@@ -83,7 +85,10 @@ pub async fn window(
         } else {
             "sending and watching"
         });
-        let needed = Duration::from_millis(plan::bound_ms(&session.look.evidence.specs)) + AFTERMATH;
+        let mut needed = Duration::from_millis(plan::bound_ms(&session.look.evidence.specs)) + AFTERMATH;
+        if question.intent == Intent::Dns {
+            needed += LATE_ANSWER;
+        }
         let bound = match deadline {
             Some(deadline) if question.passive || !question.until_fault => deadline.max(opened + needed),
             _ => opened + needed,
@@ -98,7 +103,7 @@ pub async fn window(
             .until(Some(bound), |look| {
                 let evidence = &look.evidence;
                 let all = !evidence.specs.is_empty() && evidence.attempts.len() >= evidence.specs.len();
-                all || (!whole && settled.look(look))
+                (all && !diagnoses::answer_due(evidence)) || (!whole && settled.look(look))
             })
             .await;
     }

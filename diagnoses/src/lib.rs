@@ -33,7 +33,7 @@ mod scene;
 mod scene_dns;
 
 pub use judge::{Judgement, judge};
-pub use settled::settled;
+pub use settled::{answer_due, settled};
 
 use model::evidence::Intent;
 

@@ -2,7 +2,9 @@
 
 use crate::case::{Case, Failure, Fate};
 use crate::drops::Class;
-use model::attempt::{AttemptSpec, Sending};
+use crate::ends::far_end;
+use crate::lookups::{answers_seen, lookups};
+use model::attempt::{AttemptSpec, DnsExchange, Sending};
 use model::evidence::{Evidence, Intent};
 use model::report::Direction;
 use std::net::IpAddr;
@@ -17,7 +19,7 @@ pub fn settled(evidence: &Evidence) -> bool {
     }
     let ended = |spec: &AttemptSpec| evidence.attempts.iter().any(|attempt| attempt.id == spec.id);
     if evidence.specs.iter().all(ended) {
-        return true;
+        return !answer_due(evidence);
     }
     let case = Case::new(evidence);
     let asked: Vec<&AttemptSpec> = evidence.specs.iter().filter(|spec| is_asked(evidence, spec)).collect();
@@ -41,6 +43,23 @@ pub fn settled(evidence: &Evidence) -> bool {
                     .all(|other| failed(&case, other.id) || lost(&case, other.id));
             failed || silent(&case, to) || lost(&case, spec.id)
         }
+    })
+}
+
+/// A name server may still answer a lookup that has given up: its queries got as far as can be seen, none was dropped, and no
+/// answer was seen. Whether it answers late or never is worth a moment more.
+#[must_use]
+pub fn answer_due(evidence: &Evidence) -> bool {
+    let case = Case::new(evidence);
+    lookups(&case).into_iter().any(|lookup| {
+        let id = lookup.id();
+        let dropped = case.trail.drops().any(|drop| drop.attempt == id);
+        let arrived = case
+            .leg(id, Direction::Request)
+            .is_some_and(|leg| far_end(&case, id).is_none_or(|end| leg.reached(end.netns)));
+        let silent = lookup.unanswered();
+        let heard = |query: &&DnsExchange| query.errno.is_some() || !answers_seen(&case, query).is_empty();
+        !lookup.found() && arrived && !dropped && !silent.is_empty() && !silent.iter().any(heard)
     })
 }
 

@@ -15,7 +15,8 @@ use crate::case::Case;
 use crate::finding::{Finding, warning};
 use crate::trail::{Leg, Stop};
 use crate::words::at;
-use model::event::{Event, Seen};
+use model::attempt::Attempt;
+use model::event::Seen;
 use model::flow::TCP;
 use model::report::Happened;
 use model::word::Hook;
@@ -27,12 +28,13 @@ pub const NEEDS: &[Need] = &[Need::Probe("path")];
 const OVERTAKEN_LEAST: usize = 2;
 
 pub fn check(case: &Case<'_>) -> Checked {
+    let mut lost = case.evidence.nodes.iter().flat_map(|node| &node.lost);
+    let whole = !lost.any(|lost| lost.of_watched > 0);
     for tried in &case.tried {
         let attempt = tried.attempt;
-        let place = first_broken(case, attempt.id);
-        let train = attempt.echo.as_ref().filter(|_| attempt.kind == "echo");
-        let in_train = train.map_or(0, |echo| overtaken(echo.order.iter().copied().map(u32::from)));
-        let counted = attempt.tcp.map_or(0, |tcp| tcp.reord_seen) as usize;
+        // Where sights were lost, what was sent twice may look like one that was overtaken.
+        let place = most_broken(case, attempt.id).filter(|_| whole || told(attempt));
+        let (in_train, counted) = (in_train(attempt), counted(attempt));
         // The order seen at two places is proof; without places, the echoes' own order or TCP's account is.
         if place.is_none() && in_train.max(counted) < OVERTAKEN_LEAST {
             continue;
@@ -69,16 +71,31 @@ pub fn check(case: &Case<'_>) -> Checked {
     Ok(Vec::new())
 }
 
+/// The ends noticed it themselves.
+fn told(attempt: &Attempt) -> bool {
+    in_train(attempt).max(counted(attempt)) >= OVERTAKEN_LEAST
+}
+
+/// Echoes that came back after one that was sent later.
+fn in_train(attempt: &Attempt) -> usize {
+    let train = attempt.echo.as_ref().filter(|_| attempt.kind == "echo");
+    train.map_or(0, |echo| overtaken(echo.order.iter().copied().map(u32::from)))
+}
+
+/// How often the sender's TCP met reordering.
+fn counted(attempt: &Attempt) -> usize {
+    attempt.tcp.map_or(0, |tcp| tcp.reord_seen) as usize
+}
+
 /// How many came after one that was sent later.
 fn overtaken(order: impl IntoIterator<Item = u32>) -> usize {
     let mut highest: Option<u32> = None;
     let mut count = 0;
     for number in order {
-        match highest {
-            // Sequence numbers wrap: what lies less than half the circle ahead is later.
-            Some(high) if number.wrapping_sub(high) > u32::MAX / 2 => count += 1,
-            _ => highest = Some(number),
+        if highest.is_some_and(|highest| number < highest) {
+            count += 1;
         }
+        highest = highest.max(Some(number));
     }
     count
 }
@@ -91,68 +108,68 @@ struct Broken {
     overtaken: usize,
 }
 
-/// The last place in order and the first out of order, on the request's way or on the answer's.
-fn first_broken(case: &Case<'_>, attempt: u32) -> Option<Broken> {
-    case.trail
-        .legs
-        .iter()
-        .filter(|leg| leg.attempt == attempt)
-        .find_map(|leg| in_leg(case, leg))
+/// The two places one after the other between which most packets were overtaken, on the request's way or on the answer's.
+fn most_broken(case: &Case<'_>, attempt: u32) -> Option<Broken> {
+    let legs = case.trail.legs.iter().filter(|leg| leg.attempt == attempt);
+    legs.flat_map(|leg| in_leg(case, leg))
+        .filter(|broken| broken.overtaken >= OVERTAKEN_LEAST)
+        .max_by_key(|broken| broken.overtaken)
 }
 
-fn in_leg(case: &Case<'_>, leg: &Leg<'_>) -> Option<Broken> {
-    let mut before: Option<String> = None;
-    let mut sent: Option<HashMap<u32, u32>> = None;
-    for stop in &leg.stops {
-        let seen = numbers(case, stop);
-        // What was sent twice comes late without having been overtaken.
-        let once = sent.get_or_insert_with(|| {
-            let mut times: HashMap<u32, u32> = HashMap::new();
-            for number in &seen {
-                *times.entry(*number).or_default() += 1;
-            }
-            times.retain(|_, times| *times == 1);
-            times
-        });
-        let late = overtaken(seen.into_iter().filter(|number| once.contains_key(number)));
-        let here = at(&case.name(stop.netns), stop.interface.as_deref());
-        if late >= OVERTAKEN_LEAST {
-            return before.map(|before| Broken {
-                before,
-                after: here,
-                netns: stop.netns,
-                overtaken: late,
-            });
-        }
-        before = Some(here);
-    }
-    None
-}
-
-/// The sequence numbers of the packets that carry something, in the order in which this place saw them.
-fn numbers(case: &Case<'_>, stop: &Stop) -> Vec<u32> {
-    let hook = match stop.happened {
-        Happened::Left => Hook::Queue,
-        Happened::Arrived => Hook::Receive,
-        _ => return Vec::new(),
-    };
-    let here = |event: &&Event| {
-        matches!(event.seen, Seen::Hop { hook: own, .. } if own == hook)
-            && event.netns == stop.netns
-            && event.ifindex == stop.ifindex
-            && event.flow == stop.flow
-    };
-    let mut seen: Vec<(u64, u32)> = case
-        .evidence
-        .events
-        .iter()
-        .filter(here)
-        .filter_map(|event| Some((event.at_ns, event.packet?)))
-        .filter(|(_, packet)| stop.flow.protocol != TCP || packet.len > BARE_BYTES)
-        .map(|(at_ns, packet)| (at_ns, packet.seq))
+fn in_leg(case: &Case<'_>, leg: &Leg<'_>) -> Vec<Broken> {
+    // The first packet of a flow meets its places in order, before there is too much to see.
+    let mut stops: Vec<&Stop> = leg.stops.iter().collect();
+    stops.sort_by_key(|stop| stop.first_ns);
+    let seen: Vec<(&Stop, Vec<u32>)> = stops
+        .into_iter()
+        .map(|stop| (stop, numbers(case, stop)))
+        .filter(|(_, numbers)| numbers.len() > OVERTAKEN_LEAST)
         .collect();
-    seen.sort_unstable();
-    seen.into_iter().map(|(_, seq)| seq).collect()
+    let place = |stop: &Stop| at(&case.name(stop.netns), stop.interface.as_deref());
+    seen.windows(2)
+        .map(|pair| {
+            let ((before, first), (after, second)) = (&pair[0], &pair[1]);
+            let rank: HashMap<u32, u32> = first.iter().copied().zip(0..).collect();
+            let ranks = second.iter().filter_map(|number| rank.get(number).copied());
+            Broken {
+                before: place(before),
+                after: place(after),
+                netns: after.netns,
+                overtaken: overtaken(ranks),
+            }
+        })
+        .collect()
+}
+
+/// The sequence numbers of the packets that carry something and were seen here once, in the order in which they were: what was
+/// sent twice comes late without having been overtaken.
+fn numbers(case: &Case<'_>, stop: &Stop) -> Vec<u32> {
+    let hooks: &[Hook] = match stop.happened {
+        // Large packets are cut between the queue and the driver.
+        Happened::Left => &[Hook::Transmit, Hook::Queue],
+        Happened::Arrived => &[Hook::Receive],
+        _ => &[],
+    };
+    let at_hook = |wanted: Hook| {
+        let mut seen: Vec<(u64, u32)> = case
+            .evidence
+            .events
+            .iter()
+            .filter(|event| matches!(event.seen, Seen::Hop { hook, .. } if hook == wanted))
+            .filter(|event| (event.netns, event.ifindex, event.flow) == (stop.netns, stop.ifindex, stop.flow))
+            .filter_map(|event| Some((event.at_ns, event.packet?)))
+            .filter(|(_, packet)| stop.flow.protocol != TCP || packet.len > BARE_BYTES)
+            .map(|(at_ns, packet)| (at_ns, packet.seq))
+            .collect();
+        seen.sort_unstable();
+        let mut times: HashMap<u32, u32> = HashMap::new();
+        for (_, number) in &seen {
+            *times.entry(*number).or_default() += 1;
+        }
+        let once = seen.into_iter().map(|(_, number)| number);
+        once.filter(|number| times[number] == 1).collect::<Vec<u32>>()
+    };
+    hooks.iter().map(|hook| at_hook(*hook)).max_by_key(Vec::len).unwrap_or_default()
 }
 
 /// A TCP segment without data: headers with all options at most.
