@@ -6,8 +6,10 @@ use crate::netlink::{Netlink, attributes, text, u32_at};
 use crate::sys;
 use anyhow::Context as _;
 use model::facts::{BpfAttachment, NetnsFacts};
+use procfs::ProcessCGroups;
+use procfs::process::Process;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::fs::File;
 use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 
@@ -160,8 +162,10 @@ fn parse_filter(message: &[u8]) -> Option<(u32, String)> {
 
 /// Programs in force for the cgroups of processes here, inherited ones too.
 fn of_cgroups(namespace: &Namespace, asked: &[u32]) -> anyhow::Result<Vec<BpfAttachment>> {
-    let Some(mount) = unified(&fs::read_to_string("/proc/self/mountinfo").context("cannot read /proc/self/mountinfo")?)
-    else {
+    let mounts = Process::myself()
+        .and_then(|own| own.mountinfo())
+        .context("cannot read our own mounts")?;
+    let Some(mount) = mounts.iter().find(|mount| mount.fs_type == "cgroup2") else {
         return Ok(Vec::new());
     };
     let here = |pid: &&u32| namespace.pids.contains(pid);
@@ -170,13 +174,13 @@ fn of_cgroups(namespace: &Namespace, asked: &[u32]) -> anyhow::Result<Vec<BpfAtt
     let paths: Vec<PathBuf> = first
         .chain(&namespace.pids)
         .take(PROCESSES_MAX)
-        .filter_map(|pid| unified_path(&fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?))
+        .filter_map(|pid| unified_path(&Process::new(i32::try_from(*pid).ok()?).ok()?.cgroups().ok()?))
         .filter(|path| seen.insert(path.clone()))
         .take(CGROUPS_MAX)
         .collect();
     let mut found = Vec::new();
     for path in paths {
-        found.extend(of_cgroup(&mount, &path));
+        found.extend(of_cgroup(&mount.mount_point, &path));
     }
     found.sort_by(|a: &BpfAttachment, b| (&a.kind, a.id, &a.on).cmp(&(&b.kind, b.id, &b.on)));
     found.dedup_by(|a, b| a.kind == b.kind && a.id == b.id);
@@ -202,18 +206,10 @@ fn of_cgroup(mount: &Path, path: &Path) -> Vec<BpfAttachment> {
         .collect()
 }
 
-/// Where the unified hierarchy is mounted.
-fn unified(mounts: &str) -> Option<PathBuf> {
-    mounts
-        .lines()
-        .filter_map(|line| line.split_once(" - "))
-        .find(|(_, after)| after.starts_with("cgroup2 "))
-        .and_then(|(before, _)| before.split_whitespace().nth(4).map(PathBuf::from))
-}
-
-fn unified_path(cgroups: &str) -> Option<PathBuf> {
-    let path = cgroups.lines().find_map(|line| line.strip_prefix("0::/"))?;
-    Some(PathBuf::from(path))
+/// A process's cgroup in the unified hierarchy, relative to its top.
+fn unified_path(cgroups: &ProcessCGroups) -> Option<PathBuf> {
+    let own = cgroups.0.iter().find(|cgroup| cgroup.hierarchy == 0)?;
+    Some(PathBuf::from(own.pathname.trim_start_matches('/')))
 }
 
 /// A program may hang in many places; it is asked for its name once.
@@ -229,8 +225,9 @@ fn name(found: &mut [BpfAttachment]) {
 
 #[cfg(test)]
 mod tests {
-    use super::{TCA_BPF_ID, TCMSG_BYTES, parse_filter, unified, unified_path};
+    use super::{TCA_BPF_ID, TCMSG_BYTES, parse_filter, unified_path};
     use crate::netlink::attribute;
+    use procfs::{FromBufRead as _, ProcessCGroups};
     use std::path::PathBuf;
 
     fn filter(kind: &[u8], options: Option<&[u8]>) -> Vec<u8> {
@@ -260,9 +257,7 @@ mod tests {
 
     #[test]
     fn the_unified_hierarchy_is_found_beside_older_ones() {
-        let mounts = "40 31 0:37 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,name=systemd\n\
-                      41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
-        assert_eq!(unified(mounts), Some(PathBuf::from("/sys/fs/cgroup/unified")));
-        assert_eq!(unified_path("1:cpu:/x\n0::/a/b\n"), Some(PathBuf::from("a/b")));
+        let cgroups = ProcessCGroups::from_buf_read("1:cpu:/x\n0::/a/b\n".as_bytes()).unwrap();
+        assert_eq!(unified_path(&cgroups), Some(PathBuf::from("a/b")));
     }
 }

@@ -4,6 +4,7 @@ use super::sysctls::read_files;
 use anyhow::Context as _;
 use model::facts::NodeFacts;
 use model::missing::{Known, Missing};
+use procfs::{FromRead as _, LoadAverage};
 use std::fs;
 use std::path::Path;
 
@@ -44,7 +45,10 @@ pub(super) fn read(root: &Path) -> NodeFacts {
         softnet_squeezed: known("exhausted softirq budgets", softnet().map(|text| column(&text, 2))),
         load: known(
             "load",
-            softnet().and_then(|cpus| Ok((parse_load(&file("proc/loadavg")?)?, cpus.lines().count() as u32))),
+            softnet().and_then(|cpus| {
+                let load = LoadAverage::from_file(root.join("proc/loadavg")).context("cannot read the load")?;
+                Ok(((load.one * 100.0).round() as u64, cpus.lines().count() as u32))
+            }),
         ),
         sysctls: Known::Known(read_files(
             &root.join("proc/sys"),
@@ -52,7 +56,9 @@ pub(super) fn read(root: &Path) -> NodeFacts {
         )),
         files: known(
             "open files",
-            file("proc/sys/fs/file-nr").and_then(|text| parse_file_nr(&text)),
+            procfs::sys::fs::file_nr()
+                .map(|files| (files.allocated, files.max))
+                .context("cannot read file-nr"),
         ),
     }
 }
@@ -71,42 +77,13 @@ fn column(softnet: &str, number: usize) -> u64 {
         .sum()
 }
 
-/// The load of the last minute, times 100.
-fn parse_load(text: &str) -> anyhow::Result<u64> {
-    let load: f64 = text
-        .split_whitespace()
-        .next()
-        .and_then(|word| word.parse().ok())
-        .context("loadavg begins with no number")?;
-    Ok((load * 100.0).round() as u64)
-}
-
-/// Open, free (always 0), most.
-fn parse_file_nr(text: &str) -> anyhow::Result<(u64, u64)> {
-    let mut numbers = text.split_whitespace().map(str::parse);
-    match (numbers.next(), numbers.nth(1)) {
-        (Some(Ok(open)), Some(Ok(most))) => Ok((open, most)),
-        _ => anyhow::bail!("file-nr holds no three numbers"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{column, parse_file_nr, parse_load};
+    use super::column;
 
     #[test]
     fn softnet_columns_are_hexadecimal_and_summed_over_cpus() {
         let text = "000a1b2c 00000010 00000002 00000000\n00000001 00000001 0000000a 00000000\n";
         assert_eq!((column(text, 1), column(text, 2)), (17, 12));
-    }
-
-    #[test]
-    fn load_and_files() {
-        assert_eq!(parse_load("1.57 0.90 0.4 2/300 9999\n").unwrap(), 157);
-        assert_eq!(
-            parse_file_nr("1056\t0\t9223372036854775807\n").unwrap(),
-            (1056, i64::MAX as u64)
-        );
-        assert!(parse_file_nr("oops").is_err());
     }
 }

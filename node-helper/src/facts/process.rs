@@ -4,26 +4,29 @@ use crate::owner;
 use anyhow::Context as _;
 use model::facts::{ProcessFacts, Throttling};
 use model::missing::{Known, Missing};
+use procfs::process::{LimitValue, MountInfos, Process};
+use procfs::{ProcessCGroup, ProcessCGroups};
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// Reads the facts of one process; `None` when it is gone.
 pub(super) fn read(pid: u32, netns: u32) -> Option<ProcessFacts> {
-    let folder = PathBuf::from(format!("/proc/{pid}"));
-    let (name, state) = parse_stat(&fs::read_to_string(folder.join("stat")).ok()?)?;
-    let cgroups = fs::read_to_string(folder.join("cgroup")).unwrap_or_default();
-    let wchan = fs::read_to_string(folder.join("wchan")).unwrap_or_default();
-    let limits = fs::read_to_string(folder.join("limits")).unwrap_or_default();
+    let process = Process::new(i32::try_from(pid).ok()?).ok()?;
+    let stat = process.stat().ok()?;
     Some(ProcessFacts {
         pid,
         netns,
-        name,
-        state,
-        wchan: Some(wchan).filter(|wchan| !matches!(wchan.as_str(), "" | "0")),
-        fds: known("open files", pid, count_files(&folder.join("fd"))),
-        fd_limit: parse_fd_limit(&limits).unwrap_or_default(),
-        throttling: known("CPU throttling", pid, throttling(&cgroups)),
+        name: stat.comm,
+        state: stat.state.to_string(),
+        wchan: process.wchan().ok().filter(|wchan| !matches!(wchan.as_str(), "" | "0")),
+        fds: known("open files", pid, count_files(Path::new(&format!("/proc/{pid}/fd")))),
+        fd_limit: match process.limits().map(|limits| limits.max_open_files.soft_limit) {
+            Ok(LimitValue::Value(most)) => most,
+            Ok(LimitValue::Unlimited) => u64::MAX,
+            Err(_) => 0,
+        },
+        throttling: known("CPU throttling", pid, throttling(&process)),
         owner: owner::of_pid(pid),
     })
 }
@@ -34,14 +37,8 @@ fn known<T>(what: &str, pid: u32, outcome: anyhow::Result<T>) -> Known<T> {
         .into()
 }
 
-/// The name is in brackets and may hold brackets itself; the state follows the last one.
-fn parse_stat(stat: &str) -> Option<(String, String)> {
-    let (head, rest) = stat.rsplit_once(')')?;
-    let (_, name) = head.split_once('(')?;
-    Some((name.to_owned(), rest.split_whitespace().next()?.to_owned()))
-}
-
-/// Since 6.2 the folder's size is the number of open files; before, they are counted.
+/// Since 6.2 the folder's size is the number of open files; before, they are counted (as procfs does, but for `.` and
+/// `..`, which it counts too).
 fn count_files(folder: &Path) -> anyhow::Result<u64> {
     let cannot = || format!("cannot read {}", folder.display());
     let size = fs::metadata(folder).with_context(cannot)?.size();
@@ -51,18 +48,14 @@ fn count_files(folder: &Path) -> anyhow::Result<u64> {
     Ok(fs::read_dir(folder).with_context(cannot)?.count() as u64)
 }
 
-/// The soft limit; `unlimited` is told as the largest number.
-fn parse_fd_limit(limits: &str) -> Option<u64> {
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
-    let soft = line.split_whitespace().next()?;
-    Some(soft.parse().unwrap_or(u64::MAX))
-}
-
 /// Throttling of the process's cgroup, or of that above it which was throttled most: a pod's limit stands above its
 /// containers'.
-fn throttling(cgroups: &str) -> anyhow::Result<Throttling> {
-    let mounts = fs::read_to_string("/proc/self/mountinfo").context("cannot read /proc/self/mountinfo")?;
-    let place = cpu_cgroup(&mounts, cgroups).context("no cgroup hierarchy with a CPU controller is mounted")?;
+fn throttling(process: &Process) -> anyhow::Result<Throttling> {
+    let mounts = Process::myself()
+        .and_then(|own| own.mountinfo())
+        .context("cannot read our own mounts")?;
+    let cgroups = process.cgroups().context("cannot read its cgroups")?;
+    let place = cpu_cgroup(&mounts, &cgroups).context("no cgroup hierarchy with a CPU controller is mounted")?;
     throttling_at(&place)
 }
 
@@ -73,27 +66,25 @@ struct Place {
 }
 
 /// The CPU controller is in a hierarchy of its own (v1), else in the unified one (v2).
-fn cpu_cgroup(mounts: &str, cgroups: &str) -> Option<Place> {
-    let of = |wanted: &dyn Fn(&str) -> bool| {
-        cgroups.lines().find_map(|line| {
-            let mut parts = line.splitn(3, ':');
-            let (_, controllers, path) = (parts.next()?, parts.next()?, parts.next()?);
-            wanted(controllers).then(|| PathBuf::from(path.trim_start_matches('/')))
-        })
+fn cpu_cgroup(mounts: &MountInfos, cgroups: &ProcessCGroups) -> Option<Place> {
+    let has_cpu = |cgroup: &&ProcessCGroup| cgroup.controllers.iter().any(|controller| controller == "cpu");
+    let v1 = || {
+        let own = cgroups.0.iter().find(has_cpu)?;
+        let mount = mounts
+            .iter()
+            .find(|mount| mount.fs_type == "cgroup" && mount.super_options.contains_key("cpu"))?;
+        Some((own, mount))
     };
-    let mounted = |kind: &str, option: Option<&str>| {
-        mounts.lines().find_map(|line| {
-            let (before, after) = line.split_once(" - ")?;
-            let mut after = after.split_whitespace();
-            let (fs, _, options) = (after.next()?, after.next()?, after.next()?);
-            let fits = fs == kind && option.is_none_or(|option| options.split(',').any(|other| other == option));
-            fits.then(|| before.split_whitespace().nth(4).map(PathBuf::from))?
-        })
+    let v2 = || {
+        let own = cgroups.0.iter().find(|cgroup| cgroup.controllers.is_empty())?;
+        let mount = mounts.iter().find(|mount| mount.fs_type == "cgroup2")?;
+        Some((own, mount))
     };
-    let v1 = of(&|controllers| controllers.split(',').any(|controller| controller == "cpu"))
-        .zip(mounted("cgroup", Some("cpu")));
-    let v2 = || of(&str::is_empty).zip(mounted("cgroup2", None));
-    v1.or_else(v2).map(|(path, mount)| Place { mount, path })
+    let (own, mount) = v1().or_else(v2)?;
+    Some(Place {
+        mount: mount.mount_point.clone(),
+        path: PathBuf::from(own.pathname.trim_start_matches('/')),
+    })
 }
 
 fn throttling_at(place: &Place) -> anyhow::Result<Throttling> {
@@ -142,43 +133,30 @@ fn quota_percent(max: &str, quota: &str, period: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Place, cpu_cgroup, parse_fd_limit, parse_stat, quota_percent, throttling_at};
+    use super::{Place, cpu_cgroup, quota_percent, throttling_at};
+    use procfs::process::MountInfos;
+    use procfs::{FromBufRead as _, ProcessCGroups};
     use std::fs;
     use std::path::PathBuf;
 
     #[test]
-    fn a_name_may_hold_brackets() {
-        assert_eq!(
-            parse_stat("7 (a) (b)) T 1 7"),
-            Some(("a) (b)".to_owned(), "T".to_owned()))
-        );
-    }
-
-    #[test]
-    fn the_soft_limit_counts() {
-        let limits = "Limit                     Soft Limit           Hard Limit           Units\n\
-                      Max open files            1024                 524288               files\n";
-        assert_eq!(parse_fd_limit(limits), Some(1024));
-        assert_eq!(
-            parse_fd_limit("Max open files   unlimited unlimited files"),
-            Some(u64::MAX)
-        );
-    }
-
-    #[test]
     fn the_cpu_controller_is_found_in_its_own_hierarchy_or_the_unified_one() {
+        let place = |mounts: &str, cgroups: &str| {
+            let mounts = MountInfos::from_buf_read(mounts.as_bytes()).unwrap();
+            let cgroups = ProcessCGroups::from_buf_read(cgroups.as_bytes()).unwrap();
+            let place = cpu_cgroup(&mounts, &cgroups).unwrap();
+            place.mount.join(place.path)
+        };
         let v1 = "33 31 0:30 / /sys/fs/cgroup/cpuacct rw - cgroup cgroup rw,cpuacct\n\
                   32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n\
                   41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
-        let place = cpu_cgroup(v1, "2:cpuacct:/x\n1:cpu:/limited\n0::/\n").unwrap();
         assert_eq!(
-            place.mount.join(place.path),
+            place(v1, "2:cpuacct:/x\n1:cpu:/limited\n0::/\n"),
             PathBuf::from("/sys/fs/cgroup/cpu/limited")
         );
         let v2 = "30 24 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n";
-        let place = cpu_cgroup(v2, "0::/kubepods/pod1/c\n").unwrap();
         assert_eq!(
-            place.mount.join(place.path),
+            place(v2, "0::/kubepods/pod1/c\n"),
             PathBuf::from("/sys/fs/cgroup/kubepods/pod1/c")
         );
     }
