@@ -1,4 +1,4 @@
-//! An eBPF program drops the packets: tc, XDP, a socket filter, or one bound to a cgroup.
+//! An eBPF program drops the packets: tc, XDP, a socket filter, or one bound to a cgroup; or a plain filter of tc does.
 //!
 //! Why it happens: an eBPF datapath (a CNI's) enforces a policy or does not know the target; a security agent; a program that
 //! somebody left behind.
@@ -39,9 +39,11 @@ pub fn check(case: &Case<'_>) -> Checked {
         Direction::Request => "the request",
         Direction::Answer => "the answer",
     };
+    let plain = !programs.is_empty() && programs.iter().all(|(_, id)| *id == 0);
+    let who = if plain { "a tc filter".to_owned() } else { article(kind) };
     let finding = fatal(
         "bpf-drop",
-        format!("{} at {} drops {what}", article(kind), at(&name, Some(&interface))),
+        format!("{who} at {} drops {what}", at(&name, Some(&interface))),
     )
     .at(case.node(netns), &name)
     .interface(&interface)
@@ -126,6 +128,9 @@ fn programs(case: &Case<'_>, netns: u32, ifindex: u32, kind: &str) -> Vec<(Strin
                 })
                 .map(|program| {
                     let name = if program.name.is_empty() { "without a name" } else { &program.name };
+                    if program.id == 0 {
+                        return (format!("attached there: {} on {}: {name}", program.kind, program.on), 0);
+                    }
                     let text = format!("program {} ({name}) is attached there: {} on {}", program.id, program.kind, program.on);
                     (text, program.id)
                 })
@@ -136,6 +141,10 @@ fn programs(case: &Case<'_>, netns: u32, ifindex: u32, kind: &str) -> Vec<(Strin
 
 fn remedy(case: &Case<'_>, netns: u32, programs: &[(String, u32)]) -> String {
     match programs.first() {
+        Some((_, 0)) => format!(
+            "`{}tc -s filter show` lists the filters of the interface, for ingress and egress; delete the one that drops",
+            case.inside(netns)
+        ),
         Some((_, id)) => format!(
             "ask the tool that attached it why (an eBPF CNI has its own monitor); `bpftool prog show id {id}` names it"
         ),

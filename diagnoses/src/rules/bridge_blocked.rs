@@ -15,7 +15,8 @@ use super::{Checked, Need};
 use crate::seen;
 use crate::case::Case;
 use crate::drops::Class;
-use crate::finding::fatal;
+use crate::finding::{Finding, fatal};
+use crate::trail::Dropped;
 use crate::walk::Layer;
 use model::facts::Link;
 use model::report::Direction;
@@ -65,7 +66,30 @@ pub fn check(case: &Case<'_>) -> Checked {
         }
         return Ok(vec![finding]);
     }
-    Ok(Vec::new())
+    Ok(unnamed(case, &drops).into_iter().collect())
+}
+
+/// The bridge freed it at an incoming port, and the settings that are read do not say why: a VLAN filter, for example.
+fn unnamed(case: &Case<'_>, drops: &[Dropped<'_>]) -> Option<Finding> {
+    let first = drops.first()?;
+    let netns = first.event.netns;
+    let port = case.link(netns, first.event.ifindex).filter(|link| link.master.is_some())?;
+    let bridge = port.master.and_then(|master| case.link(netns, master))?;
+    let name = case.name(netns);
+    let inside = case.inside(netns);
+    let finding = fatal(
+        "bridge-blocked",
+        format!("bridge {} in {name} refuses to forward what comes in at {}", bridge.name, port.name),
+    )
+    .at(case.node(netns), &name)
+    .interface(&port.name)
+    .of(drops.iter().map(|drop| drop.attempt))
+    .remedy(format!(
+        "look at the bridge's VLAN filter and port settings: `{inside}bridge vlan show`, `{inside}bridge -d link show`"
+    ))
+    .because(format!("{} watched packets were freed there: {}", drops.len(), first.words()))
+    .and("neither isolation, port state nor hairpin mode of its ports explains it");
+    Some(seen::last_seen(case, finding, first.attempt))
 }
 
 /// Why the bridge forwards nothing from one port to another: the port whose setting it is, the reason, the command that changes it.
