@@ -14,13 +14,14 @@
 
 use super::{Checked, Need};
 use crate::case::{Case, Fate};
-use crate::finding::{fatal, warning};
+use crate::finding::{fatal, info, warning};
 use crate::lookups::{answers_seen, lookups, server_words, waited_ns};
 use crate::words::{count, time};
 
 pub const NEEDS: &[Need] = &[Need::Probe("dns"), Need::Probe("path")];
 
 pub fn check(case: &Case<'_>) -> Checked {
+    let limit_ns = case.evidence.limits.dns_slow_ms * 1_000_000;
     for lookup in lookups(case) {
         let silent: Vec<_> = lookup
             .servers()
@@ -47,8 +48,11 @@ pub fn check(case: &Case<'_>) -> Checked {
             Some(errno) => format!("queries to name server {servers} fail with {}", errno.name),
             None => format!("name server {servers} does not answer"),
         };
-        let claim = if lookup.found() {
-            let wait = time(lookup.tried.attempt.took_ns);
+        let took = lookup.tried.attempt.took_ns;
+        let claim = if lookup.found() && took <= limit_ns {
+            info("dns-server-unreachable", format!("{says}, another one does"))
+        } else if lookup.found() {
+            let wait = time(took);
             warning("dns-server-unreachable", format!("{says}, so that lookups wait for it ({wait})"))
         } else {
             fatal("dns-server-unreachable", says)
@@ -92,6 +96,17 @@ mod tests {
         assert_eq!(scene::causes(&judgement), ["netfilter-drop"]);
         let symptom = judgement.verdicts.iter().find(|verdict| verdict.rule == "dns-server-unreachable");
         assert!(symptom.is_some_and(|symptom| !symptom.cause));
+    }
+
+    #[test]
+    fn a_dead_server_that_is_passed_over_at_once_is_only_worth_knowing() {
+        let mut scene = Lookup::of("web").silence("web").says("web", "NOERROR", 1).scene();
+        let attempt = &mut scene.evidence.attempts[0];
+        attempt.dns.as_mut().unwrap().queries[0].flow.daddr = model::flow::bytes(scene::ip("10.90.1.1"));
+        attempt.took_ns = 3_000_000;
+        assert_eq!(scene::causes(&judge(&scene.evidence)), Vec::<String>::new());
+        scene.evidence.attempts[0].took_ns = 2_003_000_000;
+        assert_eq!(scene::causes(&judge(&scene.evidence)), ["dns-server-unreachable"]);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::case::Case;
 use crate::finding::warning;
 use crate::trail::Leg;
 use crate::words::{at, list, time};
-use model::report::Direction;
+use model::report::{Direction, Happened};
 
 pub const NEEDS: &[Need] = &[Need::Probe("path"), Need::Probe("tcpretrans"), Need::Probe("drop")];
 
@@ -86,7 +86,8 @@ fn widest_gap(case: &Case<'_>, attempt: u32) -> Option<(String, u64, u32)> {
     let answer = case.leg(attempt, Direction::Answer);
     let mut stops: Vec<(u64, u32, String)> = Vec::new();
     for leg in core::iter::once(request).chain(answer) {
-        for stop in &leg.stops {
+        // What a program reads comes when it likes; only the way counts.
+        for stop in leg.stops.iter().filter(|stop| stop.happened != Happened::Delivered) {
             let place = at(&case.name(stop.netns), stop.interface.as_deref());
             stops.push((stop.first_ns, stop.netns, place));
         }
