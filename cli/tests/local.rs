@@ -1,6 +1,7 @@
 //! On this machine, with the real helper: what a user meets at the edges, and that nothing stays behind.
 //!
 //! Needs root and a client that finds its helper: `SKOOP_BIN`, or a `node-helper` beside the one under test.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "these are a test's")]
 
 mod skoop;
 

@@ -17,9 +17,13 @@ const FLUSH_EVERY: Duration = Duration::from_millis(20);
 const TIME: usize = 12;
 const WHAT: usize = 10;
 const GAP: usize = 2;
-/// Columns that places and flows have at first; they grow with what comes.
-const PLACE: usize = 12;
-const FLOW: usize = 44;
+/// Columns that places and flows have at first, and at most; they grow with what comes.
+const fn place_columns(width: usize) -> (usize, usize) {
+    (if width < 104 { width / 4 } else { 26 }, width / 3)
+}
+const fn flow_columns(width: usize) -> (usize, usize) {
+    (if width < 120 { width * 3 / 10 } else { 36 }, width / 2)
+}
 
 /// How to print events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -57,6 +61,7 @@ struct Lines {
 impl Stream {
     /// Prints to standard output what this helper sees; the endpoints are those whose names are known.
     pub fn new(format: EventFormat, colour: super::Colour, endpoints: &[Endpoint], hello: &Hello) -> Self {
+        let paper = super::paper(colour);
         let addresses = |end: &Endpoint| {
             end.addresses
                 .iter()
@@ -68,15 +73,15 @@ impl Stream {
             flushed: Instant::now(),
             format,
             lines: Lines {
-                paper: super::paper(colour),
+                paper,
                 names: endpoints.iter().flat_map(addresses).collect(),
                 netns: endpoints
                     .iter()
                     .filter_map(|end| Some((end.netns?, end.name.clone())))
                     .collect(),
                 midnight_ns: i128::from(hello.wall_ns) - i128::from(hello.monotonic_ns),
-                place: PLACE,
-                flow: FLOW,
+                place: place_columns(paper.width).0,
+                flow: flow_columns(paper.width).0,
             },
             printed: 0,
         }
@@ -181,13 +186,21 @@ impl Lines {
 
     /// One line, or two where it does not fit: then the reason goes below, and nothing is broken inside an address.
     fn row(&mut self, time: &str, place: &str, what: &str, flow: &str, why: &str) -> String {
-        let most = self.paper.width.saturating_sub(TIME + WHAT + 3 * GAP) / 2;
-        self.place = self.place.max(columns(place).min(most / 2));
-        self.flow = self.flow.max(columns(flow).min(most)).min(most.max(FLOW));
+        let width = self.paper.width;
+        self.place = self.place.max(columns(place).min(place_columns(width).1));
         let head = format!("{time:<TIME$}  {place:<width$}  {what:<WHAT$}  ", width = self.place);
+        // A column grows for a flow that then fits into one line; others stand alone and take no space from the rest.
+        if columns(&head) + columns(flow) + GAP + columns(why) <= width {
+            self.flow = self.flow.max(columns(flow).min(flow_columns(width).1));
+        }
         let line = format!("{head}{flow:<width$}  {why}", width = self.flow);
         if columns(line.trim_end()) <= self.paper.width {
             return line.trim_end().to_owned();
+        }
+        // One long flow does not have to cost a line: without its padding it may fit.
+        let tight = format!("{}  {why}", format!("{head}{flow}").trim_end());
+        if columns(&tight) <= self.paper.width {
+            return tight;
         }
         let indent = " ".repeat(TIME + GAP);
         let below = wrap(why, self.paper.width.saturating_sub(TIME + GAP));
@@ -283,7 +296,7 @@ impl Summary<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{FLOW, Lines, PLACE, Paper, columns};
+    use super::{Lines, Paper, columns};
 
     fn lines(width: usize) -> Lines {
         Lines {
@@ -291,8 +304,8 @@ mod tests {
             names: super::Names::new(),
             netns: super::BTreeMap::new(),
             midnight_ns: 0,
-            place: PLACE,
-            flow: FLOW,
+            place: super::place_columns(width).0,
+            flow: super::flow_columns(width).0,
         }
     }
 
