@@ -58,6 +58,7 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; an
 wide\t'The same, with every attempt and hop'
 json\t'The report as JSON'
 yaml\t'The report as YAML'"
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l evidence -d 'Keep what the rules were given in a file, as JSON' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l helper -d 'Use this helper instead of the one built in' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l record -d 'Keep all that the helper says in a file' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l replay -d 'Take what was kept in a file, instead of looking' -r -F
@@ -78,6 +79,7 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; an
 wide\t'The same, with every attempt and hop'
 json\t'The report as JSON'
 yaml\t'The report as YAML'"
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l evidence -d 'Keep what the rules were given in a file, as JSON' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l helper -d 'Use this helper instead of the one built in' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l record -d 'Keep all that the helper says in a file' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l replay -d 'Take what was kept in a file, instead of looking' -r -F
