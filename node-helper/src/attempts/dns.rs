@@ -4,7 +4,8 @@ use super::Said;
 use super::message::{self, Answer};
 use super::resolver::{Conduct, Next, Question};
 use super::search::{Fate, Search};
-use super::socket::{self, Reserved};
+use super::server::{Received, Server};
+use super::socket;
 use super::stream::Stream;
 use super::task::{Course, Say, Task, Wait};
 use hickory_proto::rr::RecordType;
@@ -12,7 +13,7 @@ use model::attempt::{DnsExchange, DnsLookup, Errno, Outcome, WatchedFlow};
 use model::facts::ResolvConf;
 use model::flow::{Flow, TCP, UDP};
 use nix::poll::PollFlags;
-use std::io::{self, Read as _};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd as _;
 
@@ -37,13 +38,6 @@ pub struct Lookup {
     gave_up_after_ns: Option<u64>,
     /// An answer that says the name is not there is an answer all the same: nobody looks a name up here.
     answer_is_all: bool,
-}
-
-struct Server {
-    to: SocketAddr,
-    reserved: io::Result<Reserved>,
-    connected: bool,
-    flow: Flow,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -210,7 +204,7 @@ impl Lookup {
                 for place in places {
                     self.fail(place, &error);
                 }
-                if let Ok(Reserved { socket, .. }) = &self.servers[server].reserved {
+                if let Some(socket) = self.servers[server].socket() {
                     socket::drain_icmp(socket, &mut self.course.attempt.icmp);
                 }
                 return self.shut(now_ns);
@@ -285,26 +279,12 @@ impl Lookup {
         self.found.queries[place].errno = Some(socket::number(error));
     }
 
-    /// Reads what has come at one server's socket.
+    /// Takes what has come from one server.
     fn receive(&mut self, server: usize, now_ns: u64, say: Say) {
-        let mut buffer = vec![0; 65_536];
-        loop {
-            let Ok(Reserved { socket, .. }) = &self.servers[server].reserved else {
-                return;
-            };
-            match (&mut &*socket).read(&mut buffer) {
-                Ok(bytes) => self.take(server, &buffer[..bytes], false, now_ns, say),
-                Err(error) if socket::not_yet(&error) => {
-                    if let Some(error) = socket::queued_refusal(socket, &mut self.course.attempt.icmp) {
-                        self.refused(server, &error, now_ns, say);
-                    }
-                    return;
-                }
-                Err(error) => {
-                    // Only now: to drain the queue also clears the socket's error.
-                    socket::drain_icmp(socket, &mut self.course.attempt.icmp);
-                    self.refused(server, &error, now_ns, say);
-                }
+        while let Some(received) = self.servers[server].receive(&mut self.course.attempt.icmp) {
+            match received {
+                Received::Message(bytes) => self.take(server, &bytes, false, now_ns, say),
+                Received::Refused(error) => self.refused(server, &error, now_ns, say),
             }
         }
     }
@@ -467,7 +447,7 @@ impl Task for Lookup {
     fn flows(&self) -> Vec<Flow> {
         self.servers
             .iter()
-            .filter(|server| server.reserved.is_ok())
+            .filter(|server| server.socket().is_some())
             .map(|server| server.flow)
             .collect()
     }
@@ -517,7 +497,7 @@ impl Task for Lookup {
         let mut wait = Wait::default();
         for (at, server) in self.servers.iter().enumerate() {
             let open = self.queries.iter().any(|query| query.server == at && !query.answered);
-            if let Ok(Reserved { socket, .. }) = &server.reserved
+            if let Some(socket) = server.socket()
                 && open
             {
                 wait.sockets.push((socket.as_fd(), PollFlags::POLLIN));
@@ -547,38 +527,5 @@ impl Task for Lookup {
         if let Some(stream) = &mut self.stream {
             stream.watched(flow);
         }
-    }
-}
-
-impl Server {
-    fn new(to: SocketAddr) -> Self {
-        let reserved = socket::reserve(socket2::Type::DGRAM, to);
-        let flow = match &reserved {
-            Ok(Reserved { source, .. }) => Flow::new(UDP, *source, to),
-            Err(_) => Flow::new(UDP, SocketAddr::new(super::any(to.ip()), 0), to),
-        };
-        Self {
-            to,
-            reserved,
-            connected: false,
-            flow,
-        }
-    }
-
-    fn send(&mut self, query: &[u8]) -> io::Result<()> {
-        let Reserved { socket, .. } = match &self.reserved {
-            Ok(reserved) => reserved,
-            Err(error) => {
-                return Err(error
-                    .raw_os_error()
-                    .map_or_else(|| io::Error::from(error.kind()), io::Error::from_raw_os_error));
-            }
-        };
-        if !self.connected {
-            socket::connect(socket, self.to)?;
-            self.connected = true;
-            self.flow = Flow::new(UDP, socket::local(socket)?, self.to);
-        }
-        socket.send(query).map(drop)
     }
 }

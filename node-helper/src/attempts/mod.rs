@@ -19,6 +19,7 @@ mod message;
 mod mtu;
 mod resolver;
 mod search;
+mod server;
 mod socket;
 mod stream;
 mod task;
