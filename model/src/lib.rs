@@ -21,6 +21,8 @@ pub mod facts;
 #[cfg(feature = "std")]
 pub mod missing;
 #[cfg(feature = "std")]
+pub mod netfilter;
+#[cfg(feature = "std")]
 pub mod owner;
 #[cfg(feature = "std")]
 pub mod protocol;
