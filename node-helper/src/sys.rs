@@ -1,4 +1,4 @@
-//! System calls that have no safe face: bpf(2), perf_event_open(2), and memory shared with the kernel.
+//! System calls that have no safe face: bpf(2), `perf_event_open(2)`, and memory shared with the kernel.
 #![expect(
     unsafe_code,
     reason = "the one place of the probes where the kernel is called by number"
