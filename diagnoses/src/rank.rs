@@ -25,8 +25,8 @@ pub fn rank(mut findings: Vec<Finding>) -> Vec<Verdict> {
         {
             cause.absorb(finding);
         } else if finding.is_symptom() || causes.iter().any(|cause| cause.overlaps(&finding)) {
-            // What nothing explained needs no second mention below its explanation.
-            if layer(&finding) != Layer::Unexplained || causes.is_empty() {
+            // What its reader sees of a deeper fault is a symptom; a shallower reading of the same packets is none.
+            if finding.is_symptom() || layer(&finding) == Layer::Names {
                 symptoms.push(finding);
             }
         } else {
@@ -68,6 +68,17 @@ mod tests {
         let verdicts = rank(vec![shallow, deep]);
         assert_eq!(verdicts.len(), 1);
         assert_eq!((verdicts[0].rule.as_str(), verdicts[0].cause), ("netfilter-drop", true));
+    }
+
+    #[test]
+    fn a_lookup_that_fails_for_it_is_a_symptom() {
+        let deep = fatal("netfilter-drop", "a rule drops it").of([1]).because("seen");
+        let seen = fatal("dns-server-unreachable", "no answer").of([1]).because("seen");
+        let verdicts = rank(vec![seen, deep]);
+        assert_eq!(
+            (verdicts[1].rule.as_str(), verdicts[1].cause),
+            ("dns-server-unreachable", false)
+        );
     }
 
     #[test]
