@@ -36,6 +36,46 @@ impl std::fmt::Debug for Ring {
     }
 }
 
+/// Reads records: what they say, where it was, and to whom it belongs.
+pub struct Reader {
+    words: Words,
+    dialogue: Dialogue,
+    places: Places,
+}
+
+impl Reader {
+    /// With the names of this kernel.
+    pub fn new(words: Words) -> Self {
+        Self {
+            words,
+            dialogue: Dialogue::default(),
+            places: Places::default(),
+        }
+    }
+
+    /// The event of a record; none when it is cut, unknown, or was told already.
+    pub fn event(&mut self, probe: &str, bytes: &[u8]) -> Option<Event> {
+        let (record, tail) = split(bytes)?;
+        let mut event = if is_dns(&record) {
+            let event = bare(probe, &record, Seen::RetransmitSynAck);
+            self.dialogue.take(event, message(tail)?)?
+        } else {
+            self.words.event(probe, &record, tail)?
+        };
+        self.places.name(&mut event);
+        Some(event)
+    }
+
+    /// Queries that nobody answered in time, or, at the end, at all.
+    fn unanswered(&mut self, is_end: bool) -> Vec<Event> {
+        let mut events = self.dialogue.unanswered(monotonic_ns(), is_end);
+        for event in &mut events {
+            self.places.name(event);
+        }
+        events
+    }
+}
+
 /// Takes events as they come.
 pub type Sink = Box<dyn FnMut(Event) + Send>;
 
@@ -49,36 +89,26 @@ pub struct Pump {
 
 impl Pump {
     /// Starts it.
-    pub fn start(mut sources: Vec<Source>, mut words: Words, per_second: u32, mut sink: Sink) -> std::io::Result<Self> {
+    pub fn start(mut sources: Vec<Source>, words: Words, per_second: u32, mut sink: Sink) -> std::io::Result<Self> {
+        let mut reader = Reader::new(words);
         let ending = Arc::new(AtomicBool::new(false));
         let events = Arc::new(AtomicU64::new(0));
         let (end, count) = (Arc::clone(&ending), Arc::clone(&events));
         let thread = std::thread::Builder::new().name("pump".to_owned()).spawn(move || {
             let mut last = Instant::now();
-            let mut dialogue = Dialogue::default();
-            let mut places = Places::default();
             loop {
                 // Read before the rings: what was sent until then is in them.
                 let ended = end.load(Ordering::Acquire);
                 let mut said = 0;
                 for source in &mut sources {
                     while let Some(item) = source.ring.0.next() {
-                        let Some((record, tail)) = split(&item) else { continue };
-                        let event = if is_dns(&record) {
-                            let event = bare(source.probe, &record, Seen::RetransmitSynAck);
-                            message(tail).and_then(|message| dialogue.take(event, message))
-                        } else {
-                            words.event(source.probe, &record, tail)
-                        };
-                        if let Some(mut event) = event {
-                            places.name(&mut event);
+                        if let Some(event) = reader.event(source.probe, &item) {
                             said += 1;
                             sink(event);
                         }
                     }
                 }
-                for mut event in dialogue.unanswered(monotonic_ns(), ended) {
-                    places.name(&mut event);
+                for event in reader.unanswered(ended) {
                     said += 1;
                     sink(event);
                 }

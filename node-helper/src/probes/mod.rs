@@ -16,6 +16,7 @@ use model::missing::Missing;
 use model::protocol::{BpfCost, Filter, Lost, ProbeStatus, Total};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::OnceLock;
+use strsim::levenshtein;
 
 /// DNS over UDP.
 pub mod dns;
@@ -418,9 +419,9 @@ fn find(name: &str) -> anyhow::Result<&'static Probe> {
     if let Some(probe) = PROBES.iter().find(|probe| probe.name == name) {
         return Ok(probe);
     }
-    let nearest = PROBES.iter().min_by_key(|probe| distance(probe.name, name));
+    let nearest = PROBES.iter().min_by_key(|probe| levenshtein(probe.name, name));
     match nearest {
-        Some(nearest) if distance(nearest.name, name) <= 3 => {
+        Some(nearest) if levenshtein(nearest.name, name) <= 3 => {
             bail!("there is no probe `{name}`; did you mean `{}`?", nearest.name)
         }
         _ => {
@@ -428,22 +429,6 @@ fn find(name: &str) -> anyhow::Result<&'static Probe> {
             bail!("there is no probe `{name}`; there are {}", names.join(", "))
         }
     }
-}
-
-/// How many letters differ (Levenshtein).
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (i, a) in one.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, b) in other.iter().enumerate() {
-            let above = row[j + 1];
-            row[j + 1] = (diagonal + usize::from(a != *b)).min(above + 1).min(row[j] + 1);
-            diagonal = above;
-        }
-    }
-    row[other.len()]
 }
 
 impl Armed {
@@ -495,7 +480,7 @@ fn cost(attached: &[(&'static Probe, Loaded)]) -> BpfCost {
 
 #[cfg(test)]
 mod tests {
-    use super::{PROBES, distance, find, layout};
+    use super::{PROBES, find, layout};
 
     #[test]
     fn every_program_of_the_kernel_side_is_a_probe() {
@@ -508,7 +493,6 @@ mod tests {
 
     #[test]
     fn a_misspelt_probe_is_told_its_nearest() {
-        assert_eq!(distance("drop", "drops"), 1);
         let error = find("drops").unwrap_err().to_string();
         assert_eq!(error, "there is no probe `drops`; did you mean `drop`?");
         assert!(find("xyzzyxyzzy").unwrap_err().to_string().contains("there are drop"));
