@@ -158,9 +158,9 @@ impl Draft {
 
     /// Counts it, if the filter lets it through or it is watched, and sends it, if it is watched or the budget lasts.
     /// `counted_b` stands for the word's second number in the totals. `found` describes the packet's headers, where the
-    /// word is about a packet.
+    /// word is about a packet. Tells whether it was counted and belongs to no watched flow.
     #[inline(always)]
-    pub fn finish(&mut self, tail: Tail, counted_b: u64, found: Option<Found>) {
+    pub fn finish(&mut self, tail: Tail, counted_b: u64, found: Option<Found>) -> bool {
         let mut whose = Watch::NOBODY;
         if let Some(marks) = watch::marks() {
             whose = watch::of(marks, self.record.netns, &self.record.flow);
@@ -177,13 +177,13 @@ impl Draft {
             whose = whose.forgotten(&mut self.memo);
         }
         if !whose.is_somebody() && !filter::lets_through(self.record.netns, &self.record.flow, self.record.pid) {
-            return;
+            return false;
         }
         self.count(counted_b);
-        if !whose.is_somebody() && !spend() {
-            return;
+        if whose.is_somebody() || spend() {
+            self.send(tail, whose);
         }
-        self.send(tail, whose);
+        !whose.is_somebody()
     }
 
     /// Adds one to its exact total.
@@ -200,16 +200,7 @@ impl Draft {
         };
         self.key.protocol = u32::from(self.record.flow.protocol);
         self.key.zero = 0;
-        if let Some(total) = TOTALS.get_ptr_mut(&self.key) {
-            // SAFETY: this CPU's own value.
-            unsafe { *total += 1 };
-            return;
-        }
-        if TOTALS.insert(&self.key, &1, 1).is_err()
-            && let Some(losses) = losses()
-        {
-            losses.uncounted += 1;
-        }
+        add(&self.key, 1);
     }
 
     /// Sends it; a full ring is counted.
@@ -256,6 +247,29 @@ pub fn lose_full(watched: bool) {
     if let Some(losses) = losses() {
         losses.ring_full += 1;
         losses.of_watched += u64::from(watched);
+    }
+}
+
+/// Whether events may be sent now.
+#[inline(always)]
+pub fn has_budget() -> bool {
+    let Some(budget) = BUDGET.get_ptr(0) else { return false };
+    // SAFETY: an aligned word.
+    unsafe { core::ptr::read_volatile(budget) > 0 }
+}
+
+/// Adds to an exact total.
+#[inline(always)]
+pub fn add(key: &TotalKey, count: u64) {
+    if let Some(total) = TOTALS.get_ptr_mut(key) {
+        // SAFETY: this CPU's own value.
+        unsafe { *total += count };
+        return;
+    }
+    if TOTALS.insert(key, &count, 1).is_err()
+        && let Some(losses) = losses()
+    {
+        losses.uncounted += count;
     }
 }
 

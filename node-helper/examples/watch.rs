@@ -12,7 +12,13 @@ fn main() -> anyhow::Result<()> {
     let probes: Vec<String> = arguments.get(1).map_or(vec!["drop".to_owned()], |names| {
         names.split(',').map(str::to_owned).collect()
     });
-    let mut filter = Filter::default();
+    let mut filter = Filter {
+        events_per_second: std::env::var("RATE")
+            .ok()
+            .and_then(|rate| rate.parse().ok())
+            .unwrap_or(0),
+        ..Filter::default()
+    };
     if let [netns, protocol, sport] = arguments.get(2..).unwrap_or(&[]) {
         filter.flows.push(WatchedFlow {
             attempt: 1,

@@ -10,6 +10,15 @@ use model::protocol::{Lost, Total};
 use model::word::What;
 use std::collections::BTreeMap;
 
+/// Totals that still wait on a CPU (see `drop` on the kernel side).
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    key: Key,
+    count: u64,
+    rest: [u64; 4],
+}
+
 /// The key of a total.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +45,8 @@ struct Losses {
 unsafe impl Pod for Key {}
 // SAFETY: as above.
 unsafe impl Pod for Losses {}
+// SAFETY: as above.
+unsafe impl Pod for Run {}
 
 fn map(loaded: &Loaded, name: &str) -> Option<Map> {
     let fd = loaded.maps.get(name)?.try_clone().ok()?;
@@ -48,8 +59,11 @@ pub fn read(probe: &str, loaded: &Loaded, words: &mut Words) -> Vec<Total> {
         return Vec::new();
     };
     let mut sums: BTreeMap<(u32, String, u32, u16), u64> = BTreeMap::new();
-    for (key, counts) in totals.iter().filter_map(Result::ok) {
-        let count: u64 = counts.iter().sum();
+    let counted = totals
+        .iter()
+        .filter_map(Result::ok)
+        .map(|(key, counts)| (key, counts.iter().sum::<u64>()));
+    for (key, count) in counted.chain(runs(loaded)) {
         let what = match What::decode(key.tag, key.a, key.b) {
             Some(What::DnsQuery) => "dns-query".to_owned(),
             Some(What::DnsAnswer { .. }) => "dns-answer".to_owned(),
@@ -79,6 +93,23 @@ pub fn read(probe: &str, loaded: &Loaded, words: &mut Words) -> Vec<Total> {
             }
         })
         .collect()
+}
+
+/// What still waits on each CPU.
+fn runs(loaded: &Loaded) -> Vec<(Key, u64)> {
+    let Some(Ok(runs)) = map(loaded, "RUNS").map(PerCpuArray::<_, Run>::try_from) else {
+        return Vec::new();
+    };
+    runs.get(&0, 0).map_or_else(
+        |_| Vec::new(),
+        |values| {
+            values
+                .iter()
+                .filter(|run| run.count != 0)
+                .map(|run| (run.key, run.count))
+                .collect()
+        },
+    )
 }
 
 /// What a probe could not send.

@@ -10,10 +10,16 @@ pub const PROBE: Probe = Probe {
     about: "packets the kernel throws away: its reason, the function, the receiving socket's state",
     cost: "nothing per delivered packet; about 0.3 us for each packet that is dropped",
     elf: programs::DROP,
-    places: &[&[Hook::Raw {
-        at: "kfree_skb",
-        program: "kfree_skb",
-    }]],
+    places: &[&[
+        Hook::Typed {
+            at: "kfree_skb",
+            program: "kfree_skb_typed",
+        },
+        Hook::Raw {
+            at: "kfree_skb",
+            program: "kfree_skb",
+        },
+    ]],
     details: &[
         Detail::argument(
             "kfree_skb",
