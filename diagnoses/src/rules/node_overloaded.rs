@@ -71,7 +71,9 @@ fn throttled(case: &Case<'_>) -> Option<Finding> {
                 return false;
             };
             let silent = matches!(tried.failure(), Some(Failure::Silent("read"))) && attempt.sent_bytes > 0;
-            silent || attempt.first_answer_ns.is_some_and(|first| first.saturating_sub(connected) > limit_ns)
+            let exchanged = attempt.sent_bytes > 0 && attempt.received_bytes > 0;
+            let slow = exchanged && attempt.took_ns.saturating_sub(connected) > limit_ns;
+            silent || slow || attempt.first_answer_ns.is_some_and(|first| first.saturating_sub(connected) > limit_ns)
         })
         .collect();
     let first = late.first()?;
@@ -99,9 +101,10 @@ fn throttled(case: &Case<'_>) -> Option<Finding> {
                 time(stood * 1_000)
             ))
             .and(format!(
-                "connected in {}, the first answer came after {}",
+                "connected in {}, the first answer came after {}, the exchange took {}",
                 time(first.attempt.connected_ns.unwrap_or_default()),
-                first.attempt.first_answer_ns.map_or_else(|| "more than the time-out".to_owned(), time)
+                first.attempt.first_answer_ns.map_or_else(|| "more than the time-out".to_owned(), time),
+                time(first.attempt.took_ns)
             ))
             .and_if(quota.map(|percent| format!("its quota is {percent} % of one CPU"))),
     )
