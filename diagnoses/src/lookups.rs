@@ -100,6 +100,7 @@ pub fn answers_seen<'a>(case: &Case<'a>, query: &DnsExchange) -> Vec<&'a Event> 
     case.evidence
         .events
         .iter()
+        .filter(|event| case.evidence.netns(event.netns).is_some())
         .filter(|event| match &event.seen {
             Seen::DnsAnswer { id: own, name: of, .. } => *own == id && of.eq_ignore_ascii_case(&name),
             _ => false,

@@ -9,7 +9,7 @@ use model::evidence::Evidence;
 use model::flow::{Flow, TCP};
 use model::report::{Direction, Happened};
 use model::word::Hook;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// All watched packets of a run.
 #[derive(Clone, Debug, Default)]
@@ -118,8 +118,7 @@ type Marks = (u32, Direction, u32, u32, u8, u32);
 impl<'a> Trail<'a> {
     /// Follows every watched flow through the events of a run.
     pub fn follow(evidence: &'a Evidence) -> Self {
-        let mut events: Vec<&Event> = evidence.events.iter().collect();
-        events.sort_by_key(|event| event.at_ns);
+        let events = ours(evidence);
         let (known, translations) = learn(evidence, &events);
         let mut trail = Self::default();
         // Packets of ours last met inside a tunnel's packet: its loss is theirs.
@@ -350,6 +349,22 @@ pub fn link_name(evidence: &Evidence, netns: u32, ifindex: u32) -> Option<String
         .map(|link| link.name.clone())
 }
 
+/// Events in time order, of the namespaces that were looked into. The same tuple in any other one is somebody else's (a second
+/// cluster on this machine with the same addresses), unless it is a packet that was seen in one of ours before.
+fn ours(evidence: &Evidence) -> Vec<&Event> {
+    let mut events: Vec<&Event> = evidence.events.iter().collect();
+    events.sort_by_key(|event| event.at_ns);
+    let mut packets: HashSet<u64> = HashSet::new();
+    events.retain(|event| {
+        let here = event.netns == 0 || evidence.netns(event.netns).is_some();
+        if here && event.netns != 0 && event.skb != 0 {
+            packets.insert(event.skb);
+        }
+        here || packets.contains(&event.skb)
+    });
+    events
+}
+
 /// The attempt of an event's tuple. A socket that has let go of its port tells it as 0; the other parts then say whose it is,
 /// where they leave no choice.
 fn owner_of(known: &Known, event: &Event) -> Option<(u32, Direction)> {
@@ -526,6 +541,22 @@ mod tests {
         let request = trail.leg(0, Direction::Request).unwrap();
         assert_eq!(request.stops.last().unwrap().translated_from, Some(asked));
         assert!(trail.leg(0, Direction::Answer).unwrap().reached(scene::A));
+    }
+
+    #[test]
+    fn the_same_tuple_in_a_namespace_off_the_path_is_somebody_elses() {
+        let mut scene = Scene::two_nodes();
+        scene.vanishes(1, scene::X, "up0");
+        let flow = scene.evidence.watched[0].flow;
+        scene.drop(9_999, "", flow, "IP_INADDRERRORS", "ip_error");
+        assert_eq!(Trail::follow(&scene.evidence).drops().count(), 0);
+        let ours = scene.evidence.events[0].skb;
+        scene.evidence.events.last_mut().unwrap().skb = ours;
+        assert_eq!(
+            Trail::follow(&scene.evidence).drops().count(),
+            1,
+            "a packet of ours that went on to where nobody looked"
+        );
     }
 
     #[test]
