@@ -126,7 +126,9 @@ fn watch(
     while !expected.iter().all(|is| seen.iter().any(is)) {
         match events.recv_timeout(end.saturating_duration_since(Instant::now())) {
             Ok(event) => seen.push(event),
-            Err(_) => panic!("not all was seen: {seen:#?}"),
+            Err(mpsc::RecvTimeoutError::Timeout | mpsc::RecvTimeoutError::Disconnected) => {
+                panic!("not all was seen: {seen:#?}")
+            }
         }
     }
     let summary = armed.stop();
@@ -321,6 +323,7 @@ fn a_query_without_an_answer_is_told_at_the_end() {
 /// A connection from a to a service address that the router translates both ways.
 #[test]
 fn a_trail_leads_through_both_translations_and_back() {
+    const PORT: u16 = 41_733;
     let lab = Lab::routed();
     for rule in [
         "nft add table ip t",
@@ -343,7 +346,6 @@ fn a_trail_leads_through_both_translations_and_back() {
         stream.read_exact(&mut question).unwrap();
         stream.write_all(b"pong").unwrap();
     });
-    const PORT: u16 = 41_733;
     let mut filter = lab.filter();
     filter.flows.push(WatchedFlow {
         attempt: 7,
@@ -396,6 +398,7 @@ fn a_trail_leads_through_both_translations_and_back() {
 /// The drop has no hop of its own before it: translated in PREROUTING, dropped in FORWARD.
 #[test]
 fn a_drop_behind_a_translation_belongs_to_the_watched_flow() {
+    const PORT: u16 = 41_734;
     let lab = Lab::routed();
     for rule in [
         "nft add table ip t",
@@ -407,7 +410,6 @@ fn a_drop_behind_a_translation_belongs_to_the_watched_flow() {
         lab.run("r", rule);
     }
     let (a, r) = (lab.namespace("a").inode, lab.namespace("r").inode);
-    const PORT: u16 = 41_734;
     // Another namespace alone passes the filter: what is watched passes for itself.
     let filter = Filter {
         netns: vec![1],
@@ -439,12 +441,12 @@ fn a_drop_behind_a_translation_belongs_to_the_watched_flow() {
 
 #[test]
 fn totals_stay_exact_when_single_events_are_thinned() {
+    const PACKETS: u64 = 500;
     let lab = Lab::new(&["a"], &[]);
     let filter = Filter {
         events_per_second: 1,
         ..lab.filter()
     };
-    const PACKETS: u64 = 500;
     let (events, summary) = watch(
         &["drop"],
         &filter,
@@ -475,6 +477,7 @@ fn totals_stay_exact_when_single_events_are_thinned() {
 
 #[test]
 fn what_finds_no_room_in_the_ring_is_counted() {
+    const PACKETS: u64 = 10_000;
     let lab = Lab::new(&["a"], &[]);
     let filter = Filter {
         events_per_second: 10_000_000,
@@ -492,7 +495,6 @@ fn what_finds_no_room_in_the_ring_is_counted() {
         let _ = sender.send(told);
     };
     let armed = arm(&["drop".to_owned()], &filter, Box::new(sink)).unwrap();
-    const PACKETS: u64 = 10_000;
     lab.inside("a", || {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         for _ in 0..PACKETS {
