@@ -1,11 +1,11 @@
 //! One small blocking netlink client: a dump or one question, and the attributes of an answer.
 //!
-//! Message bodies stay bytes here: a kernel that adds attributes or widens a struct must not break the reading, so each
-//! fact picks what it knows by number and skips the rest.
+//! Message bodies stay bytes here. Each fact reads its own: by the types of `netlink-packet-route` where it has them, else
+//! attribute by attribute, so that what a newer kernel adds is skipped.
 
 use anyhow::{Context as _, bail};
 use model::attempt::Errno;
-use netlink_packet_core::{NetlinkBuffer, NlasIterator};
+use netlink_packet_core::{Emitable, NetlinkBuffer, NlasIterator, Parseable};
 use netlink_sys::{Socket, SocketAddr};
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::time::{TimeVal, TimeValLike as _};
@@ -79,6 +79,18 @@ impl Netlink {
         Ok(entries)
     }
 
+    /// The same for messages that may not make sense.
+    pub fn dump_all<T>(
+        &mut self,
+        kind: u16,
+        body: &[u8],
+        each: impl Fn(&[u8]) -> anyhow::Result<Option<T>>,
+    ) -> anyhow::Result<Vec<T>> {
+        self.dump(kind, body, |_, body| each(body).transpose())?
+            .into_iter()
+            .collect()
+    }
+
     /// One question; its answer, or the kernel's error.
     pub fn ask(&mut self, kind: u16, body: &[u8]) -> anyhow::Result<Answer> {
         // With an acknowledgement even a silent success ends the wait.
@@ -141,6 +153,20 @@ impl Netlink {
             }
         }
     }
+}
+
+/// A body as the message it is.
+pub fn decode<T: Parseable<[u8]>>(what: &str, body: &[u8]) -> anyhow::Result<T> {
+    T::parse(body)
+        .map_err(anyhow::Error::from)
+        .with_context(|| format!("cannot make sense of what the kernel tells about {what}"))
+}
+
+/// A message as a request's body.
+pub fn encode(message: &impl Emitable) -> Vec<u8> {
+    let mut body = vec![0; message.buffer_len()];
+    message.emit(&mut body);
+    body
 }
 
 const fn aligned(length: usize) -> usize {

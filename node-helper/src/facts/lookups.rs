@@ -4,8 +4,10 @@
 //! is the one forwarding gets, with `rp_filter` (EXDEV) and `ip_forward` (EHOSTUNREACH) in it.
 
 use super::{Fact, Look, routes};
-use crate::netlink::{Answer, Netlink, attribute, errno, family, octets};
+use crate::netlink::{Answer, Netlink, encode, errno};
 use model::facts::{LookupAnswer, NetnsFacts, Route, RouteKind, RouteLookup};
+use netlink_packet_route::AddressFamily;
+use netlink_packet_route::route::{RouteAttribute, RouteFlags, RouteMessage};
 use std::net::IpAddr;
 
 pub(super) const FACT: Fact = Fact {
@@ -13,9 +15,6 @@ pub(super) const FACT: Fact = Fact {
     moves: false,
     read: |look, facts: &mut NetnsFacts| facts.lookups = look.known("route lookups", read(look)),
 };
-
-/// The answer names the table it came from (linux/rtnetlink.h).
-const RTM_F_LOOKUP_TABLE: u32 = 0x1000;
 
 fn read(look: &Look) -> anyhow::Result<Vec<RouteLookup>> {
     look.route(|route| {
@@ -67,23 +66,26 @@ fn lookup(route: &mut Netlink, dst: IpAddr, src: Option<IpAddr>, iif: Option<u32
         Answer::Refused(error) => LookupAnswer::Error(error),
         Answer::Messages(messages) => messages
             .iter()
-            .find_map(|(_, body)| routes::parse(body))
+            .find_map(|(_, body)| routes::parse(body).transpose())
+            .transpose()?
             .map_or_else(|| LookupAnswer::Error(errno(libc::ENETUNREACH)), LookupAnswer::Route),
     })
 }
 
 fn request(dst: IpAddr, src: Option<IpAddr>, iif: Option<u32>) -> Vec<u8> {
-    let bits = if dst.is_ipv4() { 32 } else { 128 };
-    let mut request = vec![0; routes::RTMSG_BYTES];
-    (request[0], request[1]) = (family(dst), bits);
-    request[8..12].copy_from_slice(&RTM_F_LOOKUP_TABLE.to_ne_bytes());
-    attribute(&mut request, libc::RTA_DST, &octets(dst));
+    let (family, bits) = match dst {
+        IpAddr::V4(_) => (AddressFamily::Inet, 32),
+        IpAddr::V6(_) => (AddressFamily::Inet6, 128),
+    };
+    let mut request = RouteMessage::default();
+    request.header.address_family = family;
+    request.header.destination_prefix_length = bits;
+    request.header.flags = RouteFlags::LookupTable;
+    request.attributes.push(RouteAttribute::Destination(dst.into()));
     if let Some(src) = src {
-        request[2] = bits;
-        attribute(&mut request, libc::RTA_SRC, &octets(src));
+        request.header.source_prefix_length = bits;
+        request.attributes.push(RouteAttribute::Source(src.into()));
     }
-    if let Some(iif) = iif {
-        attribute(&mut request, libc::RTA_IIF, &iif.to_ne_bytes());
-    }
-    request
+    request.attributes.extend(iif.map(RouteAttribute::Iif));
+    encode(&request)
 }

@@ -1,8 +1,11 @@
 //! Neighbours: who answers for which address on which link (ARP, ND), with proxy entries.
 
 use super::{Fact, Look};
-use crate::netlink::{address, attributes, hardware, u16_at, u32_at};
+use crate::netlink::{decode, encode, hardware};
 use model::facts::{Neighbour, NetnsFacts};
+use netlink_packet_route::AddressFamily;
+use netlink_packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage};
+use std::net::IpAddr;
 
 pub(super) const FACT: Fact = Fact {
     name: "neighbours",
@@ -10,42 +13,52 @@ pub(super) const FACT: Fact = Fact {
     read: |look, facts: &mut NetnsFacts| facts.neighbours = look.known("neighbours", read(look)),
 };
 
-/// `struct ndmsg`: family, interface at 4, state at 8, flags at 10.
-pub(super) const NDMSG_BYTES: usize = 12;
-
 fn read(look: &Look) -> anyhow::Result<Vec<Neighbour>> {
-    let mut proxies = [0; NDMSG_BYTES];
-    proxies[10] = libc::NTF_PROXY;
+    let mut request = NeighbourMessage::default();
+    let all = encode(&request);
+    request.header.flags = NeighbourFlags::Proxy;
+    let proxies = encode(&request);
     look.route(|route| {
-        let mut neighbours = route.dump(libc::RTM_GETNEIGH, &[0; NDMSG_BYTES], |_, body| parse(body))?;
-        neighbours.extend(route.dump(libc::RTM_GETNEIGH, &proxies, |_, body| parse(body))?);
+        let mut neighbours = route.dump_all(libc::RTM_GETNEIGH, &all, parse)?;
+        neighbours.extend(route.dump_all(libc::RTM_GETNEIGH, &proxies, parse)?);
         Ok(neighbours)
     })
 }
 
 /// Entries that need no resolution (multicast, loopback) say nothing, as `ip neigh` thinks too.
-fn parse(message: &[u8]) -> Option<Neighbour> {
-    let body = message.get(NDMSG_BYTES..)?;
-    let (state, flags) = (u16_at(message, 8), message[10]);
-    let ours = matches!(i32::from(message[0]), libc::AF_INET | libc::AF_INET6);
+fn parse(message: &[u8]) -> anyhow::Result<Option<Neighbour>> {
+    let message: NeighbourMessage = decode("a neighbour", message)?;
+    let header = message.header;
+    let state = u16::from(header.state);
+    let ours = matches!(header.family, AddressFamily::Inet | AddressFamily::Inet6);
     if !ours || state & libc::NUD_NOARP != 0 {
-        return None;
+        return Ok(None);
     }
     let (mut dst, mut mac) = (None, String::new());
-    for (kind, value) in attributes(body) {
-        match kind {
-            libc::NDA_DST => dst = address(value),
-            libc::NDA_LLADDR => mac = hardware(value),
+    for attribute in message.attributes {
+        match attribute {
+            NeighbourAttribute::Destination(address) => dst = ip(&address),
+            NeighbourAttribute::LinkLayerAddress(octets) => mac = hardware(&octets),
             _ => {}
         }
     }
-    Some(Neighbour {
-        ifindex: u32_at(message, 4),
-        address: dst?,
+    Ok(dst.map(|address| Neighbour {
+        ifindex: header.ifindex,
+        address,
         mac,
         state: self::state(state).to_owned(),
-        proxy: flags & libc::NTF_PROXY != 0,
-    })
+        proxy: header.flags.contains(NeighbourFlags::Proxy),
+    }))
+}
+
+/// The address of an entry; entries of a bridge have them in any family.
+pub(super) fn ip(address: &NeighbourAddress) -> Option<IpAddr> {
+    match address {
+        NeighbourAddress::Inet(v4) => Some(IpAddr::V4(*v4)),
+        NeighbourAddress::Inet6(v6) => Some(IpAddr::V6(*v6)),
+        NeighbourAddress::Other(octets) => crate::netlink::address(octets),
+        _ => None,
+    }
 }
 
 fn state(state: u16) -> &'static str {
@@ -63,8 +76,11 @@ fn state(state: u16) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::{NDMSG_BYTES, parse};
+    use super::parse;
     use crate::netlink::attribute;
+
+    /// `struct ndmsg`.
+    const NDMSG_BYTES: usize = 12;
 
     fn message(family: i32, state: u16, mac: &[u8]) -> Vec<u8> {
         let mut message = vec![0; NDMSG_BYTES];
@@ -79,12 +95,14 @@ mod tests {
 
     #[test]
     fn an_entry_tells_state_and_mac() {
-        let permanent = parse(&message(libc::AF_INET, libc::NUD_PERMANENT, &[2, 0, 0, 0, 0, 0x99])).unwrap();
+        let permanent = parse(&message(libc::AF_INET, libc::NUD_PERMANENT, &[2, 0, 0, 0, 0, 0x99]))
+            .unwrap()
+            .unwrap();
         assert_eq!(
             (permanent.state.as_str(), permanent.mac.as_str()),
             ("PERMANENT", "02:00:00:00:00:99")
         );
-        let failed = parse(&message(libc::AF_INET, libc::NUD_FAILED, &[])).unwrap();
+        let failed = parse(&message(libc::AF_INET, libc::NUD_FAILED, &[])).unwrap().unwrap();
         assert_eq!(
             (failed.state.as_str(), failed.mac.as_str(), failed.ifindex),
             ("FAILED", "", 4)
@@ -93,7 +111,11 @@ mod tests {
 
     #[test]
     fn entries_that_need_no_resolution_and_other_families_are_left_out() {
-        assert!(parse(&message(libc::AF_INET, libc::NUD_NOARP, &[])).is_none());
-        assert!(parse(&message(libc::AF_BRIDGE, libc::NUD_REACHABLE, &[])).is_none());
+        assert!(parse(&message(libc::AF_INET, libc::NUD_NOARP, &[])).unwrap().is_none());
+        assert!(
+            parse(&message(libc::AF_BRIDGE, libc::NUD_REACHABLE, &[]))
+                .unwrap()
+                .is_none()
+        );
     }
 }

@@ -1,9 +1,14 @@
 //! Routes of all tables, both families.
 
 use super::{Fact, Look};
-use crate::netlink::{address, attributes, u16_at, u32_at};
+use crate::netlink::{decode, encode};
 use anyhow::bail;
 use model::facts::{NetnsFacts, NextHop, Route, RouteKind};
+use netlink_packet_route::AddressFamily;
+use netlink_packet_route::route::{
+    RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteMetric, RouteNextHop, RouteNextHopFlags, RouteType,
+    RouteVia,
+};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 pub(super) const FACT: Fact = Fact {
@@ -16,7 +21,8 @@ pub(super) const FACT: Fact = Fact {
 const ROUTES_MAX: usize = 10_000;
 
 fn read(look: &Look) -> anyhow::Result<Vec<Route>> {
-    let mut routes = look.route(|route| route.dump(libc::RTM_GETROUTE, &[0; RTMSG_BYTES], |_, body| parse(body)))?;
+    let all = encode(&RouteMessage::default());
+    let mut routes = look.route(|route| route.dump_all(libc::RTM_GETROUTE, &all, parse))?;
     if routes.len() > ROUTES_MAX {
         let (count, asked) = (routes.len(), look.addresses());
         routes.retain(|route| route.prefix == 0 || asked.iter().any(|address| covers(route, *address)));
@@ -36,55 +42,46 @@ fn covers(route: &Route, address: IpAddr) -> bool {
         && bits(route.dst, route.prefix).unwrap_or(0) == bits(address, route.prefix).unwrap_or(0)
 }
 
-/// `struct rtmsg`: family, destination length at 1, table at 4, protocol at 5, scope at 6, type at 7, flags at 8.
-pub(super) const RTMSG_BYTES: usize = 12;
-/// `struct rtnexthop`: length, flags at 2, hops at 3, interface at 4.
-const RTNEXTHOP_BYTES: usize = 8;
-
-// linux/rtnetlink.h
-const RTNH_F_DEAD: u8 = 1;
-const RTNH_F_ONLINK: u8 = 4;
-const RTNH_F_LINKDOWN: u8 = 16;
-const RTAX_MTU: u16 = 2;
-
 /// One route; other families' routes (multicast routing, MPLS) are none of ours.
-pub(super) fn parse(message: &[u8]) -> Option<Route> {
-    let body = message.get(RTMSG_BYTES..)?;
-    let unspecified = match i32::from(message[0]) {
-        libc::AF_INET => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        libc::AF_INET6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-        _ => return None,
+pub(super) fn parse(message: &[u8]) -> anyhow::Result<Option<Route>> {
+    let message: RouteMessage = decode("a route", message)?;
+    let header = message.header;
+    let unspecified = match header.address_family {
+        AddressFamily::Inet => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        AddressFamily::Inet6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        _ => return Ok(None),
     };
     let mut route = Route {
-        table: u32::from(message[4]),
+        table: u32::from(header.table),
         dst: unspecified,
-        prefix: message[1],
-        kind: kind(message[7]),
+        prefix: header.destination_prefix_length,
+        kind: kind(header.kind),
         hops: Vec::new(),
         prefsrc: None,
         metric: 0,
         mtu: None,
-        protocol: protocol(message[5]),
+        protocol: protocol(u8::from(header.protocol)),
     };
-    let mut hop = hop(message[8]);
-    for (kind, value) in attributes(body) {
-        match kind {
-            libc::RTA_TABLE => route.table = u32_at(value, 0),
-            libc::RTA_DST => route.dst = address(value)?,
-            libc::RTA_GATEWAY => hop.via = address(value),
-            libc::RTA_VIA => hop.via = via(value),
-            libc::RTA_OIF => hop.oif = Some(u32_at(value, 0)),
-            libc::RTA_PREFSRC => route.prefsrc = address(value),
-            libc::RTA_PRIORITY => route.metric = u32_at(value, 0),
-            libc::RTA_METRICS => route.mtu = mtu(value),
-            libc::RTA_MULTIPATH => route.hops = multipath(value),
-            _ => {}
+    let mut hop = NextHop {
+        onlink: header.flags.contains(RouteFlags::Onlink),
+        dead: header.flags.intersects(RouteFlags::Dead | RouteFlags::Linkdown),
+        ..NextHop::default()
+    };
+    for attribute in message.attributes {
+        match attribute {
+            RouteAttribute::Table(table) => route.table = table,
+            RouteAttribute::Destination(address) => route.dst = ip(&address).unwrap_or(unspecified),
+            RouteAttribute::PrefSource(address) => route.prefsrc = ip(&address),
+            RouteAttribute::Priority(metric) => route.metric = metric,
+            RouteAttribute::Metrics(metrics) => route.mtu = mtu(&metrics),
+            RouteAttribute::MultiPath(hops) => route.hops = hops.iter().map(next_hop).collect(),
+            way => take(&mut hop, &way),
         }
     }
     if route.hops.is_empty() && (hop.via.is_some() || hop.oif.is_some()) && leads_somewhere(route.kind) {
         route.hops.push(hop);
     }
-    Some(route)
+    Ok(Some(route))
 }
 
 /// IPv6 gives blackhole routes the loopback device, which says nothing.
@@ -95,57 +92,57 @@ fn leads_somewhere(kind: RouteKind) -> bool {
     )
 }
 
-fn hop(flags: u8) -> NextHop {
-    NextHop {
+fn next_hop(one: &RouteNextHop) -> NextHop {
+    let mut hop = NextHop {
         via: None,
-        oif: None,
-        onlink: flags & RTNH_F_ONLINK != 0,
-        dead: flags & (RTNH_F_DEAD | RTNH_F_LINKDOWN) != 0,
+        oif: Some(one.interface_index),
+        onlink: one.flags.contains(RouteNextHopFlags::Onlink),
+        dead: one
+            .flags
+            .intersects(RouteNextHopFlags::Dead | RouteNextHopFlags::Linkdown),
+    };
+    one.attributes.iter().for_each(|attribute| take(&mut hop, attribute));
+    hop
+}
+
+/// What an attribute says about the way.
+fn take(hop: &mut NextHop, attribute: &RouteAttribute) {
+    match attribute {
+        RouteAttribute::Gateway(address) => hop.via = ip(address),
+        RouteAttribute::Oif(oif) => hop.oif = Some(*oif),
+        // A gateway of another family than the route's.
+        RouteAttribute::Via(RouteVia::Inet(v4)) => hop.via = Some(IpAddr::V4(*v4)),
+        RouteAttribute::Via(RouteVia::Inet6(v6)) => hop.via = Some(IpAddr::V6(*v6)),
+        _ => {}
     }
 }
 
-fn multipath(mut rest: &[u8]) -> Vec<NextHop> {
-    let mut hops = Vec::new();
-    while rest.len() >= RTNEXTHOP_BYTES {
-        let length = usize::from(u16_at(rest, 0));
-        let Some(body) = rest.get(RTNEXTHOP_BYTES..length) else {
-            break;
-        };
-        let mut hop = hop(rest[2]);
-        hop.oif = Some(u32_at(rest, 4));
-        for (kind, value) in attributes(body) {
-            match kind {
-                libc::RTA_GATEWAY => hop.via = address(value),
-                libc::RTA_VIA => hop.via = via(value),
-                _ => {}
-            }
-        }
-        hops.push(hop);
-        rest = rest.get((length + 3) & !3..).unwrap_or_default();
+fn ip(address: &RouteAddress) -> Option<IpAddr> {
+    match address {
+        RouteAddress::Inet(v4) => Some(IpAddr::V4(*v4)),
+        RouteAddress::Inet6(v6) => Some(IpAddr::V6(*v6)),
+        _ => None,
     }
-    hops
 }
 
-/// `struct rtvia`: a gateway of another family than the route's.
-fn via(value: &[u8]) -> Option<IpAddr> {
-    address(value.get(2..)?)
+fn mtu(metrics: &[RouteMetric]) -> Option<u32> {
+    metrics.iter().find_map(|metric| match metric {
+        RouteMetric::Mtu(mtu) => Some(*mtu),
+        _ => None,
+    })
 }
 
-fn mtu(metrics: &[u8]) -> Option<u32> {
-    attributes(metrics).find_map(|(kind, value)| (kind == RTAX_MTU).then(|| u32_at(value, 0)))
-}
-
-fn kind(number: u8) -> RouteKind {
-    match number {
-        libc::RTN_UNICAST => RouteKind::Unicast,
-        libc::RTN_LOCAL => RouteKind::Local,
-        libc::RTN_BROADCAST => RouteKind::Broadcast,
-        libc::RTN_ANYCAST => RouteKind::Anycast,
-        libc::RTN_MULTICAST => RouteKind::Multicast,
-        libc::RTN_BLACKHOLE => RouteKind::Blackhole,
-        libc::RTN_UNREACHABLE => RouteKind::Unreachable,
-        libc::RTN_PROHIBIT => RouteKind::Prohibit,
-        libc::RTN_THROW => RouteKind::Throw,
+fn kind(kind: RouteType) -> RouteKind {
+    match kind {
+        RouteType::Unicast => RouteKind::Unicast,
+        RouteType::Local => RouteKind::Local,
+        RouteType::Broadcast => RouteKind::Broadcast,
+        RouteType::Anycast => RouteKind::Anycast,
+        RouteType::Multicast => RouteKind::Multicast,
+        RouteType::BlackHole => RouteKind::Blackhole,
+        RouteType::Unreachable => RouteKind::Unreachable,
+        RouteType::Prohibit => RouteKind::Prohibit,
+        RouteType::Throw => RouteKind::Throw,
         _ => RouteKind::Other,
     }
 }
@@ -177,9 +174,12 @@ fn protocol(number: u8) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{RTMSG_BYTES, covers, parse};
+    use super::{covers, parse};
     use crate::netlink::attribute;
     use model::facts::{Route, RouteKind};
+
+    /// `struct rtmsg`.
+    const RTMSG_BYTES: usize = 12;
 
     /// The start of a message of the main table: family, prefix length, type.
     fn message(family: i32, prefix: u8, kind: u8) -> Vec<u8> {
@@ -189,7 +189,9 @@ mod tests {
     }
 
     fn prefix(dst: &str, prefix: u8) -> Route {
-        let mut route = parse(&message(libc::AF_INET, prefix, libc::RTN_UNICAST)).unwrap();
+        let mut route = parse(&message(libc::AF_INET, prefix, libc::RTN_UNICAST))
+            .unwrap()
+            .unwrap();
         route.dst = dst.parse().unwrap();
         route
     }
@@ -207,7 +209,7 @@ mod tests {
         }
         let mut message = message(libc::AF_INET, 0, libc::RTN_UNICAST);
         attribute(&mut message, libc::RTA_MULTIPATH, &hops);
-        let route = parse(&message).unwrap();
+        let route = parse(&message).unwrap().unwrap();
         let told: Vec<_> = route
             .hops
             .iter()
@@ -226,7 +228,7 @@ mod tests {
     fn a_route_that_leads_nowhere_has_no_hop_even_where_ipv6_names_a_device() {
         let mut message = message(libc::AF_INET6, 64, libc::RTN_BLACKHOLE);
         attribute(&mut message, libc::RTA_OIF, &1_u32.to_ne_bytes());
-        let route = parse(&message).unwrap();
+        let route = parse(&message).unwrap().unwrap();
         assert_eq!((route.kind, route.hops.len()), (RouteKind::Blackhole, 0));
     }
 
@@ -235,7 +237,7 @@ mod tests {
         let mut message = message(libc::AF_INET, 24, libc::RTN_UNICAST);
         message[4] = 252;
         attribute(&mut message, libc::RTA_TABLE, &4097_u32.to_ne_bytes());
-        assert_eq!(parse(&message).unwrap().table, 4097);
+        assert_eq!(parse(&message).unwrap().unwrap().table, 4097);
     }
 
     #[test]
