@@ -307,16 +307,14 @@ pub struct Armed {
 /// Attaches `probes` with `filter`. Events go to `sink`, which is called from the pump's thread. A probe that this kernel
 /// cannot carry is no error: its status says why.
 pub fn arm(probes: &[String], filter: &Filter, sink: Box<dyn FnMut(Event) + Send>) -> anyhow::Result<Armed> {
-    let asked = probes
-        .iter()
-        .map(|name| find(name))
-        .collect::<anyhow::Result<Vec<_>>>()?;
+    let mut asked: Vec<&'static Probe> = Vec::new();
+    for name in probes {
+        let probe = find(name)?;
+        if !asked.iter().any(|other| other.name == probe.name) {
+            asked.push(probe);
+        }
+    }
     let layout = layout().map_err(|why| anyhow::anyhow!(why))?;
-    // Names of functions take some milliseconds to read and are not needed to attach.
-    std::thread::Builder::new()
-        .name("symbols".to_owned())
-        .spawn(Symbols::of_this_kernel)
-        .context("cannot start a thread")?;
     let stats = sys::enable_stats().ok();
     let maps = Maps::new(filter)?;
     let settings = filter::settings(filter);
@@ -326,49 +324,35 @@ pub fn arm(probes: &[String], filter: &Filter, sink: Box<dyn FnMut(Event) + Send
         asked => asked,
     };
 
+    // The verifier takes nearly all of the time, and works for each of us at once.
+    let attempts = std::thread::scope(|scope| {
+        let loading: Vec<_> = asked
+            .iter()
+            .map(|probe| scope.spawn(|| attach(probe, layout, &maps, &settings, per_second)))
+            .collect();
+        loading
+            .into_iter()
+            .map(std::thread::ScopedJoinHandle::join)
+            .collect::<Vec<_>>()
+    });
     let mut statuses = Vec::new();
     let mut attached = Vec::new();
-    for probe in asked {
-        let mut said = probe.status(layout);
-        if said.unsupported.is_none() {
-            let stand_ins = probe.details.iter().flat_map(|detail| detail.stand_ins(layout));
-            let places: Vec<&[Hook]> = probe
-                .places
-                .iter()
-                .copied()
-                .chain(stand_ins.map(std::slice::from_ref))
-                .collect();
-            let plan = Plan {
-                elf: probe.elf,
-                places: &places,
-                ring_bytes: probe.ring_bytes,
-                budget: per_second,
-                settings: &settings,
-            };
-            let loaded = load_best(&plan, layout, &maps).or_else(|error| {
-                if places.len() == probe.places.len() {
-                    return Err(error);
-                }
-                // A locked-down kernel refuses kprobes: then without them.
-                said.lacks = probe.lacks(layout, |_| true);
-                let places = probe.places;
-                load_best(&Plan { places, ..plan }, layout, &maps)
-            });
-            match loaded {
-                Ok(loaded) => {
-                    said.hooks = loaded.hooks.iter().map(|hook| hook.label()).collect();
-                    attached.push((probe, loaded));
-                }
-                Err(error) => said.unsupported = Some(probe.missing(format!("{error:#}"))),
-            }
-        }
-        statuses.push(said);
+    for (probe, attempt) in asked.into_iter().zip(attempts) {
+        let (status, loaded) =
+            attempt.map_err(|_| anyhow::anyhow!("the thread that loads probe {} ended in a panic", probe.name))?;
+        attached.extend(loaded.map(|loaded| (probe, loaded)));
+        statuses.push(status);
     }
 
     let sources = attached
         .iter()
         .map(|(probe, loaded)| source(probe, loaded))
         .collect::<anyhow::Result<Vec<_>>>()?;
+    // Names of functions take some milliseconds to read and were not needed to attach.
+    std::thread::Builder::new()
+        .name("symbols".to_owned())
+        .spawn(Symbols::of_this_kernel)
+        .context("cannot start a thread")?;
     let pump = Pump::start(sources, Words::new(layout), per_second, sink).context("cannot start a thread")?;
     Ok(Armed {
         statuses,
@@ -378,6 +362,53 @@ pub fn arm(probes: &[String], filter: &Filter, sink: Box<dyn FnMut(Event) + Send
         words: Words::new(layout),
         stats,
     })
+}
+
+/// Attaches one probe, or says why not.
+fn attach(
+    probe: &'static Probe,
+    layout: &Layout,
+    maps: &Maps,
+    settings: &[(&str, u32)],
+    budget: u32,
+) -> (ProbeStatus, Option<Loaded>) {
+    let mut said = probe.status(layout);
+    if said.unsupported.is_some() {
+        return (said, None);
+    }
+    let stand_ins = probe.details.iter().flat_map(|detail| detail.stand_ins(layout));
+    let places: Vec<&[Hook]> = probe
+        .places
+        .iter()
+        .copied()
+        .chain(stand_ins.map(std::slice::from_ref))
+        .collect();
+    let plan = Plan {
+        elf: probe.elf,
+        places: &places,
+        ring_bytes: probe.ring_bytes,
+        budget,
+        settings,
+    };
+    let loaded = load_best(&plan, layout, maps).or_else(|error| {
+        if places.len() == probe.places.len() {
+            return Err(error);
+        }
+        // A locked-down kernel refuses kprobes: then without them.
+        said.lacks = probe.lacks(layout, |_| true);
+        let places = probe.places;
+        load_best(&Plan { places, ..plan }, layout, maps)
+    });
+    match loaded {
+        Ok(loaded) => {
+            said.hooks = loaded.hooks.iter().map(|hook| hook.label()).collect();
+            (said, Some(loaded))
+        }
+        Err(error) => {
+            said.unsupported = Some(probe.missing(format!("{error:#}")));
+            (said, None)
+        }
+    }
 }
 
 /// Loads with plain reads of packets where the verifier allows them (since 6.17), else with checked ones.
