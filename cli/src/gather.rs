@@ -64,9 +64,15 @@ pub async fn gather(session: &mut Session, question: &Question, started: Instant
 
     if question.intent == Intent::Dns {
         let spec = lookup(from, &question.destination.asked(), ends::usable(&resolv)?, question);
+        let again = |round: u32| AttemptSpec {
+            id: spec.id + round,
+            start_ms: u64::from(round) * 1_000,
+            ..spec.clone()
+        };
+        let specs = (0..question.wish.rounds).map(again).collect();
         ends::name_server(session, ends::usable(&resolv)?).await?;
         session.look.evidence.destination.port = Some(53);
-        look(session, question, vec![spec], &mut timing).await;
+        look(session, question, specs, &mut timing).await;
     } else {
         if let Place::Name(name) = &question.destination.place {
             find_by_name(session, question, name, from, &resolv, &mut timing).await?;

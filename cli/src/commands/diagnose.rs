@@ -176,6 +176,11 @@ impl PodToPod {
         let (source, destination) = (target::source(&self.source)?, target::destination(&self.destination)?);
         check_port(&destination, &self.destination, self.protocol)?;
         self.how.check_family(&destination)?;
+        if self.passive && self.protocol == Protocol::Icmp {
+            return Err(Usage::error(
+                "--passive tells flows by their ports, and icmp has none; leave --passive out, or watch tcp or udp",
+            ));
+        }
         let length = self.how.length(self.passive);
         Ok(Question {
             intent: Intent::PodToPod,
@@ -268,7 +273,7 @@ impl Dns {
                 attempts: 1,
                 timeout: self.how.timeout(LOOKUP_TIMEOUT)?,
                 exchange: Exchange::None,
-                rounds: 1,
+                rounds: self.how.rounds(length),
             },
             family: self.how.family(),
             passive: false,

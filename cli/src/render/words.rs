@@ -4,6 +4,9 @@ use model::attempt::{Attempt, Outcome};
 use model::report::{Place, RulePlace};
 use std::net::{IpAddr, SocketAddr};
 
+/// An attempt that was ended sooner had sent nothing.
+const BEGUN_NS: u64 = 1_000;
+
 /// Nanoseconds for people: `85 us`, `4.2 ms`, `1.2 s`.
 pub fn time(ns: u64) -> String {
     match ns {
@@ -120,6 +123,9 @@ pub fn met(attempts: &[&Attempt]) -> String {
         Outcome::Error { during, errno } => format!("{} on {during} after {took}", errno.name),
         Outcome::TimedOut { during } if during == "connect" => format!("no answer in {took}"),
         Outcome::TimedOut { during } => format!("no end of {during} in {took}"),
+        Outcome::Cancelled if attempts.iter().all(|attempt| attempt.took_ns < BEGUN_NS) => {
+            "not begun when the run ended".to_owned()
+        }
         Outcome::Cancelled => format!("no answer in {took}, then the run ended"),
         Outcome::NotTried { why } => format!("not tried: {why}"),
     }
@@ -139,6 +145,14 @@ fn worked(first: &Attempt, attempts: &[&Attempt]) -> String {
             (false, true) => format!("{of}, {size} bytes each, in {}", times(answers.into_iter())),
             (false, false) => format!("{of} in {}", times(answers.into_iter())),
         };
+    }
+    if first.kind == "dns-query" {
+        let rcode = |attempt: &&Attempt| attempt.dns.as_ref()?.queries.last()?.rcode.clone();
+        let answer = attempts.iter().find_map(rcode).unwrap_or_else(|| "answered".to_owned());
+        return format!(
+            "{answer} after {}",
+            times(attempts.iter().map(|attempt| attempt.took_ns))
+        );
     }
     if let Some(dns) = &first.dns {
         let addresses: Vec<String> = dns.addresses.iter().map(IpAddr::to_string).collect();
