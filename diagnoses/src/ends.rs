@@ -35,6 +35,7 @@ pub fn far_end(case: &Case<'_>, attempt: u32) -> Option<FarEnd> {
                     | Class::ReceiveBuffer
                     | Class::Checksum
             ) && drop.event.netns != 0
+                && is_own(case, attempt, drop.event.flow)
         });
         if let Some(drop) = received {
             return Some(FarEnd {
@@ -64,6 +65,20 @@ pub fn far_end(case: &Case<'_>, attempt: u32) -> Option<FarEnd> {
     let end = &case.evidence.destination;
     let netns = end.netns.filter(|_| end.addresses.contains(&sent.dst()))?;
     Some(FarEnd { netns, flow: sent })
+}
+
+/// The tuple is the attempt's own in one of its forms, and not that of a tunnel's packet around it.
+fn is_own(case: &Case<'_>, attempt: u32, flow: Flow) -> bool {
+    let akin = |own: &Flow| own.protocol == flow.protocol && (own.saddr == flow.saddr || own.daddr == flow.daddr);
+    let sent = case
+        .evidence
+        .watched
+        .iter()
+        .filter(|watched| watched.attempt == attempt);
+    sent.map(|watched| watched.flow)
+        .chain(case.attempt(attempt).map(|tried| tried.attempt.flow))
+        .chain(case.trail.forms(attempt))
+        .any(|own| akin(&own))
 }
 
 /// The address is one of the namespace's own, loopback addresses among them.
@@ -168,7 +183,7 @@ pub fn refused(case: &Case<'_>) -> Vec<(u32, FarEnd)> {
     };
     for drop in case.drops(Class::NoSocket) {
         let early = case.attempt(drop.attempt).is_none_or(|tried| !tried.connected());
-        if drop.direction == Direction::Request && early {
+        if drop.direction == Direction::Request && early && is_own(case, drop.attempt, drop.event.flow) {
             add(drop.attempt);
         }
     }

@@ -45,7 +45,7 @@ pub fn check(case: &Case<'_>) -> Checked {
     let target = target_words(end.flow);
     let drop = case
         .leg(id, Direction::Request)
-        .and_then(|leg| leg.drops.iter().find(|drop| drop.class == Class::NoSocket));
+        .and_then(|leg| leg.drops.iter().find(|drop| drop.class == Class::NoSocket && drop.event.flow == end.flow));
     let interface = drop.map_or_else(String::new, |drop| case.interface(drop.event));
     let seen = match drop {
         Some(drop) => format!(
