@@ -58,6 +58,15 @@ impl<'a> Blocked<'a> {
         }
     }
 
+    /// What did it, as far as it can be told: a rule, a chain's policy, one of several rules.
+    pub fn who(&self) -> &'static str {
+        match self.culprit.as_ref() {
+            Some(Culprit::Rule(suspect)) if suspect.stop.rule.is_none() => "the default policy of a firewall chain",
+            Some(Culprit::Unknown(_)) | None => "the firewall",
+            _ => "a firewall rule",
+        }
+    }
+
     /// `3 packets 10.90.1.2:40001 -> 10.90.2.2:80 tcp were freed in netns/x cbr0: NETFILTER_DROP in nf_hook_slow`.
     pub fn seen(&self, case: &Case<'_>) -> String {
         let first = self.first();

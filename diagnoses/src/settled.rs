@@ -33,15 +33,12 @@ pub fn settled(evidence: &Evidence) -> bool {
         };
         if is_asked(evidence, spec) {
             // One that works says that the others may: wait for them.
-            !worked(to) && (silent(&case, to) || lost(&case, spec.id))
+            !worked(to) && (silent(&case, to) || lost(&case, spec))
         } else {
             // Echoes tell how well a way works that works at all.
             let of_it: Vec<_> = asked.iter().filter(|other| target(other) == Some(to)).collect();
-            let failed = !of_it.is_empty()
-                && of_it
-                    .iter()
-                    .all(|other| failed(&case, other.id) || lost(&case, other.id));
-            failed || silent(&case, to) || lost(&case, spec.id)
+            let failed = !of_it.is_empty() && of_it.iter().all(|other| failed(&case, other.id) || lost(&case, other));
+            failed || silent(&case, to) || lost(&case, spec)
         }
     })
 }
@@ -71,7 +68,8 @@ fn failed(case: &Case<'_>, id: u32) -> bool {
 }
 
 /// Its packets were lost in a way that repeats.
-fn lost(case: &Case<'_>, id: u32) -> bool {
+fn lost(case: &Case<'_>, spec: &AttemptSpec) -> bool {
+    let id = spec.id;
     let for_good = |class: Class| {
         matches!(
             class,
@@ -116,7 +114,11 @@ fn target(spec: &AttemptSpec) -> Option<IpAddr> {
     match &spec.send {
         Sending::Tcp { to, .. } | Sending::Udp { to, .. } | Sending::Echo { to, .. } => Some(*to),
         Sending::DnsQuery { server, .. } => Some(*server),
-        Sending::Dns { .. } => None,
+        // With several servers the next one may answer.
+        Sending::Dns { resolv, .. } => match resolv.nameservers.as_slice() {
+            [only] => Some(*only),
+            _ => None,
+        },
     }
 }
 

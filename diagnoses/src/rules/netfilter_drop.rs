@@ -48,7 +48,7 @@ fn claim(case: &Case<'_>, blocked: &Blocked<'_>) -> Claim {
     let name = case.name(blocked.netns);
     let mut claim = fatal(
         "netfilter-drop",
-        format!("a firewall rule in {name} drops {}{}", blocked.what(), blocked.named()),
+        format!("{} in {name} drops {}{}", blocked.who(), blocked.what(), blocked.named()),
     )
     .at(case.node(blocked.netns), &name)
     .interface(case.interface(blocked.first().event))
