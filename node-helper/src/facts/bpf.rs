@@ -25,12 +25,12 @@ const CGROUPS_MAX: usize = 16;
 const PROCESSES_MAX: usize = 256;
 
 fn read(look: &Look) -> anyhow::Result<Vec<BpfAttachment>> {
-    let interfaces = look.links(|messages| {
+    let interfaces: Vec<Interface> = look.links(|messages| {
         messages
             .iter()
-            .filter_map(|body| links::brief(body))
-            .collect::<Vec<_>>()
-    })?;
+            .map(|body| links::brief(body))
+            .collect::<anyhow::Result<_>>()
+    })??;
     let mut found = Vec::new();
     for interface in &interfaces {
         found.extend(interface.xdp.map(|id| attachment("xdp", interface, id)));

@@ -2,8 +2,12 @@
 
 use super::bpf::Interface;
 use super::{Fact, Look, qdiscs};
-use crate::netlink::{Netlink, address, at, attributes, hardware, text, u16_at, u32_at, u64_at};
+use crate::netlink::{Netlink, decode, encode, hardware};
 use model::facts::{BridgePort, Link, LinkStats, NetnsFacts, Peer, Vxlan};
+use netlink_packet_route::link::{
+    InfoBridgePort, InfoData, InfoPortData, InfoVxlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, LinkXdp, State,
+    Stats64, XdpAttached,
+};
 use std::net::IpAddr;
 
 pub(super) const FACT: Fact = Fact {
@@ -19,7 +23,12 @@ struct Seen {
 }
 
 fn read(look: &Look) -> anyhow::Result<Vec<Link>> {
-    let mut seen: Vec<Seen> = look.links(|messages| messages.iter().filter_map(|message| parse(message)).collect())?;
+    let mut seen: Vec<Seen> = look.links(|messages| {
+        messages
+            .iter()
+            .map(|message| parse(message))
+            .collect::<anyhow::Result<_>>()
+    })??;
     look.route(|route| {
         place_peers(look, route, &mut seen);
         for (ifindex, qdisc) in qdiscs::read(route)? {
@@ -51,55 +60,38 @@ fn place_peers(look: &Look, route: &mut Netlink, seen: &mut [Seen]) {
 
 /// Every interface's message, for those who read more from them.
 pub(super) fn messages(route: &mut Netlink) -> anyhow::Result<Vec<Vec<u8>>> {
-    route.dump(libc::RTM_GETLINK, &[0; IFINFOMSG_BYTES], |_, body| Some(body.to_vec()))
+    let all = encode(&LinkMessage::default());
+    route.dump(libc::RTM_GETLINK, &all, |_, body| Some(body.to_vec()))
 }
 
-/// `struct ifinfomsg`: family, type at 2, index at 4, flags at 8.
+/// `struct ifinfomsg`.
 pub(super) const IFINFOMSG_BYTES: usize = 16;
 
-// Nested attributes that libc does not name (linux/if_link.h).
-const IFLA_XDP_ATTACHED: u16 = 2;
-const IFLA_XDP_PROG_ID: u16 = 4;
-const IFLA_BRPORT_STATE: u16 = 1;
-const IFLA_BRPORT_MODE: u16 = 4;
-const IFLA_BRPORT_LEARNING: u16 = 8;
-const IFLA_BRPORT_UNICAST_FLOOD: u16 = 9;
-const IFLA_BRPORT_ISOLATED: u16 = 33;
-const IFLA_VXLAN_ID: u16 = 1;
-const IFLA_VXLAN_GROUP: u16 = 2;
-const IFLA_VXLAN_LINK: u16 = 3;
-const IFLA_VXLAN_LOCAL: u16 = 4;
-const IFLA_VXLAN_LEARNING: u16 = 7;
-const IFLA_VXLAN_PORT: u16 = 15;
-const IFLA_VXLAN_GROUP6: u16 = 16;
-const IFLA_VXLAN_LOCAL6: u16 = 17;
-
-fn parse(message: &[u8]) -> Option<Seen> {
-    let body = message.get(IFINFOMSG_BYTES..)?;
-    let flags = u32_at(message, 8);
-    let set = |flag: i32| flags & flag as u32 != 0;
+fn parse(message: &[u8]) -> anyhow::Result<Seen> {
+    let message: LinkMessage = decode("an interface", message)?;
+    let flags = message.header.flags;
     let mut link = Link {
-        index: u32_at(message, 4),
-        up: set(libc::IFF_UP),
-        carrier: set(libc::IFF_LOWER_UP),
-        loopback: set(libc::IFF_LOOPBACK),
+        index: message.header.index,
+        up: flags.contains(LinkFlags::Up),
+        carrier: flags.contains(LinkFlags::LowerUp),
+        loopback: flags.contains(LinkFlags::Loopback),
         ..Link::default()
     };
     let (mut lower, mut peer_id) = (None, None);
-    for (kind, value) in attributes(body) {
-        match kind {
-            libc::IFLA_IFNAME => link.name = text(value),
-            libc::IFLA_MTU => link.mtu = u32_at(value, 0),
-            libc::IFLA_ADDRESS => link.mac = hardware(value),
-            libc::IFLA_OPERSTATE => link.operstate = operstate(value),
-            libc::IFLA_MASTER => link.master = Some(u32_at(value, 0)),
-            libc::IFLA_LINK => lower = Some(u32_at(value, 0)),
-            libc::IFLA_LINK_NETNSID => peer_id = at(value, 0).map(i32::from_ne_bytes),
-            libc::IFLA_GSO_MAX_SIZE => link.gso_max_bytes = u32_at(value, 0),
-            libc::IFLA_STATS64 => link.stats = stats(value, link.stats.carrier_changes),
-            libc::IFLA_CARRIER_CHANGES => link.stats.carrier_changes = u64::from(u32_at(value, 0)),
-            libc::IFLA_XDP => link.xdp = xdp(value),
-            libc::IFLA_LINKINFO => read_info(&mut link, value),
+    for attribute in message.attributes {
+        match attribute {
+            LinkAttribute::IfName(name) => link.name = name,
+            LinkAttribute::Mtu(mtu) => link.mtu = mtu,
+            LinkAttribute::Address(octets) => link.mac = hardware(&octets),
+            LinkAttribute::OperState(state) => operstate(state).clone_into(&mut link.operstate),
+            LinkAttribute::Controller(master) => link.master = Some(master),
+            LinkAttribute::Link(index) => lower = Some(index),
+            LinkAttribute::LinkNetNsId(id) => peer_id = Some(id),
+            LinkAttribute::GsoMaxSize(bytes) => link.gso_max_bytes = bytes,
+            LinkAttribute::Stats64(stats) => link.stats = counters(&stats, link.stats.carrier_changes),
+            LinkAttribute::CarrierChanges(changes) => link.stats.carrier_changes = u64::from(changes),
+            LinkAttribute::Xdp(xdp) => link.xdp = program(&xdp),
+            LinkAttribute::LinkInfo(info) => read_info(&mut link, info),
             _ => {}
         }
     }
@@ -107,113 +99,114 @@ fn parse(message: &[u8]) -> Option<Seen> {
     link.peer = lower
         .filter(|lower| *lower != 0 && (peer_id.is_some() || *lower != link.index))
         .map(|ifindex| Peer { netns: None, ifindex });
-    Some(Seen { link, peer_id })
+    Ok(Seen { link, peer_id })
 }
 
 /// Index, name and XDP program of a message.
-pub(super) fn brief(message: &[u8]) -> Option<Interface> {
+pub(super) fn brief(message: &[u8]) -> anyhow::Result<Interface> {
     let Seen { link, peer_id: _ } = parse(message)?;
-    Some(Interface {
+    Ok(Interface {
         index: link.index,
         name: link.name,
         xdp: link.xdp,
     })
 }
 
-fn read_info(link: &mut Link, info: &[u8]) {
-    let (mut data, mut port_kind, mut port) = (None, String::new(), None);
-    for (kind, value) in attributes(info) {
-        match kind {
-            libc::IFLA_INFO_KIND => link.kind = text(value),
-            libc::IFLA_INFO_DATA => data = Some(value),
-            libc::IFLA_INFO_SLAVE_KIND => port_kind = text(value),
-            libc::IFLA_INFO_SLAVE_DATA => port = Some(value),
+fn read_info(link: &mut Link, info: Vec<LinkInfo>) {
+    for part in info {
+        match part {
+            LinkInfo::Kind(kind) => link.kind = kind.to_string(),
+            LinkInfo::Data(InfoData::Vxlan(settings)) => link.vxlan = Some(vxlan(&settings)),
+            LinkInfo::PortData(InfoPortData::BridgePort(settings)) => link.bridge_port = Some(bridge_port(&settings)),
             _ => {}
         }
     }
-    if port_kind == "bridge" {
-        link.bridge_port = port.map(bridge_port);
-    }
-    if link.kind == "vxlan" {
-        link.vxlan = data.map(vxlan);
-    }
 }
 
-fn bridge_port(data: &[u8]) -> BridgePort {
+fn bridge_port(settings: &[InfoBridgePort]) -> BridgePort {
     let mut port = BridgePort::default();
-    for (kind, value) in attributes(data) {
-        let byte = value.first().copied().unwrap_or_default();
-        match kind {
-            IFLA_BRPORT_STATE => port.state = byte,
-            IFLA_BRPORT_MODE => port.hairpin = byte != 0,
-            IFLA_BRPORT_LEARNING => port.learning = byte != 0,
-            IFLA_BRPORT_UNICAST_FLOOD => port.flood = byte != 0,
-            IFLA_BRPORT_ISOLATED => port.isolated = byte != 0,
+    for setting in settings {
+        match setting {
+            InfoBridgePort::State(state) => port.state = u8::from(*state),
+            InfoBridgePort::HairpinMode(on) => port.hairpin = *on,
+            InfoBridgePort::Learning(on) => port.learning = *on,
+            InfoBridgePort::UnicastFlood(on) => port.flood = *on,
+            InfoBridgePort::Isolated(on) => port.isolated = *on,
             _ => {}
         }
     }
     port
 }
 
-fn vxlan(data: &[u8]) -> Vxlan {
-    let given = |value: &[u8]| address(value).filter(|address: &IpAddr| !address.is_unspecified());
+fn vxlan(settings: &[InfoVxlan]) -> Vxlan {
+    let given = |address: IpAddr| Some(address).filter(|address| !address.is_unspecified());
     let mut vxlan = Vxlan::default();
-    for (kind, value) in attributes(data) {
-        match kind {
-            IFLA_VXLAN_ID => vxlan.vni = u32_at(value, 0),
-            IFLA_VXLAN_GROUP | IFLA_VXLAN_GROUP6 => vxlan.remote = given(value).or(vxlan.remote),
-            IFLA_VXLAN_LOCAL | IFLA_VXLAN_LOCAL6 => vxlan.local = given(value).or(vxlan.local),
-            IFLA_VXLAN_LINK => vxlan.lower = Some(u32_at(value, 0)).filter(|lower| *lower != 0),
-            IFLA_VXLAN_LEARNING => vxlan.learning = value.first().is_some_and(|on| *on != 0),
-            IFLA_VXLAN_PORT => vxlan.port = u16::from_be(u16_at(value, 0)),
+    for setting in settings {
+        match setting {
+            InfoVxlan::Id(id) => vxlan.vni = *id,
+            InfoVxlan::Group(v4) => vxlan.remote = given(IpAddr::V4(*v4)).or(vxlan.remote),
+            InfoVxlan::Group6(v6) => vxlan.remote = given(IpAddr::V6(*v6)).or(vxlan.remote),
+            InfoVxlan::Local(v4) => vxlan.local = given(IpAddr::V4(*v4)).or(vxlan.local),
+            InfoVxlan::Local6(v6) => vxlan.local = given(IpAddr::V6(*v6)).or(vxlan.local),
+            InfoVxlan::Link(lower) => vxlan.lower = Some(*lower).filter(|lower| *lower != 0),
+            InfoVxlan::Learning(on) => vxlan.learning = *on,
+            InfoVxlan::Port(port) => vxlan.port = *port,
             _ => {}
         }
     }
     vxlan
 }
 
-/// `struct rtnl_link_stats64`: packets, bytes, errors, dropped, each received then sent.
-fn stats(value: &[u8], carrier_changes: u64) -> LinkStats {
-    let field = |number: usize| u64_at(value, number * 8);
+fn counters(stats: &Stats64, carrier_changes: u64) -> LinkStats {
     LinkStats {
-        rx_packets: field(0),
-        tx_packets: field(1),
-        rx_errors: field(4),
-        tx_errors: field(5),
-        rx_dropped: field(6),
-        tx_dropped: field(7),
+        rx_packets: stats.rx_packets,
+        tx_packets: stats.tx_packets,
+        rx_errors: stats.rx_errors,
+        tx_errors: stats.tx_errors,
+        rx_dropped: stats.rx_dropped,
+        tx_dropped: stats.tx_dropped,
         carrier_changes,
     }
 }
 
-fn xdp(value: &[u8]) -> Option<u32> {
-    let attached = attributes(value).any(|(kind, value)| kind == IFLA_XDP_ATTACHED && value.first() > Some(&0));
-    let id = attributes(value).find_map(|(kind, value)| (kind == IFLA_XDP_PROG_ID).then(|| u32_at(value, 0)));
-    id.filter(|_| attached)
+fn program(xdp: &[LinkXdp]) -> Option<u32> {
+    let none = |part: &LinkXdp| matches!(part, LinkXdp::Attached(XdpAttached::None));
+    let id = xdp.iter().find_map(|part| match part {
+        LinkXdp::ProgId(id) => Some(*id),
+        _ => None,
+    });
+    id.filter(|_| !xdp.iter().any(none))
 }
 
-/// RFC 2863 states in the kernel's numbers (linux/if.h), named as `ip link` does.
-fn operstate(value: &[u8]) -> String {
-    match value {
-        [1, ..] => "NOTPRESENT",
-        [2, ..] => "DOWN",
-        [3, ..] => "LOWERLAYERDOWN",
-        [4, ..] => "TESTING",
-        [5, ..] => "DORMANT",
-        [6, ..] => "UP",
+/// RFC 2863 states, named as `ip link` does.
+fn operstate(state: State) -> &'static str {
+    match state {
+        State::NotPresent => "NOTPRESENT",
+        State::Down => "DOWN",
+        State::LowerLayerDown => "LOWERLAYERDOWN",
+        State::Testing => "TESTING",
+        State::Dormant => "DORMANT",
+        State::Up => "UP",
         _ => "UNKNOWN",
     }
-    .to_owned()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        IFINFOMSG_BYTES, IFLA_BRPORT_ISOLATED, IFLA_BRPORT_MODE, IFLA_BRPORT_STATE, IFLA_VXLAN_GROUP, IFLA_VXLAN_ID,
-        IFLA_VXLAN_LOCAL, IFLA_VXLAN_PORT, IFLA_XDP_ATTACHED, IFLA_XDP_PROG_ID, parse,
-    };
+    use super::{IFINFOMSG_BYTES, parse};
     use crate::netlink::attribute;
     use model::facts::{BridgePort, LinkStats, Peer, Vxlan};
+
+    // linux/if_link.h
+    const IFLA_XDP_ATTACHED: u16 = 2;
+    const IFLA_XDP_PROG_ID: u16 = 4;
+    const IFLA_BRPORT_STATE: u16 = 1;
+    const IFLA_BRPORT_MODE: u16 = 4;
+    const IFLA_BRPORT_ISOLATED: u16 = 33;
+    const IFLA_VXLAN_ID: u16 = 1;
+    const IFLA_VXLAN_GROUP: u16 = 2;
+    const IFLA_VXLAN_LOCAL: u16 = 4;
+    const IFLA_VXLAN_PORT: u16 = 15;
 
     const UP: u32 = 1;
     const LOWER_UP: u32 = 1 << 16;
@@ -348,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_is_cut_short_is_none() {
-        assert!(parse(&[0; 10]).is_none());
+    fn a_message_that_is_cut_short_is_an_error() {
+        assert!(parse(&[0; 10]).is_err());
     }
 }
