@@ -68,7 +68,7 @@ fn parse(message: &[u8]) -> anyhow::Result<Option<PolicyRule>> {
     Ok(Some(rule))
 }
 
-/// Aligns what follows (linux/fib_rules.h).
+/// Aligns what follows (`linux/fib_rules.h`).
 const FRA_PAD: u16 = 18;
 
 fn action(action: RuleAction) -> &'static str {
