@@ -99,9 +99,15 @@ pub fn not_forwarded<'a>(case: &Case<'a>, direction: Direction) -> Vec<Dropped<'
             .owners(drop.event.flow.dst())
             .iter()
             .any(|(netns, _)| *netns == drop.event.netns);
-        drop.direction == direction && !own
+        drop.direction == direction && !own && is_router(case, drop.event.netns)
     });
     drops
+}
+
+/// This namespace has more than one interface to forward between; with one it is an end, whatever its sysctls say.
+pub fn is_router(case: &Case<'_>, netns: u32) -> bool {
+    let links = case.after(netns, "interfaces", |facts| &facts.links);
+    links.is_ok_and(|links| links.iter().filter(|link| !link.loopback).count() > 1)
 }
 
 /// The sysctl that keeps a host from forwarding, where one does.

@@ -291,9 +291,14 @@ impl Scene {
         self
     }
 
-    /// A packet was met at an interface.
+    /// A packet was met at an interface: coming in or going out, as on the way from a to c and back.
     pub fn hop(&mut self, netns: u32, interface: &str, flow: Flow, skb: u64) -> &mut Self {
-        let hook = Hook::Queue;
+        let arrives = if flow.dport < flow.sport {
+            matches!((netns, interface), (X, "vetha" | "cbr0") | (Y, "up0") | (B | C, "eth0"))
+        } else {
+            matches!((netns, interface), (Y, "vethc" | "cbr0") | (X, "up0") | (A, "eth0"))
+        };
+        let hook = if arrives { Hook::Receive } else { Hook::Queue };
         self.event(netns, interface, flow, skb, Seen::Hop { hook, learned: false })
     }
 

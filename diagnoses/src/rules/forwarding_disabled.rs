@@ -53,7 +53,7 @@ fn unnamed(case: &Case<'_>) -> Option<Finding> {
     let stop = leg.farthest()?;
     let foreign = case.evidence.source.netns != Some(stop.netns)
         && !case.owners(stop.flow.dst()).iter().any(|(netns, _)| *netns == stop.netns);
-    if !leg.drops.is_empty() || stop.happened != Happened::Arrived || !foreign {
+    if !routed::is_router(case, stop.netns) || !leg.drops.is_empty() || stop.happened != Happened::Arrived || !foreign {
         return None;
     }
     let interface = stop.interface.clone().unwrap_or_default();

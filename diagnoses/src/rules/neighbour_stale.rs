@@ -17,7 +17,7 @@ use crate::drops::Class;
 use crate::finding::{Finding, fatal};
 use crate::seen;
 use model::facts::Neighbour;
-use model::report::Direction;
+use model::report::{Direction, Happened};
 use std::net::IpAddr;
 
 pub const NEEDS: &[Need] = &[
@@ -45,7 +45,12 @@ pub fn check(case: &Case<'_>) -> Checked {
         let came_through = leg.is_some_and(|leg| {
             leg.stops
                 .iter()
-                .any(|stop| owners.iter().any(|(owner, _)| *owner == stop.netns) && stop.netns != hop.netns)
+                .filter(|stop| stop.netns != hop.netns)
+                .any(|stop| {
+                    let owner = owners.iter().find(|(owner, _)| *owner == stop.netns);
+                    // A port of the bridge that owns the address is not yet the bridge.
+                    owner.is_some_and(|(_, link)| link.kind != "bridge" || link.index == stop.ifindex || stop.happened == Happened::Left)
+                })
         });
         let thrown = lost.iter().find(|drop| {
             drop.direction == hop.direction && owners.iter().any(|(owner, _)| *owner == drop.event.netns)
@@ -53,7 +58,11 @@ pub fn check(case: &Case<'_>) -> Checked {
         if (came_through && thrown.is_none()) || owners.iter().any(|(owner, _)| *owner == hop.netns) {
             continue;
         }
-        let Some((entry, wrong)) = wrong_entry(case, hop.netns, oif, next) else {
+        let unclaimed = case
+            .drops(Class::BridgeNoPort)
+            .iter()
+            .any(|drop| owners.iter().any(|(owner, _)| *owner == drop.event.netns));
+        let Some((entry, wrong)) = wrong_entry(case, hop.netns, oif, next, unclaimed) else {
             continue;
         };
         let mut finding = build(case, hop.netns, oif, &entry, &wrong);
@@ -66,7 +75,35 @@ pub fn check(case: &Case<'_>) -> Checked {
         }
         return Ok(vec![seen::last_seen(case, finding, tried.attempt.id)]);
     }
-    Ok(thrown_away(case).into_iter().collect())
+    Ok(thrown_away(case).or_else(|| disowned(case)).into_iter().collect())
+}
+
+/// The packets arrive at an end that does not have their address any more: whoever sends them there remembers it wrongly.
+fn disowned(case: &Case<'_>) -> Option<Finding> {
+    let failed = case.failed();
+    let tried = failed.first()?;
+    let leg = case.leg(tried.attempt.id, Direction::Request)?;
+    let stop = leg.farthest().filter(|stop| stop.happened == Happened::Arrived)?;
+    let target = stop.flow.dst();
+    let addresses = case.after(stop.netns, "addresses", |facts| &facts.addresses).ok()?;
+    let own = addresses.iter().any(|own| own.address == target) || !case.owners(target).is_empty();
+    if own || crate::routed::is_router(case, stop.netns) || case.evidence.source.netns == Some(stop.netns) {
+        return None;
+    }
+    let name = case.name(stop.netns);
+    let interface = stop.interface.clone().unwrap_or_default();
+    let finding = fatal(
+        "neighbour-stale",
+        format!("packets for {target} are still sent to {name}, which does not have this address any more"),
+    )
+    .at(case.node(stop.netns), &name)
+    .interface(&interface)
+    .of(case.failed_ids())
+    .remedy(format!(
+        "give {name} the address {target} again, or delete the neighbour entry of the host that sends to it (`ip neigh del {target}`)"
+    ))
+    .because(format!("{target} arrives at {interface} of {name} and is none of its addresses"));
+    Some(seen::last_seen(case, finding, tried.attempt.id))
 }
 
 /// No entry could be read, but a host threw the watched packet away for its hardware address.
@@ -92,8 +129,8 @@ fn thrown_away(case: &Case<'_>) -> Option<Finding> {
     Some(seen::last_seen(case, finding, first.attempt))
 }
 
-/// An entry in use whose hardware address no interface of the owner has.
-fn wrong_entry(case: &Case<'_>, netns: u32, ifindex: u32, next: IpAddr) -> Option<(Neighbour, String)> {
+/// An entry in use whose hardware address no interface of the owner has; `strict`: is not that of the owning interface.
+fn wrong_entry(case: &Case<'_>, netns: u32, ifindex: u32, next: IpAddr, strict: bool) -> Option<(Neighbour, String)> {
     let table = case.after(netns, "neighbours", |facts| &facts.neighbours).ok()?;
     let entry = table
         .iter()
@@ -106,8 +143,8 @@ fn wrong_entry(case: &Case<'_>, netns: u32, ifindex: u32, next: IpAddr) -> Optio
     let same = |mac: &str| mac.eq_ignore_ascii_case(&entry.mac);
     // A host may answer for its address on any of its interfaces; routed networks answer through the host's own end.
     let host = case.peer(owner, link).and_then(|(host, _)| case.after(host, "interfaces", |facts| &facts.links).ok());
-    let known = links.iter().chain(host.into_iter().flatten()).any(|link| same(&link.mac));
-    (!known && !link.mac.is_empty()).then(|| (entry.clone(), link.mac.clone()))
+    let known = !strict && links.iter().chain(host.into_iter().flatten()).any(|link| same(&link.mac));
+    (!known && !same(&link.mac) && !link.mac.is_empty()).then(|| (entry.clone(), link.mac.clone()))
 }
 
 fn build(case: &Case<'_>, netns: u32, ifindex: u32, entry: &Neighbour, right: &str) -> Finding {
@@ -153,6 +190,27 @@ mod tests {
         assert_eq!(scene::causes(&judgement), ["neighbour-stale"]);
         assert_eq!(judgement.verdicts[0].place.netns.as_deref(), Some("netns/y"));
         assert!(judgement.verdicts[0].remedy.contains("ip neigh del 10.90.2.2 dev cbr0"));
+    }
+
+    #[test]
+    fn an_end_that_lost_its_address_is_no_router() {
+        let mut scene = Scene::two_nodes();
+        scene.vanishes(3, scene::C, "eth0");
+        scene.sysctl(scene::C, "net.ipv4.ip_forward", "0");
+        scene.facts(scene::C, |facts| facts.addresses = Known::Known(Vec::new()));
+        assert_eq!(scene::causes(&judge(&scene.evidence)), ["neighbour-stale"]);
+    }
+
+    #[test]
+    fn a_bridge_that_took_another_address() {
+        let mut scene = Scene::two_nodes();
+        scene.facts(scene::A, |facts| {
+            facts.neighbours = Known::Known(vec![scene::neighbour(2, "10.90.1.1", "02:00:00:00:00:04", "REACHABLE")]);
+        });
+        scene.dropped(3, scene::X, "vetha", "NO_TX_TARGET", "br_handle_frame_finish");
+        let judgement = judge(&scene.evidence);
+        assert_eq!(scene::causes(&judgement), ["neighbour-stale"]);
+        assert_eq!(judgement.verdicts[0].place.netns.as_deref(), Some("netns/a"));
     }
 
     #[test]
