@@ -41,7 +41,7 @@ pub struct Event {
     /// The packet's own marks, for events about a packet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub packet: Option<Packet>,
-    /// The tuple that an ICMP error quotes, for events about such a packet: it may be of a watched flow where `flow` is not.
+    /// The tuple that an ICMP error quotes or a tunnel's packet carries, for events about such a packet: it may be of a watched flow where `flow` is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quoted: Option<Flow>,
     /// The attempt whose flow this is, in either direction and under whatever translation, as the kernel side followed it.

@@ -183,6 +183,11 @@ fn drop(skb: u64, location: u64, reason: u32, receiver: u64) -> Option<bool> {
         && packet::quoted(draft, address).is_some()
     {
         tail = Tail::Quoting;
+    } else if let Some(address) = packet::inner_at(found, draft.record.flow.dport)
+        && packet::quoted(draft, address).is_some()
+    {
+        // A tunnel's packet belongs to whom the packet within does.
+        tail = Tail::Quoting;
     }
     let counted = draft.finish(tail, location, Some(found));
     trail::forget(skb);

@@ -338,10 +338,10 @@ pub fn arm(probes: &[String], filter: &Filter, sink: Box<dyn FnMut(Event) + Send
     let mut statuses = Vec::new();
     let mut attached = Vec::new();
     for (probe, attempt) in asked.into_iter().zip(attempts) {
-        let (status, loaded) =
+        let (said, loaded) =
             attempt.map_err(|_| anyhow::anyhow!("the thread that loads probe {} ended in a panic", probe.name))?;
         attached.extend(loaded.map(|loaded| (probe, loaded)));
-        statuses.push(status);
+        statuses.push(said);
     }
 
     let sources = attached
