@@ -6,7 +6,7 @@
 use crate::drops::{Class, class_of};
 use model::event::{Event, Packet, Seen};
 use model::evidence::Evidence;
-use model::flow::{Flow, TCP};
+use model::flow::{Flow, ICMP, ICMPV6, TCP};
 use model::report::{Direction, Happened};
 use model::word::Hook;
 use std::collections::{HashMap, HashSet};
@@ -183,7 +183,10 @@ impl<'a> Trail<'a> {
 
     /// A dropped ICMP error that quotes a packet of ours.
     fn lost_error(&mut self, known: &Known, event: &'a Event) {
-        let owner = event.quoted.and_then(|quoted| known.get(&quoted).copied());
+        // What a tunnel's packet carries is told in the same way.
+        let is_icmp = matches!(event.flow.protocol, ICMP | ICMPV6);
+        let quoted = event.quoted.filter(|_| is_icmp);
+        let owner = quoted.and_then(|quoted| known.get(&quoted).copied());
         if let (Some((attempt, direction)), Some(class)) = (owner, class_of(event)) {
             self.leg_mut(attempt, direction).lost_errors.push(Dropped {
                 event,
