@@ -18,7 +18,7 @@ impl Interrupt {
         let asked = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&asked);
         thread::spawn(move || {
-            let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else {
+            let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
                 return; // the default action of the signal stays: it ends the program
             };
             runtime.block_on(async {
