@@ -85,10 +85,7 @@ pub async fn window(
         } else {
             "sending and watching"
         });
-        let mut needed = Duration::from_millis(plan::bound_ms(&session.look.evidence.specs)) + AFTERMATH;
-        if question.intent == Intent::Dns {
-            needed += LATE_ANSWER;
-        }
+        let needed = Duration::from_millis(plan::bound_ms(&session.look.evidence.specs)) + AFTERMATH;
         let bound = match deadline {
             Some(deadline) if question.passive || !question.until_fault => deadline.max(opened + needed),
             _ => opened + needed,
@@ -103,9 +100,15 @@ pub async fn window(
             .until(Some(bound), |look| {
                 let evidence = &look.evidence;
                 let all = !evidence.specs.is_empty() && evidence.attempts.len() >= evidence.specs.len();
-                (all && !diagnoses::answer_due(evidence)) || (!whole && settled.look(look))
+                all || (!whole && settled.look(look))
             })
             .await;
+        if question.intent == Intent::Dns && diagnoses::answer_due(&session.look.evidence) {
+            let late = Instant::now() + LATE_ANSWER;
+            session
+                .until(Some(late), |look| !diagnoses::answer_due(&look.evidence))
+                .await;
+        }
     }
     if let Some(id) = second {
         session.ask(Request::Stop { id });

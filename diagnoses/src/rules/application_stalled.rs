@@ -19,7 +19,7 @@ use crate::finding::{Finding, fatal};
 use crate::trail::Leg;
 use crate::words::{count, time};
 use model::facts::ProcessFacts;
-use model::flow::TCP;
+use model::flow::{TCP, UDP};
 use model::report::Direction;
 
 pub const NEEDS: &[Need] = &[
@@ -35,7 +35,7 @@ pub fn check(case: &Case<'_>) -> Checked {
         .filter(|tried| tried.attempt.flow.protocol == TCP && tried.connected())
         .collect();
     let Some(end) = connected.iter().find_map(|tried| far_end(case, tried.attempt.id)) else {
-        return Ok(Vec::new());
+        return Ok(not_read(case).into_iter().collect());
     };
     // Sockets that were not read decide nothing about a connection that works.
     let socket = listener(case, end).ok().flatten();
@@ -58,6 +58,31 @@ pub fn check(case: &Case<'_>) -> Checked {
         return Ok(vec![not_accepted(case, end, holder, &connected, waiting)]);
     }
     Ok(Vec::new())
+}
+
+/// Datagrams arrived and went unanswered, and the process that should read them is stopped.
+fn not_read(case: &Case<'_>) -> Option<Finding> {
+    let silent: Vec<_> = case
+        .failed()
+        .into_iter()
+        .filter(|tried| tried.attempt.flow.protocol == UDP && matches!(tried.failure(), Some(Failure::Silent(_))))
+        .collect();
+    let id = silent.first()?.attempt.id;
+    let end = far_end(case, id)?;
+    let request = case.leg(id, Direction::Request)?;
+    let holder = holders(case, listener(case, end).ok()??).first().copied()?;
+    if !request.reached(end.netns) || !request.drops.is_empty() || !stopped(latest(holder)) {
+        return None;
+    }
+    let (netns, (who, state)) = (case.name(end.netns), describe(Some(holder)));
+    let says = format!("{who} in {netns} {} and reads nothing", state.unwrap_or("stands still"));
+    let arrived = format!("the request arrived in {netns} and went unanswered, and no packet of it was lost");
+    Some(
+        claim(case, end, Some(holder), says)
+            .of(silent.iter().map(|tried| tried.attempt.id))
+            .because(arrived)
+            .and(state_words(latest(holder))),
+    )
 }
 
 /// Time ran out while waiting for an answer to data that the far end's kernel had taken.
@@ -159,7 +184,8 @@ mod tests {
     use crate::judge;
     use crate::scene::{self, Scene};
     use model::attempt::Outcome;
-    use model::facts::ProcessFacts;
+    use model::facts::{ProcessFacts, Socket};
+    use model::flow::{Flow, UDP};
     use model::missing::Known;
 
     fn waiting(scene: &mut Scene, count: u32) {
@@ -196,6 +222,24 @@ mod tests {
         assert_eq!(scene::causes(&judgement), ["application-stalled"]);
         assert!(judgement.verdicts[0].says.contains("server (pid 42)"));
         assert!(judgement.verdicts[0].says.contains("is stopped"));
+    }
+
+    #[test]
+    fn a_stopped_reader_of_datagrams_is_named_and_a_running_one_is_not() {
+        for (state, named) in [("T", true), ("S", false)] {
+            let mut scene = crate::scene_dns::Lookup::of("web").silence("web").scene();
+            process(&mut scene, state);
+            scene.facts(scene::C, |facts| {
+                facts.sockets = Known::Known(vec![Socket {
+                    flow: Flow::new(UDP, "[::]:53".parse().unwrap(), "[::]:0".parse().unwrap()),
+                    state: "UNCONN".to_owned(),
+                    pids: vec![42],
+                    ..Socket::default()
+                }]);
+            });
+            let causes = scene::causes(&judge(&scene.evidence));
+            assert_eq!(causes == ["application-stalled"], named, "{state}: {causes:?}");
+        }
     }
 
     #[test]
