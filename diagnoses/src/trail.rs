@@ -123,6 +123,8 @@ impl<'a> Trail<'a> {
         let mut trail = Self::default();
         // Packets of ours last met inside a tunnel's packet: its loss is theirs.
         let mut inside: HashMap<u64, (u32, Direction, u64)> = HashMap::new();
+        // Packets of ours that were met on the path: what shares only their tuple, elsewhere on this machine, is not ours.
+        let mut ours: HashSet<u64> = HashSet::new();
         let mut births: HashMap<Marks, (u64, u64)> = HashMap::new();
         for event in events {
             let carried = |skbs: &HashMap<u64, (u32, Direction, u64)>| {
@@ -142,6 +144,9 @@ impl<'a> Trail<'a> {
             match &event.seen {
                 Seen::Hop { hook, .. } => {
                     let packet = event.packet.unwrap_or_default();
+                    if evidence.netns(event.netns).is_some() {
+                        ours.insert(event.skb);
+                    }
                     if packet.inner && event.skb != 0 {
                         inside.insert(event.skb, (attempt, direction, event.at_ns));
                     } else {
@@ -159,6 +164,11 @@ impl<'a> Trail<'a> {
                 }
                 Seen::Drop { .. } => {
                     let class = class_of(event).unwrap_or(Class::Other);
+                    let elsewhere =
+                        event.netns != 0 && evidence.netns(event.netns).is_none() && !evidence.netns.is_empty();
+                    if elsewhere && !ours.contains(&event.skb) {
+                        continue;
+                    }
                     if class != Class::Benign && !leg.has_drop(event) {
                         leg.drops.push(Dropped {
                             event,
@@ -585,6 +595,15 @@ mod tests {
             trail.leg(1, Direction::Request).is_none(),
             "it may be of either attempt"
         );
+    }
+
+    #[test]
+    fn a_drop_of_the_same_tuple_off_the_path_is_not_ours() {
+        let mut scene = Scene::two_nodes();
+        scene.vanishes(1, scene::X, "up0");
+        let flow = scene.evidence.watched[0].flow;
+        scene.drop(999, "cbr0", flow, "NETFILTER_DROP", "nf_hook_slow");
+        assert_eq!(Trail::follow(&scene.evidence).drops().count(), 0);
     }
 
     #[test]
