@@ -266,7 +266,7 @@ pub fn add(key: &TotalKey, count: u64) {
         unsafe { *total += count };
         return;
     }
-    if TOTALS.insert(key, &count, 1).is_err()
+    if TOTALS.insert(key, count, 1).is_err()
         && let Some(losses) = losses()
     {
         losses.uncounted += count;

@@ -1,6 +1,11 @@
 //! Reads without calls, for programs that meet every packet: fields of an skb the verifier knows, and bytes of headers
 //! where it allows plain loads (since 6.17).
 
+#![expect(
+    clippy::not_unsafe_ptr_arg_deref,
+    reason = "the verifier, not the caller, answers for these pointers"
+)]
+
 use crate::fields::*;
 use core::mem::MaybeUninit;
 

@@ -88,9 +88,7 @@ pub fn reverse(draft: &mut Draft) {
     answer.saddr = flow.saddr;
     flow.saddr = flow.daddr;
     flow.daddr = answer.saddr;
-    let port = flow.sport;
-    flow.sport = flow.dport;
-    flow.dport = port;
+    core::mem::swap(&mut flow.sport, &mut flow.dport);
 }
 
 /// Reads the packet whose IP header is at `address` into the draft's record and tail.
@@ -249,7 +247,7 @@ pub fn arp(draft: &mut Draft, address: u64) -> bool {
 pub fn quoted_at(found: Found, kind: u8) -> Option<u64> {
     let error = match found.protocol {
         ICMP => matches!(kind, 3 | 11 | 12),
-        ICMPV6 => matches!(kind, 1 | 2 | 3 | 4),
+        ICMPV6 => matches!(kind, 1..=4),
         _ => false,
     };
     (error && found.l4 != 0).then_some(found.l4 + 8)
