@@ -22,7 +22,7 @@ pub fn probes(hello: &Hello, format: ListFormat, paper: Paper) -> Result<String>
         ListFormat::Json => {
             Ok(serde_json::to_string_pretty(&hello.probes).context("writing the probes as JSON")? + "\n")
         }
-        ListFormat::Yaml => serde_yaml::to_string(&hello.probes).context("writing the probes as YAML"),
+        ListFormat::Yaml => super::yaml(&hello.probes).context("writing the probes as YAML"),
         ListFormat::Table => {
             let mut text = format!("Probes on {}, kernel {} ({}):\n", hello.node, hello.kernel, hello.arch);
             for probe in &hello.probes {

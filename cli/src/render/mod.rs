@@ -70,11 +70,16 @@ fn paper(colour: Colour) -> paper::Paper {
     }
 }
 
+/// The same document as the JSON, in YAML: written directly, enums would become tags, which few other tools read.
+fn yaml(document: &impl serde::Serialize) -> Result<String> {
+    Ok(serde_yaml::to_string(&serde_json::to_value(document)?)?)
+}
+
 /// Prints a report.
 pub fn report(report: &Report, format: Format, colour: Colour) -> Result<()> {
     let text = match format {
         Format::Json => serde_json::to_string_pretty(report).context("writing the report as JSON")? + "\n",
-        Format::Yaml => serde_yaml::to_string(report).context("writing the report as YAML")?,
+        Format::Yaml => yaml(report).context("writing the report as YAML")?,
         Format::Table | Format::Wide => {
             let sheet = table::Sheet {
                 paper: paper(colour),

@@ -165,3 +165,12 @@ fn colour_adds_marks_and_no_words() {
     assert!(coloured.contains("\u{1b}["), "{coloured}");
     assert_eq!(anstream::adapter::strip_str(&coloured).to_string(), sheet(false));
 }
+
+#[test]
+fn yaml_is_the_same_document_as_json() {
+    let report = fault();
+    let text = super::yaml(&report).unwrap();
+    assert!(!text.contains(": !"), "a tag: {text}");
+    let back: Value = serde_yaml::from_str(&text).unwrap();
+    assert_eq!(back, serde_json::to_value(&report).unwrap());
+}
