@@ -39,6 +39,10 @@ pub fn check(case: &Case<'_>) -> Checked {
         let (Some(next), Some(oif)) = (hop.next_hop, hop.leaves) else {
             continue;
         };
+        // A namespace that only shares an address with the path sends nothing of ours.
+        if !was_there(case, tried.attempt.id, hop.netns) {
+            continue;
+        }
         // What arrives behind this hop proves its entry right.
         let leg = case.leg(tried.attempt.id, hop.direction);
         let owners = case.owners(next);
@@ -76,6 +80,13 @@ pub fn check(case: &Case<'_>) -> Checked {
         return Ok(vec![seen::last_seen(case, finding, tried.attempt.id)]);
     }
     Ok(thrown_away(case).or_else(|| disowned(case)).into_iter().collect())
+}
+
+/// Our packets, or the answers to them, were seen in this namespace, or are made there; without a trail nothing tells.
+fn was_there(case: &Case<'_>, attempt: u32, netns: u32) -> bool {
+    let legs = [Direction::Request, Direction::Answer].map(|direction| case.leg(attempt, direction));
+    let mut stops = legs.into_iter().flatten().flat_map(|leg| &leg.stops).peekable();
+    case.evidence.source.netns == Some(netns) || stops.peek().is_none() || stops.any(|stop| stop.netns == netns)
 }
 
 /// The packets arrive at an end that does not have their address any more: whoever sends them there remembers it wrongly.
