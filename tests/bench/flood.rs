@@ -18,10 +18,10 @@ pub fn take() -> Result<Vec<Figure>> {
     let streaming = ours(&net, u32::MAX)?;
     let (peer_counting, peer_printing) = if peer::present() {
         (
-            Some(theirs(&net, "tracepoint:skb:kfree_skb { @[args.reason] = count(); }")?),
+            Some(theirs(&net, "tracepoint:skb:kfree_skb { @[args->reason] = count(); }")?),
             Some(theirs(
                 &net,
-                "tracepoint:skb:kfree_skb { printf(\"%d %d\\n\", args.reason, args.protocol); }",
+                "tracepoint:skb:kfree_skb { printf(\"%d %d\\n\", args->reason, args->protocol); }",
             )?),
         )
     } else {

@@ -53,9 +53,11 @@ fn per_hook(net: &Net, filter: &Filter) -> Result<Figure> {
     // An empty program on the same hooks pays for the two readings of the clock that the statistics themselves take.
     let clock = if peer::present() {
         let empty =
-            peer::Running::start("rawtracepoint:net_dev_queue,rawtracepoint:netif_receive_skb { $nothing = 1; }")?;
+            peer::Running::start("tracepoint:net:net_dev_queue,tracepoint:net:netif_receive_skb { $nothing = 1; }")?;
         net.run("packets", "10.99.0.2", 2000)?;
-        Some(empty.ns_a_run()?)
+        let ns = peer::Running::ns_a_run()?;
+        drop(empty);
+        Some(ns)
     } else {
         net.run("packets", "10.99.0.2", 2000)?;
         None
