@@ -424,7 +424,7 @@ fn named(missing: &Missing, what: &str, of: &NetnsEvidence) -> Missing {
 fn is_asked(evidence: &Evidence, attempt: &Attempt) -> bool {
     match evidence.intent {
         Intent::Dns => attempt.kind.starts_with("dns"),
-        Intent::PodToPod => match evidence.protocol.as_str() {
+        _ => match evidence.protocol.as_str() {
             "icmp" | "icmpv6" => attempt.kind == "echo",
             "udp" => attempt.kind == "udp" || attempt.kind.starts_with("dns"),
             "" => !attempt.kind.starts_with("echo"),

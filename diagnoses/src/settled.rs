@@ -126,11 +126,9 @@ fn is_asked(evidence: &Evidence, spec: &AttemptSpec) -> bool {
     match (&spec.send, evidence.intent) {
         (Sending::Dns { .. } | Sending::DnsQuery { .. }, _) => true,
         (_, Intent::Dns) => false,
-        (Sending::Tcp { .. }, Intent::PodToPod) => evidence.protocol == "tcp" || evidence.protocol.is_empty(),
-        (Sending::Udp { .. }, Intent::PodToPod) => evidence.protocol == "udp",
-        (Sending::Echo { dont_fragment, .. }, Intent::PodToPod) => {
-            evidence.protocol.starts_with("icmp") && !dont_fragment
-        }
+        (Sending::Tcp { .. }, _) => evidence.protocol == "tcp" || evidence.protocol.is_empty(),
+        (Sending::Udp { .. }, _) => evidence.protocol == "udp",
+        (Sending::Echo { dont_fragment, .. }, _) => evidence.protocol.starts_with("icmp") && !dont_fragment,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The two ends of a path: how they were asked for, and what they are.
 
+use crate::inventory::ObjectRef;
 use crate::missing::Known;
 use crate::owner::Owner;
 use schemars::JsonSchema;
@@ -53,6 +54,9 @@ pub struct Endpoint {
     pub port: Option<u16>,
     /// To whom it belongs.
     pub owner: Owner,
+    /// The Kubernetes object it is, or the one it was chosen from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub object: Option<ObjectRef>,
     /// Its resolv.conf.
     pub resolv: Known<crate::facts::ResolvConf>,
 }

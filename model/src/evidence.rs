@@ -4,7 +4,8 @@ use crate::attempt::{Attempt, AttemptSpec, WatchedFlow};
 use crate::endpoint::Endpoint;
 use crate::event::{Event, Seen};
 use crate::facts::{NetnsFacts, NodeFacts, ProcessFacts};
-use crate::missing::Missing;
+use crate::inventory::Inventory;
+use crate::missing::{Known, Missing};
 use crate::protocol::{BpfCost, Lost, ProbeStatus, Total};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,14 @@ pub enum Intent {
     PodToPod,
     /// Does a name resolve from the source?
     Dns,
+    /// Can a pod reach a service, by the address that was chosen?
+    PodToService,
+    /// Can a pod reach a node?
+    PodToNode,
+    /// Can a pod reach something outside the cluster?
+    PodToExternal,
+    /// Can a node reach a pod?
+    NodeToPod,
 }
 
 /// Everything known about one question.
@@ -32,6 +41,8 @@ pub struct Evidence {
     pub destination: Endpoint,
     /// Protocol asked for (`tcp`, `udp`, `icmp`).
     pub protocol: String,
+    /// What the cluster's API said of both ends; missing where the site has no API.
+    pub inventory: Known<Inventory>,
     /// Nodes that were looked at.
     pub nodes: Vec<NodeEvidence>,
     /// Namespaces on the path, in the order in which they were found: source, between, destination.
@@ -91,8 +102,10 @@ pub struct NodeEvidence {
     pub name: String,
     /// Kernel release.
     pub kernel: String,
-    /// `/proc/sys/kernel/random/boot_id`.
+    /// `/proc/sys/kernel/random/boot_id`; nodes that share a kernel share it.
     pub boot_id: String,
+    /// Inode of the node's own network namespace; 0 when not told.
+    pub host_netns: u32,
     /// What each probe could do.
     pub probes: Vec<ProbeStatus>,
     /// Events seen.

@@ -19,6 +19,8 @@ pub mod evidence;
 #[cfg(feature = "std")]
 pub mod facts;
 #[cfg(feature = "std")]
+pub mod inventory;
+#[cfg(feature = "std")]
 pub mod missing;
 #[cfg(feature = "std")]
 pub mod netfilter;

@@ -44,7 +44,7 @@ pub enum Request {
         /// The client's [`VERSION`].
         version: u32,
     },
-    /// What is this endpoint (`netns/NAME`, `pid/N`, `container/ID`, `host`, an address)? Answer: [`Reply::Resolved`].
+    /// What is this endpoint (`netns/NAME`, `pid/N`, `container/ID`, `pod/UID`, `host`, an address)? Answer: [`Reply::Resolved`].
     Resolve {
         /// As the user wrote it, without a port.
         endpoint: String,
@@ -246,6 +246,8 @@ pub struct Hello {
     pub arch: String,
     /// Identity of this boot.
     pub boot_id: String,
+    /// Inode of the network namespace that the helper itself lives in: the node's own.
+    pub netns: u32,
     /// `CLOCK_MONOTONIC` now, nanoseconds.
     pub monotonic_ns: u64,
     /// `CLOCK_BOOTTIME` now.

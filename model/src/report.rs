@@ -4,6 +4,7 @@ use crate::attempt::Attempt;
 use crate::endpoint::Endpoint;
 use crate::evidence::Intent;
 use crate::flow::Flow;
+use crate::inventory::ObjectRef;
 use crate::missing::Missing;
 use crate::protocol::{BpfCost, Lost, ProbeStatus};
 use schemars::JsonSchema;
@@ -111,7 +112,7 @@ pub struct Place {
     pub rule: Option<RulePlace>,
     /// Kubernetes object.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub object: Option<ObjectPlace>,
+    pub object: Option<ObjectRef>,
 }
 
 /// A netfilter rule or chain.
@@ -132,18 +133,6 @@ pub struct RulePlace {
     pub handle: Option<u64>,
     /// The rule's text, or the chain's policy.
     pub text: String,
-}
-
-/// A Kubernetes object.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub struct ObjectPlace {
-    /// Kind.
-    pub kind: String,
-    /// Namespace.
-    pub namespace: String,
-    /// Name.
-    pub name: String,
 }
 
 /// One hop of the trail.

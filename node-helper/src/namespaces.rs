@@ -160,6 +160,11 @@ fn id_of(route: &mut Netlink, namespace: &File) -> Option<i32> {
         .filter(|id| *id >= 0)
 }
 
+/// The inode of the network namespace this process lives in; 0 when that cannot be read.
+pub fn own() -> u32 {
+    inode(Path::new("/proc/self/ns/net")).unwrap_or_default()
+}
+
 /// Process ids in a proc file system, in order.
 pub fn processes(proc: &Path) -> Vec<u32> {
     let Ok(entries) = fs::read_dir(proc) else {

@@ -1,4 +1,4 @@
-//! What an endpoint is that somebody named: `netns/NAME`, `pid/N`, `container/ID`, `host`, an address.
+//! What an endpoint is that somebody named: `netns/NAME`, `pid/N`, `container/ID`, `pod/UID`, `host`, an address.
 
 use crate::attempts::source_for;
 use crate::facts;
@@ -33,6 +33,7 @@ pub fn resolve(asked: &str) -> Known<Endpoint> {
         Some(("netns", name)) => named(asked, name, &namespaces),
         Some(("pid", pid)) => process(asked, pid, &namespaces),
         Some(("container", id)) => container(asked, id, &namespaces),
+        Some(("pod", uid)) => pod(asked, uid, &namespaces),
         None if asked == "host" => host(asked, &namespaces),
         _ => match asked.trim_start_matches('[').trim_end_matches(']').parse() {
             Ok(address) => Ok(at_address(asked, address, &namespaces)),
@@ -149,6 +150,32 @@ fn container(asked: &str, id: &str, namespaces: &Namespaces) -> Result<Endpoint,
         .ok_or_else(|| {
             Missing::new(what(), "the network namespace of its processes cannot be read")
                 .remedy("run the helper as root, or with CAP_SYS_PTRACE")
+        })
+}
+
+/// A pod by the UID in its cgroups: what lives in its containers, or in its sandbox where no container runs.
+fn pod(asked: &str, uid: &str, namespaces: &Namespaces) -> Result<Endpoint, Missing> {
+    let mut containers: Vec<(Option<String>, u32)> = Vec::new();
+    for pid in processes(Path::new("/proc")) {
+        if let Owner::Pod { uid: of, container } = owner::of_pid(pid)
+            && of == uid
+            && !containers.iter().any(|(known, _)| *known == container)
+        {
+            containers.push((container, pid));
+        }
+    }
+    // The sandbox is made before the containers, and holds the namespace for them.
+    containers
+        .get(1)
+        .or(containers.first())
+        .and_then(|(_, pid)| Some((*pid, namespaces.of_pid(*pid)?)))
+        .map(|(pid, namespace)| of_process(asked, EndpointKind::Pod, pid, namespace))
+        .ok_or_else(|| {
+            Missing::new(
+                format!("endpoint `{asked}`"),
+                "no process on this node runs in a cgroup of that pod",
+            )
+            .remedy("see whether the pod still runs: kubectl get pod -o wide")
         })
 }
 

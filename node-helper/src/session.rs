@@ -371,6 +371,7 @@ fn hello() -> Hello {
         boot_id: std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
             .map(|id| id.trim().to_owned())
             .unwrap_or_default(),
+        netns: crate::namespaces::own(),
         monotonic_ns: clock::monotonic_ns(),
         boottime_ns: clock::boottime_ns(),
         wall_ns: clock::wall_ns(),
