@@ -6,6 +6,7 @@ mod ends;
 mod exit;
 mod gather;
 mod interrupt;
+mod kubernetes;
 mod look;
 mod names;
 mod passive;

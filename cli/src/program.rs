@@ -2,6 +2,7 @@
 
 use crate::commands::COMMANDS;
 use crate::exit::{self, Exit};
+use crate::kubernetes::connect::Access;
 use crate::render::{self, Colour};
 use clap::{ArgMatches, Command, FromArgMatches as _};
 use std::ffi::OsString;
@@ -25,6 +26,8 @@ struct Global {
         display_order = 900
     )]
     color: Colour,
+    #[command(flatten)]
+    access: Access,
 }
 
 /// What a command is given besides its own options.
@@ -34,6 +37,8 @@ pub struct Context {
     pub program: &'static str,
     /// When to colour.
     pub colour: Colour,
+    /// Which cluster, and as whom.
+    pub access: Access,
     /// The arguments, without the program's own name.
     pub arguments: Vec<String>,
 }
@@ -74,6 +79,7 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
     let context = Context {
         program,
         colour: global.color,
+        access: global.access,
         arguments: arguments
             .iter()
             .skip(1)

@@ -115,7 +115,7 @@ fn asked(arguments: &[String]) -> Vec<String> {
 /// Runs what waits for a helper, on one thread.
 pub fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::runtime::Builder::new_current_thread()
-        .enable_time()
+        .enable_all()
         .build()?
         .block_on(work)
 }
