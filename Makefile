@@ -19,7 +19,7 @@ export SKOOP_HELPER = $(HELPER)
 
 .PHONY: help
 help: ## what can be made
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
 
 .PHONY: setup
 setup: ## install what is missing (Debian 12); quick when all is there
@@ -53,6 +53,21 @@ kernels: build ## the same checks on this kernel and on Debian's 6.1 and 6.12 in
 bench: build ## the figures of tests/bench/README.md; also target/bench.json
 	@./setup.sh bench
 	$(CARGO) run --release -p tests --bin bench -- target/bench.json
+
+# How many nodes.
+NODES = 2
+CLUSTER := $(CURDIR)/target/cluster/cluster
+
+.PHONY: cluster
+cluster: setup ## a real Kubernetes of NODES=2 nodes on this machine, in namespaces of its own
+	@./setup.sh cluster
+	@RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build -q -p tests --bin lab --release --target $(TARGET)
+	@tests/cluster/build target/$(TARGET)/release/lab
+	@$(AS_ROOT) $(CLUSTER) up --nodes $(NODES)
+
+.PHONY: cluster-down
+cluster-down: ## take it down: nothing of it stays
+	@[ ! -x $(CLUSTER) ] || $(AS_ROOT) $(CLUSTER) down
 
 .PHONY: lint
 lint: setup ## formatting, clippy on both sides, and cargo-deny where it is installed

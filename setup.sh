@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what building, testing and trying kubectl-skoop needs, on Debian 12; says what it does before it does it.
 #
-#   setup.sh [build|test|kernels|bench|lint]...      (nothing named: build and test)
+#   setup.sh [build|test|kernels|bench|lint|cluster]...      (nothing named: build and test)
 #
 # Quick when all is there. Root (sudo) is asked for only when a system package is missing.
 set -eu
@@ -15,6 +15,7 @@ build="build-essential ca-certificates rustc-web cargo-web rust-web-src llvm-$ll
 test="iproute2 iptables nftables conntrack iputils-ping procps python3 kmod"
 kernels="qemu-system-x86 busybox-static cpio xz-utils $test"
 bench="bpftrace iperf3 $test"
+cluster="containerd runc containernetworking-plugins busybox-static util-linux $test"
 
 say() { echo "setup: $*"; }
 die() {
@@ -22,7 +23,7 @@ die() {
     exit 1
 }
 
-packages=
+packages= go=
 [ $# -gt 0 ] || set -- build test
 for part; do
     case $part in
@@ -30,12 +31,13 @@ for part; do
     test) packages="$packages $build $test" ;;
     kernels) packages="$packages $build $kernels" ;;
     bench) packages="$packages $build $bench" ;;
+    cluster) packages="$packages $cluster" go=wanted ;;
     lint)
         packages="$packages $build rust-web-clippy"
         # The toolchain on PATH usually brings its own.
         .ci/cargo fmt --version >/dev/null 2>&1 || packages="$packages rustfmt-web"
         ;;
-    *) die "no such part: $part (build, test, kernels, bench, lint)" ;;
+    *) die "no such part: $part (build, test, kernels, bench, lint, cluster)" ;;
     esac
 done
 
@@ -81,3 +83,4 @@ install_bpf_linker() {
 install_packages
 .ci/cargo --which >/dev/null
 install_bpf_linker
+[ -z "$go" ] || tests/cluster/go --which >/dev/null

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// What the cluster is called wherever the machine can see it: its run folder, cgroups, processes and network interface
+// all carry this, and nothing else of it shows in the machine's own namespaces.
+const prefix = "skoop-cluster"
+
+// runFolder holds what lives as long as the cluster: sockets, keys, configuration, logs.
+const runFolder = "/run/" + prefix
+
+// The machines that are no nodes.
+const (
+	controlPlane = "control-plane"
+	router       = "router"
+)
+
+// Addresses. The router stands between all machines and answers their ARP for one another, so that they see one
+// network and yet every packet between two of them is routed.
+const (
+	network          = "10.200.0.0/24"
+	controlPlaneAddr = "10.200.0.1"
+	hostAddr         = "10.200.0.2"
+	gatewayAddr      = "10.200.0.254"
+	podNetwork       = "10.244.0.0/16"
+	serviceNetwork   = "10.96.0.0/16"
+	kubernetesAddr   = "10.96.0.1"
+	dnsAddr          = "10.96.0.10"
+	// The world outside: behind the default gateway, on the router.
+	outsideAddr  = "203.0.113.10"
+	resolverAddr = "203.0.113.53"
+)
+
+// maxNodes keeps node and pod addresses inside their networks.
+const maxNodes = 9
+
+func nodeName(n int) string   { return fmt.Sprintf("n%d", n) }
+func nodeAddr(n int) string   { return fmt.Sprintf("10.200.0.%d", 10+n) }
+func podRange(n int) string   { return fmt.Sprintf("10.244.%d.0/24", n) }
+func podGateway(n int) string { return fmt.Sprintf("10.244.%d.1", n) }
+
+// machineName reads what a user calls a machine: `n1`, `1`, `control-plane`, `router`.
+func machineName(word string) (string, error) {
+	if word == controlPlane || word == router {
+		return word, nil
+	}
+	n, err := strconv.Atoi(strings.TrimPrefix(word, "n"))
+	if err != nil || n < 1 || n > maxNodes {
+		return "", usageError{fmt.Sprintf("no machine %q: nodes are n1, n2...; the others are %s and %s", word, controlPlane, router)}
+	}
+	return nodeName(n), nil
+}
+
+func inRun(parts ...string) string { return filepath.Join(append([]string{runFolder}, parts...)...) }
+
+func socketOf(machine string) string { return inRun(machine + ".sock") }
+
+// home is where this program and all it needs were built: target/cluster.
+func home() string {
+	path, err := os.Executable()
+	if err != nil {
+		return "."
+	}
+	return filepath.Dir(path)
+}
+
+func kubeconfig() string { return filepath.Join(home(), "kubeconfig") }

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+const containerdConfig = `version = 2
+root = "/var/lib/containerd"
+state = "/run/containerd"
+[grpc]
+  address = "/run/containerd/containerd.sock"
+[plugins."io.containerd.internal.v1.opt"]
+  path = "/var/lib/containerd/opt"
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "` + pauseImage + `"
+  # Not every host lets root lower these, and none has a profile of ours.
+  restrict_oom_score_adj = true
+  disable_apparmor = true
+  tolerate_missing_hugetlb_controller = true
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "/usr/lib/cni"
+    conf_dir = "/etc/cni/net.d"
+`
+
+// cniConfig: a bridge, and addresses from the node's own range.
+const cniConfig = `{
+  "cniVersion": "1.0.0",
+  "name": "skoop",
+  "plugins": [
+    {
+      "type": "bridge",
+      "bridge": "cni0",
+      "isDefaultGateway": true,
+      "hairpinMode": true,
+      "ipam": {"type": "host-local", "dataDir": "/run/cni-ipam", "ranges": [[{"subnet": "%s"}]]}
+    },
+    {"type": "portmap", "capabilities": {"portMappings": true}}
+  ]
+}
+`
+
+const kubeletConfig = `apiVersion: kubelet.config.k8s.io/v1beta1
+kind: KubeletConfiguration
+authentication:
+  anonymous: {enabled: false}
+  webhook: {enabled: true}
+  x509: {clientCAFile: %[1]s}
+authorization: {mode: Webhook}
+tlsCertFile: %[2]s
+tlsPrivateKeyFile: %[3]s
+clusterDNS: [` + dnsAddr + `]
+clusterDomain: cluster.local
+containerRuntimeEndpoint: unix:///run/containerd/containerd.sock
+resolvConf: /etc/resolv.conf
+cgroupDriver: cgroupfs
+failCgroupV1: false
+enforceNodeAllocatable: [pods]
+failSwapOn: false
+localStorageCapacityIsolation: false
+oomScoreAdj: 0
+syncFrequency: 10s
+nodeStatusUpdateFrequency: 4s
+nodeLeaseDurationSeconds: 12
+imageMaximumGCAge: 0s
+imageGCHighThresholdPercent: 100
+evictionHard: {memory.available: "1Mi", nodefs.available: "0%%", imagefs.available: "0%%"}
+volumePluginDir: /var/lib/kubelet/plugins-exec
+logging: {verbosity: 2}
+`
+
+const proxyConfig = `apiVersion: kubeproxy.config.k8s.io/v1alpha1
+kind: KubeProxyConfiguration
+mode: %s
+bindAddress: 0.0.0.0
+hostnameOverride: %s
+clientConnection: {kubeconfig: %s}
+clusterCIDR: ` + podNetwork + `
+oomScoreAdj: 0
+# These settings are the whole host's: left alone.
+conntrack: {maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s}
+`
+
+// proxyMode differs from node to node, so that both ways in which Kubernetes writes its services are there.
+func proxyMode(n int) string {
+	if n%2 == 1 {
+		return "iptables"
+	}
+	return "nftables"
+}
+
+// masquerade hides pods behind their node when they talk to anything but pods, with the node's own kind of rules.
+func masquerade(n int) string {
+	if proxyMode(n) == "iptables" {
+		return fmt.Sprintf("iptables -w -t nat -N POD-MASQ; iptables -w -t nat -A POSTROUTING -s %s -j POD-MASQ;"+
+			"iptables -w -t nat -A POD-MASQ -d %s -j RETURN; iptables -w -t nat -A POD-MASQ -j MASQUERADE", podRange(n), podNetwork)
+	}
+	return fmt.Sprintf("nft 'table ip pod-masq { chain postrouting { type nat hook postrouting priority srcnat;"+
+		" ip saddr %s ip daddr != %s counter masquerade; }; }'", podRange(n), podNetwork)
+}
+
+// nodeMachine is a node: containerd, the images, kubelet and kube-proxy.
+func nodeMachine(ca *authority, n, nodes int) (Machine, error) {
+	name := nodeName(n)
+	if _, _, err := ca.issue(name+"-server", "system:node:"+name, "system:nodes", name, nodeAddr(n), "127.0.0.1", "localhost"); err != nil {
+		return Machine{}, err
+	}
+	if _, err := ca.kubeconfig(name, "system:node:"+name, "system:nodes"); err != nil {
+		return Machine{}, err
+	}
+	if _, err := ca.kubeconfig(name+"-proxy", "system:kube-proxy", ""); err != nil {
+		return Machine{}, err
+	}
+	files := map[string]string{
+		"containerd.toml":   containerdConfig,
+		"10-skoop.conflist": fmt.Sprintf(cniConfig, podRange(n)),
+		"kubelet.yaml":      fmt.Sprintf(kubeletConfig, ca.file("ca.crt"), ca.file(name+"-server.crt"), ca.file(name+"-server.key")),
+		"kube-proxy.yaml":   fmt.Sprintf(proxyConfig, proxyMode(n), name, ca.file(name+"-proxy.kubeconfig")),
+	}
+	for file, text := range files {
+		if err := os.WriteFile(inRun(name, file), []byte(text), 0o644); err != nil {
+			return Machine{}, err
+		}
+	}
+	var routes []string
+	for other := 1; other <= nodes; other++ {
+		if other != n {
+			routes = append(routes, fmt.Sprintf("ip route add %s via %s", podRange(other), nodeAddr(other)))
+		}
+	}
+	setup := append(machineNetwork(nodeAddr(n), routes),
+		"sysctl -qw net.ipv4.ip_forward=1",
+		"sysctl -qw net.bridge.bridge-nf-call-iptables=1 || modprobe br_netfilter && sysctl -qw net.bridge.bridge-nf-call-iptables=1",
+		masquerade(n),
+		"mkdir -p /etc/cni/net.d && cp "+inRun(name, "10-skoop.conflist")+" /etc/cni/net.d/",
+	)
+	kubernetes := filepath.Join(home(), "kubernetes")
+	const socket = "/run/containerd/containerd.sock"
+	return Machine{
+		Name:  name,
+		Setup: setup,
+		Services: []Service{
+			{Name: "containerd", Argv: []string{"containerd", "--config", inRun(name, "containerd.toml")}},
+			{Name: "images", Argv: append([]string{"sh", "-c", `for archive; do ctr -n k8s.io images import "$archive" || exit 1; done`, "images"}, ownImages()...), After: socket, Once: true},
+			{Name: "kubelet", Argv: []string{
+				kubernetes, "kubelet",
+				"--config=" + inRun(name, "kubelet.yaml"),
+				"--kubeconfig=" + ca.file(name+".kubeconfig"),
+				"--hostname-override=" + name,
+				"--node-ip=" + nodeAddr(n),
+				"--root-dir=/var/lib/kubelet",
+				"--cert-dir=/var/lib/kubelet/pki",
+			}, After: socket},
+			{Name: "kube-proxy", Argv: []string{kubernetes, "kube-proxy", "--config=" + inRun(name, "kube-proxy.yaml")}, After: controlPlaneAddr + ":6443"},
+		},
+	}, nil
+}

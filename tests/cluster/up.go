@@ -1,0 +1,126 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// How long a cluster may take to be ready: many times what it takes on an idle machine.
+const patience = 3 * time.Minute
+
+// up brings a cluster up. Until it is ready it is tied to this process: if this ends, however it ends, the cluster goes.
+func up(arguments []string) error {
+	flags := flag.NewFlagSet("up", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	nodes := flags.Int("nodes", 2, "")
+	if err := flags.Parse(arguments); err != nil || flags.NArg() > 0 {
+		return usageError{"up takes --nodes N"}
+	}
+	if *nodes < 1 || *nodes > maxNodes {
+		return usageError{fmt.Sprintf("--nodes must be 1 to %d", maxNodes)}
+	}
+	if err := preflight(); err != nil {
+		return err
+	}
+	lock, err := takeLock()
+	if err != nil {
+		return err
+	}
+	begun := time.Now()
+	if err := sweep(); err != nil {
+		return fmt.Errorf("what an earlier cluster left: %w", err)
+	}
+	if err := foreignAddresses(); err != nil {
+		lock.release()
+		return err
+	}
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	leash, err := startSupervisor(*nodes, lock)
+	if err != nil {
+		return err
+	}
+	say := func(what string) { fmt.Printf("cluster: %4.1f s  %s\n", time.Since(begun).Seconds(), what) }
+	failed := make(chan error, 1)
+	go func() { failed <- settle(*nodes, say) }()
+	select {
+	case err = <-failed:
+	case s := <-interrupted:
+		err = fmt.Errorf("interrupted (%s)", s)
+	}
+	if err != nil {
+		return errors.Join(err, takeDown())
+	}
+	if _, err := leash.Write([]byte{'k'}); err != nil {
+		return fmt.Errorf("the supervisor is gone: %w", err)
+	}
+	say(fmt.Sprintf("ready: %d nodes", *nodes))
+	fmt.Printf("cluster: export KUBECONFIG=%s PATH=%s/bin:$PATH\n", kubeconfig(), home())
+	return nil
+}
+
+// startSupervisor starts the cluster; what it returns holds it until a byte is written to it.
+func startSupervisor(nodes int, lock *lock) (*os.File, error) {
+	if err := os.MkdirAll(runFolder, 0o755); err != nil {
+		return nil, err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	read, write, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer read.Close()
+	log, err := os.OpenFile(inRun("supervisor.log"), os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	_, err = syscall.ForkExec(self, []string{prefix + ": " + supervisor, "supervise", strconv.Itoa(nodes)}, &syscall.ProcAttr{
+		Dir: "/",
+		Env: os.Environ(),
+		// The lock is the supervisor's as long as it lives.
+		Files: []uintptr{read.Fd(), log.Fd(), log.Fd(), lock.file.Fd()},
+		Sys:   &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS, Setsid: true},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("starting the supervisor: %w", err)
+	}
+	return write, nil
+}
+
+// preflight looks for all that the cluster needs of this machine.
+func preflight() error {
+	if os.Geteuid() != 0 {
+		return errors.New("root is needed for namespaces and networks (sudo)")
+	}
+	var missing []string
+	for _, need := range []struct{ path, pkg string }{
+		{"containerd", "containerd"}, {"ctr", "containerd"}, {"containerd-shim-runc-v2", "containerd"}, {"runc", "runc"},
+		{"/usr/lib/cni/bridge", "containernetworking-plugins"}, {"iptables", "iptables"}, {"nft", "nftables"},
+		{"conntrack", "conntrack"}, {"ip", "iproute2"}, {"sysctl", "procps"}, {"nsenter", "util-linux"}, {"busybox", "busybox-static"},
+	} {
+		if !present(need.path) && !strings.Contains(strings.Join(missing, " ")+" ", need.pkg+" ") {
+			missing = append(missing, need.pkg)
+		}
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("missing packages: %s (`./setup.sh cluster` installs them on Debian)", strings.Join(missing, " "))
+	}
+	for _, built := range []string{"kubernetes", "coredns", "lab", "images/pause.tar"} {
+		if _, err := os.Stat(home() + "/" + built); err != nil {
+			return fmt.Errorf("%s/%s is not built (`make cluster` builds it)", home(), built)
+		}
+	}
+	return nil
+}
