@@ -149,7 +149,8 @@ fn falsely_accused(scenario: &Scenario, verdict: &Verdict) -> bool {
 
 /// Whether `found` has the parts `expected` names. A namespace of the scenario is found by its real name, with or
 /// without `netns/`; a text against an object is one of its values (`object: web`); a rule's text need only contain it,
-/// and a table may have its family before its name (`inet filter`).
+/// a table may have its family before its name (`inet filter`), and a
+/// pod its namespace.
 fn matches(key: &str, expected: &Value, found: &Value, real: &BTreeMap<String, String>) -> bool {
     match (expected, found) {
         (Value::Object(expected), Value::Object(found)) => expected
@@ -164,6 +165,7 @@ fn matches(key: &str, expected: &Value, found: &Value, real: &BTreeMap<String, S
             let bare = found.strip_prefix("netns/").unwrap_or(&found);
             expected == found
                 || real.get(&expected).is_some_and(|name| name == bare)
+                || (key == "pod" && found.ends_with(&format!("/{expected}")))
                 || (key == "text" && found.contains(&expected))
                 || (key == "table" && found.ends_with(&format!(" {expected}")))
         }
@@ -314,6 +316,18 @@ mod tests {
             ),
             (2, 0)
         );
+    }
+
+    #[test]
+    fn a_pod_may_be_named_without_its_namespace() {
+        let verdicts = json!([{"rule": "port-closed", "cause": true, "where": {"pod": "scenario-1-0/web"}}]);
+        let report = report("fault", &verdicts);
+        let judged = |pod: &str| {
+            let expect = format!("{{outcome: fault, cause: port-closed, where: {{pod: {pod}}}}}");
+            judged(&expect, "[]", &report, 1)
+        };
+        assert_eq!(judged("web"), (0, 0));
+        assert_eq!(judged("eb"), (1, 0));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 pub mod builtin;
 pub mod enter;
 pub mod judge;
+pub mod kubernetes;
 pub mod lab;
 pub mod needs;
 pub mod process;

@@ -1,5 +1,6 @@
 //! A command of a scenario while it runs: its own process group, its output in a file, ended when dropped (unless its
 //! lab is kept).
+use std::fmt;
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -18,23 +19,28 @@ use crate::skoop;
 const LOOK_EVERY: Duration = Duration::from_millis(4);
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
+/// What listens at this moment where a command is to run.
+pub type Listeners = Box<dyn Fn() -> Result<Vec<String>>>;
+
 /// A running command. Dropping it ends its whole process group.
-#[derive(Debug)]
 pub struct Process {
     child: Child,
     command: String,
     output: PathBuf,
-    netns: Option<String>,
-    listening: Vec<String>,
+    listeners: Option<Listeners>,
+    before: Vec<String>,
     left: bool,
+}
+
+impl fmt::Debug for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` ({})", self.command, self.child.id())
+    }
 }
 
 impl Process {
     /// Starts `/bin/sh -c command` in a namespace (none: this one) with the lab's built-in servers on PATH.
     pub fn start(lab: &Lab, netns: Option<&str>, command: &str, beside: &Path) -> Result<Self> {
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let output = lab.directory().join("log").join(number.to_string());
-        let log = File::create(&output).with_context(|| format!("creating {}", output.display()))?;
         let bin = lab.directory().join("bin");
         let own = std::env::var("PATH").unwrap_or_default();
         let helper = skoop::helper_directory()
@@ -42,8 +48,8 @@ impl Process {
             .unwrap_or_default();
         let system = "/usr/local/sbin:/usr/sbin:/sbin";
         let path = format!("{}:{own}:{system}:{helper}:{}", bin.display(), beside.display());
-        let listening = netns.map(listening).transpose()?.unwrap_or_default();
-        let child = Command::new(bin.join("lab"))
+        let mut program = Command::new(bin.join("lab"));
+        program
             .args([
                 Path::new("in"),
                 &lab.directory(),
@@ -53,7 +59,28 @@ impl Process {
             ])
             .env("PATH", path)
             .env("LAB", lab.directory())
-            .current_dir(beside)
+            .current_dir(beside);
+        let netns = netns.map(str::to_owned);
+        let listeners = netns.map(|netns| -> Listeners { Box::new(move || lab::inside(&netns, listening)) });
+        let process = Self::spawn(program, command, &lab.directory().join("log"), listeners)?;
+        Ok(process.left(lab.kept()))
+    }
+
+    /// The same, which is left running when it is dropped, or not.
+    #[must_use]
+    pub fn left(mut self, left: bool) -> Self {
+        self.left = left;
+        self
+    }
+
+    /// Starts a program that is `command` to people, with its output in a file of its own in the directory `logs`.
+    pub fn spawn(mut program: Command, command: &str, logs: &Path, listeners: Option<Listeners>) -> Result<Self> {
+        let output = logs.join(COUNT.fetch_add(1, Ordering::Relaxed).to_string());
+        let log = File::create(&output).with_context(|| format!("creating {}", output.display()))?;
+        let before = listeners
+            .as_ref()
+            .map_or_else(|| Ok(Vec::new()), |listeners| listeners())?;
+        let child = program
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -64,9 +91,9 @@ impl Process {
             child,
             command: command.to_owned(),
             output,
-            netns: netns.map(str::to_owned),
-            listening,
-            left: lab.kept(),
+            listeners,
+            before,
+            left: false,
         })
     }
 
@@ -116,8 +143,8 @@ impl Process {
             if self.output().lines().any(|line| line.trim() == "ready") {
                 return Ok(());
             }
-            if let Some(netns) = &self.netns
-                && listening(netns)?.iter().any(|socket| !self.listening.contains(socket))
+            if let Some(listeners) = &self.listeners
+                && listeners()?.iter().any(|socket| !self.before.contains(socket))
             {
                 return Ok(());
             }
@@ -153,21 +180,25 @@ impl Drop for Process {
     }
 }
 
-/// Listening TCP and unconnected UDP sockets of a namespace, each as table and local address.
-fn listening(netns: &str) -> Result<Vec<String>> {
-    lab::inside(netns, || {
-        let mut sockets = Vec::new();
-        for (table, state) in [("tcp", "0A"), ("tcp6", "0A"), ("udp", "07"), ("udp6", "07")] {
-            let text = fs::read_to_string(format!("/proc/thread-self/net/{table}")).unwrap_or_default();
-            for line in text.lines().skip(1) {
-                let mut words = line.split_whitespace().skip(1);
-                if let (Some(local), Some(_), Some(found)) = (words.next(), words.next(), words.next())
-                    && found == state
-                {
-                    sockets.push(format!("{table} {local}"));
-                }
-            }
-        }
-        sockets
-    })
+/// Where the kernel lists sockets.
+pub const SOCKET_TABLES: [&str; 4] = ["tcp", "tcp6", "udp", "udp6"];
+
+/// What listens in the namespace of the calling thread.
+fn listening() -> Vec<String> {
+    let read = |table| fs::read_to_string(format!("/proc/thread-self/net/{table}")).unwrap_or_default();
+    SOCKET_TABLES
+        .iter()
+        .flat_map(|table| listening_in(table, &read(table)))
+        .collect()
+}
+
+/// Listening TCP and unconnected UDP sockets of a table below `/proc/net`, each as table and local address.
+pub fn listening_in(table: &str, text: &str) -> Vec<String> {
+    let state = if table.starts_with("tcp") { "0A" } else { "07" };
+    let sockets = text.lines().filter_map(|line| {
+        let mut words = line.split_whitespace().skip(1);
+        let (local, _, found) = (words.next()?, words.next()?, words.next()?);
+        (found == state).then(|| format!("{table} {local}"))
+    });
+    sockets.collect()
 }

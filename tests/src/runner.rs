@@ -1,4 +1,5 @@
-//! One scenario from its file to its result: lab, servers, break, run, judgement.
+//! One scenario from its file to its result: ground, servers, break, run, judgement.
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::thread::sleep;
@@ -8,14 +9,18 @@ use anyhow::{Context as _, Result};
 
 use crate::builtin;
 use crate::judge::{Report, judge};
+use crate::kubernetes::cluster::Cluster;
+use crate::kubernetes::stage::{self, Stage};
+use crate::kubernetes::well::Baseline;
 use crate::lab::Lab;
 use crate::needs;
 use crate::process::Process;
-use crate::scenario::{Found, Outcome, Scenario, Steps};
-use crate::skoop;
+use crate::scenario::{Found, Outcome, Scenario, Step, Steps};
+use crate::skoop::{self, Run};
 
 const SERVER_READY_WITHIN: Duration = Duration::from_secs(10);
-const STEP_WITHIN: Duration = Duration::from_secs(30);
+/// A node takes most of a minute to be called not ready, and a scenario may wait for that.
+const STEP_WITHIN: Duration = Duration::from_mins(2);
 /// How long what a scenario does `during` the run goes before it.
 const HEAD_START: Duration = Duration::from_millis(500);
 
@@ -65,75 +70,177 @@ impl Outturn {
     }
 }
 
-/// Runs a scenario in a lab of its own; `keep` leaves that standing, and says so in `why`.
-pub fn run(found: Found, keep: bool) -> Outturn {
-    let mut outturn = Outturn {
-        name: found.name,
-        expected: String::new(),
-        got: String::new(),
-        outcome: String::new(),
-        took: Duration::ZERO,
-        class: Class::Broken,
-        false_accusations: 0,
-        why: Vec::new(),
-    };
-    let scenario = match found.scenario {
-        Ok(scenario) => scenario,
-        Err(error) => {
-            outturn.end(Class::Broken, "broken", format!("{error:#}"));
+/// Where steps are run, and the command is: a lab of namespaces, or a namespace of a cluster.
+trait Ground {
+    fn start(&self, step: &Step, beside: &Path) -> Result<Process>;
+    fn diagnose(&self, arguments: &str, beside: &Path) -> Result<Run>;
+    /// What the scenario's names are called in reports.
+    fn names(&self) -> BTreeMap<String, String>;
+}
+
+impl Ground for Lab {
+    fn start(&self, step: &Step, beside: &Path) -> Result<Process> {
+        Self::start(self, &step.place, &step.command, beside)
+    }
+
+    fn diagnose(&self, arguments: &str, beside: &Path) -> Result<Run> {
+        skoop::run(self, arguments, beside)
+    }
+
+    fn names(&self) -> BTreeMap<String, String> {
+        let names = Self::names(self).iter();
+        names
+            .filter_map(|name| Some((name.clone(), self.netns(name).ok()?)))
+            .collect()
+    }
+}
+
+impl Ground for Stage<'_> {
+    fn start(&self, step: &Step, beside: &Path) -> Result<Process> {
+        Self::start(self, step, beside)
+    }
+
+    fn diagnose(&self, arguments: &str, beside: &Path) -> Result<Run> {
+        Self::diagnose(self, arguments, beside)
+    }
+
+    fn names(&self) -> BTreeMap<String, String> {
+        Self::names(self)
+    }
+}
+
+/// Runs scenarios one after another.
+#[derive(Debug, Default)]
+pub struct Runner {
+    keep: bool,
+    /// The cluster and how it was found, or why there is none; looked for when the first scenario needs it.
+    cluster: OnceCell<Result<(Cluster, Baseline), String>>,
+}
+
+impl Runner {
+    /// One that may leave standing what each scenario stood on.
+    pub fn new(keep: bool) -> Self {
+        Self {
+            keep,
+            ..Self::default()
+        }
+    }
+
+    /// Runs a scenario on ground of its own.
+    pub fn run(&self, found: Found) -> Outturn {
+        let mut outturn = Outturn {
+            name: found.name,
+            expected: String::new(),
+            got: String::new(),
+            outcome: String::new(),
+            took: Duration::ZERO,
+            class: Class::Broken,
+            false_accusations: 0,
+            why: Vec::new(),
+        };
+        let scenario = match found.scenario {
+            Ok(scenario) => scenario,
+            Err(error) => {
+                outturn.end(Class::Broken, "broken", format!("{error:#}"));
+                return outturn;
+            }
+        };
+        outturn.expected = match scenario.expect.cause.as_slice() {
+            [] => scenario.expect.outcome.to_string(),
+            causes => causes.join(" | "),
+        };
+        let kubernetes = scenario.site.as_deref() == Some("kubernetes");
+        let lacking = scenario.needs.iter().find_map(|need| needs::missing(need));
+        if let Some(reason) = lacking.or_else(|| self.lacks(&scenario).filter(|_| kubernetes)) {
+            outturn.end(Class::Skipped, "skipped", reason);
             return outturn;
         }
-    };
-    outturn.expected = match scenario.expect.cause.as_slice() {
-        [] => scenario.expect.outcome.to_string(),
-        causes => causes.join(" | "),
-    };
-    let reason = match scenario.site.as_deref() {
-        Some("kubernetes") => Some("needs a Kubernetes cluster (`site: kubernetes`)".to_owned()),
-        _ => scenario.needs.iter().find_map(|need| needs::missing(need)),
-    };
-    if let Some(reason) = reason {
-        outturn.end(Class::Skipped, "skipped", reason);
-        return outturn;
+        let beside = found.path.parent().unwrap_or(Path::new("/"));
+        let done = if kubernetes {
+            self.on_cluster(&scenario, beside, &mut outturn)
+        } else {
+            self.in_lab(&scenario, beside, &mut outturn)
+        };
+        if let Err(error) = done {
+            outturn.end(Class::Broken, "broken", format!("{error:#}"));
+        }
+        outturn
     }
-    let beside = found.path.parent().unwrap_or(Path::new("/"));
-    if let Err(error) = in_lab(&scenario, beside, keep, &mut outturn) {
-        outturn.end(Class::Broken, "broken", format!("{error:#}"));
+
+    fn cluster(&self) -> Result<&(Cluster, Baseline), String> {
+        let found = self.cluster.get_or_init(|| {
+            let cluster = Cluster::connect().map_err(|error| format!("{error:#}"))?;
+            let baseline = Baseline::take(&cluster).map_err(|error| format!("{error:#}"))?;
+            Ok((cluster, baseline))
+        });
+        found.as_ref().map_err(Clone::clone)
     }
-    outturn
+
+    /// Why a scenario for Kubernetes cannot be run.
+    fn lacks(&self, scenario: &Scenario) -> Option<String> {
+        match self.cluster() {
+            Err(error) => Some(error),
+            Ok((cluster, _)) if cluster.own().is_none() && stage::needs_nodes(scenario) => {
+                Some("needs access to nodes, which only the cluster of `make cluster` gives".to_owned())
+            }
+            Ok(_) => None,
+        }
+    }
+
+    fn in_lab(&self, scenario: &Scenario, beside: &Path, outturn: &mut Outturn) -> Result<()> {
+        let mut lab = Lab::build(&scenario.topology()?)?;
+        let kept = self.keep.then(|| lab.keep()).transpose()?;
+        let mut running = Vec::new();
+        let own = scenario.lab.as_ref().map(|own| &own.steps);
+        let done = own
+            .map_or(Ok(()), |own| steps(&lab, own, beside, &mut running).context("lab"))
+            .and_then(|()| {
+                for (name, text) in &scenario.resolv {
+                    lab.resolv(name, text).context("resolv")?;
+                }
+                judged(scenario, &lab, beside, &mut running, outturn)
+            });
+        outturn.why.extend(kept);
+        done
+    }
+
+    fn on_cluster(&self, scenario: &Scenario, beside: &Path, outturn: &mut Outturn) -> Result<()> {
+        let (cluster, baseline) = self.cluster().map_err(anyhow::Error::msg)?;
+        baseline.restore(cluster).context("before it")?;
+        let mut stage = Stage::build(cluster, scenario, beside)?;
+        let kept = self.keep.then(|| stage.keep()).transpose()?;
+        let mut running = Vec::new();
+        let done = stage
+            .set(scenario, beside)
+            .and_then(|()| judged(scenario, &stage, beside, &mut running, outturn));
+        drop(running);
+        outturn.why.extend(kept);
+        done.and(stage.take_down())
+    }
 }
 
-fn in_lab(scenario: &Scenario, beside: &Path, keep: bool, outturn: &mut Outturn) -> Result<()> {
-    let mut lab = Lab::build(&scenario.topology()?)?;
-    let kept = keep.then(|| lab.keep()).transpose()?;
-    let done = judged(scenario, &lab, beside, outturn);
-    outturn.why.extend(kept);
-    done
-}
-
-/// All between a lab that stands and a judgement.
-fn judged(scenario: &Scenario, lab: &Lab, beside: &Path, outturn: &mut Outturn) -> Result<()> {
-    let mut running = Vec::new();
-    if let Some(own) = &scenario.lab {
-        steps(lab, &own.steps, beside, &mut running).context("lab")?;
-    }
-    for (name, text) in &scenario.resolv {
-        lab.resolv(name, text).context("resolv")?;
-    }
+/// All between a ground that stands and a judgement.
+fn judged(
+    scenario: &Scenario,
+    ground: &impl Ground,
+    beside: &Path,
+    running: &mut Vec<Process>,
+    outturn: &mut Outturn,
+) -> Result<()> {
     for step in &scenario.serve.0 {
-        let mut server = lab.start(&step.place, &step.command, beside).context("serve")?;
+        let mut server = ground.start(step, beside).context("serve")?;
         server.ready(SERVER_READY_WITHIN).context("serve")?;
         running.push(server);
     }
-    steps(lab, &scenario.breaks, beside, &mut running).context("break")?;
+    steps(ground, &scenario.breaks, beside, running).context("break")?;
     let mut during = Vec::new();
     for step in &scenario.during.0 {
-        during.push(lab.start(&step.place, &step.command, beside).context("during")?);
+        during.push(ground.start(step, beside).context("during")?);
     }
     if !during.is_empty() {
         sleep(HEAD_START);
     }
-    let run = skoop::run(lab, &scenario.run, beside)?;
+    let run = ground.diagnose(&scenario.run, beside)?;
     drop(during);
     outturn.took = run.took;
     let report = match run.report {
@@ -154,12 +261,7 @@ fn judged(scenario: &Scenario, lab: &Lab, beside: &Path, outturn: &mut Outturn) 
             return Ok(());
         }
     };
-    let real: BTreeMap<_, _> = lab
-        .names()
-        .iter()
-        .filter_map(|name| Some((name.clone(), lab.netns(name).ok()?)))
-        .collect();
-    let judgement = judge(scenario, &report, run.exit_code, &real);
+    let judgement = judge(scenario, &report, run.exit_code, &ground.names());
     outturn.outcome = report.outcome.to_string();
     outturn.got = report
         .cause()
@@ -180,9 +282,9 @@ fn judged(scenario: &Scenario, lab: &Lab, beside: &Path, outturn: &mut Outturn) 
 }
 
 /// Runs steps in order, each to its end; a built-in server among them stays, once it is ready.
-fn steps(lab: &Lab, steps: &Steps, beside: &Path, running: &mut Vec<Process>) -> Result<()> {
+fn steps(ground: &impl Ground, steps: &Steps, beside: &Path, running: &mut Vec<Process>) -> Result<()> {
     for step in &steps.0 {
-        let mut process = lab.start(&step.place, &step.command, beside)?;
+        let mut process = ground.start(step, beside)?;
         if builtin::called_by(&step.command).is_some_and(|builtin| builtin.stays) {
             process.ready(SERVER_READY_WITHIN)?;
             running.push(process);

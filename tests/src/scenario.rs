@@ -9,6 +9,9 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
+use crate::kubernetes::objects;
+use crate::kubernetes::place::Place;
+use crate::kubernetes::stage;
 use crate::topology::{self, Topology};
 
 /// A scenario as its file says it.
@@ -45,12 +48,12 @@ pub struct Scenario {
     /// Kubernetes only: what undoes the break on a node.
     #[serde(default)]
     pub undo: Steps,
-    /// Kubernetes only: manifests, inline or a path.
-    #[serde(default)]
-    pub apply: Option<Value>,
-    /// Kubernetes only: what to wait for.
-    #[serde(default)]
-    pub ready: Option<Value>,
+    /// Kubernetes only: manifests, inline or a path, or several of these.
+    #[serde(default, deserialize_with = "one_or_more")]
+    pub apply: Vec<String>,
+    /// Kubernetes only: what to wait for, as `KIND/NAME`; without it, all that was applied.
+    #[serde(default, deserialize_with = "some_or_none")]
+    pub ready: Option<Vec<String>>,
     /// Arguments of the command.
     pub run: String,
     /// What must come out.
@@ -202,6 +205,10 @@ fn one_or_more<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>
     }
 }
 
+fn some_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {
+    one_or_more(deserializer).map(Some)
+}
+
 impl Scenario {
     /// Reads a scenario; an unknown key is an error that names it and its line.
     pub fn parse(text: &str) -> Result<Self> {
@@ -210,17 +217,37 @@ impl Scenario {
             None | Some("local") => {
                 scenario.topology()?;
                 for (key, given) in [
-                    ("apply", scenario.apply.is_some()),
+                    ("apply", !scenario.apply.is_empty()),
                     ("ready", scenario.ready.is_some()),
                     ("undo", !scenario.undo.0.is_empty()),
                 ] {
                     ensure!(!given, "`{key}` belongs to `site: kubernetes`");
                 }
             }
-            Some("kubernetes") => {}
+            Some("kubernetes") => scenario.on_kubernetes()?,
             Some(other) => bail!("no site `{other}` (there is kubernetes, or none)"),
         }
         Ok(scenario)
+    }
+
+    /// What only a scenario on Kubernetes must keep to.
+    fn on_kubernetes(&self) -> Result<()> {
+        for (key, given) in [
+            ("topology", self.topology.is_some()),
+            ("lab", self.lab.is_some()),
+            ("resolv", !self.resolv.is_empty()),
+        ] {
+            ensure!(!given, "`{key}` does not belong to `site: kubernetes`");
+        }
+        for steps in [&self.serve, &self.breaks, &self.during, &self.undo] {
+            for step in &steps.0 {
+                step.place.parse::<Place>()?;
+            }
+        }
+        for name in self.ready.iter().flatten() {
+            objects::named(name)?;
+        }
+        Ok(())
     }
 
     /// The network it starts from.
@@ -243,6 +270,14 @@ pub struct Found {
     pub path: PathBuf,
     /// What it says.
     pub scenario: Result<Scenario>,
+}
+
+impl Found {
+    /// Whether all of it can be understood, its manifests too, without running any of it.
+    pub fn understood(&self) -> Result<()> {
+        let scenario = self.scenario.as_ref().map_err(|error| anyhow!("{error:#}"))?;
+        stage::manifests(scenario, self.path.parent().unwrap_or(Path::new("/"))).map(drop)
+    }
 }
 
 /// All scenario files among these files and directories, in order of their names.
@@ -366,6 +401,17 @@ never: [conntrack-full, port-closed]
     #[test]
     fn kubernetes_scenarios_are_read_too() {
         let text = "site: kubernetes\napply: |\n  kind: Pod\nbreak:\n  - node/n1: 'true'\nundo:\n  - node/n1: 'true'\nready: [pod/a]\nrun: diagnose pod-to-service a web:80\nexpect: {outcome: fault, cause: [service-without-endpoints]}\n";
-        assert_eq!(Scenario::parse(text).unwrap().breaks.0[0].place, "node/n1");
+        let scenario = Scenario::parse(text).unwrap();
+        assert_eq!(scenario.breaks.0[0].place, "node/n1");
+        assert_eq!(scenario.apply, ["kind: Pod\n"]);
+        assert_eq!(scenario.ready.unwrap(), ["pod/a"]);
+        for (from, to, says) in [
+            ("  - node/n1: 'true'\nundo", "  - n1: 'true'\nundo", "no place"),
+            ("pod/a", "a", "no KIND/NAME"),
+            ("ready: [pod/a]", "topology: one-node", "does not belong"),
+        ] {
+            let error = Scenario::parse(&text.replace(from, to)).unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+        }
     }
 }

@@ -57,14 +57,17 @@ pub fn helper_directory() -> Option<PathBuf> {
 /// Runs `kubectl-skoop ARGUMENTS --local -o json`, with the names of the lab's namespaces in braces filled in.
 pub fn run(lab: &Lab, arguments: &str, beside: &Path) -> Result<Run> {
     let command = command(lab, arguments, " -o json")?;
-    let (out, err) = (lab.directory().join("report"), lab.directory().join("stderr"));
+    watched(&command, &lab.directory(), |line| {
+        Process::start(lab, None, line, beside)
+    })
+}
+
+/// One run of a shell command that prints a report, inside the bound; `start` starts it.
+pub fn watched(command: &str, directory: &Path, start: impl FnOnce(&str) -> Result<Process>) -> Result<Run> {
+    let (out, err) = (directory.join("report"), directory.join("stderr"));
+    let line = format!("{command} >{} 2>{}", out.display(), err.display());
     let started = Instant::now();
-    let mut process = Process::start(
-        lab,
-        None,
-        &format!("{command} >{} 2>{}", out.display(), err.display()),
-        beside,
-    )?;
+    let mut process = start(&line)?;
     let status = process.wait(WITHIN)?;
     let took = started.elapsed();
     drop(process);

@@ -1,12 +1,14 @@
 //! Runs scenarios one after another, each in a lab of its own, and judges what kubectl-skoop says about them.
-use std::io::Write as _;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 use regex::Regex;
-use tests::{builtin, runner, scenario, signals, skoop, summary};
+use tests::runner::Runner;
+use tests::scenario::Found;
+use tests::{builtin, scenario, signals, skoop, summary};
 
 /// Runs scenario files and judges what kubectl-skoop says about each of them.
 #[derive(Parser)]
@@ -21,9 +23,12 @@ struct Args {
     /// Only scenarios whose name matches.
     #[arg(long, value_name = "REGEX")]
     only: Option<Regex>,
-    /// Leave each broken lab standing, and say how to enter it.
+    /// Leave each broken lab or namespace standing, and say how to enter it.
     #[arg(long)]
     keep: bool,
+    /// Only read the files, and say of each whether it can be understood.
+    #[arg(long)]
+    check: bool,
 }
 
 fn main() -> ExitCode {
@@ -47,11 +52,15 @@ fn run(args: &Args) -> Result<bool> {
         found.retain(|found| only.is_match(&found.name));
         ensure!(!found.is_empty(), "no scenario matches {only}");
     }
-    skoop::binary()?;
     let mut out = std::io::stdout();
+    if args.check {
+        return check(&mut out, &found);
+    }
+    skoop::binary()?;
+    let runner = Runner::new(args.keep);
     let mut outturns = Vec::new();
     for found in found {
-        let outturn = runner::run(found, args.keep);
+        let outturn = runner.run(found);
         summary::line(&mut out, &outturn)?;
         outturns.push(outturn);
     }
@@ -61,4 +70,17 @@ fn run(args: &Args) -> Result<bool> {
         std::fs::write(path, text + "\n").with_context(|| format!("writing {}", path.display()))?;
     }
     Ok(summary::all_right(&outturns))
+}
+
+/// Says which of the files cannot be understood; none of them is run.
+fn check(out: &mut impl Write, found: &[Found]) -> Result<bool> {
+    let mut bad = 0;
+    for one in found {
+        if let Err(error) = one.understood() {
+            writeln!(out, "BROKEN  {}: {error:#}", one.name)?;
+            bad += 1;
+        }
+    }
+    writeln!(out, "{} scenarios read, {bad} broken", found.len())?;
+    Ok(bad == 0)
 }

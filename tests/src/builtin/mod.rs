@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::kubernetes::stage;
 use crate::{enter, lab};
 
 mod accept;
@@ -62,9 +63,9 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     std::iter::once("lab").chain(BUILTINS.iter().map(|builtin| builtin.name))
 }
 
-/// The built-in that a step's command calls, if its first word is one.
+/// The built-in that a step's command calls, if its first word is one (`http 80`, `lab http 80`).
 pub fn called_by(command: &str) -> Option<&'static Builtin> {
-    let first = command.split_whitespace().next()?;
+    let first = command.split_whitespace().find(|word| *word != "lab")?;
     BUILTINS.iter().find(|builtin| builtin.name == first)
 }
 
@@ -119,6 +120,7 @@ pub fn program() -> Result<PathBuf> {
 fn run(name: &str, arguments: &[String]) -> Result<()> {
     match (name, arguments) {
         ("in", _) => enter::run(arguments),
+        ("down", [id]) if id.starts_with("scenario-") => stage::down(id),
         ("down", [id]) => lab::down(id),
         ("help" | "--help" | "-h", _) => help(),
         _ => match BUILTINS.iter().find(|builtin| builtin.name == name) {
@@ -136,7 +138,10 @@ fn help() -> Result<()> {
     for builtin in BUILTINS {
         writeln!(out, "lab {} {}", builtin.name, builtin.usage)?;
     }
-    writeln!(out, "lab down ID   takes down a lab that was kept")?;
+    writeln!(
+        out,
+        "lab down ID   takes down a lab, or a stage on a cluster, that was kept"
+    )?;
     Ok(())
 }
 

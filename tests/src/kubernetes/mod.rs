@@ -1,0 +1,9 @@
+//! Scenarios on a real Kubernetes: which cluster, a fresh namespace for each scenario, and a cluster that is well again
+//! before the next one.
+pub mod call;
+pub mod cluster;
+pub mod objects;
+pub mod place;
+pub mod settled;
+pub mod stage;
+pub mod well;
