@@ -1,6 +1,7 @@
 //! A conclusion under construction. [`Claim::because`] is the only way from a claim to a finding, so nothing is
 //! concluded without a proof.
 
+use model::inventory::{ObjectRef, Pod};
 use model::report::{Place, RulePlace, Severity, Verdict};
 
 /// What a rule wants to say, without its proof yet.
@@ -62,6 +63,25 @@ impl Claim {
     pub fn interface(mut self, name: impl Into<String>) -> Self {
         let name = name.into();
         self.place.interface = (!name.is_empty()).then_some(name);
+        self
+    }
+
+    /// On this node.
+    pub fn node(mut self, name: &str) -> Self {
+        self.place.node = (!name.is_empty()).then(|| name.to_owned());
+        self
+    }
+
+    /// This pod, on its node.
+    pub fn pod(mut self, pod: &Pod) -> Self {
+        self.place.pod = Some(pod.full_name());
+        self.place.object.get_or_insert_with(|| pod.object());
+        self.node(&pod.node)
+    }
+
+    /// The Kubernetes object to look at.
+    pub fn object(mut self, object: ObjectRef) -> Self {
+        self.place.object = Some(object);
         self
     }
 
@@ -152,7 +172,8 @@ impl Finding {
     pub fn is_twin_of(&self, other: &Self) -> bool {
         let (one, two) = (&self.claim.place, &other.claim.place);
         self.rule() == other.rule()
-            && (&one.netns, &one.interface, &one.rule) == (&two.netns, &two.interface, &two.rule)
+            && (&one.netns, &one.interface, &one.rule, &one.object)
+                == (&two.netns, &two.interface, &two.rule, &two.object)
     }
 
     /// Takes over what a twin proves.

@@ -39,9 +39,11 @@ pub fn judge(evidence: &Evidence) -> Judgement {
         }
     }
     let verdicts = rank(findings);
+    // Where nothing was sent or watched, only what needs no packet to be proven accuses.
+    let looked = evidence.passive || case.asked().next().is_some();
     let accused = verdicts
         .iter()
-        .any(|verdict| verdict.cause && verdict.severity != Severity::Info);
+        .any(|verdict| verdict.cause && (verdict.severity == Severity::Fatal || looked));
     let outcome = if accused || !case.failed().is_empty() {
         Outcome::Fault
     } else if missing.is_empty() {

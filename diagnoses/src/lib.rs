@@ -3,6 +3,7 @@
 //! [`needs`] says what a run must bring, [`settled()`] when it may stop early, [`judge()`] what it means.
 
 pub mod case;
+pub mod cluster;
 pub mod drops;
 pub mod ends;
 pub mod finding;
@@ -29,6 +30,11 @@ pub mod words;
 #[cfg(test)]
 #[allow(dead_code, reason = "each rule's tests use what they need")]
 mod scene;
+
+/// Hand-made clusters for the tests of rules about Kubernetes' objects.
+#[cfg(test)]
+#[allow(dead_code, reason = "each rule's tests use what they need")]
+mod scene_cluster;
 
 /// Hand-made lookups for the tests of the DNS rules.
 #[cfg(test)]

@@ -68,24 +68,31 @@ fn pairs(labels: &Labels) -> Vec<String> {
     labels.iter().map(|(key, value)| format!("{key}={value}")).collect()
 }
 
-/// How near labels come to those wanted, from 0 to 1: the mean likeness of each wanted label to the one of that key, or, where
-/// the key is missing, to the one most like it.
+/// How near labels come to those wanted, from 0 to 1: the mean over the labels wanted, where a slip of the finger in the value
+/// or another spelling of the key (`app`, `k8s-app`, `app.kubernetes.io/name`) counts as near.
 #[must_use]
 pub fn nearness(wanted: &Labels, labels: &Labels) -> f64 {
     if wanted.is_empty() {
         return 0.0;
     }
-    let likeness = |key: &str, value: &str| match labels.get(key) {
-        Some(own) if own == value => 1.0,
-        Some(own) => 0.9 * strsim::jaro_winkler(own, value),
-        None => labels
-            .iter()
-            .filter(|(own, _)| strsim::jaro_winkler(own, key) > 0.8)
-            .map(|(_, own)| 0.8 * strsim::jaro_winkler(own, value))
-            .fold(0.0, f64::max),
+    let likeness = |key: &str, value: &str| {
+        let akin = |own: &&String| own.contains(key) || key.contains(own.as_str()) || is_slip(own, key);
+        match labels.get(key) {
+            Some(own) if own == value => 1.0,
+            Some(own) if is_slip(own, value) => 0.9,
+            Some(_) => 0.3,
+            None if labels.iter().any(|(own, its)| its == value && akin(&own)) => 0.8,
+            None => 0.0,
+        }
     };
     let sum: f64 = wanted.iter().map(|(key, value)| likeness(key, value)).sum();
     sum / wanted.len() as f64
+}
+
+/// One is the other with a letter or two wrong, missing, added or swapped.
+fn is_slip(one: &str, other: &str) -> bool {
+    let length = one.chars().count().min(other.chars().count());
+    strsim::damerau_levenshtein(one, other) <= (length / 3).min(2)
 }
 
 #[cfg(test)]
@@ -154,5 +161,6 @@ mod tests {
         assert!(nearness(&wanted, &labels("app=web")) > 0.8);
         assert!(nearness(&wanted, &labels("app=database")) < 0.6);
         assert!(nearness(&wanted, &labels("zone=wbe")) < 0.1);
+        assert!(nearness(&wanted, &labels("app.kubernetes.io/name=wbe")) > 0.7);
     }
 }

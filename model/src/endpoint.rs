@@ -52,6 +52,9 @@ pub struct Endpoint {
     pub addresses: Vec<IpAddr>,
     /// Port asked for.
     pub port: Option<u16>,
+    /// The name by which the port was asked for; where `port` is `None`, the object has none of that name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port_name: Option<String>,
     /// To whom it belongs.
     pub owner: Owner,
     /// The Kubernetes object it is, or the one it was chosen from.

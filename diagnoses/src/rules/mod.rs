@@ -19,6 +19,8 @@ pub enum Need {
 /// within one layer the order of [`RULES`] decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Layer {
+    /// What the cluster's API says of the objects themselves: it needs no packet to be proven.
+    Object,
     /// A constellation that explains lower facts and must be named instead of them (a limiter, a lost return route).
     Constellation,
     /// Interfaces, bridges, tunnels.
@@ -92,6 +94,9 @@ macro_rules! rules {
 }
 
 rules! {
+    Object {
+        service_without_endpoints "service-without-endpoints"
+    }
     Constellation {
         dns_misconfigured "dns-misconfigured"
         conntrack_full "conntrack-full"
