@@ -52,7 +52,7 @@ impl Cluster {
         Self::over(Scene::two_nodes())
     }
 
-    /// CoreDNS is scaled to zero; shop/a looks a name up.
+    /// The cluster's DNS is scaled to zero; shop/a looks a name up.
     pub fn dns_scaled_to_zero() -> Self {
         let scene = Lookup::of("web").silence("web").silence("web").scene();
         let mut cluster = Self::over(scene);
