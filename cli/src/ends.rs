@@ -1,77 +1,180 @@
-//! What the two ends are: asked of the helper, which knows namespaces, processes and who owns an address.
+//! What the two ends are: what the site knows of them by itself, completed by the helpers of the nodes they live on, which know
+//! namespaces, processes and who owns an address.
 
 use crate::exit::Usage;
-use crate::gather::Question;
 use crate::session::Session;
-use crate::target::Place;
 use anyhow::{Result, anyhow};
 use model::endpoint::{Endpoint, EndpointKind};
 use model::evidence::Intent;
 use model::facts::ResolvConf;
+use model::inventory::Inventory;
 use model::missing::{Known, Missing};
+use model::owner::Owner;
 use model::protocol::Request;
+use serde::{Deserialize, Serialize};
 
-/// Resolves both ends at once.
-pub async fn both(session: &mut Session, question: &Question) -> Result<(Endpoint, Endpoint)> {
+/// What a site knows before any helper was asked. Of an endpoint it fills in what it knows; the rest is told by the helper
+/// of the endpoint's node.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Ends {
+    /// The end that sends.
+    pub source: Endpoint,
+    /// The end that should answer.
+    pub destination: Endpoint,
+    /// What the destination, or the source's name server, may be translated to.
+    pub backends: Vec<Endpoint>,
+    /// Nodes to look at, the source's first; none where the site's own knowledge is all there can be.
+    pub nodes: Vec<String>,
+    /// What the site knows of the objects in question.
+    pub inventory: Known<Inventory>,
+}
+
+/// Completes both ends and all backends, each by the helper of its node, at once.
+pub async fn complete(session: &mut Session, intent: Intent, ends: Ends) -> Result<()> {
     session.progress.stage("finding both ends");
-    session.ask(Request::Resolve {
-        endpoint: question.source.asked(),
-    });
-    let helper_knows = question.intent == Intent::PodToPod
-        && match &question.destination.place {
-            Place::Site(_) => true,
-            Place::Address(address) => !address.is_loopback(),
-            Place::Name(_) => false,
-        };
-    if helper_knows {
-        session.ask(Request::Resolve {
-            endpoint: question.destination.asked(),
-        });
+    let Ends {
+        source,
+        destination,
+        backends,
+        nodes: _,
+        inventory,
+    } = ends;
+    let at_source = session.look.named(&source.node).unwrap_or(0);
+    let vouched = |end: &Endpoint| !end.node.is_empty() || end.object.is_some();
+    let source_vouched = vouched(&source);
+    let mut all = vec![source, destination];
+    all.extend(backends);
+    let asked: Vec<Option<(usize, String)>> = all
+        .iter()
+        .enumerate()
+        .map(|(index, end)| {
+            // For a lookup the other end is found when the source's resolv.conf is known.
+            if index == 1 && intent == Intent::Dns {
+                return None;
+            }
+            let node = if end.node.is_empty() {
+                Some(at_source)
+            } else {
+                session.look.named(&end.node)
+            };
+            Some((node?, question(end)?))
+        })
+        .collect();
+    let told = ask(session, asked.clone()).await?;
+    for (index, ((end, asked), told)) in all.iter_mut().zip(asked).zip(told).enumerate() {
+        match (asked, told) {
+            (_, Some(Known::Known(told))) => complement(end, told),
+            (Some((_, asked)), told) if !vouched(end) => {
+                return Err(match told {
+                    Some(Known::Missing(missing)) => not_found(&asked, &missing),
+                    _ => unsaid(session, &asked),
+                });
+            }
+            // A site that knows it better: it may have gone meanwhile. Of other backends than those on the way nothing is lost.
+            (Some((node, _)), Some(Known::Missing(missing))) if index < 2 => {
+                let name = session.look.evidence.nodes[node].name.clone();
+                session.look.evidence.missing.push(Missing {
+                    node: Some(name),
+                    ..missing
+                });
+            }
+            _ => {}
+        }
     }
-    let hello = session.hello().await?;
-    let wanted = if helper_knows { 2 } else { 1 };
-    session
-        .need("finding both ends", |look| look.resolved.len() >= wanted)
-        .await?;
-    let mut resolved = std::mem::take(&mut session.look.resolved).into_iter();
-    let source = found(resolved.next(), &question.source.asked())?;
-    if source.netns.is_none() {
+    let mut all = all.into_iter();
+    let source = all.next().unwrap_or_default();
+    let mut destination = all.next().unwrap_or_default();
+    if source.netns.is_none() && !source_vouched {
         return Err(Usage::error(format!(
             "{} has no network namespace on this machine to send from",
             source.asked
         )));
     }
-    let mut destination = match &question.destination.place {
-        _ if helper_knows => found(resolved.next(), &question.destination.asked())?,
-        // A loopback address is the source's own.
-        Place::Address(address) => Endpoint {
-            asked: address.to_string(),
-            kind: EndpointKind::Address,
-            node: hello.node,
-            netns: source.netns,
-            name: address.to_string(),
-            pid: source.pid,
-            addresses: vec![*address],
-            owner: source.owner.clone(),
-            ..Endpoint::default()
-        },
-        Place::Name(name) | Place::Site(name) => Endpoint {
-            asked: name.clone(),
-            kind: EndpointKind::Name,
-            name: name.clone(),
-            ..Endpoint::default()
-        },
-    };
-    destination.port = question.destination.port;
-    Ok((source, destination))
+    // A loopback address is the source's own.
+    if let (EndpointKind::Address, [address]) = (destination.kind, destination.addresses.as_slice())
+        && address.is_loopback()
+    {
+        destination.name = address.to_string();
+        destination.node.clone_from(&source.node);
+        (destination.netns, destination.pid) = (source.netns, source.pid);
+        destination.owner = source.owner.clone();
+    }
+    let evidence = &mut session.look.evidence;
+    (evidence.source, evidence.destination, evidence.inventory) = (source, destination, inventory);
+    session.look.backends = all.collect();
+    Ok(())
 }
 
-fn found(resolved: Option<Known<Endpoint>>, asked: &str) -> Result<Endpoint> {
-    match resolved {
-        Some(Known::Known(endpoint)) => Ok(endpoint),
-        Some(Known::Missing(missing)) => Err(not_found(asked, &missing)),
-        None => Err(anyhow!("the helper did not say what {asked} is; run it again with -v")),
+/// What to ask a helper so that it finds this end; nothing for what no helper can know.
+fn question(end: &Endpoint) -> Option<String> {
+    match (end.kind, &end.owner) {
+        (_, Owner::Pod { uid, .. }) => Some(format!("pod/{uid}")),
+        (EndpointKind::Node, _) | (_, Owner::Host) => Some("host".to_owned()),
+        (EndpointKind::Netns | EndpointKind::Pid | EndpointKind::Container | EndpointKind::Host, _) => {
+            Some(end.asked.clone())
+        }
+        (EndpointKind::Address, _) => {
+            let address = end.addresses.first().filter(|address| !address.is_loopback())?;
+            Some(address.to_string())
+        }
+        (EndpointKind::Name | EndpointKind::Pod | EndpointKind::Service, _) => None,
     }
+}
+
+/// Fills in what is not known yet.
+fn complement(end: &mut Endpoint, told: Endpoint) {
+    let fill = |own: &mut String, told: String| {
+        if own.is_empty() {
+            *own = told;
+        }
+    };
+    fill(&mut end.node, told.node);
+    fill(&mut end.name, told.name);
+    if end.addresses.is_empty() {
+        end.addresses = told.addresses;
+    }
+    if end.owner == Owner::Unknown {
+        end.owner = told.owner;
+    }
+    if end.resolv.get().is_err() {
+        end.resolv = told.resolv;
+    }
+    (end.netns, end.pid) = (told.netns, told.pid);
+}
+
+/// Asks these nodes what these are, all at once; an answer for each question in its place, `None` where there was none.
+async fn ask(session: &mut Session, asked: Vec<Option<(usize, String)>>) -> Result<Vec<Option<Known<Endpoint>>>> {
+    let mut wanted = vec![0; session.look.nodes.len()];
+    for (node, endpoint) in asked.iter().flatten() {
+        if let Some(count) = wanted.get_mut(*node) {
+            *count += 1;
+            let endpoint = endpoint.clone();
+            session.ask_at(*node, Request::Resolve { endpoint });
+        }
+    }
+    session
+        .need("finding both ends", |look| {
+            let mut nodes = look.nodes.iter().zip(&wanted);
+            nodes.all(|(node, wanted)| node.resolved.len() >= *wanted || node.over())
+        })
+        .await?;
+    let answer = |asked: Option<(usize, String)>| session.look.nodes.get_mut(asked?.0)?.resolved.pop_front();
+    Ok(asked.into_iter().map(answer).collect())
+}
+
+/// What an address is at the source's node: who has it there, if anybody.
+pub async fn at_source(session: &mut Session, address: std::net::IpAddr) -> Result<Endpoint> {
+    let node = session.look.named(&session.look.evidence.source.node).unwrap_or(0);
+    let told = ask(session, vec![Some((node, address.to_string()))]).await?;
+    let known = told.into_iter().flatten().next().and_then(|known| known.ok().cloned());
+    Ok(known.unwrap_or_default())
+}
+
+fn unsaid(session: &Session, asked: &str) -> anyhow::Error {
+    let why = session.look.why_cut().map_or("", |missing| missing.why.as_str());
+    let colon = if why.is_empty() { "" } else { ": " };
+    anyhow!("the helper did not say what {asked} is{colon}{why}; run it again with -v")
 }
 
 /// The resolv.conf, if there is one that names a server.
@@ -101,15 +204,13 @@ pub async fn name_server(session: &mut Session, resolv: &ResolvConf) -> Result<(
     };
     if server.is_loopback() {
         (endpoint.node, endpoint.netns, endpoint.owner) = (source.node, source.netns, source.owner);
+    } else if session.look.evidence.destination.addresses.contains(&server) {
+        // The site knows it better.
+        endpoint = std::mem::take(&mut session.look.evidence.destination);
     } else {
-        session.ask(Request::Resolve {
-            endpoint: server.to_string(),
-        });
-        session
-            .need("finding the name server", |look| !look.resolved.is_empty())
-            .await?;
+        let known = at_source(session, server).await?;
         // A server that nobody here owns is looked at from outside.
-        if let Some(Known::Known(known)) = session.look.resolved.pop() {
+        if !known.addresses.is_empty() {
             endpoint = known;
         }
     }

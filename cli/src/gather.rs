@@ -1,12 +1,13 @@
 //! From a question to evidence: both ends, the facts of every namespace on the way, the window, the facts after it.
 
+use crate::ends::Ends;
 use crate::plan::{self, Family, From, Wish};
 use crate::session::{Ended, Session};
-use crate::target::{Place, Target};
+use crate::target::Target;
 use crate::{ends, passive, walk, watch};
 use anyhow::{Result, anyhow};
 use model::attempt::{AttemptSpec, Sending};
-use model::endpoint::Endpoint;
+use model::endpoint::{Endpoint, EndpointKind};
 use model::evidence::{Evidence, Intent, Limits};
 use model::facts::{Phase, ResolvConf};
 use model::missing::{Known, Missing};
@@ -40,7 +41,12 @@ pub struct Question {
 }
 
 /// Gathers all that can be seen about a question.
-pub async fn gather(session: &mut Session, question: &Question, started: Instant) -> Result<(Evidence, Timing)> {
+pub async fn gather(
+    session: &mut Session,
+    question: &Question,
+    ends: Ends,
+    started: Instant,
+) -> Result<(Evidence, Timing)> {
     let mut timing = Timing::default();
     let since = |then: Instant| then.elapsed().as_millis() as u64;
     session.look.evidence.intent = question.intent;
@@ -52,43 +58,43 @@ pub async fn gather(session: &mut Session, question: &Question, started: Instant
         .name()
         .clone_into(&mut session.look.evidence.protocol);
 
-    let (source, destination) = ends::both(session, question).await?;
+    ends::complete(session, question.intent, ends).await?;
     timing.hello_ms = since(started);
-    let from = From {
-        netns: source.netns.unwrap_or_default(),
-        pid: source.pid,
-    };
-    session.look.evidence.source = source;
-    session.look.evidence.destination = destination;
-    let resolv = session.look.evidence.source.resolv.clone();
-
-    if question.intent == Intent::Dns {
-        let spec = lookup(from, &question.destination.asked(), ends::usable(&resolv)?, question);
-        let again = |round: u32| AttemptSpec {
-            id: spec.id + round,
-            start_ms: u64::from(round) * 1_000,
-            ..spec.clone()
-        };
-        let specs = (0..question.wish.rounds).map(again).collect();
-        ends::name_server(session, ends::usable(&resolv)?).await?;
-        session.look.evidence.destination.port = Some(53);
-        look(session, question, specs, &mut timing).await;
-    } else {
-        if let Place::Name(name) = &question.destination.place {
-            find_by_name(session, question, name, from, &resolv, &mut timing).await?;
-        }
-        // A name that does not resolve is the answer already.
-        if !session.look.evidence.destination.addresses.is_empty() {
-            let specs = if question.passive {
-                Vec::new()
-            } else {
-                specs(session, question, from)?
+    let source = &session.look.evidence.source;
+    let resolv = source.resolv.clone();
+    // Where the source is on no node that answers, what the site knows is all there is.
+    let from = source.netns.map(|netns| From { netns, pid: source.pid });
+    match from {
+        Some(from) if question.intent == Intent::Dns => {
+            let spec = lookup(from, &question.destination.asked(), ends::usable(&resolv)?, question);
+            let again = |round: u32| AttemptSpec {
+                id: spec.id + round,
+                start_ms: u64::from(round) * 1_000,
+                ..spec.clone()
             };
+            let specs = (0..question.wish.rounds).map(again).collect();
+            ends::name_server(session, ends::usable(&resolv)?).await?;
+            session.look.evidence.destination.port = Some(53);
             look(session, question, specs, &mut timing).await;
         }
+        Some(from) => {
+            if session.look.evidence.destination.kind == EndpointKind::Name {
+                find_by_name(session, question, from, &resolv, &mut timing).await?;
+            }
+            // A name that does not resolve is the answer already.
+            if !session.look.evidence.destination.addresses.is_empty() {
+                let specs = if question.passive {
+                    Vec::new()
+                } else {
+                    specs(session, question, from)?
+                };
+                look(session, question, specs, &mut timing).await;
+            }
+        }
+        None => {}
     }
-    session.ask(Request::Bye);
-    session.finish(|look| look.done).await;
+    session.ask_all(&Request::Bye);
+    session.finish(|look| look.all(|node| node.done)).await;
     if question.passive {
         passive::tell_apart(&mut session.look.evidence);
     }
@@ -100,13 +106,13 @@ pub async fn gather(session: &mut Session, question: &Question, started: Instant
 async fn find_by_name(
     session: &mut Session,
     question: &Question,
-    name: &str,
     from: From,
     resolv: &Known<ResolvConf>,
     timing: &mut Timing,
 ) -> Result<()> {
     let resolv = ends::usable(resolv)?;
     let asked = std::mem::take(&mut session.look.evidence.destination);
+    let name = &asked.asked.clone();
     ends::name_server(session, resolv).await?;
     session.look.evidence.destination.port = Some(53);
     look(session, question, vec![lookup(from, name, resolv, question)], timing).await;
@@ -119,18 +125,7 @@ async fn find_by_name(
         .flat_map(|lookup| lookup.addresses.iter().copied())
         .collect();
     let Some(first) = addresses.first() else { return Ok(()) };
-    session.ask(Request::Resolve {
-        endpoint: first.to_string(),
-    });
-    session
-        .need("finding the destination", |look| !look.resolved.is_empty())
-        .await?;
-    let owner = session
-        .look
-        .resolved
-        .pop()
-        .and_then(|known| known.ok().cloned())
-        .unwrap_or_default();
+    let owner = ends::at_source(session, *first).await?;
     session.look.evidence.destination = Endpoint {
         addresses,
         node: owner.node,

@@ -2,6 +2,7 @@
 
 mod commands;
 pub mod completion;
+mod elsewhere;
 mod ends;
 mod exit;
 mod gather;

@@ -6,7 +6,7 @@ use model::evidence::{Evidence, NetnsEvidence, NodeEvidence, Window};
 use model::facts::{NetnsFacts, Phase, ProcessFacts};
 use model::missing::{Known, Missing};
 use model::protocol::{Hello, Reply};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 /// Most events kept of one window: more are counted, not kept.
 const EVENTS_MAX: usize = 200_000;
@@ -14,14 +14,28 @@ const EVENTS_MAX: usize = 200_000;
 /// All that was said.
 #[derive(Debug)]
 pub struct Look {
-    /// What the rules will read; always of one node.
+    /// What the rules will read.
     pub evidence: Evidence,
+    /// How far the conversation with each node is, in the order of the evidence's nodes.
+    pub nodes: Vec<Talk>,
+    /// What the destination may be translated to, as far as it is known.
+    pub backends: Vec<Endpoint>,
+    /// Counts what was taken in that can change a verdict.
+    pub news: u64,
+    unkept: usize,
+}
+
+/// How far the conversation with one helper is.
+#[derive(Debug, Default)]
+pub struct Talk {
     /// Who the helper is.
     pub hello: Option<Hello>,
     /// Endpoints, in the order in which they were asked for.
-    pub resolved: Vec<Known<Endpoint>>,
+    pub resolved: VecDeque<Known<Endpoint>>,
     /// Reads that are complete, by number.
     pub read: BTreeSet<u32>,
+    /// Plans that were answered, by number.
+    pub planned: BTreeSet<u32>,
     /// The window that was armed last.
     pub armed: Option<u32>,
     /// The window that was opened last.
@@ -30,86 +44,115 @@ pub struct Look {
     pub stopped: Option<u32>,
     /// Requests that could not be carried out, by name.
     pub failed: Vec<String>,
+    /// Namespaces that are its own: its node's, those it was asked to find, those it has read.
+    pub own: BTreeSet<u32>,
     /// The last line came.
     pub done: bool,
     /// The stream was cut.
     pub cut: bool,
-    /// Counts what was taken in that can change a verdict.
-    pub news: u64,
-    unkept: usize,
 }
 
-impl Default for Look {
-    fn default() -> Self {
-        Self {
-            evidence: Evidence {
-                nodes: vec![NodeEvidence::default()],
-                ..Evidence::default()
-            },
-            hello: None,
-            resolved: Vec::new(),
-            read: BTreeSet::new(),
-            armed: None,
-            going: None,
-            stopped: None,
-            failed: Vec::new(),
-            done: false,
-            cut: false,
-            news: 0,
-            unkept: 0,
-        }
+impl Talk {
+    /// It will say nothing more.
+    pub fn over(&self) -> bool {
+        self.cut || self.done
+    }
+
+    /// A request of this name could not be carried out.
+    pub fn has_failed(&self, request: &str) -> bool {
+        self.failed.iter().any(|failed| failed == request)
     }
 }
 
 impl Look {
-    /// What the node brought.
-    pub fn node(&mut self) -> &mut NodeEvidence {
-        if self.evidence.nodes.is_empty() {
-            self.evidence.nodes.push(NodeEvidence::default());
+    /// Nothing said yet by these nodes. A node without a name gets the one its helper tells.
+    pub fn of(names: impl IntoIterator<Item = String>) -> Self {
+        let named = |name| NodeEvidence {
+            name,
+            ..NodeEvidence::default()
+        };
+        let nodes: Vec<NodeEvidence> = names.into_iter().map(named).collect();
+        Self {
+            nodes: nodes.iter().map(|_| Talk::default()).collect(),
+            evidence: Evidence {
+                nodes,
+                ..Evidence::default()
+            },
+            backends: Vec::new(),
+            news: 0,
+            unkept: 0,
         }
-        &mut self.evidence.nodes[0]
     }
 
-    /// Takes in a word.
-    pub fn take(&mut self, reply: Reply) {
+    /// Every node fulfils it or has gone, and at least one fulfils it.
+    pub fn all(&self, holds: impl Fn(&Talk) -> bool) -> bool {
+        self.nodes.iter().all(|node| holds(node) || node.over()) && self.nodes.iter().any(holds)
+    }
+
+    /// No node will say anything more.
+    pub fn over(&self) -> bool {
+        self.nodes.iter().all(Talk::over)
+    }
+
+    /// Takes in a word of a node.
+    pub fn take(&mut self, node: usize, reply: Reply) {
+        let (Some(talk), Some(brought)) = (self.nodes.get_mut(node), self.evidence.nodes.get_mut(node)) else {
+            return;
+        };
         match reply {
             Reply::Hello(hello) => {
-                let node = self.node();
-                node.name.clone_from(&hello.node);
-                node.kernel.clone_from(&hello.kernel);
-                node.boot_id.clone_from(&hello.boot_id);
-                self.hello = Some(hello);
+                if brought.name.is_empty() {
+                    brought.name.clone_from(&hello.node);
+                }
+                brought.kernel.clone_from(&hello.kernel);
+                brought.boot_id.clone_from(&hello.boot_id);
+                brought.host_netns = hello.netns;
+                talk.own.insert(hello.netns);
+                talk.hello = Some(hello);
             }
-            Reply::Resolved(endpoint) => self.resolved.push(endpoint),
-            Reply::Facts { name, phase, facts, .. } => self.facts(name, phase, facts),
-            Reply::Process { phase, facts, .. } => self.process(phase, facts),
+            Reply::Resolved(mut endpoint) => {
+                if let Known::Known(endpoint) = &mut endpoint
+                    && !endpoint.node.is_empty()
+                {
+                    endpoint.node.clone_from(&brought.name);
+                    talk.own.extend(endpoint.netns);
+                }
+                talk.resolved.push_back(endpoint);
+            }
+            Reply::Facts { name, phase, facts, .. } => self.facts(node, name, phase, facts),
+            Reply::Process { phase, mut facts, .. } => {
+                facts.node.clone_from(&brought.name);
+                self.process(phase, facts);
+            }
             Reply::Node {
                 phase: Phase::Before,
                 facts,
                 ..
-            } => self.node().before = facts,
+            } => brought.before = facts,
             Reply::Node {
                 phase: Phase::After,
                 facts,
                 ..
-            } => self.node().after = facts,
+            } => brought.after = facts,
             Reply::Read { id } => {
-                self.read.insert(id);
+                talk.read.insert(id);
             }
-            Reply::Planned { flows, missing, .. } => {
+            Reply::Planned { id, flows, missing } => {
+                talk.planned.insert(id);
                 self.evidence.watched.extend(flows);
-                self.evidence.missing.extend(missing);
+                self.miss(node, missing);
             }
             Reply::Armed { id, probes } => {
-                self.node().probes = probes;
-                self.armed = Some(id);
+                brought.probes = probes;
+                talk.armed = Some(id);
             }
             Reply::Going { id, at_ns } => {
-                // What is sent later belongs to the same window.
-                if self.evidence.window.start_ns == 0 {
-                    self.evidence.window.start_ns = at_ns;
+                talk.going = Some(id);
+                // What is sent later belongs to the same window, and so does what another node sees.
+                let start = &mut self.evidence.window.start_ns;
+                if *start == 0 || at_ns < *start {
+                    *start = at_ns;
                 }
-                self.going = Some(id);
             }
             Reply::Event(event) => self.event(event),
             Reply::Attempt(attempt) => {
@@ -129,37 +172,75 @@ impl Look {
                 totals,
                 bpf,
             } => {
-                let node = self.node();
-                node.events = events;
-                node.lost = lost;
-                node.totals = totals;
-                node.bpf = bpf;
-                self.evidence.window.end_ns = at_ns;
-                self.stopped = Some(id);
-                if self.unkept > 0 {
-                    let what = format!("{} of {} events", self.unkept, self.unkept + EVENTS_MAX);
-                    let missing = Missing::new(what, "one run keeps no more").remedy("look for a shorter time");
-                    self.evidence.missing.push(missing);
-                }
+                brought.events = events;
+                brought.lost = lost;
+                brought.totals = totals;
+                brought.bpf = bpf;
+                talk.stopped = Some(id);
+                let end = &mut self.evidence.window.end_ns;
+                *end = at_ns.max(*end);
+                self.tell_unkept();
             }
             Reply::Alive => {}
             Reply::Failed { request, missing } => {
-                self.failed.push(request);
-                self.evidence.missing.push(missing);
+                talk.failed.push(request);
+                self.miss(node, vec![missing]);
             }
-            Reply::Done { .. } => self.done = true,
+            Reply::Done { .. } => talk.done = true,
         }
     }
 
-    /// A request of this name could not be carried out.
-    pub fn has_failed(&self, request: &str) -> bool {
-        self.failed.iter().any(|failed| failed == request)
+    /// Takes in that a node will say no more.
+    pub fn cut(&mut self, node: usize, missing: Missing) {
+        if let (Some(talk), Some(brought)) = (self.nodes.get_mut(node), self.evidence.nodes.get_mut(node)) {
+            talk.cut = true;
+            brought.truncated.get_or_insert(missing);
+        }
     }
 
-    /// Takes in that there will be no more.
-    pub fn cut(&mut self, missing: Missing) {
-        self.cut = true;
-        self.node().truncated.get_or_insert(missing);
+    /// Why nothing more came: of the first node that was cut.
+    pub fn why_cut(&self) -> Option<&Missing> {
+        self.evidence.nodes.iter().find_map(|node| node.truncated.as_ref())
+    }
+
+    /// The node of that name.
+    pub fn named(&self, name: &str) -> Option<usize> {
+        self.evidence.nodes.iter().position(|node| node.name == name)
+    }
+
+    /// The node that looks into this namespace; `None` for one that is nobody's.
+    pub fn home(&self, netns: u32) -> Option<usize> {
+        let own = self.nodes.iter().position(|node| node.own.contains(&netns));
+        own.or_else(|| {
+            // What was found through an interface of a namespace lives where that one does.
+            let leads = |known: &&NetnsEvidence| {
+                let links = known.before.links.ok().into_iter().flatten();
+                links
+                    .filter_map(|link| link.peer.as_ref())
+                    .any(|peer| peer.netns == Some(netns))
+            };
+            self.named(&self.evidence.netns.iter().find(leads)?.node)
+        })
+        .or_else(|| (self.nodes.len() == 1).then_some(0))
+    }
+
+    /// Notes what could not be seen, on which node where there are several.
+    pub fn miss(&mut self, node: usize, missing: Vec<Missing>) {
+        let several = self.nodes.len() > 1;
+        let name = self.evidence.nodes.get(node).map(|node| node.name.clone());
+        self.evidence.missing.extend(missing.into_iter().map(|missing| Missing {
+            node: missing.node.or_else(|| name.clone().filter(|_| several)),
+            ..missing
+        }));
+    }
+
+    fn tell_unkept(&mut self) {
+        if self.unkept > 0 {
+            let what = format!("{} of {} events", self.unkept, self.unkept + EVENTS_MAX);
+            let missing = Missing::new(what, "one run keeps no more").remedy("look for a shorter time");
+            self.unkept = 0;
+            self.evidence.missing.push(missing);
+        }
     }
 
     /// Forgets a round that went well, to make room for the next.
@@ -187,8 +268,9 @@ impl Look {
         }
     }
 
-    fn facts(&mut self, name: String, phase: Phase, facts: NetnsFacts) {
-        let node = self.node().name.clone();
+    fn facts(&mut self, node: usize, name: String, phase: Phase, facts: NetnsFacts) {
+        self.nodes[node].own.insert(facts.netns);
+        let node = self.evidence.nodes[node].name.clone();
         let known = &mut self.evidence.netns;
         let index = known
             .iter()
@@ -213,7 +295,8 @@ impl Look {
 
     fn process(&mut self, phase: Phase, facts: ProcessFacts) {
         let processes = &mut self.evidence.processes;
-        match (processes.iter_mut().find(|(before, _)| before.pid == facts.pid), phase) {
+        let same = |before: &ProcessFacts| before.pid == facts.pid && before.node == facts.node;
+        match (processes.iter_mut().find(|(before, _)| same(before)), phase) {
             (Some((before, _)), Phase::Before) => *before = facts,
             (Some((_, after)), Phase::After) => *after = Some(facts),
             (None, _) => processes.push((facts, None)),
@@ -229,18 +312,21 @@ mod tests {
 
     #[test]
     fn a_namespace_is_one_before_and_after() {
-        let mut look = Look::default();
+        let mut look = Look::of([String::new()]);
         for phase in [Phase::Before, Phase::After] {
-            look.take(Reply::Facts {
-                id: 1,
-                name: "netns/a".into(),
-                phase,
-                facts: NetnsFacts {
-                    netns: 7,
-                    at_ns: 1 + phase as u64,
-                    ..NetnsFacts::default()
+            look.take(
+                0,
+                Reply::Facts {
+                    id: 1,
+                    name: "netns/a".into(),
+                    phase,
+                    facts: NetnsFacts {
+                        netns: 7,
+                        at_ns: 1 + phase as u64,
+                        ..NetnsFacts::default()
+                    },
                 },
-            });
+            );
         }
         let [netns] = &look.evidence.netns[..] else {
             panic!("{:?}", look.evidence.netns)
@@ -253,13 +339,13 @@ mod tests {
 
     #[test]
     fn events_of_several_probes_stand_in_time_order() {
-        let mut look = Look::default();
+        let mut look = Look::of([String::new()]);
         for at_ns in [5, 9, 7, 1, 9] {
             let said = format!(
                 r#"{{"event":{{"at_ns":{at_ns},"probe":"drop","netns":0,"seen":{{"what":"retransmit-syn-ack"}},
                     "flow":{{"src":"::","sport":0,"dst":"::","dport":0,"protocol":"tcp"}}}}}}"#
             );
-            look.take(serde_json::from_str(&said).unwrap());
+            look.take(0, serde_json::from_str(&said).unwrap());
         }
         let times: Vec<u64> = look.evidence.events.iter().map(|event| event.at_ns).collect();
         assert_eq!(times, [1, 5, 7, 9, 9]);

@@ -1,16 +1,16 @@
-//! A conversation with one helper: ask, then take in what it says until something holds.
+//! A conversation with the helpers of all nodes: ask one or all, then take in what they say until something holds.
 
 use crate::interrupt::Interrupt;
-use crate::look::Look;
+use crate::look::{Look, Talk};
 use crate::render::progress::Progress;
 use crate::site::{Heard, Link};
 use anyhow::{Result, anyhow};
-use model::protocol::{Hello, Request, VERSION};
+use model::missing::Missing;
+use model::protocol::{Request, VERSION};
+use std::task::Poll;
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior};
 
-/// A helper that is there answers its first question within this time.
-const HELLO: Duration = Duration::from_secs(10);
 /// A helper that reads facts or attaches probes for longer than this is stuck.
 pub const STEP: Duration = Duration::from_secs(20);
 /// How long waiting goes on, at most, without looking at the clock and at the user.
@@ -27,39 +27,53 @@ pub enum Ended {
     Bound,
     /// The user wants it to end.
     Interrupted,
-    /// The helper will say nothing more.
+    /// No helper will say anything more.
     Cut,
 }
 
 /// A conversation.
 #[derive(Debug)]
 pub struct Session {
-    link: Link,
+    /// One for each node of the look, in its order.
+    links: Vec<Link>,
     interrupt: Interrupt,
     /// What is shown while it goes on.
     pub progress: Progress,
     /// What was said.
     pub look: Look,
     numbers: u32,
+    /// The node that is listened to first next time: a talkative one silences no other.
+    turn: usize,
 }
 
 impl Session {
-    /// Begins one.
-    pub fn begin(link: Link, interrupt: Interrupt, progress: Progress) -> Self {
+    /// Begins one with the helpers of these nodes. A node without a name gets the one its helper tells.
+    pub fn begin(links: Vec<(String, Link)>, interrupt: Interrupt, progress: Progress) -> Self {
+        let (names, links): (Vec<String>, Vec<Link>) = links.into_iter().unzip();
         let session = Self {
-            link,
+            links,
             interrupt,
             progress,
-            look: Look::default(),
+            look: Look::of(names),
             numbers: 0,
+            turn: 0,
         };
-        session.ask(Request::Hello { version: VERSION });
+        session.ask_all(&Request::Hello { version: VERSION });
         session
     }
 
-    /// Asks.
-    pub fn ask(&self, request: Request) {
-        self.link.ask(request);
+    /// Asks the helper of one node.
+    pub fn ask_at(&self, node: usize, request: Request) {
+        if let Some(link) = self.links.get(node) {
+            link.ask(request);
+        }
+    }
+
+    /// Asks every helper.
+    pub fn ask_all(&self, request: &Request) {
+        for link in &self.links {
+            link.ask(request.clone());
+        }
     }
 
     /// A number no other request of this conversation has.
@@ -73,28 +87,38 @@ impl Session {
         self.interrupt.asked()
     }
 
-    /// Who the helper is.
-    pub async fn hello(&mut self) -> Result<Hello> {
-        self.until(Some(Instant::now() + HELLO), |look| look.hello.is_some())
-            .await;
-        let Some(hello) = self.look.hello.clone() else {
-            let why = self
-                .look
-                .node()
-                .truncated
-                .as_ref()
-                .map_or("it did not answer", |missing| missing.why.as_str());
-            return Err(anyhow!(
-                "the helper could not be spoken to: {why}; run it again with -v to see its own messages"
-            ));
-        };
-        if hello.version != VERSION {
-            return Err(anyhow!(
-                "the helper speaks version {} of the protocol and this client version {VERSION}; use the helper built with this client",
-                hello.version
-            ));
+    /// Nodes whose helper answered and has not gone.
+    pub fn living(&self) -> Vec<usize> {
+        let living = |node: &Talk| node.hello.is_some() && !node.over();
+        let nodes = self.look.nodes.iter().enumerate();
+        nodes.filter(|(_, node)| living(node)).map(|(at, _)| at).collect()
+    }
+
+    /// Waits until every helper has said who it is, or that it cannot. A helper of another version is no helper.
+    pub async fn hello(&mut self) -> Result<()> {
+        let ended = self.until(None, |look| look.all(|node| node.hello.is_some())).await;
+        for node in 0..self.links.len() {
+            let other = match &self.look.nodes[node].hello {
+                Some(hello) if hello.version != VERSION => hello.version,
+                _ => continue,
+            };
+            let why = format!("the helper speaks version {other} of the protocol and this client version {VERSION}");
+            let missing = Missing::new("what the helper sees", why).remedy("use the helper built with this client");
+            self.look.cut(node, missing);
         }
-        Ok(hello)
+        if ended == Ended::Interrupted {
+            return Err(anyhow!("waiting for the helper was ended by Ctrl-C"));
+        }
+        if !self.links.is_empty() && self.living().is_empty() {
+            let missing = self.look.why_cut().cloned().unwrap_or_default();
+            let remedy = if missing.remedy.is_empty() {
+                "run it again with -v to see its own messages"
+            } else {
+                &missing.remedy
+            };
+            return Err(anyhow!("the helper could not be spoken to: {}; {remedy}", missing.why));
+        }
+        Ok(())
     }
 
     /// Takes in what is said until `holds`, or waiting ends for another reason. It is asked again at least every tick.
@@ -117,8 +141,10 @@ impl Session {
             )),
             Ended::Interrupted => Err(anyhow!("{what} was ended by Ctrl-C")),
             Ended::Cut => {
-                let truncated = self.look.node().truncated.as_ref();
-                let why = truncated.map_or("it ended early", |missing| missing.why.as_str());
+                let why = self
+                    .look
+                    .why_cut()
+                    .map_or("it ended early", |missing| missing.why.as_str());
                 Err(anyhow!("{what} failed: {why}"))
             }
         }
@@ -136,7 +162,7 @@ impl Session {
             if holds(&mut self.look) {
                 return Ended::Met;
             }
-            if self.look.cut || self.look.done {
+            if self.look.over() {
                 return Ended::Cut;
             }
             if bound.is_some_and(|bound| Instant::now() >= bound) {
@@ -146,13 +172,38 @@ impl Session {
                 return Ended::Interrupted;
             }
             tokio::select! {
-                heard = self.link.next() => match heard {
-                    Heard::Said(reply) => self.look.take(reply),
-                    Heard::Cut(missing) => self.look.cut(missing),
-                },
+                (node, heard) = next(&mut self.links, &self.look, self.turn) => {
+                    self.turn = (node + 1) % self.links.len();
+                    match heard {
+                        Heard::Said(reply) => self.look.take(node, reply),
+                        Heard::Stage(stage) => self.progress.node(&self.look.evidence.nodes[node].name, stage),
+                        Heard::Cut(missing) => self.look.cut(node, missing),
+                    }
+                }
                 // The user's wish and the bound are looked at with every tick, too.
                 _ = tick.tick() => self.progress.redraw(),
             }
         }
     }
+}
+
+/// The next word of any node. Until all have said who they are, those that have are not listened to any further: what they
+/// say is understood only beside the others.
+async fn next(links: &mut [Link], look: &Look, turn: usize) -> (usize, Heard) {
+    let greeted = |node: &Talk| node.hello.is_some();
+    let all_greeted = look.nodes.iter().all(|node| greeted(node) || node.over());
+    std::future::poll_fn(|task| {
+        let count = links.len();
+        for at in (0..count).map(|step| (turn + step) % count) {
+            let node = &look.nodes[at];
+            if node.over() || (!all_greeted && greeted(node)) {
+                continue;
+            }
+            if let Poll::Ready(heard) = links[at].poll_next(task) {
+                return Poll::Ready((at, heard));
+            }
+        }
+        Poll::Pending
+    })
+    .await
 }

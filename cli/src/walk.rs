@@ -49,7 +49,7 @@ async fn find(session: &mut Session) {
             .filter(|id| evidence.netns(*id).is_none())
             .collect();
         let room = NETNS_MAX.saturating_sub(evidence.netns.len());
-        if new.is_empty() || session.look.cut {
+        if new.is_empty() || session.look.over() {
             return;
         }
         if new.len() > room {
@@ -82,47 +82,31 @@ pub async fn read(session: &mut Session, phase: Phase) {
 
 async fn read_netns(session: &mut Session, phase: Phase, netns: Vec<u32>) -> bool {
     let id = session.number();
-    let Evidence {
-        source,
-        destination,
-        watched,
-        intent,
-        processes,
-        netns: known,
-        ..
-    } = &session.look.evidence;
-    let mut facts: Vec<&str> = diagnoses::needs(*intent).facts;
-    if phase == Phase::After {
-        facts = if facts.is_empty() {
-            CHANGED_BY_TRAFFIC.to_vec()
-        } else {
-            facts
-        };
-        facts.retain(|fact| CHANGED_BY_TRAFFIC.contains(fact));
+    let mut asked = Vec::new();
+    for node in session.living() {
+        let own = netns
+            .iter()
+            .copied()
+            .filter(|netns| session.look.home(*netns) == Some(node));
+        let ask = ask(
+            &session.look,
+            node,
+            Ask {
+                id,
+                phase: Some(phase),
+                netns: own.collect(),
+                ..Ask::default()
+            },
+        );
+        if !ask.netns.is_empty() || ask.node {
+            session.ask_at(node, Request::Read(ask));
+            asked.push(node);
+        }
     }
-    let mut pids: Vec<u32> = [source.pid, destination.pid].into_iter().flatten().collect();
-    if phase == Phase::After {
-        pids = processes.iter().map(|(before, _)| before.pid).collect();
-    }
-    let lookups = destination
-        .addresses
-        .iter()
-        .map(|address| (*address, None))
-        .chain(source.addresses.iter().map(|address| (*address, None)))
-        .collect();
-    let ask = Ask {
-        id,
-        phase: Some(phase),
-        netns: netns.clone(),
-        facts: facts.into_iter().map(str::to_owned).collect(),
-        pids,
-        ports: destination.port.into_iter().collect(),
-        flows: watched.iter().map(|watched| watched.flow).collect(),
-        lookups: if phase == Phase::Before { lookups } else { Vec::new() },
-        node: phase == Phase::After || known.is_empty(),
+    let holds = |look: &mut Look| {
+        let mut nodes = asked.iter().map(|node| &look.nodes[*node]);
+        nodes.all(|node| node.read.contains(&id) || node.over())
     };
-    session.ask(Request::Read(ask));
-    let holds = |look: &mut Look| look.read.contains(&id);
     let ended = match phase {
         Phase::Before => session.until(Some(Instant::now() + STEP), holds).await,
         Phase::After => session.finish(holds).await,
@@ -142,4 +126,61 @@ async fn read_netns(session: &mut Session, phase: Phase, netns: Vec<u32>) -> boo
     }
     // A namespace that said nothing must not be asked for again and again.
     ended == Ended::Met && netns.iter().any(|id| session.look.evidence.netns(*id).is_some())
+}
+
+/// What one node is asked of its own namespaces.
+fn ask(look: &Look, node: usize, ask: Ask) -> Ask {
+    let Evidence {
+        source,
+        destination,
+        watched,
+        intent,
+        processes,
+        netns: known,
+        nodes,
+        ..
+    } = &look.evidence;
+    let after = ask.phase == Some(Phase::After);
+    let name = &nodes[node].name;
+    let mut facts: Vec<&str> = diagnoses::needs(*intent).facts;
+    if after {
+        facts = if facts.is_empty() {
+            CHANGED_BY_TRAFFIC.to_vec()
+        } else {
+            facts
+        };
+        facts.retain(|fact| CHANGED_BY_TRAFFIC.contains(fact));
+    }
+    let pids = if after {
+        let own = processes.iter().filter(|(before, _)| before.node == *name);
+        own.map(|(before, _)| before.pid).collect()
+    } else {
+        let ends = [source, destination].into_iter().chain(&look.backends);
+        let own = ends.filter(|end| end.netns.is_some() && end.node == *name);
+        own.filter_map(|end| end.pid).collect()
+    };
+    let addresses = destination.addresses.iter().chain(&source.addresses);
+    Ask {
+        facts: facts.into_iter().map(str::to_owned).collect(),
+        pids,
+        ports: ports(look),
+        flows: watched.iter().map(|watched| watched.flow).collect(),
+        lookups: if after {
+            Vec::new()
+        } else {
+            addresses.map(|address| (*address, None)).collect()
+        },
+        node: after || !known.iter().any(|netns| netns.node == *name),
+        ..ask
+    }
+}
+
+/// Ports whose listeners are looked for: the one asked for, and those it may be translated to.
+fn ports(look: &Look) -> Vec<u16> {
+    let asked = look.evidence.destination.port;
+    let backends = look.backends.iter().filter_map(|backend| backend.port);
+    let mut ports: Vec<u16> = asked.into_iter().chain(backends).collect();
+    ports.sort_unstable();
+    ports.dedup();
+    ports
 }

@@ -1,12 +1,13 @@
 //! One window: reserve ports, arm, go, and end when everything was answered, the answer is settled, or time is up.
 
+use crate::elsewhere;
 use crate::gather::Question;
-use crate::look::Look;
+use crate::look::{Look, Talk};
 use crate::plan;
 use crate::session::{Ended, STEP, Session};
 use model::attempt::{AttemptSpec, Outcome, Sending, WatchedFlow};
 use model::event::{Event, Seen};
-use model::evidence::{Evidence, Intent};
+use model::evidence::{Evidence, Intent, NetnsEvidence};
 use model::flow::{self, Flow};
 use model::missing::Missing;
 use model::protocol::{Filter, Request};
@@ -32,7 +33,7 @@ pub async fn window(
     timing: &mut Timing,
 ) -> bool {
     let began = Instant::now();
-    if session.look.cut || session.interrupted() {
+    if session.look.over() || session.interrupted() {
         return false;
     }
     session.progress.stage("arming probes");
@@ -45,29 +46,10 @@ pub async fn window(
         .iter()
         .cloned()
         .partition(|spec| unowned && matches!(spec.send, Sending::Echo { .. }));
-    let filter = Filter {
-        netns: evidence.netns.iter().map(|netns| netns.id).collect(),
-        flows: if question.passive {
-            users_own_flow(evidence)
-        } else {
-            Vec::new()
-        },
-        ..Filter::default()
-    };
     if question.passive {
-        session.look.evidence.watched.clone_from(&filter.flows);
-    } else {
-        session.ask(Request::Plan { id, attempts: specs });
+        session.look.evidence.watched = users_own_flow(evidence);
     }
-    let probes = probes(session, question);
-    session.ask(Request::Arm { id, probes, filter });
-    // One node: its window may open as soon as it is armed.
-    session.ask(Request::Go { id });
-    let armed = session
-        .until(Some(Instant::now() + STEP), |look| {
-            (look.armed == Some(id) || look.has_failed("arm")) && (look.going == Some(id) || look.has_failed("go"))
-        })
-        .await;
+    let armed = arm(session, question, id, specs).await;
     timing.armed_ms += began.elapsed().as_millis() as u64;
     if armed == Ended::Bound {
         let why = "the helper did not arm its probes in time";
@@ -94,7 +76,7 @@ pub async fn window(
         let whole = question.length.is_some() && !question.until_fault;
         let mut settled = Settled::default();
         if !later.is_empty() && !question.passive {
-            second = send_later(session, later, bound, &mut settled).await;
+            second = send_later(session, id, later, bound, &mut settled).await;
         }
         session
             .until(Some(bound), |look| {
@@ -111,10 +93,12 @@ pub async fn window(
         }
     }
     if let Some(id) = second {
-        session.ask(Request::Stop { id });
+        session.ask_at(source(session), Request::Stop { id });
     }
-    session.ask(Request::Stop { id });
-    session.finish(|look| look.stopped == Some(id)).await;
+    session.ask_all(&Request::Stop { id });
+    session
+        .finish(|look| look.all(|node| node.stopped == Some(id) || node.has_failed("stop")))
+        .await;
     timing.window_ms += opened.elapsed().as_millis() as u64;
     session
         .look
@@ -124,9 +108,83 @@ pub async fn window(
         .all(|attempt| attempt.outcome == Outcome::Ok)
 }
 
+/// Plans at the source's node and arms everywhere; opens the window when all are armed, or have said why not.
+async fn arm(session: &mut Session, question: &Question, id: u32, attempts: Vec<AttemptSpec>) -> Ended {
+    let node = source(session);
+    let others = others(session, node);
+    if !question.passive {
+        session.ask_at(node, Request::Plan { id, attempts });
+    }
+    let own = if question.passive {
+        session.look.evidence.watched.clone()
+    } else {
+        Vec::new()
+    };
+    arm_at(session, question, node, id, own);
+    if !others.is_empty() {
+        if !question.passive {
+            // Other nodes watch what was planned, and all that it may have become on its way there.
+            planned(session, node, id).await;
+        }
+        for other in others {
+            let flows = elsewhere::flows(&session.look, other, &session.look.evidence.watched);
+            arm_at(session, question, other, id, flows);
+        }
+        let armed = |node: &Talk| node.armed == Some(id) || node.has_failed("arm");
+        let ended = session.until(Some(Instant::now() + STEP), |look| look.all(armed)).await;
+        if ended != Ended::Met {
+            return ended;
+        }
+    }
+    // Of one node the window may open as soon as it is armed.
+    session.ask_all(&Request::Go { id });
+    let gone = |node: &Talk| {
+        (node.armed == Some(id) || node.has_failed("arm")) && (node.going == Some(id) || node.has_failed("go"))
+    };
+    session.until(Some(Instant::now() + STEP), |look| look.all(gone)).await
+}
+
+/// Waits for the tuples of a plan.
+async fn planned(session: &mut Session, node: usize, id: u32) {
+    let holds = |look: &mut Look| {
+        let node = &look.nodes[node];
+        node.planned.contains(&id) || node.has_failed("plan") || node.over()
+    };
+    session.until(Some(Instant::now() + STEP), holds).await;
+}
+
+/// The node that sends.
+fn source(session: &Session) -> usize {
+    let look = &session.look;
+    look.named(&look.evidence.source.node).unwrap_or(0)
+}
+
+fn others(session: &Session, node: usize) -> Vec<usize> {
+    session.living().into_iter().filter(|other| *other != node).collect()
+}
+
+/// Arms the probes at a node. It lets through what happens in the namespaces on the way there, and follows these flows.
+fn arm_at(session: &mut Session, question: &Question, node: usize, id: u32, flows: Vec<WatchedFlow>) {
+    let look = &session.look;
+    let own = |netns: &&NetnsEvidence| look.home(netns.id) == Some(node);
+    let mut netns: Vec<u32> = look.evidence.netns.iter().filter(own).map(|netns| netns.id).collect();
+    if netns.is_empty() && look.nodes.len() > 1 {
+        // None at all would let everything through.
+        netns.push(look.evidence.nodes[node].host_netns);
+    }
+    let filter = Filter {
+        netns,
+        flows,
+        ..Filter::default()
+    };
+    let probes = probes(session, question, node);
+    session.ask_at(node, Request::Arm { id, probes, filter });
+}
+
 /// Sends echoes to where the connections really go, as soon as the first packet showed it. Tells their window's number.
 async fn send_later(
     session: &mut Session,
+    window: u32,
     mut later: Vec<AttemptSpec>,
     bound: Instant,
     settled: &mut Settled,
@@ -160,8 +218,19 @@ async fn send_later(
     }
     // A window of its own, watched by the probes of the first.
     let id = session.number();
-    session.ask(Request::Plan { id, attempts: later });
-    session.ask(Request::Go { id });
+    let node = source(session);
+    session.ask_at(node, Request::Plan { id, attempts: later });
+    if session.living().len() > 1 {
+        let known = session.look.evidence.watched.len();
+        planned(session, node, id).await;
+        let flows = session.look.evidence.watched.split_off(known);
+        for other in others(session, node) {
+            let flows = elsewhere::flows(&session.look, other, &flows);
+            session.ask_at(other, Request::Watch { id: window, flows });
+        }
+        session.look.evidence.watched.extend(flows);
+    }
+    session.ask_at(node, Request::Go { id });
     Some(id)
 }
 
@@ -193,9 +262,9 @@ fn real_end(evidence: &Evidence, spec: &AttemptSpec) -> Option<IpAddr> {
 }
 
 /// The probes that the rules listen to; one that this helper does not have is missing, and the others run without it.
-fn probes(session: &mut Session, question: &Question) -> Vec<String> {
+fn probes(session: &mut Session, question: &Question, node: usize) -> Vec<String> {
     let look = &mut session.look;
-    let known = look
+    let known = look.nodes[node]
         .hello
         .as_ref()
         .map(|hello| hello.probes.as_slice())
@@ -206,9 +275,10 @@ fn probes(session: &mut Session, question: &Question) -> Vec<String> {
         .partition(|name| known.iter().any(|probe| probe.name == *name));
     for name in lacking {
         let missing = Missing::new(format!("probe {name}"), "this helper does not have it");
-        look.evidence
-            .missing
-            .push(missing.remedy("use the helper that was built with this client"));
+        look.miss(
+            node,
+            vec![missing.remedy("use the helper that was built with this client")],
+        );
     }
     there.into_iter().map(str::to_owned).collect()
 }

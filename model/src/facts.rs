@@ -447,6 +447,8 @@ pub struct BpfAttachment {
 pub struct ProcessFacts {
     /// Process id as the host counts.
     pub pid: u32,
+    /// Node it runs on, as the client knows it: two nodes count alike.
+    pub node: String,
     /// Network namespace it lives in.
     pub netns: u32,
     /// Name (`comm`).

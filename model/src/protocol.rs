@@ -72,6 +72,13 @@ pub enum Request {
         /// That of `Plan` and `Arm`.
         id: u32,
     },
+    /// Follow these flows too, by the probes that are armed. No answer, but [`Reply::Failed`] where that cannot be.
+    Watch {
+        /// That of `Arm`.
+        id: u32,
+        /// The flows, as [`Filter::flows`].
+        flows: Vec<WatchedFlow>,
+    },
     /// Close the window: unfinished attempts are cancelled and reported. Answer: [`Reply::Stopped`].
     Stop {
         /// That of `Go`.

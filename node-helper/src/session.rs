@@ -272,6 +272,7 @@ impl Session {
             Request::Plan { id, attempts } => self.windows.plan(id, &attempts),
             Request::Arm { id, probes, filter } => self.windows.arm(id, &probes, filter),
             Request::Go { id } => self.windows.go(id),
+            Request::Watch { id, flows } => flows.iter().for_each(|flow| self.windows.watch(id, flow)),
             Request::Stop { id } => self.windows.stop(id),
             Request::Bye => return Some(End::InOrder),
         }
@@ -325,7 +326,9 @@ enum Heard {
 }
 
 /// Words of [`Request`]; a test keeps them true.
-const WORDS: [&str; 9] = ["hello", "resolve", "read", "plan", "arm", "go", "stop", "alive", "bye"];
+const WORDS: [&str; 10] = [
+    "hello", "resolve", "read", "plan", "arm", "go", "watch", "stop", "alive", "bye",
+];
 
 fn parse(line: &[u8]) -> Heard {
     let why = match serde_json::from_slice::<Line<Request>>(line) {
@@ -432,6 +435,10 @@ mod tests {
                 filter: Filter::default(),
             },
             Request::Go { id: 1 },
+            Request::Watch {
+                id: 1,
+                flows: Vec::new(),
+            },
             Request::Stop { id: 1 },
             Request::Alive,
             Request::Bye,

@@ -90,39 +90,42 @@ impl Run for Capture {
 
 impl Capture {
     async fn capture(&self, wanted: &Wanted, context: &Context) -> Result<Exit> {
-        let mut session = self.place.session(context)?;
-        for endpoint in &wanted.endpoints {
-            session.ask(Request::Resolve {
-                endpoint: endpoint.clone(),
+        let site = self.place.site(context)?;
+        let mut session = self.place.begin(context, &site, &site.nodes())?;
+        // The host's name is known without being filtered for.
+        for endpoint in wanted.endpoints.iter().map(String::as_str).chain([HOST]) {
+            session.ask_all(&Request::Resolve {
+                endpoint: endpoint.to_owned(),
             });
         }
-        // Its name is known without being filtered for.
-        session.ask(Request::Resolve {
-            endpoint: HOST.to_owned(),
-        });
-        let hello = session.hello().await?;
+        session.hello().await?;
+        let hello = session.look.nodes.iter().find_map(|node| node.hello.clone());
+        let hello = hello.unwrap_or_default();
         let probes = self.probes(&hello)?;
-        self.place.check(context, &hello)?;
+        self.place.check(context, &site, &session)?;
         let endpoints = resolved(&mut session, wanted).await?;
         let filter = filter(wanted, &endpoints, &probes)?;
         let id = session.number();
-        session.ask(Request::Arm {
+        session.ask_all(&Request::Arm {
             id,
             probes: probes.clone(),
             filter,
         });
-        session.ask(Request::Go { id });
+        session.ask_all(&Request::Go { id });
         let armed = session
-            .until(Some(Instant::now() + STEP), |look| look.going == Some(id))
+            .until(Some(Instant::now() + STEP), |look| {
+                look.all(|node| node.going == Some(id))
+            })
             .await;
         usable(&mut session, &probes, armed)?;
-        let host = session.look.resolved.pop().and_then(|host| host.ok().cloned());
+        let host = session.look.nodes.iter_mut().find_map(|node| node.resolved.pop_front());
+        let host = host.and_then(|host| host.ok().cloned());
         let known: Vec<Endpoint> = endpoints.into_iter().chain(host).collect();
         let mut stream = Stream::new(self.output, context.colour, &known, &hello);
         let began = Instant::now();
         let (ended, broken) = self.print(&mut session, &mut stream).await?;
-        session.ask(Request::Stop { id });
-        session.ask(Request::Bye);
+        session.ask_all(&Request::Stop { id });
+        session.ask_all(&Request::Bye);
         let mut written = Ok(());
         let room = self.max_events;
         session
@@ -133,16 +136,16 @@ impl Capture {
                         written = stream.event(&event);
                     }
                 }
-                look.stopped == Some(id)
+                look.all(|node| node.stopped == Some(id))
             })
             .await;
         let took = began.elapsed();
-        session.finish(|look| look.done).await;
+        session.finish(|look| look.all(|node| node.done)).await;
         if broken {
             return Ok(Exit::Fine);
         }
         written?;
-        let node = session.look.node();
+        let node = &session.look.evidence.nodes[0];
         let summary = Summary {
             totals: &node.totals,
             lost: &node.lost,
@@ -271,10 +274,13 @@ impl InOrder {
 async fn resolved(session: &mut Session, wanted: &Wanted) -> Result<Vec<Endpoint>> {
     let count = wanted.endpoints.len();
     session
-        .need("finding what to filter for", |look| look.resolved.len() >= count)
+        .need("finding what to filter for", |look| {
+            look.all(|node| node.resolved.len() >= count)
+        })
         .await?;
     let mut endpoints = Vec::new();
-    for (known, asked) in session.look.resolved.drain(..count).zip(&wanted.endpoints) {
+    let node = &mut session.look.nodes[0];
+    for (known, asked) in node.resolved.drain(..count).zip(&wanted.endpoints) {
         match known {
             Known::Known(endpoint) => endpoints.push(endpoint),
             Known::Missing(missing) => return Err(crate::ends::not_found(asked, &missing)),
@@ -342,14 +348,12 @@ fn usable(session: &mut Session, probes: &[String], armed: Ended) -> Result<()> 
         Ended::Bound | Ended::Cut => {
             let why = session
                 .look
-                .node()
-                .truncated
-                .as_ref()
+                .why_cut()
                 .map_or("it took too long", |missing| missing.why.as_str());
             return Err(anyhow!("arming the probes failed: {why}; run it again with -v"));
         }
     }
-    let statuses = &session.look.node().probes;
+    let statuses = &session.look.evidence.nodes[0].probes;
     let off: Vec<String> = statuses
         .iter()
         .filter(|status| probes.contains(&status.name))

@@ -150,10 +150,12 @@ impl Run for Diagnose {
 
 async fn answer(question: &Question, how: &How, context: &Context) -> Result<Exit> {
     let started = Instant::now();
-    let mut session = how.place.session(context)?;
-    let hello = session.hello().await?;
-    how.place.check(context, &hello)?;
-    let (evidence, timing) = gather(&mut session, question, started).await?;
+    let site = how.place.site(context)?;
+    let ends = site.ends(&question.source, &question.destination);
+    let mut session = how.place.begin(context, &site, &ends)?;
+    session.hello().await?;
+    how.place.check(context, &site, &session)?;
+    let (evidence, timing) = gather(&mut session, question, ends, started).await?;
     if let Some(file) = &how.evidence {
         let write = || anyhow::Ok(std::fs::write(file, serde_json::to_vec(&evidence)?)?);
         write().with_context(|| format!("writing the evidence to {}", file.display()))?;

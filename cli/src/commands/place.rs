@@ -1,5 +1,6 @@
 //! Where to look: the options that all commands share which need a site.
 
+use crate::ends::Ends;
 use crate::exit::Usage;
 use crate::interrupt::Interrupt;
 use crate::program::Context;
@@ -7,7 +8,6 @@ use crate::render::progress::Progress;
 use crate::session::Session;
 use crate::site::{Recorder, Site};
 use anyhow::{Result, anyhow};
-use model::protocol::Hello;
 use std::future::Future;
 use std::path::PathBuf;
 
@@ -42,22 +42,22 @@ impl Where {
         self
     }
 
-    /// Begins a conversation with the helper there.
-    pub fn session(&self, context: &Context) -> Result<Session> {
-        let asked = asked(&context.arguments);
-        let site = self.site(context, &asked)?;
+    /// Begins a conversation with the helpers of the nodes that matter.
+    pub fn begin(&self, context: &Context, site: &Site, ends: &Ends) -> Result<Session> {
         let recorder = self
             .record
             .as_ref()
-            .map(|file| Recorder::create(file, &asked))
+            .map(|file| Recorder::create(file, &asked(&context.arguments), ends))
             .transpose()?;
-        let link = site.helper(recorder)?;
-        Ok(Session::begin(link, Interrupt::listen(), Progress::new()))
+        let links = site.helpers(&ends.nodes, recorder.as_ref())?;
+        Ok(Session::begin(links, Interrupt::listen(), Progress::new()))
     }
 
-    fn site(&self, context: &Context, asked: &[String]) -> Result<Site> {
+    /// Where to look.
+    pub fn site(&self, context: &Context) -> Result<Site> {
+        let asked = asked(&context.arguments);
         match &self.replay {
-            Some(file) => Site::recording(file.clone(), asked),
+            Some(file) => Site::recording(file.clone(), &asked),
             None if self.local => Ok(Site::local(self.helper.clone(), self.verbose)),
             None => Err(Usage::error(format!(
                 "diagnosing a cluster is not in this version yet; on a node, `{} ... --local` looks at that machine (endpoints: netns/NAME, pid/N, container/ID, host)",
@@ -66,22 +66,23 @@ impl Where {
         }
     }
 
-    /// The helper may look, or a message that says how to let it.
-    pub fn check(&self, context: &Context, hello: &Hello) -> Result<()> {
-        let lacking: Vec<&str> = NEEDED
-            .into_iter()
-            .filter(|needed| !hello.capabilities.iter().any(|has| has == needed))
-            .collect();
-        if lacking.is_empty() {
-            return Ok(());
+    /// The helpers may look, or a message that says how to let them.
+    pub fn check(&self, context: &Context, site: &Site, session: &Session) -> Result<()> {
+        for hello in session.look.nodes.iter().filter_map(|node| node.hello.as_ref()) {
+            let lacking: Vec<&str> = NEEDED
+                .into_iter()
+                .filter(|needed| !hello.capabilities.iter().any(|has| has == needed))
+                .collect();
+            if !lacking.is_empty() {
+                return Err(anyhow!(
+                    "looking into the kernel of {} needs {}; {}",
+                    hello.node,
+                    lacking.join(" and "),
+                    site.privileges_hint(context.program)
+                ));
+            }
         }
-        let site = self.site(context, &asked(&context.arguments))?;
-        Err(anyhow!(
-            "looking into the kernel of {} needs {}; {}",
-            hello.node,
-            lacking.join(" and "),
-            site.privileges_hint(context.program)
-        ))
+        Ok(())
     }
 }
 

@@ -5,7 +5,7 @@ use super::place::{Where, block_on};
 use crate::exit::Exit;
 use crate::program::Context;
 use crate::render::{self, ListFormat};
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::Args;
 use model::protocol::{Hello, Request};
 
@@ -34,9 +34,12 @@ impl Run for Probes {
 
 /// What the helper of this machine says of itself and its probes.
 pub async fn ask(place: Where, context: &Context) -> Result<Hello> {
-    let mut session = place.this_machine().session(context)?;
-    let hello = session.hello().await?;
-    session.ask(Request::Bye);
-    session.finish(|look| look.done).await;
-    Ok(hello)
+    let place = place.this_machine();
+    let site = place.site(context)?;
+    let mut session = place.begin(context, &site, &site.nodes())?;
+    session.hello().await?;
+    session.ask_all(&Request::Bye);
+    session.finish(|look| look.all(|node| node.done)).await;
+    let hello = session.look.nodes.iter_mut().find_map(|node| node.hello.take());
+    hello.context("the helper said nothing of its probes; run it again with -v")
 }

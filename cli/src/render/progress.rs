@@ -13,6 +13,9 @@ pub struct Progress {
     bar: ProgressBar,
     started: Instant,
     shown: bool,
+    stage: &'static str,
+    /// What goes on at each node, in the order in which they were first heard of.
+    nodes: Vec<(String, String)>,
 }
 
 impl Progress {
@@ -26,12 +29,39 @@ impl Progress {
             bar,
             started: Instant::now(),
             shown: false,
+            stage: "",
+            nodes: Vec::new(),
         }
     }
 
     /// What is done now.
-    pub fn stage(&self, what: &'static str) {
-        self.bar.set_message(what);
+    pub fn stage(&mut self, what: &'static str) {
+        self.stage = what;
+        self.nodes.clear();
+        self.tell();
+    }
+
+    /// What goes on at one node meanwhile.
+    pub fn node(&mut self, name: &str, what: String) {
+        match self.nodes.iter_mut().find(|(known, _)| known == name) {
+            Some((_, stage)) => *stage = what,
+            None => self.nodes.push((name.to_owned(), what)),
+        }
+        self.tell();
+    }
+
+    fn tell(&self) {
+        let nodes: Vec<String> = self
+            .nodes
+            .iter()
+            .map(|(name, what)| format!("{name}: {what}"))
+            .collect();
+        let message = if nodes.is_empty() {
+            self.stage.to_owned()
+        } else {
+            format!("{}: {}", self.stage, nodes.join(", "))
+        };
+        self.bar.set_message(message);
     }
 
     /// Draws it anew; called while waiting.

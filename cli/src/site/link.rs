@@ -1,4 +1,4 @@
-//! The two pipes to a helper. What comes in is numbered, bounded and must end with `Done`; anything else is a cut stream.
+//! The two pipes to a helper, wherever it is. What comes in is numbered, bounded and must end with `Done`; anything else is a cut stream.
 
 use super::recording::Recorder;
 use model::missing::Missing;
@@ -6,9 +6,10 @@ use model::protocol::{HEARTBEAT_MS, LINE_MAX_BYTES, Line, Reply, Request};
 use serde::de::IgnoredAny;
 use std::io::{BufRead, Read as _, Write};
 use std::process::Child;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::task::Poll;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 /// Lines that may wait to be taken; more, and the helper's pipe fills and it counts what it loses.
@@ -17,6 +18,8 @@ const WAITING: usize = 8_192;
 const ALIVE_EVERY: Duration = Duration::from_millis(model::protocol::SILENCE_MS / 3);
 /// A helper that says nothing for this long is gone.
 const SILENCE: Duration = Duration::from_millis(HEARTBEAT_MS * 2 + HEARTBEAT_MS / 2);
+/// A helper that is there answers its first question within this time.
+const HELLO: Duration = Duration::from_secs(10);
 /// A helper that has said its last word gets this long to detach and go.
 const GOING: Duration = Duration::from_secs(2);
 
@@ -29,20 +32,58 @@ const GOING: Duration = Duration::from_secs(2);
 pub enum Heard {
     /// It says.
     Said(Reply),
-    /// The stream ended before its last line, or cannot be trusted any more.
+    /// What goes on there before it can say anything.
+    Stage(String),
+    /// It could not be started, the stream ended before its last line, or cannot be trusted any more.
     Cut(Missing),
 }
 
-/// A helper at work.
-#[derive(Debug)]
+/// A helper at work, or about to be.
 pub struct Link {
-    to: Option<Sender<Request>>,
+    ask: Box<dyn Fn(Request) + Send>,
     from: mpsc::Receiver<Heard>,
-    child: Option<Child>,
-    stalls: bool,
+    /// Ends the helper when it is dropped, after the pipe to it.
+    _end: Box<dyn Send>,
+    /// How long its first word and later its next one may take; `None` for one that has all been said.
+    patience: Option<Patience>,
+}
+
+/// How long is waited for a word.
+#[derive(Debug)]
+struct Patience {
+    within: Duration,
+    since: Instant,
+    spoke: bool,
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Link")
+            .field("patience", &self.patience)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Link {
+    /// Speaks by `ask` and hears from `from`. The first word must come `within` that time; `end` is dropped with the link.
+    pub fn new(
+        ask: impl Fn(Request) + Send + 'static,
+        from: mpsc::Receiver<Heard>,
+        end: Box<dyn Send>,
+        within: Duration,
+    ) -> Self {
+        Self {
+            ask: Box::new(ask),
+            from,
+            _end: end,
+            patience: Some(Patience {
+                within,
+                since: Instant::now(),
+                spoke: false,
+            }),
+        }
+    }
+
     /// Speaks with a child process by its standard input and output. `last_words` waits for what it wrote to stderr.
     pub fn to_child(
         mut child: Child,
@@ -58,12 +99,11 @@ impl Link {
             let output = std::io::BufReader::with_capacity(1 << 16, output);
             thread::spawn(move || listen(output, recorder, &tell, last_words));
         }
-        Self {
-            to: Some(to),
-            from,
-            child: Some(child),
-            stalls: true,
-        }
+        // A helper that is gone is noticed on the other pipe.
+        let ask = move |request| {
+            let _ = to.send(request);
+        };
+        Self::new(ask, from, Box::new(Reaper(child)), HELLO)
     }
 
     /// Replays lines; what is asked is not heard.
@@ -71,53 +111,72 @@ impl Link {
         let (tell, from) = mpsc::channel(WAITING);
         thread::spawn(move || listen(lines, None, &tell, String::new));
         Self {
-            to: None,
-            from,
-            child: None,
-            stalls: false,
+            patience: None,
+            ..Self::new(|_| {}, from, Box::new(()), HELLO)
         }
     }
 
-    /// Asks. A helper that is gone is noticed on the other pipe.
+    /// Asks.
     pub fn ask(&self, request: Request) {
-        if let Some(to) = &self.to {
-            let _ = to.send(request);
-        }
+        (self.ask)(request);
     }
 
     /// The next word, or why there will be none.
-    pub async fn next(&mut self) -> Heard {
+    pub fn poll_next(&mut self, task: &mut std::task::Context<'_>) -> Poll<Heard> {
         let cut = |why: &str| Heard::Cut(Missing::new("the rest of what the helper saw", why));
-        if !self.stalls {
-            return self.from.recv().await.unwrap_or_else(|| cut("the recording ended"));
-        }
-        match tokio::time::timeout(SILENCE, self.from.recv()).await {
-            Ok(Some(heard)) => heard,
-            Ok(None) => cut("the helper's stream ended"),
-            Err(_) => cut(&format!(
-                "the helper said nothing for {} s, although it should every 5 s",
-                SILENCE.as_secs_f32()
-            )),
+        match self.from.poll_recv(task) {
+            Poll::Ready(Some(heard)) => {
+                if let Some(patience) = &mut self.patience {
+                    patience.since = Instant::now();
+                    patience.spoke |= matches!(heard, Heard::Said(_));
+                }
+                Poll::Ready(heard)
+            }
+            Poll::Ready(None) if self.patience.is_none() => Poll::Ready(cut("the recording ended")),
+            Poll::Ready(None) => Poll::Ready(cut("the helper's stream ended")),
+            Poll::Pending => {
+                let Some(patience) = &self.patience else {
+                    return Poll::Pending;
+                };
+                let limit = if patience.spoke { SILENCE } else { patience.within };
+                if patience.since.elapsed() < limit {
+                    return Poll::Pending;
+                }
+                Poll::Ready(cut(&if patience.spoke {
+                    format!(
+                        "the helper said nothing for {} s, although it should every 5 s",
+                        limit.as_secs_f32()
+                    )
+                } else {
+                    format!("the helper did not answer within {} s", limit.as_secs())
+                }))
+            }
         }
     }
 }
 
-impl Drop for Link {
-    /// Nothing stays: the helper ends when its input closes, and is killed when it does not.
+/// Nothing stays: the helper ends when its input closes, and is killed when it does not.
+struct Reaper(Child);
+
+impl Drop for Reaper {
     fn drop(&mut self) {
-        self.to = None;
-        self.from.close();
-        let Some(mut child) = self.child.take() else { return };
         let pause = Duration::from_millis(2);
         for _ in 0..GOING.as_millis() / pause.as_millis() {
-            if !matches!(child.try_wait(), Ok(None)) {
+            if !matches!(self.0.try_wait(), Ok(None)) {
                 return;
             }
             thread::sleep(pause);
         }
-        let _ = child.kill();
-        let _ = child.wait();
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
+}
+
+/// A request as it goes over the wire, with the end of its line.
+pub fn request_line(seq: u64, say: Request) -> Option<Vec<u8>> {
+    let mut line = serde_json::to_vec(&Line { seq, say }).ok()?;
+    line.push(b'\n');
+    Some(line)
 }
 
 fn write_requests(mut input: impl Write, requests: &Receiver<Request>) {
@@ -129,10 +188,9 @@ fn write_requests(mut input: impl Write, requests: &Receiver<Request>) {
             Err(RecvTimeoutError::Disconnected) => return,
         };
         seq += 1;
-        let Ok(mut line) = serde_json::to_vec(&Line { seq, say }) else {
+        let Some(line) = request_line(seq, say) else {
             return;
         };
-        line.push(b'\n');
         if input.write_all(&line).and_then(|()| input.flush()).is_err() {
             return;
         }
@@ -141,11 +199,11 @@ fn write_requests(mut input: impl Write, requests: &Receiver<Request>) {
 
 fn listen(
     mut lines: impl BufRead,
-    mut recorder: Option<Recorder>,
+    recorder: Option<Recorder>,
     tell: &mpsc::Sender<Heard>,
     last_words: impl FnOnce() -> String,
 ) {
-    let mut checks = Checks::default();
+    let mut stream = Lines::default();
     let mut line = Vec::new();
     let why = loop {
         line.clear();
@@ -155,7 +213,7 @@ fn listen(
             .take(LINE_MAX_BYTES as u64 + 1)
             .read_until(b'\n', &mut line)
         {
-            Ok(0) if checks.done => return,
+            Ok(0) if stream.done => return,
             Ok(0) => {
                 let words = last_words();
                 break if words.is_empty() {
@@ -167,14 +225,14 @@ fn listen(
             Err(error) => break format!("reading from the helper failed: {error}"),
             Ok(_) => {}
         }
-        if let Some(recorder) = &mut recorder {
+        if let Some(recorder) = &recorder {
             recorder.keep(&line);
         }
-        match checks.line(&line) {
+        match stream.line(&line) {
             Ok(Some(reply)) => {
                 // The client may be gone as soon as it has heard the last line.
-                if checks.done
-                    && let Some(recorder) = &mut recorder
+                if stream.done
+                    && let Some(recorder) = &recorder
                 {
                     recorder.flush();
                 }
@@ -193,16 +251,17 @@ fn listen(
     ));
 }
 
-/// What must hold from line to line.
+/// A helper's stream, line by line: what must hold from one to the next.
 #[derive(Debug, Default)]
-struct Checks {
+pub struct Lines {
     last: u64,
-    done: bool,
+    /// Its last line came.
+    pub done: bool,
 }
 
-impl Checks {
+impl Lines {
     /// The reply of a line; `None` for a word this version does not know, and an error when the stream cannot be trusted.
-    fn line(&mut self, line: &[u8]) -> Result<Option<Reply>, String> {
+    pub fn line(&mut self, line: &[u8]) -> Result<Option<Reply>, String> {
         if line.len() > LINE_MAX_BYTES {
             return Err(format!(
                 "line {} of the helper is longer than {LINE_MAX_BYTES} bytes",
@@ -241,7 +300,7 @@ impl Checks {
 
 #[cfg(test)]
 mod tests {
-    use super::{Checks, Heard, listen};
+    use super::{Heard, Lines, listen};
     use model::protocol::Reply;
     use tokio::sync::mpsc;
 
@@ -282,8 +341,8 @@ mod tests {
 
     #[test]
     fn a_word_of_a_later_version_is_skipped() {
-        let mut checks = Checks::default();
-        assert_eq!(checks.line(b"{\"seq\":1,\"say\":{\"weather\":\"fine\"}}\n"), Ok(None));
-        assert_eq!(checks.line(b"{\"seq\":2,\"say\":\"alive\"}\n"), Ok(Some(Reply::Alive)));
+        let mut stream = Lines::default();
+        assert_eq!(stream.line(b"{\"seq\":1,\"say\":{\"weather\":\"fine\"}}\n"), Ok(None));
+        assert_eq!(stream.line(b"{\"seq\":2,\"say\":\"alive\"}\n"), Ok(Some(Reply::Alive)));
     }
 }

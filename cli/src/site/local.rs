@@ -3,7 +3,10 @@
 use super::embedded::{self, Executable};
 use super::link::Link;
 use super::recording::Recorder;
+use crate::ends::Ends;
+use crate::target::{Place, Target};
 use anyhow::{Context as _, Result, anyhow};
+use model::endpoint::{Endpoint, EndpointKind};
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -28,6 +31,16 @@ pub struct Local {
 }
 
 impl Local {
+    /// Both ends as they were asked for; what they are, the helper says. The one node has no name until then.
+    pub fn ends(source: &Target, destination: &Target) -> Ends {
+        Ends {
+            source: asked(source),
+            destination: asked(destination),
+            nodes: vec![String::new()],
+            ..Ends::default()
+        }
+    }
+
     /// Starts it; it waits to be spoken to.
     pub fn start(&self, recorder: Option<Recorder>) -> Result<Link> {
         let mut child = self.spawn()?;
@@ -84,6 +97,35 @@ impl Local {
             ));
         }
         spawn(&beside).with_context(|| format!("starting the helper {}", beside.display()))
+    }
+}
+
+fn asked(target: &Target) -> Endpoint {
+    let asked = target.asked();
+    let (kind, addresses) = match &target.place {
+        Place::Address(address) => (EndpointKind::Address, vec![*address]),
+        Place::Name(_) => (EndpointKind::Name, Vec::new()),
+        Place::Site(text) => (
+            match text.split_once('/') {
+                Some(("netns", _)) => EndpointKind::Netns,
+                Some(("pid", _)) => EndpointKind::Pid,
+                Some(("container", _)) => EndpointKind::Container,
+                _ => EndpointKind::Host,
+            },
+            Vec::new(),
+        ),
+    };
+    Endpoint {
+        name: if kind == EndpointKind::Name {
+            asked.clone()
+        } else {
+            String::new()
+        },
+        asked,
+        kind,
+        addresses,
+        port: target.port,
+        ..Endpoint::default()
     }
 }
 

@@ -8,6 +8,8 @@ mod recording;
 pub use link::{Heard, Link};
 pub use recording::Recorder;
 
+use crate::ends::Ends;
+use crate::target::Target;
 use anyhow::Result;
 use std::path::PathBuf;
 
@@ -32,12 +34,35 @@ impl Site {
         Ok(Self::Recording(recording::Recording::open(file, arguments)?))
     }
 
-    /// Starts the helper of the (one) node.
-    pub fn helper(&self, recorder: Option<Recorder>) -> Result<Link> {
+    /// What is known here of both ends before any helper is asked, and which nodes matter.
+    pub fn ends(&self, source: &Target, destination: &Target) -> Ends {
         match self {
-            Self::Local(local) => local.start(recorder),
-            Self::Recording(recording) => recording.play(),
+            Self::Local(_) => local::Local::ends(source, destination),
+            Self::Recording(recording) => recording.ends(),
         }
+    }
+
+    /// Nodes to look at where no ends are asked for.
+    pub fn nodes(&self) -> Ends {
+        match self {
+            Self::Local(_) => Ends {
+                nodes: vec![String::new()],
+                ..Ends::default()
+            },
+            Self::Recording(recording) => recording.ends(),
+        }
+    }
+
+    /// Starts the helpers of these nodes, all at once. One that does not start says so on its own link; an error here is of all.
+    pub fn helpers(&self, nodes: &[String], recorder: Option<&Recorder>) -> Result<Vec<(String, Link)>> {
+        let start = |node: &String| {
+            let link = match self {
+                Self::Local(local) => local.start(recorder.map(|recorder| recorder.for_node(node)))?,
+                Self::Recording(recording) => recording.play(node)?,
+            };
+            Ok((node.clone(), link))
+        };
+        nodes.iter().map(start).collect()
     }
 
     /// Endpoints that can be named here without asking a helper.

@@ -16,6 +16,8 @@ pub(super) fn read(pid: u32, netns: u32) -> Option<ProcessFacts> {
     let stat = process.stat().ok()?;
     Some(ProcessFacts {
         pid,
+        // The client knows its name.
+        node: String::new(),
         netns,
         name: stat.comm,
         state: stat.state.to_string(),
