@@ -30,6 +30,13 @@ build: setup ## the client with the helper inside: target/release/kubectl-skoop
 	RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build -p node-helper --profile helper --target $(TARGET)
 	SKOOP_HELPER_$(ARCH)=$(HELPER) $(CARGO) build -p cli --release
 
+IMAGE := ghcr.io/kubectl-skoop/node-helper:v$(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
+
+.PHONY: image
+image: build ## the helper's image as an OCI archive, for ctr, podman or skopeo: target/node-helper.tar
+	$(CARGO) run -q -p image -- target/node-helper.tar $(IMAGE) $(MACHINE)=$(HELPER)
+	@echo 'target/node-helper.tar holds $(IMAGE); load it onto a node with: ctr -n k8s.io images import target/node-helper.tar'
+
 .PHONY: demo
 demo: build ## break something in namespaces of its own, find it with the real tool, clean up
 	@$(CARGO) run -q -p tests --bin demo

@@ -14,6 +14,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("diagnoses", &["model"]),
     ("cli", &["model", "diagnoses"]),
     ("completions", &["model", "cli"]),
+    ("image", &[]),
 ];
 
 /// Crates from elsewhere (or the beginning of their names) that a crate must not know, and why.
