@@ -6,4 +6,5 @@ pub mod objects;
 pub mod place;
 pub mod settled;
 pub mod stage;
+pub mod traces;
 pub mod well;

@@ -16,6 +16,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::call::call;
 use super::cluster::{CALL_WITHIN, Cluster};
@@ -42,6 +43,8 @@ pub struct Stage<'a> {
     cluster: &'a Cluster,
     namespace: String,
     directory: PathBuf,
+    /// `Kind/name` of what the scenario applied here.
+    applied: Vec<String>,
     kept: bool,
     down: bool,
     _lock: Flock<File>,
@@ -81,6 +84,7 @@ impl<'a> Stage<'a> {
             cluster,
             namespace,
             directory,
+            applied: Vec::new(),
             kept: false,
             down: false,
             _lock: lock,
@@ -109,11 +113,16 @@ impl<'a> Stage<'a> {
     }
 
     /// Applies the scenario's manifests and waits until what it names is ready.
-    pub fn set(&self, scenario: &Scenario, beside: &Path) -> Result<()> {
+    pub fn set(&mut self, scenario: &Scenario, beside: &Path) -> Result<()> {
         let mut documents = manifests(scenario, beside)?;
         for document in &mut documents {
             objects::fit(document, self.cluster.nodes(), self.cluster.image());
         }
+        let name = |document: &Value| {
+            let (kind, name) = (document["kind"].as_str()?, document["metadata"]["name"].as_str()?);
+            Some(format!("{kind}/{name}"))
+        };
+        self.applied = documents.iter().filter_map(name).collect();
         if !documents.is_empty() {
             let list = serde_json::json!({"apiVersion": "v1", "kind": "List", "items": documents}).to_string();
             let arguments = ["-n", &self.namespace, "apply", "-f", "-"];
@@ -128,6 +137,26 @@ impl<'a> Stage<'a> {
         };
         self.wait(&awaited).context("ready")?;
         settled::wait(self.cluster, &self.namespace).context("ready")
+    }
+
+    /// The fresh namespace.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// `Kind/name` of all that the scenario applied.
+    pub fn applied(&self) -> &[String] {
+        &self.applied
+    }
+
+    /// What kubectl answers in JSON, in the stage's namespace.
+    pub fn json(&self, arguments: &[&str]) -> Result<Value> {
+        self.cluster.json(&[&["-n", &self.namespace], arguments].concat())
+    }
+
+    /// A shell line that sees the stage's kubeconfig and tools; when it begins with `exec`, its process is the program.
+    pub fn shell(&self, line: &str) -> Command {
+        here(&self.directory, line, Path::new("/"))
     }
 
     /// The names that the scenario uses for what is called otherwise here.
@@ -386,7 +415,7 @@ fn here(directory: &Path, line: &str, beside: &Path) -> Command {
 }
 
 /// The documents a scenario applies: inline, or of a file beside it, or several of these.
-pub fn manifests(scenario: &Scenario, beside: &Path) -> Result<Vec<serde_json::Value>> {
+pub fn manifests(scenario: &Scenario, beside: &Path) -> Result<Vec<Value>> {
     let mut documents = Vec::new();
     for text in &scenario.apply {
         let inline = text.contains('\n') || text.trim_start().starts_with('{') || text.contains(": ");
