@@ -47,8 +47,8 @@ test: build ## all tests, then the scenarios
 	@$(MAKE) --no-print-directory scenarios
 
 .PHONY: scenarios
-scenarios: build ## every fault and every healthy control of tests/scenarios; also target/scenarios.json
-	$(CARGO) run -p tests --bin scenario -- tests/scenarios --json target/scenarios.json
+scenarios: build ## every fault and every healthy control of the lab; also target/scenarios.json
+	$(CARGO) run -p tests --bin scenario -- tests/scenarios --only '^(faults|healthy|thin)/' --json target/scenarios.json
 
 .PHONY: kernels
 kernels: build ## the same checks on this kernel and on Debian's 6.1 and 6.12 in QEMU
@@ -75,6 +75,17 @@ cluster: setup ## a real Kubernetes of NODES=2 nodes on this machine, in namespa
 .PHONY: cluster-down
 cluster-down: ## take it down: nothing of it stays
 	@[ ! -x $(CLUSTER) ] || $(AS_ROOT) $(CLUSTER) down
+
+.PHONY: e2e
+e2e: image ## on a real Kubernetes (KUBECONFIG, else one of its own): its scenarios, and that nothing stays; also target/e2e.json
+	@AS_ROOT='$(AS_ROOT)' MAKE='$(MAKE)' tests/on-cluster target/node-helper.tar '\
+		$(CARGO) run -p tests --bin scenario -- tests/scenarios/kubernetes --json target/e2e.json; scenarios=$$?; \
+		$(CARGO) test -p tests --test nothing_stays -- --test-threads=1 --nocapture && exit $$scenarios'
+
+.PHONY: bench-cluster
+bench-cluster: image ## thirty runs on a cluster, stage by stage: the figures of tests/bench/README.md; also target/bench-cluster.json
+	@AS_ROOT='$(AS_ROOT)' MAKE='$(MAKE)' tests/on-cluster target/node-helper.tar \
+		'$(CARGO) run --release -p tests --bin bench-cluster -- target/bench-cluster.json'
 
 .PHONY: lint
 lint: setup ## formatting, clippy on both sides, and cargo-deny where it is installed
