@@ -59,7 +59,11 @@ pub fn pod_of<'a>(evidence: &'a Evidence, end: &Endpoint) -> Option<&'a Pod> {
             let (namespace, name) = end.name.split_once('/')?;
             inventory.pod(namespace, name)
         })
-        .or_else(|| end.addresses.iter().find_map(|address| inventory.pods_at(*address).next()))
+        .or_else(|| {
+            end.addresses
+                .iter()
+                .find_map(|address| inventory.pods_at(*address).next())
+        })
 }
 
 /// What of the inventory was not read: the first of these kinds that says so.
@@ -75,17 +79,21 @@ pub fn services<'a>(case: &Case<'a>) -> Vec<Asked<'a>> {
     let Some(inventory) = inventory(case) else {
         return Vec::new();
     };
-    let mut addresses = case.targets();
-    addresses.extend(&evidence.destination.addresses);
     let dns = evidence.intent == Intent::Dns;
-    if dns && let Some(resolv) = evidence.source.resolv.ok() {
-        addresses.extend(resolv.nameservers.iter().take(3));
+    let mut addresses = case.targets();
+    match evidence.source.resolv.ok().filter(|_| dns) {
+        Some(resolv) => addresses.extend(resolv.nameservers.iter().take(3)),
+        None => addresses.extend(&evidence.destination.addresses),
     }
     let by_node = inventory
         .nodes
         .iter()
         .any(|node| node.addresses.iter().any(|own| addresses.contains(own)));
-    let named = evidence.destination.object.as_ref().filter(|object| object.kind == "Service");
+    let named = evidence
+        .destination
+        .object
+        .as_ref()
+        .filter(|object| object.kind == "Service");
     let is_asked = |service: &&Service| match named {
         Some(object) if !dns => (&object.namespace, &object.name) == (&service.namespace, &service.name),
         _ => addresses.iter().any(|address| has_address(service, *address)),
@@ -151,10 +159,17 @@ impl<'a> Asked<'a> {
         let named = endpoint.target.as_ref().filter(|target| target.kind == "Pod");
         match named {
             Some(target) => {
-                let namespace = if target.namespace.is_empty() { &slice.namespace } else { &target.namespace };
+                let namespace = if target.namespace.is_empty() {
+                    &slice.namespace
+                } else {
+                    &target.namespace
+                };
                 self.inventory.pod(namespace, &target.name)
             }
-            None => endpoint.addresses.iter().find_map(|address| self.inventory.pods_at(*address).next()),
+            None => endpoint
+                .addresses
+                .iter()
+                .find_map(|address| self.inventory.pods_at(*address).next()),
         }
     }
 
@@ -199,6 +214,14 @@ pub fn target_numbers(pod: &Pod, port: &ServicePort) -> Vec<u16> {
     }
 }
 
+/// The attempts that failed and came, as far as was seen, to this address; those whose address was never translated came to none.
+pub fn failed_at(case: &Case<'_>, address: IpAddr) -> Vec<u32> {
+    let came_there = |id: &u32| case.trail.forms(*id).last().is_some_and(|form| form.dst() == address);
+    let mut ids: Vec<u32> = case.failed_ids().into_iter().filter(came_there).collect();
+    ids.dedup();
+    ids
+}
+
 /// Why a pod is not ready or not there, in a few words: what its containers wait for, else its conditions.
 pub fn not_ready(inventory: &Inventory, pod: &Pod) -> Option<String> {
     let node = inventory.node(&pod.node).filter(|node| !node.ready);
@@ -208,19 +231,33 @@ pub fn not_ready(inventory: &Inventory, pod: &Pod) -> Option<String> {
     if pod.terminating {
         return Some("it is being deleted".to_owned());
     }
-    let stuck = pod.containers.iter().find_map(|container| match container.state.as_str() {
-        "waiting" if !container.reason.is_empty() => Some(format!("container {} waits: {}", container.name, container.reason)),
-        "terminated" if !container.init => {
-            let code = container.exit_code.map_or(String::new(), |code| format!(", exit code {code}"));
-            Some(format!("container {} has ended: {}{code}", container.name, container.reason))
-        }
-        _ => None,
-    });
+    let stuck = pod
+        .containers
+        .iter()
+        .find_map(|container| match container.state.as_str() {
+            "waiting" if !container.reason.is_empty() => {
+                Some(format!("container {} waits: {}", container.name, container.reason))
+            }
+            "terminated" if !container.init => {
+                let code = container
+                    .exit_code
+                    .map_or(String::new(), |code| format!(", exit code {code}"));
+                Some(format!(
+                    "container {} has ended: {}{code}",
+                    container.name, container.reason
+                ))
+            }
+            _ => None,
+        });
     if stuck.is_some() {
         return stuck;
     }
     if !matches!(pod.phase.as_str(), "Running" | "") {
-        let reason = if pod.reason.is_empty() { String::new() } else { format!(" ({})", pod.reason) };
+        let reason = if pod.reason.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", pod.reason)
+        };
         return Some(format!("its phase is {}{reason}", pod.phase));
     }
     if pod.ready {
@@ -235,6 +272,9 @@ pub fn not_ready(inventory: &Inventory, pod: &Pod) -> Option<String> {
     Some(match unready.as_slice() {
         [] if pod.reason.is_empty() => "its condition Ready is false".to_owned(),
         [] => format!("its condition Ready is false: {}", pod.reason),
-        names => format!("container {} runs and is not ready (its readiness probe fails)", names.join(", ")),
+        names => format!(
+            "container {} runs and is not ready (its readiness probe fails)",
+            names.join(", ")
+        ),
     })
 }

@@ -230,7 +230,9 @@ fn headline(case: &Case<'_>, outcome: Outcome, verdicts: &[Verdict], proven: &[S
                 || "too little was seen".to_owned(),
                 |lack| format!("{}: {}", lack.what, lack.why),
             );
-            if case.all_worked() {
+            if let Some(first) = first {
+                format!("{source} should not reach {target}: {}; {why}", first.says)
+            } else if case.all_worked() {
                 format!("{does} as far as was seen, but not all was: {why}")
             } else if dns {
                 format!("cannot tell whether {source} resolves {name}: {why}")

@@ -12,6 +12,7 @@ pub mod firewalled;
 mod judge;
 mod lookups;
 pub mod neighbours;
+mod permitted;
 pub mod policy;
 mod proven;
 mod rank;

@@ -7,6 +7,7 @@ use crate::scene::{self, Scene};
 use crate::scene_dns::Lookup;
 use model::endpoint::EndpointKind;
 use model::evidence::{Evidence, Intent, NodeEvidence};
+use model::facts::{Action, Chain, Match, Netfilter, NetfilterRule};
 use model::inventory::{
     Container, ContainerPort, EndpointSlice, Inventory, Namespace, Node, ObjectRef, Pod, Port, Service, ServicePort,
     SliceEndpoint,
@@ -44,6 +45,9 @@ impl Cluster {
             ..model::endpoint::Endpoint::default()
         };
         cluster.scene.evidence.intent = Intent::PodToService;
+        cluster
+            .scene
+            .facts(scene::X, |facts| facts.netfilter = Known::Known(programmed()));
         cluster
     }
 
@@ -83,7 +87,10 @@ impl Cluster {
             name.clone_into(&mut netns.name);
             node.clone_into(&mut netns.node);
         }
-        for (end, name, node) in [(&mut evidence.source, "a", "x"), (&mut evidence.destination, "web-1", "y")] {
+        for (end, name, node) in [
+            (&mut evidence.source, "a", "x"),
+            (&mut evidence.destination, "web-1", "y"),
+        ] {
             end.name = format!("shop/{name}");
             name.clone_into(&mut end.asked);
             end.kind = EndpointKind::Pod;
@@ -171,7 +178,11 @@ impl Cluster {
 
     /// A node by name.
     pub fn node(&mut self, name: &str) -> &mut Node {
-        self.inventory().nodes.iter_mut().find(|node| node.name == name).unwrap()
+        self.inventory()
+            .nodes
+            .iter_mut()
+            .find(|node| node.name == name)
+            .unwrap()
     }
 
     /// Nobody is listed for a service.
@@ -208,8 +219,38 @@ impl Cluster {
         evidence.events.clear();
         evidence.source.netns = None;
         evidence.destination.netns = None;
-        evidence.missing.push(Missing::new("the nodes' kernels", "no helper was started (--no-helper)"));
+        evidence.missing.push(Missing::new(
+            "the nodes' kernels",
+            "no helper was started (--no-helper)",
+        ));
         self
+    }
+}
+
+/// The node translates shop/web to its pod.
+fn programmed() -> Netfilter {
+    Netfilter {
+        chains: vec![Chain {
+            backend: "iptables-nft".to_owned(),
+            family: "ip".to_owned(),
+            table: "nat".to_owned(),
+            name: "PREROUTING".to_owned(),
+            hook: Some("prerouting".to_owned()),
+            rules: vec![NetfilterRule {
+                handle: 1,
+                matches: vec![Match::Destination {
+                    any: vec![WEB_IP.to_owned()],
+                    not: false,
+                }],
+                action: Action::Nat {
+                    kind: "DNAT".to_owned(),
+                    to: "10.90.2.2:80".to_owned(),
+                },
+                ..NetfilterRule::default()
+            }],
+            ..Chain::default()
+        }],
+        ..Netfilter::default()
     }
 }
 

@@ -95,9 +95,14 @@ macro_rules! rules {
 
 rules! {
     Object {
+        pod_not_running "pod-not-running"
+        node_not_ready "node-not-ready"
+        service_not_found "service-not-found"
         service_without_endpoints "service-without-endpoints"
+        endpoint_dead "endpoint-dead"
     }
     Constellation {
+        service_not_programmed "service-not-programmed"
         dns_misconfigured "dns-misconfigured"
         conntrack_full "conntrack-full"
         nat_ports_exhausted "nat-ports-exhausted"
@@ -129,6 +134,7 @@ rules! {
         ttl_too_small "ttl-too-small"
     }
     Policy {
+        network_policy_denies "network-policy-denies"
         netfilter_reject "netfilter-reject"
         netfilter_drop "netfilter-drop"
         bpf_drop "bpf-drop"
@@ -141,6 +147,7 @@ rules! {
         local_ports_exhausted "local-ports-exhausted"
     }
     End {
+        service_port_mismatch "service-port-mismatch"
         file_descriptors_exhausted "file-descriptors-exhausted"
         application_stalled "application-stalled"
         accept_queue_full "accept-queue-full"

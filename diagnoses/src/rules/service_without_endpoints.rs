@@ -41,7 +41,7 @@ pub fn check(case: &Case<'_>) -> Checked {
         if !usable.is_empty() && none_here.is_none() {
             continue;
         }
-        if let Some(lack) = unread(asked.inventory, &["endpointslice"]) {
+        if let Some(lack) = unread(asked.inventory, &["endpoints of"]) {
             return Err(lack);
         }
         let why = match none_here {
