@@ -2,6 +2,7 @@
 //! namespaces, processes and who owns an address.
 
 use crate::exit::Usage;
+use crate::plan::Protocol;
 use crate::session::Session;
 use anyhow::{Result, anyhow};
 use model::endpoint::{Endpoint, EndpointKind};
@@ -28,6 +29,8 @@ pub struct Ends {
     pub nodes: Vec<String>,
     /// What the site knows of the objects in question.
     pub inventory: Known<Inventory>,
+    /// What is meant, where the question left it open.
+    pub settled: Option<(Intent, Protocol)>,
 }
 
 /// Completes both ends and all backends, each by the helper of its node, at once.
@@ -39,6 +42,7 @@ pub async fn complete(session: &mut Session, intent: Intent, ends: Ends) -> Resu
         backends,
         nodes: _,
         inventory,
+        settled: _,
     } = ends;
     let at_source = session.look.named(&source.node).unwrap_or(0);
     let vouched = |end: &Endpoint| !end.node.is_empty() || end.object.is_some();

@@ -6,6 +6,7 @@ mod elsewhere;
 mod ends;
 mod exit;
 mod gather;
+mod inquiry;
 mod interrupt;
 mod kubernetes;
 mod look;

@@ -22,7 +22,8 @@ const ECHO_TIMEOUT_MS: u64 = 1_000;
 const DNS_PORT: u16 = 53;
 
 /// What is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, clap::ValueEnum, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Protocol {
     /// Connections.
     #[default]

@@ -1,6 +1,6 @@
 //! The program: its command line, and what every command is given.
 
-use crate::commands::COMMANDS;
+use crate::commands::{COMMANDS, with_kind};
 use crate::exit::{self, Exit};
 use crate::kubernetes::connect::Access;
 use crate::render::{self, Colour};
@@ -68,7 +68,12 @@ pub fn command(program: &'static str) -> Command {
 #[must_use]
 pub fn main(arguments: &[OsString]) -> ExitCode {
     let program = called_as(arguments.first());
-    let matches = match command(program).try_get_matches_from(arguments) {
+    let parse = |arguments: &[OsString]| command(program).try_get_matches_from(arguments);
+    let matches = parse(arguments).or_else(|error| match with_kind(arguments, &error) {
+        Some(arguments) => parse(&arguments),
+        None => Err(error),
+    });
+    let matches = match matches {
         Ok(matches) => matches,
         Err(error) => return usage(&error),
     };

@@ -243,6 +243,8 @@ pub struct Node {
     pub boot_id: String,
     /// `spec.podCIDRs`.
     pub pod_cidrs: Vec<String>,
+    /// `status.daemonEndpoints.kubeletEndpoint.Port`.
+    pub kubelet_port: Option<u16>,
 }
 
 /// A namespace.

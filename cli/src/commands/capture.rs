@@ -6,7 +6,7 @@ use crate::exit::{Exit, Usage};
 use crate::program::Context;
 use crate::render::{EventFormat, Stream, Summary, is_broken_pipe, note};
 use crate::session::{Ended, STEP, Session};
-use crate::target::{self, Place};
+use crate::target::{self, Grammar, Place};
 use crate::{names, window};
 use anyhow::{Result, anyhow};
 use clap::Args;
@@ -90,7 +90,7 @@ impl Run for Capture {
 
 impl Capture {
     async fn capture(&self, wanted: &Wanted, context: &Context) -> Result<Exit> {
-        let site = self.place.site(context)?;
+        let site = self.place.site(context).await?;
         let mut session = self.place.begin(context, &site, &site.nodes())?;
         // The host's name is known without being filtered for.
         for endpoint in wanted.endpoints.iter().map(String::as_str).chain([HOST]) {
@@ -188,10 +188,11 @@ impl Capture {
     fn wanted(&self) -> Result<Wanted> {
         let mut wanted = Wanted::default();
         for text in &self.targets {
-            let target = target::destination(text)?;
+            let target = Grammar::Machine.destination(text)?;
             match target.place {
                 Place::Site(endpoint) => wanted.endpoints.push(endpoint),
                 Place::Address(address) => wanted.addresses.push(address),
+                Place::Object(_) => {}
                 Place::Name(name) => {
                     let message = format!(
                         "`{name}` cannot be filtered for: packets carry addresses; write netns/{name}, or its address"
@@ -207,7 +208,7 @@ impl Capture {
             } else {
                 format!("netns/{name}")
             };
-            target::destination(&endpoint)?;
+            Grammar::Machine.destination(&endpoint)?;
             wanted.endpoints.push(endpoint);
         }
         for pid in &self.pid {

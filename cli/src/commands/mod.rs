@@ -7,9 +7,12 @@ mod diagnose;
 mod explain;
 mod place;
 mod probes;
+mod reach;
 mod rules;
 mod schema;
 mod version;
+
+pub use diagnose::with_kind;
 
 use crate::exit::Exit;
 use crate::program::Context;

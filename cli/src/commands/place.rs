@@ -7,6 +7,7 @@ use crate::program::Context;
 use crate::render::progress::Progress;
 use crate::session::Session;
 use crate::site::{Recorder, Site};
+use crate::target::Grammar;
 use anyhow::{Result, anyhow};
 use std::future::Future;
 use std::path::PathBuf;
@@ -30,6 +31,9 @@ pub struct Where {
     /// Take what was kept in a file, instead of looking
     #[arg(long, value_name = "FILE")]
     replay: Option<PathBuf>,
+    /// Start no helpers: answer by what the API says
+    #[arg(long)]
+    no_helper: bool,
     /// Show the helper's own messages on stderr
     #[arg(short, long)]
     verbose: bool,
@@ -53,16 +57,29 @@ impl Where {
         Ok(Session::begin(links, Interrupt::listen(), Progress::new()))
     }
 
-    /// Where to look.
-    pub fn site(&self, context: &Context) -> Result<Site> {
-        let asked = asked(&context.arguments);
+    /// What names mean here.
+    pub fn grammar(&self) -> Grammar {
         match &self.replay {
-            Some(file) => Site::recording(file.clone(), &asked),
-            None if self.local => Ok(Site::local(self.helper.clone(), self.verbose)),
-            None => Err(Usage::error(format!(
-                "diagnosing a cluster is not in this version yet; on a node, `{} ... --local` looks at that machine (endpoints: netns/NAME, pid/N, container/ID, host)",
-                context.program
+            Some(_) => Grammar::Recorded,
+            None if self.local => Grammar::Machine,
+            None => Grammar::Cluster,
+        }
+    }
+
+    /// Where to look.
+    pub async fn site(&self, context: &Context) -> Result<Site> {
+        let asked = asked(&context.arguments);
+        if let Some(file) = &self.replay {
+            return Site::recording(file.clone(), &asked);
+        }
+        if !self.local {
+            return Ok(Site::cluster(context.access.connect().await?, self.no_helper));
+        }
+        match context.access.given() {
+            Some(option) => Err(Usage::error(format!(
+                "--local looks at this machine, and {option} is about a cluster; leave one of them out"
             ))),
+            None => Ok(Site::local(self.helper.clone(), self.verbose)),
         }
     }
 
@@ -88,7 +105,14 @@ impl Where {
 
 /// The arguments that make the question, without those that say where to look and how to print.
 fn asked(arguments: &[String]) -> Vec<String> {
-    const WITH_VALUE: [&str; 7] = [
+    const WITH_VALUE: [&str; 14] = [
+        "--kubeconfig",
+        "--context",
+        "--cluster",
+        "--user",
+        "--as",
+        "--as-group",
+        "--request-timeout",
         "--evidence",
         "--helper",
         "--record",

@@ -35,7 +35,7 @@ impl Run for Probes {
 /// What the helper of this machine says of itself and its probes.
 pub async fn ask(place: Where, context: &Context) -> Result<Hello> {
     let place = place.this_machine();
-    let site = place.site(context)?;
+    let site = place.site(context).await?;
     let mut session = place.begin(context, &site, &site.nodes())?;
     session.hello().await?;
     session.ask_all(&Request::Bye);

@@ -3,8 +3,8 @@
 use super::refused::Refused;
 use crate::exit::Usage;
 use crate::names;
-use anyhow::{Context as _, Result, anyhow};
-use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
+use anyhow::Result;
+use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use std::path::PathBuf;
 use std::time::Duration;

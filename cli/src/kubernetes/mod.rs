@@ -1,4 +1,20 @@
 //! What is known of Kubernetes: how a cluster is reached, and what its API says.
 
 pub mod connect;
+pub mod ends;
+#[cfg(test)]
+mod fake;
+mod find;
+mod foreign;
+mod gathered;
+mod inventory;
+pub mod name;
+mod near;
+mod port;
+mod read;
 pub mod refused;
+#[cfg(test)]
+mod tests;
+mod way;
+
+pub use way::Via;

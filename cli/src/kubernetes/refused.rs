@@ -1,5 +1,6 @@
 //! A call that the API server did not answer as asked: what it means, in words, and the way out.
 
+use super::read::NO_STATUS;
 use crate::exit::Usage;
 use model::missing::Missing;
 use std::error::Error;
@@ -93,6 +94,15 @@ impl Refused {
     fn of_status(status: &kube::core::Status, server: &str) -> Self {
         let message = status.message.trim();
         match status.code {
+            // An answer that is no `Status` is told by kube as its raw text.
+            code if status.reason == NO_STATUS => Self::new(
+                if code >= 500 { Kind::Failed } else { Kind::Garbage },
+                format!(
+                    "{server} answered {code} with something that is no Kubernetes object: {}",
+                    short(message)
+                ),
+                "see whether the kubeconfig's `server` is an API server, and not a proxy or a login page",
+            ),
             401 => Self::new(
                 Kind::Unauthorized,
                 format!("{server} does not accept the credentials (401 Unauthorized)"),
@@ -109,15 +119,6 @@ impl Refused {
                 Kind::Busy,
                 format!("{server} has too much to do (429 Too Many Requests)"),
                 "try again in a while",
-            ),
-            // An answer that is no `Status` is told by kube as its raw text.
-            code if status.reason == "Failed to parse error data" => Self::new(
-                if code >= 500 { Kind::Failed } else { Kind::Garbage },
-                format!(
-                    "{server} answered {code} with something that is no Kubernetes object: {}",
-                    short(message)
-                ),
-                "see whether the kubeconfig's `server` is an API server, and not a proxy or a login page",
             ),
             code @ 500.. => Self::new(
                 Kind::Failed,

@@ -4,9 +4,11 @@ use super::embedded::{self, Executable};
 use super::link::Link;
 use super::recording::Recorder;
 use crate::ends::Ends;
+use crate::exit::Usage;
 use crate::target::{Place, Target};
 use anyhow::{Context as _, Result, anyhow};
 use model::endpoint::{Endpoint, EndpointKind};
+use model::evidence::Intent;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -100,11 +102,22 @@ impl Local {
     }
 }
 
+/// On a machine there are no services, and every other question is whether one end reaches the other.
+pub fn intent(asked: Option<Intent>) -> Result<Intent> {
+    match asked {
+        Some(Intent::Dns) => Ok(Intent::Dns),
+        Some(Intent::PodToService) => Err(Usage::error(
+            "services are a cluster's, and --local looks at this machine alone; leave --local out, or ask pod-to-pod for the service's address",
+        )),
+        _ => Ok(Intent::PodToPod),
+    }
+}
+
 fn asked(target: &Target) -> Endpoint {
     let asked = target.asked();
     let (kind, addresses) = match &target.place {
         Place::Address(address) => (EndpointKind::Address, vec![*address]),
-        Place::Name(_) => (EndpointKind::Name, Vec::new()),
+        Place::Name(_) | Place::Object(_) => (EndpointKind::Name, Vec::new()),
         Place::Site(text) => (
             match text.split_once('/') {
                 Some(("netns", _)) => EndpointKind::Netns,

@@ -9,7 +9,9 @@ pub use link::{Heard, Link};
 pub use recording::Recorder;
 
 use crate::ends::Ends;
-use crate::target::Target;
+use crate::inquiry::Inquiry;
+use crate::kubernetes::connect::Cluster;
+use crate::kubernetes::{self, ends::Asked};
 use anyhow::Result;
 use std::path::PathBuf;
 
@@ -18,8 +20,21 @@ use std::path::PathBuf;
 pub enum Site {
     /// This machine as one node: the helper is a child process.
     Local(local::Local),
+    /// A live cluster.
+    Kubernetes(Kubernetes),
     /// A recorded run.
     Recording(recording::Recording),
+}
+
+/// A live cluster.
+#[derive(Debug)]
+pub struct Kubernetes {
+    cluster: Cluster,
+    no_helper: bool,
+}
+
+fn unreachable_node(node: &str) -> Result<Link> {
+    Err(anyhow::anyhow!("no helper can be started on {node} by this version"))
 }
 
 impl Site {
@@ -34,11 +49,45 @@ impl Site {
         Ok(Self::Recording(recording::Recording::open(file, arguments)?))
     }
 
-    /// What is known here of both ends before any helper is asked, and which nodes matter.
-    pub fn ends(&self, source: &Target, destination: &Target) -> Ends {
+    /// A cluster.
+    #[must_use]
+    pub fn cluster(cluster: Cluster, no_helper: bool) -> Self {
+        Self::Kubernetes(Kubernetes { cluster, no_helper })
+    }
+
+    /// What is known here of both ends before any helper is asked, and which nodes matter. Settles what the inquiry left open.
+    pub async fn ends(&self, inquiry: &mut Inquiry) -> Result<Ends> {
+        let question = &inquiry.question;
         match self {
-            Self::Local(_) => local::Local::ends(source, destination),
-            Self::Recording(recording) => recording.ends(),
+            Self::Local(_) => {
+                let ends = local::Local::ends(&question.source, &question.destination);
+                let intent = local::intent(inquiry.intent)?;
+                inquiry.settle(intent, inquiry.protocol.unwrap_or_default());
+                Ok(ends)
+            }
+            Self::Kubernetes(site) => {
+                let asked = Asked {
+                    intent: inquiry.intent,
+                    source: &question.source,
+                    destination: &question.destination,
+                    protocol: inquiry.protocol,
+                    via: inquiry.via,
+                    api_only: site.no_helper,
+                };
+                let resolved = kubernetes::ends::resolve(&site.cluster, &asked).await?;
+                for note in &resolved.notes {
+                    crate::render::note(note);
+                }
+                inquiry.settle(resolved.intent, resolved.protocol);
+                Ok(resolved.ends)
+            }
+            Self::Recording(recording) => {
+                let ends = recording.ends();
+                if let Some((intent, protocol)) = ends.settled {
+                    inquiry.settle(intent, protocol);
+                }
+                Ok(ends)
+            }
         }
     }
 
@@ -49,6 +98,7 @@ impl Site {
                 nodes: vec![String::new()],
                 ..Ends::default()
             },
+            Self::Kubernetes(_) => Ends::default(),
             Self::Recording(recording) => recording.ends(),
         }
     }
@@ -58,6 +108,7 @@ impl Site {
         let start = |node: &String| {
             let link = match self {
                 Self::Local(local) => local.start(recorder.map(|recorder| recorder.for_node(node)))?,
+                Self::Kubernetes(_) => unreachable_node(node)?,
                 Self::Recording(recording) => recording.play(node)?,
             };
             Ok((node.clone(), link))
@@ -69,7 +120,7 @@ impl Site {
     pub fn endpoints(&self) -> Vec<String> {
         match self {
             Self::Local(_) => local::endpoints(),
-            Self::Recording(_) => Vec::new(),
+            Self::Kubernetes(_) | Self::Recording(_) => Vec::new(),
         }
     }
 
@@ -79,6 +130,7 @@ impl Site {
         match self {
             Self::Local(_) if program.contains(' ') => format!("run it as root: sudo -E {program} ..."),
             Self::Local(_) => format!("run it as root: sudo {program} ..."),
+            Self::Kubernetes(_) => "see what `doctor` says, and try --privileged".to_owned(),
             Self::Recording(_) => "record it again as root".to_owned(),
         }
     }

@@ -1,0 +1,323 @@
+//! From names to both ends, against an API server that answers well, badly, or not at all.
+
+use super::Via;
+use super::ends::{Asked, Resolved, resolve};
+use super::fake::{Answer, Fake};
+use crate::exit::{self, Exit};
+use crate::plan::Protocol;
+use crate::target::{Grammar, Target};
+use model::endpoint::EndpointKind;
+use model::evidence::Intent;
+use serde_json::{Value, json};
+
+const PODS: &str = "/api/v1/namespaces/shop/pods";
+const SERVICES: &str = "/api/v1/namespaces/shop/services";
+const SLICES: &str = "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices";
+const POLICIES: &str = "/apis/networking.k8s.io/v1/namespaces/shop/networkpolicies";
+
+fn pod(name: &str, node: &str, ip: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": name, "namespace": "shop", "uid": format!("uid-{name}"), "labels": {"app": name}},
+        "spec": {"nodeName": node, "containers": [{"name": "c", "ports": [{"name": "http", "containerPort": 8080}]}]},
+        "status": {"phase": "Running", "podIPs": [{"ip": ip}], "conditions": [{"type": "Ready", "status": "True"}]},
+    })
+}
+
+fn node(name: &str, ready: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Node", "metadata": {"name": name},
+        "status": {"conditions": [{"type": "Ready", "status": ready, "reason": "KubeletReady"}],
+            "addresses": [{"type": "InternalIP", "address": "10.200.0.11"}],
+            "nodeInfo": {"architecture": "amd64", "operatingSystem": "linux", "kernelVersion": "6.8", "bootID": "b",
+                "machineID": "", "systemUUID": "", "osImage": "", "containerRuntimeVersion": "", "kubeletVersion": "",
+                "kubeProxyVersion": ""}},
+    })
+}
+
+fn lease(name: &str, renewed: &str) -> Value {
+    json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": name},
+        "spec": {"renewTime": renewed}})
+}
+
+/// Pods `a` on n1 and `b` on n2, and service `web` in front of `b`.
+fn shop() -> Fake {
+    let (a, b) = (pod("a", "n1", "10.244.1.2"), pod("b", "n2", "10.244.2.2"));
+    let mut fake = Fake::default()
+        .object("/apis", json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": []}))
+        .object(&format!("{PODS}/a"), a.clone())
+        .object(&format!("{PODS}/b"), b.clone())
+        .list(&format!("{PODS}?"), json!([a, b]))
+        .list("/api/v1/pods?&fieldSelector=spec.nodeName%3Dn1", json!([a]))
+        .list("/api/v1/pods?&fieldSelector=spec.nodeName%3Dn2", json!([b]))
+        .list("/api/v1/pods?&fieldSelector=status.podIP", json!([]))
+        .list(&format!("{SERVICES}?"), json!([{"metadata": {"name": "web", "namespace": "shop"}}]))
+        .list("/api/v1/services?", json!([]))
+        .list(&format!("{SLICES}?"), json!([]))
+        .list(&format!("{SLICES}?&labelSelector=kubernetes.io%2Fservice-name%3Dweb"), json!([{
+            "metadata": {"name": "web-1", "namespace": "shop", "labels": {"kubernetes.io/service-name": "web"}},
+            "addressType": "IPv4", "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}],
+            "endpoints": [{"addresses": ["10.244.2.2"], "conditions": {"ready": true}, "nodeName": "n2",
+                "targetRef": {"kind": "Pod", "namespace": "shop", "name": "b"}}],
+        }]))
+        .object(&format!("{SERVICES}/web"), json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": "shop"},
+            "spec": {"clusterIP": "10.96.0.7", "clusterIPs": ["10.96.0.7"], "type": "ClusterIP", "selector": {"app": "b"},
+                "ports": [{"name": "http", "port": 80, "protocol": "TCP", "targetPort": "http"}]},
+        }))
+        .list(POLICIES, json!([]))
+        .object("/api/v1/namespaces/shop", json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}))
+        .list("/api/v1/namespaces?", json!([{"metadata": {"name": "shop"}}, {"metadata": {"name": "default"}}]));
+    for name in ["n1", "n2"] {
+        let path = format!("/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{name}");
+        fake = fake
+            .object(&format!("/api/v1/nodes/{name}"), node(name, "True"))
+            .object(&path, lease(name, "2026-11-23T08:00:15.000000Z"));
+    }
+    fake
+}
+
+async fn ask(fake: &Fake, intent: Option<Intent>, source: &str, destination: &str) -> anyhow::Result<Resolved> {
+    ask_via(fake, intent, source, destination, Via::ClusterIp).await
+}
+
+async fn ask_via(
+    fake: &Fake,
+    intent: Option<Intent>,
+    source: &str,
+    destination: &str,
+    via: Via,
+) -> anyhow::Result<Resolved> {
+    let target = |text| Grammar::Cluster.destination(text).unwrap();
+    let (source, destination): (Target, Target) = (target(source), target(destination));
+    let asked = Asked {
+        intent,
+        source: &source,
+        destination: &destination,
+        protocol: None,
+        via,
+        api_only: false,
+    };
+    resolve(&fake.cluster(), &asked).await
+}
+
+#[tokio::test]
+async fn two_pods_cost_few_calls_and_none_that_lists_all_pods() {
+    let fake = shop();
+    let Resolved {
+        ends, intent, protocol, ..
+    } = ask(&fake, None, "a", "b:http").await.unwrap();
+    assert_eq!((intent, protocol), (Intent::PodToPod, Protocol::Tcp));
+    assert_eq!((ends.source.name.as_str(), ends.source.node.as_str()), ("shop/a", "n1"));
+    assert_eq!(
+        (ends.destination.port, ends.destination.port_name.as_deref()),
+        (Some(8080), Some("http"))
+    );
+    assert_eq!(ends.nodes, ["n1", "n2"]);
+    let inventory = ends.inventory.get().unwrap();
+    assert_eq!(inventory.node("n1").unwrap().lease_age_s, Some(5));
+    assert_eq!(inventory.pods.len(), 2);
+    assert!(inventory.missing.is_empty(), "{:?}", inventory.missing);
+    let asked = fake.asked();
+    assert!(asked.len() <= 4 + 3 * 2, "{asked:#?}");
+    let lists: Vec<_> = asked.iter().filter(|path| path.starts_with("/api/v1/pods")).collect();
+    assert!(lists.iter().all(|path| path.contains("spec.nodeName")), "{lists:?}");
+}
+
+#[tokio::test]
+async fn a_bare_name_is_a_pod_else_a_service() {
+    let fake = shop();
+    let Resolved {
+        ends, intent, notes, ..
+    } = ask(&fake, None, "a", "web").await.unwrap();
+    assert_eq!(intent, Intent::PodToService);
+    assert!(notes.iter().any(|note| note.contains("pod-to-service")), "{notes:?}");
+    assert!(notes.iter().any(|note| note.contains("80/tcp")), "{notes:?}");
+    assert_eq!(
+        (ends.destination.kind, ends.destination.port),
+        (EndpointKind::Service, Some(80))
+    );
+    assert_eq!(ends.destination.addresses[0].to_string(), "10.96.0.7");
+    let [backend] = &ends.backends[..] else {
+        panic!("{:?}", ends.backends)
+    };
+    assert_eq!(
+        (backend.name.as_str(), backend.port, backend.node.as_str()),
+        ("shop/b", Some(8080), "n2")
+    );
+    assert_eq!(backend.kind, EndpointKind::Pod);
+    assert_eq!(ends.nodes, ["n1", "n2"], "the nodes behind the service are looked at");
+}
+
+#[tokio::test]
+async fn a_name_that_matches_nothing_is_a_wrong_use_with_near_names() {
+    for (source, destination, says) in [
+        ("aa", "b:80", "did you mean `a`"),
+        ("a", "wbe:80", "did you mean `web`"),
+        ("a", "shpo/b:80", "did you mean `shop`"),
+        ("a", "deploy/b:80", "no Deployment `b`"),
+        ("a", "b:htpp", "http 8080/tcp"),
+        ("node/n3", "b:80", "no node `n3`"),
+    ] {
+        let error = ask(&shop(), None, source, destination).await.unwrap_err();
+        assert_eq!(exit::of(&error), Exit::Usage, "{error}");
+        assert!(error.to_string().contains(says), "{source} {destination}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_is_not_there_is_an_answer_with_those_that_are() {
+    let Resolved { ends, .. } = ask(&shop(), Some(Intent::PodToService), "a", "wbe:80").await.unwrap();
+    assert_eq!(ends.destination.object.as_ref().unwrap().name, "wbe");
+    assert!(ends.nodes.is_empty() && ends.destination.addresses.is_empty());
+    assert_eq!(ends.inventory.get().unwrap().services[0].name, "web");
+}
+
+#[tokio::test]
+async fn a_pod_that_does_not_run_is_evidence_and_nothing_is_sent() {
+    let mut pending = pod("b", "", "10.244.2.2");
+    pending["status"] = json!({"phase": "Pending"});
+    let mut done = pod("b", "n2", "10.244.2.2");
+    done["status"]["phase"] = json!("Succeeded");
+    for b in [pending, done] {
+        let fake = shop().object(&format!("{PODS}/b"), b);
+        let Resolved { ends, .. } = ask(&fake, Some(Intent::PodToPod), "a", "b:80").await.unwrap();
+        assert!(ends.nodes.is_empty() && ends.destination.addresses.is_empty());
+        assert!(ends.inventory.get().unwrap().pod("shop", "b").is_some());
+    }
+}
+
+#[tokio::test]
+async fn on_a_node_that_is_not_heard_of_nothing_is_started() {
+    let unready = shop().object("/api/v1/nodes/n2", node("n2", "Unknown"));
+    let stale = shop().object(
+        "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/n2",
+        lease("n2", "2026-11-23T07:59:50.000000Z"),
+    );
+    for (fake, why) in [(unready, "not Ready"), (stale, "30 s ago")] {
+        let Resolved { ends, .. } = ask(&fake, None, "a", "b:80").await.unwrap();
+        assert_eq!(ends.nodes, ["n1"]);
+        let missing = &ends.inventory.get().unwrap().missing;
+        assert!(
+            missing
+                .iter()
+                .any(|one| one.node.as_deref() == Some("n2") && one.why.contains(why)),
+            "{missing:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_may_not_be_read_is_missing_and_only_what_is_asked_about_ends_the_run() {
+    let forbidden = |what: &str| {
+        let message = format!(
+            r#"{what} is forbidden: User "eve" cannot list resource "{what}" in API group "" in the namespace "shop""#
+        );
+        Answer::Status(403, message)
+    };
+    let fake = shop()
+        .with(POLICIES, forbidden("networkpolicies"))
+        .with("/api/v1/nodes/", forbidden("nodes"))
+        .with("/api/v1/nodes/n1", forbidden("nodes"))
+        .with("/api/v1/nodes/n2", forbidden("nodes"))
+        .with("/api/v1/pods?&fieldSelector=spec.nodeName%3Dn1", forbidden("pods"));
+    let Resolved { ends, .. } = ask(&fake, None, "a", "b:80").await.unwrap();
+    let inventory = ends.inventory.get().unwrap();
+    let why = &inventory.policies.get().unwrap_err().why;
+    assert!(why.contains("networkpolicies is forbidden"), "{why}");
+    assert!(
+        inventory
+            .missing
+            .iter()
+            .any(|one| one.remedy.contains("kubectl auth can-i list pods"))
+    );
+    assert_eq!(ends.nodes, ["n1", "n2"], "a node that nobody may read may well be fit");
+
+    let fake = shop().with(&format!("{PODS}/a"), forbidden("pods"));
+    let error = ask(&fake, None, "a", "b:80").await.unwrap_err();
+    assert_eq!(exit::of(&error), Exit::Inconclusive);
+    assert!(error.to_string().contains("kubectl auth can-i"), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_that_answers_badly_is_told_with_the_way_out() {
+    let cases = [
+        (
+            Answer::Status(500, "etcdserver: request timed out".into()),
+            "failed (500): etcdserver",
+        ),
+        (Answer::Status(429, "too many requests".into()), "429 Too Many Requests"),
+        (Answer::Status(401, "Unauthorized".into()), "may have expired"),
+        (Answer::Text(200, "<html>login</html>".into()), "no Kubernetes object"),
+        (Answer::Text(502, "bad gateway".into()), "answered 502"),
+        (Answer::Text(404, "404 page not found".into()), "no Kubernetes object"),
+        (Answer::Silence, "did not answer within 200ms"),
+    ];
+    for (answer, says) in cases {
+        let mut cluster = shop().with(&format!("{PODS}/a"), answer).cluster();
+        if says.contains("429") {
+            cluster.patience = std::time::Duration::from_secs(5);
+        }
+        let error = cluster
+            .find(&Grammar::Cluster.source("a").unwrap().place, super::find::Bare::Pod)
+            .await
+            .unwrap_err();
+        assert_eq!(exit::of(&error), Exit::Inconclusive, "{error}");
+        assert!(error.to_string().contains(says), "{says}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_list_that_is_gone_between_its_pages_is_begun_anew() {
+    let page = |items: Value, next: &str| json!({"kind": "List", "metadata": {"continue": next}, "items": items});
+    let fake = Fake::default()
+        .object(POLICIES, page(json!([{"metadata": {"name": "p"}}]), "more"))
+        .with(
+            &format!("{POLICIES}?&limit=500&continue=more"),
+            Answer::Status(410, "expired".into()),
+        );
+    let refused = fake.cluster().policies("shop").await.unwrap_err();
+    assert_eq!(refused.kind, super::refused::Kind::Gone);
+    assert_eq!(fake.asked().len(), 4, "once anew, and not for ever");
+}
+
+#[tokio::test]
+async fn a_way_into_a_service_that_it_does_not_have_is_a_wrong_use() {
+    for (via, says) in [
+        (Via::NodePort, "no node port"),
+        (Via::External, "no external IP"),
+        (Via::LoadBalancer, "no load balancer"),
+    ] {
+        let error = ask_via(&shop(), Some(Intent::PodToService), "a", "web:80", via)
+            .await
+            .unwrap_err();
+        assert_eq!(exit::of(&error), Exit::Usage);
+        assert!(error.to_string().contains(says), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn policies_of_other_kinds_are_named() {
+    let groups = json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": [{
+        "name": "cilium.io", "versions": [], "preferredVersion": {"groupVersion": "cilium.io/v2", "version": "v2"}}]});
+    let list = json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadataList", "metadata": {},
+        "items": [{"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata",
+            "metadata": {"name": "deny-all", "namespace": "shop"}}]});
+    let fake = shop()
+        .object("/apis", groups)
+        .object("/apis/cilium.io/v2/namespaces/shop/ciliumnetworkpolicies", list)
+        .with(
+            "/apis/cilium.io/v2/ciliumclusterwidenetworkpolicies",
+            Answer::Status(404, "none".into()),
+        );
+    let Resolved { ends, .. } = ask(&fake, None, "a", "b:80").await.unwrap();
+    let inventory = ends.inventory.get().unwrap();
+    let [policy] = &inventory.other_policies[..] else {
+        panic!("{:?}", inventory.other_policies)
+    };
+    assert_eq!(
+        (policy.kind.as_str(), policy.name.as_str()),
+        ("CiliumNetworkPolicy", "deny-all")
+    );
+    assert!(inventory.missing.is_empty());
+}
