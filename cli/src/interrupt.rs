@@ -1,31 +1,29 @@
-//! Ctrl-C and SIGTERM: the first ends the work in order, the second ends the program at once.
+//! Ctrl-C, SIGTERM and a closed terminal: the first ends the work in order, the second ends the program at once.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use tokio::sync::watch;
 
 /// Exit code of a program that was interrupted, as shells have it (128 + SIGINT).
 const INTERRUPTED: i32 = 130;
 
 /// Tells whether the user wants it to end.
 #[derive(Clone, Debug)]
-pub struct Interrupt(Arc<AtomicBool>);
+pub struct Interrupt(watch::Receiver<bool>);
 
 impl Interrupt {
     /// Starts to listen. It has a thread of its own, so that a second Ctrl-C works while a write to a full pipe blocks.
     #[must_use]
     pub fn listen() -> Self {
-        let asked = Arc::new(AtomicBool::new(false));
-        let told = Arc::clone(&asked);
+        let (tell, asked) = watch::channel(false);
         thread::spawn(move || {
             let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
                 return; // the default action of the signal stays: it ends the program
             };
             runtime.block_on(async {
                 if signalled().await.is_ok() {
-                    told.store(true, Ordering::Relaxed);
+                    let _ = tell.send(true);
                     if signalled().await.is_ok() {
-                        // The helper ends by itself when its standard input closes.
+                        // A helper ends by itself when its standard input closes.
                         std::process::exit(INTERRUPTED);
                     }
                 }
@@ -37,17 +35,28 @@ impl Interrupt {
     /// It was asked to end.
     #[must_use]
     pub fn asked(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        *self.0.borrow()
+    }
+
+    /// Until it is.
+    pub async fn wait(&self) {
+        // Where nobody listens for signals any more, none will come.
+        if self.0.clone().wait_for(|asked| *asked).await.is_err() {
+            std::future::pending().await
+        }
     }
 }
 
 #[cfg(unix)]
 async fn signalled() -> std::io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
     tokio::select! {
         _ = interrupt.recv() => (),
         _ = terminate.recv() => (),
+        _ = hangup.recv() => (),
     }
     Ok(())
 }

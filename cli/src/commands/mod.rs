@@ -1,9 +1,11 @@
 //! The commands, one file each. What is not in this list does not exist: help and completions are derived from it.
 
 mod capture;
+mod cleanup;
 mod complete;
 mod completion;
 mod diagnose;
+mod doctor;
 mod explain;
 mod place;
 mod probes;
@@ -55,6 +57,8 @@ impl Entry {
 pub const COMMANDS: &[Entry] = &[
     Entry::of::<diagnose::Diagnose>(),
     Entry::of::<capture::Capture>(),
+    Entry::of::<doctor::Doctor>(),
+    Entry::of::<cleanup::Cleanup>(),
     Entry::of::<probes::Probes>(),
     Entry::of::<rules::Rules>(),
     Entry::of::<explain::Explain>(),

@@ -137,9 +137,11 @@ fn asked(arguments: &[String]) -> Vec<String> {
     kept
 }
 
-/// Runs what waits for a helper, on one thread.
+/// Runs what waits for helpers. The work stays on this thread; what talks with helpers and with the cluster has one of
+/// its own, so that a terminal that takes no output silences nobody, and a work that failed is still cleaned up after.
 pub fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
-    tokio::runtime::Builder::new_current_thread()
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
         .enable_all()
         .build()?
         .block_on(work)

@@ -7,6 +7,7 @@
 )]
 
 mod event;
+mod findings;
 mod lists;
 mod paper;
 pub mod progress;
@@ -17,6 +18,7 @@ mod stream;
 mod table;
 mod words;
 
+pub use findings::Finding;
 pub use lists::ListFormat;
 pub use stream::{EventFormat, Stream, Summary};
 
@@ -113,6 +115,11 @@ pub fn explain_rule(id: &str, head: &str, colour: Colour) -> Result<()> {
 /// Prints what a probe says of itself.
 pub fn explain_probe(probe: &ProbeStatus, colour: Colour) -> Result<()> {
     print(&lists::probe(probe, paper(colour)))
+}
+
+/// Prints what was found fine or missing.
+pub fn findings(findings: &[Finding], colour: Colour) -> Result<()> {
+    print(&findings::findings(findings, paper(colour)))
 }
 
 /// Writes to standard output.

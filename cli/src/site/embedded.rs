@@ -5,9 +5,21 @@ const HELPERS: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/embedded.r
 
 /// The helper for this machine, if it was built in.
 pub fn helper() -> Option<&'static [u8]> {
+    helper_for(std::env::consts::ARCH)
+}
+
+/// The helper for a machine of this architecture, as Kubernetes (`amd64`) or Rust (`x86_64`) call it; this machine's
+/// where it is not known.
+pub fn helper_for(arch: &str) -> Option<&'static [u8]> {
+    let arch = match arch {
+        "" => std::env::consts::ARCH,
+        "amd64" => "x86_64",
+        "arm64" => "aarch64",
+        other => other,
+    };
     HELPERS
         .iter()
-        .find(|(arch, _)| *arch == std::env::consts::ARCH)
+        .find(|(built, _)| *built == arch)
         .map(|(_, bytes)| *bytes)
 }
 

@@ -15,13 +15,13 @@ use tokio::sync::mpsc;
 /// Lines that may wait to be taken; more, and the helper's pipe fills and it counts what it loses.
 const WAITING: usize = 8_192;
 /// The client says something at least this often: a third of what the helper bears.
-const ALIVE_EVERY: Duration = Duration::from_millis(model::protocol::SILENCE_MS / 3);
+pub const ALIVE_EVERY: Duration = Duration::from_millis(model::protocol::SILENCE_MS / 3);
 /// A helper that says nothing for this long is gone.
 const SILENCE: Duration = Duration::from_millis(HEARTBEAT_MS * 2 + HEARTBEAT_MS / 2);
 /// A helper that is there answers its first question within this time.
 const HELLO: Duration = Duration::from_secs(10);
 /// A helper that has said its last word gets this long to detach and go.
-const GOING: Duration = Duration::from_secs(2);
+pub const GOING: Duration = Duration::from_secs(2);
 
 /// What comes from a helper.
 #[derive(Debug)]

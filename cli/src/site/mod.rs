@@ -1,6 +1,7 @@
 //! Where to look: this machine, or a recording of a run. A live cluster will be a third body of the same interface.
 
 mod embedded;
+pub mod kubernetes;
 mod link;
 mod local;
 mod recording;

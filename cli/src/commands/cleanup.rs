@@ -1,0 +1,62 @@
+//! `cleanup`: takes away what earlier runs left in a cluster, and leaves live ones alone.
+
+use super::Run;
+use super::place::block_on;
+use crate::exit::Exit;
+use crate::program::Context;
+use crate::render;
+use crate::site::kubernetes::{Swept, sweep};
+use anyhow::Result;
+use clap::Args;
+
+/// Delete what earlier runs left in a cluster; live runs are left alone
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  kubectl skoop cleanup
+  kubectl skoop cleanup -n tools
+  kubectl skoop cleanup --all-namespaces")]
+pub struct Cleanup {
+    /// In all namespaces, not only in that of the context
+    #[arg(short = 'A', long)]
+    all_namespaces: bool,
+}
+
+impl Run for Cleanup {
+    const NAME: &'static str = "cleanup";
+
+    fn run(self, context: &Context) -> Result<Exit> {
+        let swept = block_on(async {
+            let cluster = context.access.connect().await?;
+            let namespace = (!self.all_namespaces).then_some(cluster.namespace.as_str());
+            let swept = sweep(&cluster, namespace).await;
+            swept.map_err(|refused| refused.fatal("looking for what earlier runs left"))
+        })?;
+        render::print(&told(&swept))?;
+        Ok(if swept.iter().all(|job| job.left.is_none()) {
+            Exit::Fine
+        } else {
+            Exit::Inconclusive
+        })
+    }
+}
+
+fn told(swept: &[Swept]) -> String {
+    if swept.is_empty() {
+        return "nothing is left of earlier runs\n".to_owned();
+    }
+    let line = |job: &Swept| {
+        let Swept {
+            namespace,
+            name,
+            node,
+            by,
+            left,
+        } = job;
+        let end = match left {
+            None => "deleted".to_owned(),
+            Some(refused) => format!("could not be deleted: {refused}"),
+        };
+        format!("job/{name} in {namespace} (of {by}, on {node}): {end}\n")
+    };
+    swept.iter().map(line).collect()
+}

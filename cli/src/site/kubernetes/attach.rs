@@ -1,0 +1,246 @@
+//! A helper's pod by attach: its standard input and output over a WebSocket, never attached to a second time.
+//!
+//! The streams work on the runtime's own thread: a helper is kept alive while the program is busy printing.
+
+use super::manifest::{CONTAINER, RECEIVED};
+use super::run::Run;
+use crate::kubernetes::refused::{Kind, Refused};
+use crate::site::link::{ALIVE_EVERY, GOING, Lines, request_line};
+use crate::site::{Heard, Recorder};
+use kube::api::{AttachParams, AttachedProcess};
+use model::missing::Missing;
+use model::protocol::{LINE_MAX_BYTES, Request};
+use std::pin::Pin;
+use std::time::Duration;
+use tokio::io::{
+    AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader, ReadHalf,
+    SimplexStream, WriteHalf,
+};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+/// Between the WebSocket and us.
+const BUFFER_BYTES: usize = 1 << 16;
+/// So much of a helper's messages is kept, to be told when it dies.
+const LAST_WORDS_BYTES: usize = 2_000;
+/// They are waited for this long after its last line.
+const LAST_WORDS_WITHIN: Duration = Duration::from_millis(500);
+/// Attaching is tried so often.
+const TRIES: u32 = 5;
+/// And again after this.
+const AGAIN: Duration = Duration::from_millis(100);
+/// A shell that was sent the helper has it within this time.
+const SENDING: Duration = Duration::from_secs(30);
+
+/// The streams of a pod.
+pub struct Attached {
+    input: WriteHalf<SimplexStream>,
+    output: BufReader<ReadHalf<SimplexStream>>,
+    messages: JoinHandle<String>,
+    /// Ends with the connection; why, where that is known.
+    connection: Pin<Box<dyn Future<Output = Option<String>> + Send>>,
+}
+
+/// Attaches to a running pod.
+pub async fn attach(run: &Run, pod: &str) -> Result<Attached, Refused> {
+    let wanted = AttachParams::default()
+        .container(CONTAINER)
+        .stdin(true)
+        .max_stdin_buf_size(BUFFER_BYTES)
+        .max_stdout_buf_size(BUFFER_BYTES);
+    let api = run.pods_api();
+    let mut tries = 1;
+    loop {
+        match run.cluster.ask(|| api.attach(pod, &wanted)).await {
+            Ok(process) => return Ok(Attached::of(process, run.verbose)),
+            // A kubelet may tell of a container a moment before it can be attached to; nothing was attached yet.
+            Err(refused) if tries < TRIES && matches!(refused.kind, Kind::Failed | Kind::Garbage) => {
+                tokio::time::sleep(AGAIN).await;
+                tries += 1;
+            }
+            Err(refused) => return Err(refused),
+        }
+    }
+}
+
+impl Attached {
+    fn of(mut process: AttachedProcess, verbose: bool) -> Self {
+        // All three were asked for; an empty one stands for a stream that ended.
+        let (nothing, nowhere) = tokio::io::simplex(1);
+        let input = process.stdin().unwrap_or(nowhere);
+        let output = process.stdout().unwrap_or(nothing);
+        let messages = tokio::spawn(keep_messages(process.stderr(), verbose));
+        let status = process.take_status();
+        let connection = Box::pin(async move {
+            let ended = process.join().await;
+            // Held until then: a connection whose last word nobody takes counts as broken.
+            drop(status);
+            ended.err().map(|error| error.to_string())
+        });
+        Self {
+            input,
+            output: BufReader::with_capacity(BUFFER_BYTES, output),
+            messages,
+            connection,
+        }
+    }
+
+    /// Sends a program to the shell that waits for it.
+    pub async fn send_program(&mut self, bytes: &[u8]) -> Result<(), String> {
+        let (input, output, connection) = (&mut self.input, &mut self.output, &mut self.connection);
+        let mut line = String::new();
+        let exchange = async {
+            input.write_all(bytes).await.map_err(|error| error.to_string())?;
+            input.flush().await.map_err(|error| error.to_string())?;
+            output.read_line(&mut line).await.map_err(|error| error.to_string())
+        };
+        let why = tokio::select! {
+            biased;
+            done = exchange => match done {
+                Ok(_) if line.trim_end() == RECEIVED => return Ok(()),
+                Ok(_) => format!("it said `{}`", line.trim_end()),
+                Err(error) => error,
+            },
+            why = connection => why.unwrap_or_else(|| "it ended".to_owned()),
+            () = tokio::time::sleep(SENDING) => format!("it did not take it within {} s", SENDING.as_secs()),
+        };
+        let words = last_words(&mut self.messages).await;
+        Err(format!(
+            "the helper could not be sent to the shell of its container: {why} {words}"
+        ))
+    }
+}
+
+/// Carries requests and replies until either side ends it.
+pub async fn converse(
+    attached: Attached,
+    requests: mpsc::UnboundedReceiver<Request>,
+    tell: &mpsc::Sender<Heard>,
+    recorder: Option<Recorder>,
+) {
+    let Attached {
+        input,
+        output,
+        mut messages,
+        connection,
+    } = attached;
+    let speaking = async {
+        speak(input, requests).await;
+        // The helper has heard the end of its input: it may still say its last lines.
+        tokio::time::sleep(GOING).await;
+    };
+    tokio::select! {
+        () = listen(output, connection, &mut messages, tell, recorder) => {}
+        () = speaking => {}
+    }
+}
+
+async fn speak(mut input: impl AsyncWrite + Unpin, mut requests: mpsc::UnboundedReceiver<Request>) {
+    let mut seq = 0;
+    loop {
+        let say = match tokio::time::timeout(ALIVE_EVERY, requests.recv()).await {
+            Ok(Some(request)) => request,
+            Err(_) => Request::Alive,
+            Ok(None) => break,
+        };
+        seq += 1;
+        let Some(line) = request_line(seq, say) else { break };
+        if input.write_all(&line).await.is_err() || input.flush().await.is_err() {
+            break;
+        }
+    }
+    let _ = input.shutdown().await;
+}
+
+async fn listen(
+    mut output: BufReader<impl AsyncRead + Unpin>,
+    mut connection: Pin<Box<dyn Future<Output = Option<String>> + Send>>,
+    messages: &mut JoinHandle<String>,
+    tell: &mpsc::Sender<Heard>,
+    recorder: Option<Recorder>,
+) {
+    let mut stream = Lines::default();
+    let mut line = Vec::new();
+    let mut connected = true;
+    let why = loop {
+        line.clear();
+        // The limit is read anew for each line; one byte more shows that it was passed.
+        let mut bounded = (&mut output).take(LINE_MAX_BYTES as u64 + 1);
+        let mut reading = std::pin::pin!(bounded.read_until(b'\n', &mut line));
+        let read = loop {
+            tokio::select! {
+                biased;
+                read = &mut reading => break read.map_err(|error| error.to_string()),
+                why = &mut connection, if connected => match why {
+                    Some(why) => break Err(why),
+                    // What it carried is still to be read.
+                    None => connected = false,
+                },
+            }
+        };
+        match read {
+            Ok(0) if stream.done => return,
+            Ok(0) => {
+                let words = last_words(messages).await;
+                break if words.is_empty() {
+                    "the helper ended without its last line".to_owned()
+                } else {
+                    format!("the helper ended without its last line and said: {words}")
+                };
+            }
+            // A connection may break behind the last line.
+            Err(_) if stream.done => return,
+            Err(error) => break format!("the connection to the helper broke: {error}"),
+            Ok(_) => {}
+        }
+        if let Some(recorder) = &recorder {
+            recorder.keep(&line);
+        }
+        match stream.line(&line) {
+            Ok(Some(reply)) => {
+                // The client may be gone as soon as it has heard the last line.
+                if stream.done
+                    && let Some(recorder) = &recorder
+                {
+                    recorder.flush();
+                }
+                if tell.send(Heard::Said(reply)).await.is_err() {
+                    return;
+                }
+            }
+            Ok(None) => {}
+            Err(why) => break why,
+        }
+    };
+    drop(recorder);
+    let _ = tell
+        .send(Heard::Cut(
+            Missing::new("the rest of what the helper saw", why)
+                .remedy("run it again; with -v the helper's own messages are shown"),
+        ))
+        .await;
+}
+
+async fn last_words(messages: &mut JoinHandle<String>) -> String {
+    match tokio::time::timeout(LAST_WORDS_WITHIN, messages).await {
+        Ok(Ok(words)) => words.trim().to_owned(),
+        _ => String::new(),
+    }
+}
+
+/// Shows what a helper writes beside its lines, where that is wanted, and keeps the beginning.
+async fn keep_messages(errors: Option<impl AsyncRead + Unpin>, verbose: bool) -> String {
+    let mut words = String::new();
+    let Some(errors) = errors else { return words };
+    let mut lines = BufReader::new(errors).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        if verbose {
+            crate::render::note(&format!("helper: {line}"));
+        }
+        if words.len() + line.len() < LAST_WORDS_BYTES {
+            words.push_str(&line);
+            words.push('\n');
+        }
+    }
+    words
+}

@@ -1,0 +1,92 @@
+//! The options by which a cluster's helpers are started.
+
+use crate::exit::Usage;
+use anyhow::Result;
+use std::time::Duration;
+
+/// The image of this version. It is made of the same helpers as those inside this program (`make image`).
+pub const IMAGE: &str = concat!("ghcr.io/kubectl-skoop/node-helper:v", env!("CARGO_PKG_VERSION"));
+
+/// Beyond the window there is this much time for starting, reading facts and going.
+const BEYOND_WINDOW: Duration = Duration::from_mins(1);
+
+/// When the kubelet pulls an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[value(rename_all = "PascalCase")]
+pub enum PullPolicy {
+    /// Every time
+    Always,
+    /// When it is not on the node yet
+    IfNotPresent,
+    /// Not at all
+    Never,
+}
+
+impl PullPolicy {
+    /// As the API writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Always => "Always",
+            Self::IfNotPresent => "IfNotPresent",
+            Self::Never => "Never",
+        }
+    }
+}
+
+/// How helpers get onto nodes.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = "Helpers on the nodes of a cluster")]
+pub struct HelperOptions {
+    /// Start helpers from this image [default: the one of this version]
+    #[arg(long, value_name = "IMAGE", conflicts_with = "inject")]
+    pub image: Option<String>,
+    /// When nodes pull it
+    #[arg(long, value_enum, value_name = "POLICY", conflicts_with = "inject")]
+    pub image_pull_policy: Option<PullPolicy>,
+    /// Pull it with this secret of the helpers' namespace
+    #[arg(long, value_name = "SECRET")]
+    pub image_pull_secret: Vec<String>,
+    /// Start helpers in this namespace [default: the context's]
+    #[arg(long, value_name = "NAMESPACE")]
+    pub helper_namespace: Option<String>,
+    /// Start them privileged, for nodes where single capabilities are not enough
+    #[arg(long)]
+    pub privileged: bool,
+    /// Use an image with a shell that is on the node already, and send the helper into it
+    #[arg(long, value_name = "IMAGE", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub inject: Option<String>,
+    /// Start none: answer by what the API says
+    #[arg(long, conflicts_with_all = ["image", "image_pull_policy", "image_pull_secret", "inject", "privileged", "dry_run"])]
+    pub no_helper: bool,
+    /// Print the manifests of the helpers, and start none
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+impl HelperOptions {
+    /// What can be told wrong without a cluster.
+    pub fn check(&self) -> Result<()> {
+        match &self.image {
+            Some(image) if image.trim().is_empty() || image.contains(char::is_whitespace) => Err(Usage::error(
+                format!("`{image}` is no image; write it as REGISTRY/NAME:TAG"),
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// How long a helper may live on a node, in whole seconds.
+pub fn lifetime(window: Duration) -> Duration {
+    Duration::from_secs((window + BEYOND_WINDOW).as_secs_f64().ceil() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::lifetime;
+    use std::time::Duration;
+
+    #[test]
+    fn a_helper_outlives_its_window_by_a_minute() {
+        assert_eq!(lifetime(Duration::from_millis(1_500)), Duration::from_secs(62));
+    }
+}

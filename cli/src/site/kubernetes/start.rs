@@ -1,0 +1,261 @@
+//! From a node's name to a helper that can be spoken to, or the reason why there is none.
+
+use super::attach::{self, Attached};
+use super::manifest::Content;
+use super::reason::{Place, Progress};
+use super::run::Run;
+use super::{gone, inject};
+use crate::site::{Heard, Recorder};
+use k8s_openapi::api::core::v1::Event;
+use kube::ResourceExt as _;
+use kube::api::ListParams;
+use model::inventory::Node;
+use model::missing::Missing;
+use model::protocol::Request;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+/// A kubelet that is well renews its Lease every 10 s; beyond this its node is evidence, and no place for a helper.
+const LEASE_S: u64 = 15;
+/// A pod that is not running by then is asked about.
+const USUAL: Duration = Duration::from_millis(700);
+/// And asked about again.
+const AGAIN: Duration = Duration::from_secs(1);
+/// A pod that does not start in this time is given up.
+const PATIENCE: Duration = Duration::from_secs(45);
+
+/// A helper that is wanted.
+#[derive(Debug)]
+pub struct Wanted {
+    /// On this node.
+    pub node: String,
+    /// What is known of it.
+    pub known: Option<Node>,
+    /// Keeps what it says.
+    pub recorder: Option<Recorder>,
+}
+
+/// Brings a helper up and carries the conversation.
+pub async fn helper(
+    run: Arc<Run>,
+    wanted: Wanted,
+    requests: mpsc::UnboundedReceiver<Request>,
+    tell: mpsc::Sender<Heard>,
+) {
+    match bring_up(&run, &wanted, &tell).await {
+        Ok(attached) => attach::converse(attached, requests, &tell, wanted.recorder).await,
+        Err(missing) => {
+            let _ = tell.send(Heard::Cut(missing)).await;
+        }
+    }
+}
+
+async fn bring_up(run: &Run, wanted: &Wanted, tell: &mpsc::Sender<Heard>) -> Result<Attached, Missing> {
+    let node = &wanted.node;
+    let place = Place {
+        node,
+        namespace: &run.namespace,
+        image: "",
+        injected: run.options.inject.is_some(),
+    };
+    if let Some(known) = &wanted.known {
+        unfit(known, place)?;
+    }
+    // A node of which nothing is known is taken for one like this machine.
+    let arch = wanted.known.as_ref().map_or("", |known| known.arch.as_str());
+    let contents = match &run.options.inject {
+        None => vec![run.image()],
+        Some(image) => inject::contents(run, place, image, arch).await?,
+    };
+    let mut last = None;
+    for content in contents {
+        let (Content::Image { image, .. } | Content::Injected { image, .. }) = &content;
+        let job = run.next_name();
+        match start(run, &job, Place { image, ..place }, &content, arch, tell).await {
+            Ok(attached) => return Ok(attached),
+            Err(missing) => {
+                gone::one(run, &job).await;
+                last = Some(missing);
+            }
+        }
+        if tell.is_closed() {
+            break;
+        }
+    }
+    Err(last.unwrap_or_else(|| place.missing("no image was found on the node to send the helper into")))
+}
+
+/// A node on which a helper could not be heard, or would not run.
+fn unfit(node: &Node, place: Place<'_>) -> Result<(), Missing> {
+    let name = &node.name;
+    if !node.os.is_empty() && node.os != "linux" {
+        return Err(place
+            .missing(format!("{name} runs {}; the helper needs Linux", node.os))
+            .remedy("ask about ends on Linux nodes, or use --no-helper"));
+    }
+    if !node.ready {
+        let reason = if node.reason.is_empty() {
+            "no reason told"
+        } else {
+            &node.reason
+        };
+        return Err(place
+            .missing(format!("{name} is not Ready ({reason}) {}", node.message))
+            .remedy(format!(
+                "`kubectl describe node {name}`; on the node itself: kubectl-skoop ... --local"
+            )));
+    }
+    if let Some(age) = node.lease_age_s.filter(|age| *age > LEASE_S) {
+        return Err(place
+            .missing(format!("the kubelet of {name} has not renewed its Lease for {age} s"))
+            .remedy(format!("see `journalctl -u kubelet` on {name}")));
+    }
+    Ok(())
+}
+
+/// Starts one from this image, and attaches to it.
+async fn start(
+    run: &Run,
+    job: &str,
+    place: Place<'_>,
+    content: &Content,
+    arch: &str,
+    tell: &mpsc::Sender<Heard>,
+) -> Result<Attached, Missing> {
+    let what = place.missing("").what;
+    let stage = async |text: String| {
+        let _ = tell.send(Heard::Stage(text)).await;
+    };
+    let unwanted = || place.missing("it was not wanted any more");
+    let mut pods = run
+        .pods()
+        .await
+        .map_err(|refused| refused.missing(format!("{what} (watching pods of {})", place.namespace)))?;
+    stage("creating its pod".to_owned()).await;
+    match run.create(job, place, content).await {
+        None => return Err(unwanted()),
+        Some(Err(refused)) => return Err(not_created(&refused, place)),
+        Some(Ok(())) => {}
+    }
+    let deadline = Instant::now() + PATIENCE;
+    let mut ask_at = Instant::now() + USUAL;
+    let mut now = String::new();
+    let pod = loop {
+        let pod = pods.borrow_and_update().get(job).cloned();
+        match pod.as_ref().map(|pod| place.progress(pod)) {
+            Some(Progress::Runs) => break pod.unwrap_or_default().name_any(),
+            Some(Progress::Ended(missing)) => return Err(missing),
+            Some(Progress::Waits(waits)) if waits != now => {
+                stage(waits.clone()).await;
+                now = waits;
+            }
+            _ => {}
+        }
+        tokio::select! {
+            changed = pods.changed() => if changed.is_err() {
+                return Err(place.missing("the watch over its pod ended"));
+            },
+            () = tokio::time::sleep_until(ask_at) => {
+                let about = pod.as_ref().map_or_else(|| job.to_owned(), kube::ResourceExt::name_any);
+                for event in events(run, &about).await {
+                    if let Some(missing) = place.event(&event) {
+                        return Err(missing);
+                    }
+                    if let Some(news) = place.news(&event).filter(|news| *news != now) {
+                        stage(news.clone()).await;
+                        now = news;
+                    }
+                }
+                ask_at = Instant::now() + AGAIN;
+            }
+            () = tokio::time::sleep_until(deadline) => {
+                return Err(place
+                    .missing(format!("its pod did not start within {} s; the last that was told: {now}", PATIENCE.as_secs()))
+                    .remedy(format!("see `kubectl describe node {}` and its kubelet", place.node)));
+            }
+            () = tell.closed() => return Err(unwanted()),
+        }
+    };
+    stage("attaching".to_owned()).await;
+    let mut attached = attach::attach(run, &pod)
+        .await
+        .map_err(|refused| refused.missing(format!("{what} (attaching to its pod)")))?;
+    if let Content::Injected { .. } = content {
+        stage("sending the helper".to_owned()).await;
+        let helper = inject::helper(arch, place)?;
+        attached.send_program(helper).await.map_err(|why| place.missing(why))?;
+    }
+    stage("greeting".to_owned()).await;
+    Ok(attached)
+}
+
+fn not_created(refused: &crate::kubernetes::refused::Refused, place: Place<'_>) -> Missing {
+    use crate::kubernetes::refused::Kind;
+    match refused.kind {
+        Kind::NotFound => place
+            .missing(format!("there is no namespace {}", place.namespace))
+            .remedy(format!(
+                "`kubectl create namespace {}`, or name another with --helper-namespace",
+                place.namespace
+            )),
+        // A policy that denies the Job itself, and no lack of permission.
+        Kind::Forbidden if !refused.says.contains("cannot create resource") => place.refused(&refused.says),
+        _ => {
+            let missing = refused.missing("");
+            place.missing(missing.why).remedy(missing.remedy)
+        }
+    }
+}
+
+/// What is told about an object of that name. Without permission nothing is, and its status must do.
+async fn events(run: &Run, about: &str) -> Vec<Event> {
+    let wanted = ListParams::default().fields(&format!("involvedObject.name={about}"));
+    let api = run.events_api();
+    run.cluster
+        .ask(|| api.list(&wanted))
+        .await
+        .map_or_else(|_| Vec::new(), |list| list.items)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Place, unfit};
+    use model::inventory::Node;
+
+    #[test]
+    fn a_helper_is_not_sent_where_it_could_not_be_heard() {
+        let place = Place {
+            node: "n1",
+            namespace: "shop",
+            image: "",
+            injected: false,
+        };
+        let node = Node {
+            name: "n1".to_owned(),
+            ready: true,
+            os: "linux".to_owned(),
+            lease_age_s: Some(9),
+            ..Node::default()
+        };
+        assert_eq!(unfit(&node, place), Ok(()));
+        let why = |node: Node| unfit(&node, place).unwrap_err().why;
+        let not_ready = Node {
+            ready: false,
+            reason: "KubeletNotReady".to_owned(),
+            ..node.clone()
+        };
+        assert!(why(not_ready).contains("KubeletNotReady"));
+        let silent = Node {
+            lease_age_s: Some(16),
+            ..node.clone()
+        };
+        assert!(why(silent).contains("16 s"));
+        let windows = Node {
+            os: "windows".to_owned(),
+            ..node
+        };
+        assert!(why(windows).contains("windows"));
+    }
+}
