@@ -85,6 +85,24 @@ func enterCgroups(machine string) error {
 	return nil
 }
 
+// joinCgroups moves this process to where a machine's own processes are.
+func joinCgroups(machine string) error {
+	all, err := hierarchies()
+	if err != nil {
+		return err
+	}
+	for _, h := range all {
+		own := filepath.Join(h.path, prefix, machine)
+		if _, err := os.Stat(filepath.Join(own, initLeaf)); err == nil {
+			own = filepath.Join(own, initLeaf)
+		}
+		if err := os.WriteFile(filepath.Join(own, "cgroup.procs"), []byte("0"), 0); err != nil {
+			return fmt.Errorf("entering cgroup %s: %w", own, err)
+		}
+	}
+	return nil
+}
+
 // delegate hands a v2 group's controllers to its children.
 func delegate(h hierarchy, group string) error {
 	if h.kind != "cgroup2" {
@@ -119,12 +137,15 @@ func fillCpuset(group string) error {
 	return nil
 }
 
+// initLeaf is where a machine's init is in a v2 hierarchy: a group there has processes or hands controllers on.
+const initLeaf = "init"
+
 // leaveCgroupRoot moves a machine's init out of the root of its own v2 hierarchy, which may then hand controllers on.
 func leaveCgroupRoot() error {
 	if _, err := os.Stat("/sys/fs/cgroup/cgroup.controllers"); err != nil {
 		return nil // v1
 	}
-	const leaf = "/sys/fs/cgroup/init"
+	leaf := "/sys/fs/cgroup/" + initLeaf
 	if err := os.MkdirAll(leaf, 0o755); err != nil {
 		return err
 	}

@@ -41,7 +41,7 @@ func controlPlaneMachine(ca *authority) (Machine, error) {
 		}
 	}
 	kubernetes := filepath.Join(home(), "kubernetes")
-	const api = "127.0.0.1:6443"
+	const api = "https://127.0.0.1:6443/readyz"
 	return Machine{
 		Name:  controlPlane,
 		Setup: machineNetwork(controlPlaneAddr, nil),
@@ -85,7 +85,7 @@ func controlPlaneMachine(ca *authority) (Machine, error) {
 				"--audit-log-path=" + auditLog,
 				"--audit-log-maxsize=200",
 				"--audit-log-maxbackup=1",
-			}, After: "127.0.0.1:2379"},
+			}, After: "http://127.0.0.1:2379/health", Abrupt: true},
 			{Name: "kube-controller-manager", Argv: []string{
 				kubernetes, "kube-controller-manager",
 				"--kubeconfig=" + ca.file("kube-controller-manager.kubeconfig"),

@@ -75,7 +75,6 @@ func takeDown() error {
 		return fmt.Errorf("its supervisor does not end: %w", err)
 	}
 	defer held.release()
-	_ = os.Remove(kubeconfig())
 	return sweep()
 }
 
@@ -91,6 +90,7 @@ func sweep() error {
 	if err := removeCgroups(); err != nil {
 		return err
 	}
+	_ = os.Remove(kubeconfig())
 	return os.RemoveAll(runFolder)
 }
 

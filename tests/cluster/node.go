@@ -152,7 +152,7 @@ func nodeMachine(ca *authority, n, nodes int) (Machine, error) {
 				"--root-dir=/var/lib/kubelet",
 				"--cert-dir=/var/lib/kubelet/pki",
 			}, After: socket},
-			{Name: "kube-proxy", Argv: []string{kubernetes, "kube-proxy", "--config=" + inRun(name, "kube-proxy.yaml")}, After: controlPlaneAddr + ":6443"},
+			{Name: "kube-proxy", Argv: []string{kubernetes, "kube-proxy", "--config=" + inRun(name, "kube-proxy.yaml")}, After: "https://" + controlPlaneAddr + ":6443/readyz"},
 		},
 	}, nil
 }

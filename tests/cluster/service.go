@@ -1,8 +1,9 @@
 package main
 
 import (
+	"crypto/tls"
 	"fmt"
-	"net"
+	"net/http"
 	"os"
 	"strings"
 	"sync"
@@ -14,9 +15,11 @@ import (
 type Service struct {
 	Name string
 	Argv []string
-	// A path that must exist, or HOST:PORT that must answer, before it is started.
+	// A path that must exist, or an address that must answer 200 (https://...), before it is started.
 	After string
 	Once  bool
+	// It is stopped with SIGKILL: asked politely it goes on answering for a minute.
+	Abrupt bool
 }
 
 // services are those of one machine, and what is wanted of each.
@@ -176,7 +179,7 @@ func (s *services) set(name string, wanted bool) error {
 	s.changed(r)
 	s.mutex.Unlock()
 	if !wanted && pid != 0 {
-		_ = syscall.Kill(pid, syscall.SIGTERM)
+		_ = syscall.Kill(pid, r.signal())
 	}
 	kill := time.After(stopGrace)
 	for {
@@ -198,6 +201,13 @@ func (s *services) set(name string, wanted bool) error {
 	}
 }
 
+func (r *running) signal() syscall.Signal {
+	if r.Abrupt {
+		return syscall.SIGKILL
+	}
+	return syscall.SIGTERM
+}
+
 func (s *services) find(name string) *running {
 	for _, r := range s.list {
 		if r.Name == name {
@@ -217,16 +227,21 @@ func (s *services) names() string {
 
 func logOf(machine, service string) string { return inRun(machine, service+".log") }
 
-// waitFor returns when a path exists, or when a HOST:PORT takes connections.
+// waitFor returns when a path exists, or when an address answers that all is well.
 func waitFor(what string) {
+	// Who answers does not matter here: it is only a question of when.
+	client := http.Client{Timeout: time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+	defer client.CloseIdleConnections()
 	for what != "" {
 		if strings.HasPrefix(what, "/") {
 			if _, err := os.Stat(what); err == nil {
 				return
 			}
-		} else if connection, err := net.DialTimeout("tcp", what, time.Second); err == nil {
-			connection.Close()
-			return
+		} else if response, err := client.Get(what); err == nil {
+			response.Body.Close()
+			if response.StatusCode == http.StatusOK {
+				return
+			}
 		}
 		time.Sleep(20 * time.Millisecond)
 	}

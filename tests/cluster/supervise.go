@@ -234,4 +234,5 @@ func (c *cluster) end() {
 	if err := sweep(); err != nil {
 		fmt.Fprintln(os.Stderr, "cluster:", err)
 	}
+	_ = os.Remove(lockFile)
 }

@@ -44,7 +44,7 @@ func up(arguments []string) error {
 	}
 	interrupted := make(chan os.Signal, 1)
 	signal.Notify(interrupted, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
-	leash, err := startSupervisor(*nodes, lock)
+	leash, ended, err := startSupervisor(*nodes, lock)
 	if err != nil {
 		return err
 	}
@@ -53,6 +53,8 @@ func up(arguments []string) error {
 	go func() { failed <- settle(*nodes, say) }()
 	select {
 	case err = <-failed:
+	case <-ended:
+		err = errors.New("its supervisor was ended")
 	case s := <-interrupted:
 		err = fmt.Errorf("interrupted (%s)", s)
 	}
@@ -67,26 +69,26 @@ func up(arguments []string) error {
 	return nil
 }
 
-// startSupervisor starts the cluster; what it returns holds it until a byte is written to it.
-func startSupervisor(nodes int, lock *lock) (*os.File, error) {
+// startSupervisor starts the cluster: the file holds it until a byte is written to it, the channel tells of its end.
+func startSupervisor(nodes int, lock *lock) (*os.File, <-chan struct{}, error) {
 	if err := os.MkdirAll(runFolder, 0o755); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	self, err := os.Executable()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	read, write, err := os.Pipe()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer read.Close()
 	log, err := os.OpenFile(inRun("supervisor.log"), os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer log.Close()
-	_, err = syscall.ForkExec(self, []string{prefix + ": " + supervisor, "supervise", strconv.Itoa(nodes)}, &syscall.ProcAttr{
+	pid, err := syscall.ForkExec(self, []string{prefix + ": " + supervisor, "supervise", strconv.Itoa(nodes)}, &syscall.ProcAttr{
 		Dir: "/",
 		Env: os.Environ(),
 		// The lock is the supervisor's as long as it lives.
@@ -94,9 +96,14 @@ func startSupervisor(nodes int, lock *lock) (*os.File, error) {
 		Sys:   &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS, Setsid: true},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("starting the supervisor: %w", err)
+		return nil, nil, fmt.Errorf("starting the supervisor: %w", err)
 	}
-	return write, nil
+	ended := make(chan struct{})
+	go func() {
+		_, _ = syscall.Wait4(pid, nil, 0, nil)
+		close(ended)
+	}()
+	return write, ended, nil
 }
 
 // preflight looks for all that the cluster needs of this machine.

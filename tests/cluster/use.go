@@ -37,6 +37,9 @@ func node(arguments []string) error {
 	if err != nil {
 		return err
 	}
+	if err := joinCgroups(name); err != nil {
+		return err
+	}
 	here, err := os.Getwd()
 	if err != nil {
 		here = "/"
