@@ -40,6 +40,18 @@ pub struct Question {
     pub limits: Limits,
 }
 
+impl Question {
+    /// The longest that asking it may take, with all facts around the window: a lookup of the name first, then the attempts.
+    pub fn longest(&self) -> Duration {
+        const FACTS: Duration = Duration::from_secs(20);
+        let wish = &self.wish;
+        let window = self
+            .length
+            .unwrap_or_else(|| wish.timeout * 2 + Duration::from_secs(wish.rounds.max(1).into()));
+        window + wish.timeout * 2 + Duration::from_millis(100) * wish.attempts + FACTS
+    }
+}
+
 /// Gathers all that can be seen about a question.
 pub async fn gather(
     session: &mut Session,

@@ -67,6 +67,9 @@ pub struct Capture {
     place: Where,
 }
 
+/// Without an end in sight, a cluster's helpers go after this: nobody watches for longer without looking away.
+const OPEN_ENDED: Duration = Duration::from_hours(1);
+
 /// The endpoint that is the machine itself.
 const HOST: &str = "host";
 
@@ -91,7 +94,9 @@ impl Run for Capture {
 impl Capture {
     async fn capture(&self, wanted: &Wanted, context: &Context) -> Result<Exit> {
         let site = self.place.site(context).await?;
-        let mut session = self.place.begin(context, &site, &site.nodes())?;
+        let mut session = self
+            .place
+            .begin(context, &site, &site.nodes(), self.length.unwrap_or(OPEN_ENDED))?;
         // The host's name is known without being filtered for.
         for endpoint in wanted.endpoints.iter().map(String::as_str).chain([HOST]) {
             session.ask_all(&Request::Resolve {

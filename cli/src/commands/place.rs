@@ -6,11 +6,13 @@ use crate::interrupt::Interrupt;
 use crate::program::Context;
 use crate::render::progress::Progress;
 use crate::session::Session;
-use crate::site::{Recorder, Site};
+use crate::site::kubernetes::HelperOptions;
+use crate::site::{Beginning, Recorder, Site};
 use crate::target::Grammar;
 use anyhow::{Result, anyhow};
 use std::future::Future;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Without one of these nothing can be attached or entered (capabilities(7)).
 const NEEDED: [&str; 2] = ["CAP_SYS_ADMIN", "CAP_NET_ADMIN"];
@@ -31,12 +33,11 @@ pub struct Where {
     /// Take what was kept in a file, instead of looking
     #[arg(long, value_name = "FILE")]
     replay: Option<PathBuf>,
-    /// Start no helpers: answer by what the API says
-    #[arg(long)]
-    no_helper: bool,
     /// Show the helper's own messages on stderr
     #[arg(short, long)]
     verbose: bool,
+    #[command(flatten)]
+    helpers: HelperOptions,
 }
 
 impl Where {
@@ -46,15 +47,21 @@ impl Where {
         self
     }
 
-    /// Begins a conversation with the helpers of the nodes that matter.
-    pub fn begin(&self, context: &Context, site: &Site, ends: &Ends) -> Result<Session> {
+    /// Begins a conversation with the helpers of the nodes that matter, which may take so long.
+    pub fn begin(&self, context: &Context, site: &Site, ends: &Ends, window: Duration) -> Result<Session> {
         let recorder = self
             .record
             .as_ref()
             .map(|file| Recorder::create(file, &asked(&context.arguments), ends))
             .transpose()?;
-        let links = site.helpers(&ends.nodes, recorder.as_ref())?;
-        Ok(Session::begin(links, Interrupt::listen(), Progress::new()))
+        let interrupt = Interrupt::listen();
+        let links = site.helpers(&Beginning {
+            ends,
+            window,
+            recorder: recorder.as_ref(),
+            interrupt: &interrupt,
+        })?;
+        Ok(Session::begin(links, interrupt, Progress::new()))
     }
 
     /// What names mean here.
@@ -73,7 +80,9 @@ impl Where {
             return Site::recording(file.clone(), &asked);
         }
         if !self.local {
-            return Ok(Site::cluster(context.access.connect().await?, self.no_helper));
+            self.helpers.check()?;
+            let cluster = context.access.connect().await?;
+            return Ok(Site::cluster(cluster, self.helpers.clone(), self.verbose));
         }
         match context.access.given() {
             Some(option) => Err(Usage::error(format!(

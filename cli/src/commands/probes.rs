@@ -8,6 +8,7 @@ use crate::render::{self, ListFormat};
 use anyhow::{Context as _, Result};
 use clap::Args;
 use model::protocol::{Hello, Request};
+use std::time::Duration;
 
 /// List the probes, what they cost, and whether this kernel can run them
 #[derive(Debug, Args)]
@@ -21,6 +22,9 @@ pub struct Probes {
     #[command(flatten)]
     place: Where,
 }
+
+/// A helper has answered within this.
+const WITHIN: Duration = Duration::from_secs(30);
 
 impl Run for Probes {
     const NAME: &'static str = "probes";
@@ -36,7 +40,7 @@ impl Run for Probes {
 pub async fn ask(place: Where, context: &Context) -> Result<Hello> {
     let place = place.this_machine();
     let site = place.site(context).await?;
-    let mut session = place.begin(context, &site, &site.nodes())?;
+    let mut session = place.begin(context, &site, &site.nodes(), WITHIN)?;
     session.hello().await?;
     session.ask_all(&Request::Bye);
     session.finish(|look| look.all(|node| node.done)).await;

@@ -1,4 +1,4 @@
-//! Where to look: this machine, or a recording of a run. A live cluster will be a third body of the same interface.
+//! Where to look: this machine, a live cluster, or a recording of a run: three bodies of one interface.
 
 mod embedded;
 pub mod kubernetes;
@@ -11,10 +11,13 @@ pub use recording::Recorder;
 
 use crate::ends::Ends;
 use crate::inquiry::Inquiry;
+use crate::interrupt::Interrupt;
 use crate::kubernetes::connect::Cluster;
-use crate::kubernetes::{self, ends::Asked};
+use crate::kubernetes::ends::{self, Asked};
 use anyhow::Result;
+use kubernetes::{HelperOptions, Helpers};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// A place that has helpers.
 #[derive(Debug)]
@@ -31,11 +34,21 @@ pub enum Site {
 #[derive(Debug)]
 pub struct Kubernetes {
     cluster: Cluster,
-    no_helper: bool,
+    options: HelperOptions,
+    verbose: bool,
 }
 
-fn unreachable_node(node: &str) -> Result<Link> {
-    Err(anyhow::anyhow!("no helper can be started on {node} by this version"))
+/// A look that is about to begin.
+#[derive(Debug)]
+pub struct Beginning<'a> {
+    /// What the site said of both ends, and the nodes.
+    pub ends: &'a Ends,
+    /// The longest that it may take.
+    pub window: Duration,
+    /// Keeps what helpers say.
+    pub recorder: Option<&'a Recorder>,
+    /// The user's wish to end it.
+    pub interrupt: &'a Interrupt,
 }
 
 impl Site {
@@ -52,8 +65,12 @@ impl Site {
 
     /// A cluster.
     #[must_use]
-    pub fn cluster(cluster: Cluster, no_helper: bool) -> Self {
-        Self::Kubernetes(Kubernetes { cluster, no_helper })
+    pub fn cluster(cluster: Cluster, options: HelperOptions, verbose: bool) -> Self {
+        Self::Kubernetes(Kubernetes {
+            cluster,
+            options,
+            verbose,
+        })
     }
 
     /// What is known here of both ends before any helper is asked, and which nodes matter. Settles what the inquiry left open.
@@ -73,9 +90,9 @@ impl Site {
                     destination: &question.destination,
                     protocol: inquiry.protocol,
                     via: inquiry.via,
-                    api_only: site.no_helper,
+                    api_only: site.options.no_helper,
                 };
-                let resolved = kubernetes::ends::resolve(&site.cluster, &asked).await?;
+                let resolved = ends::resolve(&site.cluster, &asked).await?;
                 for note in &resolved.notes {
                     crate::render::note(note);
                 }
@@ -104,17 +121,27 @@ impl Site {
         }
     }
 
-    /// Starts the helpers of these nodes, all at once. One that does not start says so on its own link; an error here is of all.
-    pub fn helpers(&self, nodes: &[String], recorder: Option<&Recorder>) -> Result<Vec<(String, Link)>> {
-        let start = |node: &String| {
-            let link = match self {
-                Self::Local(local) => local.start(recorder.map(|recorder| recorder.for_node(node)))?,
-                Self::Kubernetes(_) => unreachable_node(node)?,
-                Self::Recording(recording) => recording.play(node)?,
-            };
-            Ok((node.clone(), link))
+    /// Starts the helpers of these nodes, all at once. One that does not start says so on its own link; an error here is of
+    /// all. They are gone when the last link is dropped.
+    pub fn helpers(&self, of: &Beginning<'_>) -> Result<Vec<(String, Link)>> {
+        let nodes = &of.ends.nodes;
+        let named = |link: &dyn Fn(&str) -> Result<Link>| {
+            let links = nodes.iter().map(|node| Ok((node.clone(), link(node)?)));
+            links.collect::<Result<Vec<_>>>()
         };
-        nodes.iter().map(start).collect()
+        match self {
+            Self::Local(local) => named(&|node| local.start(of.recorder.map(|recorder| recorder.for_node(node)))),
+            Self::Recording(recording) => named(&|node| recording.play(node)),
+            Self::Kubernetes(_) if nodes.is_empty() => Ok(Vec::new()),
+            Self::Kubernetes(site) => {
+                let (cluster, options) = (site.cluster.clone(), site.options.clone());
+                let helpers = Helpers::new(cluster, options, of.window, site.verbose, of.interrupt.clone());
+                let inventory = of.ends.inventory.ok();
+                let known = |node: &String| inventory.and_then(|inventory| inventory.node(node)).cloned();
+                let nodes: Vec<_> = nodes.iter().map(|node| (node.clone(), known(node))).collect();
+                Ok(helpers.start(&nodes, of.recorder))
+            }
+        }
     }
 
     /// Endpoints that can be named here without asking a helper.

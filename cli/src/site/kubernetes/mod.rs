@@ -14,6 +14,6 @@ mod start;
 mod sweep;
 mod watch;
 
-pub use options::{HelperOptions, IMAGE, lifetime};
+pub use options::HelperOptions;
 pub use run::Helpers;
 pub use sweep::{Swept, sweep};

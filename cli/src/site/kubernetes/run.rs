@@ -97,7 +97,7 @@ impl Helpers {
         tokio::spawn(async move {
             interrupt.wait().await;
             tokio::time::sleep(ORDER).await;
-            gone::all(&interrupted).await;
+            let _ = gone::all(&interrupted).await;
         });
         Self {
             end: Arc::new(End {
