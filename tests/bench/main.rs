@@ -7,6 +7,7 @@
     reason = "a table for people, progress beside it"
 )]
 
+mod cluster;
 mod decode;
 mod figure;
 mod flood;
@@ -32,6 +33,9 @@ const GROUPS: &[Group] = &[
     ("decode", decode::take),
 ];
 
+/// Those that need a cluster are taken only when they are named.
+const ON_CLUSTER: &[Group] = &[("cluster", cluster::take)];
+
 fn main() -> Result<()> {
     let mut args = std::env::args().skip(1);
     let first = args.next();
@@ -41,8 +45,9 @@ fn main() -> Result<()> {
     let file = first.unwrap_or_else(|| "target/bench.json".into());
     let only: Vec<String> = args.collect();
     let mut figures = Vec::new();
-    for (name, take) in GROUPS {
-        if only.is_empty() || only.iter().any(|wanted| wanted == name) {
+    let usual = GROUPS.iter().map(|group| (group, only.is_empty()));
+    for ((name, take), usual) in usual.chain(ON_CLUSTER.iter().map(|group| (group, false))) {
+        if usual || only.iter().any(|wanted| wanted == name) {
             eprintln!("bench: {name}");
             figures.extend(take().with_context(|| format!("take the figures of `{name}`"))?);
         }

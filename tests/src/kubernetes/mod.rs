@@ -1,5 +1,6 @@
 //! Scenarios on a real Kubernetes: which cluster, a fresh namespace for each scenario, and a cluster that is well again
 //! before the next one.
+pub mod audit;
 pub mod call;
 pub mod cluster;
 pub mod objects;
