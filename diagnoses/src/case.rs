@@ -1,6 +1,7 @@
 //! The derived view of one run that all rules share: attempts with what became of them, the trail, and facts that are
 //! known or missing for a reason.
 
+use crate::cluster;
 use crate::drops::Class;
 use crate::neighbours::{Silent, silent};
 use crate::route;
@@ -13,6 +14,7 @@ use model::evidence::{Evidence, Intent, NetnsEvidence};
 use model::facts::{Link, NetnsFacts};
 use model::flow::{ICMP, ICMPV6, protocol_name};
 use model::missing::{Known, Missing};
+use model::protocol::ProbeStatus;
 use model::report::Direction;
 use std::net::IpAddr;
 
@@ -169,6 +171,14 @@ impl<'a> Case<'a> {
 
     /// How a command is run inside a namespace: `ip netns exec c `, `nsenter -t 7 -n `, or nothing for the host.
     pub fn inside(&self, netns: u32) -> String {
+        if cluster::pod_in(self.evidence, netns).is_some() {
+            let ends = [&self.evidence.source, &self.evidence.destination];
+            let end = ends.into_iter().find(|end| end.netns == Some(netns));
+            return match end.and_then(|end| end.pid) {
+                Some(pid) => format!("nsenter -t {pid} -n "),
+                None => String::new(),
+            };
+        }
         let name = self.name(netns);
         if let Some(name) = name.strip_prefix("netns/") {
             return format!("ip netns exec {name} ");
@@ -262,13 +272,9 @@ impl<'a> Case<'a> {
             .filter(move |event| wanted(&event.seen))
     }
 
-    /// A probe by name could run everywhere.
+    /// A probe by name could run on every node that was looked at.
     pub fn watched_by(&self, probe: &str) -> bool {
-        self.evidence
-            .nodes
-            .iter()
-            .flat_map(|node| &node.probes)
-            .any(|status| status.name == probe && status.unsupported.is_none())
+        runs_everywhere(self.evidence, probe)
     }
 
     /// A fact of a namespace as it was before the window, or why it is missing.
@@ -279,7 +285,9 @@ impl<'a> Case<'a> {
         pick: impl Fn(&'a NetnsFacts) -> &'a Known<T>,
     ) -> Result<&'a T, Missing> {
         let of = self.look(netns, what)?;
-        pick(&of.before).get().map_err(|missing| named(missing, what, of))
+        pick(&of.before)
+            .get()
+            .map_err(|missing| named(missing, what, of, &self.name(of.id)))
     }
 
     /// The same after the window; as it was before where it was not read again.
@@ -293,7 +301,7 @@ impl<'a> Case<'a> {
         pick(&of.after)
             .get()
             .or_else(|_| pick(&of.before).get())
-            .map_err(|missing| named(missing, what, of))
+            .map_err(|missing| named(missing, what, of, &self.name(of.id)))
     }
 
     fn look(&self, netns: u32, what: &str) -> Result<&'a NetnsEvidence, Missing> {
@@ -309,12 +317,12 @@ impl<'a> Case<'a> {
             .before
             .counters
             .get()
-            .map_err(|missing| named(missing, "counters", of))?;
+            .map_err(|missing| named(missing, "counters", of, &self.name(of.id)))?;
         let after = of
             .after
             .counters
             .get()
-            .map_err(|missing| named(missing, "counters after the window", of))?;
+            .map_err(|missing| named(missing, "counters after the window", of, &self.name(of.id)))?;
         let of_both = |counters: &std::collections::BTreeMap<String, u64>| counters.get(counter).copied().unwrap_or(0);
         Ok(of_both(after).saturating_sub(of_both(before)))
     }
@@ -323,8 +331,16 @@ impl<'a> Case<'a> {
     pub fn conntrack_growth(&self, netns: u32, stat: &str) -> Result<u64, Missing> {
         let of = self.look(netns, "connection tracking")?;
         let name = "connection tracking";
-        let before = of.before.conntrack.get().map_err(|missing| named(missing, name, of))?;
-        let after = of.after.conntrack.get().map_err(|missing| named(missing, name, of))?;
+        let before = of
+            .before
+            .conntrack
+            .get()
+            .map_err(|missing| named(missing, name, of, &self.name(of.id)))?;
+        let after = of
+            .after
+            .conntrack
+            .get()
+            .map_err(|missing| named(missing, name, of, &self.name(of.id)))?;
         let value = |stats: &std::collections::BTreeMap<String, u64>| stats.get(stat).copied().unwrap_or(0);
         Ok(value(&after.stats).saturating_sub(value(&before.stats)))
     }
@@ -349,7 +365,7 @@ impl<'a> Case<'a> {
         if netns == 0 {
             "a namespace that could not be told".to_owned()
         } else {
-            self.evidence.netns_name(netns)
+            cluster::name_of(self.evidence, netns).unwrap_or_else(|| self.evidence.netns_name(netns))
         }
     }
 
@@ -405,14 +421,19 @@ impl<'a> Case<'a> {
     }
 }
 
+fn runs_everywhere(evidence: &Evidence, probe: &str) -> bool {
+    let runs = |status: &ProbeStatus| status.name == probe && status.unsupported.is_none();
+    !evidence.nodes.is_empty() && evidence.nodes.iter().all(|node| node.probes.iter().any(runs))
+}
+
 fn named_or(name: &str, asked: &str) -> String {
     if name.is_empty() { asked } else { name }.to_owned()
 }
 
-fn named(missing: &Missing, what: &str, of: &NetnsEvidence) -> Missing {
+fn named(missing: &Missing, what: &str, of: &NetnsEvidence, of_name: &str) -> Missing {
     let mut missing = missing.clone();
     if missing.what.is_empty() {
-        missing.what = format!("{what} of {}", of.name);
+        missing.what = format!("{what} of {of_name}");
     }
     if missing.node.is_none() && !of.node.is_empty() {
         missing.node = Some(of.node.clone());
@@ -473,11 +494,7 @@ fn queued(evidence: &Evidence, leg: &Leg<'_>) -> bool {
     let Some(netns) = evidence.netns(stop.netns) else {
         return false;
     };
-    let watched = evidence
-        .nodes
-        .iter()
-        .flat_map(|node| &node.probes)
-        .any(|probe| probe.name == "drop" && probe.unsupported.is_none());
+    let watched = runs_everywhere(evidence, "drop");
     let to = stop.flow.dst();
     let bound = netns.before.sockets.ok().is_some_and(|sockets| {
         sockets.iter().any(|socket| {

@@ -4,7 +4,7 @@
 use crate::case::Case;
 use crate::selector;
 use model::endpoint::Endpoint;
-use model::evidence::{Evidence, Intent};
+use model::evidence::{Evidence, Intent, NodeEvidence};
 use model::inventory::{EndpointSlice, Inventory, ObjectRef, Pod, Port, Service, ServicePort, SliceEndpoint};
 use model::missing::Missing;
 use std::net::IpAddr;
@@ -64,6 +64,48 @@ pub fn pod_of<'a>(evidence: &'a Evidence, end: &Endpoint) -> Option<&'a Pod> {
                 .iter()
                 .find_map(|address| inventory.pods_at(*address).next())
         })
+}
+
+/// The pod whose network namespace it is; `None` for those of nodes, and where nothing tells.
+pub fn pod_in(evidence: &Evidence, netns: u32) -> Option<&Pod> {
+    let inventory = evidence.inventory.ok()?;
+    if node_of_host(evidence, netns).is_some() {
+        return None;
+    }
+    for end in [&evidence.source, &evidence.destination] {
+        if end.netns == Some(netns)
+            && let Some(pod) = pod_of(evidence, end)
+        {
+            return Some(pod);
+        }
+    }
+    let of = evidence.netns(netns)?;
+    let told = |pod: &&Pod| {
+        of.name == pod.full_name() || (!pod.uid.is_empty() && of.name.strip_prefix("pod/") == Some(pod.uid.as_str()))
+    };
+    let own = of.before.addresses.ok().into_iter().flatten();
+    inventory
+        .pods
+        .iter()
+        .find(told)
+        .or_else(|| own.flat_map(|own| inventory.pods_at(own.address)).next())
+}
+
+/// The node whose own namespace it is.
+fn node_of_host(evidence: &Evidence, netns: u32) -> Option<&str> {
+    let of = evidence.netns(netns).map(|netns| netns.node.as_str());
+    let is_host =
+        |node: &&NodeEvidence| node.host_netns == netns && netns != 0 && of.is_none_or(|own| own == node.name);
+    evidence.nodes.iter().find(is_host).map(|node| node.name.as_str())
+}
+
+/// The name of a namespace in the cluster's words: its pod, or its node.
+pub fn name_of(evidence: &Evidence, netns: u32) -> Option<String> {
+    evidence.inventory.ok()?;
+    match node_of_host(evidence, netns) {
+        Some(node) => Some(node.to_owned()),
+        None => pod_in(evidence, netns).map(Pod::full_name),
+    }
 }
 
 /// What of the inventory was not read: the first of these kinds that says so.
@@ -277,4 +319,68 @@ pub fn not_ready(inventory: &Inventory, pod: &Pod) -> Option<String> {
             names.join(", ")
         ),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::name_of;
+    use crate::judge;
+    use crate::scene;
+    use crate::scene_cluster::Cluster;
+
+    #[test]
+    fn namespaces_are_called_by_their_pods_and_nodes() {
+        let mut cluster = Cluster::pods();
+        for netns in &mut cluster.scene.evidence.netns {
+            netns.name = format!("netns {}", netns.id);
+        }
+        let names = [scene::A, scene::X, scene::Y, scene::C].map(|id| name_of(cluster.evidence(), id).unwrap());
+        assert_eq!(names, ["shop/a", "x", "y", "shop/web-1"]);
+        // A pod that is no end is known by its address.
+        cluster.scene.evidence.destination = model::endpoint::Endpoint::default();
+        assert_eq!(name_of(cluster.evidence(), scene::C).as_deref(), Some("shop/web-1"));
+    }
+
+    #[test]
+    fn verdicts_speak_of_pods_and_say_on_which_node_to_act() {
+        let mut cluster = Cluster::pods();
+        cluster.scene.evidence.destination.pid = Some(4711);
+        cluster
+            .scene
+            .dropped(3, scene::C, "eth0", "NETFILTER_DROP", "nf_hook_slow");
+        let drops = &judge(cluster.evidence()).verdicts[0];
+        assert_eq!(drops.place.pod.as_deref(), Some("shop/web-1"));
+        let mut cluster = Cluster::pods();
+        let rule = model::facts::NetfilterRule {
+            action: model::facts::Action::Drop,
+            ..model::facts::NetfilterRule::default()
+        };
+        let rules = scene::one_rule("filter", "FORWARD", rule);
+        cluster.scene.facts(scene::Y, |facts| {
+            facts.netfilter = model::missing::Known::Known(rules.clone());
+        });
+        cluster
+            .scene
+            .dropped(3, scene::Y, "up0", "NETFILTER_DROP", "nf_hook_slow");
+        let judgement = judge(cluster.evidence());
+        let verdict = &judgement.verdicts[0];
+        assert_eq!(
+            (verdict.place.node.as_deref(), verdict.place.pod.as_deref()),
+            (Some("y"), None)
+        );
+        assert!(
+            verdict
+                .remedy
+                .starts_with("on node y: delete the rule: `iptables-legacy -t filter"),
+            "{}",
+            verdict.remedy
+        );
+        assert!(
+            judgement
+                .headline
+                .starts_with("shop/a cannot reach shop/web-1:80/tcp: "),
+            "{}",
+            judgement.headline
+        );
+    }
 }

@@ -125,12 +125,14 @@ pub fn listener_before<'a>(case: &Case<'a>, end: FarEnd) -> Option<&'a Socket> {
         .find(|socket| is_listener(socket, end.flow) && takes(socket, end.flow.dst()))
 }
 
-/// The processes that hold a socket.
-pub fn holders<'a>(case: &Case<'a>, socket: &Socket) -> Vec<&'a Process> {
+/// The processes that hold a socket of a namespace: of its node, since two nodes count processes alike.
+pub fn holders<'a>(case: &Case<'a>, netns: u32, socket: &Socket) -> Vec<&'a Process> {
+    let node = case.node(netns);
+    let here = |process: &ProcessFacts| process.node.is_empty() || node.is_empty() || process.node == node;
     case.evidence
         .processes
         .iter()
-        .filter(|(before, _)| socket.pids.contains(&before.pid))
+        .filter(|(before, _)| socket.pids.contains(&before.pid) && here(before))
         .collect()
 }
 

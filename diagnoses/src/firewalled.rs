@@ -85,6 +85,11 @@ impl<'a> Blocked<'a> {
         self.culprit.as_ref().map(Culprit::words)
     }
 
+    /// What the rule counted in the window.
+    pub fn counted(&self) -> Option<String> {
+        self.culprit.as_ref().and_then(Culprit::counted)
+    }
+
     /// The rule's comment.
     pub fn comment(&self) -> Option<String> {
         match self.culprit.as_ref()? {

@@ -1,6 +1,7 @@
 //! Outcome, headline and ranked verdicts of one run.
 
 use crate::case::{Case, Fate};
+use crate::cluster;
 use crate::proven::proven;
 use crate::rank::rank;
 use crate::rules;
@@ -38,7 +39,10 @@ pub fn judge(evidence: &Evidence) -> Judgement {
             Err(lack) => push(&mut missing, lack),
         }
     }
-    let verdicts = rank(findings);
+    let mut verdicts = rank(findings);
+    for verdict in &mut verdicts {
+        in_clusters_words(&case, verdict);
+    }
     // Where nothing was sent or watched, only what needs no packet to be proven accuses.
     let looked = evidence.passive || case.asked().next().is_some();
     let accused = verdicts
@@ -59,6 +63,25 @@ pub fn judge(evidence: &Evidence) -> Judgement {
         proven,
         path: path(&case),
         missing,
+    }
+}
+
+/// Names the pod of the namespace that a verdict points to, and the node on which its commands are to be run.
+fn in_clusters_words(case: &Case<'_>, verdict: &mut Verdict) {
+    let Some(inventory) = cluster::inventory(case) else {
+        return;
+    };
+    let place = &mut verdict.place;
+    let is_pod = |name: &&String| inventory.pods.iter().any(|pod| pod.full_name() == **name);
+    if place.pod.is_none() {
+        place.pod = place.netns.as_ref().filter(is_pod).cloned();
+    }
+    if let Some(node) = &place.node {
+        let of_node = verdict.remedy.contains('`') && !verdict.remedy.contains("kubectl");
+        let apart = |letter: char| letter.is_whitespace() || "`,:;()".contains(letter);
+        if of_node && !verdict.remedy.split(apart).any(|word| word == node) {
+            verdict.remedy = format!("on node {node}: {}", verdict.remedy);
+        }
     }
 }
 

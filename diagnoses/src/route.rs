@@ -267,19 +267,7 @@ mod tests {
     }
 
     fn rule(priority: u32, table: u32) -> PolicyRule {
-        PolicyRule {
-            family: 4,
-            priority,
-            src: None,
-            dst: None,
-            iif: None,
-            oif: None,
-            fwmark: None,
-            table: Some(table),
-            action: "lookup".to_owned(),
-            invert: false,
-            opaque: false,
-        }
+        crate::scene::rule(4, priority, table)
     }
 
     fn facts(routes: Vec<Route>, rules: Vec<PolicyRule>) -> NetnsFacts {

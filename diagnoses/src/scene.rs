@@ -191,23 +191,12 @@ impl Scene {
             action: action.clone(),
             comment: None,
         };
-        let with = |packets| {
-            Known::Known(Netfilter {
-                chains: vec![Chain {
-                    backend: "iptables-legacy".to_owned(),
-                    family: "ip".to_owned(),
-                    table: "filter".to_owned(),
-                    name: chain.to_owned(),
-                    hook: Some(chain.to_lowercase()),
-                    policy: Some("ACCEPT".to_owned()),
-                    rules: vec![rule(packets)],
-                    ..Chain::default()
-                }],
-                ..Netfilter::default()
-            })
-        };
-        self.facts(id, |facts| facts.netfilter = with(0));
-        self.after(id, |facts| facts.netfilter = with(counted))
+        self.facts(id, |facts| {
+            facts.netfilter = Known::Known(one_rule("filter", chain, rule(0)));
+        });
+        self.after(id, |facts| {
+            facts.netfilter = Known::Known(one_rule("filter", chain, rule(counted)));
+        })
     }
 
     /// A statistic of connection tracking grew by this much in the window.
@@ -504,6 +493,23 @@ fn netns(id: u32, name: &str, facts: NetnsFacts) -> NetnsEvidence {
     }
 }
 
+/// A chain of iptables with one rule, and nothing else.
+pub fn one_rule(table: &str, chain: &str, rule: NetfilterRule) -> Netfilter {
+    Netfilter {
+        chains: vec![Chain {
+            backend: "iptables-legacy".to_owned(),
+            family: "ip".to_owned(),
+            table: table.to_owned(),
+            name: chain.to_owned(),
+            hook: Some(chain.to_lowercase()),
+            policy: Some("ACCEPT".to_owned()),
+            rules: vec![NetfilterRule { handle: 1, ..rule }],
+            ..Chain::default()
+        }],
+        ..Netfilter::default()
+    }
+}
+
 /// An interface in good order.
 pub fn link(index: u32, name: &str, kind: &str) -> Link {
     Link {
@@ -516,6 +522,23 @@ pub fn link(index: u32, name: &str, kind: &str) -> Link {
         mtu: 1500,
         mac: format!("02:00:00:00:00:{index:02x}"),
         ..Link::default()
+    }
+}
+
+/// A rule of routing policy that leads everything to a table.
+pub fn rule(family: u8, priority: u32, table: u32) -> PolicyRule {
+    PolicyRule {
+        family,
+        priority,
+        src: None,
+        dst: None,
+        iif: None,
+        oif: None,
+        fwmark: None,
+        table: Some(table),
+        action: "lookup".to_owned(),
+        invert: false,
+        opaque: false,
     }
 }
 
@@ -579,19 +602,6 @@ pub fn lookup(dst: &str, answer: LookupAnswer) -> RouteLookup {
 }
 
 fn plain(links: Vec<Link>) -> NetnsFacts {
-    let default_rule = |family, priority, table| PolicyRule {
-        family,
-        priority,
-        src: None,
-        dst: None,
-        iif: None,
-        oif: None,
-        fwmark: None,
-        table: Some(table),
-        action: "lookup".to_owned(),
-        invert: false,
-        opaque: false,
-    };
     let rules = [
         (4, 0, 255),
         (4, 32766, 254),
@@ -604,7 +614,7 @@ fn plain(links: Vec<Link>) -> NetnsFacts {
         rules: Known::Known(
             rules
                 .into_iter()
-                .map(|(family, priority, table)| default_rule(family, priority, table))
+                .map(|(family, priority, table)| rule(family, priority, table))
                 .collect(),
         ),
         neighbours: Known::Known(Vec::new()),

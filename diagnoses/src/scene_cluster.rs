@@ -7,7 +7,7 @@ use crate::scene::{self, Scene};
 use crate::scene_dns::Lookup;
 use model::endpoint::EndpointKind;
 use model::evidence::{Evidence, Intent, NodeEvidence};
-use model::facts::{Action, Chain, Match, Netfilter, NetfilterRule};
+use model::facts::{Action, Match, Netfilter, NetfilterRule};
 use model::inventory::{
     Container, ContainerPort, EndpointSlice, Inventory, Namespace, Node, ObjectRef, Pod, Port, Service, ServicePort,
     SliceEndpoint,
@@ -229,29 +229,18 @@ impl Cluster {
 
 /// The node translates shop/web to its pod.
 fn programmed() -> Netfilter {
-    Netfilter {
-        chains: vec![Chain {
-            backend: "iptables-nft".to_owned(),
-            family: "ip".to_owned(),
-            table: "nat".to_owned(),
-            name: "PREROUTING".to_owned(),
-            hook: Some("prerouting".to_owned()),
-            rules: vec![NetfilterRule {
-                handle: 1,
-                matches: vec![Match::Destination {
-                    any: vec![WEB_IP.to_owned()],
-                    not: false,
-                }],
-                action: Action::Nat {
-                    kind: "DNAT".to_owned(),
-                    to: "10.90.2.2:80".to_owned(),
-                },
-                ..NetfilterRule::default()
-            }],
-            ..Chain::default()
+    let rule = NetfilterRule {
+        matches: vec![Match::Destination {
+            any: vec![WEB_IP.to_owned()],
+            not: false,
         }],
-        ..Netfilter::default()
-    }
+        action: Action::Nat {
+            kind: "DNAT".to_owned(),
+            to: "10.90.2.2:80".to_owned(),
+        },
+        ..NetfilterRule::default()
+    };
+    scene::one_rule("nat", "PREROUTING", rule)
 }
 
 /// A pod that runs and is ready.

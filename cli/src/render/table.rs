@@ -97,6 +97,10 @@ impl Sheet {
         if !report.headline.contains(&verdict.says) {
             what.push(verdict.says.clone());
         }
+        // The rule's own text stands above already.
+        let shown = verdict.place.rule.as_ref().map_or("", |rule| rule.text.as_str());
+        let repeats = |fact: &&String| !shown.is_empty() && fact.contains(shown);
+        let proof: Vec<String> = verdict.because.iter().filter(|fact| !repeats(fact)).cloned().collect();
         let remedy = [verdict.remedy.clone()];
         let label = if verdict.severity == Severity::Warning {
             "warning"
@@ -104,7 +108,7 @@ impl Sheet {
             "cause"
         };
         self.paper.labelled(label, &what)
-            + &self.paper.labelled("because", &verdict.because)
+            + &self.paper.labelled("because", &proof)
             + &self
                 .paper
                 .labelled("remedy", if verdict.remedy.is_empty() { &[] } else { &remedy })

@@ -63,15 +63,21 @@ impl<'a> Culprit<'a> {
         !self.suspects().is_empty() && self.suspects().iter().all(|suspect| question(&suspect.stop))
     }
 
+    /// What its counter says, where it is one rule that has one.
+    #[must_use]
+    pub fn counted(&self) -> Option<String> {
+        let Self::Rule(suspect) = self else { return None };
+        let by = suspect.rose.filter(|by| *by > 0)?;
+        let packets =
+            usize::try_from(by).map_or_else(|_| format!("{by} packets"), |by| crate::words::count(by, "packet"));
+        Some(format!("its counter rose by {packets} in the window"))
+    }
+
     /// In words, for a *because*.
     #[must_use]
     pub fn words(&self) -> String {
-        let rose = |suspect: &Suspect<'_>| match suspect.rose {
-            Some(by) if by > 0 => format!(" (counted {by} in the window)"),
-            _ => String::new(),
-        };
         match self {
-            Self::Rule(suspect) => format!("{}{}", suspect.stop.words(), rose(suspect)),
+            Self::Rule(suspect) => suspect.stop.words(),
             Self::Chain(place, suspects) => format!(
                 "one of {} rules of chain {}, table {} ({})",
                 suspects.len(),

@@ -45,7 +45,7 @@ pub fn check(case: &Case<'_>) -> Checked {
     ids.extend(unanswered.iter().map(|(id, _)| *id));
     let netns = case.name(end.netns);
     let program = socket
-        .and_then(|socket| holders(case, socket).first().copied())
+        .and_then(|socket| holders(case, end.netns, socket).first().copied())
         .map(|process| process_words(latest(process)));
     let who = program.as_deref().unwrap_or("the program");
     let seen = match dropped.first() {

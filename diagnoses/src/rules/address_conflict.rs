@@ -74,7 +74,7 @@ fn detected(case: &Case<'_>, address: IpAddr) -> Option<Finding> {
         let finding = claim(case, address, netns.id, interface, "duplicate address detection failed there")
             .because(format!(
                 "{address} on {interface} of {} is marked dadfailed: somebody else on the link has it",
-                netns.name
+                case.name(netns.id)
             ));
         Some(finding)
     })

@@ -39,7 +39,7 @@ pub fn check(case: &Case<'_>) -> Checked {
     };
     // Sockets that were not read decide nothing about a connection that works.
     let socket = listener(case, end).ok().flatten();
-    let holder = socket.and_then(|socket| holders(case, socket).first().copied());
+    let holder = socket.and_then(|socket| holders(case, end.netns, socket).first().copied());
     let silent: Vec<&Tried<'_>> = connected
         .iter()
         .copied()
@@ -70,7 +70,7 @@ fn not_read(case: &Case<'_>) -> Option<Finding> {
     let id = silent.first()?.attempt.id;
     let end = far_end(case, id)?;
     let request = case.leg(id, Direction::Request)?;
-    let holder = holders(case, listener(case, end).ok()??).first().copied()?;
+    let holder = holders(case, end.netns, listener(case, end).ok()??).first().copied()?;
     if !request.reached(end.netns) || !request.drops.is_empty() || !stopped(latest(holder)) {
         return None;
     }

@@ -100,34 +100,21 @@ pub fn check(case: &Case<'_>) -> Checked {
 mod tests {
     use crate::judge;
     use crate::scene::{self, Scene};
-    use model::facts::{Action, Chain, Match, NetfilterRule};
+    use model::facts::{Action, Match, NetfilterRule};
     use model::missing::Known;
 
     fn rule_for(scene: &mut Scene, state: &str) {
-        let state = state.to_owned();
-        scene.facts(scene::X, |facts| {
-            if let Known::Known(netfilter) = &mut facts.netfilter {
-                netfilter.chains = vec![Chain {
-                    backend: "iptables-legacy".to_owned(),
-                    family: "ip".to_owned(),
-                    table: "filter".to_owned(),
-                    name: "FORWARD".to_owned(),
-                    hook: Some("forward".to_owned()),
-                    policy: Some("ACCEPT".to_owned()),
-                    rules: vec![NetfilterRule {
-                        handle: 1,
-                        text: format!("-m conntrack --ctstate {state} -j DROP"),
-                        matches: vec![Match::CtState {
-                            any: vec![state.clone()],
-                            not: false,
-                        }],
-                        action: Action::Drop,
-                        ..NetfilterRule::default()
-                    }],
-                    ..Chain::default()
-                }];
-            }
-        });
+        let rule = NetfilterRule {
+            text: format!("-m conntrack --ctstate {state} -j DROP"),
+            matches: vec![Match::CtState {
+                any: vec![state.to_owned()],
+                not: false,
+            }],
+            action: Action::Drop,
+            ..NetfilterRule::default()
+        };
+        let rules = scene::one_rule("filter", "FORWARD", rule);
+        scene.facts(scene::X, |facts| facts.netfilter = Known::Known(rules.clone()));
     }
 
     fn answers_dropped(scene: &mut Scene) {

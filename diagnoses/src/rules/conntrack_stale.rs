@@ -56,13 +56,13 @@ pub fn check(case: &Case<'_>) -> Checked {
             return Ok(vec![
                 fatal(
                     "conntrack-stale",
-                    format!("an old entry in {} still sends the flow to {backend}, which the rules no longer name", netns.name),
+                    format!("an old entry in {} still sends the flow to {backend}, which the rules no longer name", case.name(netns.id)),
                 )
-                .at(&netns.node, &netns.name)
+                .at(&netns.node, case.name(netns.id))
                 .of([id])
                 .remedy(format!(
                     "in {}: conntrack -D --orig-dst {} --orig-port-src {}",
-                    netns.name,
+                    case.name(netns.id),
                     flow.dst(),
                     flow.sport
                 ))
@@ -78,7 +78,7 @@ pub fn check(case: &Case<'_>) -> Checked {
 mod tests {
     use crate::judge;
     use crate::scene::{self, Scene};
-    use model::facts::{Action, Chain, ConntrackEntry, Match, NetfilterRule};
+    use model::facts::{Action, ConntrackEntry, Match, NetfilterRule};
     use model::missing::Known;
 
     fn remembered(backend: &str, rules_say: &str) -> Scene {
@@ -97,27 +97,18 @@ mod tests {
                     timeout_s: 30,
                 });
             }
-            if let Known::Known(netfilter) = &mut facts.netfilter {
-                netfilter.chains = vec![Chain {
-                    backend: "iptables-legacy".to_owned(),
-                    family: "ip".to_owned(),
-                    table: "nat".to_owned(),
-                    name: "PREROUTING".to_owned(),
-                    hook: Some("prerouting".to_owned()),
-                    rules: vec![NetfilterRule {
-                        matches: vec![Match::DestinationPort {
-                            any: vec![(80, 80)],
-                            not: false,
-                        }],
-                        action: Action::Nat {
-                            kind: "DNAT".to_owned(),
-                            to: rules_say.clone(),
-                        },
-                        ..NetfilterRule::default()
-                    }],
-                    ..Chain::default()
-                }];
-            }
+            let rule = NetfilterRule {
+                matches: vec![Match::DestinationPort {
+                    any: vec![(80, 80)],
+                    not: false,
+                }],
+                action: Action::Nat {
+                    kind: "DNAT".to_owned(),
+                    to: rules_say.clone(),
+                },
+                ..NetfilterRule::default()
+            };
+            facts.netfilter = Known::Known(scene::one_rule("nat", "PREROUTING", rule));
         });
         scene
     }

@@ -27,7 +27,7 @@ pub fn check(case: &Case<'_>) -> Checked {
         let Some(socket) = waiting.filter(|socket| socket.rx_queue > 0 && socket.state == "LISTEN") else {
             continue;
         };
-        let full = holders(case, socket).into_iter().map(latest).find_map(|process| {
+        let full = holders(case, end.netns, socket).into_iter().map(latest).find_map(|process| {
             let open = *process.fds.ok()?;
             (process.fd_limit > 0 && open >= process.fd_limit).then_some((process, open))
         });

@@ -43,7 +43,7 @@ pub fn check(case: &Case<'_>) -> Checked {
     let bound: Vec<String> = found.iter().map(|socket| bound_to(socket)).collect();
     let program = found
         .iter()
-        .flat_map(|socket| holders(case, socket))
+        .flat_map(|socket| holders(case, end.netns, socket))
         .map(|process| process_words(latest(process)))
         .next();
     let who = program.as_deref().unwrap_or("a program");

@@ -39,7 +39,12 @@ pub fn check(case: &Case<'_>) -> Checked {
             continue;
         }
         let finding = claim(case, &blocked).because(blocked.seen(case));
-        findings.push(finding.and_if(blocked.rule_words()).and_if(blocked.comment()));
+        findings.push(
+            finding
+                .and_if(blocked.rule_words())
+                .and_if(blocked.counted())
+                .and_if(blocked.comment()),
+        );
     }
     Ok(findings)
 }

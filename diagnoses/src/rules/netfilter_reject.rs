@@ -61,6 +61,7 @@ pub fn check(case: &Case<'_>) -> Checked {
         let mut finding = claim
             .because(blocked.seen(case))
             .and_if(blocked.rule_words())
+            .and_if(blocked.counted())
             .and_if(blocked.comment());
         for event in case.about(blocked.first().attempt) {
             finding = match &event.seen {

@@ -79,7 +79,10 @@ fn confirmed(case: &Case<'_>, denials: &[Denial<'_>], drops: &[Dropped<'_>], fir
             first.event.flow
         ));
     for blocked in blocked(case).iter().filter(|blocked| blocked.netns == netns) {
-        finding = finding.and_if(blocked.rule_words()).and_if(blocked.comment());
+        finding = finding
+            .and_if(blocked.rule_words())
+            .and_if(blocked.counted())
+            .and_if(blocked.comment());
     }
     with_reasons(finding, denials)
 }

@@ -36,6 +36,7 @@ fn backlog(case: &Case<'_>) -> Option<Finding> {
         .evidence
         .nodes
         .iter()
+        .filter(|node| node.name == case.node(event.netns))
         .filter_map(|node| {
             Some(node.after.softnet_dropped.ok()?.saturating_sub(*node.before.softnet_dropped.ok()?))
         })
@@ -79,7 +80,7 @@ fn throttled(case: &Case<'_>) -> Option<Finding> {
     let first = late.first()?;
     let end = far_end(case, first.attempt.id)?;
     let socket = listener(case, end).ok()??;
-    let (process, (periods, stood)) = holders(case, socket)
+    let (process, (periods, stood)) = holders(case, end.netns, socket)
         .into_iter()
         .find_map(|process| Some((&process.0, growth(process)?)))?;
     let who = process_words(process);

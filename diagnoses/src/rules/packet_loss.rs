@@ -185,31 +185,19 @@ mod tests {
     use crate::judge;
     use crate::scene::{self, Scene};
     use model::attempt::{EchoTrain, Outcome};
-    use model::facts::{Action, Chain, Match, NetfilterRule};
+    use model::facts::{Action, Match, NetfilterRule};
     use model::missing::Known;
 
     fn random_rule(scene: &mut Scene) {
-        scene.facts(scene::X, |facts| {
-            if let Known::Known(netfilter) = &mut facts.netfilter {
-                netfilter.chains = vec![Chain {
-                    backend: "iptables-legacy".to_owned(),
-                    family: "ip".to_owned(),
-                    table: "filter".to_owned(),
-                    name: "FORWARD".to_owned(),
-                    hook: Some("forward".to_owned()),
-                    policy: Some("ACCEPT".to_owned()),
-                    rules: vec![NetfilterRule {
-                        handle: 1,
-                        matches: vec![Match::Random {
-                            text: "statistic mode random probability 0.2".to_owned(),
-                        }],
-                        action: Action::Drop,
-                        ..NetfilterRule::default()
-                    }],
-                    ..Chain::default()
-                }];
-            }
-        });
+        let rule = NetfilterRule {
+            matches: vec![Match::Random {
+                text: "statistic mode random probability 0.2".to_owned(),
+            }],
+            action: Action::Drop,
+            ..NetfilterRule::default()
+        };
+        let rules = scene::one_rule("filter", "FORWARD", rule);
+        scene.facts(scene::X, |facts| facts.netfilter = Known::Known(rules.clone()));
     }
 
     fn train(scene: &mut Scene, lost: &[usize]) {

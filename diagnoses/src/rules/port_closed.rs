@@ -14,6 +14,7 @@
 
 use super::{Checked, Need};
 use crate::case::Case;
+use crate::cluster;
 use crate::drops::Class;
 use crate::ends::{FarEnd, listeners, refused, target_words};
 use crate::finding::fatal;
@@ -69,8 +70,16 @@ pub fn check(case: &Case<'_>) -> Checked {
             ))
             .because(seen)
             .and_if(listens.then(|| format!("no socket of {netns} listens on port {}", end.flow.dport)))
-            .and_if(other_ports(case, end)),
+            .and_if(other_ports(case, end))
+            .and_if(not_ready(case, end)),
     ])
+}
+
+/// Why the pod there is not ready, where it is one that is not.
+fn not_ready(case: &Case<'_>, end: FarEnd) -> Option<String> {
+    let pod = cluster::pod_in(case.evidence, end.netns)?;
+    let why = cluster::not_ready(cluster::inventory(case)?, pod)?;
+    Some(format!("pod {} is not ready: {why}", pod.full_name()))
 }
 
 /// Which other ports of the same protocol are open there, where they are few.

@@ -54,6 +54,7 @@ pub fn check(case: &Case<'_>) -> Checked {
         let finding = claim
             .because(blocked.seen(case))
             .and_if(blocked.rule_words())
+            .and_if(blocked.counted())
             .and_if(blocked.comment())
             .and(format!("of {} attempts {passed} worked and {refused} failed", case.asked().count()));
         findings.push(finding);

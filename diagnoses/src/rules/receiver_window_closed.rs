@@ -65,7 +65,7 @@ pub fn check(case: &Case<'_>) -> Checked {
     let program = listener(case, end)
         .ok()
         .flatten()
-        .and_then(|socket| holders(case, socket).first().copied())
+        .and_then(|socket| holders(case, end.netns, socket).first().copied())
         .map(|process| process_words(latest(process)));
     let who = program.as_deref().unwrap_or("the program");
     let advertised = case.growth(end.netns, "TcpExt.TCPToZeroWindowAdv").unwrap_or(0);

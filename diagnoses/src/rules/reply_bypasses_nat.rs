@@ -82,7 +82,7 @@ pub fn check(case: &Case<'_>) -> Checked {
         .remedy(match off {
             Some(netns) => format!(
                 "in {}: modprobe br_netfilter; sysctl -w net.bridge.bridge-nf-call-iptables=1",
-                netns.name
+                case.name(netns.id)
             ),
             None => "masquerade the request where it is translated, so that its answer returns there".to_owned(),
         })
@@ -91,7 +91,7 @@ pub fn check(case: &Case<'_>) -> Checked {
             "its answer {answer} arrived in {} untranslated, where no socket knows it",
             case.name(event.netns)
         ))
-        .and_if(off.map(|netns| format!("net.bridge.bridge-nf-call-iptables is 0 in {}", netns.name))),
+        .and_if(off.map(|netns| format!("net.bridge.bridge-nf-call-iptables is 0 in {}", case.name(netns.id)))),
     ])
 }
 

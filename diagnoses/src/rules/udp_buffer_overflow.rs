@@ -41,7 +41,7 @@ pub fn check(case: &Case<'_>) -> Checked {
     let netns = case.name(end.netns);
     let socket = listener(case, end).ok().flatten();
     let program = socket
-        .and_then(|socket| holders(case, socket).first().copied())
+        .and_then(|socket| holders(case, end.netns, socket).first().copied())
         .map(|process| process_words(latest(process)));
     let who = program.as_deref().unwrap_or("the program");
     let grew = case.growth(end.netns, "Udp.RcvbufErrors").unwrap_or(0)
