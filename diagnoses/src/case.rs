@@ -141,12 +141,13 @@ impl<'a> Case<'a> {
         self.way.get_or_init(|| walk::path(self.evidence))
     }
 
-    /// The namespace and interface that own an address, the ends first.
+    /// The namespace and interface that own an address: where several do, one that watched packets met, then an end.
     pub fn owner(&self, address: IpAddr) -> Option<(u32, &'a Link)> {
         self.owners(address).into_iter().next()
     }
 
-    /// Every namespace looked into that owns an address.
+    /// Every namespace looked into that owns an address, those that watched packets met first, then the ends: what is private
+    /// to a node (a bridge's address) may be there on each.
     pub fn owners(&self, address: IpAddr) -> Vec<(u32, &'a Link)> {
         let ends = [self.evidence.destination.netns, self.evidence.source.netns];
         let mut owners: Vec<(u32, &Link)> = self
@@ -158,7 +159,11 @@ impl<'a> Case<'a> {
                 Some((netns.id, route::link(&netns.before, own.ifindex)?))
             })
             .collect();
-        owners.sort_by_key(|(netns, _)| !ends.contains(&Some(*netns)));
+        let met = |netns: u32| {
+            let mut legs = self.trail.legs.iter();
+            legs.any(|leg| leg.reached(netns) && leg.stops.iter().any(|stop| stop.flow.dst() == address))
+        };
+        owners.sort_by_key(|(netns, _)| (!met(*netns), !ends.contains(&Some(*netns))));
         owners
     }
 

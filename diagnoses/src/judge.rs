@@ -101,6 +101,9 @@ fn gaps(case: &Case<'_>) -> Vec<Missing> {
     for lack in &evidence.missing {
         push(&mut gaps, lack.clone());
     }
+    for lack in unread_objects(case) {
+        push(&mut gaps, lack);
+    }
     let wanted = crate::needs(evidence.intent).probes;
     for node in &evidence.nodes {
         let of_node = |mut lack: Missing| {
@@ -134,6 +137,33 @@ fn gaps(case: &Case<'_>) -> Vec<Missing> {
         push(&mut gaps, lack);
     }
     gaps
+}
+
+/// What the cluster's API did not tell. Where everything worked, it would change nothing; but a node that nobody looks into may
+/// still hide a fault.
+fn unread_objects(case: &Case<'_>) -> Vec<Missing> {
+    let Some(inventory) = cluster::inventory(case) else {
+        return Vec::new();
+    };
+    let decides = |lack: &&Missing| !case.all_worked() || lack.what.starts_with("what happens on");
+    let mut lacks: Vec<Missing> = inventory.missing.iter().filter(decides).cloned().collect();
+    if case.all_worked() {
+        return lacks;
+    }
+    lacks.extend(inventory.policies.get().err().cloned());
+    lacks.extend(inventory.other_policies.iter().map(|policy| {
+        let name = if policy.namespace.is_empty() {
+            policy.name.clone()
+        } else {
+            format!("{}/{}", policy.namespace, policy.name)
+        };
+        Missing::new(
+            format!("what {} {name} says of it", policy.kind),
+            "policies of this kind are not evaluated",
+        )
+        .remedy("ask the network plug-in's own tool")
+    }));
+    lacks
 }
 
 /// Firewall rules of the path that could not be read.

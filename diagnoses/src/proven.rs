@@ -1,6 +1,9 @@
 //! What was proven to work, in short facts with numbers.
 
 use crate::case::{Case, Fate};
+use crate::cluster;
+use crate::permitted;
+use crate::policy::Ruling;
 use crate::words::{count, time};
 use model::attempt::Attempt;
 use std::net::IpAddr;
@@ -8,6 +11,9 @@ use std::net::IpAddr;
 /// Short facts, the most important first.
 pub fn proven(case: &Case<'_>) -> Vec<String> {
     let mut facts = Vec::new();
+    if case.asked().next().is_none() {
+        facts.extend(by_the_api(case));
+    }
     let worked: Vec<&Attempt> = case.worked().iter().map(|tried| tried.attempt).collect();
     for (v6, family) in [(false, "IPv4"), (true, "IPv6")] {
         let of_family: Vec<&Attempt> = worked
@@ -23,6 +29,39 @@ pub fn proven(case: &Case<'_>) -> Vec<String> {
     facts.extend(worked.iter().filter_map(|attempt| lookup(attempt)));
     for tried in &case.tried {
         facts.extend(train(tried.attempt));
+    }
+    facts
+}
+
+/// What the cluster's API alone says in favour of it.
+fn by_the_api(case: &Case<'_>) -> Vec<String> {
+    let mut facts = Vec::new();
+    let Some(inventory) = cluster::inventory(case) else {
+        return facts;
+    };
+    for end in [&case.evidence.source, &case.evidence.destination] {
+        if let Some(pod) = cluster::pod_of(case.evidence, end)
+            && cluster::not_ready(inventory, pod).is_none()
+        {
+            facts.push(format!(
+                "pod {} runs and is ready on node {}",
+                pod.full_name(),
+                pod.node
+            ));
+        }
+    }
+    for asked in cluster::services(case) {
+        let usable = asked.usable();
+        if !usable.is_empty() {
+            facts.push(format!(
+                "{} has {}",
+                asked.words(),
+                count(usable.len(), "ready endpoint")
+            ));
+        }
+    }
+    if permitted::of_question(case) == Some(Ruling::Allowed) {
+        facts.push("no NetworkPolicy forbids it".to_owned());
     }
     facts
 }

@@ -52,6 +52,11 @@ fn duplicate(case: &Case<'_>, address: IpAddr) -> Option<Finding> {
     };
     let mut owners = case.owners(address);
     owners.retain(|(_, link)| !link.loopback && link.kind != "dummy" && link.up);
+    // A bridge's address is private to its node; each may have the same one.
+    let first = owners.first().map(|(netns, _)| case.node(*netns));
+    if owners.iter().any(|(netns, _)| Some(case.node(*netns)) != first) {
+        owners.retain(|(_, link)| link.kind != "bridge");
+    }
     if shared || owners.len() < 2 {
         return None;
     }
@@ -123,6 +128,25 @@ mod tests {
     use crate::judge;
     use crate::scene::{self, Scene};
     use model::missing::Known;
+
+    #[test]
+    fn bridges_of_two_nodes_may_have_the_same_address() {
+        let mut cluster = crate::scene_cluster::Cluster::pods();
+        for node in [scene::X, scene::Y] {
+            cluster.scene.facts(node, |facts| {
+                if let Known::Known(addresses) = &mut facts.addresses {
+                    let bridge = addresses.iter().find(|own| own.ifindex == 9).unwrap().clone();
+                    addresses.push(model::facts::Address {
+                        address: scene::ip("172.17.0.1"),
+                        ..bridge
+                    });
+                }
+            });
+        }
+        cluster.scene.aim("172.17.0.1").vanishes(3, scene::X, "vetha");
+        let causes = scene::causes(&judge(cluster.evidence()));
+        assert!(!causes.contains(&"address-conflict".to_owned()), "{causes:?}");
+    }
 
     #[test]
     fn the_kernel_found_the_duplicate() {
