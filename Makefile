@@ -66,10 +66,10 @@ NODES = 2
 CLUSTER := $(CURDIR)/target/cluster/cluster
 
 .PHONY: cluster
-cluster: setup ## a real Kubernetes of NODES=2 nodes on this machine, in namespaces of its own
+cluster: image ## a real Kubernetes of NODES=2 nodes on this machine, in namespaces of its own
 	@./setup.sh cluster
 	@RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build -q -p tests --bin lab --release --target $(TARGET)
-	@tests/cluster/build target/$(TARGET)/release/lab
+	@tests/cluster/build target/$(TARGET)/release/lab target/node-helper.tar
 	@$(AS_ROOT) $(CLUSTER) up --nodes $(NODES)
 
 .PHONY: cluster-down
@@ -88,7 +88,7 @@ bench-cluster: image ## thirty runs on a cluster, stage by stage: the figures of
 		'$(CARGO) run --release -p tests --bin bench -- target/bench-cluster.json cluster'
 
 .PHONY: lint
-lint: setup ## formatting, clippy on both sides, and cargo-deny where it is installed
+lint: setup ## formatting, clippy on both sides, vet, and cargo-deny where it is installed
 	@./setup.sh lint
 	$(CARGO) fmt --all --check
 	$(CARGO) fmt --manifest-path node-helper-ebpf/Cargo.toml --check
@@ -99,6 +99,8 @@ lint: setup ## formatting, clippy on both sides, and cargo-deny where it is inst
 	@if command -v cargo-deny >/dev/null; then $(CARGO) deny check -A duplicate bans licenses sources && \
 		$(CARGO) deny --manifest-path node-helper-ebpf/Cargo.toml --config $(CURDIR)/deny.toml check -A duplicate -A license-not-encountered bans licenses sources; \
 	else echo 'lint: cargo-deny is not installed; deny.toml was not checked'; fi
+	@cd tests/cluster && unformatted=$$("$$(./go env GOROOT)/bin/gofmt" -l .) && \
+		{ test -z "$$unformatted" || { echo "gofmt would change: $$unformatted"; exit 1; }; } && ./go vet . ./pause
 
 .PHONY: docs
 docs: setup ## the documentation of the crates, without a warning

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -19,12 +20,7 @@ type hierarchy struct {
 }
 
 func (h hierarchy) has(controller string) bool {
-	for _, option := range strings.Split(h.options, ",") {
-		if option == controller {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(strings.Split(h.options, ","), controller)
 }
 
 // hierarchies are those that are mounted, each once.
@@ -41,7 +37,7 @@ func hierarchies() ([]hierarchy, error) {
 		// "36 35 98:0 /root /mount options... - type source super-options"
 		before, after, _ := strings.Cut(lines.Text(), " - ")
 		mount, super := strings.Fields(before), strings.Fields(after)
-		if len(mount) < 5 || len(super) < 3 || !strings.HasPrefix(super[0], "cgroup") || !strings.HasPrefix(mount[4], "/sys/fs/cgroup") || seen[mount[4]] {
+		if len(mount) < 5 || len(super) < 3 || !strings.HasPrefix(super[0], "cgroup") || !strings.HasPrefix(mount[4], "/sys/fs/cgroup") || seen[mount[4]] || !shows(mount[4], super[0]) {
 			continue
 		}
 		seen[mount[4]] = true
@@ -56,14 +52,23 @@ func hierarchies() ([]hierarchy, error) {
 	return found, lines.Err()
 }
 
-// enterCgroups makes cgroups for a machine in every hierarchy and moves this process there.
-func enterCgroups(machine string) error {
+// What statfs says of each kind of hierarchy (linux/magic.h).
+var cgroupMagic = map[string]int64{"cgroup": 0x27e0eb, "cgroup2": 0x63677270}
+
+// shows says whether a hierarchy of this kind is what one sees at a path: another mount may lie upon it.
+func shows(path, kind string) bool {
+	var seen syscall.Statfs_t
+	return syscall.Statfs(path, &seen) == nil && int64(seen.Type) == cgroupMagic[kind]
+}
+
+// enterCgroups makes a cgroup for a machine, in one of all machines, in every hierarchy, and moves this process there.
+func enterCgroups(machines, machine string) error {
 	all, err := hierarchies()
 	if err != nil {
 		return err
 	}
 	for _, h := range all {
-		parent := filepath.Join(h.path, prefix)
+		parent := filepath.Join(h.path, machines)
 		own := filepath.Join(parent, machine)
 		for _, group := range []string{parent, own} {
 			if err := delegate(h, filepath.Dir(group)); err != nil {
@@ -103,6 +108,9 @@ func joinCgroups(machine string) error {
 	return nil
 }
 
+// kubeletControllers are those that a kubelet wants of a v2 hierarchy.
+var kubeletControllers = []string{"cpu", "cpuset", "memory", "pids", "io", "hugetlb"}
+
 // delegate hands a v2 group's controllers to its children.
 func delegate(h hierarchy, group string) error {
 	if h.kind != "cgroup2" {
@@ -113,6 +121,9 @@ func delegate(h hierarchy, group string) error {
 		return err
 	}
 	for _, controller := range strings.Fields(string(controllers)) {
+		if !slices.Contains(kubeletControllers, controller) {
+			continue
+		}
 		// One by one: a controller that cannot be handed on is one that the node does without.
 		_ = os.WriteFile(filepath.Join(group, "cgroup.subtree_control"), []byte("+"+controller), 0)
 	}
@@ -156,13 +167,13 @@ func leaveCgroupRoot() error {
 }
 
 // removeCgroups removes the cgroups of all machines, once their processes have ended.
-func removeCgroups() error {
+func removeCgroups(machines string) error {
 	all, err := hierarchies()
 	if err != nil {
 		return err
 	}
 	for _, h := range all {
-		if err := removeTree(filepath.Join(h.path, prefix)); err != nil {
+		if err := removeTree(filepath.Join(h.path, machines)); err != nil {
 			return err
 		}
 	}

@@ -37,6 +37,18 @@ func takeLock() (*lock, error) {
 	}
 }
 
+// awaitLock takes the lock, and has a little patience with a cluster that is ending.
+func awaitLock() (*lock, error) {
+	held, err := takeLock()
+	for end := time.Now().Add(5 * time.Second); errors.Is(err, errUp) && time.Now().Before(end); held, err = takeLock() {
+		if _, alive := pidOf(supervisor); alive == nil {
+			return nil, errUp
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return held, err
+}
+
 // release gives the lock up, and leaves no file behind.
 func (l *lock) release() {
 	_ = os.Remove(lockFile)
@@ -87,7 +99,7 @@ func sweep() error {
 			}
 		}
 	}
-	if err := removeCgroups(); err != nil {
+	if err := removeCgroups(prefix); err != nil {
 		return err
 	}
 	_ = os.Remove(kubeconfig())

@@ -26,7 +26,7 @@ const machineNamespaces = syscall.CLONE_NEWPID | syscall.CLONE_NEWNS | syscall.C
 func enclose(arguments []string) error {
 	runtime.LockOSThread()
 	name := arguments[0]
-	if err := enterCgroups(name); err != nil {
+	if err := enterCgroups(prefix, name); err != nil {
 		return err
 	}
 	if err := syscall.Unshare(syscall.CLONE_NEWCGROUP); err != nil {

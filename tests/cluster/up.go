@@ -30,12 +30,13 @@ func up(arguments []string) error {
 	if err := preflight(); err != nil {
 		return err
 	}
-	lock, err := takeLock()
+	lock, err := awaitLock()
 	if err != nil {
 		return err
 	}
 	begun := time.Now()
 	if err := sweep(); err != nil {
+		lock.release()
 		return fmt.Errorf("what an earlier cluster left: %w", err)
 	}
 	if err := foreignAddresses(); err != nil {
@@ -46,8 +47,11 @@ func up(arguments []string) error {
 	signal.Notify(interrupted, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	leash, ended, err := startSupervisor(*nodes, lock)
 	if err != nil {
+		lock.release()
 		return err
 	}
+	// From here on it is held by the supervisor alone.
+	lock.file.Close()
 	say := func(what string) { fmt.Printf("cluster: %4.1f s  %s\n", time.Since(begun).Seconds(), what) }
 	failed := make(chan error, 1)
 	go func() { failed <- settle(*nodes, say) }()
@@ -123,6 +127,9 @@ func preflight() error {
 	}
 	if len(missing) > 0 {
 		return fmt.Errorf("missing packages: %s (`./setup.sh cluster` installs them on Debian)", strings.Join(missing, " "))
+	}
+	if all, err := hierarchies(); err != nil || len(all) == 0 {
+		return errors.New("no cgroups are mounted below /sys/fs/cgroup")
 	}
 	for _, built := range []string{"kubernetes", "coredns", "lab", "images/pause.tar"} {
 		if _, err := os.Stat(home() + "/" + built); err != nil {

@@ -152,7 +152,7 @@ func machineNames() ([]string, error) {
 	return names, json.Unmarshal([]byte(answer), &names)
 }
 
-// describeMachines is every machine with its services and, of those that had to be started again, why.
+// describeMachines is every machine with its services and, of those that do not stay up, why.
 func describeMachines() string {
 	var text strings.Builder
 	names, err := machineNames()
@@ -167,7 +167,7 @@ func describeMachines() string {
 		}
 		for _, line := range strings.Split(answer, "\n") {
 			fmt.Fprintf(&text, "  %s\n", line)
-			if service, _, again := strings.Cut(line, " "); again && strings.Contains(line, "start") {
+			if service, state, _ := strings.Cut(line, " "); strings.HasPrefix(state, "starting again") {
 				fmt.Fprintf(&text, "    %s\n", lastLines(logOf(name, service), 3))
 			}
 		}
