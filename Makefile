@@ -19,7 +19,7 @@ export SKOOP_HELPER = $(HELPER)
 
 .PHONY: help
 help: ## what can be made
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do printf '  make %-13s %s\n' "$$name" "$$text"; done
 
 .PHONY: setup
 setup: ## install what is missing (Debian 12); quick when all is there
@@ -65,12 +65,19 @@ bench: build ## the figures of tests/bench/README.md; also target/bench.json
 NODES = 2
 CLUSTER := $(CURDIR)/target/cluster/cluster
 
-.PHONY: cluster
-cluster: image ## a real Kubernetes of NODES=2 nodes on this machine, in namespaces of its own
+.PHONY: cluster-parts
+cluster-parts: image
 	@./setup.sh cluster
 	@RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build -q -p tests --bin lab --release --target $(TARGET)
 	@tests/cluster/build target/$(TARGET)/release/lab target/node-helper.tar
+
+.PHONY: cluster
+cluster: cluster-parts ## a real Kubernetes of NODES=2 nodes on this machine, in namespaces of its own
 	@$(AS_ROOT) $(CLUSTER) up --nodes $(NODES)
+
+.PHONY: cluster-test
+cluster-test: cluster-parts ## that nothing of a cluster stays, however it ends; beside one that is up
+	@cd tests/cluster && CGO_ENABLED=0 ./go test -c -o $(CLUSTER).test . && $(AS_ROOT) $(CLUSTER).test -test.timeout 15m
 
 .PHONY: cluster-down
 cluster-down: ## take it down: nothing of it stays
