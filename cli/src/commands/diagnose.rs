@@ -148,7 +148,12 @@ async fn answer(mut inquiry: Inquiry, how: &How, context: &Context) -> Result<Ex
     let started = Instant::now();
     let site = how.place.site(context).await?;
     let ends = site.ends(&mut inquiry).await?;
-    let mut session = how.place.begin(context, &site, &ends, inquiry.question.longest())?;
+    let window = inquiry.question.longest();
+    if let Some(jobs) = how.place.dry_run(&site, &ends, window) {
+        render::manifests(&jobs)?;
+        return Ok(Exit::Fine);
+    }
+    let mut session = how.place.begin(context, &site, &ends, window)?;
     let known_anyway = ends.inventory.ok().is_some();
     if !ends.nodes.is_empty() {
         match session.hello().await {

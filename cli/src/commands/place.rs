@@ -10,6 +10,7 @@ use crate::site::kubernetes::HelperOptions;
 use crate::site::{Beginning, Recorder, Site};
 use crate::target::Grammar;
 use anyhow::{Result, anyhow};
+use k8s_openapi::api::batch::v1::Job;
 use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -64,6 +65,18 @@ impl Where {
         Ok(Session::begin(links, interrupt, Progress::new()))
     }
 
+    /// What would be started, where that is all that is wanted.
+    pub fn dry_run(&self, site: &Site, ends: &Ends, window: Duration) -> Option<Vec<Job>> {
+        self.helpers.dry_run.then(|| {
+            site.manifests(&Beginning {
+                ends,
+                window,
+                recorder: None,
+                interrupt: &Interrupt::listen(),
+            })
+        })
+    }
+
     /// What names mean here.
     pub fn grammar(&self) -> Grammar {
         match &self.replay {
@@ -114,7 +127,11 @@ impl Where {
 
 /// The arguments that make the question, without those that say where to look and how to print.
 fn asked(arguments: &[String]) -> Vec<String> {
-    const WITH_VALUE: [&str; 14] = [
+    const WITH_VALUE: [&str; 18] = [
+        "--image",
+        "--image-pull-policy",
+        "--image-pull-secret",
+        "--helper-namespace",
         "--kubeconfig",
         "--context",
         "--cluster",
@@ -130,7 +147,7 @@ fn asked(arguments: &[String]) -> Vec<String> {
         "-o",
         "--output",
     ];
-    const ALONE: [&str; 3] = ["--local", "-v", "--verbose"];
+    const ALONE: [&str; 5] = ["--local", "-v", "--verbose", "--privileged", "--inject"];
     let mut kept = Vec::new();
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {

@@ -31,7 +31,7 @@ pub struct Fake {
 }
 
 impl Fake {
-    /// With this answer where the path begins so; the longest beginning counts.
+    /// With this answer at this path; with a query where the path has one, of which the beginning is enough. The longest counts.
     pub fn with(mut self, path: &str, answer: Answer) -> Self {
         self.answers.insert(path.to_owned(), answer);
         self
@@ -77,10 +77,15 @@ impl Fake {
 
     async fn answer(&self, asked: String) -> Result<Response<Body>, Infallible> {
         self.asked.lock().unwrap().push(asked.clone());
+        let fits = |path: &str| {
+            asked
+                .strip_prefix(path)
+                .is_some_and(|rest| path.contains('?') || rest.is_empty() || rest.starts_with('?'))
+        };
         let found = self
             .answers
             .iter()
-            .filter(|(path, _)| asked.starts_with(*path))
+            .filter(|(path, _)| fits(path))
             .max_by_key(|(path, _)| path.len());
         let (code, body) = match found.map(|(_, answer)| answer.clone()) {
             Some(Answer::Object(value)) => (200, value.to_string()),

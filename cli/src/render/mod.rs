@@ -122,6 +122,12 @@ pub fn findings(findings: &[Finding], colour: Colour) -> Result<()> {
     print(&findings::findings(findings, paper(colour)))
 }
 
+/// Prints objects as `kubectl apply` takes them.
+pub fn manifests(objects: &[impl serde::Serialize]) -> Result<()> {
+    let documents: Result<Vec<String>> = objects.iter().map(yaml).collect();
+    print(&documents.context("writing the manifests as YAML")?.join("---\n"))
+}
+
 /// Writes to standard output.
 pub fn print(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();

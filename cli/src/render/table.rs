@@ -317,6 +317,10 @@ fn attempts(attempts: &[Attempt], width: usize) -> Vec<String> {
 
 fn looked(report: &Report, wide: bool) -> Vec<String> {
     let nodes = &report.nodes;
+    if nodes.is_empty() {
+        let took = words::time(report.timing.total_ms * 1_000_000);
+        return vec![format!("what the API says, and no node · {took} · nothing was sent")];
+    }
     let kernels: Vec<&str> = nodes.iter().map(|node| node.kernel.as_str()).collect();
     let events: u64 = nodes.iter().map(|node| node.events).sum();
     let lost: u64 = nodes

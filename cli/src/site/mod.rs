@@ -15,6 +15,7 @@ use crate::interrupt::Interrupt;
 use crate::kubernetes::connect::Cluster;
 use crate::kubernetes::ends::{self, Asked};
 use anyhow::Result;
+use k8s_openapi::api::batch::v1::Job;
 use kubernetes::{HelperOptions, Helpers};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -49,6 +50,13 @@ pub struct Beginning<'a> {
     pub recorder: Option<&'a Recorder>,
     /// The user's wish to end it.
     pub interrupt: &'a Interrupt,
+}
+
+impl Kubernetes {
+    fn helpers(&self, of: &Beginning<'_>) -> Helpers {
+        let (cluster, options) = (self.cluster.clone(), self.options.clone());
+        Helpers::new(cluster, options, of.window, self.verbose, of.interrupt.clone())
+    }
 }
 
 impl Site {
@@ -134,13 +142,19 @@ impl Site {
             Self::Recording(recording) => named(&|node| recording.play(node)),
             Self::Kubernetes(_) if nodes.is_empty() => Ok(Vec::new()),
             Self::Kubernetes(site) => {
-                let (cluster, options) = (site.cluster.clone(), site.options.clone());
-                let helpers = Helpers::new(cluster, options, of.window, site.verbose, of.interrupt.clone());
                 let inventory = of.ends.inventory.ok();
                 let known = |node: &String| inventory.and_then(|inventory| inventory.node(node)).cloned();
                 let nodes: Vec<_> = nodes.iter().map(|node| (node.clone(), known(node))).collect();
-                Ok(helpers.start(&nodes, of.recorder))
+                Ok(site.helpers(of).start(&nodes, of.recorder))
             }
+        }
+    }
+
+    /// What would be started for this look.
+    pub fn manifests(&self, of: &Beginning<'_>) -> Vec<Job> {
+        match self {
+            Self::Kubernetes(site) => site.helpers(of).manifests(&of.ends.nodes),
+            Self::Local(_) | Self::Recording(_) => Vec::new(),
         }
     }
 
