@@ -1,7 +1,9 @@
 //! Shell completion: scripts made from the command line itself, and candidates for a word that only this machine knows.
 
+use crate::commands::BETWEEN;
+use crate::kubernetes::connect::{Access, Entry};
 use crate::program::{self, TYPED};
-use clap::{Arg, Command};
+use clap::{Arg, Args as _, Command, FromArgMatches as _};
 use clap_complete::Shell;
 use diagnoses::rules::RULES;
 
@@ -11,7 +13,7 @@ pub const KUBECTL: &str = "#!/bin/sh\nexec kubectl-skoop __complete \"$@\"\n";
 /// Cobra's directive that no file names are wanted: what kubectl expects on the last line.
 const NO_FILES: &str = ":4";
 
-/// Arguments whose values only this machine knows, by the name of their field.
+/// Arguments whose values only this machine or the cluster knows, by the name of their field.
 const ENDPOINTS: [&str; 3] = ["source", "destination", "targets"];
 const PROBES: &str = "probes";
 const RULE_OR_PROBE: &str = "name";
@@ -29,10 +31,16 @@ pub fn script(shell: Shell) -> String {
 pub enum Wanted {
     /// These.
     Words(Vec<String>),
-    /// Endpoints of this machine.
+    /// Endpoints of this machine or of the cluster.
     Endpoints,
     /// Names of probes.
     Probes,
+    /// Names of an entry of the kubeconfig.
+    Kubeconfig(Entry),
+    /// Names of the cluster's namespaces.
+    Namespaces,
+    /// Names of the cluster's nodes.
+    Nodes,
 }
 
 /// What may stand at the place of `last`, after the words before it.
@@ -46,12 +54,14 @@ pub fn wanted(before: &[String], last: &str) -> Vec<Wanted> {
         if value_of.take().is_some() {
             continue;
         }
-        if let Some(option) = option(command, word) {
+        if let Some(option) = option(command, word).or_else(|| option(&root, word)) {
             value_of = Some(option).filter(|option| option.get_action().takes_values() && !word.contains('='));
         } else if let Some(sub) = command.find_subcommand(word) {
             command = sub;
             positionals = 0;
         } else if !word.starts_with('-') {
+            // The kind of question may be left out.
+            command = command.find_subcommand(BETWEEN).unwrap_or(command);
             positionals += 1;
         }
     }
@@ -73,7 +83,9 @@ pub fn wanted(before: &[String], last: &str) -> Vec<Wanted> {
         .map(|sub| sub.get_name().to_owned())
         .collect();
     if !subcommands.is_empty() {
-        return vec![Wanted::Words(subcommands)];
+        let mut wanted = vec![Wanted::Words(subcommands)];
+        wanted.extend(command.find_subcommand(BETWEEN).map(|_| Wanted::Endpoints));
+        return wanted;
     }
     let many = command
         .get_positionals()
@@ -105,6 +117,11 @@ fn values(command: &Command, arg: &Arg) -> Vec<Wanted> {
         _ if !possible.is_empty() => vec![Wanted::Words(possible)],
         id if ENDPOINTS.contains(&id) => vec![Wanted::Endpoints],
         PROBES => vec![Wanted::Probes],
+        "context" => vec![Wanted::Kubeconfig(Entry::Context)],
+        "cluster" => vec![Wanted::Kubeconfig(Entry::Cluster)],
+        "user" => vec![Wanted::Kubeconfig(Entry::User)],
+        "namespace" | "helper_namespace" => vec![Wanted::Namespaces],
+        "node" => vec![Wanted::Nodes],
         RULE_OR_PROBE if command.get_name() == "explain" => {
             vec![
                 Wanted::Words(RULES.iter().map(|rule| rule.id.to_owned()).collect()),
@@ -113,6 +130,24 @@ fn values(command: &Command, arg: &Arg) -> Vec<Wanted> {
         }
         _ => Vec::new(),
     }
+}
+
+/// Which cluster the words so far name.
+#[must_use]
+pub fn access(before: &[String]) -> Access {
+    let alone = Access::augment_args(Command::new(TYPED).no_binary_name(true));
+    let mut named: Vec<&String> = Vec::new();
+    let mut words = before.iter();
+    while let Some(word) = words.next() {
+        if option(&alone, word).is_some() {
+            named.push(word);
+            named.extend((!word.contains('=')).then(|| words.next()).flatten());
+        }
+    }
+    let matches = alone.try_get_matches_from(named);
+    matches
+        .and_then(|matches| Access::from_arg_matches(&matches))
+        .unwrap_or_default()
 }
 
 /// The candidates that go on from `last`, one a line, and the directive.
@@ -133,7 +168,7 @@ pub fn answer(last: &str, candidates: Vec<String>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Wanted, answer, wanted};
+    use super::{Wanted, access, answer, wanted};
 
     fn words(line: &str) -> (Vec<String>, String) {
         let mut words: Vec<String> = line.split(' ').map(str::to_owned).collect();
@@ -153,7 +188,8 @@ mod tests {
     fn commands_options_and_their_values_are_completed() {
         assert!(listed("").contains(&"diagnose".to_owned()));
         assert!(!listed("").contains(&"__complete".to_owned()));
-        assert_eq!(listed("diagnose "), ["pod-to-pod", "dns"]);
+        assert!(listed("diagnose ").contains(&"pod-to-service".to_owned()));
+        assert!(!listed("diagnose ").contains(&"between".to_owned()));
         assert!(listed("diagnose pod-to-pod netns/a --pro").contains(&"--protocol".to_owned()));
         assert_eq!(listed("diagnose pod-to-pod --protocol "), ["tcp", "udp", "icmp"]);
         assert!(listed("explain net").contains(&"netfilter-drop".to_owned()));
@@ -166,12 +202,28 @@ mod tests {
             "diagnose pod-to-pod ",
             "diagnose pod-to-pod --local netns/a ",
             "capture --local netns/a ",
+            "diagnose -n shop pod-to-pod --context prod ",
+            "diagnose web-1 ",
         ] {
             let (before, last) = words(line);
             assert_eq!(wanted(&before, &last), [Wanted::Endpoints], "{line}");
         }
         let (before, last) = words("capture --probe ");
         assert_eq!(wanted(&before, &last), [Wanted::Probes]);
+        let (before, last) = words("diagnose ");
+        assert!(
+            wanted(&before, &last).contains(&Wanted::Endpoints),
+            "the kind of question may be left out"
+        );
+    }
+
+    #[test]
+    fn the_cluster_is_the_one_that_the_words_name() {
+        let (before, last) = words("diagnose pod-to-pod --context=prod -n shop --as-group g web-1 --namespace ");
+        assert_eq!(wanted(&before, &last), [Wanted::Namespaces]);
+        let (before, _) = words("diagnose pod-to-pod --context=prod -n shop web-1 ");
+        assert_eq!(access(&before).given(), Some("--context"));
+        assert_eq!(access(&[]).given(), None);
     }
 
     #[test]

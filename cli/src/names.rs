@@ -2,15 +2,27 @@
 
 /// Below this a name is not near enough to be meant.
 const NEAR: f64 = 0.7;
+/// How near a name is that differs by one letter, or by two that changed places.
+const ONE_SLIP: f64 = 0.95;
 
 /// The name most like `wrong`, if any is.
 pub fn nearest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     names
         .into_iter()
-        .map(|name| (strsim::jaro_winkler(wrong, name), name))
+        .map(|name| (likeness(wrong, name), name))
         .filter(|(likeness, _)| *likeness >= NEAR)
         .max_by(|(one, _), (other, _)| one.total_cmp(other))
         .map(|(_, name)| name)
+}
+
+/// One slip in a short name weighs more than [`strsim::jaro_winkler`] allows for.
+fn likeness(wrong: &str, name: &str) -> f64 {
+    const SHORT: usize = 3;
+    if wrong.len() >= SHORT && strsim::osa_distance(wrong, name) <= 1 {
+        ONE_SLIP
+    } else {
+        strsim::jaro_winkler(wrong, name)
+    }
 }
 
 /// `; did you mean X?`, or nothing.
@@ -27,6 +39,7 @@ mod tests {
         let probes = ["drop", "tcpreset", "tcpretrans", "neigh"];
         assert_eq!(nearest("tcpreste", probes), Some("tcpreset"));
         assert_eq!(nearest("dorp", probes), Some("drop"));
+        assert_eq!(nearest("wbe", ["a", "web"]), Some("web"));
         assert_eq!(nearest("zebra", probes), None);
     }
 }

@@ -5,6 +5,7 @@ use super::place::{Where, block_on};
 use super::probes;
 use crate::completion::{self, Wanted};
 use crate::exit::Exit;
+use crate::kubernetes::connect::Cluster;
 use crate::program::Context;
 use crate::render;
 use crate::site::Site;
@@ -41,13 +42,31 @@ impl Run for Complete {
         for wanted in completion::wanted(before, last) {
             match wanted {
                 Wanted::Words(words) => candidates.extend(words),
-                Wanted::Endpoints => candidates.extend(Site::local(None, false).endpoints()),
+                Wanted::Endpoints if before.iter().any(|word| word == "--local") => {
+                    candidates.extend(Site::local(None, false).endpoints());
+                }
+                Wanted::Endpoints => {
+                    candidates.extend(of_cluster(before, async |cluster| cluster.endpoints(last).await))
+                }
+                Wanted::Namespaces => candidates.extend(of_cluster(before, async |cluster| cluster.namespaces().await)),
+                Wanted::Nodes => candidates.extend(of_cluster(before, async |cluster| cluster.nodes().await)),
+                Wanted::Kubeconfig(entry) => candidates.extend(completion::access(before).entries(entry)),
                 Wanted::Probes => candidates.extend(probe_names(context).unwrap_or_default()),
             }
         }
         render::print(&completion::answer(last, candidates))?;
         Ok(Exit::Fine)
     }
+}
+
+/// What the API says in time.
+fn of_cluster(before: &[String], ask: impl AsyncFnOnce(&Cluster) -> Vec<String>) -> Vec<String> {
+    let asked = async {
+        let cluster = completion::access(before).connect().await?;
+        let names = tokio::time::timeout(PATIENCE, ask(&cluster)).await;
+        Ok(names.unwrap_or_default())
+    };
+    block_on(asked).unwrap_or_default()
 }
 
 fn probe_names(context: &Context) -> Result<Vec<String>> {

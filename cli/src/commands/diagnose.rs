@@ -81,7 +81,7 @@ enum What {
 }
 
 /// What nobody types: the question whose kind was left out.
-const BETWEEN: &str = "between";
+pub const BETWEEN: &str = "between";
 
 /// The arguments of a question whose kind was left out, with the word for it: where none is known by the word that was
 /// taken for one.

@@ -14,7 +14,7 @@ mod rules;
 mod schema;
 mod version;
 
-pub use diagnose::with_kind;
+pub use diagnose::{BETWEEN, with_kind};
 
 use crate::exit::Exit;
 use crate::program::Context;

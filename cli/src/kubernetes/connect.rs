@@ -52,6 +52,17 @@ pub struct Access {
     request_timeout: Option<Duration>,
 }
 
+/// A kind of entries of a kubeconfig.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// Contexts.
+    Context,
+    /// Clusters.
+    Cluster,
+    /// Users.
+    User,
+}
+
 /// A cluster that can be asked.
 #[derive(Clone)]
 pub struct Cluster {
@@ -89,6 +100,19 @@ impl Access {
             (self.request_timeout.is_some(), "--request-timeout"),
         ];
         given.into_iter().find_map(|(given, option)| given.then_some(option))
+    }
+
+    /// Names of the entries there are; none where there is no kubeconfig that can be read.
+    #[must_use]
+    pub fn entries(&self, entry: Entry) -> Vec<String> {
+        let Ok(Some(kubeconfig)) = self.kubeconfig() else {
+            return Vec::new();
+        };
+        match entry {
+            Entry::Context => kubeconfig.contexts.into_iter().map(|context| context.name).collect(),
+            Entry::Cluster => kubeconfig.clusters.into_iter().map(|cluster| cluster.name).collect(),
+            Entry::User => kubeconfig.auth_infos.into_iter().map(|user| user.name).collect(),
+        }
     }
 
     /// The client of the cluster that is meant. Nothing is asked of it yet.

@@ -1,4 +1,4 @@
-//! A name that matches nothing: what there is in its place, as far as it may be read.
+//! Names there are: near one that matches nothing, and those that go on from what was typed.
 
 use super::connect::Cluster;
 use super::find::resource;
@@ -7,6 +7,46 @@ use crate::exit::Usage;
 use crate::names;
 use anyhow::Result;
 use kube::api::ApiResource;
+
+impl Cluster {
+    /// Names of all namespaces, as far as they may be read.
+    pub async fn namespaces(&self) -> Vec<String> {
+        self.names(&namespaces(), None).await.unwrap_or_default()
+    }
+
+    /// Names of all nodes, as far as they may be read.
+    pub async fn nodes(&self) -> Vec<String> {
+        self.names(&resource(Kind::Node), None).await.unwrap_or_default()
+    }
+
+    /// Endpoints that begin like this: kinds, names of the namespace in question, or those of the kind or namespace before
+    /// the slash.
+    pub async fn endpoints(&self, begun: &str) -> Vec<String> {
+        let Some((before, _)) = begun.rsplit_once('/') else {
+            let (pod, service) = (resource(Kind::Pod), resource(Kind::Service));
+            let (pods, services) = tokio::join!(
+                self.names(&pod, Some(&self.namespace)),
+                self.names(&service, Some(&self.namespace))
+            );
+            let kinds = Kind::all().map(|kind| format!("{kind}/"));
+            return kinds
+                .chain(pods.unwrap_or_default())
+                .chain(services.unwrap_or_default())
+                .collect();
+        };
+        let (kind, namespace) = match before.split_once('/') {
+            Some((kind, namespace)) => (Kind::of(kind), namespace),
+            None if Kind::of(before).is_some() => (Kind::of(before), self.namespace.as_str()),
+            None => (Some(Kind::Pod), before),
+        };
+        let Some(kind) = kind.filter(|kind| *kind != Kind::Selector) else {
+            return Vec::new();
+        };
+        let namespace = (kind != Kind::Node).then_some(namespace);
+        let names = self.names(&resource(kind), namespace).await.unwrap_or_default();
+        names.into_iter().map(|name| format!("{before}/{name}")).collect()
+    }
+}
 
 /// Names that are listed whole, where there are no more.
 const FEW: usize = 8;
