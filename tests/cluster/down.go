@@ -41,7 +41,8 @@ func takeLock() (*lock, error) {
 func awaitLock() (*lock, error) {
 	held, err := takeLock()
 	for end := time.Now().Add(5 * time.Second); errors.Is(err, errUp) && time.Now().Before(end); held, err = takeLock() {
-		if _, alive := pidOf(supervisor); alive == nil {
+		// Only one that lives answers; the kernel takes connections for one that is dying, too.
+		if _, dead := ask(supervisor, "status"); dead == nil {
 			return nil, errUp
 		}
 		time.Sleep(20 * time.Millisecond)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -62,6 +63,7 @@ func TestNothingStays(t *testing.T) {
 	must(t, ownSys(all))
 	must(t, leaveCgroupRoot())
 	c := install(t, built)
+	before := hostSettings(t)
 
 	for _, after := range []time.Duration{50 * time.Millisecond, 500 * time.Millisecond, 2 * time.Second, 6 * time.Second} {
 		t.Run(fmt.Sprintf("up killed after %s", after), func(t *testing.T) {
@@ -105,6 +107,9 @@ func TestNothingStays(t *testing.T) {
 		})
 	}
 	t.Run("down twice", func(t *testing.T) { c.run(t, "down") })
+	if after := hostSettings(t); !maps.Equal(before, after) {
+		t.Errorf("settings of the whole host were %v and are %v", before, after)
+	}
 }
 
 // outside runs this test again on a machine of its own.
@@ -210,6 +215,24 @@ func (c installed) leftovers(t *testing.T) []string {
 		left = append(left, "kubeconfig")
 	}
 	return left
+}
+
+// hostSettings are all that are not a network namespace's.
+func hostSettings(t *testing.T) map[string]string {
+	found := map[string]string{}
+	for _, folder := range []string{"kernel", "vm"} {
+		must(t, filepath.WalkDir("/proc/sys/"+folder, func(path string, entry os.DirEntry, err error) error {
+			// Counters, and what is random or differs by who looks.
+			if err != nil || entry.IsDir() || strings.Contains(path, "random/") || strings.Contains(path, "ns_last_pid") {
+				return nil
+			}
+			if text, err := os.ReadFile(path); err == nil {
+				found[path] = string(text)
+			}
+			return nil
+		}))
+	}
+	return found
 }
 
 func eventually(t *testing.T, otherwise string, holds func() bool) {

@@ -28,6 +28,9 @@ func mountMachine(name string) error {
 	if err := ownSys(all); err != nil {
 		return err
 	}
+	if err := keepHostSettings(); err != nil {
+		return err
+	}
 	for _, folder := range []string{"/etc", "/var"} {
 		if err := overlay(folder); err != nil {
 			return err
@@ -99,6 +102,39 @@ func ownSys(all []hierarchy) error {
 		}
 		if err := syscall.Mount(h.kind, h.path, h.kind, 0, h.options); err != nil {
 			return fmt.Errorf("%s: %w", h.path, err)
+		}
+	}
+	return nil
+}
+
+// kubeletSettings are what a kubelet wants of a kernel, and sets where it finds it otherwise.
+var kubeletSettings = map[string]string{
+	"vm/overcommit_memory":      "1",
+	"vm/panic_on_oom":           "0",
+	"kernel/panic":              "10",
+	"kernel/panic_on_oops":      "1",
+	"kernel/keys/root_maxkeys":  "1000000",
+	"kernel/keys/root_maxbytes": "25000000",
+}
+
+// keepHostSettings lets a kubelet find the whole host's settings as it wants them, so that it leaves them alone: these
+// belong to no namespace, and would stay.
+func keepHostSettings() error {
+	folder := filepath.Join("/run", prefix+"-own", "settings")
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return err
+	}
+	for setting, wanted := range kubeletSettings {
+		real := filepath.Join("/proc/sys", setting)
+		if _, err := os.Stat(real); err != nil {
+			continue
+		}
+		own := filepath.Join(folder, strings.ReplaceAll(setting, "/", "."))
+		if err := os.WriteFile(own, []byte(wanted+"\n"), 0o644); err != nil {
+			return err
+		}
+		if err := syscall.Mount(own, real, "", syscall.MS_BIND, ""); err != nil {
+			return fmt.Errorf("%s: %w", real, err)
 		}
 	}
 	return nil
