@@ -405,7 +405,10 @@ impl<'a> Case<'a> {
         let end = &self.evidence.destination;
         match end.port {
             Some(port) => format!("{}:{port}/{}", self.destination(), self.evidence.protocol),
-            None => self.destination(),
+            None => match &end.port_name {
+                Some(name) => format!("{}:{name}", self.destination()),
+                None => self.destination(),
+            },
         }
     }
 

@@ -79,7 +79,17 @@ pub fn pod_in(evidence: &Evidence, netns: u32) -> Option<&Pod> {
             return Some(pod);
         }
     }
-    let of = evidence.netns(netns)?;
+    let Some(of) = evidence.netns(netns) else {
+        // Nobody looked into it; what happened there may tell whose it is.
+        return evidence
+            .events
+            .iter()
+            .filter(|event| event.netns == netns)
+            .find_map(|event| match &event.owner {
+                model::owner::Owner::Pod { uid, .. } => inventory.pod_of_uid(uid),
+                _ => None,
+            });
+    };
     let told = |pod: &&Pod| {
         of.name == pod.full_name() || (!pod.uid.is_empty() && of.name.strip_prefix("pod/") == Some(pod.uid.as_str()))
     };

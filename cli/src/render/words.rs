@@ -1,6 +1,7 @@
 //! Times, places and attempts in words, for the screen.
 
 use model::attempt::{Attempt, Outcome};
+use model::inventory::ObjectRef;
 use model::report::{Place, RulePlace};
 use std::net::{IpAddr, SocketAddr};
 
@@ -51,9 +52,11 @@ pub fn place(place: &Place) -> String {
         text += if text.is_empty() { "on " } else { ", on " };
         text += interface;
     }
-    if let Some(object) = &place.object {
+    let full = |object: &ObjectRef| format!("{}/{}", object.namespace, object.name);
+    let said = |object: &&ObjectRef| object.kind == "Pod" && place.pod == Some(full(object));
+    if let Some(object) = place.object.as_ref().filter(|object| !said(object)) {
         text += if text.is_empty() { "" } else { ", " };
-        text += &format!("{} {}/{}", object.kind, object.namespace, object.name);
+        text += &format!("{} {}", object.kind, full(object).trim_start_matches('/'));
     }
     text
 }

@@ -13,7 +13,7 @@
 //! failed at a living pod.
 
 use super::{Checked, Need};
-use crate::case::Case;
+use crate::case::{Case, Failure, Tried};
 use crate::cluster::{Asked, Backend, failed_at, services, unread};
 use crate::finding::{Finding, fatal, warning};
 use crate::seen;
@@ -26,7 +26,7 @@ pub fn check(case: &Case<'_>) -> Checked {
     let mut findings = Vec::new();
     for asked in services(case) {
         let usable = asked.usable();
-        let dead: Vec<&Backend<'_>> = usable.iter().filter(|backend| is_dead(&asked, backend)).collect();
+        let dead: Vec<&Backend<'_>> = usable.iter().filter(|backend| is_dead(case, &asked, backend)).collect();
         let all = dead.len() == usable.len();
         for backend in dead {
             findings.extend(finding(case, &asked, backend, all));
@@ -36,7 +36,7 @@ pub fn check(case: &Case<'_>) -> Checked {
 }
 
 /// Nobody has the address who could have it.
-fn is_dead(asked: &Asked<'_>, backend: &Backend<'_>) -> bool {
+fn is_dead(case: &Case<'_>, asked: &Asked<'_>, backend: &Backend<'_>) -> bool {
     let inventory = asked.inventory;
     let (address, text) = (backend.address, format!("the pod that has {}", backend.address));
     if unread(inventory, &[&text, "names of the node's other pods", "pods behind the service"]).is_some() {
@@ -48,13 +48,21 @@ fn is_dead(asked: &Asked<'_>, backend: &Backend<'_>) -> bool {
     }
     let of_node = inventory.nodes.iter().any(|node| node.addresses.contains(&address));
     let named = backend.endpoint.target.as_ref().is_some_and(|target| target.kind == "Pod");
-    !of_node && (named || of_pods(asked, address))
+    !of_node && (named || of_pods(case, asked, address))
 }
 
-/// The address is of a range that a node gives its pods.
-fn of_pods(asked: &Asked<'_>, address: IpAddr) -> bool {
+/// The address is of a range that a node gives its pods; or of the ranges beside those of the nodes that were read, where nobody
+/// answered what was sent to it.
+fn of_pods(case: &Case<'_>, asked: &Asked<'_>, address: IpAddr) -> bool {
     let ranges = asked.inventory.nodes.iter().flat_map(|node| &node.pod_cidrs);
-    ranges.filter_map(|range| range.parse::<IpNet>().ok()).any(|range| range.contains(&address))
+    let mut ranges = ranges.filter_map(|range| range.parse::<IpNet>().ok());
+    let hit = failed_at(case, address);
+    let silent = !hit.is_empty() && hit.iter().all(|id| !matches!(case.attempt(*id).and_then(Tried::failure), Some(Failure::Refused | Failure::Reset)));
+    let wide = |range: &IpNet| {
+        let length = if range.addr().is_ipv4() { 16 } else { 48 };
+        IpNet::new(range.addr(), range.prefix_len().min(length)).is_ok_and(|wide| wide.contains(&address))
+    };
+    ranges.any(|range| range.contains(&address) || (silent && wide(&range)))
 }
 
 fn finding(case: &Case<'_>, asked: &Asked<'_>, backend: &Backend<'_>, all: bool) -> Option<Finding> {
@@ -126,6 +134,16 @@ mod tests {
         cluster
     }
 
+    /// A SYN is translated to this address and never seen again.
+    fn sent_on(cluster: &mut Cluster, address: &str) {
+        let asked = scene::tcp("10.90.1.2:40000", &format!("{WEB_IP}:80"));
+        let real = scene::tcp("10.90.1.2:40000", &format!("{address}:80"));
+        let scene = &mut cluster.scene;
+        scene.watch(0, asked).hop(scene::A, "eth0", asked, 7).hop_learned(scene::X, "up0", real, 7);
+        let during = "connect".to_owned();
+        scene.attempt(0, asked, Outcome::TimedOut { during });
+    }
+
     #[test]
     fn a_slice_made_by_hand_that_leads_nowhere_is_it() {
         let mut cluster = stale();
@@ -133,6 +151,13 @@ mod tests {
         let judgement = judge(cluster.evidence());
         assert_eq!(scene::causes(&judgement), ["endpoint-dead"]);
         assert!(judgement.verdicts[0].because[0].contains("made by hand"));
+        // Of the node whose range it is nothing may be known.
+        cluster.node("y").pod_cidrs.clear();
+        cluster.node("x").pod_cidrs = vec!["10.90.1.0/24".to_owned()];
+        cluster.scene.evidence.attempts.clear();
+        cluster.scene.evidence.events.clear();
+        sent_on(&mut cluster, "10.90.2.77");
+        assert_eq!(scene::causes(&judge(cluster.evidence())), ["endpoint-dead"]);
         assert!(judgement.verdicts[0].remedy.contains("kubectl -n shop edit endpointslice web-abcde"));
     }
 
@@ -152,12 +177,7 @@ mod tests {
         let mut live = cluster.slice("web").endpoints[0].clone();
         live.addresses = vec![scene::ip("10.90.2.2")];
         cluster.slice("web").endpoints.push(live);
-        let asked = scene::tcp("10.90.1.2:40000", &format!("{WEB_IP}:80"));
-        let real = scene::tcp("10.90.1.2:40000", "10.90.2.2:80");
-        let scene = &mut cluster.scene;
-        scene.watch(0, asked).hop(scene::A, "eth0", asked, 7).hop_learned(scene::X, "up0", real, 7);
-        let during = "connect".to_owned();
-        scene.attempt(0, asked, Outcome::TimedOut { during });
+        sent_on(&mut cluster, "10.90.2.2");
         assert!(!scene::causes(&judge(cluster.evidence())).contains(&"endpoint-dead".to_owned()));
     }
 

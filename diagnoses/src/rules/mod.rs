@@ -99,6 +99,7 @@ rules! {
         node_not_ready "node-not-ready"
         service_not_found "service-not-found"
         service_without_endpoints "service-without-endpoints"
+        service_port_mismatch "service-port-mismatch"
         endpoint_dead "endpoint-dead"
     }
     Constellation {
@@ -147,7 +148,6 @@ rules! {
         local_ports_exhausted "local-ports-exhausted"
     }
     End {
-        service_port_mismatch "service-port-mismatch"
         file_descriptors_exhausted "file-descriptors-exhausted"
         application_stalled "application-stalled"
         accept_queue_full "accept-queue-full"
