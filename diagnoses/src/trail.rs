@@ -3,10 +3,14 @@
 //! It claims what a hook saw and nothing else: events may be lost, late, or of another packet that reuses an address, so a
 //! tuple is only followed when it is the attempt's own or was learned on a packet of the attempt.
 
+/// Which events are of watched packets, and of which attempt.
+mod attribute;
+
 use crate::drops::{Class, class_of};
-use model::event::{Event, Packet, Seen};
+use attribute::{Known, learn, ours, owner_of};
+use model::event::{Event, Seen};
 use model::evidence::Evidence;
-use model::flow::{Flow, ICMP, ICMPV6, TCP};
+use model::flow::{Flow, ICMP, ICMPV6};
 use model::report::{Direction, Happened};
 use model::word::Hook;
 use std::collections::{HashMap, HashSet};
@@ -108,9 +112,6 @@ const ONE_PACKET_NS: u64 = 190_000_000;
 
 /// Within one host a packet goes from one hook to the next in less, in nanoseconds.
 const ONE_HOP_NS: u64 = 5_000_000;
-
-/// To which attempt a tuple belongs.
-type Known = HashMap<Flow, (u32, Direction)>;
 
 /// What tells a packet: attempt, direction, sequence, acknowledgement, flags, length.
 type Marks = (u32, Direction, u32, u32, u8, u32);
@@ -360,140 +361,6 @@ pub fn link_name(evidence: &Evidence, netns: u32, ifindex: u32) -> Option<String
         .iter()
         .find(|link| link.index == ifindex)
         .map(|link| link.name.clone())
-}
-
-/// Events in time order, of the namespaces that were looked into. The same tuple in any other one is somebody else's (a second
-/// cluster on this machine with the same addresses), unless it is a packet that was seen in one of ours before.
-fn ours(evidence: &Evidence) -> Vec<&Event> {
-    let mut events: Vec<&Event> = evidence.events.iter().collect();
-    events.sort_by_key(|event| event.at_ns);
-    let mut packets: HashSet<u64> = HashSet::new();
-    events.retain(|event| {
-        let here = event.netns == 0 || evidence.netns(event.netns).is_some();
-        if here && event.netns != 0 && event.skb != 0 {
-            packets.insert(event.skb);
-        }
-        here || packets.contains(&event.skb)
-    });
-    events
-}
-
-/// The attempt of an event's tuple. A socket that has let go of its port tells it as 0; the other parts then say whose it is,
-/// where they leave no choice.
-fn owner_of(known: &Known, event: &Event) -> Option<(u32, Direction)> {
-    let flow = event.flow;
-    if let Some(owner) = known.get(&flow) {
-        return Some(*owner);
-    }
-    if flow.protocol != TCP || (flow.sport != 0 && flow.dport != 0) {
-        return None;
-    }
-    let port = |own: u16, told: u16| told == 0 || own == told;
-    let mut alike = known.iter().filter(|(own, _)| {
-        (own.saddr, own.daddr, own.protocol) == (flow.saddr, flow.daddr, flow.protocol)
-            && port(own.sport, flow.sport)
-            && port(own.dport, flow.dport)
-    });
-    let owner = alike.next().map(|(_, owner)| *owner)?;
-    alike.all(|(_, other)| *other == owner).then_some(owner)
-}
-
-/// Which tuples belong to which attempt, and what each translated one was before.
-fn learn(evidence: &Evidence, events: &[&Event]) -> (Known, HashMap<Flow, Flow>) {
-    let mut known = Known::new();
-    let mut before = HashMap::new();
-    for watched in &evidence.watched {
-        known.insert(watched.flow, (watched.attempt, Direction::Request));
-        known
-            .entry(watched.flow.reversed())
-            .or_insert((watched.attempt, Direction::Answer));
-    }
-    let mut skbs: HashMap<u64, (u32, Direction, Flow, Option<Packet>)> = HashMap::new();
-    for event in events {
-        let learned = match event.seen {
-            Seen::Hop { learned, .. } => learned,
-            _ => false,
-        };
-        let mut owner = known.get(&event.flow).copied();
-        if owner.is_none() && learned {
-            let from = skbs
-                .get(&event.skb)
-                .filter(|(.., packet)| same_packet(*packet, event.packet))
-                .or_else(|| {
-                    skbs.values()
-                        .find(|(_, _, flow, packet)| continues(flow, *packet, event))
-                });
-            owner = from.map(|&(attempt, direction, flow, _)| {
-                before.insert(event.flow, flow);
-                (attempt, direction)
-            });
-        }
-        if owner.is_none() {
-            owner = told(evidence, event);
-        }
-        if let Some((attempt, direction)) = owner {
-            known.entry(event.flow).or_insert((attempt, direction));
-            known
-                .entry(event.flow.reversed())
-                .or_insert((attempt, opposite(direction)));
-        }
-        if let Some((attempt, direction)) = owner
-            && matches!(event.seen, Seen::Hop { .. })
-            && event.skb != 0
-        {
-            skbs.insert(event.skb, (attempt, direction, event.flow, event.packet));
-        }
-    }
-    (known, before)
-}
-
-const fn opposite(direction: Direction) -> Direction {
-    match direction {
-        Direction::Request => Direction::Answer,
-        Direction::Answer => Direction::Request,
-    }
-}
-
-/// The kernel followed the packet itself and says whose it is; which way it goes, the end that no translation changed tells.
-fn told(evidence: &Evidence, event: &Event) -> Option<(u32, Direction)> {
-    let attempt = event.attempt.filter(|_| event.quoted.is_none())?;
-    let of_attempt = |watched: &&model::attempt::WatchedFlow| {
-        watched.attempt == attempt && watched.flow.protocol == event.flow.protocol
-    };
-    let flow = &event.flow;
-    evidence.watched.iter().filter(of_attempt).find_map(|watched| {
-        let ours = &watched.flow;
-        let near =
-            |address, port| (address, port) == (ours.saddr, ours.sport) || (port == ours.sport && ours.sport != 0);
-        let far = |address, port| (address, port) == (ours.daddr, ours.dport);
-        if near(flow.saddr, flow.sport) || far(flow.daddr, flow.dport) {
-            Some((attempt, Direction::Request))
-        } else if near(flow.daddr, flow.dport) || far(flow.saddr, flow.sport) {
-            Some((attempt, Direction::Answer))
-        } else {
-            None
-        }
-    })
-}
-
-/// The marks that no translation changes agree.
-fn same_packet(one: Option<Packet>, other: Option<Packet>) -> bool {
-    match (one, other) {
-        (Some(one), Some(other)) => {
-            one.seq == other.seq && one.ack == other.ack && one.tcp_flags == other.tcp_flags && one.ip_id == other.ip_id
-        }
-        _ => true,
-    }
-}
-
-/// Where the packet's earlier sight under this address was lost: the same protocol, marks and one end unchanged.
-fn continues(flow: &Flow, packet: Option<Packet>, event: &Event) -> bool {
-    packet.is_some_and(|packet| packet.seq != 0)
-        && event.packet.is_some()
-        && same_packet(packet, event.packet)
-        && flow.protocol == event.flow.protocol
-        && (flow.sport == event.flow.sport && flow.saddr == event.flow.saddr
-            || flow.dport == event.flow.dport && flow.daddr == event.flow.daddr)
 }
 
 #[cfg(test)]
