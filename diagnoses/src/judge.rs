@@ -7,7 +7,7 @@ use crate::rank::rank;
 use crate::rules;
 use crate::words;
 use model::evidence::{Evidence, Intent};
-use model::missing::Missing;
+use model::missing::{Known, Missing};
 use model::report::{Direction, Happened, Hop, Outcome, Severity, Verdict};
 
 /// What a run means; the client adds what was looked at and for how long, which makes it the report.
@@ -189,7 +189,11 @@ fn undecided(case: &Case<'_>) -> Vec<Missing> {
         return vec![lack.remedy("watch longer (--for), or while it is in use")];
     }
     if case.asked().next().is_none() {
-        return vec![Missing::new("attempts", "none was made")];
+        let lack = Missing::new("attempts", "none was made");
+        return vec![match evidence.inventory {
+            Known::Known(_) => lack.remedy("let helpers be started: leave --no-helper out, and see what `doctor` says"),
+            Known::Missing(_) => lack,
+        }];
     }
     if !case.worked().is_empty() {
         return local_proxy(case).into_iter().collect();
@@ -279,6 +283,10 @@ fn headline(case: &Case<'_>, outcome: Outcome, verdicts: &[Verdict], proven: &[S
             }
         }
         Outcome::Inconclusive => {
+            let untried = case.asked().next().is_none() && cluster::inventory(case).is_some();
+            if untried && first.is_none() && missing.len() == 1 {
+                return format!("{source} should reach {target} by what the API says, but nothing was sent to see it");
+            }
             let why = missing.first().map_or_else(
                 || "too little was seen".to_owned(),
                 |lack| format!("{}: {}", lack.what, lack.why),

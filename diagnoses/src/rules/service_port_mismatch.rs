@@ -86,25 +86,28 @@ fn closed(case: &Case<'_>, asked: &Asked<'_>, port: &ServicePort) -> Option<Find
         });
         let pod = behind.and_then(|backend| backend.pod).filter(|pod| !pod.host_network);
         if let Some(pod) = pod
-            && listeners(case, end).is_ok_and(|found| found.is_empty())
+            && listeners(case, end).map_or(true, |found| found.is_empty())
         {
             ids.push(id);
             proof.get_or_insert((end, pod));
         }
     }
     let (end, pod) = proof?;
-    let open = open_ports(case, end);
+    let looked = listeners(case, end).is_ok();
+    // What its containers declare is what they mean to listen on; it stands in where nobody looked.
+    let open = if looked { open_ports(case, end) } else { declared(pod, port, end.flow.dport) };
     let one = match open.as_slice() {
         [] => return None,
         [one] => Some(*one),
         _ => None,
     };
     let numbers: Vec<String> = open.iter().map(u16::to_string).collect();
+    let verb = if looked { "it listens on" } else { "its containers declare" };
     Some(
         fatal(
             "service-port-mismatch",
             format!(
-                "{} sends port {} to {} of pod {}, where nothing listens; it listens on {}",
+                "{} sends port {} to {} of pod {}, where nothing listens; {verb} {}",
                 asked.words(),
                 port.port,
                 end.flow.dport,
@@ -117,9 +120,22 @@ fn closed(case: &Case<'_>, asked: &Asked<'_>, port: &ServicePort) -> Option<Find
         .of(ids)
         .remedy(remedy(asked, port, one))
         .because(format!("the kernel of {} found no socket for {}", pod.full_name(), end.flow))
-        .and(format!("ports that are open there: {}", numbers.join(", ")))
+        .and(match looked {
+            true => format!("ports that are open there: {}", numbers.join(", ")),
+            false => format!("ports that its containers declare: {}", numbers.join(", ")),
+        })
         .and_if(case.failed().first().map(|tried| seen::met(tried))),
     )
+}
+
+/// The ports that the pod's containers declare for the protocol, where the target port is none of them.
+fn declared(pod: &Pod, port: &ServicePort, target: u16) -> Vec<u16> {
+    let own = pod.containers.iter().flat_map(|container| &container.ports);
+    let ports: Vec<u16> = own
+        .filter(|own| own.protocol.eq_ignore_ascii_case(&port.protocol))
+        .map(|own| own.port)
+        .collect();
+    if ports.contains(&target) { Vec::new() } else { ports }
 }
 
 /// Ports of the same protocol that are open to others.
@@ -169,6 +185,7 @@ mod tests {
         scene.watch(0, asked).hop(scene::A, "eth0", asked, 7).hop_learned(scene::X, "up0", real, 7);
         scene.hop(scene::C, "eth0", real, 7);
         scene.drop(scene::C, "eth0", real, "NO_SOCKET", "tcp_v4_rcv");
+        scene.evidence.events.last_mut().unwrap().skb = 7;
         let (during, errno) = ("connect".to_owned(), Errno { number: 111, name: "ECONNREFUSED".to_owned() });
         scene.attempt(0, asked, Outcome::Error { during, errno });
         cluster
@@ -182,6 +199,17 @@ mod tests {
         let verdict = &judgement.verdicts[0];
         assert!(verdict.says.contains("sends port 80 to 8080 of pod shop/web-1"), "{}", verdict.says);
         assert!(verdict.remedy.contains(r#""path":"/spec/ports/0/targetPort","value":80"#), "{}", verdict.remedy);
+    }
+
+    #[test]
+    fn where_nobody_looked_the_declared_ports_stand_in() {
+        let mut cluster = wrong_port();
+        cluster.scene.evidence.netns.retain(|netns| netns.id != scene::C);
+        let judgement = judge(cluster.evidence());
+        assert_eq!(scene::causes(&judgement), ["service-port-mismatch"]);
+        assert!(judgement.verdicts[0].says.contains("its containers declare 80"), "{}", judgement.verdicts[0].says);
+        cluster.pod("shop/web-1").containers[0].ports.clear();
+        assert_eq!(scene::causes(&judge(cluster.evidence())), ["port-closed"]);
     }
 
     #[test]
