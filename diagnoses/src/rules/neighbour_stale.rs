@@ -16,7 +16,7 @@ use crate::case::Case;
 use crate::drops::Class;
 use crate::finding::{Finding, fatal};
 use crate::seen;
-use model::facts::Neighbour;
+use model::facts::{Link, Neighbour};
 use model::report::{Direction, Happened};
 use std::net::IpAddr;
 
@@ -40,7 +40,7 @@ pub fn check(case: &Case<'_>) -> Checked {
             continue;
         };
         // A namespace that only shares an address with the path sends nothing of ours.
-        if !was_there(case, tried.attempt.id, hop.netns) {
+        if !was_there(case, tried.attempt.id, hop.direction, hop.netns) {
             continue;
         }
         // What arrives behind this hop proves its entry right.
@@ -69,6 +69,13 @@ pub fn check(case: &Case<'_>) -> Checked {
         let Some((entry, wrong)) = wrong_entry(case, hop.netns, oif, next, unclaimed) else {
             continue;
         };
+        let near = case
+            .link(hop.netns, oif)
+            .zip(case.owner(next))
+            .is_some_and(|(link, owner)| on_one_link(case, (hop.netns, link), owner));
+        if !near && entry.state != "PERMANENT" && thrown.is_none() {
+            continue;
+        }
         let mut finding = build(case, hop.netns, oif, &entry, &wrong);
         if let Some(drop) = thrown {
             finding = finding.and(format!(
@@ -82,11 +89,29 @@ pub fn check(case: &Case<'_>) -> Checked {
     Ok(thrown_away(case).or_else(|| disowned(case)).into_iter().collect())
 }
 
-/// Our packets, or the answers to them, were seen in this namespace, or are made there; without a trail nothing tells.
-fn was_there(case: &Case<'_>, attempt: u32, netns: u32) -> bool {
+/// Packets of this direction were seen in this namespace, or are made there; without a trail nothing tells.
+fn was_there(case: &Case<'_>, attempt: u32, direction: Direction, netns: u32) -> bool {
     let legs = [Direction::Request, Direction::Answer].map(|direction| case.leg(attempt, direction));
-    let mut stops = legs.into_iter().flatten().flat_map(|leg| &leg.stops).peekable();
-    case.evidence.source.netns == Some(netns) || stops.peek().is_none() || stops.any(|stop| stop.netns == netns)
+    let untold = legs.into_iter().flatten().all(|leg| leg.stops.is_empty());
+    let seen = |leg: &crate::trail::Leg<'_>| leg.stops.iter().any(|stop| stop.netns == netns);
+    let made = direction == Direction::Request && case.evidence.source.netns == Some(netns);
+    untold || made || case.leg(attempt, direction).is_some_and(seen)
+}
+
+/// Both are known to be on one link: two ends of a pair, or ports of one bridge. Elsewhere somebody between may answer for the
+/// owner (proxy ARP, as clouds do), and its hardware address is right.
+fn on_one_link(case: &Case<'_>, (netns, link): (u32, &Link), (owner, own): (u32, &Link)) -> bool {
+    let plugged = |netns: u32, link: &Link| {
+        let far = case.peer(netns, link);
+        let (netns, link) = far.unwrap_or((netns, link));
+        (netns, link.master.unwrap_or(link.index))
+    };
+    let peer = |netns: u32, link: &Link| case.peer(netns, link).map(|(netns, link)| (netns, link.index));
+    peer(netns, link) == Some((owner, own.index))
+        || peer(owner, own) == Some((netns, link.index))
+        || plugged(netns, link) == plugged(owner, own)
+        || plugged(netns, link) == (owner, own.index)
+        || plugged(owner, own) == (netns, link.index)
 }
 
 /// The packets arrive at an end that does not have their address any more: whoever sends them there remembers it wrongly.
@@ -222,6 +247,20 @@ mod tests {
         let judgement = judge(&scene.evidence);
         assert_eq!(scene::causes(&judgement), ["neighbour-stale"]);
         assert_eq!(judgement.verdicts[0].place.netns.as_deref(), Some("netns/a"));
+    }
+
+    #[test]
+    fn a_router_that_answers_for_the_other_node_is_not_it() {
+        let mut scene = Scene::two_nodes();
+        for (node, other) in [(scene::X, "172.31.90.2"), (scene::Y, "172.31.90.1")] {
+            scene.link(node, "up0", |link| link.peer = Some(model::facts::Peer { netns: Some(999), ifindex: 7 }));
+            scene.facts(node, |facts| {
+                facts.neighbours = Known::Known(vec![scene::neighbour(2, other, "3a:c0:68:e2:76:c9", "REACHABLE")]);
+            });
+        }
+        scene.vanishes(3, scene::X, "up0");
+        let causes = scene::causes(&judge(&scene.evidence));
+        assert_eq!(causes, ["unexplained-timeout"]);
     }
 
     #[test]

@@ -120,9 +120,10 @@ fn closed(case: &Case<'_>, asked: &Asked<'_>, port: &ServicePort) -> Option<Find
         .of(ids)
         .remedy(remedy(asked, port, one))
         .because(format!("the kernel of {} found no socket for {}", pod.full_name(), end.flow))
-        .and(match looked {
-            true => format!("ports that are open there: {}", numbers.join(", ")),
-            false => format!("ports that its containers declare: {}", numbers.join(", ")),
+        .and(if looked {
+            format!("ports that are open there: {}", numbers.join(", "))
+        } else {
+            format!("ports that its containers declare: {}", numbers.join(", "))
         })
         .and_if(case.failed().first().map(|tried| seen::met(tried))),
     )
