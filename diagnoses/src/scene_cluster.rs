@@ -62,16 +62,21 @@ impl Cluster {
         let mut cluster = Self::over(scene);
         cluster.scene.evidence.destination.object = None;
         let mut dns = service("kube-system", "kube-dns", "10.90.2.2", "k8s-app=kube-dns");
-        dns.ports = vec![ServicePort {
-            name: "dns".to_owned(),
-            protocol: "UDP".to_owned(),
-            port: 53,
-            target: Port::Number(53),
-            node_port: None,
-        }];
+        dns.ports = vec![dns_port()];
         let inventory = cluster.inventory();
         inventory.services.push(dns);
         inventory.pods.retain(|pod| pod.name == "a");
+        cluster
+    }
+
+    /// shop/a has dnsPolicy Default and looks a name up at its node's name server, not the cluster's.
+    pub fn asks_its_node(lookup: Lookup) -> Self {
+        let mut cluster = Self::over(lookup.scene());
+        cluster.scene.evidence.destination.object = None;
+        let mut dns = service("kube-system", "kube-dns", "10.96.0.10", "k8s-app=kube-dns");
+        dns.ports = vec![dns_port()];
+        cluster.inventory().services.push(dns);
+        "Default".clone_into(&mut cluster.pod("shop/a").dns_policy);
         cluster
     }
 
@@ -293,6 +298,16 @@ fn service(namespace: &str, name: &str, address: &str, selector: &str) -> Servic
         internal_traffic_policy: "Cluster".to_owned(),
         external_traffic_policy: "Cluster".to_owned(),
         ..Service::default()
+    }
+}
+
+fn dns_port() -> ServicePort {
+    ServicePort {
+        name: "dns".to_owned(),
+        protocol: "UDP".to_owned(),
+        port: 53,
+        target: Port::Number(53),
+        node_port: None,
     }
 }
 
