@@ -8,6 +8,7 @@ mod exit;
 mod gather;
 mod inquiry;
 mod interrupt;
+mod kernels;
 mod kubernetes;
 mod look;
 mod names;

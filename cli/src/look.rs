@@ -1,5 +1,6 @@
-//! What a helper has said so far, taken in line by line. Pure: nothing here waits or asks.
+//! What the helpers have said so far, taken in line by line. Pure: nothing here waits or asks.
 
+use crate::kernels::Kernels;
 use model::endpoint::Endpoint;
 use model::event::Event;
 use model::evidence::{Evidence, NetnsEvidence, NodeEvidence, Window};
@@ -20,6 +21,8 @@ pub struct Look {
     pub nodes: Vec<Talk>,
     /// What the destination may be translated to, as far as it is known.
     pub backends: Vec<Endpoint>,
+    /// Which namespaces and events are whose.
+    pub kernels: Kernels,
     /// Counts what was taken in that can change a verdict.
     pub news: u64,
     unkept: usize,
@@ -44,8 +47,10 @@ pub struct Talk {
     pub stopped: Option<u32>,
     /// Requests that could not be carried out, by name.
     pub failed: Vec<String>,
-    /// Namespaces that are its own: its node's, those it was asked to find, those it has read.
-    pub own: BTreeSet<u32>,
+    /// The site has a name for this node, and so it has for what lives there.
+    pub named: bool,
+    /// Events it told that are another node's.
+    foreign: u64,
     /// The last line came.
     pub done: bool,
     /// The stream was cut.
@@ -73,7 +78,14 @@ impl Look {
         };
         let nodes: Vec<NodeEvidence> = names.into_iter().map(named).collect();
         Self {
-            nodes: nodes.iter().map(|_| Talk::default()).collect(),
+            kernels: Kernels::of(nodes.len()),
+            nodes: nodes
+                .iter()
+                .map(|node| Talk {
+                    named: !node.name.is_empty(),
+                    ..Talk::default()
+                })
+                .collect(),
             evidence: Evidence {
                 nodes,
                 ..Evidence::default()
@@ -96,6 +108,7 @@ impl Look {
 
     /// Takes in a word of a node.
     pub fn take(&mut self, node: usize, reply: Reply) {
+        let reply = self.kernels.inward(node, reply);
         let (Some(talk), Some(brought)) = (self.nodes.get_mut(node), self.evidence.nodes.get_mut(node)) else {
             return;
         };
@@ -106,16 +119,18 @@ impl Look {
                 }
                 brought.kernel.clone_from(&hello.kernel);
                 brought.boot_id.clone_from(&hello.boot_id);
-                brought.host_netns = hello.netns;
-                talk.own.insert(hello.netns);
                 talk.hello = Some(hello);
+                self.settle_kernels();
             }
             Reply::Resolved(mut endpoint) => {
                 if let Known::Known(endpoint) = &mut endpoint
                     && !endpoint.node.is_empty()
                 {
                     endpoint.node.clone_from(&brought.name);
-                    talk.own.extend(endpoint.netns);
+                    endpoint
+                        .netns
+                        .into_iter()
+                        .for_each(|netns| self.kernels.claim(node, netns));
                 }
                 talk.resolved.push_back(endpoint);
             }
@@ -154,7 +169,8 @@ impl Look {
                     *start = at_ns;
                 }
             }
-            Reply::Event(event) => self.event(event),
+            Reply::Event(event) if self.kernels.keeps(node, &event) => self.event(event),
+            Reply::Event(_) => talk.foreign += 1,
             Reply::Attempt(attempt) => {
                 self.news += 1;
                 let attempts = &mut self.evidence.attempts;
@@ -169,10 +185,12 @@ impl Look {
                 at_ns,
                 events,
                 lost,
-                totals,
+                mut totals,
                 bpf,
             } => {
-                brought.events = events;
+                let whose = |netns: u32| self.kernels.owner(netns).is_none_or(|owner| owner == node);
+                totals.retain(|total| whose(total.netns));
+                brought.events = events.saturating_sub(talk.foreign);
                 brought.lost = lost;
                 brought.totals = totals;
                 brought.bpf = bpf;
@@ -210,18 +228,42 @@ impl Look {
 
     /// The node that looks into this namespace; `None` for one that is nobody's.
     pub fn home(&self, netns: u32) -> Option<usize> {
-        let own = self.nodes.iter().position(|node| node.own.contains(&netns));
-        own.or_else(|| {
-            // What was found through an interface of a namespace lives where that one does.
+        if self.nodes.len() == 1 {
+            return Some(0);
+        }
+        self.kernels.owner(netns).or_else(|| {
+            // What was found through an interface of a namespace lives where that one does. Of a kernel that nodes share, it
+            // may as well lie between them.
             let leads = |known: &&NetnsEvidence| {
                 let links = known.before.links.ok().into_iter().flatten();
                 links
                     .filter_map(|link| link.peer.as_ref())
                     .any(|peer| peer.netns == Some(netns))
             };
-            self.named(&self.evidence.netns.iter().find(leads)?.node)
+            let node = self.named(&self.evidence.netns.iter().find(leads)?.node)?;
+            (!self.kernels.shared(node)).then_some(node)
         })
-        .or_else(|| (self.nodes.len() == 1).then_some(0))
+    }
+
+    /// Which kernels there are, as far as the helpers have said who they are.
+    fn settle_kernels(&mut self) {
+        let hellos: Vec<Option<&Hello>> = self.nodes.iter().map(|node| node.hello.as_ref()).collect();
+        self.kernels.settle(&hellos);
+        for (node, (hello, brought)) in hellos.into_iter().zip(&mut self.evidence.nodes).enumerate() {
+            brought.host_netns = hello.map_or(0, |hello| self.kernels.netns(node, hello.netns));
+        }
+    }
+
+    /// What the site calls what lives in this namespace.
+    fn name_of(&self, node: usize, netns: u32) -> Option<String> {
+        let brought = self.evidence.nodes.get(node).filter(|_| self.nodes[node].named)?;
+        if netns == brought.host_netns {
+            return Some(brought.name.clone());
+        }
+        let ends = [&self.evidence.source, &self.evidence.destination];
+        let mut ends = ends.into_iter().chain(&self.backends);
+        let end = ends.find(|end| end.netns == Some(netns) && !end.name.is_empty())?;
+        Some(end.name.clone())
     }
 
     /// Notes what could not be seen, on which node where there are several.
@@ -269,7 +311,8 @@ impl Look {
     }
 
     fn facts(&mut self, node: usize, name: String, phase: Phase, facts: NetnsFacts) {
-        self.nodes[node].own.insert(facts.netns);
+        self.kernels.claim(node, facts.netns);
+        let name = self.name_of(node, facts.netns).unwrap_or(name);
         let node = self.evidence.nodes[node].name.clone();
         let known = &mut self.evidence.netns;
         let index = known

@@ -65,14 +65,14 @@ impl Session {
     /// Asks the helper of one node.
     pub fn ask_at(&self, node: usize, request: Request) {
         if let Some(link) = self.links.get(node) {
-            link.ask(request);
+            link.ask(self.look.kernels.outward(node, request));
         }
     }
 
     /// Asks every helper.
     pub fn ask_all(&self, request: &Request) {
-        for link in &self.links {
-            link.ask(request.clone());
+        for node in 0..self.links.len() {
+            self.ask_at(node, request.clone());
         }
     }
 

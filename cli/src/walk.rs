@@ -4,12 +4,15 @@ use crate::look::Look;
 use crate::session::{Ended, STEP, Session};
 use model::evidence::Evidence;
 use model::facts::Phase;
+use model::flow::Flow;
 use model::missing::Missing;
 use model::protocol::{Ask, Request};
 use tokio::time::Instant;
 
 /// Namespaces that are read, at most: a path has few, and a machine may have thousands.
 const NETNS_MAX: usize = 16;
+/// Flows whose connection tracking is asked for, at most.
+const FLOWS_MAX: usize = 256;
 /// Facts that traffic changes, so that they are read again after the window.
 const CHANGED_BY_TRAFFIC: [&str; 8] = [
     "links",
@@ -46,7 +49,7 @@ async fn find(session: &mut Session) {
         let evidence = &session.look.evidence;
         let new: Vec<u32> = diagnoses::walk::next(evidence)
             .into_iter()
-            .filter(|id| evidence.netns(*id).is_none())
+            .filter(|id| evidence.netns(*id).is_none() && session.look.home(*id).is_some())
             .collect();
         let room = NETNS_MAX.saturating_sub(evidence.netns.len());
         if new.is_empty() || session.look.over() {
@@ -66,18 +69,41 @@ async fn find(session: &mut Session) {
     }
 }
 
-/// Reads the facts of a phase: first of both ends, afterwards of all that is known.
+/// Reads the facts of a phase: first of both ends and of the nodes they are known to be on, afterwards of all that is known.
 pub async fn read(session: &mut Session, phase: Phase) {
-    let evidence = &session.look.evidence;
+    let look = &session.look;
     let mut netns: Vec<u32> = match phase {
-        Phase::Before => [evidence.source.netns, evidence.destination.netns]
-            .into_iter()
-            .flatten()
-            .collect(),
-        Phase::After => evidence.netns.iter().map(|netns| netns.id).collect(),
+        Phase::Before => first(look),
+        Phase::After => look.evidence.netns.iter().map(|netns| netns.id).collect(),
     };
     netns.dedup();
     read_netns(session, phase, netns).await;
+}
+
+/// What is on the way for certain.
+fn first(look: &Look) -> Vec<u32> {
+    let Evidence {
+        source,
+        destination,
+        nodes,
+        ..
+    } = &look.evidence;
+    let hosts = nodes
+        .iter()
+        .zip(&look.nodes)
+        .filter(|(_, talk)| talk.named && talk.hello.is_some());
+    let mut all: Vec<u32> = Vec::new();
+    let wanted = [source.netns, destination.netns]
+        .into_iter()
+        .flatten()
+        .chain(hosts.map(|(node, _)| node.host_netns))
+        .chain(look.backends.iter().filter_map(|backend| backend.netns));
+    for netns in wanted.take(NETNS_MAX) {
+        if !all.contains(&netns) {
+            all.push(netns);
+        }
+    }
+    all
 }
 
 async fn read_netns(session: &mut Session, phase: Phase, netns: Vec<u32>) -> bool {
@@ -133,7 +159,6 @@ fn ask(look: &Look, node: usize, ask: Ask) -> Ask {
     let Evidence {
         source,
         destination,
-        watched,
         intent,
         processes,
         netns: known,
@@ -164,7 +189,7 @@ fn ask(look: &Look, node: usize, ask: Ask) -> Ask {
         facts: facts.into_iter().map(str::to_owned).collect(),
         pids,
         ports: ports(look),
-        flows: watched.iter().map(|watched| watched.flow).collect(),
+        flows: flows(look),
         lookups: if after {
             Vec::new()
         } else {
@@ -173,6 +198,25 @@ fn ask(look: &Look, node: usize, ask: Ask) -> Ask {
         node: after || !known.iter().any(|netns| netns.node == *name),
         ..ask
     }
+}
+
+/// The watched flows, and where there are several nodes also the forms in which they were met on the way.
+fn flows(look: &Look) -> Vec<Flow> {
+    let watched = look.evidence.watched.iter().map(|watched| watched.flow);
+    let mut flows: Vec<Flow> = watched.collect();
+    if look.nodes.len() > 1 {
+        let met = look.evidence.events.iter().filter(|event| {
+            let ours = |attempt| look.evidence.watched.iter().any(|watched| watched.attempt == attempt);
+            event.attempt.is_some_and(ours) && event.quoted.is_none()
+        });
+        for event in met {
+            let known = flows.contains(&event.flow) || flows.contains(&event.flow.reversed());
+            if !known && flows.len() < FLOWS_MAX {
+                flows.push(event.flow);
+            }
+        }
+    }
+    flows
 }
 
 /// Ports whose listeners are looked for: the one asked for, and those it may be translated to.

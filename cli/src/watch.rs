@@ -127,7 +127,7 @@ async fn arm(session: &mut Session, question: &Question, id: u32, attempts: Vec<
             planned(session, node, id).await;
         }
         for other in others {
-            let flows = elsewhere::flows(&session.look, other, &session.look.evidence.watched);
+            let flows = elsewhere::flows(&session.look, &session.look.evidence.watched);
             arm_at(session, question, other, id, flows);
         }
         let armed = |node: &Talk| node.armed == Some(id) || node.has_failed("arm");
@@ -225,7 +225,7 @@ async fn send_later(
         planned(session, node, id).await;
         let flows = session.look.evidence.watched.split_off(known);
         for other in others(session, node) {
-            let flows = elsewhere::flows(&session.look, other, &flows);
+            let flows = elsewhere::flows(&session.look, &flows);
             session.ask_at(other, Request::Watch { id: window, flows });
         }
         session.look.evidence.watched.extend(flows);
