@@ -126,22 +126,43 @@ async fn arm(session: &mut Session, question: &Question, id: u32, attempts: Vec<
             // Other nodes watch what was planned, and all that it may have become on its way there.
             planned(session, node, id).await;
         }
-        for other in others {
+        for other in &others {
             let flows = elsewhere::flows(&session.look, &session.look.evidence.watched);
-            arm_at(session, question, other, id, flows);
+            arm_at(session, question, *other, id, flows);
         }
-        let armed = |node: &Talk| node.armed == Some(id) || node.has_failed("arm");
-        let ended = session.until(Some(Instant::now() + STEP), |look| look.all(armed)).await;
-        if ended != Ended::Met {
+        // Their windows are open before the first packet is sent.
+        for other in &others {
+            session.ask_at(*other, Request::Go { id });
+        }
+        let ready = |at: usize, talk: &Talk| {
+            let armed = talk.armed == Some(id) || talk.has_failed("arm");
+            let open = at == node || talk.going == Some(id) || talk.has_failed("go");
+            (armed && open) || talk.over()
+        };
+        let ended = session
+            .until(Some(Instant::now() + STEP), |look| {
+                look.nodes.iter().enumerate().all(|(at, talk)| ready(at, talk))
+            })
+            .await;
+        let ready_at_source = ready(node, &session.look.nodes[node]);
+        if ended == Ended::Interrupted || session.look.over() || !ready_at_source {
             return ended;
+        }
+        for other in others {
+            if !ready(other, &session.look.nodes[other]) {
+                let missing = Missing::new("what happens there", "its probes were not armed in time");
+                session.look.miss(other, vec![missing.remedy("run it again with -v")]);
+            }
         }
     }
     // Of one node the window may open as soon as it is armed.
-    session.ask_all(&Request::Go { id });
+    session.ask_at(node, Request::Go { id });
     let gone = |node: &Talk| {
         (node.armed == Some(id) || node.has_failed("arm")) && (node.going == Some(id) || node.has_failed("go"))
     };
-    session.until(Some(Instant::now() + STEP), |look| look.all(gone)).await
+    session
+        .until(Some(Instant::now() + STEP), |look| gone(&look.nodes[node]))
+        .await
 }
 
 /// Waits for the tuples of a plan.

@@ -5,6 +5,8 @@
 
 /// From an interface to the next place that decides.
 mod cross;
+/// From one node to the next.
+mod onward;
 
 use crate::route::{self, Query, Way};
 use crate::translate::{self, Done};
@@ -367,7 +369,8 @@ impl<'a> Walker<'a, '_> {
                 });
             }
             walked.hops.push(hop);
-            match self.cross(at.netns, oif, next_hop, left, &mut walked.hops) {
+            let crossed = self.cross(at.netns, oif, next_hop, left, &mut walked.hops);
+            match self.onward(at.netns, next_hop, left, crossed) {
                 Crossed::Lands(netns, iif) => on.push(At {
                     netns,
                     iif: Some(iif),

@@ -32,23 +32,26 @@ pub fn join(pid: u32) -> Result<(), Missing> {
     let read =
         |path: String| fs::read_to_string(&path).map_err(|error| missing(format!("cannot read {path}: {error}")));
     let paths = read(format!("/proc/{pid}/cgroup"))?;
+    // In a container only its own part is mounted, and that read-only; the host's mounts show all of it.
     let own = hierarchies(&read("/proc/self/mountinfo".into())?);
-    let (root, mounted) = if own.is_empty() {
-        let of_host = fs::read_to_string("/proc/1/mountinfo").map(|text| hierarchies(&text));
-        (Path::new("/proc/1/root"), of_host.unwrap_or_default())
-    } else {
-        (Path::new("/"), own)
-    };
-    for hierarchy in mounted {
-        let Some(path) = path_in(&paths, hierarchy.controller) else {
+    let of_host = fs::read_to_string("/proc/1/mountinfo").map(|text| hierarchies(&text));
+    let mounted = [("/", own), ("/proc/1/root", of_host.unwrap_or_default())];
+    for controller in [""].into_iter().chain(V1_CONTROLLERS) {
+        let Some(path) = path_in(&paths, controller) else {
             continue;
         };
-        let Ok(below) = Path::new(path).strip_prefix(&hierarchy.root) else {
-            return Err(missing(format!("{path} lies outside {}", hierarchy.at.display())));
+        let mut known = mounted
+            .iter()
+            .flat_map(|(root, mounts)| mounts.iter().map(move |mount| (*root, mount)))
+            .filter(|(_, mount)| mount.controller == controller)
+            .peekable();
+        if known.peek().is_none() {
+            continue;
+        }
+        let folder = known.find_map(|(root, mount)| folder(root, mount, path));
+        let Some(folder) = folder else {
+            return Err(missing(format!("{path} lies outside all that is mounted")));
         };
-        let folder = root
-            .join(hierarchy.at.strip_prefix("/").unwrap_or(&hierarchy.at))
-            .join(below);
         let events = fs::read_to_string(folder.join("cgroup.events")).unwrap_or_default();
         if events.lines().any(|line| line == "frozen 1") {
             return Err(missing(format!("{path} is frozen, and so would we be")));
@@ -57,6 +60,13 @@ pub fn join(pid: u32) -> Result<(), Missing> {
             .map_err(|error| missing(format!("cannot move into {}: {error}", folder.display())))?;
     }
     Ok(())
+}
+
+/// The folder of a cgroup as seen through a mount; `None` where the mount does not show it.
+fn folder(root: &str, mount: &Hierarchy, path: &str) -> Option<PathBuf> {
+    let below = Path::new(path).strip_prefix(&mount.root).ok()?;
+    let at = mount.at.strip_prefix("/").unwrap_or(&mount.at);
+    Some(Path::new(root).join(at).join(below))
 }
 
 /// The path of a process in one hierarchy.
@@ -110,7 +120,8 @@ fn hierarchies(mountinfo: &str) -> Vec<Hierarchy> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Hierarchy, hierarchies, path_in};
+    use super::{Hierarchy, folder, hierarchies, path_in};
+    use std::path::Path;
 
     #[test]
     fn hybrid_and_unified_mounts_are_found() {
@@ -133,6 +144,22 @@ mod tests {
         );
         let unified = "29 22 0:26 / /sys/fs/cgroup rw shared:9 - cgroup2 cgroup2 rw\n";
         assert_eq!(hierarchies(unified), [hierarchy("", "/sys/fs/cgroup")]);
+    }
+
+    #[test]
+    fn a_container_sees_only_its_own_part_and_the_host_all() {
+        let mount = |root: &str| Hierarchy {
+            controller: "",
+            at: "/sys/fs/cgroup".into(),
+            root: root.into(),
+        };
+        let path = "/kubepods/pod1/web";
+        assert_eq!(folder("/", &mount("/kubepods/pod2/helper"), path), None);
+        let of_host = folder("/proc/1/root", &mount("/"), path);
+        assert_eq!(
+            of_host.as_deref(),
+            Some(Path::new("/proc/1/root/sys/fs/cgroup/kubepods/pod1/web"))
+        );
     }
 
     #[test]
