@@ -4,7 +4,8 @@
 //!
 //! How it knows: the API lists ready endpoints for the service; the watched packets came to the node with the service's address
 //! and were never translated, and no rule that was read there translates it. Or they were sent to an address that the slices do not
-//! list, by a rule that is still there; or rejected by kube-proxy's own rule for services without endpoints.
+//! list, by a rule that is still there; or rejected or dropped by kube-proxy's own rules for services without endpoints and for
+//! addresses that no service has.
 //!
 //! Remedy: see whether kube-proxy runs on the node, and restart it.
 //!
@@ -20,7 +21,7 @@ use crate::seen;
 use crate::translate;
 use model::evidence::{Evidence, NetnsEvidence};
 use model::flow::Flow;
-use model::report::Direction;
+use model::report::{Direction, RulePlace};
 
 pub const NEEDS: &[Need] = &[Need::Probe("path"), Need::Fact("netfilter"), Need::Fact("links")];
 
@@ -65,16 +66,20 @@ fn wrong(
     let to = case.trail.forms(id).last().copied().unwrap_or(flow);
     let node = &case.evidence.source.node;
     let says = |what: &str| fatal("service-not-programmed", format!("node {node} {what} {} ({})", asked.words(), flow.dst()));
-    let rejected = blocked(case).into_iter().find(|blocked| {
-        let place = blocked.place();
-        let kube_proxys = place.is_some_and(|place| place.table == "kube-proxy" || place.chain.starts_with("KUBE-"));
-        blocked.netns == host.id && blocked.attempts().contains(&id) && kube_proxys && blocked.answered(case)
+    let by_kube_proxy = blocked(case).into_iter().find(|blocked| {
+        let own = |place: &RulePlace| {
+            place.table == "kube-proxy" || (place.chain.starts_with("KUBE-SERVICES") && blocked.answered(case))
+        };
+        let is_it = blocked.netns == host.id && blocked.attempts().contains(&id);
+        is_it && blocked.direction == Direction::Request && blocked.place().as_ref().is_some_and(own)
     });
-    if let Some(rejected) = rejected {
-        let finding = described(says("still rejects what is sent to"), case, asked, host)
-            .because(rejected.seen(case))
-            .and_if(rejected.rule_words());
-        return Ok(Some(endpoints(finding, asked)));
+    if let Some(blocked) = by_kube_proxy {
+        // It rejects what has no endpoints, and drops what is no service's.
+        let what = if blocked.answered(case) { "still rejects what is sent to" } else { "has no rule for" };
+        let finding = described(says(what), case, asked, host)
+            .because(blocked.seen(case))
+            .and_if(blocked.rule_words());
+        return Ok(Some(met(endpoints(finding, asked), case)));
     }
     let ipvs = case.before(host.id, "links", |facts| &facts.links)?.iter().any(|link| link.name == "kube-ipvs0");
     let dropped = case.accusing().any(|drop| {
@@ -142,7 +147,7 @@ mod tests {
     use crate::scene::{self, tcp};
     use crate::scene_cluster::{Cluster, WEB_IP};
     use model::attempt::Outcome;
-    use model::facts::Netfilter;
+    use model::facts::{Action, Match, Netfilter, NetfilterRule};
     use model::missing::{Known, Missing};
 
     /// The SYN comes to node x and leaves it as it came.
@@ -176,6 +181,27 @@ mod tests {
         let judgement = judge(cluster.evidence());
         assert_eq!(scene::causes(&judgement), ["service-not-programmed"]);
         assert!(judgement.verdicts[0].says.contains("has an old rule for service shop/web"));
+    }
+
+    #[test]
+    fn kube_proxys_own_rule_for_what_is_no_service_shows_it_too() {
+        let mut cluster = Cluster::web();
+        let rule = NetfilterRule {
+            text: "ip daddr 10.96.0.0/16 drop".to_owned(),
+            matches: vec![Match::Destination {
+                any: vec!["10.96.0.0/16".to_owned()],
+                not: false,
+            }],
+            action: Action::Drop,
+            ..NetfilterRule::default()
+        };
+        let mut rules = scene::one_rule("kube-proxy", "FORWARD", rule);
+        "nftables".clone_into(&mut rules.chains[0].backend);
+        cluster.scene.facts(scene::X, |facts| facts.netfilter = Known::Known(rules.clone()));
+        cluster.scene.dropped(3, scene::X, "cbr0", "NETFILTER_DROP", "nft_do_chain");
+        let judgement = judge(cluster.evidence());
+        assert_eq!(scene::causes(&judgement), ["service-not-programmed"]);
+        assert!(judgement.verdicts[0].because[1].contains("10.96.0.0/16 drop"), "{:?}", judgement.verdicts[0]);
     }
 
     #[test]
