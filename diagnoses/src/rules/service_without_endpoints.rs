@@ -19,7 +19,7 @@ use crate::finding::{Finding, fatal};
 use crate::seen;
 use crate::selector::{self, label_words};
 use crate::words::count;
-use model::inventory::Pod;
+use model::inventory::{Node, Pod};
 
 pub const NEEDS: &[Need] = &[];
 
@@ -79,10 +79,18 @@ fn finding(case: &Case<'_>, asked: &Asked<'_>, why: Why) -> Finding {
     finding.and_if(case.failed().first().map(|tried| seen::met(tried)))
 }
 
-/// The node whose own endpoints alone may be used from the source.
-fn local_only<'a>(case: &Case<'a>, asked: &Asked<'_>) -> Option<&'a str> {
+/// The node whose own endpoints alone may be used: the source's, or the one whose address was asked. For the latter pods are
+/// often excepted, so that only a failure tells.
+fn local_only<'a>(case: &Case<'a>, asked: &Asked<'a>) -> Option<&'a str> {
+    let service = asked.service;
+    if asked.by_node {
+        let local = service.external_traffic_policy == "Local" && !case.failed().is_empty();
+        let addressed = |node: &&Node| node.addresses.iter().any(|own| case.evidence.destination.addresses.contains(own));
+        let node = asked.inventory.nodes.iter().find(addressed).filter(|_| local)?;
+        return Some(&node.name);
+    }
     let node = case.evidence.source.node.as_str();
-    let local = asked.service.internal_traffic_policy == "Local" && !asked.by_node && !asked.service.headless;
+    let local = service.internal_traffic_policy == "Local" && !service.headless;
     (local && !node.is_empty()).then_some(node)
 }
 
@@ -92,11 +100,12 @@ fn elsewhere(asked: &Asked<'_>, node: &str) -> Why {
     let mut nodes: Vec<&str> = asked.usable().iter().map(|backend| backend.endpoint.node.as_str()).collect();
     nodes.sort_unstable();
     nodes.dedup();
+    let policy = if asked.by_node { "externalTrafficPolicy" } else { "internalTrafficPolicy" };
     Why {
-        says: format!("its internalTrafficPolicy is Local, and none is on node {node}"),
+        says: format!("its {policy} is Local, and none is on node {node}"),
         because: vec![format!("ready endpoints are on {}", nodes.join(", "))],
         remedy: format!(
-            "run a pod of it on {node}, or: kubectl -n {namespace} patch service {name} -p '{{\"spec\":{{\"internalTrafficPolicy\":\"Cluster\"}}}}'"
+            "run a pod of it on {node}, or: kubectl -n {namespace} patch service {name} -p '{{\"spec\":{{\"{policy}\":\"Cluster\"}}}}'"
         ),
     }
 }
@@ -233,6 +242,19 @@ mod tests {
         let judgement = judge(cluster.evidence());
         assert_eq!(scene::causes(&judgement), ["service-without-endpoints"]);
         assert!(judgement.verdicts[0].says.contains("none is on node x"), "{}", judgement.verdicts[0].says);
+    }
+
+    #[test]
+    fn a_node_that_was_asked_from_outside_must_have_one_of_its_own() {
+        let mut cluster = Cluster::web();
+        "Local".clone_into(&mut cluster.service("web").external_traffic_policy);
+        cluster.service("web").ports[0].node_port = Some(30_080);
+        cluster.scene.aim("172.31.90.1");
+        cluster.scene.evidence.destination.port = Some(30_080);
+        cluster.scene.fails(3, 110, "ETIMEDOUT");
+        let judgement = judge(cluster.evidence());
+        assert_eq!(scene::causes(&judgement), ["service-without-endpoints"]);
+        assert!(judgement.verdicts[0].says.contains("externalTrafficPolicy is Local, and none is on node x"));
     }
 
     #[test]
