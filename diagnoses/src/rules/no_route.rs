@@ -4,22 +4,28 @@
 //! pod), a service address is handled by nobody and routed nowhere, or the route went away.
 //!
 //! How it knows: the source's own kernel answers ENETUNREACH and its table holds nothing for the target; or a node freed the
-//! watched packet for want of a route (`IP_INNOROUTES`) and its table holds nothing for it.
+//! watched packet for want of a route (`IP_INNOROUTES`) and its table holds nothing for it. Or a node sends what is for another
+//! node's pods to a gateway that is not that node, by no route of their own, and an ICMP error comes back that nobody can be reached there.
 //!
 //! Remedy: add the route, or see why the CNI did not.
 //!
 //! Silent on: routes that refuse on purpose (`route-rejects`), answers that find no way back (`no-return-route`), routes that
-//! went away with their interface (`interface-down`), and hosts that do not forward (`forwarding-disabled`).
+//! went away with their interface (`interface-down`), hosts that do not forward (`forwarding-disabled`), and networks that
+//! carry pods' packets by their default route.
 
 use super::{Checked, Need};
 use crate::seen;
 use crate::routed;
-use crate::case::{Case, Failure};
+use crate::case::{Case, Failure, Tried};
+use crate::cluster;
 use crate::drops::Class;
 use crate::finding::{Finding, fatal};
 use crate::route::{self, Query, Way};
 use crate::trail::Dropped;
+use crate::words::list;
+use ipnet::IpNet;
 use model::facts::LookupAnswer;
+use model::inventory::Node;
 use model::report::Direction;
 use std::net::IpAddr;
 
@@ -38,6 +44,9 @@ pub fn check(case: &Case<'_>) -> Checked {
     findings.extend(at_source(case));
     if findings.is_empty() {
         findings.extend(on_way(case));
+    }
+    if findings.is_empty() {
+        findings.extend(past_other_node(case));
     }
     Ok(findings)
 }
@@ -96,6 +105,63 @@ fn on_way(case: &Case<'_>) -> Option<Finding> {
     Some(finding.and_if(kernel_says(case, netns, target)))
 }
 
+/// A node hands what is for another node's pods to a gateway, which knows no way either.
+fn past_other_node(case: &Case<'_>) -> Option<Finding> {
+    let inventory = cluster::inventory(case)?;
+    let failed = case.failed();
+    let unreachable = |tried: &&&Tried<'_>| {
+        matches!(tried.failure(), Some(Failure::HostUnreachable | Failure::NetUnreachable))
+            || tried.attempt.icmp.iter().any(|error| !error.local && matches!(error.errno.name.as_str(), "EHOSTUNREACH" | "ENETUNREACH"))
+    };
+    let first = failed.iter().find(unreachable)?;
+    let leg = case.leg(first.attempt.id, Direction::Request)?;
+    let stop = leg.stops.iter().rev().find(|stop| case.evidence.netns(stop.netns).is_some())?;
+    let (netns, target) = (stop.netns, stop.flow.dst());
+    let from = case.node(netns);
+    let holds = |node: &&Node| {
+        let own_pod = inventory.pods_at(target).any(|pod| pod.node == node.name);
+        own_pod || pods_range(node, target).is_some()
+    };
+    let node = inventory.nodes.iter().find(holds).filter(|node| node.name != from)?;
+    let Way::Out { route, hop } = route::lookup(&case.evidence.netns(netns)?.before, &Query::to(target)) else {
+        return None;
+    };
+    let gateway = hop.via.filter(|via| !node.addresses.contains(via))?;
+    let of_its_own = pods_range(node, target).map_or(0, |range| range.prefix_len().min(16));
+    if route.prefix > of_its_own {
+        return None;
+    }
+    let range = pods_range(node, target).map_or_else(|| target.to_string(), |range| range.to_string());
+    let via = node.addresses.iter().find(|own| own.is_ipv4() == target.is_ipv4());
+    let name = case.name(netns);
+    Some(
+        fatal(
+            "no-route",
+            format!("{name} has no route to the pods of node {} ({target}): it sends them to {gateway}, which knows no way either", node.name),
+        )
+        .at(&from, &name)
+        .of(failed.iter().filter(unreachable).map(|tried| tried.attempt.id))
+        .remedy(match via {
+            Some(via) => format!("see why the CNI of {name} did not write it: `ip {}route add {range} via {via}`", family(target)),
+            None => format!("see why the CNI of {name} did not write a route to {range}"),
+        })
+        .because(seen::met(first))
+        .and(format!(
+            "the route of {name} for {target} is {}/{} via {gateway}, and node {} is {}",
+            route.dst,
+            route.prefix,
+            node.name,
+            list(&node.addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>())
+        )),
+    )
+}
+
+/// The range of the node's pods that an address is in.
+fn pods_range(node: &Node, address: IpAddr) -> Option<IpNet> {
+    let ranges = node.pod_cidrs.iter().filter_map(|range| range.parse::<IpNet>().ok());
+    ranges.into_iter().find(|range| range.contains(&address))
+}
+
 /// Watched packets freed for want of a route, where the table agrees (or could not be read, and the reason says so alone).
 pub fn routeless<'a>(case: &Case<'a>, direction: Direction) -> Vec<Dropped<'a>> {
     let mut drops: Vec<Dropped<'a>> = case
@@ -144,6 +210,7 @@ fn family(target: IpAddr) -> &'static str {
 mod tests {
     use crate::judge;
     use crate::scene::{self, Scene};
+    use crate::scene_cluster::Cluster;
 
     #[test]
     fn the_pod_has_no_default_route() {
@@ -170,6 +237,28 @@ mod tests {
         scene.unroute(scene::X, "fd90:2::", 64);
         scene.dropped(3, scene::X, "cbr0", "NOT_SPECIFIED", "ip6_pkt_drop");
         assert_eq!(scene::causes(&judge(&scene.evidence)), ["no-route"]);
+    }
+
+    #[test]
+    fn what_is_for_the_other_nodes_pods_goes_to_a_gateway_that_knows_no_way() {
+        let mut cluster = Cluster::pods();
+        cluster.node("y").pod_cidrs = vec!["10.90.2.0/24".to_owned()];
+        cluster.scene.unroute(scene::X, "10.90.2.0", 24);
+        let gateway = scene::route("0.0.0.0", 0, Some("172.31.90.254"), 2);
+        cluster.scene.reroute(scene::X, &gateway);
+        cluster.scene.fails(3, 113, "EHOSTUNREACH");
+        for watched in cluster.scene.evidence.watched.clone() {
+            cluster.scene.walk_to(watched.attempt, watched.flow, scene::X, "up0");
+        }
+        let judgement = judge(cluster.evidence());
+        assert_eq!(scene::causes(&judgement), ["no-route"]);
+        assert_eq!(judgement.verdicts[0].place.node.as_deref(), Some("x"));
+        assert!(judgement.verdicts[0].remedy.contains("ip route add 10.90.2.0/24 via 172.31.90.2"));
+        // A fabric that carries pods' packets by the default route answers nothing of the kind.
+        let mut cluster = Cluster::pods();
+        cluster.scene.unroute(scene::X, "10.90.2.0", 24).reroute(scene::X, &gateway);
+        cluster.scene.vanishes(3, scene::X, "up0");
+        assert_eq!(scene::causes(&judge(cluster.evidence())), ["unexplained-timeout"]);
     }
 
     #[test]

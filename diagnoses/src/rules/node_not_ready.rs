@@ -28,25 +28,29 @@ pub fn check(case: &Case<'_>) -> Checked {
         return Ok(Vec::new());
     };
     let mut names: Vec<&str> = Vec::new();
+    // Nodes whose pods are all that a service has: what rejects it follows from that.
+    let mut alone: Vec<&str> = Vec::new();
     for end in [&case.evidence.source, &case.evidence.destination] {
         let of_pod = pod_of(case.evidence, end).map(|pod| pod.node.as_str());
         names.extend(of_pod.or(Some(end.node.as_str())));
     }
     for asked in services(case).into_iter().filter(|asked| asked.usable().is_empty()) {
-        names.extend(asked.backends().iter().map(|backend| backend.endpoint.node.as_str()));
-        names.extend(asked.selected().iter().map(|pod| pod.node.as_str()));
+        alone.extend(asked.backends().iter().map(|backend| backend.endpoint.node.as_str()));
+        alone.extend(asked.selected().iter().map(|pod| pod.node.as_str()));
     }
+    names.extend(&alone);
     names.sort_unstable();
     names.dedup();
     let nodes = names.into_iter().filter_map(|name| inventory.node(name));
-    Ok(nodes.filter(|node| is_lost(node)).map(|node| finding(case, node)).collect())
+    let lost = nodes.filter(|node| is_lost(node));
+    Ok(lost.map(|node| finding(case, node, alone.contains(&node.name.as_str()))).collect())
 }
 
 fn is_lost(node: &Node) -> bool {
     !node.ready || node.lease_age_s.is_some_and(|age| age > LEASE_STALE_S)
 }
 
-fn finding(case: &Case<'_>, node: &Node) -> Finding {
+fn finding(case: &Case<'_>, node: &Node, alone: bool) -> Finding {
     let says = match node.lease_age_s {
         _ if !node.ready && node.reason.is_empty() => format!("node {} is not ready", node.name),
         _ if !node.ready => format!("node {} is not ready: {}", node.name, node.reason),
@@ -56,7 +60,7 @@ fn finding(case: &Case<'_>, node: &Node) -> Finding {
             age.unwrap_or_default()
         ),
     };
-    let better = case.accusing().any(|drop| !matches!(drop.class, Class::Neighbour | Class::NoSocket));
+    let better = !alone && case.accusing().any(|drop| !matches!(drop.class, Class::Neighbour | Class::NoSocket));
     let claim = if better {
         info("node-not-ready", says)
     } else if case.worked().is_empty() {
@@ -117,7 +121,9 @@ mod tests {
         let endpoint = &mut cluster.slice("web").endpoints[0];
         (endpoint.ready, endpoint.serving) = (false, false);
         cluster.scene.refused(3);
-        assert_eq!(scene::cause(&judge(cluster.evidence())), "node-not-ready");
+        let flow = cluster.scene.evidence.watched[0].flow;
+        cluster.scene.drop(scene::X, "cbr0", flow, "NETFILTER_DROP", "nf_hook_slow");
+        assert_eq!(scene::causes(&judge(cluster.evidence())), ["node-not-ready"]);
     }
 
     #[test]
