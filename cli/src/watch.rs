@@ -216,14 +216,14 @@ async fn send_later(
     let ended = session
         .until(Some(shown), |look| {
             over = settled.look(look);
-            over || all.iter().all(|spec| real_end(&look.evidence, spec).is_some())
+            over || all.iter().all(|spec| real_end(look, spec).is_some())
         })
         .await;
     if over || !matches!(ended, Ended::Met | Ended::Bound) {
         return None;
     }
     for spec in &mut later {
-        let real = real_end(&session.look.evidence, spec);
+        let real = real_end(&session.look, spec);
         if let (Sending::Echo { to, .. }, Some(real)) = (&mut spec.send, real) {
             *to = real;
         }
@@ -256,7 +256,8 @@ async fn send_later(
 }
 
 /// Where the packets to this echo's address were sent on to.
-fn real_end(evidence: &Evidence, spec: &AttemptSpec) -> Option<IpAddr> {
+fn real_end(look: &Look, spec: &AttemptSpec) -> Option<IpAddr> {
+    let evidence = &look.evidence;
     let Sending::Echo { to, .. } = spec.send else {
         return None;
     };
@@ -271,7 +272,9 @@ fn real_end(evidence: &Evidence, spec: &AttemptSpec) -> Option<IpAddr> {
         })
     };
     let hop = |event: &&Event| matches!(event.seen, Seen::Hop { .. }) && event.attempt.is_some_and(asked);
-    let elsewhere = |event: &&Event| event.flow.dst() != to && event.flow.src() != to;
+    // Answers on a node that masquerades go elsewhere, too: where it is known what the address stands for, to none of these.
+    let behind = |address| look.backends.is_empty() || look.backends.iter().any(|end| end.addresses.contains(&address));
+    let elsewhere = |event: &&Event| event.flow.dst() != to && event.flow.src() != to && behind(event.flow.dst());
     let elsewhere = evidence
         .events
         .iter()

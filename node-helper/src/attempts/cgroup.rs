@@ -42,7 +42,7 @@ pub fn join(pid: u32) -> Result<(), Missing> {
         };
         let mut known = mounted
             .iter()
-            .flat_map(|(root, mounts)| mounts.iter().map(move |mount| (*root, mount)))
+            .flat_map(|(root, mounts)| mounts.iter().rev().map(move |mount| (*root, mount)))
             .filter(|(_, mount)| mount.controller == controller)
             .peekable();
         if known.peek().is_none() {
@@ -83,7 +83,7 @@ fn path_in<'a>(paths: &'a str, controller: &str) -> Option<&'a str> {
     })
 }
 
-/// The hierarchies that matter, from a `mountinfo` (`proc_pid_mountinfo(5)`).
+/// The mounts of the hierarchies that matter, from a `mountinfo` (`proc_pid_mountinfo(5)`): what is on top comes last.
 fn hierarchies(mountinfo: &str) -> Vec<Hierarchy> {
     let mut found: Vec<Hierarchy> = Vec::new();
     for line in mountinfo.lines() {
@@ -105,9 +105,7 @@ fn hierarchies(mountinfo: &str) -> Vec<Hierarchy> {
             }
             _ => None,
         };
-        if let Some(controller) = controller
-            && !found.iter().any(|known| known.controller == controller)
-        {
+        if let Some(controller) = controller {
             found.push(Hierarchy {
                 controller,
                 at: at.into(),
@@ -142,6 +140,8 @@ mod tests {
                 hierarchy("net_cls", "/sys/fs/cgroup/net_cls,net_prio")
             ]
         );
+        let twice = "1 0 0:38 /../.. /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n2 1 0:38 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
+        assert_eq!(hierarchies(twice).last(), Some(&hierarchy("", "/sys/fs/cgroup")));
         let unified = "29 22 0:26 / /sys/fs/cgroup rw shared:9 - cgroup2 cgroup2 rw\n";
         assert_eq!(hierarchies(unified), [hierarchy("", "/sys/fs/cgroup")]);
     }
