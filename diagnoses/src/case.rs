@@ -1,6 +1,9 @@
 //! The derived view of one run that all rules share: attempts with what became of them, the trail, and facts that are
 //! known or missing for a reason.
 
+/// What became of an attempt.
+mod fate;
+
 use crate::cluster;
 use crate::drops::Class;
 use crate::neighbours::{Silent, silent};
@@ -8,13 +11,12 @@ use crate::route;
 use crate::trail::{Dropped, Leg, Trail};
 use crate::walk::{self, WalkHop};
 use core::cell::OnceCell;
-use model::attempt::{Attempt, Errno, Outcome};
+use fate::{failure, fate, is_asked, runs_everywhere, unanswered};
+use model::attempt::{Attempt, Errno};
 use model::event::{Event, Seen};
-use model::evidence::{Evidence, Intent, NetnsEvidence};
+use model::evidence::{Evidence, NetnsEvidence};
 use model::facts::{Link, NetnsFacts};
-use model::flow::{ICMP, ICMPV6, protocol_name};
 use model::missing::{Known, Missing};
-use model::protocol::ProbeStatus;
 use model::report::Direction;
 use std::net::IpAddr;
 
@@ -86,24 +88,6 @@ impl<'a> Tried<'a> {
     /// Its handshake was done.
     pub fn connected(&self) -> bool {
         self.attempt.connected_ns.is_some()
-    }
-}
-
-fn failure(attempt: &Attempt) -> Option<Failure<'_>> {
-    match &attempt.outcome {
-        Outcome::TimedOut { during } => Some(Failure::Silent(during)),
-        Outcome::Error { during, errno } => Some(match errno.name.as_str() {
-            "ECONNREFUSED" => Failure::Refused,
-            "ECONNRESET" | "EPIPE" => Failure::Reset,
-            "ENETUNREACH" => Failure::NetUnreachable,
-            "EHOSTUNREACH" => Failure::HostUnreachable,
-            "EPERM" | "EACCES" => Failure::Forbidden,
-            "EADDRNOTAVAIL" => Failure::NoLocalAddress,
-            "EMSGSIZE" => Failure::TooBig,
-            "ETIMEDOUT" => Failure::Silent(during),
-            _ => Failure::Other(during, errno),
-        }),
-        Outcome::Ok | Outcome::Cancelled | Outcome::NotTried { .. } => None,
     }
 }
 
@@ -429,11 +413,6 @@ impl<'a> Case<'a> {
     }
 }
 
-fn runs_everywhere(evidence: &Evidence, probe: &str) -> bool {
-    let runs = |status: &ProbeStatus| status.name == probe && status.unsupported.is_none();
-    !evidence.nodes.is_empty() && evidence.nodes.iter().all(|node| node.probes.iter().any(runs))
-}
-
 fn named_or(name: &str, asked: &str) -> String {
     if name.is_empty() { asked } else { name }.to_owned()
 }
@@ -447,93 +426,4 @@ fn named(missing: &Missing, what: &str, of: &NetnsEvidence, of_name: &str) -> Mi
         missing.node = Some(of.node.clone());
     }
     missing
-}
-
-/// Of the protocol asked for, or sent beside it?
-fn is_asked(evidence: &Evidence, attempt: &Attempt) -> bool {
-    match evidence.intent {
-        Intent::Dns => attempt.kind.starts_with("dns"),
-        _ => match evidence.protocol.as_str() {
-            "icmp" | "icmpv6" => attempt.kind == "echo",
-            "udp" => attempt.kind == "udp" || attempt.kind.starts_with("dns"),
-            "" => !attempt.kind.starts_with("echo"),
-            protocol => attempt.kind == protocol || protocol_name(attempt.flow.protocol) == protocol,
-        },
-    }
-}
-
-fn fate(evidence: &Evidence, attempt: &Attempt, trail: &Trail<'_>) -> Fate {
-    match &attempt.outcome {
-        Outcome::Cancelled | Outcome::NotTried { .. } => cancelled(attempt, trail),
-        Outcome::Ok | Outcome::TimedOut { .. } if attempt.kind == "udp" => datagram(evidence, attempt, trail),
-        // A lookup that was answered and found nothing did not do what was asked.
-        Outcome::Ok if attempt.kind == "dns" && attempt.dns.as_ref().is_some_and(|dns| dns.addresses.is_empty()) => {
-            Fate::Failed
-        }
-        Outcome::Ok => Fate::Worked,
-        Outcome::Error { .. } | Outcome::TimedOut { .. } => Fate::Failed,
-    }
-}
-
-/// An attempt that the window's end cut short has failed when its packets were seen to be lost and nothing came back.
-fn cancelled(attempt: &Attempt, trail: &Trail<'_>) -> Fate {
-    if matches!(attempt.outcome, Outcome::NotTried { .. }) || attempt.connected_ns.is_some() {
-        return Fate::Unknown;
-    }
-    let lost = trail.drops().any(|drop| drop.attempt == attempt.id);
-    let unanswered = attempt.first_answer_ns.is_none();
-    if lost && unanswered {
-        Fate::Failed
-    } else {
-        Fate::Unknown
-    }
-}
-
-/// Cut short before anything came back.
-fn unanswered(attempt: &Attempt) -> bool {
-    attempt.outcome == Outcome::Cancelled && attempt.connected_ns.is_none() && attempt.first_answer_ns.is_none()
-}
-
-/// It arrived where a socket is bound to its port, and a probe that would tell saw no loss: it waits in the socket's queue.
-fn queued(evidence: &Evidence, leg: &Leg<'_>) -> bool {
-    let Some(stop) = leg.farthest() else {
-        return false;
-    };
-    let Some(netns) = evidence.netns(stop.netns) else {
-        return false;
-    };
-    let watched = runs_everywhere(evidence, "drop");
-    let to = stop.flow.dst();
-    let bound = netns.before.sockets.ok().is_some_and(|sockets| {
-        sockets.iter().any(|socket| {
-            let local = socket.flow.src();
-            socket.flow.protocol == stop.flow.protocol
-                && socket.flow.sport == stop.flow.dport
-                && (local == to || local.is_unspecified())
-                && (to.is_ipv6() || local.is_ipv4() || !socket.v6only)
-        })
-    });
-    watched && bound && route::owns(&netns.before, to)
-}
-
-/// A datagram has worked when it was answered or delivered, and failed when it was dropped or refused.
-fn datagram(evidence: &Evidence, attempt: &Attempt, trail: &Trail<'_>) -> Fate {
-    if attempt.first_answer_ns.is_some() || attempt.received_bytes > 0 {
-        return Fate::Worked;
-    }
-    let request = trail.leg(attempt.id, Direction::Request);
-    let answered = trail
-        .leg(attempt.id, Direction::Answer)
-        .is_some_and(|leg| leg.drops.iter().any(|drop| drop.class != Class::NoSocket));
-    if attempt.icmp.iter().any(|error| error.kind != 0) || request.is_some_and(|leg| !leg.drops.is_empty()) || answered
-    {
-        return Fate::Failed;
-    }
-    if request.is_some_and(|leg| leg.delivered() || queued(evidence, leg)) {
-        return Fate::Worked;
-    }
-    if failure(attempt).is_some() && matches!(attempt.flow.protocol, ICMP | ICMPV6) {
-        return Fate::Failed;
-    }
-    Fate::Unknown
 }

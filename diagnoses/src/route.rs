@@ -5,6 +5,7 @@
 //! [`Way::Unknown`], never a guess.
 
 use core::net::IpAddr;
+use ipnet::IpNet;
 use model::facts::{Link, NetnsFacts, NextHop, PolicyRule, Route, RouteKind};
 
 /// Tables of the kernel's default rules, in their order: local, main, default.
@@ -81,17 +82,8 @@ impl<'a> Way<'a> {
 /// Whether `address` lies in `prefix`/`length`; never across families.
 #[must_use]
 pub fn within(address: IpAddr, prefix: IpAddr, length: u8) -> bool {
-    match (address, prefix) {
-        (IpAddr::V4(a), IpAddr::V4(p)) => {
-            let shift = 32 - u32::from(length.min(32));
-            (u64::from(a.to_bits()) >> shift) == (u64::from(p.to_bits()) >> shift)
-        }
-        (IpAddr::V6(a), IpAddr::V6(p)) => {
-            let shift = 128 - u32::from(length.min(128));
-            shift == 128 || (a.to_bits() >> shift) == (p.to_bits() >> shift)
-        }
-        _ => false,
-    }
+    let longest = if prefix.is_ipv4() { 32 } else { 128 };
+    IpNet::new(prefix, length.min(longest)).is_ok_and(|net| net.contains(&address))
 }
 
 /// A link by index.
