@@ -163,13 +163,20 @@ impl Look {
             }
             Reply::Going { id, at_ns } => {
                 talk.going = Some(id);
+                let at_ns = self.common(node, at_ns);
                 // What is sent later belongs to the same window, and so does what another node sees.
                 let start = &mut self.evidence.window.start_ns;
                 if *start == 0 || at_ns < *start {
                     *start = at_ns;
                 }
             }
-            Reply::Event(event) if self.kernels.keeps(node, &event) => self.event(event),
+            Reply::Event(mut event) if self.kernels.keeps(node, &event) => {
+                if self.nodes.len() > 1 {
+                    event.node.clone_from(&self.evidence.nodes[node].name);
+                    event.at_ns = self.common(node, event.at_ns);
+                }
+                self.event(event);
+            }
             Reply::Event(_) => talk.foreign += 1,
             Reply::Attempt(attempt) => {
                 self.news += 1;
@@ -195,6 +202,7 @@ impl Look {
                 brought.totals = totals;
                 brought.bpf = bpf;
                 talk.stopped = Some(id);
+                let at_ns = self.common(node, at_ns);
                 let end = &mut self.evidence.window.end_ns;
                 *end = at_ns.max(*end);
                 self.tell_unkept();
@@ -206,6 +214,19 @@ impl Look {
             }
             Reply::Done { .. } => talk.done = true,
         }
+    }
+
+    /// A moment of a node by the clock of the first: two kernels count from their own starts, and agree on the time of day.
+    fn common(&self, node: usize, at_ns: u64) -> u64 {
+        let first = self.nodes.iter().find_map(|talk| talk.hello.as_ref());
+        let (Some(first), Some(own)) = (first, self.nodes[node].hello.as_ref()) else {
+            return at_ns;
+        };
+        if first.boot_id == own.boot_id {
+            return at_ns;
+        }
+        let start = |hello: &Hello| i128::from(hello.wall_ns) - i128::from(hello.monotonic_ns);
+        u64::try_from(i128::from(at_ns) + start(own) - start(first)).unwrap_or_default()
     }
 
     /// Takes in that a node will say no more.
@@ -351,7 +372,7 @@ impl Look {
 mod tests {
     use super::Look;
     use model::facts::{NetnsFacts, Phase};
-    use model::protocol::Reply;
+    use model::protocol::{Hello, Reply};
 
     #[test]
     fn a_namespace_is_one_before_and_after() {
@@ -378,6 +399,27 @@ mod tests {
             (netns.name.as_str(), netns.before.at_ns, netns.after.at_ns),
             ("netns/a", 1, 2)
         );
+    }
+
+    #[test]
+    fn what_another_kernel_saw_is_told_by_the_first_ones_clock() {
+        let mut look = Look::of(["n1".to_owned(), "n2".to_owned()]);
+        for (node, boot, monotonic) in [(0, "one", 1_000), (1, "two", 500)] {
+            let hello = Hello {
+                boot_id: boot.into(),
+                wall_ns: 10_000,
+                monotonic_ns: monotonic,
+                ..Hello::default()
+            };
+            look.take(node, Reply::Hello(hello));
+        }
+        let said = r#"{"event":{"at_ns":600,"probe":"drop","netns":0,"seen":{"what":"retransmit-syn-ack"},
+            "flow":{"src":"::","sport":0,"dst":"::","dport":0,"protocol":"tcp"}}}"#;
+        look.take(1, serde_json::from_str(said).unwrap());
+        let [event] = &look.evidence.events[..] else {
+            panic!("{:?}", look.evidence.events)
+        };
+        assert_eq!((event.at_ns, event.node.as_str()), (1_100, "n2"));
     }
 
     #[test]

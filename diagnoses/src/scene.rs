@@ -257,6 +257,7 @@ impl Scene {
             .map_or(0, |link| link.index);
         let flags = if flow.dport < flow.sport { 2 } else { 18 };
         self.evidence.events.push(Event {
+            node: String::new(),
             at_ns,
             probe: "path".to_owned(),
             netns,

@@ -13,6 +13,9 @@ pub struct Event {
     pub at_ns: u64,
     /// The probe that said it.
     pub probe: String,
+    /// The node it happened on, where there are several; told by the client, not by the helper.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub node: String,
     /// Inode of the network namespace; 0 when unknown.
     pub netns: u32,
     /// Interface index in that namespace; 0 when there is none.

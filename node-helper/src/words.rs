@@ -129,6 +129,7 @@ impl Words {
 /// An event about a record, without what its tail tells.
 pub fn bare(probe: &str, record: &Record, seen: Seen) -> Event {
     Event {
+        node: String::new(),
         at_ns: record.at_ns,
         probe: probe.to_owned(),
         netns: record.netns,

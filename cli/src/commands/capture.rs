@@ -2,10 +2,14 @@
 
 use super::Run;
 use super::place::{Where, block_on};
+use crate::ends::Ends;
 use crate::exit::{Exit, Usage};
+use crate::kubernetes::connect::Cluster;
+use crate::kubernetes::scope::{NODES_MAX, Wish};
 use crate::program::Context;
-use crate::render::{EventFormat, Stream, Summary, is_broken_pipe, note};
+use crate::render::{self, EventFormat, Known, Stream, Summary, is_broken_pipe, note};
 use crate::session::{Ended, STEP, Session};
+use crate::site::Site;
 use crate::target::{self, Grammar, Place};
 use crate::{names, window};
 use anyhow::{Result, anyhow};
@@ -14,8 +18,10 @@ use model::attempt::WatchedFlow;
 use model::endpoint::Endpoint;
 use model::event::Event;
 use model::flow::{self, Flow};
-use model::missing::Known;
+use model::inventory::{Inventory, Pod};
+use model::owner::Owner;
 use model::protocol::{Filter, Hello, Request};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -27,8 +33,16 @@ const ORDER_WITHIN: Duration = Duration::from_millis(40);
 const ONLY_WHEN_ASKED: [&str; 2] = ["path", "tcpstate"];
 
 /// Watch drops, resets and other events of the kernel as they happen
+///
+/// Without a target: those of the pods of the context's namespace, on the nodes where they run.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
+  # Everything that goes wrong with the pods of namespace shop, until Ctrl-C
+  kubectl skoop capture -n shop
+  # Resets of all pods of a deployment, for half a minute
+  kubectl skoop capture deploy/web --probe tcpreset --for 30s
+  # All that one node sees
+  kubectl skoop capture --node n1
   # Everything that goes wrong on this machine, until Ctrl-C
   sudo kubectl-skoop capture --local
   # Resets and drops of one namespace's traffic with port 5432, for half a minute
@@ -36,9 +50,21 @@ const ONLY_WHEN_ASKED: [&str; 2] = ["path", "tcpstate"];
   # One JSON object a line
   sudo kubectl-skoop capture --address 10.90.2.2 --local -o json | jq .seen")]
 pub struct Capture {
-    /// Only of these: netns/NAME, pid/N, container/ID, host, an address, an address and port
+    /// Only of these: pods, workloads, services, nodes, addresses; with --local netns/NAME, pid/N, container/ID or host
     #[arg(value_name = "TARGET")]
     targets: Vec<String>,
+    /// Only of pods with these labels
+    #[arg(short = 'l', long, value_name = "LABELS")]
+    selector: Option<String>,
+    /// On this node; may be repeated
+    #[arg(long, value_name = "NAME")]
+    node: Vec<String>,
+    /// On all nodes
+    #[arg(long, conflicts_with = "node")]
+    all_nodes: bool,
+    /// On this many nodes at most
+    #[arg(long, value_name = "N", default_value_t = NODES_MAX)]
+    max_nodes: usize,
     /// Probes to use, by name (see `probes`) [default: all but path and tcpstate]
     #[arg(long = "probe", value_name = "LIST", value_delimiter = ',')]
     probes: Vec<String>,
@@ -74,59 +100,139 @@ const OPEN_ENDED: Duration = Duration::from_hours(1);
 const HOST: &str = "host";
 
 /// What to let through, before names became inodes.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 struct Wanted {
-    endpoints: Vec<String>,
+    /// Of each node, by the helper's words.
+    endpoints: BTreeMap<String, Vec<String>>,
     pids: Vec<u32>,
     addresses: Vec<IpAddr>,
     ports: Vec<u16>,
+    /// What the cluster's API says of the nodes.
+    inventory: Option<Inventory>,
+}
+
+impl Wanted {
+    /// The names that events are told with.
+    fn known(&self, session: &Session, endpoints: &[(String, Endpoint)]) -> Known {
+        let several = session.look.evidence.nodes.len() > 1;
+        let mut known = Known::default();
+        if several {
+            known.nodes = session
+                .look
+                .evidence
+                .nodes
+                .iter()
+                .map(|node| node.name.clone())
+                .collect();
+        }
+        if let Some(inventory) = &self.inventory {
+            for service in &inventory.services {
+                known
+                    .addresses
+                    .extend(service.cluster_ips.iter().map(|ip| (*ip, service.full_name())));
+            }
+            for pod in inventory
+                .pods
+                .iter()
+                .filter(|pod| !pod.host_network && pod.phase == "Running")
+            {
+                known
+                    .addresses
+                    .extend(pod.addresses.iter().map(|ip| (*ip, pod.full_name())));
+            }
+            for node in &inventory.nodes {
+                known
+                    .addresses
+                    .extend(node.addresses.iter().map(|ip| (*ip, node.name.clone())));
+            }
+            known.pods = inventory
+                .pods
+                .iter()
+                .map(|pod| (pod.uid.clone(), pod.full_name()))
+                .collect();
+        }
+        for (node, end) in endpoints {
+            let name = match &end.owner {
+                Owner::Pod { uid, .. } => known.pods.get(uid).unwrap_or(&end.name).clone(),
+                _ => end.name.clone(),
+            };
+            let node = if several { node.clone() } else { String::new() };
+            for address in &end.addresses {
+                known.addresses.entry(*address).or_insert_with(|| name.clone());
+            }
+            if let Some(netns) = end.netns {
+                known.netns.insert((node, netns), name);
+            }
+        }
+        known
+    }
 }
 
 impl Run for Capture {
     const NAME: &'static str = "capture";
 
     fn run(self, context: &Context) -> Result<Exit> {
-        let wanted = self.wanted()?;
-        block_on(self.capture(&wanted, context))
+        block_on(self.capture(context))
     }
 }
 
 impl Capture {
-    async fn capture(&self, wanted: &Wanted, context: &Context) -> Result<Exit> {
+    async fn capture(&self, context: &Context) -> Result<Exit> {
+        let fixed = self.fixed()?;
         let site = self.place.site(context).await?;
-        let mut session = self
-            .place
-            .begin(context, &site, &site.nodes(), self.length.unwrap_or(OPEN_ENDED))?;
-        // The host's name is known without being filtered for.
-        for endpoint in wanted.endpoints.iter().map(String::as_str).chain([HOST]) {
-            session.ask_all(&Request::Resolve {
-                endpoint: endpoint.to_owned(),
-            });
+        let (wanted, ends) = match site.cluster_of() {
+            Some(cluster) => self.on_cluster(cluster, fixed).await?,
+            None => self.on_machine(&site, fixed)?,
+        };
+        let window = self.length.unwrap_or(OPEN_ENDED);
+        if let Some(jobs) = self.place.dry_run(&site, &ends, window) {
+            render::manifests(&jobs)?;
+            return Ok(Exit::Fine);
+        }
+        let mut session = self.place.begin(context, &site, &ends, window)?;
+        for index in 0..session.look.nodes.len() {
+            let name = session.look.evidence.nodes[index].name.clone();
+            let asked = wanted.endpoints.get(&name).into_iter().flatten().map(String::as_str);
+            // The host's name is known without being filtered for.
+            for endpoint in asked.chain([HOST]) {
+                let endpoint = endpoint.to_owned();
+                session.ask_at(index, Request::Resolve { endpoint });
+            }
         }
         session.hello().await?;
         let hello = session.look.nodes.iter().find_map(|node| node.hello.clone());
         let hello = hello.unwrap_or_default();
         let probes = self.probes(&hello)?;
         self.place.check(context, &site, &session)?;
-        let endpoints = resolved(&mut session, wanted).await?;
-        let filter = filter(wanted, &endpoints, &probes)?;
+        let endpoints = resolved(&mut session, &wanted).await?;
         let id = session.number();
-        session.ask_all(&Request::Arm {
-            id,
-            probes: probes.clone(),
-            filter,
-        });
-        session.ask_all(&Request::Go { id });
+        for index in 0..session.look.nodes.len() {
+            let name = &session.look.evidence.nodes[index].name;
+            let own = endpoints.iter().filter(|found| found.wanted && found.index == index);
+            let netns: Vec<u32> = own.filter_map(|found| found.endpoint.netns).collect();
+            let asked_for = wanted.endpoints.get(name).is_some_and(|asked| !asked.is_empty());
+            // Of a node where none of the pods asked for is left, nothing is wanted.
+            if asked_for && netns.is_empty() {
+                session.ask_at(index, Request::Bye);
+                continue;
+            }
+            let filter = filter(&wanted, netns, &probes)?;
+            let probes = probes.clone();
+            session.ask_at(index, Request::Arm { id, probes, filter });
+            session.ask_at(index, Request::Go { id });
+        }
         let armed = session
             .until(Some(Instant::now() + STEP), |look| {
                 look.all(|node| node.going == Some(id))
             })
             .await;
         usable(&mut session, &probes, armed)?;
-        let host = session.look.nodes.iter_mut().find_map(|node| node.resolved.pop_front());
-        let host = host.and_then(|host| host.ok().cloned());
-        let known: Vec<Endpoint> = endpoints.into_iter().chain(host).collect();
-        let mut stream = Stream::new(self.output, context.colour, &known, &hello);
+        let named: Vec<(String, Endpoint)> = endpoints
+            .into_iter()
+            .map(|found| (session.look.evidence.nodes[found.index].name.clone(), found.endpoint))
+            .collect();
+        let known = wanted.known(&session, &named);
+        let mut stream = Stream::new(self.output, context.colour, known, &hello);
         let began = Instant::now();
         let (ended, broken) = self.print(&mut session, &mut stream).await?;
         session.ask_all(&Request::Stop { id });
@@ -150,19 +256,82 @@ impl Capture {
             return Ok(Exit::Fine);
         }
         written?;
-        let node = &session.look.evidence.nodes[0];
-        let summary = Summary {
-            totals: &node.totals,
-            lost: &node.lost,
+        let nodes = &session.look.evidence.nodes;
+        stream.summary(&Summary {
+            nodes,
             printed: stream.printed,
             took,
-            bpf_ns: node.bpf.map(|cost| cost.ns),
-        };
-        stream.summary(&summary)?;
-        match &node.truncated {
-            Some(missing) if ended == Ended::Cut => Err(anyhow!("the capture is not whole: {}", missing.why)),
+        })?;
+        let cut = nodes
+            .iter()
+            .find_map(|node| Some((&node.name, node.truncated.as_ref()?)));
+        match cut {
+            Some((node, missing)) if ended == Ended::Cut || nodes.len() > 1 => Err(anyhow!(
+                "the capture is not whole: {node}: {}{}",
+                missing.why,
+                if missing.remedy.is_empty() {
+                    String::new()
+                } else {
+                    format!("; {}", missing.remedy)
+                }
+            )),
             _ => Ok(Exit::Fine),
         }
+    }
+
+    /// What of a machine is wanted.
+    fn on_machine(&self, site: &Site, mut wanted: Wanted) -> Result<(Wanted, Ends)> {
+        let of_a_cluster = [
+            (self.selector.is_some(), "--selector"),
+            (!self.node.is_empty(), "--node"),
+            (self.all_nodes, "--all-nodes"),
+        ];
+        if let Some((_, option)) = of_a_cluster.into_iter().find(|(given, _)| *given) {
+            return Err(Usage::error(format!(
+                "{option} is about a cluster, and this looks at one machine; leave it out, or leave --local out"
+            )));
+        }
+        let ends = site.nodes();
+        let all = self.endpoints(&mut wanted)?;
+        wanted.endpoints = ends.nodes.iter().map(|node| (node.clone(), all.clone())).collect();
+        Ok((wanted, ends))
+    }
+
+    /// What of a cluster is wanted.
+    async fn on_cluster(&self, cluster: &Cluster, mut wanted: Wanted) -> Result<(Wanted, Ends)> {
+        if !self.netns.is_empty() || !self.pid.is_empty() {
+            return Err(Usage::error(
+                "--netns and --pid are of one machine, and this looks at a cluster; name pods, or look at this machine with --local",
+            ));
+        }
+        let scope = cluster
+            .scope(&Wish {
+                targets: self.targets.clone(),
+                selector: self.selector.clone(),
+                nodes: self.node.clone(),
+                all_nodes: self.all_nodes,
+                max_nodes: self.max_nodes,
+            })
+            .await?;
+        let missing = scope.inventory.missing.iter();
+        let unread = missing.map(|missing| format!("not known: {}: {}", missing.what, missing.why));
+        for line in scope.notes.iter().cloned().chain(unread) {
+            note(&line);
+        }
+        wanted.addresses.extend(&scope.addresses);
+        wanted.ports.extend(&scope.ports);
+        let uid = |pod: &Pod| format!("pod/{}", pod.uid);
+        let nodes = scope.nodes.iter();
+        wanted.endpoints = nodes
+            .map(|(node, pods)| (node.clone(), pods.iter().map(uid).collect()))
+            .collect();
+        let ends = Ends {
+            nodes: scope.nodes.into_keys().collect(),
+            inventory: model::missing::Known::Known(scope.inventory.clone()),
+            ..Ends::default()
+        };
+        wanted.inventory = Some(scope.inventory);
+        Ok((wanted, ends))
     }
 
     /// Prints until it has seen enough. Tells how it ended, and whether the reader has gone.
@@ -190,19 +359,46 @@ impl Capture {
         }
     }
 
-    fn wanted(&self) -> Result<Wanted> {
-        let mut wanted = Wanted::default();
+    /// What needs no looking up.
+    fn fixed(&self) -> Result<Wanted> {
+        let mut wanted = Wanted {
+            pids: self.pid.clone(),
+            ..Wanted::default()
+        };
+        for address in &self.address {
+            let parsed = address
+                .parse()
+                .map_err(|_| Usage::error(format!("`{address}` is no address; write it as 10.90.2.2 or fd90:2::2")))?;
+            wanted.addresses.push(parsed);
+        }
+        for port in &self.port {
+            wanted.ports.push(target::port_number(port)?);
+        }
+        if self.place.grammar() == Grammar::Machine {
+            // What cannot be meant is told before anything is started.
+            self.endpoints(&mut Wanted::default())?;
+        }
+        Ok(wanted)
+    }
+
+    /// The endpoints of a machine, by the helper's words.
+    fn endpoints(&self, wanted: &mut Wanted) -> Result<Vec<String>> {
+        let mut endpoints = Vec::new();
         for text in &self.targets {
             let target = Grammar::Machine.destination(text)?;
             match target.place {
-                Place::Site(endpoint) => wanted.endpoints.push(endpoint),
+                Place::Site(endpoint) => endpoints.push(endpoint),
                 Place::Address(address) => wanted.addresses.push(address),
-                Place::Object(_) => {}
                 Place::Name(name) => {
                     let message = format!(
                         "`{name}` cannot be filtered for: packets carry addresses; write netns/{name}, or its address"
                     );
                     return Err(Usage::error(message));
+                }
+                Place::Object(object) => {
+                    return Err(Usage::error(format!(
+                        "`{object}` is of a cluster; leave --local out to look there"
+                    )));
                 }
             }
             wanted.ports.extend(target.port);
@@ -214,22 +410,10 @@ impl Capture {
                 format!("netns/{name}")
             };
             Grammar::Machine.destination(&endpoint)?;
-            wanted.endpoints.push(endpoint);
+            endpoints.push(endpoint);
         }
-        for pid in &self.pid {
-            wanted.endpoints.push(format!("pid/{pid}"));
-            wanted.pids.push(*pid);
-        }
-        for address in &self.address {
-            let parsed = address
-                .parse()
-                .map_err(|_| Usage::error(format!("`{address}` is no address; write it as 10.90.2.2 or fd90:2::2")))?;
-            wanted.addresses.push(parsed);
-        }
-        for port in &self.port {
-            wanted.ports.push(target::port_number(port)?);
-        }
-        Ok(wanted)
+        endpoints.extend(self.pid.iter().map(|pid| format!("pid/{pid}")));
+        Ok(endpoints)
     }
 
     /// The probes asked for, each of them one there is.
@@ -277,26 +461,55 @@ impl InOrder {
     }
 }
 
-async fn resolved(session: &mut Session, wanted: &Wanted) -> Result<Vec<Endpoint>> {
-    let count = wanted.endpoints.len();
-    session
-        .need("finding what to filter for", |look| {
-            look.all(|node| node.resolved.len() >= count)
-        })
-        .await?;
-    let mut endpoints = Vec::new();
-    let node = &mut session.look.nodes[0];
-    for (known, asked) in node.resolved.drain(..count).zip(&wanted.endpoints) {
-        match known {
-            Known::Known(endpoint) => endpoints.push(endpoint),
-            Known::Missing(missing) => return Err(crate::ends::not_found(asked, &missing)),
-        }
-    }
-    Ok(endpoints)
+/// What a helper found.
+struct Found {
+    /// The node's place among those of the session.
+    index: usize,
+    /// It was asked for, not only to be named.
+    wanted: bool,
+    endpoint: Endpoint,
 }
 
-fn filter(wanted: &Wanted, endpoints: &[Endpoint], probes: &[String]) -> Result<Filter> {
-    let netns: Vec<u32> = endpoints.iter().filter_map(|endpoint| endpoint.netns).collect();
+async fn resolved(session: &mut Session, wanted: &Wanted) -> Result<Vec<Found>> {
+    let nodes = &session.look.evidence.nodes;
+    let none = Vec::new();
+    let of = |name: &String| wanted.endpoints.get(name).unwrap_or(&none).clone();
+    // The one node of a machine gets its name from its helper.
+    let alone = wanted.endpoints.values().next().cloned().unwrap_or_default();
+    let asked: Vec<Vec<String>> = match nodes.len() {
+        1 => vec![alone],
+        _ => nodes.iter().map(|node| of(&node.name)).collect(),
+    };
+    session
+        .need("finding what to filter for", |look| {
+            let mut nodes = look.nodes.iter().zip(&asked);
+            nodes.all(|(node, asked)| node.resolved.len() > asked.len() || node.over())
+        })
+        .await?;
+    let mut found = Vec::new();
+    for (index, asked) in asked.iter().enumerate() {
+        let known: Vec<_> = session.look.nodes[index].resolved.drain(..).collect();
+        let names = asked.iter().map(|name| (true, name.as_str())).chain([(false, HOST)]);
+        for (known, (wanted_too, name)) in known.into_iter().zip(names) {
+            match known {
+                model::missing::Known::Known(endpoint) => found.push(Found {
+                    index,
+                    wanted: wanted_too,
+                    endpoint,
+                }),
+                // A pod may have gone meanwhile.
+                model::missing::Known::Missing(missing) if wanted.inventory.is_some() => {
+                    note(&format!("left out: {name}: {}", missing.why));
+                }
+                model::missing::Known::Missing(_) if !wanted_too => {}
+                model::missing::Known::Missing(missing) => return Err(crate::ends::not_found(name, &missing)),
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn filter(wanted: &Wanted, netns: Vec<u32>, probes: &[String]) -> Result<Filter> {
     let mut filter = Filter {
         netns,
         pids: wanted.pids.clone(),
@@ -359,9 +572,12 @@ fn usable(session: &mut Session, probes: &[String], armed: Ended) -> Result<()> 
             return Err(anyhow!("arming the probes failed: {why}; run it again with -v"));
         }
     }
-    let statuses = &session.look.evidence.nodes[0].probes;
-    let off: Vec<String> = statuses
+    let mut off: Vec<String> = session
+        .look
+        .evidence
+        .nodes
         .iter()
+        .flat_map(|node| &node.probes)
         .filter(|status| probes.contains(&status.name))
         .filter_map(|status| {
             let missing = status.unsupported.as_ref()?;
@@ -373,6 +589,8 @@ fn usable(session: &mut Session, probes: &[String], armed: Ended) -> Result<()> 
             Some(format!("probe {} is off: {}{remedy}", status.name, missing.why))
         })
         .collect();
+    off.sort();
+    off.dedup();
     if off.len() >= probes.len() {
         return Err(anyhow!("no probe can run here: {}", off.join("; ")));
     }

@@ -46,7 +46,7 @@ impl Run for Complete {
                     candidates.extend(Site::local(None, false).endpoints());
                 }
                 Wanted::Endpoints => {
-                    candidates.extend(of_cluster(before, async |cluster| cluster.endpoints(last).await))
+                    candidates.extend(of_cluster(before, async |cluster| cluster.endpoints(last).await));
                 }
                 Wanted::Namespaces => candidates.extend(of_cluster(before, async |cluster| cluster.namespaces().await)),
                 Wanted::Nodes => candidates.extend(of_cluster(before, async |cluster| cluster.nodes().await)),

@@ -179,10 +179,10 @@ impl Access {
         // As in kubectl, a file of the list that is not there is passed over; one of them must be.
         let there: Vec<PathBuf> = named.iter().filter(|path| path.exists()).cloned().collect();
         if there.is_empty() {
-            let names: Vec<String> = named.iter().map(|path| path.display().to_string()).collect();
+            let files: Vec<String> = named.iter().map(|path| path.display().to_string()).collect();
             return Err(Usage::error(format!(
                 "KUBECONFIG names {}, which is not there; correct it, or unset it to use ~/.kube/config",
-                names.join(", ")
+                files.join(", ")
             )));
         }
         let mut merged = Kubeconfig::default();

@@ -95,9 +95,9 @@ pub async fn resolve(cluster: &Cluster, asked: &Asked<'_>) -> Result<Resolved> {
         } => way::backends(service, slices, &port, &end.node, asked.via),
         _ => Vec::new(),
     };
-    let nodes = way::nodes(&end.node, node_of(&destination), &backends);
-    let mut gathered = Gathered::read(cluster, asked.api_only, &source, &destination, &nodes.chosen, groups).await;
-    gathered.inventory.missing.extend(nodes.left_out);
+    let worth = way::nodes(&end.node, node_of(&destination), &backends);
+    let mut gathered = Gathered::read(cluster, asked.api_only, &source, &destination, &worth.chosen, groups).await;
+    gathered.inventory.missing.extend(worth.left_out);
     let mut far = destination_end(&destination, asked, &port, &end, &gathered)?;
     far.port = port.port;
     far.port_name.clone_from(&asked.destination.port_name);
@@ -109,7 +109,7 @@ pub async fn resolve(cluster: &Cluster, asked: &Asked<'_>) -> Result<Resolved> {
     let watched = if asked.api_only || !sendable {
         Vec::new()
     } else {
-        gathered.watchable(nodes.chosen)
+        gathered.watchable(worth.chosen)
     };
     Ok(Resolved {
         ends: Ends {

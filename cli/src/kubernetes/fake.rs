@@ -38,7 +38,7 @@ impl Fake {
     }
 
     /// With a list of these objects.
-    pub fn list(self, path: &str, items: Value) -> Self {
+    pub fn list(self, path: &str, items: &Value) -> Self {
         self.with(
             path,
             Answer::Object(json!({"apiVersion": "v1", "kind": "List", "metadata": {}, "items": items})),

@@ -134,11 +134,30 @@ impl Cluster {
 
     /// A pod of a workload: a ready one where there is one.
     async fn workload(&self, kind: Kind, namespace: &str, name: &str) -> Result<Thing> {
-        let asked = if kind == Kind::Selector {
-            format!("selector {name}")
-        } else {
-            format!("{}/{name}", kind.short())
+        let asked = called(kind, name);
+        let pods = self.pods_of(kind, namespace, name).await?;
+        let (all, ready) = (pods.len(), pods.iter().filter(|pod| usable(pod)).count());
+        let Some(pod) = best(pods) else {
+            return Err(Usage::error(format!("{asked} has no pods in namespace {namespace}")));
         };
+        let chosen = format!(
+            "{asked}: looking at pod {}{} ({ready} of {all} ready)",
+            pod.full_name(),
+            if pod.node.is_empty() {
+                String::new()
+            } else {
+                format!(" on {}", pod.node)
+            }
+        );
+        Ok(Thing::Pod {
+            pod,
+            chosen: Some(chosen),
+        })
+    }
+
+    /// All pods of a workload; at least one.
+    pub async fn pods_of(&self, kind: Kind, namespace: &str, name: &str) -> Result<Vec<Pod>> {
+        let asked = called(kind, name);
         let doing = format!("reading {asked} of namespace {namespace}");
         let selector = if kind == Kind::Selector {
             name.to_owned()
@@ -161,26 +180,13 @@ impl Cluster {
             }
             Err(refused) => return Err(refused.fatal(&doing)),
         };
-        let (all, ready) = (pods.len(), pods.iter().filter(|pod| usable(pod)).count());
-        let Some(pod) = best(pods) else {
+        if pods.is_empty() {
             near::namespace(self, namespace).await?;
             return Err(Usage::error(format!(
                 "{asked} has no pods in namespace {namespace} (selector {selector}); scale it up, or name another namespace with -n"
             )));
-        };
-        let chosen = format!(
-            "{asked}: looking at pod {}{} ({ready} of {all} ready)",
-            pod.full_name(),
-            if pod.node.is_empty() {
-                String::new()
-            } else {
-                format!(" on {}", pod.node)
-            }
-        );
-        Ok(Thing::Pod {
-            pod,
-            chosen: Some(chosen),
-        })
+        }
+        Ok(pods)
     }
 
     /// Whose address it is: a service's, a pod's, a node's; two calls, since addresses are no names.
@@ -211,17 +217,23 @@ impl Cluster {
     /// A name with dots: that of a service where it is written like one, and there is one; else a name outside.
     async fn name(&self, name: &str) -> Result<Thing> {
         let labels: Vec<&str> = name.trim_end_matches('.').split('.').collect();
-        let (service, namespace) = match labels[..] {
-            [service, namespace] | [service, namespace, "svc"] | [service, namespace, "svc", ..] => {
-                (service, namespace)
-            }
-            _ => return Ok(Thing::Name(name.to_owned())),
+        let ([service, namespace] | [service, namespace, "svc", ..]) = labels[..] else {
+            return Ok(Thing::Name(name.to_owned()));
         };
         let (found, slices) = tokio::join!(self.service(namespace, service), self.slices(namespace, service));
         Ok(match found {
             Ok(Some(service)) => Thing::Service { service, slices },
             _ => Thing::Name(name.to_owned()),
         })
+    }
+}
+
+/// A workload as people speak of it.
+fn called(kind: Kind, name: &str) -> String {
+    if kind == Kind::Selector {
+        format!("selector {name}")
+    } else {
+        format!("{}/{name}", kind.short())
     }
 }
 

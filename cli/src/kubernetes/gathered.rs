@@ -80,7 +80,8 @@ impl Gathered {
                 Err(refused) => inventory.missing.push(refused.missing("pods behind the service")),
             }
         }
-        (inventory.other_policies, _) = (foreign.0, inventory.missing.extend(foreign.1));
+        inventory.other_policies = foreign.0;
+        inventory.missing.extend(foreign.1);
         inventory.policies = policies
             .into_iter()
             .collect::<Result<Vec<_>, Refused>>()

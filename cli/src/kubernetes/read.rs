@@ -139,6 +139,18 @@ impl Cluster {
         Ok(self.ask(|| api.get_opt(name)).await?.map(inventory::node))
     }
 
+    /// All nodes.
+    pub async fn every_node(&self) -> Result<Vec<Node>, Refused> {
+        let api: Api<core::Node> = Api::all(self.client.clone());
+        let params = ListParams::default();
+        Ok(self
+            .list(&api, params)
+            .await?
+            .into_iter()
+            .map(inventory::node)
+            .collect())
+    }
+
     /// When a node's kubelet was last heard of.
     pub async fn renewed(&self, node: &str) -> Result<Option<Timestamp>, Refused> {
         let api: Api<Lease> = Api::namespaced(self.client.clone(), LEASES);

@@ -47,14 +47,14 @@ fn shop() -> Fake {
         .object("/apis", json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": []}))
         .object(&format!("{PODS}/a"), a.clone())
         .object(&format!("{PODS}/b"), b.clone())
-        .list(&format!("{PODS}?"), json!([a, b]))
-        .list("/api/v1/pods?&fieldSelector=spec.nodeName%3Dn1", json!([a]))
-        .list("/api/v1/pods?&fieldSelector=spec.nodeName%3Dn2", json!([b]))
-        .list("/api/v1/pods?&fieldSelector=status.podIP", json!([]))
-        .list(&format!("{SERVICES}?"), json!([{"metadata": {"name": "web", "namespace": "shop"}}]))
-        .list("/api/v1/services?", json!([]))
-        .list(&format!("{SLICES}?"), json!([]))
-        .list(&format!("{SLICES}?&labelSelector=kubernetes.io%2Fservice-name%3Dweb"), json!([{
+        .list(&format!("{PODS}?"), &json!([a, b]))
+        .list("/api/v1/pods?&fieldSelector=spec.nodeName%3Dn1", &json!([a]))
+        .list("/api/v1/pods?&fieldSelector=spec.nodeName%3Dn2", &json!([b]))
+        .list("/api/v1/pods?&fieldSelector=status.podIP", &json!([]))
+        .list(&format!("{SERVICES}?"), &json!([{"metadata": {"name": "web", "namespace": "shop"}}]))
+        .list("/api/v1/services?", &json!([]))
+        .list(&format!("{SLICES}?"), &json!([]))
+        .list(&format!("{SLICES}?&labelSelector=kubernetes.io%2Fservice-name%3Dweb"), &json!([{
             "metadata": {"name": "web-1", "namespace": "shop", "labels": {"kubernetes.io/service-name": "web"}},
             "addressType": "IPv4", "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}],
             "endpoints": [{"addresses": ["10.244.2.2"], "conditions": {"ready": true}, "nodeName": "n2",
@@ -65,9 +65,9 @@ fn shop() -> Fake {
             "spec": {"clusterIP": "10.96.0.7", "clusterIPs": ["10.96.0.7"], "type": "ClusterIP", "selector": {"app": "b"},
                 "ports": [{"name": "http", "port": 80, "protocol": "TCP", "targetPort": "http"}]},
         }))
-        .list(POLICIES, json!([]))
+        .list(POLICIES, &json!([]))
         .object("/api/v1/namespaces/shop", json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}))
-        .list("/api/v1/namespaces?", json!([{"metadata": {"name": "shop"}}, {"metadata": {"name": "default"}}]));
+        .list("/api/v1/namespaces?", &json!([{"metadata": {"name": "shop"}}, {"metadata": {"name": "default"}}]));
     for name in ["n1", "n2"] {
         let path = format!("/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{name}");
         fake = fake

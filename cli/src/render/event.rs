@@ -13,9 +13,18 @@ pub type Names = BTreeMap<IpAddr, String>;
 /// TCP flags by bit, in the order in which they are written.
 const FLAGS: [(u8, &str); 5] = [(2, "SYN"), (1, "FIN"), (4, "RST"), (8, "PSH"), (16, "ACK")];
 
+/// Names by which an event's owner is known.
+#[derive(Clone, Copy, Debug)]
+pub struct Whose<'a> {
+    /// Of namespaces, by node and inode.
+    pub netns: &'a BTreeMap<(String, u32), String>,
+    /// Of pods, by UID.
+    pub pods: &'a BTreeMap<String, String>,
+}
+
 /// Whose it is, and on which interface.
-pub fn place(event: &Event, netns: &BTreeMap<u32, String>) -> String {
-    let whose = owner(event, netns);
+pub fn place(event: &Event, names: &Whose<'_>) -> String {
+    let whose = owner(event, names);
     match &event.interface {
         Some(interface) => format!("{whose} {interface}"),
         None => whose,
@@ -23,25 +32,25 @@ pub fn place(event: &Event, netns: &BTreeMap<u32, String>) -> String {
 }
 
 /// Whose it is: by its owner, else by the namespaces whose names are known.
-pub fn owner(event: &Event, netns: &BTreeMap<u32, String>) -> String {
+pub fn owner(event: &Event, names: &Whose<'_>) -> String {
+    let known = names.netns.get(&(event.node.clone(), event.netns)).cloned();
     match &event.owner {
-        Owner::Pod { uid, container } => {
+        Owner::Pod { uid, container } => names.pods.get(uid).cloned().unwrap_or_else(|| {
             format!(
                 "pod/{}",
                 container
                     .as_deref()
                     .map_or(uid.as_str(), |id| id.get(..12).unwrap_or(id))
             )
-        }
+        }),
         Owner::Container { id } => format!("container/{}", id.get(..12).unwrap_or(id)),
-        Owner::Netns { name } if name.starts_with("netns/") => name.clone(),
-        Owner::Netns { name } => format!("netns/{name}"),
+        Owner::Netns { name } => known.unwrap_or_else(|| {
+            let bare = name.strip_prefix("netns/").unwrap_or(name);
+            format!("netns/{bare}")
+        }),
         Owner::Host => "host".to_owned(),
         Owner::Unknown if event.netns == 0 => "-".to_owned(),
-        Owner::Unknown => netns
-            .get(&event.netns)
-            .cloned()
-            .unwrap_or_else(|| format!("netns:{}", event.netns)),
+        Owner::Unknown => known.unwrap_or_else(|| format!("netns:{}", event.netns)),
     }
 }
 
@@ -261,7 +270,7 @@ fn icmp(v6: bool, kind: u8, code: u8, info: u32) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Names, flow, place, what, why};
+    use super::{Names, Whose, flow, place, what, why};
     use model::event::{Event, Seen};
     use std::collections::BTreeMap;
 
@@ -278,7 +287,11 @@ mod tests {
     fn a_drop_reads_as_time_place_flow_what_and_why() {
         let names = Names::from([("10.90.1.2".parse().unwrap(), "netns/a".to_owned())]);
         let event = drop();
-        assert_eq!(place(&event, &BTreeMap::new()), "netns/x up0");
+        let whose = Whose {
+            netns: &BTreeMap::new(),
+            pods: &BTreeMap::new(),
+        };
+        assert_eq!(place(&event, &whose), "netns/x up0");
         assert_eq!(flow(&event, &names), "netns/a:41234 -> [fd90:2::2]:80 tcp SYN");
         assert_eq!(
             (what(&event.seen), why(&event).as_str()),

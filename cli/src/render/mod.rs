@@ -20,7 +20,7 @@ mod words;
 
 pub use findings::Finding;
 pub use lists::ListFormat;
-pub use stream::{EventFormat, Stream, Summary};
+pub use stream::{EventFormat, Known, Stream, Summary};
 
 use anyhow::{Context as _, Result};
 use model::protocol::{Hello, ProbeStatus};

@@ -3,10 +3,10 @@
 use super::event::{self, Names};
 use super::paper::{Ink, Paper, columns, wrap};
 use anyhow::{Context as _, Result};
-use model::endpoint::Endpoint;
 use model::event::{Event, Seen};
+use model::evidence::NodeEvidence;
 use model::owner::Owner;
-use model::protocol::{Hello, Lost, Total};
+use model::protocol::Hello;
 use std::collections::BTreeMap;
 use std::io::{BufWriter, Stdout, Write};
 use std::time::{Duration, Instant};
@@ -35,6 +35,35 @@ pub enum EventFormat {
     Json,
 }
 
+/// Names of namespaces, by node and inode.
+pub type Netns = BTreeMap<(String, u32), String>;
+
+/// Names that are known before the first event.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// Of addresses.
+    pub addresses: Names,
+    /// Of namespaces.
+    pub netns: Netns,
+    /// Of pods, by UID.
+    pub pods: BTreeMap<String, String>,
+    /// The nodes, where there are several.
+    pub nodes: Vec<String>,
+}
+
+/// An event with the names of the cluster's objects that it is about.
+#[derive(serde::Serialize)]
+struct Named<'a> {
+    #[serde(flatten)]
+    event: &'a Event,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pod: Option<&'a String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    src_name: Option<&'a String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dst_name: Option<&'a String>,
+}
+
 /// A printer of events.
 #[derive(Debug)]
 pub struct Stream {
@@ -51,7 +80,12 @@ pub struct Stream {
 struct Lines {
     paper: Paper,
     names: Names,
-    netns: BTreeMap<u32, String>,
+    /// Names of namespaces, by node and inode; the node is empty where there is one.
+    netns: Netns,
+    /// Names of pods, by UID.
+    pods: BTreeMap<String, String>,
+    /// Columns of the nodes' names; 0 where there is one node.
+    node: usize,
     /// Nanoseconds since midnight UTC at `CLOCK_MONOTONIC` zero.
     midnight_ns: i128,
     place: usize,
@@ -59,26 +93,24 @@ struct Lines {
 }
 
 impl Stream {
-    /// Prints to standard output what this helper sees; the endpoints are those whose names are known.
-    pub fn new(format: EventFormat, colour: super::Colour, endpoints: &[Endpoint], hello: &Hello) -> Self {
+    /// Prints to standard output what helpers see, with these names; the clock is that of the first of them.
+    pub fn new(format: EventFormat, colour: super::Colour, known: Known, hello: &Hello) -> Self {
         let paper = super::paper(colour);
-        let addresses = |end: &Endpoint| {
-            end.addresses
-                .iter()
-                .map(|address| (*address, end.name.clone()))
-                .collect::<Vec<_>>()
-        };
         Self {
             out: BufWriter::with_capacity(1 << 16, std::io::stdout()),
             flushed: Instant::now(),
             format,
             lines: Lines {
                 paper,
-                names: endpoints.iter().flat_map(addresses).collect(),
-                netns: endpoints
+                names: known.addresses,
+                netns: known.netns,
+                pods: known.pods,
+                node: known
+                    .nodes
                     .iter()
-                    .filter_map(|end| Some((end.netns?, end.name.clone())))
-                    .collect(),
+                    .map(|name| columns(name).max("NODE".len()))
+                    .max()
+                    .unwrap_or_default(),
                 midnight_ns: i128::from(hello.wall_ns) - i128::from(hello.monotonic_ns),
                 place: place_columns(paper.width).0,
                 flow: flow_columns(paper.width).0,
@@ -90,7 +122,7 @@ impl Stream {
     /// The names of the columns.
     pub fn head(&mut self) -> Result<()> {
         if self.format == EventFormat::Table {
-            let head = self.lines.row("TIME (UTC)", "PLACE", "WHAT", "FLOW", "WHY");
+            let head = self.lines.row("TIME (UTC)", "NODE", "PLACE", "WHAT", "FLOW", "WHY");
             let head = self.lines.paper.ink(Ink::Strong, head.trim_end());
             writeln!(self.out, "{head}").context("writing to standard output")?;
         }
@@ -101,7 +133,7 @@ impl Stream {
     pub fn event(&mut self, event: &Event) -> Result<()> {
         self.printed += 1;
         match self.format {
-            EventFormat::Json => serde_json::to_writer(&mut self.out, event)
+            EventFormat::Json => serde_json::to_writer(&mut self.out, &self.lines.named(event))
                 .map_err(std::io::Error::from)
                 .and_then(|()| self.out.write_all(b"\n")),
             EventFormat::Table => self.out.write_all(self.lines.event(event).as_bytes()),
@@ -165,15 +197,19 @@ impl Lines {
             | Seen::Retransmit { .. } => Ink::Open,
             _ => Ink::Quiet,
         };
-        let (place, flow) = (event::place(event, &self.netns), event::flow(event, &self.names));
+        let whose = event::Whose {
+            netns: &self.netns,
+            pods: &self.pods,
+        };
+        let (place, flow) = (event::place(event, &whose), event::flow(event, &self.names));
         if event.owner != Owner::Unknown {
             // The summary has inodes only.
-            self.netns
-                .entry(event.netns)
-                .or_insert_with(|| event::owner(event, &BTreeMap::new()));
+            let owner = event::owner(event, &whose);
+            self.netns.entry((event.node.clone(), event.netns)).or_insert(owner);
         }
         let row = self.row(
             &self.clock(event.at_ns),
+            &event.node,
             &place,
             event::what(&event.seen),
             &flow,
@@ -185,10 +221,17 @@ impl Lines {
     }
 
     /// One line, or two where it does not fit: then the reason goes below, and nothing is broken inside an address.
-    fn row(&mut self, time: &str, place: &str, what: &str, flow: &str, why: &str) -> String {
+    fn row(&mut self, time: &str, node: &str, place: &str, what: &str, flow: &str, why: &str) -> String {
         let width = self.paper.width;
         self.place = self.place.max(columns(place).min(place_columns(width).1));
-        let head = format!("{time:<TIME$}  {place:<width$}  {what:<WHAT$}  ", width = self.place);
+        let node = match self.node {
+            0 => String::new(),
+            width => format!("{node:<width$}  "),
+        };
+        let head = format!(
+            "{time:<TIME$}  {node}{place:<width$}  {what:<WHAT$}  ",
+            width = self.place
+        );
         // A column grows for a flow that then fits into one line; others stand alone and take no space from the rest.
         if columns(&head) + columns(flow) + GAP + columns(why) <= width {
             self.flow = self.flow.max(columns(flow).min(flow_columns(width).1));
@@ -216,6 +259,19 @@ impl Lines {
         format!("{}{flow}{below}", head.trim_end())
     }
 
+    fn named<'a>(&'a self, event: &'a Event) -> Named<'a> {
+        let pod = match &event.owner {
+            Owner::Pod { uid, .. } => self.pods.get(uid),
+            _ => None,
+        };
+        Named {
+            event,
+            pod,
+            src_name: self.names.get(&event.flow.src()),
+            dst_name: self.names.get(&event.flow.dst()),
+        }
+    }
+
     /// The time of day, UTC.
     fn clock(&self, at_ns: u64) -> String {
         let ms = (self.midnight_ns + i128::from(at_ns)).max(0) / 1_000_000;
@@ -227,22 +283,23 @@ impl Lines {
 /// What a capture saw in all.
 #[derive(Debug)]
 pub struct Summary<'a> {
-    /// Exact totals from the kernel.
-    pub totals: &'a [Total],
-    /// What was lost on the way here.
-    pub lost: &'a [Lost],
+    /// What each node brought: exact totals from the kernel, what was lost on the way here, the cost of our own eBPF.
+    pub nodes: &'a [NodeEvidence],
     /// Events printed.
     pub printed: u64,
     /// How long it looked.
     pub took: Duration,
-    /// Our own eBPF time in nanoseconds.
-    pub bpf_ns: Option<u64>,
 }
 
 impl Summary<'_> {
-    fn text(&self, paper: Paper, netns: &BTreeMap<u32, String>) -> String {
+    fn text(&self, paper: Paper, netns: &Netns) -> String {
         let mut rows: Vec<(u64, String, String)> = Vec::new();
-        for total in self.totals.iter().filter(|total| total.count > 0) {
+        let several = self.nodes.len() > 1;
+        let totals = self
+            .nodes
+            .iter()
+            .flat_map(|node| node.totals.iter().map(move |total| (node, total)));
+        for (node, total) in totals.filter(|(_, total)| total.count > 0) {
             let labels: Vec<String> = total
                 .labels
                 .iter()
@@ -254,10 +311,11 @@ impl Summary<'_> {
                 format!(" ({})", labels.join(", "))
             };
             let what = format!("{}{labels}", total.what);
+            let name = if several { node.name.clone() } else { String::new() };
+            let on = if several { format!(" on {name}") } else { String::new() };
             let place = netns
-                .get(&total.netns)
-                .cloned()
-                .unwrap_or_else(|| format!("netns:{}", total.netns));
+                .get(&(name, total.netns))
+                .map_or_else(|| format!("netns:{}{on}", total.netns), |known| format!("{known}{on}"));
             match rows.iter_mut().find(|(_, other, at)| *other == what && *at == place) {
                 Some((count, ..)) => *count += total.count,
                 None => rows.push((total.count, what, place)),
@@ -275,16 +333,16 @@ impl Summary<'_> {
             text += format!("  {count:>8}  {what:<widest$}  in {place}").trim_end();
             text.push('\n');
         }
-        let ring: u64 = self.lost.iter().map(|lost| lost.ring_full).sum();
-        let thinned: u64 = self.lost.iter().map(|lost| lost.over_budget).sum();
+        let lost = || self.nodes.iter().flat_map(|node| &node.lost);
+        let ring: u64 = lost().map(|lost| lost.ring_full).sum();
+        let thinned: u64 = lost().map(|lost| lost.over_budget).sum();
         let thinned = if thinned > 0 {
             format!(", {thinned} only counted")
         } else {
             String::new()
         };
-        let bpf = self
-            .bpf_ns
-            .map_or_else(String::new, |ns| format!(" · our eBPF used {}", super::words::time(ns)));
+        let bpf: Option<u64> = self.nodes.iter().map(|node| node.bpf.map(|cost| cost.ns)).sum();
+        let bpf = bpf.map_or_else(String::new, |ns| format!(" · our eBPF used {}", super::words::time(ns)));
         let line = format!(
             "{} shown, {ring} lost{thinned} · {}{bpf}",
             super::words::count(self.printed, "event"),
@@ -303,6 +361,8 @@ mod tests {
             paper: Paper { colour: false, width },
             names: super::Names::new(),
             netns: super::BTreeMap::new(),
+            pods: super::BTreeMap::new(),
+            node: 0,
             midnight_ns: 0,
             place: super::place_columns(width).0,
             flow: super::flow_columns(width).0,
@@ -314,6 +374,7 @@ mod tests {
         let flow = "[fd90:1:1:1:1:1:1:2]:41234 -> [fd90:2:2:2:2:2:2:2]:80 tcp SYN";
         let row = lines(72).row(
             "12:03:07.412",
+            "",
             "netns/x up0",
             "drop",
             flow,

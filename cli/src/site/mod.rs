@@ -117,6 +117,14 @@ impl Site {
         }
     }
 
+    /// The cluster, where this is one.
+    pub fn cluster_of(&self) -> Option<&Cluster> {
+        match self {
+            Self::Kubernetes(site) => Some(&site.cluster),
+            Self::Local(_) | Self::Recording(_) => None,
+        }
+    }
+
     /// Nodes to look at where no ends are asked for.
     pub fn nodes(&self) -> Ends {
         match self {

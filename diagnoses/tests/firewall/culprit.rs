@@ -75,6 +75,7 @@ fn route(table: u32, dst: &str, prefix: u8, kind: RouteKind, oif: u32) -> Route 
 
 fn dropped(flow: Flow, flags: u8, ifindex: u32, location: &str) -> Event {
     Event {
+        node: String::new(),
         at_ns: 1,
         probe: "drop".to_owned(),
         netns: 10,
