@@ -163,7 +163,6 @@ impl Look {
             }
             Reply::Going { id, at_ns } => {
                 talk.going = Some(id);
-                let at_ns = self.common(node, at_ns);
                 // What is sent later belongs to the same window, and so does what another node sees.
                 let start = &mut self.evidence.window.start_ns;
                 if *start == 0 || at_ns < *start {
@@ -173,7 +172,6 @@ impl Look {
             Reply::Event(mut event) if self.kernels.keeps(node, &event) => {
                 if self.nodes.len() > 1 {
                     event.node.clone_from(&self.evidence.nodes[node].name);
-                    event.at_ns = self.common(node, event.at_ns);
                 }
                 self.event(event);
             }
@@ -202,7 +200,6 @@ impl Look {
                 brought.totals = totals;
                 brought.bpf = bpf;
                 talk.stopped = Some(id);
-                let at_ns = self.common(node, at_ns);
                 let end = &mut self.evidence.window.end_ns;
                 *end = at_ns.max(*end);
                 self.tell_unkept();
@@ -214,19 +211,6 @@ impl Look {
             }
             Reply::Done { .. } => talk.done = true,
         }
-    }
-
-    /// A moment of a node by the clock of the first: two kernels count from their own starts, and agree on the time of day.
-    fn common(&self, node: usize, at_ns: u64) -> u64 {
-        let first = self.nodes.iter().find_map(|talk| talk.hello.as_ref());
-        let (Some(first), Some(own)) = (first, self.nodes[node].hello.as_ref()) else {
-            return at_ns;
-        };
-        if first.boot_id == own.boot_id {
-            return at_ns;
-        }
-        let start = |hello: &Hello| i128::from(hello.wall_ns) - i128::from(hello.monotonic_ns);
-        u64::try_from(i128::from(at_ns) + start(own) - start(first)).unwrap_or_default()
     }
 
     /// Takes in that a node will say no more.
@@ -402,13 +386,11 @@ mod tests {
     }
 
     #[test]
-    fn what_another_kernel_saw_is_told_by_the_first_ones_clock() {
+    fn of_several_nodes_each_event_tells_its_own() {
         let mut look = Look::of(["n1".to_owned(), "n2".to_owned()]);
-        for (node, boot, monotonic) in [(0, "one", 1_000), (1, "two", 500)] {
+        for (node, boot) in [(0, "one"), (1, "two")] {
             let hello = Hello {
                 boot_id: boot.into(),
-                wall_ns: 10_000,
-                monotonic_ns: monotonic,
                 ..Hello::default()
             };
             look.take(node, Reply::Hello(hello));
@@ -416,10 +398,8 @@ mod tests {
         let said = r#"{"event":{"at_ns":600,"probe":"drop","netns":0,"seen":{"what":"retransmit-syn-ack"},
             "flow":{"src":"::","sport":0,"dst":"::","dport":0,"protocol":"tcp"}}}"#;
         look.take(1, serde_json::from_str(said).unwrap());
-        let [event] = &look.evidence.events[..] else {
-            panic!("{:?}", look.evidence.events)
-        };
-        assert_eq!((event.at_ns, event.node.as_str()), (1_100, "n2"));
+        let nodes: Vec<&str> = look.evidence.events.iter().map(|event| event.node.as_str()).collect();
+        assert_eq!(nodes, ["n2"]);
     }
 
     #[test]
