@@ -44,6 +44,7 @@ pub fn run(deadline: Duration) -> ExitCode {
 fn hold(writer: &Arc<Writer>, deadline: Duration) -> anyhow::Result<ExitCode> {
     // The client's death is also seen as the end of stdin; this covers a stdin that somebody else holds open.
     prctl::set_pdeathsig(Signal::SIGTERM).context("asking for a signal when the client dies")?;
+    crate::attempts::cgroup::see_all();
     let (tell, inbox) = input::channel();
     // Blocked before the first thread is made, so that all threads leave these signals to the one that waits.
     let signals = SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT]);

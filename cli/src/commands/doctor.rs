@@ -5,19 +5,28 @@ use super::place::block_on;
 use crate::exit::Exit;
 use crate::interrupt::Interrupt;
 use crate::kubernetes::connect::Cluster;
+use crate::kubernetes::rights::{self, Right, Scope};
 use crate::program::Context;
 use crate::render::progress::Progress;
 use crate::render::{self, Finding};
 use crate::session::Session;
-use crate::site::kubernetes::{HelperOptions, Helpers};
+use crate::site::kubernetes::{HelperOptions, Helpers, unfit};
 use anyhow::Result;
 use clap::Args;
+use futures_util::future::join_all;
 use model::inventory::Node;
+use model::missing::Missing;
 use model::protocol::Request;
 use std::time::Duration;
 
 /// A trial needs no window.
 const WINDOW: Duration = Duration::from_secs(10);
+/// Nodes that are told one by one.
+const SHOWN: usize = 20;
+/// The oldest API that has all that is used: `EndpointSlice` conditions and Job TTL are older, `events` by field stable since.
+const OLDEST: (u32, u32) = (1, 28);
+/// The label by which a namespace says which pods it admits.
+const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
 
 /// Say what is missing before a helper can start on a cluster
 #[derive(Debug, Args)]
@@ -29,7 +38,7 @@ pub struct Doctor {
     /// Start a helper, hear it, and take it away again
     #[arg(long = "try")]
     try_one: bool,
-    /// On this node, may be repeated [default: one that is ready]
+    /// On this node; may be repeated [default: one that is ready]
     #[arg(long, value_name = "NAME")]
     node: Vec<String>,
     /// Show the helper's own messages on stderr
@@ -54,39 +63,240 @@ impl Run for Doctor {
 impl Doctor {
     async fn look(self, context: &Context) -> Result<Vec<Finding>> {
         let cluster = context.access.connect().await?;
-        let mut findings = Vec::new();
+        let mut findings = vec![server(&cluster).await?];
+        let interrupt = Interrupt::listen();
+        let helpers = Helpers::new(
+            cluster.clone(),
+            self.options.clone(),
+            WINDOW,
+            self.verbose,
+            interrupt.clone(),
+        );
+        let (rights, admission, namespace, nodes) = tokio::join!(
+            rights(&cluster, helpers.namespace()),
+            admission(&helpers),
+            enforced(&cluster, helpers.namespace()),
+            self.nodes(&cluster),
+        );
+        findings.extend(rights);
+        findings.extend(namespace);
+        findings.push(admission);
+        findings.extend(told(&nodes));
         if self.try_one {
-            findings.extend(self.try_nodes(cluster).await?);
+            let tried = self.to_try(&nodes);
+            findings.extend(try_on(&helpers, &tried, interrupt).await);
         }
         Ok(findings)
     }
 
-    /// Starts helpers, and tells what each says of itself.
-    async fn try_nodes(&self, cluster: Cluster) -> Result<Vec<Finding>> {
-        let interrupt = Interrupt::listen();
-        let helpers = Helpers::new(cluster, self.options.clone(), WINDOW, self.verbose, interrupt.clone());
-        let nodes: Vec<(String, Option<Node>)> = self.node.iter().map(|name| (name.clone(), None)).collect();
-        let links = helpers.start(&nodes, None);
-        let mut session = Session::begin(links, interrupt, Progress::new());
-        let _ = session.hello().await;
-        session.ask_all(&Request::Bye);
-        session.finish(|look| look.all(|node| node.done)).await;
-        session.progress.clear();
-        let look = &session.look;
-        let told = look.nodes.iter().zip(&look.evidence.nodes).map(|(talk, node)| {
-            let what = format!("a helper on {}", node.name);
-            match &talk.hello {
-                Some(hello) => Finding::fine(format!(
-                    "{what} answers: kernel {}, {}, boot {}, {} of {} probes",
-                    hello.kernel,
-                    hello.arch,
-                    hello.boot_id,
-                    hello.probes.iter().filter(|probe| probe.unsupported.is_none()).count(),
-                    hello.probes.len()
-                )),
-                None => Finding::missing(what, node.truncated.clone().unwrap_or_default()),
-            }
+    /// The nodes in question: those that were named, or all.
+    async fn nodes(&self, cluster: &Cluster) -> Vec<(String, Result<Node, Missing>)> {
+        let what = "the nodes";
+        let mut nodes = match cluster.every_node().await {
+            Ok(nodes) => nodes,
+            Err(refused) => return vec![(what.to_owned(), Err(refused.missing(what)))],
+        };
+        nodes.retain(|node| self.node.is_empty() || self.node.contains(&node.name));
+        let unknown = self
+            .node
+            .iter()
+            .filter(|name| nodes.iter().all(|node| node.name != **name));
+        let unknown = unknown.map(|name| {
+            let missing = Missing::new(name, "there is no node of this name").remedy("see `kubectl get nodes`");
+            (name.clone(), Err(missing))
         });
-        Ok(told.collect())
+        let unknown: Vec<_> = unknown.collect();
+        let now = cluster.groups().await.ok().and_then(|groups| groups.now);
+        let shown = nodes.len().min(SHOWN);
+        let renewed = join_all(nodes.iter().take(shown).map(|node| cluster.renewed(&node.name))).await;
+        for (node, renewed) in nodes.iter_mut().zip(renewed) {
+            let age = renewed
+                .ok()
+                .flatten()
+                .zip(now)
+                .map(|(renewed, now)| now.duration_since(renewed));
+            node.lease_age_s = age.map(|age| age.as_secs().max(0) as u64);
+        }
+        let known = nodes.into_iter().map(|node| (node.name.clone(), Ok(node)));
+        known.chain(unknown).collect()
     }
+
+    /// Where a helper is tried: where it was asked for, else on the first node that can bear one.
+    fn to_try(&self, nodes: &[(String, Result<Node, Missing>)]) -> Vec<(String, Option<Node>)> {
+        let known = nodes
+            .iter()
+            .filter_map(|(name, node)| Some((name.clone(), Some(node.clone().ok()?))));
+        if self.node.is_empty() {
+            let fit = |node: &Option<Node>| node.as_ref().is_some_and(|node| unfit(node).is_ok());
+            known.filter(|(_, node)| fit(node)).take(1).collect()
+        } else {
+            known.collect()
+        }
+    }
+}
+
+/// Whether it answers, and is new enough.
+async fn server(cluster: &Cluster) -> Result<Finding> {
+    let version = cluster.ask(|| cluster.client.apiserver_version()).await;
+    let version = version.map_err(|refused| refused.fatal("asking the API server for its version"))?;
+    let what = format!("the API server of {} is {}", cluster.context, version.git_version);
+    // Providers write a minor version as `28+`.
+    let number = |text: &str| {
+        text.trim_end_matches(|c: char| !c.is_ascii_digit())
+            .parse::<u32>()
+            .unwrap_or(0)
+    };
+    let is = (number(&version.major), number(&version.minor));
+    if is == (0, 0) || is >= OLDEST {
+        return Ok(Finding::fine(what));
+    }
+    let why = format!("versions before {}.{} are not supported", OLDEST.0, OLDEST.1);
+    Ok(Finding::missing(
+        what,
+        Missing::new("a newer API", why).remedy("upgrade the cluster"),
+    ))
+}
+
+/// Each right that is needed, asked for by verb.
+async fn rights(cluster: &Cluster, namespace: &str) -> Vec<Finding> {
+    let rights = rights::all();
+    let asked = rights.iter().map(|right| {
+        let namespace = (right.scope == Scope::Helpers).then_some(namespace);
+        let verbs = right.verbs.iter().map(move |verb| cluster.may(right, verb, namespace));
+        join_all(verbs)
+    });
+    let answers = join_all(asked).await;
+    let mut fine = Vec::new();
+    let mut missing = Vec::new();
+    for (right, answers) in rights.iter().zip(answers) {
+        let lacking: Vec<&str> = right
+            .verbs
+            .iter()
+            .zip(&answers)
+            .filter_map(|(verb, may)| (!matches!(may, Ok(true))).then_some(*verb))
+            .collect();
+        match answers.into_iter().find_map(Result::err) {
+            Some(refused) => missing.push(Finding::missing(permission(right, namespace), refused.missing(""))),
+            None if lacking.is_empty() || one_will_do(right, &lacking) => fine.push(right),
+            None => missing.push(Finding::missing(
+                permission(right, namespace),
+                Missing::new(
+                    "",
+                    format!("not permitted: {}; it is needed for: {}", lacking.join(", "), right.why),
+                )
+                .remedy(granted_by(right, namespace)),
+            )),
+        }
+    }
+    if !fine.is_empty() {
+        let verbs: usize = fine.iter().map(|right| right.verbs.len()).sum();
+        let all = if missing.is_empty() { "all " } else { "" };
+        missing.insert(
+            0,
+            Finding::fine(format!("{all}{verbs} permissions that are needed are there")),
+        );
+    }
+    missing
+}
+
+/// `pods/attach` is another verb before 1.35 than after.
+fn one_will_do(right: &Right, lacking: &[&str]) -> bool {
+    right.resource == "pods/attach" && lacking.len() < right.verbs.len()
+}
+
+fn permission(right: &Right, namespace: &str) -> String {
+    match right.scope {
+        Scope::Helpers => format!("permission to {right} in namespace {namespace}"),
+        Scope::Cluster => format!("permission to {right} in the cluster"),
+    }
+}
+
+fn granted_by(right: &Right, namespace: &str) -> String {
+    match right.scope {
+        Scope::Helpers => format!(
+            "an administrator applies deploy/rbac/helpers.yaml: kubectl apply -n {namespace} -f helpers.yaml; kubectl create rolebinding skoop-helpers -n {namespace} --role=skoop-helpers --user=YOU"
+        ),
+        Scope::Cluster => "an administrator applies deploy/rbac/reader.yaml: kubectl apply -f reader.yaml; kubectl create clusterrolebinding skoop-reader --clusterrole=skoop-reader --user=YOU".to_owned(),
+    }
+}
+
+/// Whether the real manifest would be admitted.
+async fn admission(helpers: &Helpers) -> Finding {
+    let what = format!("a helper's Job is admitted in namespace {}", helpers.namespace());
+    match helpers.would_admit().await {
+        Ok(()) => Finding::fine(what),
+        Err(missing) => Finding::missing(what, missing),
+    }
+}
+
+/// What the namespace's label says of privileged pods. Labels that may not be read are told among the permissions.
+async fn enforced(cluster: &Cluster, namespace: &str) -> Option<Finding> {
+    let found = cluster.namespace(namespace).await.ok()?;
+    let level = found?.labels.get(ENFORCE).cloned();
+    let what = format!("namespace {namespace} admits privileged pods");
+    match level.as_deref() {
+        Some(level @ ("baseline" | "restricted")) => Some(Finding::missing(
+            what,
+            Missing::new("", format!("its label {ENFORCE} is {level}")).remedy(format!(
+                "kubectl label namespace {namespace} {ENFORCE}=privileged --overwrite, or name another with --helper-namespace"
+            )),
+        )),
+        _ => Some(Finding::fine(what)),
+    }
+}
+
+/// What each node is, and whether a helper could be heard there.
+fn told(nodes: &[(String, Result<Node, Missing>)]) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = nodes
+        .iter()
+        .take(SHOWN)
+        .map(|(name, node)| match node {
+            Err(missing) => Finding::missing(name, missing.clone()),
+            Ok(node) => {
+                let what = format!("node {name}: {} {}, kernel {}", node.os, node.arch, node.kernel);
+                match unfit(node) {
+                    Ok(()) => Finding::fine(what),
+                    Err(missing) => Finding::missing(what, missing),
+                }
+            }
+        })
+        .collect();
+    let more = nodes.len().saturating_sub(SHOWN);
+    if more > 0 {
+        findings.push(Finding::fine(format!(
+            "{more} more nodes; name those in question with --node"
+        )));
+    }
+    findings
+}
+
+/// Starts helpers, and tells what each says of itself.
+async fn try_on(helpers: &Helpers, nodes: &[(String, Option<Node>)], interrupt: Interrupt) -> Vec<Finding> {
+    if nodes.is_empty() {
+        let missing = Missing::new("", "no node can bear one now").remedy("see the nodes above");
+        return vec![Finding::missing("a helper on some node", missing)];
+    }
+    let links = helpers.start(nodes, None);
+    let mut session = Session::begin(links, interrupt, Progress::new());
+    // Why one did not answer is told of each.
+    let _ = session.hello().await;
+    session.ask_all(&Request::Bye);
+    session.finish(|look| look.all(|node| node.done)).await;
+    session.progress.clear();
+    let look = &session.look;
+    let told = look.nodes.iter().zip(&look.evidence.nodes).map(|(talk, node)| {
+        let what = format!("a helper on {}", node.name);
+        match &talk.hello {
+            Some(hello) => Finding::fine(format!(
+                "{what} answers: kernel {}, {}, boot {}, {} of {} probes",
+                hello.kernel,
+                hello.arch,
+                hello.boot_id,
+                hello.probes.iter().filter(|probe| probe.unsupported.is_none()).count(),
+                hello.probes.len()
+            )),
+            None => Finding::missing(what, node.truncated.clone().unwrap_or_default()),
+        }
+    });
+    told.collect()
 }

@@ -9,7 +9,7 @@ use model::missing::Missing;
 use std::collections::BTreeSet;
 
 /// Group, kind, plural, and whether its objects live in namespaces.
-const KINDS: [(&str, &str, &str, bool); 11] = [
+pub(super) const KINDS: [(&str, &str, &str, bool); 11] = [
     ("cilium.io", "CiliumNetworkPolicy", "ciliumnetworkpolicies", true),
     (
         "cilium.io",

@@ -13,6 +13,7 @@ mod near;
 mod port;
 mod read;
 pub mod refused;
+pub mod rights;
 pub mod scope;
 #[cfg(test)]
 mod tests;

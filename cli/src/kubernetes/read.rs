@@ -3,13 +3,15 @@
 use super::connect::Cluster;
 use super::inventory;
 use super::refused::{Kind, Refused};
+use super::rights::Right;
+use k8s_openapi::api::authorization::v1 as authorization;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::discovery::v1 as discovery;
 use k8s_openapi::api::networking::v1 as networking;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::APIGroupList;
 use k8s_openapi::jiff::{Timestamp, fmt::rfc2822};
-use kube::api::{ApiResource, DynamicObject, ListParams};
+use kube::api::{ApiResource, DynamicObject, ListParams, PostParams};
 use kube::core::PartialObjectMeta;
 use kube::{Api, Resource};
 use model::inventory::{EndpointSlice, Namespace, NetworkPolicy, Node, ObjectRef, Pod, Service};
@@ -137,6 +139,32 @@ impl Cluster {
     pub async fn node(&self, name: &str) -> Result<Option<Node>, Refused> {
         let api: Api<core::Node> = Api::all(self.client.clone());
         Ok(self.ask(|| api.get_opt(name)).await?.map(inventory::node))
+    }
+
+    /// Whether the user may do this, by the API server's own word.
+    pub async fn may(&self, right: &Right, verb: &str, namespace: Option<&str>) -> Result<bool, Refused> {
+        let api: Api<authorization::SelfSubjectAccessReview> = Api::all(self.client.clone());
+        let (resource, subresource) = match right.resource.split_once('/') {
+            Some((resource, subresource)) => (resource, Some(subresource)),
+            None => (right.resource, None),
+        };
+        let review = authorization::SelfSubjectAccessReview {
+            spec: authorization::SelfSubjectAccessReviewSpec {
+                resource_attributes: Some(authorization::ResourceAttributes {
+                    group: Some(right.group.to_owned()),
+                    resource: Some(resource.to_owned()),
+                    subresource: subresource.map(str::to_owned),
+                    verb: Some(verb.to_owned()),
+                    namespace: namespace.map(str::to_owned),
+                    ..authorization::ResourceAttributes::default()
+                }),
+                ..authorization::SelfSubjectAccessReviewSpec::default()
+            },
+            ..authorization::SelfSubjectAccessReview::default()
+        };
+        let ask = PostParams::default();
+        let answer = self.ask(|| api.create(&ask, &review)).await?;
+        Ok(answer.status.is_some_and(|status| status.allowed))
     }
 
     /// All nodes.

@@ -19,16 +19,20 @@ struct Hierarchy {
     root: PathBuf,
 }
 
+/// Enters the cgroup namespace of the host's first process. Paths are told relative to one's own, and only within it may
+/// one move; threads and children that begin later are in it, too.
+pub fn see_all() {
+    if let Ok(namespace) = File::open("/proc/1/ns/cgroup") {
+        let _ = setns(namespace, CloneFlags::CLONE_NEWCGROUP);
+    }
+}
+
 /// Moves this process, which must have one thread, into the cgroups of another.
 pub fn join(pid: u32) -> Result<(), Missing> {
     let missing = |why: String| {
         Missing::new(format!("the cgroup of process {pid} as a place to send from"), why)
             .remedy("policies bound to that cgroup did not apply to our packets; run the helper as root on the host")
     };
-    // Paths are told relative to one's own cgroup namespace, and only within it may one move.
-    if let Ok(namespace) = File::open("/proc/1/ns/cgroup") {
-        let _ = setns(namespace, CloneFlags::CLONE_NEWCGROUP);
-    }
     let read =
         |path: String| fs::read_to_string(&path).map_err(|error| missing(format!("cannot read {path}: {error}")));
     let paths = read(format!("/proc/{pid}/cgroup"))?;

@@ -12,7 +12,7 @@ pub use socket::source_for;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
-mod cgroup;
+pub(crate) mod cgroup;
 mod dns;
 mod echo;
 mod message;

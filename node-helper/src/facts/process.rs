@@ -53,18 +53,35 @@ fn count_files(folder: &Path) -> anyhow::Result<u64> {
 /// Throttling of the process's cgroup, or of that above it which was throttled most: a pod's limit stands above its
 /// containers'.
 fn throttling(process: &Process) -> anyhow::Result<Throttling> {
-    let mounts = Process::myself()
-        .and_then(|own| own.mountinfo())
-        .context("cannot read our own mounts")?;
+    // A container sees its own part of the hierarchies; the host's first process sees all of them.
+    let (root, mounts) = match Process::new(1).and_then(|first| first.mountinfo()) {
+        Ok(mounts) => (Path::new("/proc/1/root"), mounts),
+        Err(_) => (
+            Path::new("/"),
+            Process::myself()
+                .and_then(|own| own.mountinfo())
+                .context("cannot read our own mounts")?,
+        ),
+    };
     let cgroups = process.cgroups().context("cannot read its cgroups")?;
     let place = cpu_cgroup(&mounts, &cgroups).context("no cgroup hierarchy with a CPU controller is mounted")?;
-    throttling_at(&place)
+    throttling_at(&place.below(root))
 }
 
 /// A cgroup: where its hierarchy is mounted, and its path below.
 struct Place {
     mount: PathBuf,
     path: PathBuf,
+}
+
+impl Place {
+    /// The same, seen from where that root is.
+    fn below(self, root: &Path) -> Self {
+        Self {
+            mount: root.join(self.mount.strip_prefix("/").unwrap_or(&self.mount)),
+            path: self.path,
+        }
+    }
 }
 
 /// The CPU controller is in a hierarchy of its own (v1), else in the unified one (v2).

@@ -16,4 +16,5 @@ mod watch;
 
 pub use options::HelperOptions;
 pub use run::Helpers;
+pub use start::unfit;
 pub use sweep::{Swept, sweep};

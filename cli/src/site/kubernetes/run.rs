@@ -16,6 +16,7 @@ use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::Api;
 use kube::api::PostParams;
 use model::inventory::Node;
+use model::missing::Missing;
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -142,15 +143,39 @@ impl Helpers {
             .collect()
     }
 
-    /// Asks the API server whether it would admit such a Job; nothing is made.
-    pub async fn would_admit(&self, node: &str) -> Result<(), Refused> {
-        let job = self.run.job(&self.run.next_name(), node, &self.run.image());
-        let jobs = self.run.jobs_api();
+    /// Asks the API server whether it would admit a helper: its Job, and its pod where the user may make pods (a Job's pod
+    /// is made by a controller, so most users need not). Nothing is made.
+    pub async fn would_admit(&self) -> Result<(), Missing> {
+        let place = Place {
+            node: "",
+            namespace: &self.run.namespace,
+            image: "",
+            injected: false,
+        };
+        let job = self.run.job(&self.run.next_name(), "", &self.run.image());
+        let (jobs, pods) = (self.run.jobs_api(), self.run.pods_api());
         let dry = PostParams {
             dry_run: true,
             ..PostParams::default()
         };
-        self.run.cluster.ask(|| jobs.create(&dry, &job)).await.map(drop)
+        let admitted = self.run.cluster.ask(|| jobs.create(&dry, &job)).await;
+        admitted.map_err(|refused| start::not_created(&refused, place))?;
+        let Some(template) = job.spec.map(|spec| spec.template) else {
+            return Ok(());
+        };
+        let mut metadata = template.metadata.unwrap_or_default();
+        metadata.name = Some(self.run.next_name());
+        let pod = Pod {
+            metadata,
+            spec: template.spec,
+            status: None,
+        };
+        match self.run.cluster.ask(|| pods.create(&dry, &pod)).await {
+            Err(refused) if !refused.says.contains("cannot create resource") => {
+                Err(start::not_created(&refused, place))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Where helpers live.

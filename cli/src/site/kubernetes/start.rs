@@ -61,7 +61,7 @@ async fn bring_up(run: &Run, wanted: &Wanted, tell: &mpsc::Sender<Heard>) -> Res
         injected: run.options.inject.is_some(),
     };
     if let Some(known) = &wanted.known {
-        unfit(known, place)?;
+        unfit(known)?;
     }
     // A node of which nothing is known is taken for one like this machine.
     let arch = wanted.known.as_ref().map_or("", |known| known.arch.as_str());
@@ -88,8 +88,14 @@ async fn bring_up(run: &Run, wanted: &Wanted, tell: &mpsc::Sender<Heard>) -> Res
 }
 
 /// A node on which a helper could not be heard, or would not run.
-fn unfit(node: &Node, place: Place<'_>) -> Result<(), Missing> {
+pub fn unfit(node: &Node) -> Result<(), Missing> {
     let name = &node.name;
+    let place = Place {
+        node: name,
+        namespace: "",
+        image: "",
+        injected: false,
+    };
     if !node.os.is_empty() && node.os != "linux" {
         return Err(place
             .missing(format!("{name} runs {}; the helper needs Linux", node.os))
@@ -191,7 +197,8 @@ async fn start(
     Ok(attached)
 }
 
-fn not_created(refused: &crate::kubernetes::refused::Refused, place: Place<'_>) -> Missing {
+/// Why a Job or its pod was not made.
+pub fn not_created(refused: &crate::kubernetes::refused::Refused, place: Place<'_>) -> Missing {
     use crate::kubernetes::refused::Kind;
     match refused.kind {
         Kind::NotFound => place
@@ -221,17 +228,11 @@ async fn events(run: &Run, about: &str) -> Vec<Event> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Place, unfit};
+    use super::unfit;
     use model::inventory::Node;
 
     #[test]
     fn a_helper_is_not_sent_where_it_could_not_be_heard() {
-        let place = Place {
-            node: "n1",
-            namespace: "shop",
-            image: "",
-            injected: false,
-        };
         let node = Node {
             name: "n1".to_owned(),
             ready: true,
@@ -239,8 +240,8 @@ mod tests {
             lease_age_s: Some(9),
             ..Node::default()
         };
-        assert_eq!(unfit(&node, place), Ok(()));
-        let why = |node: Node| unfit(&node, place).unwrap_err().why;
+        assert_eq!(unfit(&node), Ok(()));
+        let why = |node: Node| unfit(&node).unwrap_err().why;
         let not_ready = Node {
             ready: false,
             reason: "KubeletNotReady".to_owned(),
