@@ -4,7 +4,7 @@ use crate::owner;
 use anyhow::Context as _;
 use model::facts::{ProcessFacts, Throttling};
 use model::missing::{Known, Missing};
-use procfs::process::{LimitValue, MountInfos, Process};
+use procfs::process::{LimitValue, MountInfo, MountInfos, Process};
 use procfs::{ProcessCGroup, ProcessCGroups};
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -89,14 +89,14 @@ fn cpu_cgroup(mounts: &MountInfos, cgroups: &ProcessCGroups) -> Option<Place> {
     let has_cpu = |cgroup: &&ProcessCGroup| cgroup.controllers.iter().any(|controller| controller == "cpu");
     let v1 = || {
         let own = cgroups.0.iter().find(has_cpu)?;
-        let mount = mounts
-            .iter()
-            .find(|mount| mount.fs_type == "cgroup" && mount.super_options.contains_key("cpu"))?;
+        let mount = whole(mounts, |mount| {
+            mount.fs_type == "cgroup" && mount.super_options.contains_key("cpu")
+        })?;
         Some((own, mount))
     };
     let v2 = || {
         let own = cgroups.0.iter().find(|cgroup| cgroup.controllers.is_empty())?;
-        let mount = mounts.iter().find(|mount| mount.fs_type == "cgroup2")?;
+        let mount = whole(mounts, |mount| mount.fs_type == "cgroup2")?;
         Some((own, mount))
     };
     let (own, mount) = v1().or_else(v2)?;
@@ -104,6 +104,15 @@ fn cpu_cgroup(mounts: &MountInfos, cgroups: &ProcessCGroups) -> Option<Place> {
         mount: mount.mount_point.clone(),
         path: PathBuf::from(own.pathname.trim_start_matches('/')),
     })
+}
+
+/// The uppermost mount of such a hierarchy, and one of the whole of it where there is one.
+fn whole(mounts: &MountInfos, is: impl Fn(&MountInfo) -> bool) -> Option<&MountInfo> {
+    let such = || mounts.iter().filter(|mount| is(mount));
+    such()
+        .filter(|mount| mount.root == "/")
+        .last()
+        .or_else(|| such().last())
 }
 
 fn throttling_at(place: &Place) -> anyhow::Result<Throttling> {
