@@ -4,8 +4,10 @@ use crate::case::{Case, Failure, Fate};
 use crate::drops::Class;
 use crate::ends::far_end;
 use crate::lookups::{answers_seen, lookups};
+use crate::trail::Dropped;
 use model::attempt::{AttemptSpec, DnsExchange, Sending};
 use model::evidence::{Evidence, Intent};
+use model::flow::TCP;
 use model::report::Direction;
 use std::net::IpAddr;
 
@@ -100,7 +102,15 @@ fn lost(case: &Case<'_>, spec: &AttemptSpec) -> bool {
         && case
             .trail
             .drops()
-            .any(|drop| drop.attempt == id && for_good(drop.class))
+            .any(|drop| drop.attempt == id && for_good(drop.class) && opens(drop))
+}
+
+/// The loss of a packet that opens a connection decides; a later one was answered before, though that may not have been heard yet
+/// (probes tell in no common order).
+fn opens(drop: &Dropped<'_>) -> bool {
+    const SYN: u8 = 2;
+    let flags = drop.event.packet.map(|packet| packet.tcp_flags);
+    drop.event.flow.protocol != TCP || flags.is_none_or(|flags| flags == 0 || flags & SYN != 0)
 }
 
 /// A next hop on the way to it answers nothing.
@@ -165,6 +175,23 @@ mod tests {
         assert!(settled(&scene.evidence));
         plan(&mut scene, 4);
         assert!(!settled(&scene.evidence), "one of them was not seen yet");
+    }
+
+    #[test]
+    fn the_loss_of_data_decides_nothing_about_a_connection_that_was_made() {
+        let mut scene = Scene::two_nodes();
+        scene.dropped(3, scene::X, "cbr0", "NETFILTER_DROP", "nf_hook_slow");
+        scene.evidence.attempts.clear();
+        plan(&mut scene, 3);
+        for event in &mut scene.evidence.events {
+            if let Some(packet) = &mut event.packet {
+                packet.tcp_flags = 24;
+            }
+        }
+        assert!(
+            !settled(&scene.evidence),
+            "acknowledgements came, and were not heard of yet"
+        );
     }
 
     #[test]
