@@ -99,7 +99,8 @@ pub async fn resolve(cluster: &Cluster, asked: &Asked<'_>) -> Result<Resolved> {
     let mut gathered = Gathered::read(cluster, asked.api_only, &source, &destination, &worth.chosen, groups).await;
     gathered.inventory.missing.extend(worth.left_out);
     let mut far = destination_end(&destination, asked, &port, &end, &gathered)?;
-    far.port = port.port;
+    // By another address a service may have another port.
+    far.port = far.port.or(port.port);
     far.port_name.clone_from(&asked.destination.port_name);
     let backends = backends
         .into_iter()

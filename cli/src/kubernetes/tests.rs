@@ -297,6 +297,22 @@ async fn a_way_into_a_service_that_it_does_not_have_is_a_wrong_use() {
 }
 
 #[tokio::test]
+async fn by_a_node_port_a_service_has_another_port_and_the_own_nodes_address() {
+    let fake = shop().object(
+        &format!("{SERVICES}/web"),
+        json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": "shop"},
+            "spec": {"clusterIP": "10.96.0.7", "type": "NodePort", "selector": {"app": "b"},
+                "ports": [{"name": "http", "port": 80, "protocol": "TCP", "targetPort": "http", "nodePort": 30080}]},
+        }),
+    );
+    let Resolved { ends, .. } = ask_via(&fake, Some(Intent::PodToService), "a", "web:80", Via::NodePort).await.unwrap();
+    assert_eq!(ends.destination.port, Some(30080));
+    assert_eq!(ends.destination.addresses[0].to_string(), "10.200.0.11");
+    assert_eq!(ends.backends[0].port, Some(8080));
+}
+
+#[tokio::test]
 async fn policies_of_other_kinds_are_named() {
     let groups = json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": [{
         "name": "cilium.io", "versions": [], "preferredVersion": {"groupVersion": "cilium.io/v2", "version": "v2"}}]});
