@@ -306,7 +306,9 @@ async fn by_a_node_port_a_service_has_another_port_and_the_own_nodes_address() {
                 "ports": [{"name": "http", "port": 80, "protocol": "TCP", "targetPort": "http", "nodePort": 30080}]},
         }),
     );
-    let Resolved { ends, .. } = ask_via(&fake, Some(Intent::PodToService), "a", "web:80", Via::NodePort).await.unwrap();
+    let Resolved { ends, .. } = ask_via(&fake, Some(Intent::PodToService), "a", "web:80", Via::NodePort)
+        .await
+        .unwrap();
     assert_eq!(ends.destination.port, Some(30080));
     assert_eq!(ends.destination.addresses[0].to_string(), "10.200.0.11");
     assert_eq!(ends.backends[0].port, Some(8080));

@@ -321,7 +321,12 @@ fn looked(report: &Report, wide: bool) -> Vec<String> {
         let took = words::time(report.timing.total_ms * 1_000_000);
         return vec![format!("what the API says, and no node · {took} · nothing was sent")];
     }
-    let kernels: Vec<&str> = nodes.iter().map(|node| node.kernel.as_str()).collect();
+    let mut kernels: Vec<&str> = nodes.iter().map(|node| node.kernel.as_str()).collect();
+    kernels.retain(|kernel| !kernel.is_empty());
+    kernels.dedup();
+    if kernels.is_empty() {
+        kernels.push("not known");
+    }
     let events: u64 = nodes.iter().map(|node| node.events).sum();
     let lost: u64 = nodes
         .iter()
