@@ -107,6 +107,7 @@ pub async fn gather(
     }
     session.ask_all(&Request::Bye);
     session.finish(|look| look.all(|node| node.done)).await;
+    session.look.order();
     if question.passive {
         passive::tell_apart(&mut session.look.evidence);
     }

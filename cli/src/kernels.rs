@@ -9,6 +9,7 @@
 
 use model::event::Event;
 use model::facts::NetnsFacts;
+use model::owner::Owner;
 use model::protocol::{Hello, Reply, Request};
 use std::collections::{BTreeSet, HashMap};
 
@@ -104,12 +105,16 @@ impl Kernels {
 
     /// The event is this node's to tell. Where a kernel is one node's alone, all are.
     pub fn keeps(&mut self, node: usize, event: &Event) -> bool {
+        if !self.shared(node) {
+            return node < self.nodes.len();
+        }
+        // A helper sees whose a namespace is only where somebody of its own node lives in it.
+        if event.netns != 0 && !matches!(event.owner, Owner::Unknown | Owner::Netns { .. }) {
+            self.claim(node, event.netns);
+        }
         let Some(node) = self.nodes.get_mut(node) else {
             return false;
         };
-        if !node.shared {
-            return true;
-        }
         let own = match event.netns {
             // In no namespace: where its packet was last, else told by one of the nodes.
             0 => node.packets.get(&event.skb).copied().unwrap_or(node.first),
@@ -218,6 +223,7 @@ const fn address(kernel: u32, address: u64) -> u64 {
 mod tests {
     use super::Kernels;
     use model::event::Event;
+    use model::owner::Owner;
     use model::protocol::{Ask, Hello, Reply, Request};
 
     const HOST: u32 = 0xf000_0000 + 26;
@@ -292,6 +298,19 @@ mod tests {
         assert_eq!(kept(&event(0, 7)), [false, true], "its packet was there last");
         assert_eq!(kept(&event(pod, 8)), [false, true]);
         assert_eq!(kept(&event(0, 0)), [true, false], "told once");
+        let other_pod = Event {
+            owner: Owner::Pod {
+                uid: "1".into(),
+                container: None,
+            },
+            ..event(HOST + 10, 9)
+        };
+        assert!(
+            !kernels.keeps(0, &event(HOST + 10, 9)),
+            "it does not see who lives there"
+        );
+        assert!(kernels.keeps(1, &other_pod));
+        assert!(!kernels.keeps(0, &other_pod), "told by the other already");
     }
 
     #[test]

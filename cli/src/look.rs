@@ -11,6 +11,8 @@ use std::collections::{BTreeSet, VecDeque};
 
 /// Most events kept of one window: more are counted, not kept.
 const EVENTS_MAX: usize = 200_000;
+/// An event that is this much out of order is put in its place together with others.
+const NEAR: usize = 64;
 
 /// All that was said.
 #[derive(Debug)]
@@ -26,6 +28,8 @@ pub struct Look {
     /// Counts what was taken in that can change a verdict.
     pub news: u64,
     unkept: usize,
+    /// Some events are not yet in their place.
+    unordered: bool,
 }
 
 /// How far the conversation with one helper is.
@@ -93,6 +97,7 @@ impl Look {
             backends: Vec::new(),
             news: 0,
             unkept: 0,
+            unordered: false,
         }
     }
 
@@ -299,19 +304,28 @@ impl Look {
         self.unkept = 0;
     }
 
-    /// Events come from several rings, each in order: the place of one is at or near the end.
+    /// Events come from several rings and several nodes, each in order: the place of one is at or near the end.
     fn event(&mut self, event: Event) {
         self.news += 1;
         let events = &mut self.evidence.events;
-        if events.len() < EVENTS_MAX {
-            let later = events
-                .iter()
-                .rev()
-                .take_while(|other| other.at_ns > event.at_ns)
-                .count();
-            events.insert(events.len() - later, event);
-        } else {
+        if events.len() >= EVENTS_MAX {
             self.unkept += 1;
+            return;
+        }
+        let later = |other: &&Event| other.at_ns > event.at_ns;
+        let behind = events.iter().rev().take(NEAR).take_while(later).count();
+        if behind < NEAR {
+            events.insert(events.len() - behind, event);
+        } else {
+            self.unordered = true;
+            events.push(event);
+        }
+    }
+
+    /// Puts events in time order; to be called before they are read.
+    pub fn order(&mut self) {
+        if std::mem::take(&mut self.unordered) {
+            self.evidence.events.sort_by_key(|event| event.at_ns);
         }
     }
 
@@ -414,5 +428,20 @@ mod tests {
         }
         let times: Vec<u64> = look.evidence.events.iter().map(|event| event.at_ns).collect();
         assert_eq!(times, [1, 5, 7, 9, 9]);
+    }
+
+    #[test]
+    fn a_node_that_is_heard_late_is_put_in_order_too() {
+        let mut look = Look::of([String::new()]);
+        for at_ns in (1_000..2_000).chain(500..1_500) {
+            let said = format!(
+                r#"{{"event":{{"at_ns":{at_ns},"probe":"drop","netns":0,"seen":{{"what":"retransmit-syn-ack"}},
+                    "flow":{{"src":"::","sport":0,"dst":"::","dport":0,"protocol":"tcp"}}}}"#
+            );
+            look.take(0, serde_json::from_str(&said).unwrap());
+        }
+        look.order();
+        assert!(look.evidence.events.is_sorted_by_key(|event| event.at_ns));
+        assert_eq!(look.evidence.events.len(), 2_000);
     }
 }

@@ -84,6 +84,8 @@ impl Grammar {
         match target.place {
             Place::Site(_) => Ok(target),
             Place::Object(ref object) if object.kind != Some(name::Kind::Service) => Ok(target),
+            // A bare name: what it was, the recording says.
+            Place::Name(_) if matches!(self, Self::Recorded) => Ok(target),
             _ => {
                 let forms = match self {
                     Self::Machine => "name it as netns/NAME, pid/N, container/ID or host",

@@ -216,6 +216,7 @@ async fn send_later(
     let ended = session
         .until(Some(shown), |look| {
             over = settled.look(look);
+            look.order();
             over || all.iter().all(|spec| real_end(look, spec).is_some())
         })
         .await;
@@ -354,13 +355,14 @@ struct Settled {
 }
 
 impl Settled {
-    fn look(&mut self, look: &Look) -> bool {
+    fn look(&mut self, look: &mut Look) -> bool {
         let due = self.last.is_none_or(|last| last.elapsed() >= SETTLED_EVERY);
         if look.news == self.news || !due {
             return false;
         }
         self.news = look.news;
         self.last = Some(Instant::now());
+        look.order();
         diagnoses::settled(&look.evidence)
     }
 }

@@ -6,6 +6,7 @@ use crate::ends::Ends;
 use crate::exit::{Exit, Usage};
 use crate::kubernetes::connect::Cluster;
 use crate::kubernetes::scope::{NODES_MAX, Wish};
+use crate::look::Look;
 use crate::program::Context;
 use crate::render::{self, EventFormat, Known, Stream, Summary, is_broken_pipe, note};
 use crate::session::{Ended, STEP, Session};
@@ -28,6 +29,8 @@ use tokio::time::Instant;
 
 /// Rings of several probes are read in turn: an event waits at most twice this long for an earlier one of another ring.
 const ORDER_WITHIN: Duration = Duration::from_millis(40);
+/// Of several nodes, for one that comes over another way through the network.
+const ORDER_ACROSS_NODES: Duration = Duration::from_millis(250);
 
 /// Left out unless asked for: one follows every packet of a flow, the other tells of every connection.
 const ONLY_WHEN_ASKED: [&str; 2] = ["path", "tcpstate"];
@@ -237,19 +240,15 @@ impl Capture {
         let (ended, broken) = self.print(&mut session, &mut stream).await?;
         session.ask_all(&Request::Stop { id });
         session.ask_all(&Request::Bye);
+        session.finish(|look| look.all(|node| node.stopped == Some(id))).await;
+        // What was on its way when the window closed is shown, too, as far as it was asked for.
+        session.look.order();
         let mut written = Ok(());
-        let room = self.max_events;
-        session
-            .finish(|look| {
-                // What was on its way when the window closed is shown, too, as far as it was asked for.
-                for event in look.evidence.events.drain(..) {
-                    if written.is_ok() && room.is_none_or(|max| stream.printed < max) {
-                        written = stream.event(&event);
-                    }
-                }
-                look.all(|node| node.stopped == Some(id))
-            })
-            .await;
+        for event in session.look.evidence.events.drain(..) {
+            if written.is_ok() && self.max_events.is_none_or(|max| stream.printed < max) {
+                written = stream.event(&event);
+            }
+        }
         let took = began.elapsed();
         session.finish(|look| look.all(|node| node.done)).await;
         if broken {
@@ -342,7 +341,7 @@ impl Capture {
         let mut order = InOrder::default();
         let ended = session
             .until(bound, |look| {
-                for event in order.ready(&mut look.evidence.events) {
+                for event in order.ready(look) {
                     if written.is_ok() && stream.printed < most {
                         written = stream.event(&event);
                     }
@@ -448,10 +447,17 @@ struct InOrder {
 }
 
 impl InOrder {
-    fn ready(&mut self, events: &mut Vec<Event>) -> Vec<Event> {
-        if self.looked.is_some_and(|looked| looked.elapsed() < ORDER_WITHIN) {
+    fn ready(&mut self, look: &mut Look) -> Vec<Event> {
+        let within = if look.nodes.len() > 1 {
+            ORDER_ACROSS_NODES
+        } else {
+            ORDER_WITHIN
+        };
+        if self.looked.is_some_and(|looked| looked.elapsed() < within) {
             return Vec::new();
         }
+        look.order();
+        let events = &mut look.evidence.events;
         let ready = events.partition_point(|event| event.at_ns <= self.until_ns);
         self.looked = Some(Instant::now());
         self.until_ns = events

@@ -10,6 +10,7 @@
 //! Silent on: attempts whose failure another rule explains.
 
 use super::{Checked, Need};
+use crate::between;
 use crate::case::{Case, Failure};
 use crate::seen;
 use crate::finding::fatal;
@@ -30,7 +31,10 @@ pub fn check(case: &Case<'_>) -> Checked {
     let id = first.attempt.id;
     let request = case.leg(id, Direction::Request);
     let answer = case.leg(id, Direction::Answer);
-    let says = match (request.and_then(|leg| leg.farthest()), answer.and_then(|leg| leg.farthest())) {
+    let last = request.and_then(|leg| leg.farthest());
+    let lost = last.filter(|_| answer.is_none()).and_then(|stop| between::lost(case, id, stop));
+    let says = match (last, answer.and_then(|leg| leg.farthest())) {
+        _ if lost.is_some() => lost.unwrap_or_default(),
         (_, Some(stop)) => format!(
             "an answer was last seen at {} and did not complete the exchange",
             at(&case.name(stop.netns), stop.interface.as_deref())
