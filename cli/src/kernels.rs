@@ -24,6 +24,8 @@ const PACKETS_MAX: usize = 65_536;
 #[derive(Debug, Default)]
 pub struct Kernels {
     nodes: Vec<Node>,
+    /// Identities of the kernels of all nodes that the site knows of, looked at or not.
+    boots: Vec<String>,
 }
 
 #[derive(Debug, Default)]
@@ -48,7 +50,13 @@ impl Kernels {
     pub fn of(count: usize) -> Self {
         Self {
             nodes: (0..count).map(|_| Node::default()).collect(),
+            boots: Vec::new(),
         }
+    }
+
+    /// The site knows nodes with these boot ids: one that is not looked at may share a kernel, too.
+    pub fn beside(&mut self, boots: impl IntoIterator<Item = String>) {
+        self.boots = boots.into_iter().filter(|boot| !boot.is_empty()).collect();
     }
 
     /// Takes in who the helpers are, as far as they have said it: in the order of nodes, `None` where one has not.
@@ -72,7 +80,8 @@ impl Kernels {
             node.boot_id.clone_from(&hello.boot_id);
             node.kernel = kernel as u32;
             node.ahead_ns = boots.get(kernel).map_or(0, |(_, clock)| clock - start);
-            node.shared = same.count() > 1;
+            let known = self.boots.iter().filter(|boot| **boot == hello.boot_id);
+            node.shared = same.count() > 1 || known.count() > 1;
             node.first = met.insert(&hello.boot_id);
             node.own = BTreeSet::from([netns(node.kernel, hello.netns)]);
         }
@@ -98,6 +107,15 @@ impl Kernels {
         self.nodes.iter().position(|node| node.own.contains(&netns))
     }
 
+    /// The total of this namespace is this node's to tell.
+    pub fn tells(&self, node: usize, netns: u32) -> bool {
+        match self.owner(netns) {
+            Some(owner) => owner == node,
+            None if netns == 0 => self.nodes.get(node).is_some_and(|node| node.first),
+            None => !self.shared(node),
+        }
+    }
+
     /// Other nodes run on this one's kernel.
     pub fn shared(&self, node: usize) -> bool {
         self.nodes.get(node).is_some_and(|node| node.shared)
@@ -108,8 +126,10 @@ impl Kernels {
         if !self.shared(node) {
             return node < self.nodes.len();
         }
-        // A helper sees whose a namespace is only where somebody of its own node lives in it.
-        if event.netns != 0 && !matches!(event.owner, Owner::Unknown | Owner::Netns { .. }) {
+        // A helper sees whose a namespace is only where somebody of its own node lives in it. What is followed is looked for
+        // on its way alone: a bridge may flood it to whoever else lives there.
+        let seen = !matches!(event.owner, Owner::Unknown | Owner::Netns { .. });
+        if event.netns != 0 && seen && event.attempt.is_none() {
             self.claim(node, event.netns);
         }
         let Some(node) = self.nodes.get_mut(node) else {
@@ -311,6 +331,26 @@ mod tests {
         );
         assert!(kernels.keeps(1, &other_pod));
         assert!(!kernels.keeps(0, &other_pod), "told by the other already");
+        let flooded = Event {
+            attempt: Some(1),
+            netns: HOST + 11,
+            ..other_pod
+        };
+        assert!(!kernels.keeps(1, &flooded), "a copy for another pod is not on the way");
+        let told = |netns| [0, 1].map(|node| kernels.tells(node, netns));
+        assert_eq!(
+            (told(one), told(between), told(0)),
+            ([true, false], [false; 2], [true, false])
+        );
+    }
+
+    #[test]
+    fn what_a_node_tells_of_one_that_is_not_looked_at_is_left_out() {
+        let mut kernels = Kernels::of(1);
+        kernels.beside(["a", "a"].map(str::to_owned));
+        kernels.settle(&[Some(&hello("a", HOST, 0))]);
+        assert!(kernels.keeps(0, &event(HOST, 7)));
+        assert!(!kernels.keeps(0, &event(HOST + 1, 7)));
     }
 
     #[test]

@@ -198,8 +198,7 @@ impl Look {
                 mut totals,
                 bpf,
             } => {
-                let whose = |netns: u32| self.kernels.owner(netns).is_none_or(|owner| owner == node);
-                totals.retain(|total| whose(total.netns));
+                totals.retain(|total| self.kernels.tells(node, total.netns));
                 brought.events = events.saturating_sub(talk.foreign);
                 brought.lost = lost;
                 brought.totals = totals;
@@ -219,9 +218,13 @@ impl Look {
     }
 
     /// Takes in that a node will say no more.
-    pub fn cut(&mut self, node: usize, missing: Missing) {
+    pub fn cut(&mut self, node: usize, mut missing: Missing) {
+        let several = self.nodes.len() > 1;
         if let (Some(talk), Some(brought)) = (self.nodes.get_mut(node), self.evidence.nodes.get_mut(node)) {
             talk.cut = true;
+            if several && !missing.what.contains(&brought.name) {
+                missing.what = format!("{} on {}", missing.what, brought.name);
+            }
             brought.truncated.get_or_insert(missing);
         }
     }
@@ -436,7 +439,7 @@ mod tests {
         for at_ns in (1_000..2_000).chain(500..1_500) {
             let said = format!(
                 r#"{{"event":{{"at_ns":{at_ns},"probe":"drop","netns":0,"seen":{{"what":"retransmit-syn-ack"}},
-                    "flow":{{"src":"::","sport":0,"dst":"::","dport":0,"protocol":"tcp"}}}}"#
+                    "flow":{{"src":"::","sport":0,"dst":"::","dport":0,"protocol":"tcp"}}}}}}"#
             );
             look.take(0, serde_json::from_str(&said).unwrap());
         }

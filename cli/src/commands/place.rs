@@ -62,7 +62,12 @@ impl Where {
             recorder: recorder.as_ref(),
             interrupt: &interrupt,
         })?;
-        Ok(Session::begin(links, interrupt, Progress::new()))
+        let mut session = Session::begin(links, interrupt, Progress::new());
+        if let Ok(inventory) = ends.inventory.get() {
+            let nodes = inventory.nodes.iter();
+            session.look.kernels.beside(nodes.map(|node| node.boot_id.clone()));
+        }
+        Ok(session)
     }
 
     /// What would be started, where that is all that is wanted.
