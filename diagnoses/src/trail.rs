@@ -440,6 +440,20 @@ mod tests {
     }
 
     #[test]
+    fn what_a_bridge_floods_to_others_is_no_part_of_the_way() {
+        let mut scene = Scene::two_nodes();
+        scene.connects(1);
+        let (flow, skb) = (scene.evidence.watched[0].flow, scene.evidence.events[0].skb);
+        let before = Trail::follow(&scene.evidence).legs[0].stops.len();
+        let other = 9_999;
+        scene.hop(other, "eth0", flow, skb);
+        scene.drop(other, "eth0", flow, "OTHERHOST", "ip_rcv_core");
+        scene.evidence.events.last_mut().unwrap().skb = skb;
+        let trail = Trail::follow(&scene.evidence);
+        assert_eq!((trail.legs[0].stops.len(), trail.drops().count()), (before, 0));
+    }
+
+    #[test]
     fn a_socket_without_its_port_is_known_by_the_rest_of_the_tuple() {
         let mut scene = Scene::two_nodes();
         let flows = [40001, 40002].map(|port| tcp(&format!("10.90.1.2:{port}"), "10.90.2.2:80"));

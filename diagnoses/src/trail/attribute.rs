@@ -1,5 +1,6 @@
 //! Which events are of watched packets, of which attempt, and which way they go.
 
+use crate::drops::{Class, class_of};
 use model::event::{Event, Packet, Seen};
 use model::evidence::Evidence;
 use model::flow::{Flow, TCP};
@@ -14,7 +15,9 @@ pub type Known = HashMap<Flow, (u32, Direction)>;
 pub fn ours(evidence: &Evidence) -> Vec<&Event> {
     let mut events: Vec<&Event> = evidence.events.iter().collect();
     events.sort_by_key(|event| event.at_ns);
+    let flood = Flood::of(evidence);
     let mut packets: HashSet<u64> = HashSet::new();
+    events.retain(|event| !flood.carried(evidence, event));
     events.retain(|event| {
         let here = event.netns == 0 || evidence.netns(event.netns).is_some();
         if here && event.netns != 0 && event.skb != 0 {
@@ -23,6 +26,48 @@ pub fn ours(evidence: &Evidence) -> Vec<&Event> {
         here || packets.contains(&event.skb)
     });
     events
+}
+
+/// Copies that a bridge made for all of its ports, because it did not know yet behind which one the target lives. Those who
+/// are not meant throw them away as another host's; they are no part of the way.
+struct Flood {
+    /// Namespaces off the path that did.
+    thrown: HashSet<u32>,
+    /// Interfaces that lead there: namespace and index.
+    ports: HashSet<(u32, u32)>,
+}
+
+impl Flood {
+    fn of(evidence: &Evidence) -> Self {
+        let thrown: HashSet<u32> = evidence
+            .events
+            .iter()
+            .filter(|event| event.netns != 0 && evidence.netns(event.netns).is_none() && of_another_host(event))
+            .map(|event| event.netns)
+            .collect();
+        let mut ports = HashSet::new();
+        for netns in evidence.netns.iter().filter(|_| !thrown.is_empty()) {
+            let links = netns.before.links.ok().into_iter().flatten();
+            let leads = links.filter(|link| {
+                let there = link.peer.as_ref().and_then(|peer| peer.netns);
+                there.is_some_and(|there| thrown.contains(&there))
+            });
+            ports.extend(leads.map(|link| (netns.id, link.index)));
+        }
+        Self { thrown, ports }
+    }
+
+    fn carried(&self, evidence: &Evidence, event: &Event) -> bool {
+        // A port in hairpin mode gives the sender its own packet back.
+        let own = evidence.source.netns == Some(event.netns) && evidence.source.addresses.contains(&event.flow.src());
+        self.thrown.contains(&event.netns)
+            || self.ports.contains(&(event.netns, event.ifindex))
+            || (own && of_another_host(event))
+    }
+}
+
+fn of_another_host(event: &Event) -> bool {
+    matches!(&event.seen, Seen::Drop { .. }) && class_of(event) == Some(Class::OtherHost)
 }
 
 /// The attempt of an event's tuple. A socket that has let go of its port tells it as 0; the other parts then say whose it is,
