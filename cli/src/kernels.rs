@@ -13,7 +13,7 @@ use model::owner::Owner;
 use model::protocol::{Hello, Reply, Request};
 use std::collections::{BTreeSet, HashMap};
 
-/// Namespace inodes begin at 0xf000_0000 and grow from there (`PROC_DYNAMIC_FIRST`): the upper bits are free to tell kernels apart.
+/// Namespace inodes begin at `0xf000_0000` and grow from there (`PROC_DYNAMIC_FIRST`): the upper bits are free to tell kernels apart.
 const NETNS_SHIFT: u32 = 20;
 /// Kernel addresses begin with 16 equal bits.
 const ADDRESS_SHIFT: u32 = 48;
@@ -178,7 +178,9 @@ impl Kernels {
             Reply::Attempt(attempt) => time(&mut attempt.started_ns),
             Reply::Stopped { at_ns, totals, .. } => {
                 time(at_ns);
-                totals.iter_mut().for_each(|total| told(&mut total.netns));
+                for total in totals {
+                    told(&mut total.netns);
+                }
             }
             Reply::Resolved(_)
             | Reply::Hello(_)

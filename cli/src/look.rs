@@ -76,11 +76,11 @@ impl Talk {
 impl Look {
     /// Nothing said yet by these nodes. A node without a name gets the one its helper tells.
     pub fn of(names: impl IntoIterator<Item = String>) -> Self {
-        let named = |name| NodeEvidence {
+        let unheard = |name| NodeEvidence {
             name,
             ..NodeEvidence::default()
         };
-        let nodes: Vec<NodeEvidence> = names.into_iter().map(named).collect();
+        let nodes: Vec<NodeEvidence> = names.into_iter().map(unheard).collect();
         Self {
             kernels: Kernels::of(nodes.len()),
             nodes: nodes

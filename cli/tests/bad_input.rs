@@ -5,9 +5,9 @@ mod skoop;
 use skoop::{A, ARMED, DONE, Fake, GOING, HELLO, STOPPED, run};
 
 #[test]
-fn a_cluster_is_not_diagnosed_yet_and_local_is_what_to_use() {
+fn without_a_cluster_local_is_what_to_use() {
     run("diagnose pod-to-pod netns/a netns/c:80").refused(2, "--local");
-    run("diagnose pod-to-pod shop/web shop/db:80 --local").refused(2, "not in this version");
+    run("diagnose pod-to-pod shop/web shop/db:80 --local").refused(2, "--local looks at this machine alone");
     run("capture").refused(2, "--local");
 }
 
@@ -104,6 +104,7 @@ fn a_kernel_without_btf_or_a_hook_is_told_probe_by_probe() {
     let armed = format!(r#"{{"armed":{{"id":$id,"probes":[{}]}}}}"#, probes.join(","));
     let fake = Fake::new(&[
         ("hello", &[HELLO]),
+        ("resolve", &[A]),
         ("arm", &[&armed]),
         ("go", &[GOING]),
         ("stop", &[STOPPED]),
@@ -119,6 +120,7 @@ fn one_probe_that_cannot_run_is_told_and_the_other_runs() {
     let armed = r#"{"armed":{"id":$id,"probes":[{"name":"drop"},{"name":"tcpreset","unsupported":{"what":"probe tcpreset","why":"no tracepoint"}}]}}"#;
     let fake = Fake::new(&[
         ("hello", &[HELLO]),
+        ("resolve", &[A]),
         ("arm", &[armed]),
         ("go", &[GOING]),
         ("stop", &[STOPPED]),

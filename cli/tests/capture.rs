@@ -2,7 +2,7 @@
 
 mod skoop;
 
-use skoop::{ARMED, DONE, DROP, Fake, GOING, HELLO, STOPPED, signal};
+use skoop::{A, ARMED, DONE, DROP, Fake, GOING, HELLO, STOPPED, signal};
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::Stdio;
 
@@ -99,6 +99,7 @@ fn a_reader_that_has_seen_enough_is_no_error() {
     go.extend(many);
     let fake = Fake::new(&[
         ("hello", &[HELLO]),
+        ("resolve", &[A]),
         ("arm", &[ARMED]),
         ("go", &go),
         ("stop", &[STOPPED]),

@@ -362,7 +362,7 @@ mod tests {
             ("netns/", "no network namespace"),
             ("netns/no-such-name-here", "no network namespace \"no-such-name-here\""),
             ("netns//run/netns/no-such", "no network namespace"),
-            ("pod/x", "no form of a name"),
+            ("pod/x", "no process on this node runs in a cgroup of that pod"),
             ("", "no form of a name"),
         ] {
             let missing = resolve(asked).get().unwrap_err().clone();

@@ -32,9 +32,9 @@ pub fn check(case: &Case<'_>) -> Checked {
     let request = case.leg(id, Direction::Request);
     let answer = case.leg(id, Direction::Answer);
     let last = request.and_then(|leg| leg.farthest());
-    let lost = last.filter(|_| answer.is_none()).and_then(|stop| between::lost(case, id, stop));
+    let between_nodes = last.filter(|_| answer.is_none()).and_then(|stop| between::lost(case, id, stop));
     let says = match (last, answer.and_then(|leg| leg.farthest())) {
-        _ if lost.is_some() => lost.unwrap_or_default(),
+        _ if between_nodes.is_some() => between_nodes.unwrap_or_default(),
         (_, Some(stop)) => format!(
             "an answer was last seen at {} and did not complete the exchange",
             at(&case.name(stop.netns), stop.interface.as_deref())
