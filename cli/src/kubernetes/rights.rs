@@ -95,8 +95,8 @@ const RIGHTS: [Right; 16] = [
     read(
         "",
         "namespaces",
-        &["get"],
-        "labels that policies select by, and what admission allows",
+        &["get", "list"],
+        "labels that policies select by, what admission allows, near names",
     ),
     read("", "nodes", &["get", "list"], "readiness, addresses, architecture"),
     read(
