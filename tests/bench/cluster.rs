@@ -14,7 +14,7 @@ use tests::kubernetes::cluster::{CALL_WITHIN, Cluster};
 use tests::kubernetes::stage::Stage;
 use tests::kubernetes::traces;
 use tests::scenario::Scenario;
-use tests::skoop;
+use tests::{signals, skoop};
 
 /// Runs of each kind that answers, and of the kind that does not.
 const RUNS: usize = 30;
@@ -46,8 +46,10 @@ apply: |
   spec: {nodeName: n2, containers: [{name: c, image: 'lab:1', command: [lab, tcp-abort, '8080', at-once]}]}
 break:
   - node/n2: nft 'table inet bench-drop { chain forward { type filter hook forward priority 10; ip daddr 10.244.2.0/24 tcp dport 9999 drop; }; }'
+  - kubectl: create clusterrolebinding kubectl-skoop-bench --clusterrole=cluster-admin --user=kubectl-skoop-bench
 undo:
   - node/n2: nft delete table inet bench-drop
+  - kubectl: delete clusterrolebinding kubectl-skoop-bench
 run: diagnose
 expect: {outcome: healthy}
 ";
@@ -118,23 +120,15 @@ pub fn take() -> Result<Vec<Figure>> {
         cluster.own().is_some(),
         "the figures are taken on the project's own cluster"
     );
+    signals::take_down_labs()?;
     let scenario = Scenario::parse(GROUND)?;
     let mut stage = Stage::build(&cluster, &scenario, Path::new("/"))?;
     stage.set(&scenario, Path::new("/"))?;
     for step in &scenario.breaks.0 {
         stage.start(step, Path::new("/"))?.finish(WITHIN)?;
     }
-    let binding = format!("--user={USER}");
-    let name = format!("{USER}-{}", stage.namespace());
-    cluster.ask(&[
-        "create",
-        "clusterrolebinding",
-        &name,
-        "--clusterrole=cluster-admin",
-        &binding,
-    ])?;
     let taken = figures(&cluster, &stage);
-    cluster.ask(&["delete", "clusterrolebinding", &name])?;
+    stage.take_down()?;
     taken
 }
 
