@@ -49,7 +49,9 @@ impl Gathered {
         for thing in [source, destination] {
             inventory.take(thing);
         }
-        let behind = pods_behind(cluster, api_only, destination);
+        // Pods are listed of these nodes.
+        let listed = if api_only { &[][..] } else { nodes };
+        let behind = pods_behind(cluster, listed, destination);
         let on_nodes = async {
             if api_only {
                 Vec::new()
@@ -148,11 +150,15 @@ impl Gathered {
                     .as_ref()
                     .is_some_and(|target| inventory.pod(&target.namespace, &target.name).is_some());
                 for address in &endpoint.addresses {
-                    if !named && inventory.pods_at(*address).next().is_none() && orphans.len() < OWNERS_ASKED {
+                    if !named && inventory.pods_at(*address).next().is_none() {
                         orphans.push(*address);
                     }
                 }
             }
+        }
+        for address in orphans.split_off(orphans.len().min(OWNERS_ASKED)) {
+            let lack = Missing::not_asked(format!("the pod that has {address}"));
+            inventory.missing.push(lack);
         }
         let (labels, nodes, owners) = tokio::join!(
             labels,
@@ -241,7 +247,11 @@ async fn read_node(cluster: &Cluster, name: &str, now: Option<Timestamp>) -> (St
 }
 
 /// The pods a service is about: those it selects where no node's list has them, all of its namespace where it has no endpoint.
-async fn pods_behind(cluster: &Cluster, api_only: bool, destination: &Thing) -> Option<Result<Vec<Pod>, Refused>> {
+async fn pods_behind(
+    cluster: &Cluster,
+    listed: &[String],
+    destination: &Thing,
+) -> Option<Result<Vec<Pod>, Refused>> {
     let Thing::Service { service, slices } = destination else {
         return None;
     };
@@ -254,7 +264,8 @@ async fn pods_behind(cluster: &Cluster, api_only: bool, destination: &Thing) -> 
     if !ready {
         return Some(cluster.pods(&service.namespace, None).await);
     }
-    if !api_only || service.selector.is_empty() {
+    let mut endpoints = slices.as_deref().unwrap_or_default().iter().flat_map(|slice| &slice.endpoints);
+    if endpoints.all(|endpoint| listed.contains(&endpoint.node)) || service.selector.is_empty() {
         return None;
     }
     let labels: Vec<String> = service

@@ -57,7 +57,8 @@ pub fn check(case: &Case<'_>) -> Checked {
     if let Some(first) = drops.first() {
         return Ok(vec![confirmed(case, &denials, &drops, first)]);
     }
-    if !failed.is_empty() {
+    // Where one got through, nothing enforces it, and the others failed for another reason.
+    if worked.is_empty() {
         return Ok(unconfirmed(case, &denials, &failed).into_iter().collect());
     }
     Ok(vec![unenforced(&denials, worked.len())])

@@ -65,8 +65,11 @@ fn finding(case: &Case<'_>, node: &Node, alone: bool) -> Finding {
         info("node-not-ready", says)
     } else if case.worked().is_empty() {
         fatal("node-not-ready", says)
-    } else {
+    } else if !node.ready {
         warning("node-not-ready", says)
+    } else {
+        // One Lease that is late is no fault yet where everything works.
+        info("node-not-ready", says)
     };
     claim
         .node(&node.name)
@@ -113,6 +116,16 @@ mod tests {
         let judgement = judge(cluster.evidence());
         assert_eq!(scene::causes(&judgement), ["node-not-ready"]);
         assert!(judgement.verdicts[0].says.contains("25 s ago"), "{}", judgement.verdicts[0].says);
+    }
+
+    #[test]
+    fn where_everything_works_a_late_lease_is_only_worth_knowing() {
+        let mut cluster = Cluster::pods();
+        cluster.node("y").lease_age_s = Some(25);
+        cluster.scene.connects(3);
+        assert_eq!(scene::causes(&judge(cluster.evidence())), Vec::<String>::new());
+        let mut cluster = lost(cluster, "y");
+        assert_eq!(scene::causes(&judge(cluster.evidence())), ["node-not-ready"]);
     }
 
     #[test]

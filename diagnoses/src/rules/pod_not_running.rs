@@ -75,7 +75,7 @@ fn why(case: &Case<'_>, pod: &Pod) -> Option<Why> {
             says: format!("has failed: {}", pod.reason),
             remedy: format!("see why: {}", look("describe pod")),
         },
-        ("Running", Some(container)) if only_closed(case) => crashed(pod, container),
+        ("Running", Some(container)) if !pod.ready && only_closed(case) => crashed(pod, container),
         ("Running", _) if !pod.addresses.is_empty() => return None,
         (_, Some(container)) if is_image(container) => Why {
             says: format!("does not run: container {} waits: {}", container.name, container.reason),
@@ -204,6 +204,16 @@ mod tests {
     fn a_pod_that_runs_or_answers_is_not_it() {
         let mut cluster = Cluster::pods();
         cluster.pod("shop/web-1").containers[0].restarts = 3;
+        cluster.scene.refused(3);
+        assert!(!scene::causes(&judge(cluster.evidence())).contains(&"pod-not-running".to_owned()));
+        let mut cluster = Cluster::pods();
+        let done = model::inventory::Container {
+            state: "terminated".to_owned(),
+            reason: "Completed".to_owned(),
+            exit_code: Some(0),
+            ..model::inventory::Container::default()
+        };
+        cluster.pod("shop/web-1").containers.push(done);
         cluster.scene.refused(3);
         assert!(!scene::causes(&judge(cluster.evidence())).contains(&"pod-not-running".to_owned()));
         let mut cluster = Cluster::pods();
