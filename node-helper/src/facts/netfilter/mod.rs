@@ -6,6 +6,7 @@
 
 mod bound;
 mod iptables;
+mod iptables_match;
 mod nft;
 mod nft_match;
 mod nft_text;
