@@ -257,7 +257,8 @@ pub struct DnsExchange {
 pub struct WatchedFlow {
     /// The attempt it belongs to.
     pub attempt: u32,
-    /// Namespace it starts in.
+    /// Namespace it starts in: only there is it met first, so that the same addresses elsewhere are another's flow. 0 on a
+    /// machine where it does not start.
     pub netns: u32,
     /// The tuple as it will leave.
     pub flow: Flow,

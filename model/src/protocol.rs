@@ -298,6 +298,9 @@ pub struct Lost {
     /// They touch a watched flow.
     #[serde(default)]
     pub of_watched: u64,
+    /// In no total: more kinds of them were met than the kernel side has room for.
+    #[serde(default)]
+    pub uncounted: u64,
 }
 
 /// An exact total.
@@ -316,13 +319,39 @@ pub struct Total {
     pub count: u64,
 }
 
-/// What our own programs cost in the window (`BPF_ENABLE_STATS`).
+/// What our own programs cost while they were armed (`BPF_ENABLE_STATS`). The kernel measures them all the time while they
+/// run seldom, and for slices of the time when they run often; what it found in a slice stands for the time up to the next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BpfCost {
-    /// Times they ran.
+    /// Times they ran; an estimate unless they were measured all the time.
     pub runs: u64,
-    /// Nanoseconds they ran.
+    /// Nanoseconds they ran, the clock's own cost included; an estimate likewise.
     pub ns: u64,
+    /// Nanoseconds during which they were measured.
+    #[serde(default)]
+    pub measured_ns: u64,
+    /// Nanoseconds during which they were armed.
+    #[serde(default)]
+    pub armed_ns: u64,
+}
+
+impl BpfCost {
+    /// The share of the time during which they were measured, in percent, where that was not all of it.
+    pub fn sampled_percent(self) -> Option<u64> {
+        let percent = (self.measured_ns * 100).checked_div(self.armed_ns)?;
+        (percent < 99).then_some(percent.max(1))
+    }
+
+    /// That of several machines.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            runs: self.runs + other.runs,
+            ns: self.ns + other.ns,
+            measured_ns: self.measured_ns + other.measured_ns,
+            armed_ns: self.armed_ns + other.armed_ns,
+        }
+    }
 }
 
 #[cfg(test)]

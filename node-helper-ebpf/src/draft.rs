@@ -34,11 +34,15 @@ pub struct Draft {
     pub answer: Flow,
     /// See [`crate::fields::forget`].
     pub memo: u64,
+    /// Which program's it is.
+    pub slot: u32,
+    /// The namespace that passed the filter last.
+    pub passed: u32,
 }
 
 /// What is counted exactly. Numbers that differ each time (addresses of sockets, times) are left out.
 #[repr(C)]
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct TotalKey {
     /// First number of the word.
     pub a: u64,
@@ -54,6 +58,18 @@ pub struct TotalKey {
     pub protocol: u32,
     /// No padding.
     pub zero: u32,
+}
+
+/// What comes often comes in runs of one key: a run is counted here and added to its total when another key follows, or by
+/// the helper at the end.
+#[repr(C)]
+pub struct Last {
+    /// The key.
+    pub key: TotalKey,
+    /// How many of them are in no total yet.
+    pub count: u64,
+    /// How many were over the budget, where they are counted here.
+    pub thinned: u64,
 }
 
 /// What was not sent.
@@ -73,15 +89,19 @@ pub struct Losses {
 #[map]
 pub static EVENTS: RingBuf = RingBuf::with_byte_size(256 * 1024, 0);
 #[map]
-static DRAFTS: PerCpuArray<Draft> = PerCpuArray::with_max_entries(8, 0);
+static DRAFTS: PerCpuArray<Draft> = PerCpuArray::with_max_entries(SLOTS, 0);
 #[map]
 static TOTALS: PerCpuHashMap<TotalKey, u64> = PerCpuHashMap::with_max_entries(8192, 1);
+#[map]
+static LAST: PerCpuArray<Last> = PerCpuArray::with_max_entries(SLOTS, 0);
 #[map]
 static LOSSES: PerCpuArray<Losses> = PerCpuArray::with_max_entries(1, 0);
 /// Events that may still be sent until the helper refills it. No clock is read here.
 #[map]
 static BUDGET: Array<i64> = Array::with_max_entries(1, 1 << 10);
 
+/// Programs of one probe at most.
+const SLOTS: u32 = 8;
 const RECORD_BYTES: usize = size_of::<Record>();
 const TAIL_BYTES: usize = size_of::<PacketTail>();
 const QUOTE_BYTES: usize = size_of::<Flow>();
@@ -106,7 +126,17 @@ pub enum Tail {
 pub fn draft(slot: u32) -> Option<&'static mut Draft> {
     let draft = DRAFTS.get_ptr_mut(slot)?;
     // SAFETY: the slot belongs to this CPU and program, and a program is not re-entered on its CPU.
-    Some(unsafe { &mut *draft })
+    let draft = unsafe { &mut *draft };
+    draft.slot = slot;
+    Some(draft)
+}
+
+/// What was counted last by program number `slot` on this CPU.
+#[inline(always)]
+pub fn last(slot: u32) -> Option<&'static mut Last> {
+    let last = LAST.get_ptr_mut(slot)?;
+    // SAFETY: as above.
+    Some(unsafe { &mut *last })
 }
 
 /// The process whose context this is.
@@ -176,7 +206,7 @@ impl Draft {
             }
             whose = whose.forgotten(&mut self.memo);
         }
-        if !whose.is_somebody() && !filter::lets_through(self.record.netns, &self.record.flow, self.record.pid) {
+        if !whose.is_somebody() && !self.passes() {
             return false;
         }
         self.count(counted_b);
@@ -184,6 +214,20 @@ impl Draft {
             self.send(tail, whose);
         }
         !whose.is_somebody()
+    }
+
+    /// Whether the filter lets it through.
+    #[inline(always)]
+    fn passes(&mut self) -> bool {
+        let netns = self.record.netns;
+        if filter::is_of_namespaces_only() && netns != 0 && netns == self.passed {
+            return true;
+        }
+        let passes = filter::lets_through(netns, &self.record.flow, self.record.pid);
+        if passes {
+            self.passed = netns;
+        }
+        passes
     }
 
     /// Adds one to its exact total.
@@ -200,7 +244,15 @@ impl Draft {
         };
         self.key.protocol = u32::from(self.record.flow.protocol);
         self.key.zero = 0;
-        add(&self.key, 1);
+        let Some(last) = last(self.slot) else { return };
+        if last.key != self.key {
+            if last.count != 0 {
+                add(&last.key, last.count);
+            }
+            last.key = self.key;
+            last.count = 0;
+        }
+        last.count += 1;
     }
 
     /// Sends it; a full ring is counted.

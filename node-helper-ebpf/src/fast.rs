@@ -9,11 +9,17 @@
 use crate::fields::*;
 use core::mem::MaybeUninit;
 
-/// A field of the skb, which the verifier knows.
+/// A field of an object that the verifier knows.
 #[inline(always)]
-pub fn load<T: Copy>(skb: *const u8, offset: &'static u32) -> T {
-    // SAFETY: a field of the skb, by this kernel's offsets; the verifier checks them.
-    unsafe { core::ptr::read_volatile(skb.add(given(offset) as usize).cast()) }
+pub fn load<T: Copy>(object: *const u8, field: &'static u32) -> T {
+    load_at(object, given(field))
+}
+
+/// What lies at an offset of an object that the verifier knows.
+#[inline(always)]
+pub fn load_at<T: Copy>(object: *const u8, offset: u32) -> T {
+    // SAFETY: a field of the object, by this kernel's offsets; the verifier checks them.
+    unsafe { core::ptr::read_volatile(object.add(offset as usize).cast()) }
 }
 
 /// A byte of the packet.
@@ -27,15 +33,35 @@ pub fn byte(header: *const u8, at: usize) -> u8 {
     }
 }
 
-/// Two bytes of the packet, as a number below 65536, which the verifier must know too.
+/// Four bytes of the packet, as they lie there.
 #[inline(always)]
-pub fn port(header: *const u8, at: usize) -> usize {
+pub fn four(header: *const u8, at: usize) -> u32 {
     if given(&set__direct) != 0 {
         // SAFETY: as above; this machine reads what is not aligned.
-        let port: u16 = unsafe { core::ptr::read_volatile(header.add(at).cast()) };
+        unsafe { core::ptr::read_volatile(header.add(at).cast()) }
+    } else {
+        read(header as u64 + at as u64).unwrap_or(0)
+    }
+}
+
+/// Source and destination port at the start of a layer-4 header, as numbers below 65536, which the verifier must know too.
+#[inline(always)]
+pub fn ports(header: *const u8, at: usize) -> (usize, usize) {
+    let both = four(header, at);
+    (bounded(both as u16), bounded((both >> 16) as u16))
+}
+
+/// The first of them alone.
+#[inline(always)]
+pub fn port(header: *const u8, at: usize) -> usize {
+    bounded(four(header, at) as u16)
+}
+
+#[inline(always)]
+fn bounded(port: u16) -> usize {
+    if given(&set__direct) != 0 {
         return usize::from(u16::from_be(port));
     }
-    let port: u16 = read(header as u64 + at as u64).unwrap_or(0);
     // Older verifiers lose the bounds when bytes are swapped, and find them when they are loaded again.
     let mut swapped = MaybeUninit::<u16>::uninit();
     // SAFETY: two bytes of our stack, written before they are read.

@@ -23,6 +23,12 @@ fn holds<K>(list: &HashMap<K, u8>, entry: &K) -> bool {
     list.get_ptr(entry).is_some()
 }
 
+/// Whether nothing but namespaces is asked for.
+#[inline(always)]
+pub fn is_of_namespaces_only() -> bool {
+    given(&set__addresses) == 0 && given(&set__ports) == 0 && given(&set__pids) == 0
+}
+
 /// Whether every list that is not empty holds this. Something that happens in no process's context (`pid` 0) is not
 /// judged by the list of processes.
 #[inline(always)]

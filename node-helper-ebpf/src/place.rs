@@ -1,5 +1,6 @@
 //! Where a packet or socket is: the inode of its network namespace and the index of its interface.
 
+use crate::fast::{load, load_at};
 use crate::fields::*;
 use aya_ebpf::helpers::bpf_get_current_task;
 
@@ -30,6 +31,26 @@ pub fn of_device(device: u64) -> Option<Place> {
         netns,
         ifindex: field(device, &net_device__ifindex).unwrap_or(0),
     })
+}
+
+/// That of the device of an skb the verifier knows, without a call; all zeroes where it is not told so easily.
+#[inline(always)]
+pub fn of_device_of(skb: *const u8) -> Place {
+    let nowhere = Place { netns: 0, ifindex: 0 };
+    let device: *const u8 = load(skb, &sk_buff__dev);
+    if device.is_null() {
+        return nowhere;
+    }
+    let net: *const u8 = load(device, &net_device__nd_net);
+    if net.is_null() {
+        return nowhere;
+    }
+    let netns: u32 = load_at(net, given(&net__ns) + given(&ns_common__inum));
+    if netns < FIRST_INODE {
+        return nowhere;
+    }
+    let ifindex = load(device, &net_device__ifindex);
+    Place { netns, ifindex }
 }
 
 /// That of a socket.

@@ -6,7 +6,7 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap};
 use model::flow::Flow;
 
-/// To whom a watched tuple belongs: [`VALID`], [`REVERSE`] and [`KNOWN`], and above them the attempt's number. Nobody's is 0; not an
+/// To whom a watched tuple belongs: [`VALID`], [`REVERSE`], [`KNOWN`] and [`FIRST`], and above them the attempt's number. Nobody's is 0; not an
 /// `Option`, because the compiler may compute with the content of a `None`, which the verifier does not forgive.
 #[repr(transparent)]
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub const VALID: u32 = 1;
 pub const REVERSE: u32 = 2;
 /// A start whose whole tuple is known: another tuple there is a translation.
 pub const KNOWN: u32 = 4;
+/// A tuple that was not met before: from now on it is known in every namespace.
+pub const FIRST: u32 = 8;
 
 impl Watch {
     /// Nobody's.
@@ -71,8 +73,21 @@ pub struct End {
 pub struct Ended {
     /// To whom.
     pub watch: Watch,
+    /// The namespace where its flows are met first; 0 for any.
+    pub netns: u32,
     /// The near end's address; zeroes for any.
     pub from: [u8; 16],
+}
+
+/// To whom a tuple belongs, and where.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Watched {
+    /// To whom.
+    pub watch: Watch,
+    /// The namespace where it is met first: elsewhere the same addresses are another's. 0 once it was met, and where that
+    /// namespace is not of this machine.
+    pub netns: u32,
 }
 
 /// A byte per port, without a lookup: may this packet be of a watched flow? Byte 0 says whether anything is watched.
@@ -86,7 +101,7 @@ pub const MARK_TUNNEL: u8 = 2;
 
 /// Watched tuples, both directions.
 #[map]
-pub static WATCHED: HashMap<Flow, Watch> = HashMap::with_max_entries(4096, 1);
+pub static WATCHED: HashMap<Flow, Watched> = HashMap::with_max_entries(4096, 1);
 
 /// Flows by their start.
 #[map]
@@ -113,13 +128,18 @@ pub fn is_marked(marks: &[u8; 65536], flow: &Flow) -> bool {
 
 /// Whose flow this is, if it is watched.
 #[inline(always)]
-pub fn exact(flow: &Flow) -> Watch {
-    // SAFETY: values are copied out; they never change once written.
-    let found = unsafe { WATCHED.get(flow) };
-    match found {
-        Some(watch) => *watch,
-        None => Watch::NOBODY,
+pub fn exact(netns: u32, flow: &Flow) -> Watch {
+    // SAFETY: values are copied out; they are replaced as a whole.
+    let Some(found) = (unsafe { WATCHED.get(flow) }) else {
+        return Watch::NOBODY;
+    };
+    if found.netns == 0 {
+        return found.watch;
     }
+    if found.netns == netns {
+        return Watch(found.watch.0 | FIRST);
+    }
+    Watch::NOBODY
 }
 
 /// Whose flow starts like this, if one does. Answers come by the reverse tuple, which is learned with the start.
@@ -141,7 +161,7 @@ pub fn start(netns: u32, flow: &Flow) -> Watch {
 
 /// Whose far end this is, if it is one.
 #[inline(always)]
-pub fn end(flow: &Flow) -> Watch {
+pub fn end(netns: u32, flow: &Flow) -> Watch {
     let mut key = End {
         address: flow.daddr,
         port: flow.dport,
@@ -150,7 +170,7 @@ pub fn end(flow: &Flow) -> Watch {
     };
     // SAFETY: as above.
     if let Some(ended) = unsafe { ENDS.get(&key) }
-        && is_from(ended, &flow.saddr)
+        && is_from(ended, netns, &flow.saddr)
     {
         return ended.watch;
     }
@@ -158,7 +178,7 @@ pub fn end(flow: &Flow) -> Watch {
     key.port = flow.sport;
     // SAFETY: as above.
     if let Some(ended) = unsafe { ENDS.get(&key) }
-        && is_from(ended, &flow.daddr)
+        && is_from(ended, netns, &flow.daddr)
     {
         return Watch(ended.watch.0 | REVERSE);
     }
@@ -166,8 +186,8 @@ pub fn end(flow: &Flow) -> Watch {
 }
 
 #[inline(always)]
-fn is_from(ended: &Ended, address: &[u8; 16]) -> bool {
-    ended.from == [0; 16] || ended.from == *address
+fn is_from(ended: &Ended, netns: u32, address: &[u8; 16]) -> bool {
+    (ended.netns == 0 || ended.netns == netns) && (ended.from == [0; 16] || ended.from == *address)
 }
 
 /// Puts a tuple and its answer among the watched ones, and marks the client's port.
@@ -179,10 +199,11 @@ pub fn learn(flow: &Flow, answer: &mut Flow, watch: Watch, marks: &mut [u8; 6553
     answer.dport = flow.sport;
     answer.protocol = flow.protocol;
     answer.zero = [0; 3];
-    let there = Watch(watch.0 & !KNOWN);
+    let there = Watch(watch.0 & !(KNOWN | FIRST));
     let back = Watch(there.0 ^ REVERSE);
-    let _ = WATCHED.insert(flow, &there, 0);
-    let _ = WATCHED.insert(&*answer, &back, 0);
+    let anywhere = |watch| Watched { watch, netns: 0 };
+    let _ = WATCHED.insert(flow, anywhere(there), 0);
+    let _ = WATCHED.insert(&*answer, anywhere(back), 0);
     let client = if there.0 & REVERSE == 0 { flow.sport } else { flow.dport };
     if client != 0 {
         marks[usize::from(client)] |= MARK_FLOW;
@@ -195,7 +216,7 @@ pub fn of(marks: &[u8; 65536], netns: u32, flow: &Flow) -> Watch {
     if !is_marked(marks, flow) {
         return Watch::NOBODY;
     }
-    let watch = exact(flow);
+    let watch = exact(netns, flow);
     if watch.is_somebody() {
         return watch;
     }
@@ -203,5 +224,5 @@ pub fn of(marks: &[u8; 65536], netns: u32, flow: &Flow) -> Watch {
     if watch.is_somebody() {
         return watch;
     }
-    end(flow)
+    end(netns, flow)
 }

@@ -35,6 +35,7 @@ pub struct Maps {
     /// By name, for the loader.
     pub shared: Shared,
     marks: Mapped,
+    trailed: bool,
 }
 
 const fn hash(key: u32, value: u32, entries: u32) -> Shape {
@@ -58,17 +59,17 @@ pub fn settings(filter: &Filter) -> [(&'static str, u32); 4] {
 }
 
 impl Maps {
-    /// Creates and fills them.
-    pub fn new(filter: &Filter) -> anyhow::Result<Self> {
+    /// Creates and fills them. `trailed`: the hop trail is armed, too, so that every flow is met in its own namespace first.
+    pub fn new(filter: &Filter, trailed: bool) -> anyhow::Result<Self> {
         let size = |length: usize| (length as u32).max(1);
         let shapes = [
             ("NETNS", hash(4, 1, size(filter.netns.len()))),
             ("ADDRESSES", hash(16, 1, size(filter.addresses.len()))),
             ("PORTS", hash(2, 1, size(filter.ports.len()))),
             ("PIDS", hash(4, 1, size(filter.pids.len()))),
-            ("WATCHED", hash(40, 4, 4096)),
+            ("WATCHED", hash(40, 8, 4096)),
             ("STARTS", hash(8, 4, 1024)),
-            ("ENDS", hash(20, 20, 256)),
+            ("ENDS", hash(20, 24, 256)),
             (
                 "SIGHTS",
                 Shape {
@@ -105,7 +106,7 @@ impl Maps {
             shared.insert(name.to_owned(), Arc::new(create(name, shape)?));
         }
         let marks = Mapped::shared(shared["MARKS"].as_fd(), PORTS).context("cannot map the marks of watched ports")?;
-        let maps = Self { shared, marks };
+        let maps = Self { shared, marks, trailed };
         for netns in &filter.netns {
             maps.put("NETNS", &netns.to_ne_bytes(), &[1])?;
         }
@@ -132,12 +133,17 @@ impl Maps {
     /// Follows one more flow, from now on.
     pub fn watch(&self, watched: &WatchedFlow) -> anyhow::Result<()> {
         let flow = &watched.flow;
+        let met_first_in = if self.trailed { watched.netns } else { 0 };
         let known = |address: &[u8; 16]| *address != [0; 16] && *address != model::flow::mapped([0; 4]);
         if flow.sport != 0 {
             let whole = known(&flow.saddr) && known(&flow.daddr);
             if whole {
-                self.put("WATCHED", &tuple(flow), &owned_by(watched, 0))?;
-                self.put("WATCHED", &tuple(&flow.reversed()), &owned_by(watched, REVERSE))?;
+                for (flow, bits) in [(*flow, 0), (flow.reversed(), REVERSE)] {
+                    let mut value = [0; 8];
+                    value[..4].copy_from_slice(&owned_by(watched, bits));
+                    value[4..].copy_from_slice(&met_first_in.to_ne_bytes());
+                    self.put("WATCHED", &tuple(&flow), &value)?;
+                }
             }
             let mut key = [0; 8];
             key[..4].copy_from_slice(&watched.netns.to_ne_bytes());
@@ -154,10 +160,11 @@ impl Maps {
             key[..16].copy_from_slice(&flow.daddr);
             key[16..18].copy_from_slice(&flow.dport.to_ne_bytes());
             key[18] = flow.protocol;
-            let mut value = [0; 20];
+            let mut value = [0; 24];
             value[..4].copy_from_slice(&owned_by(watched, 0));
+            value[4..8].copy_from_slice(&met_first_in.to_ne_bytes());
             if known(&flow.saddr) {
-                value[4..].copy_from_slice(&flow.saddr);
+                value[8..].copy_from_slice(&flow.saddr);
             }
             self.put("ENDS", &key, &value)?;
             self.marks.set_bits(usize::from(flow.dport), MARK_FLOW);

@@ -5,10 +5,14 @@ pub mod attempts;
 pub mod btf;
 pub mod capabilities;
 pub mod clock;
+/// What our own programs cost the kernel.
+pub mod cost;
 /// DNS messages as a dialogue.
 pub mod dialogue;
 pub mod facts;
 pub mod filter;
+/// Constants of this kernel, written into programs.
+pub mod fold;
 pub mod input;
 pub mod load;
 pub mod namespaces;

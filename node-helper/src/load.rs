@@ -2,6 +2,7 @@
 //! that this kernel has. A loader of our own over `aya-obj`, because a general one parses all of the kernel's BTF.
 
 use crate::btf::Layout;
+use crate::fold::{Constants, fold};
 use crate::sys::{self, Kind, Shape};
 use anyhow::{Context, anyhow};
 use aya_obj::Object;
@@ -188,6 +189,12 @@ pub struct Plan<'a> {
 }
 
 const RODATA_FLAGS: u32 = 1 << 7; // BPF_F_RDONLY_PROG
+const ARRAY: u32 = 2; // BPF_MAP_TYPE_ARRAY
+
+/// A map of constants, frozen before programs are loaded.
+fn is_constant(map: &str) -> bool {
+    map.starts_with(".rodata")
+}
 
 /// Loads and attaches. A place none of whose hooks works is an error, which says why each did not.
 pub fn load(plan: &Plan<'_>, layout: &Layout, shared: &Shared) -> anyhow::Result<Loaded> {
@@ -206,7 +213,7 @@ pub fn load(plan: &Plan<'_>, layout: &Layout, shared: &Shared) -> anyhow::Result
             maps.insert(name.clone(), Arc::clone(map));
             continue;
         }
-        let constant = name.starts_with(".rodata");
+        let constant = is_constant(name);
         let section = map.section_index();
         for (global, value) in values.iter().filter(|(global, _)| global.section == section) {
             if let Some(place) = map.data_mut().get_mut(global.offset..global.offset + 4) {
@@ -237,6 +244,21 @@ pub fn load(plan: &Plan<'_>, layout: &Layout, shared: &Shared) -> anyhow::Result
         maps.insert(name.clone(), Arc::new(fd));
     }
 
+    let single = |(name, map): (&String, &aya_obj::Map)| {
+        let shape_is = map.map_type() == ARRAY && map.max_entries() == 1 && !is_constant(name);
+        shape_is.then(|| maps.get(name).map(|fd| fd.as_raw_fd())).flatten()
+    };
+    let contents: Vec<(i32, Vec<u8>)> = object
+        .maps
+        .iter()
+        .filter(|(name, _)| is_constant(name))
+        .filter_map(|(name, map)| Some((maps.get(name)?.as_raw_fd(), map.data().to_vec())))
+        .collect();
+    let constants = Constants {
+        frozen: contents.iter().map(|(fd, content)| (*fd, content.as_slice())).collect(),
+        single: object.maps.iter().filter_map(single).collect(),
+    };
+
     let code: HashSet<usize> = object.functions.keys().map(|(section, _)| *section).collect();
     let objects = object.maps.clone();
     object
@@ -260,7 +282,7 @@ pub fn load(plan: &Plan<'_>, layout: &Layout, shared: &Shared) -> anyhow::Result
     for place in plan.places {
         let mut refusals = Vec::new();
         for hook in *place {
-            match attach(&object, *hook, layout) {
+            match attach(&object, *hook, layout, &constants) {
                 Ok((program, link)) => {
                     loaded.programs.push(program);
                     loaded.links.push(link);
@@ -268,7 +290,13 @@ pub fn load(plan: &Plan<'_>, layout: &Layout, shared: &Shared) -> anyhow::Result
                     refusals.clear();
                     break;
                 }
-                Err(why) => refusals.push(format!("{why:#}")),
+                Err(why) => {
+                    refusals.push(format!("{why:#}"));
+                    // Who writes a probe wants to know why the best hook is not used.
+                    if sys::verifier_lines().is_some() && hook.absent(layout).is_none() {
+                        break;
+                    }
+                }
             }
         }
         if !refusals.is_empty() {
@@ -304,7 +332,12 @@ fn value_of(name: &str, settings: &[(&str, u32)], layout: &Layout) -> u32 {
         .unwrap_or(u32::MAX)
 }
 
-fn attach(object: &Object, hook: Hook, layout: &Layout) -> anyhow::Result<(OwnedFd, OwnedFd)> {
+fn attach(
+    object: &Object,
+    hook: Hook,
+    layout: &Layout,
+    constants: &Constants<'_>,
+) -> anyhow::Result<(OwnedFd, OwnedFd)> {
     if let Some(absent) = hook.absent(layout) {
         return Err(anyhow!(absent));
     }
@@ -320,7 +353,9 @@ fn attach(object: &Object, hook: Hook, layout: &Layout) -> anyhow::Result<(Owned
     let kind = hook
         .kind(layout)
         .with_context(|| format!("no {} in this kernel", hook.at()))?;
-    let fd = sys::load_program(name, kind, &function.instructions, &program.license)
+    let mut instructions = function.instructions.clone();
+    fold(&mut instructions, constants);
+    let fd = sys::load_program(name, kind, &instructions, &program.license)
         .with_context(|| format!("the kernel refuses program {name}"))?;
     let link = match hook {
         Hook::Raw { at, .. } => sys::open_tracepoint(Some(at), fd.as_fd()),

@@ -240,16 +240,14 @@ pub fn load_program(name: &str, kind: Kind, instructions: &[bpf_insn], license: 
     let end = log.iter().position(|byte| *byte == 0).unwrap_or(0);
     let text = String::from_utf8_lossy(&log[..end]);
     let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("processed ")).collect();
-    let last = lines[lines.len().saturating_sub(verifier_lines())..].join("\n  ");
+    let last = lines[lines.len().saturating_sub(verifier_lines().unwrap_or(3))..].join("\n  ");
     Err(io::Error::new(refused.kind(), format!("{refused}\n  {last}")))
 }
 
-/// How many of the verifier's lines an error carries; `SKOOP_VERIFIER_LINES` for those who write probes.
-fn verifier_lines() -> usize {
-    std::env::var("SKOOP_VERIFIER_LINES")
-        .ok()
-        .and_then(|lines| lines.parse().ok())
-        .unwrap_or(3)
+/// How many of the verifier's lines an error carries, if not the last three: `SKOOP_VERIFIER_LINES`, for those who write
+/// probes. With it a program that is refused is an error, although another hook would do.
+pub fn verifier_lines() -> Option<usize> {
+    std::env::var("SKOOP_VERIFIER_LINES").ok()?.parse().ok()
 }
 
 /// Attaches a program: to the raw tracepoint of that name, or, without a name, to what it was loaded for.

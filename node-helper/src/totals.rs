@@ -10,13 +10,13 @@ use model::protocol::{Lost, Total};
 use model::word::What;
 use std::collections::BTreeMap;
 
-/// Totals that still wait on a CPU (see `drop` on the kernel side).
+/// What still waits on a CPU (see `node_helper_ebpf::draft::Last`).
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
-struct Run {
+struct Waiting {
     key: Key,
     count: u64,
-    rest: [u64; 4],
+    thinned: u64,
 }
 
 /// The key of a total.
@@ -46,7 +46,7 @@ unsafe impl Pod for Key {}
 // SAFETY: as above.
 unsafe impl Pod for Losses {}
 // SAFETY: as above.
-unsafe impl Pod for Run {}
+unsafe impl Pod for Waiting {}
 
 fn map(loaded: &Loaded, name: &str) -> Option<Map> {
     let fd = loaded.maps.get(name)?.try_clone().ok()?;
@@ -63,7 +63,11 @@ pub fn read(probe: &str, loaded: &Loaded, words: &mut Words) -> Vec<Total> {
         .iter()
         .filter_map(Result::ok)
         .map(|(key, counts)| (key, counts.iter().sum::<u64>()));
-    for (key, count) in counted.chain(runs(loaded)) {
+    for (key, count) in counted.chain(
+        waiting(loaded)
+            .map(|one| (one.key, one.count))
+            .filter(|(_, count)| *count != 0),
+    ) {
         let what = match What::decode(key.tag, key.a, key.b) {
             Some(What::DnsQuery) => "dns-query".to_owned(),
             Some(What::DnsAnswer { .. }) => "dns-answer".to_owned(),
@@ -95,21 +99,15 @@ pub fn read(probe: &str, loaded: &Loaded, words: &mut Words) -> Vec<Total> {
         .collect()
 }
 
-/// What still waits on each CPU.
-fn runs(loaded: &Loaded) -> Vec<(Key, u64)> {
-    let Some(Ok(runs)) = map(loaded, "RUNS").map(PerCpuArray::<_, Run>::try_from) else {
-        return Vec::new();
-    };
-    runs.get(&0, 0).map_or_else(
-        |_| Vec::new(),
-        |values| {
-            values
-                .iter()
-                .filter(|run| run.count != 0)
-                .map(|run| (run.key, run.count))
-                .collect()
-        },
-    )
+/// What still waits on each CPU for each program.
+fn waiting(loaded: &Loaded) -> impl Iterator<Item = Waiting> {
+    let waiting = map(loaded, "LAST").and_then(|map| PerCpuArray::<_, Waiting>::try_from(map).ok());
+    let slots = waiting.as_ref().map_or(0, PerCpuArray::len);
+    let all: Vec<Waiting> = (0..slots)
+        .filter_map(|slot| waiting.as_ref()?.get(&slot, 0).ok())
+        .flat_map(|values| values.iter().copied().collect::<Vec<_>>())
+        .collect();
+    all.into_iter()
 }
 
 /// What a probe could not send.
@@ -125,7 +123,9 @@ pub fn lost(probe: &str, loaded: &Loaded) -> Lost {
             lost.ring_full += value.ring_full;
             lost.over_budget += value.over_budget;
             lost.of_watched += value.of_watched;
+            lost.uncounted += value.uncounted;
         }
     }
+    lost.over_budget += waiting(loaded).map(|one| one.thinned).sum::<u64>();
     lost
 }

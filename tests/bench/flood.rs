@@ -60,7 +60,7 @@ fn ours(net: &Net, events_per_second: u32) -> Result<Vec<f64>> {
         let on = net.run("flood", "127.0.0.1", PACKETS)?;
         let summary = helper.stop()?;
         exact(&summary)?;
-        slowed.push((on / off - 1.0) * 100.0);
+        slowed.push((off / on - 1.0) * 100.0);
     }
     Ok(slowed)
 }
@@ -90,7 +90,7 @@ fn theirs(net: &Net, program: &str) -> Result<Vec<f64>> {
         let watching = peer::Running::start(program)?;
         let on = net.run("flood", "127.0.0.1", PACKETS)?;
         drop(watching);
-        slowed.push((on / off - 1.0) * 100.0);
+        slowed.push((off / on - 1.0) * 100.0);
     }
     Ok(slowed)
 }

@@ -1,6 +1,9 @@
-//! The traffic that is measured: `bench traffic KIND ...`, run inside a namespace, prints one number.
+//! The traffic that is measured: `bench traffic KIND ...`, run inside a namespace, prints how much it sent and the
+//! processor time it took, in nanoseconds. What the kernel does for the sender, down to the receiver's queue, is in that time;
+//! what else the machine does is not.
 
 use anyhow::{Context as _, Result, bail};
+use nix::time::{ClockId, clock_gettime};
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::{Child, Command, Stdio};
@@ -10,35 +13,43 @@ use std::time::{Duration, Instant};
 pub const PORT: u16 = 9000;
 
 /// The worker's side.
-#[expect(clippy::print_stdout, reason = "one number for the parent")]
+#[expect(clippy::print_stdout, reason = "two numbers for the parent")]
 pub fn main(args: &[String]) -> Result<()> {
     let [kind, to, amount] = args else {
         bail!("usage: bench traffic KIND ADDRESS:PORT AMOUNT")
     };
     let to: SocketAddr = to.parse()?;
     let amount: u64 = amount.parse()?;
-    match kind.as_str() {
-        "flood" => println!("{}", flood(to, amount)?),
-        "bulk" => println!("{}", bulk(to, Duration::from_millis(amount))?),
-        "packets" => println!("{}", packets(to, Duration::from_millis(amount))?),
-        "sink" => sink(to)?,
+    let start = processor_time()?;
+    let sent = match kind.as_str() {
+        "flood" => flood(to, amount)?,
+        "bulk" => bulk(to, Duration::from_millis(amount))?,
+        "packets" => packets(to, Duration::from_millis(amount))?,
+        "sink" => return sink(to),
         other => bail!("no traffic of kind `{other}`"),
-    }
+    };
+    println!("{sent} {}", (processor_time()? - start).as_nanos());
     Ok(())
 }
 
-/// Datagrams to a port where nobody listens; nanoseconds each.
-fn flood(to: SocketAddr, count: u64) -> Result<f64> {
+/// The processor time of this process.
+fn processor_time() -> Result<Duration> {
+    Ok(clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID)
+        .context("read the processor's time")?
+        .into())
+}
+
+/// Datagrams to a port where nobody listens.
+fn flood(to: SocketAddr, count: u64) -> Result<u64> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
-    let start = Instant::now();
     for _ in 0..count {
         socket.send_to(b"0123456789abcdef", to)?;
     }
-    Ok(start.elapsed().as_nanos() as f64 / count as f64)
+    Ok(count)
 }
 
-/// Bytes per second of one TCP connection.
-fn bulk(to: SocketAddr, time: Duration) -> Result<f64> {
+/// Bytes of one TCP connection.
+fn bulk(to: SocketAddr, time: Duration) -> Result<u64> {
     let mut stream = TcpStream::connect_timeout(&to, Duration::from_secs(2))?;
     let block = vec![0u8; 128 * 1024];
     let (start, mut bytes) = (Instant::now(), 0u64);
@@ -46,11 +57,11 @@ fn bulk(to: SocketAddr, time: Duration) -> Result<f64> {
         stream.write_all(&block)?;
         bytes += block.len() as u64;
     }
-    Ok(bytes as f64 / start.elapsed().as_secs_f64())
+    Ok(bytes)
 }
 
-/// Small datagrams per second to a socket that takes them.
-fn packets(to: SocketAddr, time: Duration) -> Result<f64> {
+/// Small datagrams to a socket that takes them.
+fn packets(to: SocketAddr, time: Duration) -> Result<u64> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
     let (start, mut sent) = (Instant::now(), 0u64);
     while start.elapsed() < time {
@@ -58,7 +69,7 @@ fn packets(to: SocketAddr, time: Duration) -> Result<f64> {
             sent += u64::from(socket.send_to(b"0123456789abcdef", to).is_ok());
         }
     }
-    Ok(sent as f64 / start.elapsed().as_secs_f64())
+    Ok(sent)
 }
 
 /// Takes what comes, over TCP and UDP, until killed.
@@ -147,13 +158,30 @@ impl Net {
         Ok(command)
     }
 
-    /// Runs traffic in the first namespace and returns its number.
+    /// Runs traffic in the first namespace; tells how much was sent in a second of processor time: the sender's, and in
+    /// bulk the receiver's as well, whose reading is what keeps bulk going.
     pub fn run(&self, kind: &str, to: &str, amount: u64) -> Result<f64> {
+        let before = self.sink_ns()?;
         let output = self.command(0, kind, to, amount)?.stderr(Stdio::inherit()).output()?;
-        String::from_utf8_lossy(&output.stdout)
+        let read = if kind == "bulk" { self.sink_ns()? - before } else { 0.0 };
+        let text = String::from_utf8_lossy(&output.stdout);
+        let (sent, ns) = text
             .trim()
-            .parse()
-            .with_context(|| format!("take `{kind}` traffic"))
+            .split_once(' ')
+            .with_context(|| format!("take `{kind}` traffic"))?;
+        Ok(sent.parse::<f64>()? / (ns.parse::<f64>()? + read) * 1e9)
+    }
+
+    /// The sink's processor time so far, all its threads together.
+    fn sink_ns(&self) -> Result<f64> {
+        let Some(sink) = &self.sink else { return Ok(0.0) };
+        let mut sum = 0.0;
+        for thread in std::fs::read_dir(format!("/proc/{}/task", sink.id()))? {
+            let text = std::fs::read_to_string(thread?.path().join("schedstat"))?;
+            let running = text.split(' ').next().unwrap_or_default();
+            sum += running.parse::<f64>().context("read the sink's processor time")?;
+        }
+        Ok(sum)
     }
 
     /// Inode of the first namespace.

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use model::event::{Event, Seen};
 use model::evidence::NodeEvidence;
 use model::owner::Owner;
-use model::protocol::Hello;
+use model::protocol::{BpfCost, Hello};
 use std::collections::BTreeMap;
 use std::io::{BufWriter, Stdout, Write};
 use std::time::{Duration, Instant};
@@ -322,7 +322,16 @@ impl Summary<'_> {
             }
         }
         rows.sort_by(|one, other| other.0.cmp(&one.0).then_with(|| one.1.cmp(&other.1)));
-        let head = paper.ink(Ink::Strong, "Totals by cause, exact:");
+        let lost = || self.nodes.iter().flat_map(|node| &node.lost);
+        let uncounted: u64 = lost().map(|lost| lost.uncounted).sum();
+        let head = match uncounted {
+            0 => "Totals by cause, exact:".to_owned(),
+            more => format!(
+                "Totals by cause, without {} of further kinds that found no room:",
+                super::words::count(more, "event")
+            ),
+        };
+        let head = paper.ink(Ink::Strong, &head);
         let mut text = if rows.is_empty() {
             "\nNothing was seen.\n".to_owned()
         } else {
@@ -333,7 +342,6 @@ impl Summary<'_> {
             text += format!("  {count:>8}  {what:<widest$}  in {place}").trim_end();
             text.push('\n');
         }
-        let lost = || self.nodes.iter().flat_map(|node| &node.lost);
         let ring: u64 = lost().map(|lost| lost.ring_full).sum();
         let thinned: u64 = lost().map(|lost| lost.over_budget).sum();
         let thinned = if thinned > 0 {
@@ -341,8 +349,11 @@ impl Summary<'_> {
         } else {
             String::new()
         };
-        let bpf: Option<u64> = self.nodes.iter().map(|node| node.bpf.map(|cost| cost.ns)).sum();
-        let bpf = bpf.map_or_else(String::new, |ns| format!(" · our eBPF used {}", super::words::time(ns)));
+        let costs: Option<Vec<BpfCost>> = self.nodes.iter().map(|node| node.bpf).collect();
+        let bpf = costs.map_or_else(String::new, |costs| {
+            let all = costs.into_iter().fold(BpfCost::default(), BpfCost::plus);
+            format!(" · {}", super::words::cost(all))
+        });
         let line = format!(
             "{} shown, {ring} lost{thinned} · {}{bpf}",
             super::words::count(self.printed, "event"),

@@ -4,6 +4,7 @@ use super::paper::{INDENT, Ink, Paper, wrap, wrap_pieces};
 use super::words;
 use model::attempt::{self, Attempt};
 use model::missing::Missing;
+use model::protocol::BpfCost;
 use model::report::{Direction, Happened, Hop, Outcome, Report, Severity, Verdict};
 
 /// Missing things shown on one screen; `-o wide` shows all.
@@ -343,10 +344,10 @@ fn looked(report: &Report, wide: bool) -> Vec<String> {
     } else {
         String::new()
     };
-    let cost: Option<u64> = nodes.iter().map(|node| node.bpf.map(|cost| cost.ns)).sum();
-    let cost = cost.map_or_else(
+    let costs: Option<Vec<BpfCost>> = nodes.iter().map(|node| node.bpf).collect();
+    let cost = costs.map_or_else(
         || "our eBPF time is not known".to_owned(),
-        |ns| format!("our eBPF used {}", words::time(ns)),
+        |costs| words::cost(costs.into_iter().fold(BpfCost::default(), BpfCost::plus)),
     );
     let mut lines = vec![format!(
         "{} · kernel {} · {} · {}, {lost} lost{thinned} · {cost}",

@@ -11,7 +11,7 @@ use model::flow::UDP;
 use model::record::Record;
 use model::word::What;
 use node_helper_ebpf::draft::{self, EVENTS, draft};
-use node_helper_ebpf::fast::{address, byte, network_header, port};
+use node_helper_ebpf::fast::{address, byte, network_header, ports};
 use node_helper_ebpf::fields::{pointer, read, sk_buff__sk};
 use node_helper_ebpf::watch::{self, Watch};
 use node_helper_ebpf::{filter, packet, place};
@@ -61,7 +61,11 @@ fn is_dns(skb: *const u8, at_data: bool) -> bool {
         6 => (byte(header, 6), 40),
         _ => return false,
     };
-    protocol == UDP && (port(header, length) == PORT || port(header, length + 2) == PORT)
+    if protocol != UDP {
+        return false;
+    }
+    let (sport, dport) = ports(header, length);
+    sport == PORT || dport == PORT
 }
 
 #[inline(always)]

@@ -7,22 +7,19 @@ use aya_ebpf::maps::PerCpuArray;
 use aya_ebpf::programs::{BtfTracePointContext, RawTracePointContext};
 use model::flow::{TCP, UDP};
 use model::word::What;
-use node_helper_ebpf::draft::{self, Tail, TotalKey, draft};
-use node_helper_ebpf::fast::{self, byte, load, port};
+use node_helper_ebpf::draft::{self, Tail, draft};
+use node_helper_ebpf::fast::{self, byte, four, load, ports};
 use node_helper_ebpf::fields::*;
 use node_helper_ebpf::packet::{self, ARP, IPV4, IPV6};
+use node_helper_ebpf::place::{self, Place};
 use node_helper_ebpf::watch::{self, MARK_FLOW};
-use node_helper_ebpf::{place, socket, trail};
+use node_helper_ebpf::{filter, socket, trail};
 
 node_helper_ebpf::license!();
 
-/// Drops come in runs of one kind. Beyond the budget a run is only counted, here, and added to its total when another kind
-/// follows, or by the helper at the end: no lookup, no call.
+/// Beyond the budget the drops of a run are only counted: no lookup, no call.
 #[repr(C)]
 struct Run {
-    key: TotalKey,
-    /// Drops since the run was begun.
-    count: u64,
     /// The device, which stands for namespace and interface.
     device: u64,
     /// The place in the kernel.
@@ -55,8 +52,21 @@ fn kfree_skb_typed(context: BtfTracePointContext) -> i32 {
     if receiver == 0 && goes_on(run, skb, location, reason) {
         return 0;
     }
-    if drop(fast::address(skb), location, reason, receiver) == Some(true) && receiver == 0 {
-        begin(run, skb, location, reason);
+    run.kind = 0;
+    let dropped = Dropped {
+        skb: fast::address(skb),
+        protocol: u16::from_be(load(skb, &sk_buff__protocol)),
+        header: forget(&mut run.memo, fast::network_header(skb, false) as u64),
+        device: forget(&mut run.memo, load::<*const u8>(skb, &sk_buff__dev) as u64),
+        place: place::of_device_of(skb),
+        location,
+        reason,
+        receiver,
+    };
+    if drop(dropped) == Some(true) && receiver == 0 && runs_are_counted() && dropped.device != 0 {
+        run.device = dropped.device;
+        run.location = location;
+        run.kind = kind(skb, reason);
     }
     0
 }
@@ -64,7 +74,7 @@ fn kfree_skb_typed(context: BtfTracePointContext) -> i32 {
 /// Whether only what a run looks at is asked for.
 #[inline(always)]
 fn runs_are_counted() -> bool {
-    given(&set__direct) != 0 && given(&set__addresses) == 0 && given(&set__ports) == 0 && given(&set__pids) == 0
+    given(&set__direct) != 0 && filter::is_of_namespaces_only()
 }
 
 /// What tells the kind of a drop; 0 when it is not of a kind that comes in runs. The ports are not those of a watched flow.
@@ -73,16 +83,22 @@ fn kind(skb: *const u8, reason: u32) -> u64 {
     let header = fast::network_header(skb, false);
     let first = byte(header, 0);
     let (protocol, length) = match first >> 4 {
-        4 => (byte(header, 9), usize::from(first & 0xf) * 4),
+        4 => {
+            // Flags and offset of fragments, time to live, protocol.
+            let middle = four(header, 6).to_le_bytes();
+            // A fragment's ports are not where they seem to be.
+            if middle[0] & 0x3f | middle[1] != 0 {
+                return 0;
+            }
+            (middle[3], usize::from(first & 0xf) * 4)
+        }
         6 => (byte(header, 6), 40),
         _ => return 0,
     };
-    // A fragment's ports are not where they seem to be.
-    let is_fragment = first >> 4 == 4 && (byte(header, 6) & 0x3f | byte(header, 7)) != 0;
-    if protocol != UDP && protocol != TCP || is_fragment {
+    if protocol != UDP && protocol != TCP {
         return 0;
     }
-    let (sport, dport) = (port(header, length), port(header, length + 2));
+    let (sport, dport) = ports(header, length);
     if let Some(marks) = watch::marks()
         && (marks[sport] | marks[dport]) & MARK_FLOW != 0
     {
@@ -102,35 +118,10 @@ fn goes_on(run: &mut Run, skb: *const u8, location: u64, reason: u32) -> bool {
     if device != run.device || kind(skb, reason) != run.kind {
         return false;
     }
-    run.count += 1;
-    if let Some(losses) = draft::losses() {
-        losses.over_budget += 1;
-    }
+    let Some(last) = draft::last(0) else { return false };
+    last.count += 1;
+    last.thinned += 1;
     true
-}
-
-/// Begins a run with a drop that was just counted.
-#[inline(always)]
-fn begin(run: &mut Run, skb: *const u8, location: u64, reason: u32) {
-    if !runs_are_counted() {
-        return;
-    }
-    if run.count != 0 {
-        draft::add(&run.key, run.count);
-        run.count = 0;
-    }
-    run.kind = 0;
-    let device: *const u8 = load(skb, &sk_buff__dev);
-    run.device = forget(&mut run.memo, device as u64);
-    // Without a device the namespace is the socket's, which a run does not look at.
-    if run.device == 0 {
-        return;
-    }
-    if let Some(draft) = draft(0) {
-        run.key = draft.key;
-        run.location = location;
-        run.kind = kind(skb, reason);
-    }
 }
 
 #[raw_tracepoint(tracepoint = "kfree_skb")]
@@ -140,21 +131,56 @@ fn kfree_skb(context: RawTracePointContext) -> i32 {
     // The reason came with 5.17, the receiving socket with 6.11.
     let reason: u32 = if given(&args__kfree_skb) > 2 { context.arg(2) } else { 0 };
     let receiver: u64 = if given(&args__kfree_skb) > 3 { context.arg(3) } else { 0 };
-    drop(skb, location, reason, receiver);
+    drop(Dropped {
+        skb,
+        protocol: packet::ethernet_protocol(skb),
+        header: packet::network_header(skb, false),
+        device: 0,
+        place: Place { netns: 0, ifindex: 0 },
+        location,
+        reason,
+        receiver,
+    });
     0
+}
+
+/// A packet that is thrown away, as far as its hook knows it.
+#[derive(Clone, Copy)]
+struct Dropped {
+    skb: u64,
+    protocol: u16,
+    /// Address of the network header.
+    header: u64,
+    device: u64,
+    /// That of its device; zeroes where it is not known yet.
+    place: Place,
+    location: u64,
+    reason: u32,
+    receiver: u64,
 }
 
 /// Tells whether it was counted and belongs to no watched flow.
 #[inline(always)]
-fn drop(skb: u64, location: u64, reason: u32, receiver: u64) -> Option<bool> {
+fn drop(dropped: Dropped) -> Option<bool> {
+    let Dropped {
+        skb,
+        protocol,
+        header,
+        location,
+        reason,
+        receiver,
+        ..
+    } = dropped;
     // The tracepoint also speaks of unix, netlink and packet sockets.
-    let protocol = packet::ethernet_protocol(skb);
     if protocol != IPV4 && protocol != IPV6 && protocol != ARP {
         return None;
     }
     let draft = draft(0)?;
     draft.begin(skb, receiver);
-    let place = place::of_packet(skb, receiver);
+    let mut place = dropped.place;
+    if place.netns == 0 {
+        place = place::of_packet(skb, receiver);
+    }
     draft.at(place);
     // Reasons of subsystems (above 16 bits) carry the subsystem's number: kept apart by the highest bit.
     let reason = if reason > 0xffff {
@@ -169,11 +195,11 @@ fn drop(skb: u64, location: u64, reason: u32, receiver: u64) -> Option<bool> {
         location,
     });
     if protocol == ARP {
-        packet::arp(draft, packet::network_header(skb, false));
+        packet::arp(draft, header);
         draft.finish(Tail::None, location, None);
         return None;
     }
-    let mut found = packet::headers(draft, packet::network_header(skb, false));
+    let mut found = packet::headers(draft, header);
     if found.is_none() {
         found = packet::headers(draft, packet::network_header(skb, true));
     }

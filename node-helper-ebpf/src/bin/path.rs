@@ -9,12 +9,12 @@ use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use model::flow::{ICMP, ICMPV6, TCP};
 use model::word::{Hook, What};
 use node_helper_ebpf::draft::{Draft, EVENTS, Tail, current_pid, draft, losses};
-use node_helper_ebpf::fast::{address, byte, low_address, network_header, port};
+use node_helper_ebpf::fast::{address, byte, low_address, network_header, port, ports};
 use node_helper_ebpf::fields::{field, forget, pointer, sk_buff__len, sk_buff__sk};
 use node_helper_ebpf::packet::{self, IPV4, IPV6};
 use node_helper_ebpf::place::{self, Place};
 use node_helper_ebpf::trail;
-use node_helper_ebpf::watch::{self, KNOWN, MARK_FLOW, MARK_TUNNEL, Watch};
+use node_helper_ebpf::watch::{self, FIRST, KNOWN, MARK_FLOW, MARK_TUNNEL, Watch};
 
 node_helper_ebpf::license!();
 
@@ -89,8 +89,8 @@ fn may_concern(skb: *const u8, at_data: bool) -> bool {
     };
     match protocol {
         6 | 17 | 132 => {
-            let marks_of_both = marks[port(header, length)] | marks[port(header, length + 2)];
-            marks_of_both & (MARK_FLOW | MARK_TUNNEL) != 0
+            let (sport, dport) = ports(header, length);
+            (marks[sport] | marks[dport]) & (MARK_FLOW | MARK_TUNNEL) != 0
         }
         ICMP => match byte(header, length) {
             0 | 8 => marks[port(header, length + 4)] & MARK_FLOW != 0,
@@ -158,8 +158,9 @@ fn met(skb: u64, hook: Hook, slot: u32) -> Option<()> {
     let ends = matches!(hook, Hook::Consumed);
     let marked = watch::is_marked(marks, &draft.record.flow);
     if marked {
-        whose = watch::exact(&draft.record.flow).forgotten(&mut draft.memo);
+        whose = watch::exact(draft.record.netns, &draft.record.flow).forgotten(&mut draft.memo);
     }
+    let mut first = whose.0 & FIRST != 0;
     // The address comes before the start: a packet that was met under its own tuple is translated here.
     if !whose.is_somebody() && !ends {
         whose = trail::recognise(draft, skb, found).forgotten(&mut draft.memo);
@@ -169,12 +170,13 @@ fn met(skb: u64, hook: Hook, slot: u32) -> Option<()> {
         whose = watch::start(draft.record.netns, &draft.record.flow);
         learned = whose.0 & KNOWN != 0;
         if !whose.is_somebody() {
-            whose = watch::end(&draft.record.flow);
+            whose = watch::end(draft.record.netns, &draft.record.flow);
         }
-        if whose.is_somebody() {
-            let Draft { record, answer, .. } = &mut *draft;
-            watch::learn(&record.flow, answer, whose, marks);
-        }
+        first = whose.is_somebody();
+    }
+    if first {
+        let Draft { record, answer, .. } = &mut *draft;
+        watch::learn(&record.flow, answer, whose, marks);
     }
     whose = whose.forgotten(&mut draft.memo);
     learned = forget(&mut draft.memo, u64::from(learned)) != 0;
@@ -182,14 +184,14 @@ fn met(skb: u64, hook: Hook, slot: u32) -> Option<()> {
         && let Some(quoted) = packet::quoted_at(found, draft.tail.tcp_flags)
         && packet::quoted(draft, quoted).is_some()
     {
-        whose = watch::exact(&draft.quoted).forgotten(&mut draft.memo);
+        whose = watch::exact(draft.record.netns, &draft.quoted).forgotten(&mut draft.memo);
         tail = Tail::Quoting;
     }
     if !whose.is_somebody()
         && let Some(inner) = packet::inner_at(found, draft.record.flow.dport)
     {
         found = packet::headers(draft, inner)?;
-        whose = watch::exact(&draft.record.flow).forgotten(&mut draft.memo);
+        whose = watch::exact(draft.record.netns, &draft.record.flow).forgotten(&mut draft.memo);
         draft.tail.inner = 1;
     }
     if !whose.is_somebody() {

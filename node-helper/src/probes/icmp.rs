@@ -35,6 +35,10 @@ pub const PROBE: Probe = Probe {
             "icmp_send",
             "ICMP errors are seen at a function, not at a tracepoint (before 6.10)",
         ),
+        Detail::behind(
+            "icmp_send",
+            "the MTU in an error about an IPv4 packet (the tracepoint does not tell it)",
+        ),
         Detail::field("sock", "sk_protocol", "the protocol of a socket that got an error"),
         Detail::field("inet_sock", "inet_sport", "the port of a socket that has let go of it"),
         Detail::field("sock", "sk_cgrp_data", "the cgroup of a socket"),

@@ -1,6 +1,7 @@
 //! The registry of probes, and the door to them: what each can do here, arm them, stop them.
 
 use crate::btf::{self, Layout, Wanted};
+use crate::cost::Meter;
 use crate::filter::{self, Maps};
 use crate::load::{self, Hook, Loaded, Plan};
 use crate::pump::{Pump, Ring, Source};
@@ -85,6 +86,7 @@ enum Need {
     Field(&'static str, &'static str),
     Arguments(&'static str, u32),
     Tracepoint(&'static str),
+    NoTracepoint(&'static str),
 }
 
 impl Detail {
@@ -115,6 +117,15 @@ impl Detail {
         }
     }
 
+    /// Something that only the function behind a tracepoint is told: lacking where the tracepoint is used.
+    pub const fn behind(tracepoint: &'static str, lacks: &'static str) -> Self {
+        Self {
+            need: Need::NoTracepoint(tracepoint),
+            lacks,
+            stand_ins: &[],
+        }
+    }
+
     /// Further hooks, all of which together see what is lacking.
     #[must_use]
     pub const fn or_seen_at(mut self, stand_ins: &'static [Hook]) -> Self {
@@ -140,6 +151,7 @@ impl Detail {
                 .get(tracepoint)
                 .is_none_or(|found| found.arguments < arguments),
             Need::Tracepoint(name) => !layout.tracepoints.contains_key(name),
+            Need::NoTracepoint(tracepoint) => layout.tracepoints.contains_key(tracepoint),
         }
     }
 }
@@ -301,7 +313,7 @@ pub struct Armed {
     pump: Pump,
     maps: Maps,
     words: Words,
-    stats: Option<OwnedFd>,
+    meter: Meter,
 }
 
 /// Attaches `probes` with `filter`. Events go to `sink`, which is called from the pump's thread. A probe that this kernel
@@ -315,8 +327,7 @@ pub fn arm(probes: &[String], filter: &Filter, sink: Box<dyn FnMut(Event) + Send
         }
     }
     let layout = layout().map_err(|why| anyhow::anyhow!(why))?;
-    let stats = sys::enable_stats().ok();
-    let maps = Maps::new(filter)?;
+    let maps = Maps::new(filter, asked.iter().any(|probe| probe.name == path::PROBE.name))?;
     let settings = filter::settings(filter);
 
     let per_second = match filter.events_per_second {
@@ -354,13 +365,14 @@ pub fn arm(probes: &[String], filter: &Filter, sink: Box<dyn FnMut(Event) + Send
         .spawn(Symbols::of_this_kernel)
         .context("cannot start a thread")?;
     let pump = Pump::start(sources, Words::new(layout), per_second, sink).context("cannot start a thread")?;
+    let meter = Meter::start(programs(&attached)?).context("cannot start a thread")?;
     Ok(Armed {
         statuses,
         attached,
         pump,
         maps,
         words: Words::new(layout),
-        stats,
+        meter,
     })
 }
 
@@ -481,14 +493,15 @@ impl Armed {
             pump,
             maps: _,
             mut words,
-            stats,
+            meter,
         } = self;
         for (_, loaded) in &mut attached {
             loaded.links.clear();
         }
+        let bpf = meter.stop();
         let mut summary = Summary {
             events: pump.stop(),
-            bpf: stats.map(|_| cost(&attached)),
+            bpf,
             ..Summary::default()
         };
         for (probe, loaded) in &attached {
@@ -499,14 +512,12 @@ impl Armed {
     }
 }
 
-fn cost(attached: &[(&'static Probe, Loaded)]) -> BpfCost {
+/// Descriptors of all programs, for the meter.
+fn programs(attached: &[(&'static Probe, Loaded)]) -> anyhow::Result<Vec<OwnedFd>> {
     let programs = attached.iter().flat_map(|(_, loaded)| &loaded.programs);
     programs
-        .filter_map(|program| sys::program_cost(program.as_fd()).ok())
-        .fold(BpfCost::default(), |sum, (runs, ns, _)| BpfCost {
-            runs: sum.runs + runs,
-            ns: sum.ns + ns,
-        })
+        .map(|program| program.try_clone().context("cannot copy a descriptor"))
+        .collect()
 }
 
 #[cfg(test)]
