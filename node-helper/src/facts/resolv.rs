@@ -1,4 +1,9 @@
-//! resolv.conf as glibc reads it (resolv.conf(5), glibc's `res_init.c`).
+//! resolv.conf as glibc reads it (resolv.conf(5), glibc's `res_init.c`): what a pod's programs do is what counts.
+//!
+//! A library for resolvers reads the same file for a resolver of its own: `hickory_resolver` takes an indented line, a
+//! fourth server and `ndots:99` as they are, takes a file without a server for an error, and keeps neither the options that
+//! make glibc ask otherwise (`rotate`, `single-request`, `use-vc`) nor the lines it did not understand. It is the second
+//! opinion in the tests below, where it agrees and where it does not.
 
 use anyhow::Context as _;
 use model::facts::ResolvConf;
@@ -170,5 +175,66 @@ mod tests {
             conf.garbage,
             [" nameserver 10.0.0.9", "nameserver dns", "nameserver 10.0.0.4"]
         );
+    }
+
+    /// Servers, search list, ndots, timeout in seconds and attempts, as hickory reads them.
+    fn second_opinion(text: &str) -> Option<(Vec<String>, Vec<String>, usize, u64, usize)> {
+        let (config, options) = hickory_resolver::system_conf::parse_resolv_conf(text).ok()?;
+        let servers = config.name_servers().iter().map(|server| server.ip.to_string());
+        let search = config.search().iter().map(ToString::to_string);
+        Some((
+            servers.collect(),
+            search.collect(),
+            options.ndots,
+            options.timeout.as_secs(),
+            options.attempts,
+        ))
+    }
+
+    fn ours(text: &str) -> (Vec<String>, Vec<String>, usize, u64, usize) {
+        let conf = parse("x", text);
+        (
+            conf.nameservers.iter().map(ToString::to_string).collect(),
+            conf.search,
+            conf.ndots as usize,
+            conf.timeout_s.into(),
+            conf.attempts as usize,
+        )
+    }
+
+    #[test]
+    fn hickory_reads_ordinary_files_the_same() {
+        for text in [
+            "nameserver 10.96.0.10\nsearch shop.svc.cluster.local svc.cluster.local cluster.local\noptions ndots:5\n",
+            "# resolvconf\n; made by hand\n\nnameserver 192.0.2.1\nnameserver fd00::53\ndomain example.net\n",
+            "search a b\ndomain c\nnameserver 10.0.0.1 # first\noptions timeout:1 attempts:3 rotate\n",
+        ] {
+            assert_eq!(Some(ours(text)), second_opinion(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn glibc_is_followed_where_hickory_reads_otherwise() {
+        for (text, why) in [
+            (
+                "nameserver 10.0.0.1\n nameserver 10.0.0.9\n",
+                "glibc wants keywords in the first column",
+            ),
+            (
+                "nameserver 10.0.0.1\nnameserver 10.0.0.2\nnameserver 10.0.0.3\nnameserver 10.0.0.4\n",
+                "glibc asks three servers",
+            ),
+            (
+                "nameserver 10.0.0.1\noptions ndots:99\n",
+                "glibc has an upper bound of 15",
+            ),
+            ("search a\n", "without a server glibc asks the local host"),
+            (
+                "nameserver 10.0.0.1\nsearch a,b\n",
+                "to glibc a comma is part of a name",
+            ),
+        ] {
+            assert_ne!(Some(ours(text)), second_opinion(text), "{why}");
+        }
     }
 }
