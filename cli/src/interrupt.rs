@@ -42,7 +42,7 @@ impl Interrupt {
     pub async fn wait(&self) {
         // Where nobody listens for signals any more, none will come.
         if self.0.clone().wait_for(|asked| *asked).await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

@@ -62,7 +62,7 @@ fn a_second_ctrl_c_ends_it_at_once() {
     // This helper never closes its window.
     let fake = Fake::new(&[
         ("hello", &[HELLO]),
-        ("resolve", &[skoop::A]),
+        ("resolve", &[A]),
         ("arm", &[ARMED]),
         ("go", &[GOING, DROP]),
     ]);

@@ -246,7 +246,7 @@ pub fn load(plan: &Plan<'_>, layout: &Layout, shared: &Shared) -> anyhow::Result
 
     let single = |(name, map): (&String, &aya_obj::Map)| {
         let shape_is = map.map_type() == ARRAY && map.max_entries() == 1 && !is_constant(name);
-        shape_is.then(|| maps.get(name).map(|fd| fd.as_raw_fd())).flatten()
+        shape_is.then(|| maps.get(name).map(AsRawFd::as_raw_fd)).flatten()
     };
     let contents: Vec<(i32, Vec<u8>)> = object
         .maps

@@ -28,7 +28,7 @@ pub fn main(args: &[String]) -> Result<()> {
         "sink" => return sink(to),
         other => bail!("no traffic of kind `{other}`"),
     };
-    println!("{sent} {}", (processor_time()? - start).as_nanos());
+    println!("{sent} {}", processor_time()?.saturating_sub(start).as_nanos());
     Ok(())
 }
 

@@ -240,7 +240,9 @@ fn what_is_granted_is_enough_and_nothing_in_it_is_superfluous() {
         let ended = call(&mut stage.shell(&line), "", WITHIN).unwrap();
         said.push(format!("{arguments}: exit code {:?}\n{}", ended.code, ended.err));
     };
-    COMMANDS.iter().for_each(|arguments| run(arguments));
+    for arguments in COMMANDS {
+        run(arguments);
+    }
     // Where no more pods are allowed, only an event says why a helper does not start.
     let namespace = stage.namespace();
     cluster

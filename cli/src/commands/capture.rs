@@ -206,7 +206,7 @@ impl Capture {
         let hello = session.look.nodes.iter().find_map(|node| node.hello.clone());
         let hello = hello.unwrap_or_default();
         let probes = self.probes(&hello)?;
-        self.place.check(context, &site, &session)?;
+        super::place::check(context, &site, &session)?;
         let endpoints = resolved(&mut session, &wanted).await?;
         let id = session.number();
         for index in 0..session.look.nodes.len() {

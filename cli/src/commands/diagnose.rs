@@ -157,7 +157,7 @@ async fn answer(mut inquiry: Inquiry, how: &How, context: &Context) -> Result<Ex
     let known_anyway = ends.inventory.ok().is_some();
     if !ends.nodes.is_empty() {
         match session.hello().await {
-            Ok(()) => how.place.check(context, &site, &session)?,
+            Ok(()) => super::place::check(context, &site, &session)?,
             // What the API says may be an answer by itself.
             Err(error) if known_anyway => {
                 let missing = Missing::new("what happens on the nodes", format!("{error:#}"));

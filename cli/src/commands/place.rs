@@ -109,25 +109,25 @@ impl Where {
             None => Ok(Site::local(self.helper.clone(), self.verbose)),
         }
     }
+}
 
-    /// The helpers may look, or a message that says how to let them.
-    pub fn check(&self, context: &Context, site: &Site, session: &Session) -> Result<()> {
-        for hello in session.look.nodes.iter().filter_map(|node| node.hello.as_ref()) {
-            let lacking: Vec<&str> = NEEDED
-                .into_iter()
-                .filter(|needed| !hello.capabilities.iter().any(|has| has == needed))
-                .collect();
-            if !lacking.is_empty() {
-                return Err(anyhow!(
-                    "looking into the kernel of {} needs {}; {}",
-                    hello.node,
-                    lacking.join(" and "),
-                    site.privileges_hint(context.program)
-                ));
-            }
+/// The helpers may look, or a message that says how to let them.
+pub fn check(context: &Context, site: &Site, session: &Session) -> Result<()> {
+    for hello in session.look.nodes.iter().filter_map(|node| node.hello.as_ref()) {
+        let lacking: Vec<&str> = NEEDED
+            .into_iter()
+            .filter(|needed| !hello.capabilities.iter().any(|has| has == needed))
+            .collect();
+        if !lacking.is_empty() {
+            return Err(anyhow!(
+                "looking into the kernel of {} needs {}; {}",
+                hello.node,
+                lacking.join(" and "),
+                site.privileges_hint(context.program)
+            ));
         }
-        Ok(())
     }
+    Ok(())
 }
 
 /// The arguments that make the question, without those that say where to look and how to print.

@@ -247,11 +247,7 @@ async fn read_node(cluster: &Cluster, name: &str, now: Option<Timestamp>) -> (St
 }
 
 /// The pods a service is about: those it selects where no node's list has them, all of its namespace where it has no endpoint.
-async fn pods_behind(
-    cluster: &Cluster,
-    listed: &[String],
-    destination: &Thing,
-) -> Option<Result<Vec<Pod>, Refused>> {
+async fn pods_behind(cluster: &Cluster, listed: &[String], destination: &Thing) -> Option<Result<Vec<Pod>, Refused>> {
     let Thing::Service { service, slices } = destination else {
         return None;
     };
@@ -264,7 +260,11 @@ async fn pods_behind(
     if !ready {
         return Some(cluster.pods(&service.namespace, None).await);
     }
-    let mut endpoints = slices.as_deref().unwrap_or_default().iter().flat_map(|slice| &slice.endpoints);
+    let mut endpoints = slices
+        .as_deref()
+        .unwrap_or_default()
+        .iter()
+        .flat_map(|slice| &slice.endpoints);
     if endpoints.all(|endpoint| listed.contains(&endpoint.node)) || service.selector.is_empty() {
         return None;
     }

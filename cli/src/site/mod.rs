@@ -26,9 +26,9 @@ pub enum Site {
     /// This machine as one node: the helper is a child process.
     Local(local::Local),
     /// A live cluster.
-    Kubernetes(Kubernetes),
+    Kubernetes(Box<Kubernetes>),
     /// A recorded run.
-    Recording(recording::Recording),
+    Recording(Box<recording::Recording>),
 }
 
 /// A live cluster.
@@ -68,17 +68,17 @@ impl Site {
 
     /// A recording, which must have been made with these arguments.
     pub fn recording(file: PathBuf, arguments: &[String]) -> Result<Self> {
-        Ok(Self::Recording(recording::Recording::open(file, arguments)?))
+        Ok(Self::Recording(Box::new(recording::Recording::open(file, arguments)?)))
     }
 
     /// A cluster.
     #[must_use]
     pub fn cluster(cluster: Cluster, options: HelperOptions, verbose: bool) -> Self {
-        Self::Kubernetes(Kubernetes {
+        Self::Kubernetes(Box::new(Kubernetes {
             cluster,
             options,
             verbose,
-        })
+        }))
     }
 
     /// What is known here of both ends before any helper is asked, and which nodes matter. Settles what the inquiry left open.

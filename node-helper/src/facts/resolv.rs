@@ -177,8 +177,11 @@ mod tests {
         );
     }
 
-    /// Servers, search list, ndots, timeout in seconds and attempts, as hickory reads them.
-    fn second_opinion(text: &str) -> Option<(Vec<String>, Vec<String>, usize, u64, usize)> {
+    /// Servers, search list, ndots, timeout in seconds and attempts.
+    type Settings = (Vec<String>, Vec<String>, usize, u64, usize);
+
+    /// As hickory reads them.
+    fn second_opinion(text: &str) -> Option<Settings> {
         let (config, options) = hickory_resolver::system_conf::parse_resolv_conf(text).ok()?;
         let servers = config.name_servers().iter().map(|server| server.ip.to_string());
         let search = config.search().iter().map(ToString::to_string);
@@ -191,7 +194,7 @@ mod tests {
         ))
     }
 
-    fn ours(text: &str) -> (Vec<String>, Vec<String>, usize, u64, usize) {
+    fn ours(text: &str) -> Settings {
         let conf = parse("x", text);
         (
             conf.nameservers.iter().map(ToString::to_string).collect(),

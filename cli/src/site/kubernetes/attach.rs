@@ -179,7 +179,8 @@ async fn listen(
             }
         };
         match read {
-            Ok(0) if stream.done => return,
+            // A connection may break behind the last line.
+            Ok(0) | Err(_) if stream.done => return,
             Ok(0) => {
                 let words = last_words(messages).await;
                 break if words.is_empty() {
@@ -188,8 +189,6 @@ async fn listen(
                     format!("the helper ended without its last line and said: {words}")
                 };
             }
-            // A connection may break behind the last line.
-            Err(_) if stream.done => return,
             Err(error) => break format!("the connection to the helper broke: {error}"),
             Ok(_) => {}
         }

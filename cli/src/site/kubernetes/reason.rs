@@ -216,6 +216,7 @@ fn lower(text: &str) -> String {
 }
 
 #[cfg(test)]
+#[expect(clippy::needless_pass_by_value, reason = "`json!` makes values")]
 mod tests {
     use super::{Place, Progress};
     use serde_json::{Value, json};
@@ -227,12 +228,16 @@ mod tests {
         injected: false,
     };
 
+    fn pod(status: &Value) -> super::Pod {
+        serde_json::from_value(json!({ "metadata": {}, "status": status })).unwrap()
+    }
+
     fn progress(status: Value) -> Progress {
-        PLACE.progress(&serde_json::from_value(json!({ "metadata": {}, "status": status })).unwrap())
+        PLACE.progress(&pod(&status))
     }
 
     fn ended(place: Place<'_>, status: Value) -> String {
-        match place.progress(&serde_json::from_value(json!({ "metadata": {}, "status": status })).unwrap()) {
+        match place.progress(&pod(&status)) {
             Progress::Ended(missing) => format!("{} -> {}", missing.why, missing.remedy),
             other => panic!("{other:?} goes on"),
         }

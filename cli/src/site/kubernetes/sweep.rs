@@ -112,6 +112,7 @@ fn leftover(job: &Job, now: Timestamp) -> bool {
 }
 
 #[cfg(test)]
+#[expect(clippy::needless_pass_by_value, reason = "`json!` makes values")]
 mod tests {
     use super::leftover;
     use k8s_openapi::api::batch::v1::Job;
