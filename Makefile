@@ -43,8 +43,7 @@ demo: build ## break something in namespaces of its own, find it with the real t
 
 .PHONY: test
 test: build ## all tests, then the scenarios
-	$(CARGO) test --workspace --no-fail-fast
-	@$(MAKE) --no-print-directory scenarios
+	@$(CARGO) test --workspace --no-fail-fast; tests=$$?; $(MAKE) --no-print-directory scenarios && exit $$tests
 
 .PHONY: scenarios
 scenarios: build ## every fault and every healthy control of the lab; also target/scenarios.json

@@ -113,6 +113,7 @@ fn the_runner_judges_counts_and_says_why() {
     let output = Command::new(env!("CARGO_BIN_EXE_scenario"))
         .args([directory.path(), Path::new("--json"), &json])
         .env("SKOOP_BIN", &tool)
+        .env("KUBECONFIG", directory.path().join("no-kubeconfig"))
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
@@ -121,7 +122,7 @@ fn the_runner_judges_counts_and_says_why() {
         ["total", "right", "wrong", "skipped", "broken", "false_accusations"].map(|key| result[key].as_u64().unwrap());
     assert_eq!(totals, [6, 1, 1, 2, 2, 0], "{text}");
     assert_eq!(output.status.code(), Some(1));
-    for why in ["no-such-tool", "Kubernetes", "`false` failed", "expects", "where.netns"] {
+    for why in ["no-such-tool", "no cluster", "`false` failed", "expects", "where.netns"] {
         assert!(text.contains(why), "{why} is not in {text}");
     }
 }
