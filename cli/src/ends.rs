@@ -224,10 +224,5 @@ pub async fn name_server(session: &mut Session, resolv: &ResolvConf) -> Result<(
 
 /// An endpoint that is not there is a slip of the asker.
 pub fn not_found(asked: &str, missing: &Missing) -> anyhow::Error {
-    let remedy = if missing.remedy.is_empty() {
-        String::new()
-    } else {
-        format!("; {}", missing.remedy)
-    };
-    Usage::error(format!("{asked} was not found: {}{remedy}", missing.why))
+    Usage::error(format!("{asked} was not found: {}", missing.reason()))
 }

@@ -6,6 +6,7 @@ mod elsewhere;
 mod ends;
 mod exit;
 mod gather;
+mod in_order;
 mod inquiry;
 mod interrupt;
 mod kernels;
@@ -21,6 +22,7 @@ mod session;
 mod site;
 mod target;
 mod walk;
+mod wanted;
 mod watch;
 mod window;
 

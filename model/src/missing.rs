@@ -36,6 +36,16 @@ impl Missing {
         self
     }
 
+    /// Why, and what the reader can do where something can be done: `no such file; run it as root`.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        if self.remedy.is_empty() {
+            self.why.clone()
+        } else {
+            format!("{}; {}", self.why, self.remedy)
+        }
+    }
+
     /// A fact nobody asked for.
     #[must_use]
     pub fn not_asked(what: impl Into<String>) -> Self {

@@ -4,33 +4,23 @@ use super::Run;
 use super::place::{Where, block_on};
 use crate::ends::Ends;
 use crate::exit::{Exit, Usage};
+use crate::in_order::InOrder;
 use crate::kubernetes::connect::Cluster;
 use crate::kubernetes::scope::{NODES_MAX, Wish};
-use crate::look::Look;
 use crate::program::Context;
-use crate::render::{self, EventFormat, Known, Stream, Summary, is_broken_pipe, note};
+use crate::render::{self, EventFormat, Stream, Summary, is_broken_pipe, note};
 use crate::session::{Ended, STEP, Session};
 use crate::site::Site;
 use crate::target::{self, Grammar, Place};
+use crate::wanted::{HOST, Wanted};
 use crate::{names, window};
 use anyhow::{Result, anyhow};
 use clap::Args;
-use model::attempt::WatchedFlow;
 use model::endpoint::Endpoint;
-use model::event::Event;
-use model::flow::{self, Flow};
-use model::inventory::{Inventory, Pod};
-use model::owner::Owner;
-use model::protocol::{Filter, Hello, Request};
-use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use model::inventory::Pod;
+use model::protocol::{Hello, Request};
 use std::time::Duration;
 use tokio::time::Instant;
-
-/// Rings of several probes are read in turn: an event waits at most twice this long for an earlier one of another ring.
-const ORDER_WITHIN: Duration = Duration::from_millis(40);
-/// Of several nodes, for one that comes over another way through the network.
-const ORDER_ACROSS_NODES: Duration = Duration::from_millis(250);
 
 /// Left out unless asked for: one follows every packet of a flow, the other tells of every connection.
 const ONLY_WHEN_ASKED: [&str; 2] = ["path", "tcpstate"];
@@ -99,78 +89,6 @@ pub struct Capture {
 /// Without an end in sight, a cluster's helpers go after this: nobody watches for longer without looking away.
 const OPEN_ENDED: Duration = Duration::from_hours(1);
 
-/// The endpoint that is the machine itself.
-const HOST: &str = "host";
-
-/// What to let through, before names became inodes.
-#[derive(Debug, Default)]
-struct Wanted {
-    /// Of each node, by the helper's words.
-    endpoints: BTreeMap<String, Vec<String>>,
-    pids: Vec<u32>,
-    addresses: Vec<IpAddr>,
-    ports: Vec<u16>,
-    /// What the cluster's API says of the nodes.
-    inventory: Option<Inventory>,
-}
-
-impl Wanted {
-    /// The names that events are told with.
-    fn known(&self, session: &Session, endpoints: &[(String, Endpoint)]) -> Known {
-        let several = session.look.evidence.nodes.len() > 1;
-        let mut known = Known::default();
-        if several {
-            known.nodes = session
-                .look
-                .evidence
-                .nodes
-                .iter()
-                .map(|node| node.name.clone())
-                .collect();
-        }
-        if let Some(inventory) = &self.inventory {
-            for service in &inventory.services {
-                known
-                    .addresses
-                    .extend(service.cluster_ips.iter().map(|ip| (*ip, service.full_name())));
-            }
-            for pod in inventory
-                .pods
-                .iter()
-                .filter(|pod| !pod.host_network && pod.phase == "Running")
-            {
-                known
-                    .addresses
-                    .extend(pod.addresses.iter().map(|ip| (*ip, pod.full_name())));
-            }
-            for node in &inventory.nodes {
-                known
-                    .addresses
-                    .extend(node.addresses.iter().map(|ip| (*ip, node.name.clone())));
-            }
-            known.pods = inventory
-                .pods
-                .iter()
-                .map(|pod| (pod.uid.clone(), pod.full_name()))
-                .collect();
-        }
-        for (node, end) in endpoints {
-            let name = match &end.owner {
-                Owner::Pod { uid, .. } => known.pods.get(uid).unwrap_or(&end.name).clone(),
-                _ => end.name.clone(),
-            };
-            let node = if several { node.clone() } else { String::new() };
-            for address in &end.addresses {
-                known.addresses.entry(*address).or_insert_with(|| name.clone());
-            }
-            if let Some(netns) = end.netns {
-                known.netns.insert((node, netns), name);
-            }
-        }
-        known
-    }
-}
-
 impl Run for Capture {
     const NAME: &'static str = "capture";
 
@@ -207,7 +125,7 @@ impl Capture {
         let hello = hello.unwrap_or_default();
         let probes = self.probes(&hello)?;
         super::place::check(context, &site, &session)?;
-        let endpoints = resolved(&mut session, &wanted).await?;
+        let endpoints = wanted.resolved(&mut session).await?;
         let id = session.number();
         for index in 0..session.look.nodes.len() {
             let name = &session.look.evidence.nodes[index].name;
@@ -219,7 +137,7 @@ impl Capture {
                 session.ask_at(index, Request::Bye);
                 continue;
             }
-            let filter = filter(&wanted, netns, &probes)?;
+            let filter = wanted.filter(netns, &probes)?;
             let probes = probes.clone();
             session.ask_at(index, Request::Arm { id, probes, filter });
             session.ask_at(index, Request::Go { id });
@@ -265,15 +183,9 @@ impl Capture {
             .iter()
             .find_map(|node| Some((&node.name, node.truncated.as_ref()?)));
         match cut {
-            Some((node, missing)) if ended == Ended::Cut || nodes.len() > 1 => Err(anyhow!(
-                "the capture is not whole: {node}: {}{}",
-                missing.why,
-                if missing.remedy.is_empty() {
-                    String::new()
-                } else {
-                    format!("; {}", missing.remedy)
-                }
-            )),
+            Some((node, missing)) if ended == Ended::Cut || nodes.len() > 1 => {
+                Err(anyhow!("the capture is not whole: {node}: {}", missing.reason()))
+            }
             _ => Ok(Exit::Fine),
         }
     }
@@ -439,132 +351,6 @@ impl Capture {
     }
 }
 
-/// Lets events go in time order: those that were there already a while ago, since nothing earlier will come any more.
-#[derive(Default)]
-struct InOrder {
-    looked: Option<Instant>,
-    until_ns: u64,
-}
-
-impl InOrder {
-    fn ready(&mut self, look: &mut Look) -> Vec<Event> {
-        let within = if look.nodes.len() > 1 {
-            ORDER_ACROSS_NODES
-        } else {
-            ORDER_WITHIN
-        };
-        if self.looked.is_some_and(|looked| looked.elapsed() < within) {
-            return Vec::new();
-        }
-        look.order();
-        let events = &mut look.evidence.events;
-        let ready = events.partition_point(|event| event.at_ns <= self.until_ns);
-        self.looked = Some(Instant::now());
-        self.until_ns = events
-            .last()
-            .map_or(self.until_ns, |event| event.at_ns.max(self.until_ns));
-        events.drain(..ready).collect()
-    }
-}
-
-/// What a helper found.
-struct Found {
-    /// The node's place among those of the session.
-    index: usize,
-    /// It was asked for, not only to be named.
-    wanted: bool,
-    endpoint: Endpoint,
-}
-
-async fn resolved(session: &mut Session, wanted: &Wanted) -> Result<Vec<Found>> {
-    let nodes = &session.look.evidence.nodes;
-    let none = Vec::new();
-    let of = |name: &String| wanted.endpoints.get(name).unwrap_or(&none).clone();
-    // The one node of a machine gets its name from its helper.
-    let alone = wanted.endpoints.values().next().cloned().unwrap_or_default();
-    let asked: Vec<Vec<String>> = match nodes.len() {
-        1 => vec![alone],
-        _ => nodes.iter().map(|node| of(&node.name)).collect(),
-    };
-    session
-        .need("finding what to filter for", |look| {
-            let mut nodes = look.nodes.iter().zip(&asked);
-            nodes.all(|(node, asked)| node.resolved.len() > asked.len() || node.over())
-        })
-        .await?;
-    let mut found = Vec::new();
-    for (index, asked) in asked.iter().enumerate() {
-        let known: Vec<_> = session.look.nodes[index].resolved.drain(..).collect();
-        let names = asked.iter().map(|name| (true, name.as_str())).chain([(false, HOST)]);
-        for (known, (wanted_too, name)) in known.into_iter().zip(names) {
-            match known {
-                model::missing::Known::Known(endpoint) => found.push(Found {
-                    index,
-                    wanted: wanted_too,
-                    endpoint,
-                }),
-                // A pod may have gone meanwhile.
-                model::missing::Known::Missing(missing) if wanted.inventory.is_some() => {
-                    note(&format!("left out: {name}: {}", missing.why));
-                }
-                model::missing::Known::Missing(_) if !wanted_too => {}
-                model::missing::Known::Missing(missing) => return Err(crate::ends::not_found(name, &missing)),
-            }
-        }
-    }
-    Ok(found)
-}
-
-fn filter(wanted: &Wanted, netns: Vec<u32>, probes: &[String]) -> Result<Filter> {
-    let mut filter = Filter {
-        netns,
-        pids: wanted.pids.clone(),
-        addresses: wanted.addresses.clone(),
-        ports: wanted.ports.clone(),
-        ..Filter::default()
-    };
-    if probes.iter().any(|probe| probe == "path") {
-        if filter.netns.is_empty() || (filter.addresses.is_empty() && filter.ports.is_empty()) {
-            return Err(Usage::error(
-                "probe path follows packets hop by hop and needs to know which: name the namespace they start in (--netns) and an address or port they go to",
-            ));
-        }
-        filter.flows = flows(&filter);
-    }
-    Ok(filter)
-}
-
-/// Flows from these namespaces to these addresses and ports; what is not named stands for all.
-fn flows(filter: &Filter) -> Vec<WatchedFlow> {
-    let any: IpAddr = Ipv4Addr::UNSPECIFIED.into();
-    let addresses = if filter.addresses.is_empty() {
-        vec![any]
-    } else {
-        filter.addresses.clone()
-    };
-    let ports = if filter.ports.is_empty() {
-        vec![0]
-    } else {
-        filter.ports.clone()
-    };
-    let mut flows = Vec::new();
-    for &netns in &filter.netns {
-        for &address in &addresses {
-            for &port in &ports {
-                for protocol in [flow::TCP, flow::UDP] {
-                    let (from, to) = (SocketAddr::new(any, 0), SocketAddr::new(address, port));
-                    flows.push(WatchedFlow {
-                        attempt: 0,
-                        netns,
-                        flow: Flow::new(protocol, from, to),
-                    });
-                }
-            }
-        }
-    }
-    flows
-}
-
 /// At least one probe runs; those that do not are told.
 fn usable(session: &mut Session, probes: &[String], armed: Ended) -> Result<()> {
     match armed {
@@ -587,12 +373,7 @@ fn usable(session: &mut Session, probes: &[String], armed: Ended) -> Result<()> 
         .filter(|status| probes.contains(&status.name))
         .filter_map(|status| {
             let missing = status.unsupported.as_ref()?;
-            let remedy = if missing.remedy.is_empty() {
-                String::new()
-            } else {
-                format!("; {}", missing.remedy)
-            };
-            Some(format!("probe {} is off: {}{remedy}", status.name, missing.why))
+            Some(format!("probe {} is off: {}", status.name, missing.reason()))
         })
         .collect();
     off.sort();

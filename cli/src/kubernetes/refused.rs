@@ -165,12 +165,7 @@ impl Refused {
     /// Ends the run: nothing can be looked at without it. A name that matches nothing is told by whoever knows near names.
     #[must_use]
     pub fn fatal(&self, what: &str) -> anyhow::Error {
-        let remedy = if self.remedy.is_empty() {
-            String::new()
-        } else {
-            format!("; {}", self.remedy)
-        };
-        let message = format!("{what}: {}{remedy}", self.says);
+        let message = format!("{what}: {}", self.missing(what).reason());
         match self.kind {
             Kind::NotFound => Usage::error(message),
             _ => anyhow::anyhow!(message),

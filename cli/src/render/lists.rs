@@ -50,12 +50,7 @@ fn details(probe: &ProbeStatus, paper: Paper) -> String {
     say("costs", &probe.cost);
     say("hooks", &probe.hooks.join(", "));
     if let Some(missing) = &probe.unsupported {
-        let remedy = if missing.remedy.is_empty() {
-            String::new()
-        } else {
-            format!("; {}", missing.remedy)
-        };
-        say("cannot run", &format!("{}{remedy}", missing.why));
+        say("cannot run", &missing.reason());
     }
     say("lacks", &probe.lacks.join(", "));
     text

@@ -181,12 +181,7 @@ fn aside(verdict: &Verdict) -> String {
 }
 
 fn unseen(missing: &Missing) -> String {
-    let remedy = if missing.remedy.is_empty() {
-        String::new()
-    } else {
-        format!("; {}", missing.remedy)
-    };
-    format!("{}: {}{remedy}", missing.what, missing.why)
+    format!("{}: {}", missing.what, missing.reason())
 }
 
 /// Hops of one packet each way, in the order given.
