@@ -12,8 +12,10 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -99,9 +101,13 @@ func writeKubeconfig() error {
 	return nil
 }
 
-// apply hands manifests to the API server.
+// apply hands manifests to the API server. What it starts for that ends with this process, however that ends.
 func apply(manifest string) error {
+	// The signal comes when the thread ends that started it.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	command := exec.Command(home()+"/bin/kubectl", "--kubeconfig", kubeconfig(), "apply", "-f", "-")
+	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	command.Stdin = strings.NewReader(manifest)
 	if output, err := command.CombinedOutput(); err != nil {
 		return fmt.Errorf("kubectl apply: %s", strings.TrimSpace(string(output)))
