@@ -112,7 +112,8 @@ struct ToService {
 
 #[derive(Debug, Args)]
 struct Dns {
-    /// The end that asks: [KIND/][NAMESPACE/]NAME; with --local netns/NAME, pid/N, container/ID or host
+    /// The end that asks.
+    #[arg(help = "The end that asks: [KIND/][NAMESPACE/]NAME; with --local netns/NAME, pid/N, container/ID or host")]
     source: String,
     /// The name to look up
     name: String,

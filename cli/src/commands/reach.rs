@@ -36,7 +36,8 @@ const UNTIL_FAULT: Duration = Duration::from_mins(10);
 /// Both ends, and what to send.
 #[derive(Debug, Args)]
 pub struct Reach {
-    /// The end that sends: [KIND/][NAMESPACE/]NAME; with --local netns/NAME, pid/N, container/ID or host
+    /// The end that sends.
+    #[arg(help = "The end that sends: [KIND/][NAMESPACE/]NAME; with --local netns/NAME, pid/N, container/ID or host")]
     source: String,
     /// The end that should answer, with its port by number or name: the same, an address, or a name
     destination: String,
