@@ -34,12 +34,19 @@ pub fn check(case: &Case<'_>) -> Checked {
     if let Some(first) = unknown.first() {
         let event = first.event;
         let netns = case.name(event.netns);
+        // Who translates it now is who should have remembered.
+        let leg = case.leg(first.attempt, first.direction);
+        let translator = leg.and_then(|leg| leg.stops.iter().find(|stop| stop.translated_from.is_some()));
+        let (place, of) = match translator.map(|stop| stop.netns).filter(|by| *by != event.netns) {
+            Some(by) => (by, format!("its translation in {} was lost", case.name(by))),
+            None => (event.netns, "its translation was lost".to_owned()),
+        };
         return Ok(vec![
             fatal(
                 "conntrack-lost",
-                format!("the connection was moved to {netns}, which does not know it: its translation was lost"),
+                format!("the connection was moved to {netns}, which does not know it: {of}"),
             )
-            .at(case.node(event.netns), &netns)
+            .at(case.node(place), case.name(place))
             .of(unknown.iter().map(|drop| drop.attempt))
             .remedy("send keep-alives more often than the tracker's time-out, or raise nf_conntrack_tcp_timeout_established")
             .because(format!(
@@ -99,7 +106,8 @@ pub fn check(case: &Case<'_>) -> Checked {
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene::{self, Scene};
+    use crate::scene::{self, Scene, tcp};
+    use model::attempt::Outcome;
     use model::facts::{Action, Match, NetfilterRule};
     use model::missing::Known;
 
@@ -141,6 +149,24 @@ mod tests {
         let mut scene = Scene::two_nodes();
         scene.dropped(1, scene::C, "eth0", "TCP_FLAGS", "tcp_v4_do_rcv");
         assert_eq!(scene::cause(&judge(&scene.evidence)), "conntrack-lost");
+    }
+
+    #[test]
+    fn who_translates_it_is_who_forgot_it() {
+        let mut scene = Scene::two_nodes();
+        let asked = tcp("10.90.1.2:40001", "10.96.0.10:80");
+        let moved = tcp("10.90.1.2:40001", "10.90.2.2:80");
+        scene.watch(0, asked);
+        scene
+            .hop(scene::A, "eth0", asked, 7)
+            .hop_learned(scene::X, "up0", moved, 7)
+            .hop(scene::C, "eth0", moved, 7)
+            .drop(scene::C, "eth0", moved, "TCP_FLAGS", "tcp_v4_do_rcv");
+        let during = "connect".to_owned();
+        scene.attempt(0, asked, Outcome::TimedOut { during });
+        let judgement = judge(&scene.evidence);
+        assert_eq!(scene::cause(&judgement), "conntrack-lost");
+        assert_eq!(judgement.verdicts[0].place.netns.as_deref(), Some("netns/x"));
     }
 
     #[test]
