@@ -309,13 +309,16 @@ fn the_deadline_of_the_job_ends_a_helper_that_nothing_else_can_end() {
     let stage = ground(&cluster);
     let mut client = Client::start(&stage, "diagnose pod-to-pod a web:8080 --for 3s");
     let was = armed(&stage, 2);
+    let jobs = stage.json(&["get", "jobs"]).unwrap();
+    let deadline = jobs["items"][0]["spec"]["activeDeadlineSeconds"].as_u64().unwrap();
     // Neither end can act any more.
     for pid in &was.helpers {
         kill(*pid, Signal::SIGSTOP).unwrap();
     }
     client.signal(Signal::SIGKILL);
     client.wait(ORDERLY);
-    nothing_stays(&stage, &was, Duration::from_secs(80), UNATTENDED_EARLY);
+    let noticed = Duration::from_secs(deadline) + UNATTENDED_EARLY;
+    nothing_stays(&stage, &was, noticed, UNATTENDED_EARLY);
 }
 
 #[test]
