@@ -91,7 +91,7 @@ e2e: image ## on a real Kubernetes (KUBECONFIG, else one of its own): its scenar
 .PHONY: bench-cluster
 bench-cluster: image ## thirty runs on a cluster, stage by stage: the figures of tests/bench/README.md; also target/bench-cluster.json
 	@AS_ROOT='$(AS_ROOT)' tests/on-cluster target/node-helper.tar \
-		'$(CARGO) run --release -p tests --bin bench -- target/bench-cluster.json cluster'
+		'$(CARGO) build -q --release -p tests --bin lab && $(CARGO) run --release -p tests --bin bench -- target/bench-cluster.json cluster'
 
 .PHONY: lint
 lint: setup ## formatting, clippy on both sides, vet, and cargo-deny where it is installed

@@ -235,6 +235,12 @@ fn run(stage: &Stage, kind: &Kind) -> Result<Run> {
         kind.destination,
         report.path().display()
     );
+    let there = traces::objects(stage)?.names;
+    let left = || -> Result<Vec<String>> {
+        let mut names = traces::objects(stage)?.names;
+        names.retain(|name| !there.contains(name));
+        Ok(names)
+    };
     let (began, started) = (audit::now(), Instant::now());
     let mut client = stage.shell(&line).stdin(Stdio::null()).stderr(Stdio::null()).spawn()?;
     let (mut memory_kb, mut answer) = (0_u64, None);
@@ -255,10 +261,7 @@ fn run(stage: &Stage, kind: &Kind) -> Result<Run> {
         "it ended with {status}, and {} is right",
         kind.code
     );
-    let pods_before = traces::objects(stage)?;
-    if !pods_before.names.is_empty() {
-        traces::gone(GONE_WITHIN, || Ok(traces::objects(stage)?.names))?;
-    }
+    traces::gone(GONE_WITHIN, left)?;
     let timing: Value = serde_json::from_slice(&fs::read(report.path())?).context("understanding the report")?;
     // The log is written a moment after an answer is sent.
     sleep(Duration::from_millis(100));
