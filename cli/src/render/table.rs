@@ -89,7 +89,8 @@ impl Sheet {
 
     fn cause(&self, verdict: &Verdict, report: &Report) -> String {
         let place = words::place(&verdict.place);
-        let node = verdict.place.node.as_ref().filter(|_| report.nodes.len() > 1);
+        let unsaid = |node: &&String| report.nodes.len() > 1 && verdict.place.netns.as_ref() != Some(*node);
+        let node = verdict.place.node.as_ref().filter(unsaid);
         let node = node.map_or_else(String::new, |node| format!(" (node {node})"));
         let separator = if place.is_empty() { "" } else { ", " };
         let mut what = vec![format!("{}{separator}{place}{node}", verdict.rule)];

@@ -54,10 +54,12 @@ pub fn count(number: u64, one: &str) -> String {
     }
 }
 
-/// `in netns/x, on up0`; empty when it is nowhere in particular.
+/// `in netns/x, on up0`, `on node n2, on eth0`; empty when it is nowhere in particular.
 pub fn place(place: &Place) -> String {
     let mut text = match (&place.pod, &place.netns) {
         (Some(pod), _) => format!("at {pod}"),
+        // A node's own namespace has its name.
+        (None, Some(netns)) if place.node.as_ref() == Some(netns) => format!("on node {netns}"),
         (None, Some(netns)) => format!("in {netns}"),
         (None, None) => String::new(),
     };
