@@ -10,7 +10,7 @@ use model::flow::{self, Flow};
 use model::inventory::Inventory;
 use model::owner::Owner;
 use model::protocol::Filter;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// What to let through, before names became inodes.
@@ -121,9 +121,20 @@ impl Wanted {
         Ok(found)
     }
 
-    /// In the terms of one node's kernel.
-    pub fn filter(&self, netns: Vec<u32>, probes: &[String]) -> Result<Filter> {
+    /// The addresses of the pods that are asked for: what a node does to their packets is told, too, and not only what happens
+    /// inside of them.
+    pub fn residents(&self, found: &[Found]) -> Vec<IpAddr> {
+        let asked = found.iter().filter(|found| found.wanted && self.inventory.is_some());
+        let addresses: BTreeSet<IpAddr> = asked
+            .flat_map(|found| found.endpoint.addresses.iter().copied())
+            .collect();
+        addresses.into_iter().filter(|address| !address.is_loopback()).collect()
+    }
+
+    /// In the terms of one node's kernel. Without a namespace all of the node is wanted.
+    pub fn filter(&self, netns: Vec<u32>, residents: Vec<IpAddr>, probes: &[String]) -> Result<Filter> {
         let mut filter = Filter {
+            residents: if netns.is_empty() { Vec::new() } else { residents },
             netns,
             pids: self.pids.clone(),
             addresses: self.addresses.clone(),

@@ -120,6 +120,9 @@ pub struct Ask {
 pub struct Filter {
     /// Namespaces by inode.
     pub netns: Vec<u32>,
+    /// Addresses of what lives in those namespaces: what happens to their packets elsewhere (on the node's own interfaces, in
+    /// another node's firewall) is let through too. Without namespaces they mean nothing.
+    pub residents: Vec<IpAddr>,
     /// Processes, for probes that see them.
     pub pids: Vec<u32>,
     /// Addresses, either end.

@@ -70,6 +70,7 @@ globals! {
 globals! {
     // How many entries each list of the filter has; an empty list lets everything through.
     set__netns = 0;
+    set__residents = 0;
     set__addresses = 0;
     set__ports = 0;
     set__pids = 0;

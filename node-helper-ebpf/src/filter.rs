@@ -8,6 +8,9 @@ use model::flow::Flow;
 /// Namespaces by inode.
 #[map]
 pub static NETNS: HashMap<u32, u8> = HashMap::with_max_entries(1024, 1);
+/// Addresses of what lives in those namespaces, either end: let through in every namespace.
+#[map]
+pub static RESIDENTS: HashMap<[u8; 16], u8> = HashMap::with_max_entries(1024, 1);
 /// Addresses, either end.
 #[map]
 pub static ADDRESSES: HashMap<[u8; 16], u8> = HashMap::with_max_entries(1024, 1);
@@ -23,20 +26,25 @@ fn holds<K>(list: &HashMap<K, u8>, entry: &K) -> bool {
     list.get_ptr(entry).is_some()
 }
 
+#[inline(always)]
+fn touches(addresses: &HashMap<[u8; 16], u8>, flow: &Flow) -> bool {
+    holds(addresses, &flow.saddr) || holds(addresses, &flow.daddr)
+}
+
 /// Whether nothing but namespaces is asked for.
 #[inline(always)]
 pub fn is_of_namespaces_only() -> bool {
-    given(&set__addresses) == 0 && given(&set__ports) == 0 && given(&set__pids) == 0
+    given(&set__residents) == 0 && given(&set__addresses) == 0 && given(&set__ports) == 0 && given(&set__pids) == 0
 }
 
 /// Whether every list that is not empty holds this. Something that happens in no process's context (`pid` 0) is not
 /// judged by the list of processes.
 #[inline(always)]
 pub fn lets_through(netns: u32, flow: &Flow, pid: u32) -> bool {
-    if given(&set__netns) != 0 && !holds(&NETNS, &netns) {
+    if given(&set__netns) != 0 && !holds(&NETNS, &netns) && !(given(&set__residents) != 0 && touches(&RESIDENTS, flow)) {
         return false;
     }
-    if given(&set__addresses) != 0 && !holds(&ADDRESSES, &flow.saddr) && !holds(&ADDRESSES, &flow.daddr) {
+    if given(&set__addresses) != 0 && !touches(&ADDRESSES, flow) {
         return false;
     }
     if given(&set__ports) != 0 && !holds(&PORTS, &flow.sport) && !holds(&PORTS, &flow.dport) {

@@ -49,9 +49,10 @@ const fn hash(key: u32, value: u32, entries: u32) -> Shape {
 }
 
 /// The settings that tell programs which lists are in use.
-pub fn settings(filter: &Filter) -> [(&'static str, u32); 4] {
+pub fn settings(filter: &Filter) -> [(&'static str, u32); 5] {
     [
         ("netns", filter.netns.len() as u32),
+        ("residents", filter.residents.len() as u32),
         ("addresses", filter.addresses.len() as u32),
         ("ports", filter.ports.len() as u32),
         ("pids", filter.pids.len() as u32),
@@ -64,6 +65,7 @@ impl Maps {
         let size = |length: usize| (length as u32).max(1);
         let shapes = [
             ("NETNS", hash(4, 1, size(filter.netns.len()))),
+            ("RESIDENTS", hash(16, 1, size(filter.residents.len()))),
             ("ADDRESSES", hash(16, 1, size(filter.addresses.len()))),
             ("PORTS", hash(2, 1, size(filter.ports.len()))),
             ("PIDS", hash(4, 1, size(filter.pids.len()))),
@@ -110,8 +112,10 @@ impl Maps {
         for netns in &filter.netns {
             maps.put("NETNS", &netns.to_ne_bytes(), &[1])?;
         }
-        for address in &filter.addresses {
-            maps.put("ADDRESSES", &bytes(*address), &[1])?;
+        for (list, addresses) in [("RESIDENTS", &filter.residents), ("ADDRESSES", &filter.addresses)] {
+            for address in addresses {
+                maps.put(list, &bytes(*address), &[1])?;
+            }
         }
         for port in &filter.ports {
             maps.put("PORTS", &port.to_ne_bytes(), &[1])?;

@@ -395,6 +395,45 @@ fn a_trail_leads_through_both_translations_and_back() {
     assert_eq!(summary.lost.iter().map(|lost| lost.of_watched).sum::<u64>(), 0);
 }
 
+/// What a firewall on the way drops is told of those who live in the namespaces asked for, and of nobody else.
+#[test]
+fn packets_of_residents_are_met_in_every_namespace() {
+    let lab = Lab::routed();
+    for rule in [
+        "nft add table ip t",
+        "nft add chain ip t forward { type filter hook forward priority 0 ; }",
+        "nft add rule ip t forward udp dport 9 drop",
+    ] {
+        lab.run("r", rule);
+    }
+    let filter = Filter {
+        netns: vec![lab.namespace("a").inode],
+        residents: vec!["10.77.1.2".parse().unwrap()],
+        ..Filter::default()
+    };
+    let send = |name: &str, from: &str, dst: &str| {
+        lab.inside(name, || {
+            let socket = UdpSocket::bind(format!("{from}:0")).unwrap();
+            socket.send_to(b"x", to(dst)).unwrap();
+        });
+    };
+    let router = lab.namespace("r").inode;
+    let dropped = |event: &Event| event.netns == router && matches!(event.seen, Seen::Drop { .. });
+    let (events, _) = watch(
+        &["drop"],
+        &filter,
+        |_| {
+            send("c", "10.77.2.2", "10.77.2.1:9");
+            send("a", "10.77.1.2", "10.77.2.2:9");
+        },
+        &[&dropped],
+    );
+    assert!(
+        events.iter().all(|event| event.flow.src() == filter.residents[0]),
+        "{events:#?}"
+    );
+}
+
 /// Two labs on one machine have the same addresses; only one of them is watched.
 #[test]
 fn the_same_tuple_in_another_namespace_is_another_flow() {

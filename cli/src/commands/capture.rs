@@ -127,6 +127,7 @@ impl Capture {
         super::place::check(context, &site, &session)?;
         let endpoints = wanted.resolved(&mut session).await?;
         let id = session.number();
+        let residents = wanted.residents(&endpoints);
         for index in 0..session.look.nodes.len() {
             let name = &session.look.evidence.nodes[index].name;
             let own = endpoints.iter().filter(|found| found.wanted && found.index == index);
@@ -137,7 +138,7 @@ impl Capture {
                 session.ask_at(index, Request::Bye);
                 continue;
             }
-            let filter = wanted.filter(netns, &probes)?;
+            let filter = wanted.filter(netns, residents.clone(), &probes)?;
             let probes = probes.clone();
             session.ask_at(index, Request::Arm { id, probes, filter });
             session.ask_at(index, Request::Go { id });
