@@ -203,7 +203,7 @@ fn listen(
     tell: &mpsc::Sender<Heard>,
     last_words: impl FnOnce() -> String,
 ) {
-    let mut stream = Lines::default();
+    let mut ear = Ear::of(recorder);
     let mut line = Vec::new();
     let why = loop {
         line.clear();
@@ -213,29 +213,16 @@ fn listen(
             .take(LINE_MAX_BYTES as u64 + 1)
             .read_until(b'\n', &mut line)
         {
-            Ok(0) if stream.done => return,
+            Ok(0) if ear.is_done() => return,
             Ok(0) => {
                 let words = last_words();
-                break if words.is_empty() {
-                    "the helper ended without its last line".to_owned()
-                } else {
-                    format!("the helper ended without its last line and said: {words}")
-                };
+                break ended(&words);
             }
             Err(error) => break format!("reading from the helper failed: {error}"),
             Ok(_) => {}
         }
-        if let Some(recorder) = &recorder {
-            recorder.keep(&line);
-        }
-        match stream.line(&line) {
+        match ear.hear(&line) {
             Ok(Some(reply)) => {
-                // The client may be gone as soon as it has heard the last line.
-                if stream.done
-                    && let Some(recorder) = &recorder
-                {
-                    recorder.flush();
-                }
                 if tell.blocking_send(Heard::Said(reply)).is_err() {
                     return;
                 }
@@ -244,11 +231,60 @@ fn listen(
             Err(why) => break why,
         }
     };
-    drop(recorder);
-    let _ = tell.blocking_send(Heard::Cut(
-        Missing::new("the rest of what the helper saw", why)
-            .remedy("run it again; with -v the helper's own messages are shown"),
-    ));
+    let _ = tell.blocking_send(ear.cut(why));
+}
+
+/// Hears a helper's lines and has them kept, where the run is recorded.
+pub struct Ear {
+    lines: Lines,
+    recorder: Option<Recorder>,
+}
+
+impl Ear {
+    /// Nothing heard yet.
+    pub fn of(recorder: Option<Recorder>) -> Self {
+        Self {
+            lines: Lines::default(),
+            recorder,
+        }
+    }
+
+    /// The last line came.
+    pub fn is_done(&self) -> bool {
+        self.lines.done
+    }
+
+    /// As [`Lines::line`].
+    pub fn hear(&mut self, line: &[u8]) -> Result<Option<Reply>, String> {
+        if let Some(recorder) = &self.recorder {
+            recorder.keep(line);
+        }
+        let reply = self.lines.line(line)?;
+        // The client may be gone as soon as it has heard the last line.
+        if let Some(recorder) = self.recorder.as_ref().filter(|_| self.lines.done) {
+            recorder.flush();
+        }
+        Ok(reply)
+    }
+
+    /// No more will be heard, for this reason.
+    pub fn cut(self, why: String) -> Heard {
+        // What was recorded is on the disk before anybody is told.
+        drop(self.recorder);
+        Heard::Cut(
+            Missing::new("the rest of what the helper saw", why)
+                .remedy("run it again; with -v the helper's own messages are shown"),
+        )
+    }
+}
+
+/// Why nothing more comes of a helper that is no more, by what it wrote beside its lines.
+pub fn ended(words: &str) -> String {
+    if words.is_empty() {
+        "the helper ended without its last line".to_owned()
+    } else {
+        format!("the helper ended without its last line and said: {words}")
+    }
 }
 
 /// A helper's stream, line by line: what must hold from one to the next.

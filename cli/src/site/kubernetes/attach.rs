@@ -5,10 +5,9 @@
 use super::manifest::{CONTAINER, RECEIVED};
 use super::run::Run;
 use crate::kubernetes::refused::{Kind, Refused};
-use crate::site::link::{ALIVE_EVERY, GOING, Lines, request_line};
+use crate::site::link::{ALIVE_EVERY, Ear, GOING, ended, request_line};
 use crate::site::{Heard, Recorder};
 use kube::api::{AttachParams, AttachedProcess};
-use model::missing::Missing;
 use model::protocol::{LINE_MAX_BYTES, Request};
 use std::pin::Pin;
 use std::time::Duration;
@@ -159,7 +158,7 @@ async fn listen(
     tell: &mpsc::Sender<Heard>,
     recorder: Option<Recorder>,
 ) {
-    let mut stream = Lines::default();
+    let mut ear = Ear::of(recorder);
     let mut line = Vec::new();
     let mut connected = true;
     let why = loop {
@@ -180,29 +179,16 @@ async fn listen(
         };
         match read {
             // A connection may break behind the last line.
-            Ok(0) | Err(_) if stream.done => return,
+            Ok(0) | Err(_) if ear.is_done() => return,
             Ok(0) => {
                 let words = last_words(messages).await;
-                break if words.is_empty() {
-                    "the helper ended without its last line".to_owned()
-                } else {
-                    format!("the helper ended without its last line and said: {words}")
-                };
+                break ended(&words);
             }
             Err(error) => break format!("the connection to the helper broke: {error}"),
             Ok(_) => {}
         }
-        if let Some(recorder) = &recorder {
-            recorder.keep(&line);
-        }
-        match stream.line(&line) {
+        match ear.hear(&line) {
             Ok(Some(reply)) => {
-                // The client may be gone as soon as it has heard the last line.
-                if stream.done
-                    && let Some(recorder) = &recorder
-                {
-                    recorder.flush();
-                }
                 if tell.send(Heard::Said(reply)).await.is_err() {
                     return;
                 }
@@ -211,13 +197,7 @@ async fn listen(
             Err(why) => break why,
         }
     };
-    drop(recorder);
-    let _ = tell
-        .send(Heard::Cut(
-            Missing::new("the rest of what the helper saw", why)
-                .remedy("run it again; with -v the helper's own messages are shown"),
-        ))
-        .await;
+    let _ = tell.send(ear.cut(why)).await;
 }
 
 async fn last_words(messages: &mut JoinHandle<String>) -> String {
