@@ -41,7 +41,8 @@ pub fn is_of_namespaces_only() -> bool {
 /// judged by the list of processes.
 #[inline(always)]
 pub fn lets_through(netns: u32, flow: &Flow, pid: u32) -> bool {
-    if given(&set__netns) != 0 && !holds(&NETNS, &netns) && !(given(&set__residents) != 0 && touches(&RESIDENTS, flow)) {
+    let is_of_resident = || given(&set__residents) != 0 && touches(&RESIDENTS, flow);
+    if given(&set__netns) != 0 && !holds(&NETNS, &netns) && !is_of_resident() {
         return false;
     }
     if given(&set__addresses) != 0 && !touches(&ADDRESSES, flow) {
