@@ -18,8 +18,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 pub struct Wanted {
     /// Of each node, by the helper's words.
     pub endpoints: BTreeMap<String, Vec<String>>,
+    /// Processes, as the machine counts.
     pub pids: Vec<u32>,
+    /// Addresses, either end.
     pub addresses: Vec<IpAddr>,
+    /// Ports, either end.
     pub ports: Vec<u16>,
     /// What the cluster's API says of the nodes.
     pub inventory: Option<Inventory>,
@@ -162,6 +165,7 @@ pub struct Found {
     pub index: usize,
     /// It was asked for, not only to be named.
     pub wanted: bool,
+    /// The endpoint itself.
     pub endpoint: Endpoint,
 }
 

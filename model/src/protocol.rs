@@ -12,6 +12,7 @@ use crate::missing::{Known, Missing};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::iter::Sum;
 use std::net::IpAddr;
 
 /// The version both ends must speak.
@@ -344,16 +345,17 @@ impl BpfCost {
         let percent = (self.measured_ns * 100).checked_div(self.armed_ns)?;
         (percent < 99).then_some(percent.max(1))
     }
+}
 
-    /// That of several machines.
-    #[must_use]
-    pub fn plus(self, other: Self) -> Self {
-        Self {
-            runs: self.runs + other.runs,
-            ns: self.ns + other.ns,
-            measured_ns: self.measured_ns + other.measured_ns,
-            armed_ns: self.armed_ns + other.armed_ns,
-        }
+/// That of several machines.
+impl Sum for BpfCost {
+    fn sum<I: Iterator<Item = Self>>(costs: I) -> Self {
+        costs.fold(Self::default(), |sum, cost| Self {
+            runs: sum.runs + cost.runs,
+            ns: sum.ns + cost.ns,
+            measured_ns: sum.measured_ns + cost.measured_ns,
+            armed_ns: sum.armed_ns + cost.armed_ns,
+        })
     }
 }
 

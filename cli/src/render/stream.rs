@@ -349,11 +349,8 @@ impl Summary<'_> {
         } else {
             String::new()
         };
-        let costs: Option<Vec<BpfCost>> = self.nodes.iter().map(|node| node.bpf).collect();
-        let bpf = costs.map_or_else(String::new, |costs| {
-            let all = costs.into_iter().fold(BpfCost::default(), BpfCost::plus);
-            format!(" · {}", super::words::cost(all))
-        });
+        let bpf: Option<BpfCost> = self.nodes.iter().map(|node| node.bpf).sum();
+        let bpf = bpf.map_or_else(String::new, |cost| format!(" · {}", super::words::cost(cost)));
         let line = format!(
             "{} shown, {ring} lost{thinned} · {}{bpf}",
             super::words::count(self.printed, "event"),

@@ -340,11 +340,8 @@ fn looked(report: &Report, wide: bool) -> Vec<String> {
     } else {
         String::new()
     };
-    let costs: Option<Vec<BpfCost>> = nodes.iter().map(|node| node.bpf).collect();
-    let cost = costs.map_or_else(
-        || "our eBPF time is not known".to_owned(),
-        |costs| words::cost(costs.into_iter().fold(BpfCost::default(), BpfCost::plus)),
-    );
+    let cost: Option<BpfCost> = nodes.iter().map(|node| node.bpf).sum();
+    let cost = cost.map_or_else(|| "our eBPF time is not known".to_owned(), words::cost);
     let mut lines = vec![format!(
         "{} · kernel {} · {} · {}, {lost} lost{thinned} · {cost}",
         words::count(nodes.len() as u64, "node"),
