@@ -279,31 +279,50 @@ pub fn load(plan: &Plan<'_>, layout: &Layout, shared: &Shared) -> anyhow::Result
         links: Vec::new(),
         hooks: Vec::new(),
     };
-    for place in plan.places {
-        let mut refusals = Vec::new();
-        for hook in *place {
-            match attach(&object, *hook, layout, &constants) {
-                Ok((program, link)) => {
-                    loaded.programs.push(program);
-                    loaded.links.push(link);
-                    loaded.hooks.push(*hook);
-                    refusals.clear();
+    // The verifier takes nearly all of the time of arming, and works for each of us at once.
+    let attempts = std::thread::scope(|scope| {
+        let (object, constants) = (&object, &constants);
+        let loading: Vec<_> = plan
+            .places
+            .iter()
+            .map(|place| scope.spawn(move || best(object, place, layout, constants)))
+            .collect();
+        loading
+            .into_iter()
+            .map(std::thread::ScopedJoinHandle::join)
+            .collect::<Vec<_>>()
+    });
+    for attempt in attempts {
+        let (hook, program, link) =
+            attempt.map_err(|_| anyhow!("a thread that loads a program ended in a panic"))??;
+        loaded.programs.push(program);
+        loaded.links.push(link);
+        loaded.hooks.push(hook);
+    }
+    Ok(loaded)
+}
+
+/// Attaches to the first of these hooks that works.
+fn best(
+    object: &Object,
+    place: &[Hook],
+    layout: &Layout,
+    constants: &Constants<'_>,
+) -> anyhow::Result<(Hook, OwnedFd, OwnedFd)> {
+    let mut refusals = Vec::new();
+    for hook in place {
+        match attach(object, *hook, layout, constants) {
+            Ok((program, link)) => return Ok((*hook, program, link)),
+            Err(why) => {
+                refusals.push(format!("{why:#}"));
+                // Who writes a probe wants to know why the best hook is not used.
+                if sys::verifier_lines().is_some() && hook.absent(layout).is_none() {
                     break;
-                }
-                Err(why) => {
-                    refusals.push(format!("{why:#}"));
-                    // Who writes a probe wants to know why the best hook is not used.
-                    if sys::verifier_lines().is_some() && hook.absent(layout).is_none() {
-                        break;
-                    }
                 }
             }
         }
-        if !refusals.is_empty() {
-            return Err(anyhow!("{}", refusals.join("; ")));
-        }
     }
-    Ok(loaded)
+    Err(anyhow!("{}", refusals.join("; ")))
 }
 
 /// Creates a map, and says what to do where the kernel refuses.

@@ -26,6 +26,8 @@ struct Run {
     location: u64,
     /// Reason, protocol and ports; 0 while there is no run.
     kind: u64,
+    /// Those of the drop at hand. Beside the run, where the verifier does not follow each way to them.
+    next: u64,
     memo: u64,
 }
 
@@ -48,8 +50,14 @@ fn kfree_skb_typed(context: BtfTracePointContext) -> i32 {
     } else {
         0
     };
+    let device = forget(&mut run.memo, load::<*const u8>(skb, &sk_buff__dev) as u64);
     // The totals tell a receiving socket's state, at which a run does not look.
-    if receiver == 0 && goes_on(run, skb, location, reason) {
+    run.next = if runs_are_counted() && receiver == 0 && device != 0 {
+        kind(skb, reason)
+    } else {
+        0
+    };
+    if goes_on(run, device, location) {
         return 0;
     }
     run.kind = 0;
@@ -57,16 +65,15 @@ fn kfree_skb_typed(context: BtfTracePointContext) -> i32 {
         skb: fast::address(skb),
         protocol: u16::from_be(load(skb, &sk_buff__protocol)),
         header: forget(&mut run.memo, fast::network_header(skb, false) as u64),
-        device: forget(&mut run.memo, load::<*const u8>(skb, &sk_buff__dev) as u64),
         place: place::of_device_of(skb),
         location,
         reason,
         receiver,
     };
-    if drop(dropped) == Some(true) && receiver == 0 && runs_are_counted() && dropped.device != 0 {
-        run.device = dropped.device;
+    if drop(dropped) == Some(true) {
+        run.device = device;
         run.location = location;
-        run.kind = kind(skb, reason);
+        run.kind = run.next;
     }
     0
 }
@@ -109,13 +116,9 @@ fn kind(skb: *const u8, reason: u32) -> u64 {
 
 /// Counts a drop that belongs to the run.
 #[inline(always)]
-fn goes_on(run: &mut Run, skb: *const u8, location: u64, reason: u32) -> bool {
-    if !runs_are_counted() || run.kind == 0 || run.location != location || draft::has_budget() {
-        return false;
-    }
-    let device: *const u8 = load(skb, &sk_buff__dev);
-    let device = forget(&mut run.memo, device as u64);
-    if device != run.device || kind(skb, reason) != run.kind {
+fn goes_on(run: &Run, device: u64, location: u64) -> bool {
+    if run.next == 0 || run.next != run.kind || run.location != location || run.device != device || draft::has_budget()
+    {
         return false;
     }
     let Some(last) = draft::last(0) else { return false };
@@ -135,7 +138,6 @@ fn kfree_skb(context: RawTracePointContext) -> i32 {
         skb,
         protocol: packet::ethernet_protocol(skb),
         header: packet::network_header(skb, false),
-        device: 0,
         place: Place { netns: 0, ifindex: 0 },
         location,
         reason,
@@ -151,7 +153,6 @@ struct Dropped {
     protocol: u16,
     /// Address of the network header.
     header: u64,
-    device: u64,
     /// That of its device; zeroes where it is not known yet.
     place: Place,
     location: u64,

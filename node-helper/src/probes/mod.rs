@@ -335,7 +335,6 @@ pub fn arm(probes: &[String], filter: &Filter, sink: Box<dyn FnMut(Event) + Send
         asked => asked,
     };
 
-    // The verifier takes nearly all of the time, and works for each of us at once.
     let attempts = std::thread::scope(|scope| {
         let loading: Vec<_> = asked
             .iter()
