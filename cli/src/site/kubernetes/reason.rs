@@ -3,6 +3,7 @@
 use super::manifest::{CONTAINER, MANAGED_BY};
 use k8s_openapi::api::core::v1::{ContainerState, Event, Pod};
 use model::missing::Missing;
+use std::time::Duration;
 
 /// How far a pod is.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,6 +69,28 @@ impl Place<'_> {
                     .to_owned(),
             ),
         }
+    }
+
+    /// Whether a kubelet has put its hand to it: it says when.
+    pub fn is_taken_up(pod: Option<&Pod>) -> bool {
+        let status = pod.and_then(|pod| pod.status.as_ref());
+        status.is_some_and(|status| status.start_time.is_some() || status.container_statuses.is_some())
+    }
+
+    /// Nobody cared for it all this time.
+    pub fn not_taken_up(&self, pod: Option<&Pod>, after: Duration) -> Missing {
+        let (node, after_s) = (self.node, after.as_secs());
+        if pod.is_none() {
+            return self
+                .missing(format!("no pod was made for its Job within {after_s} s"))
+                .remedy("see whether kube-controller-manager works: `kubectl -n kube-system get leases kube-controller-manager`");
+        }
+        self.missing(format!(
+            "the kubelet of {node} has not taken up its pod within {after_s} s"
+        ))
+        .remedy(format!(
+            "see whether it works: `journalctl -u kubelet` on {node}; there, kubectl-skoop ... --local needs none"
+        ))
     }
 
     /// A container that waits for what will not come, or has ended.
@@ -264,6 +287,21 @@ mod tests {
             progress(json!({ "phase": "Running", "containerStatuses": [container(running)] })),
             Progress::Runs
         );
+    }
+
+    #[test]
+    fn a_pod_that_no_kubelet_takes_up_is_told_from_one_that_starts_slowly() {
+        let scheduled = pod(&json!({ "phase": "Pending",
+            "conditions": [{ "type": "PodScheduled", "status": "True" }] }));
+        let slow = pod(&json!({ "phase": "Pending", "startTime": "2026-01-01T00:00:00Z" }));
+        assert!(!Place::is_taken_up(None) && !Place::is_taken_up(Some(&scheduled)));
+        assert!(Place::is_taken_up(Some(&slow)));
+        let why = |pod| PLACE.not_taken_up(pod, std::time::Duration::from_secs(15)).why;
+        assert_eq!(
+            why(Some(&scheduled)),
+            "the kubelet of n1 has not taken up its pod within 15 s"
+        );
+        assert_eq!(why(None), "no pod was made for its Job within 15 s");
     }
 
     #[test]

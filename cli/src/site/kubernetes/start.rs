@@ -23,6 +23,8 @@ const LEASE_S: u64 = 15;
 const USUAL: Duration = Duration::from_millis(700);
 /// And asked about again.
 const AGAIN: Duration = Duration::from_secs(1);
+/// A kubelet takes up a pod at once. One that has not in this time does not work: one that does renews its Lease in it, too.
+const TAKES_UP: Duration = Duration::from_secs(15);
 /// A pod that does not start in this time is given up.
 const PATIENCE: Duration = Duration::from_secs(45);
 
@@ -145,8 +147,8 @@ async fn start(
         Some(Err(refused)) => return Err(not_created(&refused, place)),
         Some(Ok(())) => {}
     }
-    let deadline = Instant::now() + PATIENCE;
-    let mut ask_at = Instant::now() + USUAL;
+    let created = Instant::now();
+    let mut ask_at = created + USUAL;
     let mut now = String::new();
     let pod = loop {
         let pod = pods.borrow_and_update().get(job).cloned();
@@ -176,7 +178,10 @@ async fn start(
                 }
                 ask_at = Instant::now() + AGAIN;
             }
-            () = tokio::time::sleep_until(deadline) => {
+            () = tokio::time::sleep_until(created + TAKES_UP), if !Place::is_taken_up(pod.as_ref()) => {
+                return Err(place.not_taken_up(pod.as_ref(), TAKES_UP));
+            }
+            () = tokio::time::sleep_until(created + PATIENCE) => {
                 return Err(place
                     .missing(format!("its pod did not start within {} s; the last that was told: {now}", PATIENCE.as_secs()))
                     .remedy(format!("see `kubectl describe node {}` and its kubelet", place.node)));
