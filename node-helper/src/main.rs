@@ -1,13 +1,16 @@
 //! `node-helper`: speaks `model::protocol` on stdin and stdout, see the library beside it.
 
+use flate2::Compression;
+use flate2::write::ZlibEncoder;
 use node_helper::attempts::worker;
 use node_helper::session;
-use std::io::Write as _;
+use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-const USAGE: &str = "usage: node-helper [--deadline SECONDS] | --version\n\
-    It is started by kubectl-skoop, speaks JSON lines on stdin and stdout, and ends when stdin does.\n";
+const USAGE: &str = "usage: node-helper [--deadline SECONDS] [--deflate] | --version\n\
+    It is started by kubectl-skoop, speaks JSON lines on stdin and stdout, and ends when stdin does.\n\
+    With --deflate what it says is compressed (RFC 1950), for a way that is longer than a pipe.\n";
 
 /// How long a helper lives at most when nobody says otherwise.
 const DEADLINE: Duration = Duration::from_hours(24);
@@ -16,11 +19,6 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
-        [] => session::run(DEADLINE),
-        ["--deadline", seconds] => match seconds.parse() {
-            Ok(seconds @ 1..) => session::run(Duration::from_secs(seconds)),
-            _ => wrong(&format!("--deadline takes a number of seconds, not `{seconds}`\n")),
-        },
         [worker::ARGUMENT] => worker::serve(),
         ["--version"] => {
             let line = format!(
@@ -33,7 +31,29 @@ fn main() -> ExitCode {
                 Err(_) => ExitCode::from(3),
             }
         }
-        _ => wrong(USAGE),
+        options => serve(options),
+    }
+}
+
+fn serve(mut options: &[&str]) -> ExitCode {
+    let mut deadline = DEADLINE;
+    let mut out: Box<dyn Write + Send> = Box::new(std::io::stdout());
+    loop {
+        match options {
+            [] => return session::run(deadline, out),
+            ["--deflate", rest @ ..] => {
+                out = Box::new(ZlibEncoder::new(std::io::stdout(), Compression::fast()));
+                options = rest;
+            }
+            ["--deadline", seconds, rest @ ..] => match seconds.parse() {
+                Ok(seconds @ 1..) => {
+                    deadline = Duration::from_secs(seconds);
+                    options = rest;
+                }
+                _ => return wrong(&format!("--deadline takes a number of seconds, not `{seconds}`\n")),
+            },
+            _ => return wrong(USAGE),
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use model::protocol::{Ask, Hello, Line, Reply, Request, SILENCE_MS, VERSION};
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal};
 use serde_json::Value;
+use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -25,9 +26,9 @@ const GRACE: Duration = Duration::from_secs(2);
 /// Exit code when the helper could not do its work.
 const COULD_NOT: u8 = 3;
 
-/// Holds one session on stdin and stdout, for at most `deadline`.
-pub fn run(deadline: Duration) -> ExitCode {
-    let writer = Arc::new(Writer::new(Box::new(std::io::stdout())));
+/// Holds one session, heard on stdin and said to `out`, for at most `deadline`.
+pub fn run(deadline: Duration, out: Box<dyn Write + Send>) -> ExitCode {
+    let writer = Arc::new(Writer::new(out));
     speak_of_panics(&writer);
     match hold(&writer, deadline) {
         Ok(exit) => exit,

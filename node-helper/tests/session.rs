@@ -4,11 +4,13 @@
 
 mod talk;
 
+use flate2::read::ZlibDecoder;
 use model::missing::Known;
-use model::protocol::{Filter, Reply, Request, VERSION};
+use model::protocol::{Filter, Line, Reply, Request, VERSION};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use std::process::Command;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 use talk::Helper;
 
@@ -38,6 +40,7 @@ fn wrong_arguments_are_usage_errors() {
         vec!["--deadline"],
         vec!["--deadline", "soon"],
         vec!["--deadline", "0"],
+        vec!["--deflate", "--deadline"],
     ] {
         let output = Command::new(env!("CARGO_BIN_EXE_node-helper"))
             .args(&arguments)
@@ -46,6 +49,26 @@ fn wrong_arguments_are_usage_errors() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert!(output.stdout.is_empty() && !output.stderr.is_empty());
     }
+}
+
+#[test]
+fn what_it_says_can_be_had_compressed_and_leaves_at_once() {
+    let mut helper = Command::new(env!("CARGO_BIN_EXE_node-helper"))
+        .args(["--deflate", "--deadline", "60"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = helper.stdin.take().unwrap();
+    let mut lines = BufReader::new(ZlibDecoder::new(helper.stdout.take().unwrap())).lines();
+    for (seq, say) in [(1, Request::Hello { version: VERSION }), (2, Request::Bye)] {
+        let line = serde_json::to_string(&Line { seq, say }).unwrap();
+        input.write_all(format!("{line}\n").as_bytes()).unwrap();
+        // The answer comes before the next request is made.
+        let reply: Line<Reply> = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+        assert_eq!(reply.seq, seq);
+    }
+    assert_eq!(helper.wait().unwrap().code(), Some(0));
 }
 
 #[test]

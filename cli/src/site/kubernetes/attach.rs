@@ -7,8 +7,10 @@ use super::run::Run;
 use crate::kubernetes::refused::{Kind, Refused};
 use crate::site::link::{ALIVE_EVERY, Ear, GOING, ended, request_line};
 use crate::site::{Heard, Recorder};
+use flate2::write::ZlibDecoder;
 use kube::api::{AttachParams, AttachedProcess};
 use model::protocol::{LINE_MAX_BYTES, Request};
+use std::io::Write as _;
 use std::pin::Pin;
 use std::time::Duration;
 use tokio::io::{
@@ -151,21 +153,20 @@ async fn speak(mut input: impl AsyncWrite + Unpin, mut requests: mpsc::Unbounded
     let _ = input.shutdown().await;
 }
 
+/// Hears what a helper says, which it was asked to compress.
 async fn listen(
-    mut output: BufReader<impl AsyncRead + Unpin>,
+    mut output: impl AsyncRead + Unpin,
     mut connection: Pin<Box<dyn Future<Output = Option<String>> + Send>>,
     messages: &mut JoinHandle<String>,
     tell: &mpsc::Sender<Heard>,
     recorder: Option<Recorder>,
 ) {
     let mut ear = Ear::of(recorder);
-    let mut line = Vec::new();
+    let mut said = ZlibDecoder::new(Vec::new());
+    let mut part = vec![0; BUFFER_BYTES];
     let mut connected = true;
-    let why = loop {
-        line.clear();
-        // The limit is read anew for each line; one byte more shows that it was passed.
-        let mut bounded = (&mut output).take(LINE_MAX_BYTES as u64 + 1);
-        let mut reading = std::pin::pin!(bounded.read_until(b'\n', &mut line));
+    let why = 'hearing: loop {
+        let mut reading = std::pin::pin!(output.read(&mut part));
         let read = loop {
             tokio::select! {
                 biased;
@@ -177,25 +178,34 @@ async fn listen(
                 },
             }
         };
-        match read {
+        let read = match read {
             // A connection may break behind the last line.
             Ok(0) | Err(_) if ear.is_done() => return,
-            Ok(0) => {
-                let words = last_words(messages).await;
-                break ended(&words);
-            }
+            Ok(0) if said.get_ref().is_empty() => break ended(&last_words(messages).await),
+            Ok(read) => read,
             Err(error) => break format!("the connection to the helper broke: {error}"),
-            Ok(_) => {}
+        };
+        if let Err(error) = said.write_all(&part[..read]).and_then(|()| said.flush()) {
+            break format!("what the helper says cannot be decompressed: {error}");
         }
-        match ear.hear(&line) {
-            Ok(Some(reply)) => {
-                if tell.send(Heard::Said(reply)).await.is_err() {
-                    return;
+        let lines = said.get_mut();
+        let mut whole = lines.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        if read == 0 || lines.len() - whole > LINE_MAX_BYTES {
+            // The end, or no end of a line: it is told what is wrong with it.
+            whole = lines.len();
+        }
+        for line in lines[..whole].split_inclusive(|byte| *byte == b'\n') {
+            match ear.hear(line) {
+                Ok(Some(reply)) => {
+                    if tell.send(Heard::Said(reply)).await.is_err() {
+                        return;
+                    }
                 }
+                Ok(None) => {}
+                Err(why) => break 'hearing why,
             }
-            Ok(None) => {}
-            Err(why) => break why,
         }
+        lines.drain(..whole);
     };
     let _ = tell.send(ear.cut(why)).await;
 }
@@ -222,4 +232,67 @@ async fn keep_messages(errors: Option<impl AsyncRead + Unpin>, verbose: bool) ->
         }
     }
     words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Heard, listen};
+    use flate2::Compression;
+    use flate2::write::ZlibEncoder;
+    use model::protocol::Reply;
+    use std::io::Write as _;
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::sync::mpsc;
+
+    const ALIVE: &[u8] = b"{\"seq\":1,\"say\":\"alive\"}\n";
+
+    /// What is heard of a helper that says this, flushes it, and goes on when `then` does.
+    async fn hear(says: &[u8], then: impl AsyncFnOnce(&mut mpsc::Receiver<Heard>)) -> Option<Heard> {
+        let mut compressed = ZlibEncoder::new(Vec::new(), Compression::fast());
+        compressed.write_all(says).unwrap();
+        compressed.flush().unwrap();
+        let (mut helper, output) = tokio::io::duplex(4096);
+        helper.write_all(compressed.get_ref()).await.unwrap();
+        let (tell, mut from) = mpsc::channel(16);
+        let listening = tokio::spawn(async move {
+            let mut messages = tokio::spawn(async { "out of memory".to_owned() });
+            listen(output, Box::pin(std::future::pending()), &mut messages, &tell, None).await;
+        });
+        then(&mut from).await;
+        drop(helper);
+        listening.await.unwrap();
+        from.recv().await
+    }
+
+    #[tokio::test]
+    async fn what_a_helper_says_is_heard_at_once_and_not_when_it_ends() {
+        let cut = hear(ALIVE, async |from| {
+            assert!(matches!(from.recv().await, Some(Heard::Said(Reply::Alive))));
+        });
+        match cut.await {
+            Some(Heard::Cut(missing)) => assert!(missing.why.contains("out of memory"), "{missing:?}"),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_compressed_stream_that_ends_in_a_line_is_cut_there() {
+        match hear(&ALIVE[..10], async |_| {}).await {
+            Some(Heard::Cut(missing)) => assert!(missing.why.contains("middle of line 1"), "{missing:?}"),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn noise_in_place_of_a_compressed_stream_is_told() {
+        let (mut helper, output) = tokio::io::duplex(4096);
+        helper.write_all(b"Segmentation fault\n").await.unwrap();
+        let (tell, mut from) = mpsc::channel(16);
+        let mut messages = tokio::spawn(async { String::new() });
+        listen(output, Box::pin(std::future::pending()), &mut messages, &tell, None).await;
+        match from.recv().await {
+            Some(Heard::Cut(missing)) => assert!(missing.why.contains("decompressed"), "{missing:?}"),
+            other => panic!("{other:?}"),
+        }
+    }
 }

@@ -183,12 +183,8 @@ fn container(of: &Manifest<'_>) -> Container {
     let seconds = of.lifetime.as_secs();
     let (image, policy, command) = match of.content {
         Content::Image { image, policy } => {
-            let command = ["/node-helper", "--deadline"].map(str::to_owned).to_vec();
-            (
-                image,
-                policy.map(PullPolicy::name),
-                [command, vec![seconds.to_string()]].concat(),
-            )
+            let command = ["/node-helper", "--deflate", "--deadline", &seconds.to_string()];
+            (image, policy.map(PullPolicy::name), command.map(str::to_owned).to_vec())
         }
         Content::Injected { image, bytes } => {
             let command = vec!["sh".to_owned(), "-c".to_owned(), receive(*bytes, seconds)];
@@ -256,7 +252,7 @@ fn receive(bytes: usize, seconds: u64) -> String {
         "set -e; cd {FOLDER}; \
          if [ \"$(echo ab | head -c 1 2>/dev/null)\" = a ]; then head -c {bytes} >{CONTAINER}; \
          else dd bs=1 count={bytes} of={CONTAINER} 2>/dev/null; fi; \
-         chmod 0700 {CONTAINER}; echo '{RECEIVED}'; exec ./{CONTAINER} --deadline {seconds}"
+         chmod 0700 {CONTAINER}; echo '{RECEIVED}'; exec ./{CONTAINER} --deflate --deadline {seconds}"
     )
 }
 
@@ -327,7 +323,10 @@ mod tests {
         input.write_all(b"hello\n").unwrap();
         drop(input);
         let said = String::from_utf8(shell.wait_with_output().unwrap().stdout).unwrap();
-        assert_eq!(said, format!("{RECEIVED}\nstarted with --deadline 70\nheard hello\n"));
+        assert_eq!(
+            said,
+            format!("{RECEIVED}\nstarted with --deflate --deadline 70\nheard hello\n")
+        );
         assert!(folder.path().join(CONTAINER).exists());
     }
 }
