@@ -86,12 +86,12 @@ cluster-down: ## take it down: nothing of it stays
 e2e: image ## on a real Kubernetes (KUBECONFIG, else one of its own): its scenarios, and that nothing stays; also target/e2e.json
 	@AS_ROOT='$(AS_ROOT)' tests/on-cluster target/node-helper.tar '\
 		$(CARGO) run -p tests --bin scenario -- tests/scenarios/kubernetes --json target/e2e.json; scenarios=$$?; \
-		$(CARGO) test -p tests --test nothing_stays --test rbac -- --test-threads=1 --nocapture && exit $$scenarios'
+		$(CARGO) test -p tests --test nothing_stays --test rbac --test kubeconfig -- --test-threads=1 --nocapture && exit $$scenarios'
 
 .PHONY: bench-cluster
 bench-cluster: image ## thirty runs on a cluster, stage by stage: the figures of tests/bench/README.md; also target/bench-cluster.json
 	@AS_ROOT='$(AS_ROOT)' tests/on-cluster target/node-helper.tar \
-		'$(CARGO) build -q --release -p tests --bin lab && $(CARGO) run --release -p tests --bin bench -- target/bench-cluster.json cluster'
+		'$(CARGO) build -q --release -p tests --bin lab && $(CARGO) run --release -p tests --bin bench -- target/bench-cluster.json cluster capture'
 
 .PHONY: lint
 lint: setup ## formatting, clippy on both sides, vet, and cargo-deny where it is installed

@@ -2,6 +2,7 @@
 
 use crate::look::Look;
 use model::event::Event;
+use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -10,11 +11,14 @@ const ORDER_WITHIN: Duration = Duration::from_millis(40);
 /// Of several nodes, for one that comes over another way through the network.
 const ORDER_ACROSS_NODES: Duration = Duration::from_millis(250);
 
+/// It is looked so often in that time.
+const LOOKS: u32 = 4;
+
 /// Lets events go in time order: those that were there already a while ago, since nothing earlier will come any more.
 #[derive(Default)]
 pub struct InOrder {
-    looked: Option<Instant>,
-    until_ns: u64,
+    /// When it was looked, and the latest event there was.
+    looks: VecDeque<(Instant, u64)>,
 }
 
 impl InOrder {
@@ -25,16 +29,18 @@ impl InOrder {
         } else {
             ORDER_WITHIN
         };
-        if self.looked.is_some_and(|looked| looked.elapsed() < within) {
+        if self.looks.back().is_some_and(|(at, _)| at.elapsed() < within / LOOKS) {
             return Vec::new();
         }
         look.order();
         let events = &mut look.evidence.events;
-        let ready = events.partition_point(|event| event.at_ns <= self.until_ns);
-        self.looked = Some(Instant::now());
-        self.until_ns = events
-            .last()
-            .map_or(self.until_ns, |event| event.at_ns.max(self.until_ns));
+        let latest = events.last().map_or(0, |event| event.at_ns);
+        self.looks.push_back((Instant::now(), latest));
+        let mut until_ns = 0;
+        while let Some((_, latest)) = self.looks.pop_front_if(|(at, _)| at.elapsed() >= within) {
+            until_ns = latest;
+        }
+        let ready = events.partition_point(|event| event.at_ns <= until_ns);
         events.drain(..ready).collect()
     }
 }

@@ -2,6 +2,7 @@
 //! much memory the client has.
 
 use crate::figure::{Figure, quantile};
+use crate::peak_kb;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use std::fs;
@@ -318,12 +319,4 @@ fn stages(calls: &[Call], namespace: &str, began: f64, answer: f64, timing: &Val
         calls: own.len() as f64,
         memory_mb: memory_kb as f64 / 1024.0,
     }
-}
-
-/// The most memory a process has had so far.
-fn peak_kb(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    peak.and_then(|text| text.trim().trim_end_matches(" kB").parse().ok())
-        .unwrap_or_default()
 }

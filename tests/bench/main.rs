@@ -7,6 +7,7 @@
     reason = "a table for people, progress beside it"
 )]
 
+mod capture;
 mod cluster;
 mod decode;
 mod figure;
@@ -33,8 +34,16 @@ const GROUPS: &[Group] = &[
     ("decode", decode::take),
 ];
 
+/// The most memory a process has had so far.
+fn peak_kb(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    peak.and_then(|text| text.trim().trim_end_matches(" kB").parse().ok())
+        .unwrap_or_default()
+}
+
 /// Those that need a cluster are taken only when they are named.
-const ON_CLUSTER: &[Group] = &[("cluster", cluster::take)];
+const ON_CLUSTER: &[Group] = &[("cluster", cluster::take), ("capture", capture::take)];
 
 fn main() -> Result<()> {
     let mut args = std::env::args().skip(1);

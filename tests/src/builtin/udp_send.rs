@@ -11,16 +11,17 @@ use super::arguments::Arguments;
 /// The registry's entry.
 pub const UDP_SEND: Builtin = Builtin {
     name: "udp-send",
-    usage: "ADDRESS:PORT [count=N] [every=MS] [size=BYTES]   sends datagrams (one of 100 bytes; count=0: for ever; every=0: as fast as it can)",
+    usage: "ADDRESS:PORT [count=N] [every=MS] [burst=N] [size=BYTES]   sends datagrams (one of 100 bytes; count=0: for ever; every=0: as fast as it can; burst: so many at once)",
     stays: false,
     run,
 };
 
 fn run(arguments: &[String]) -> Result<()> {
-    let mut arguments = Arguments::read(arguments, &["count", "every", "size"]);
+    let mut arguments = Arguments::read(arguments, &["count", "every", "burst", "size"]);
     let to: SocketAddr = arguments.next_as("address and port")?;
     let count = arguments.value("count", 1_u64)?;
     let every = Duration::from_millis(arguments.value("every", 0)?);
+    let burst = arguments.value("burst", 1_u64)?;
     let size = arguments.value("size", 100_usize)?;
     arguments.end()?;
     let socket = UdpSocket::bind(if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" }).context("opening a socket")?;
@@ -30,7 +31,7 @@ fn run(arguments: &[String]) -> Result<()> {
         // A refusal met by an earlier datagram is nothing to a sender of noise.
         let _ = socket.send_to(&datagram, to);
         sent += 1;
-        if !every.is_zero() {
+        if !every.is_zero() && sent % burst.max(1) == 0 {
             thread::sleep(every);
         }
     }
