@@ -12,28 +12,13 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tests::kubernetes::cluster::{CALL_WITHIN, Cluster};
+use tests::kubernetes::ground::{TWO_PODS, own_cluster};
 use tests::kubernetes::stage::Stage;
 use tests::kubernetes::traces::{self, Objects, gone};
 use tests::kubernetes::well::Baseline;
 use tests::scenario::Scenario;
 use tests::skoop;
 
-/// A way across nodes that works.
-const GROUND: &str = "\
-site: kubernetes
-apply: |
-  apiVersion: v1
-  kind: Pod
-  metadata: {name: a}
-  spec: {nodeName: n1, containers: [{name: c, image: 'lab:1', command: [sleep, '100000']}]}
-  ---
-  apiVersion: v1
-  kind: Pod
-  metadata: {name: web, labels: {app: web}}
-  spec: {nodeName: n2, containers: [{name: c, image: 'lab:1', command: [lab, http, '8080']}]}
-run: diagnose pod-to-pod a web:8080
-expect: {outcome: healthy}
-";
 /// A run that goes on until somebody ends it.
 const LONG: &str = "diagnose pod-to-pod a web:8080 --for 2m";
 /// A run that ends by itself.
@@ -54,21 +39,11 @@ static TURN: Mutex<()> = Mutex::new(());
 /// This test's turn, and the cluster, if it is the project's own and up.
 fn turn() -> Option<(MutexGuard<'static, ()>, Cluster)> {
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    let skipped = |why: String| {
-        let _ = writeln!(std::io::stderr(), "skipped: {why}");
-        None
-    };
-    match Cluster::connect() {
-        Err(error) => skipped(format!("{error:#}")),
-        Ok(cluster) if cluster.own().is_none() => {
-            skipped("this is somebody's cluster, and these tests break it".to_owned())
-        }
-        Ok(cluster) => Some((turn, cluster)),
-    }
+    Some((turn, own_cluster()?))
 }
 
 fn ground(cluster: &Cluster) -> Stage<'_> {
-    let scenario = Scenario::parse(GROUND).unwrap();
+    let scenario = Scenario::parse(TWO_PODS).unwrap();
     let mut stage = Stage::build(cluster, &scenario, Path::new("/")).unwrap();
     stage.set(&scenario, Path::new("/")).unwrap();
     stage

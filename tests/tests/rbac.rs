@@ -4,7 +4,6 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
@@ -13,6 +12,7 @@ use serde_json::Value;
 use tests::kubernetes::audit::{Audit, Call};
 use tests::kubernetes::call::call;
 use tests::kubernetes::cluster::Cluster;
+use tests::kubernetes::ground::own_cluster;
 use tests::kubernetes::objects;
 use tests::kubernetes::stage::Stage;
 use tests::scenario::Scenario;
@@ -218,17 +218,7 @@ fn used(calls: &[Call]) -> BTreeSet<String> {
 
 #[test]
 fn what_is_granted_is_enough_and_nothing_in_it_is_superfluous() {
-    let cluster = match Cluster::connect() {
-        Ok(cluster) if cluster.own().is_some() => cluster,
-        other => {
-            let why = other.map_or_else(
-                |error| format!("{error:#}"),
-                |_| "this is somebody's cluster".to_owned(),
-            );
-            let _ = writeln!(std::io::stderr(), "skipped: {why}");
-            return;
-        }
-    };
+    let Some(cluster) = own_cluster() else { return };
     let scenario = Scenario::parse(GROUND).unwrap();
     let mut stage = Stage::build(&cluster, &scenario, Path::new("/")).unwrap();
     stage.set(&scenario, Path::new("/")).unwrap();

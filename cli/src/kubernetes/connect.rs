@@ -3,7 +3,8 @@
 use super::refused::Refused;
 use crate::exit::Usage;
 use crate::names;
-use anyhow::Result;
+use anyhow::{Result, anyhow};
+use kube::client::AuthError;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use std::path::PathBuf;
@@ -149,12 +150,9 @@ impl Access {
             .clone()
             .unwrap_or_else(|| config.default_namespace.clone());
         config.default_namespace.clone_from(&namespace);
-        let client = Client::try_from(config).map_err(|error| {
-            Usage::error(format!(
-                "context `{context}` of the kubeconfig: {}",
-                credentials(&error)
-            ))
-        })?;
+        let program = config.auth_info.exec.as_ref().and_then(|exec| exec.command.clone());
+        let client =
+            Client::try_from(config).map_err(|error| credentials(&error, &context, &program.unwrap_or_default()))?;
         Ok(Cluster {
             client,
             context,
@@ -323,8 +321,21 @@ fn listed<'a>(what: &str, known: impl Iterator<Item = &'a str>) -> String {
     format!(" ({what}: {}{more})", known.join(", "))
 }
 
-/// Why the credentials could not be made: a plugin that failed, a file that is not there.
-fn credentials(error: &kube::Error) -> String {
+/// Why the credentials could not be had: a program that failed, a file that is not there.
+fn credentials(error: &kube::Error, context: &str, program: &str) -> anyhow::Error {
+    let failed = match error {
+        kube::Error::Auth(AuthError::AuthExecRun { out, .. }) => {
+            let says = String::from_utf8_lossy(&out.stderr);
+            Some(format!("failed ({}): {}", out.status, says.trim()))
+        }
+        kube::Error::Auth(AuthError::AuthExecStart(error)) => Some(format!("cannot be started: {error}")),
+        _ => None,
+    };
+    if let Some(failed) = failed {
+        return anyhow!(
+            "the program `{program}` that gives the credentials of context `{context}` {failed}; log in as it wants, until `kubectl version` answers"
+        );
+    }
     let mut says = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
@@ -333,7 +344,7 @@ fn credentials(error: &kube::Error) -> String {
         }
         source = cause.source();
     }
-    says
+    Usage::error(format!("context `{context}` of the kubeconfig: {says}"))
 }
 
 /// As kubectl has it: a length of time, or a number of seconds.

@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod call;
 pub mod cluster;
+pub mod ground;
 pub mod objects;
 pub mod place;
 pub mod settled;

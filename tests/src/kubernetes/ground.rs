@@ -1,0 +1,33 @@
+//! What tests on a cluster stand on: a pod that asks on one node and one that answers on another, and the cluster itself.
+use std::io::Write as _;
+
+use super::cluster::Cluster;
+
+/// `a` on the one node, `web` on the other, which answers HTTP on port 8080.
+pub const TWO_PODS: &str = "\
+site: kubernetes
+apply: |
+  apiVersion: v1
+  kind: Pod
+  metadata: {name: a}
+  spec: {nodeName: n1, containers: [{name: c, image: 'lab:1', command: [sleep, '100000']}]}
+  ---
+  apiVersion: v1
+  kind: Pod
+  metadata: {name: web, labels: {app: web}}
+  spec: {nodeName: n2, containers: [{name: c, image: 'lab:1', command: [lab, http, '8080']}]}
+run: diagnose pod-to-pod a web:8080
+expect: {outcome: healthy}
+";
+
+/// The project's own cluster. Where it is not up, or another one is named, it is said that the test is skipped, and why: these
+/// tests look into nodes, and some break them.
+pub fn own_cluster() -> Option<Cluster> {
+    let why = match Cluster::connect() {
+        Ok(cluster) if cluster.own().is_some() => return Some(cluster),
+        Ok(_) => "this is somebody's cluster".to_owned(),
+        Err(error) => format!("{error:#}"),
+    };
+    let _ = writeln!(std::io::stderr(), "skipped: {why}");
+    None
+}
