@@ -11,6 +11,8 @@ const ORDER_WITHIN: Duration = Duration::from_millis(40);
 /// Of several nodes, for one that comes over another way through the network.
 const ORDER_ACROSS_NODES: Duration = Duration::from_millis(250);
 
+/// No more are kept waiting than these: in a flood the oldest go at once, in the order known so far.
+const WAITING: usize = 16_384;
 /// It is looked so often in that time.
 const LOOKS: u32 = 4;
 
@@ -29,7 +31,8 @@ impl InOrder {
         } else {
             ORDER_WITHIN
         };
-        if self.looks.back().is_some_and(|(at, _)| at.elapsed() < within / LOOKS) {
+        let early = self.looks.back().is_some_and(|(at, _)| at.elapsed() < within / LOOKS);
+        if early && look.evidence.events.len() < 2 * WAITING {
             return Vec::new();
         }
         look.order();
@@ -41,6 +44,7 @@ impl InOrder {
             until_ns = latest;
         }
         let ready = events.partition_point(|event| event.at_ns <= until_ns);
+        let ready = ready.max(events.len().saturating_sub(WAITING));
         events.drain(..ready).collect()
     }
 }
