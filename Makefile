@@ -11,6 +11,9 @@ export CARGO_TARGET_$(ARCH)_UNKNOWN_LINUX_GNU_RUNNER := $(AS_ROOT)
 endif
 
 HELPER := $(CURDIR)/target/$(TARGET)/helper/node-helper
+# Whose nodes helpers are built for, in the image and in the client: this machine's kind, or `ARCHES='x86_64 aarch64'`.
+ARCHES ?= $(MACHINE)
+helper_of = $(CURDIR)/target/$(1)-unknown-linux-gnu/helper/node-helper
 CLIENT := $(CURDIR)/target/release/kubectl-skoop
 # The client that scenarios and tests drive.
 export SKOOP_BIN = $(CLIENT)
@@ -27,14 +30,15 @@ setup: ## install what is missing (Debian 12); quick when all is there
 
 .PHONY: build
 build: setup ## the client with the helper inside: target/release/kubectl-skoop
-	RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build -p node-helper --profile helper --target $(TARGET)
-	SKOOP_HELPER_$(ARCH)=$(HELPER) $(CARGO) build -p cli --release
+	@[ '$(ARCHES)' = $(MACHINE) ] || ./setup.sh arm64
+	@for arch in $(ARCHES); do .ci/cross $$arch build -p node-helper --profile helper || exit 1; done
+	$(foreach arch,$(ARCHES),SKOOP_HELPER_$(shell echo $(arch) | tr a-z A-Z)=$(call helper_of,$(arch))) $(CARGO) build -p cli --release
 
 IMAGE := ghcr.io/kubectl-skoop/node-helper:v$(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
 
 .PHONY: image
 image: build ## the helper's image as an OCI archive, for ctr, podman or skopeo: target/node-helper.tar
-	$(CARGO) run -q -p image -- target/node-helper.tar $(IMAGE) $(MACHINE)=$(HELPER)
+	$(CARGO) run -q -p image -- target/node-helper.tar $(IMAGE) $(foreach arch,$(ARCHES),$(arch)=$(call helper_of,$(arch)))
 	@echo 'target/node-helper.tar holds $(IMAGE); load it onto a node with: ctr -n k8s.io images import target/node-helper.tar'
 
 .PHONY: demo
@@ -50,9 +54,10 @@ scenarios: build ## every fault and every healthy control of the lab; also targe
 	$(CARGO) run -p tests --bin scenario -- tests/scenarios --only '^(faults|healthy|thin)/' --json target/scenarios.json
 
 .PHONY: kernels
-kernels: build ## the same checks on this kernel and on Debian's 6.1 and 6.12 in QEMU
+kernels: build ## the same checks on this kernel, and in QEMU on Debian's 6.1 and 6.12, and on 6.12 for arm64
 	@./setup.sh kernels
 	$(CARGO) build -p tests --bin kernel-check
+	.ci/cross aarch64 build -p node-helper -p tests --bin node-helper --bin kernel-check
 	$(AS_ROOT) tests/kernels/run
 
 .PHONY: bench
@@ -67,7 +72,7 @@ CLUSTER := $(CURDIR)/target/cluster/cluster
 .PHONY: cluster-parts
 cluster-parts: image
 	@./setup.sh cluster
-	@RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build -q -p tests --bin lab --release --target $(TARGET)
+	@.ci/cross $(MACHINE) build -q -p tests --bin lab --release
 	@tests/cluster/build target/$(TARGET)/release/lab target/node-helper.tar
 
 .PHONY: cluster

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what building, testing and trying kubectl-skoop needs, on Debian 12; says what it does before it does it.
 #
-#   setup.sh [build|test|kernels|bench|lint|cluster]...      (nothing named: build and test)
+#   setup.sh [build|arm64|test|kernels|bench|lint|cluster]...      (nothing named: build and test)
 #
 # Quick when all is there. Root (sudo) is asked for only when a system package is missing.
 set -eu
@@ -13,7 +13,8 @@ bpf_linker=0.13.0
 
 build="build-essential ca-certificates rustc-web cargo-web rust-web-src llvm-$llvm-dev libzstd-dev zlib1g-dev"
 test="iproute2 iptables nftables conntrack iputils-ping procps python3 kmod"
-kernels="qemu-system-x86 busybox-static cpio xz-utils $test"
+arm64="gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
+kernels="qemu-system-x86 qemu-system-arm busybox-static cpio xz-utils $test"
 bench="bpftrace iperf3 $test"
 cluster="containerd runc containernetworking-plugins busybox-static util-linux $test"
 
@@ -29,7 +30,8 @@ for part; do
     case $part in
     build) packages="$packages $build" ;;
     test) packages="$packages $build $test" ;;
-    kernels) packages="$packages $build $kernels" ;;
+    arm64) packages="$packages $build $arm64" ;;
+    kernels) packages="$packages $build $arm64 $kernels" ;;
     bench) packages="$packages $build $bench" ;;
     cluster) packages="$packages $cluster" go=wanted ;;
     lint)
@@ -37,7 +39,7 @@ for part; do
         # The toolchain on PATH usually brings its own.
         .ci/cargo fmt --version >/dev/null 2>&1 || packages="$packages rustfmt-web"
         ;;
-    *) die "no such part: $part (build, test, kernels, bench, lint, cluster)" ;;
+    *) die "no such part: $part (build, arm64, test, kernels, bench, lint, cluster)" ;;
     esac
 done
 

@@ -44,7 +44,7 @@ pub fn helper(arch: &str, place: Place<'_>) -> Result<&'static [u8], Missing> {
     embedded::helper_for(arch).ok_or_else(|| {
         place
             .missing(format!("this program carries no helper for {arch}"))
-            .remedy("build it with `make build`, or name an image with --image")
+            .remedy("build it with `make build ARCHES='x86_64 aarch64'`, or name an image with --image")
     })
 }
 
