@@ -12,7 +12,7 @@ const ORDER_WITHIN: Duration = Duration::from_millis(40);
 const ORDER_ACROSS_NODES: Duration = Duration::from_millis(250);
 
 /// No more are kept waiting than these: in a flood the oldest go at once, in the order known so far.
-const WAITING: usize = 16_384;
+const WAITING: usize = 12_288;
 /// It is looked so often in that time.
 const LOOKS: u32 = 4;
 

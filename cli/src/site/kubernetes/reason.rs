@@ -140,7 +140,9 @@ impl Place<'_> {
                 .missing(format!(
                     "the image {image} has no variant for this node's architecture: {message}"
                 ))
-                .remedy("`make image ARCHES='x86_64 aarch64'` makes one for both; name it with --image, or use --inject");
+                .remedy(
+                    "`make image ARCHES='x86_64 aarch64'` makes one for both; name it with --image, or use --inject",
+                );
         }
         let back_off = message.starts_with("Back-off") || message.is_empty();
         let says = if back_off { reason } else { message };
