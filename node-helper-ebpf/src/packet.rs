@@ -27,6 +27,18 @@ pub struct Found {
     pub protocol: u8,
 }
 
+impl Found {
+    /// The same; see [`crate::fields::forget`].
+    #[inline(always)]
+    #[must_use]
+    pub fn forgotten(self, memo: &mut u64) -> Self {
+        Self {
+            l4: forget(memo, self.l4),
+            protocol: forget(memo, u64::from(self.protocol)) as u8,
+        }
+    }
+}
+
 /// Writes an IPv4 address mapped into IPv6.
 #[inline(always)]
 pub fn map_v4(to: &mut [u8; 16], v4: [u8; 4]) {
@@ -242,31 +254,31 @@ pub fn arp(draft: &mut Draft, address: u64) -> bool {
     true
 }
 
-/// Where the quoted packet of an ICMP error starts, if this is one.
+/// Where the quoted packet of an ICMP error starts; 0 if this is none.
 #[inline(always)]
-pub fn quoted_at(found: Found, kind: u8) -> Option<u64> {
+pub fn quoted_at(found: Found, kind: u8) -> u64 {
     let error = match found.protocol {
         ICMP => matches!(kind, 3 | 11 | 12),
         ICMPV6 => matches!(kind, 1..=4),
         _ => false,
     };
-    (error && found.l4 != 0).then_some(found.l4 + 8)
+    if error && found.l4 != 0 { found.l4 + 8 } else { 0 }
 }
 
-/// Where the inner IP header starts, if the packet carries another: IP in IP, VXLAN, Geneve (by UDP port).
+/// Where the inner IP header starts, if the packet carries another (IP in IP, VXLAN, Geneve by UDP port); else 0.
 #[inline(always)]
-pub fn inner_at(found: Found, dport: u16) -> Option<u64> {
+pub fn inner_at(found: Found, dport: u16) -> u64 {
     if found.l4 == 0 {
-        return None;
+        return 0;
     }
     match found.protocol {
-        IPV4_IN_IP | IPV6_IN_IP => Some(found.l4),
+        IPV4_IN_IP | IPV6_IN_IP => found.l4,
         // 8 of UDP, 8 of VXLAN, 14 of Ethernet.
-        UDP if matches!(dport, 4789 | 8472) => Some(found.l4 + 30),
-        UDP if dport == 6081 => {
-            let options = read::<u8>(found.l4 + 8)? & 0x3f;
-            Some(found.l4 + 30 + u64::from(options) * 4)
-        }
-        _ => None,
+        UDP if matches!(dport, 4789 | 8472) => found.l4 + 30,
+        UDP if dport == 6081 => match read::<u8>(found.l4 + 8) {
+            Some(options) => found.l4 + 30 + u64::from(options & 0x3f) * 4,
+            None => 0,
+        },
+        _ => 0,
     }
 }

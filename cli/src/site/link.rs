@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 /// Lines that may wait to be taken; more, and the helper's pipe fills and it counts what it loses.
-const WAITING: usize = 2_048;
+pub const WAITING: usize = 2_048;
 /// The client says something at least this often: a third of what the helper bears.
 pub const ALIVE_EVERY: Duration = Duration::from_millis(model::protocol::SILENCE_MS / 3);
 /// A helper that says nothing for this long is gone.

@@ -204,18 +204,14 @@ fn drop(dropped: Dropped) -> Option<bool> {
     if found.is_none() {
         found = packet::headers(draft, packet::network_header(skb, true));
     }
-    let found = found?;
-    let mut tail = Tail::Packet;
-    if let Some(address) = packet::quoted_at(found, draft.tail.tcp_flags)
-        && packet::quoted(draft, address).is_some()
-    {
-        tail = Tail::Quoting;
-    } else if let Some(address) = packet::inner_at(found, draft.record.flow.dport)
-        && packet::quoted(draft, address).is_some()
-    {
-        // A tunnel's packet belongs to whom the packet within does.
-        tail = Tail::Quoting;
-    }
+    let found = found?.forgotten(&mut draft.memo);
+    // A tunnel's packet belongs to whom the packet within does.
+    let within = packet::quoted_at(found, draft.tail.tcp_flags) | packet::inner_at(found, draft.record.flow.dport);
+    let within = forget(&mut draft.memo, within);
+    let found = found.forgotten(&mut draft.memo);
+    let quotes = within != 0 && packet::quoted(draft, within).is_some();
+    let quotes = forget(&mut draft.memo, u64::from(quotes)) != 0;
+    let tail = if quotes { Tail::Quoting } else { Tail::Packet };
     let counted = draft.finish(tail, location, Some(found));
     trail::forget(skb);
     Some(counted)

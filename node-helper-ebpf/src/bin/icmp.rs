@@ -70,7 +70,10 @@ fn leaves(skb: u64) -> Option<()> {
     let found = packet::headers(draft, header)?;
     let kind = draft.tail.tcp_flags;
     let code = draft.tail.fragment;
-    let offender = packet::quoted_at(found, kind)?;
+    let offender = packet::quoted_at(found, kind);
+    if offender == 0 {
+        return None;
+    }
     let info = u32::from_be(read(found.l4 + 4)?);
     draft.at(place::of_packet(skb, 0));
     // The flow is that of the offending packet.

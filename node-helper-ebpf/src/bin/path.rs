@@ -152,7 +152,6 @@ fn met(skb: u64, hook: Hook, slot: u32) -> Option<()> {
     };
     draft.at(place);
 
-    let mut tail = Tail::Packet;
     let mut learned = false;
     let mut whose = Watch::NOBODY;
     let ends = matches!(hook, Hook::Consumed);
@@ -180,20 +179,24 @@ fn met(skb: u64, hook: Hook, slot: u32) -> Option<()> {
     }
     whose = whose.forgotten(&mut draft.memo);
     learned = forget(&mut draft.memo, u64::from(learned)) != 0;
-    if !whose.is_somebody()
-        && let Some(quoted) = packet::quoted_at(found, draft.tail.tcp_flags)
-        && packet::quoted(draft, quoted).is_some()
-    {
-        whose = watch::exact(draft.record.netns, &draft.quoted).forgotten(&mut draft.memo);
-        tail = Tail::Quoting;
+    let quoted = forget(&mut draft.memo, packet::quoted_at(found, draft.tail.tcp_flags));
+    found = found.forgotten(&mut draft.memo);
+    let mut quotes = false;
+    if !whose.is_somebody() && quoted != 0 && packet::quoted(draft, quoted).is_some() {
+        whose = watch::exact(draft.record.netns, &draft.quoted);
+        quotes = true;
     }
-    if !whose.is_somebody()
-        && let Some(inner) = packet::inner_at(found, draft.record.flow.dport)
-    {
+    whose = whose.forgotten(&mut draft.memo);
+    quotes = forget(&mut draft.memo, u64::from(quotes)) != 0;
+    let inner = forget(&mut draft.memo, packet::inner_at(found, draft.record.flow.dport));
+    found = found.forgotten(&mut draft.memo);
+    if !whose.is_somebody() && inner != 0 {
         found = packet::headers(draft, inner)?;
-        whose = watch::exact(draft.record.netns, &draft.record.flow).forgotten(&mut draft.memo);
+        whose = watch::exact(draft.record.netns, &draft.record.flow);
         draft.tail.inner = 1;
     }
+    whose = whose.forgotten(&mut draft.memo);
+    let tail = if quotes { Tail::Quoting } else { Tail::Packet };
     if !whose.is_somebody() {
         return None;
     }

@@ -10,7 +10,7 @@ use super::watch::{self, Pods};
 use crate::interrupt::Interrupt;
 use crate::kubernetes::connect::Cluster;
 use crate::kubernetes::refused::Refused;
-use crate::site::{Link, Recorder};
+use crate::site::{Link, Recorder, link};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::Api;
@@ -26,8 +26,6 @@ use tokio::runtime::Handle;
 use tokio::sync::{OnceCell, RwLock, mpsc};
 use tokio::time::Instant;
 
-/// Lines that may wait to be taken; more, and the helper's pipe fills and it counts what it loses.
-const WAITING: usize = 8_192;
 /// A program that was interrupted gets this long to end in order; then its Jobs are deleted whatever it does.
 const ORDER: Duration = Duration::from_secs(3);
 
@@ -116,7 +114,7 @@ impl Helpers {
             tokio::spawn(sweep::quietly(self.run.cluster.clone(), self.run.namespace.clone()));
         }
         let start = |(name, known): &(String, Option<Node>)| {
-            let (tell, from) = mpsc::channel(WAITING);
+            let (tell, from) = mpsc::channel(link::WAITING);
             let (ask, requests) = mpsc::unbounded_channel();
             let wanted = Wanted {
                 node: name.clone(),
