@@ -4,7 +4,7 @@ use flate2::Compression;
 use flate2::write::ZlibEncoder;
 use node_helper::attempts::worker;
 use node_helper::session;
-use std::io::Write;
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -37,12 +37,12 @@ fn main() -> ExitCode {
 
 fn serve(mut options: &[&str]) -> ExitCode {
     let mut deadline = DEADLINE;
-    let mut out: Box<dyn Write + Send> = Box::new(std::io::stdout());
+    let mut deflate = false;
     loop {
         match options {
-            [] => return session::run(deadline, out),
+            [] => break,
             ["--deflate", rest @ ..] => {
-                out = Box::new(ZlibEncoder::new(std::io::stdout(), Compression::fast()));
+                deflate = true;
                 options = rest;
             }
             ["--deadline", seconds, rest @ ..] => match seconds.parse() {
@@ -54,6 +54,12 @@ fn serve(mut options: &[&str]) -> ExitCode {
             },
             _ => return wrong(USAGE),
         }
+    }
+    let out = std::io::stdout();
+    if deflate {
+        session::run(deadline, Box::new(ZlibEncoder::new(out, Compression::fast())))
+    } else {
+        session::run(deadline, Box::new(out))
     }
 }
 
