@@ -31,7 +31,7 @@ fn main() -> anyhow::Result<()> {
         });
     }
     let start = Instant::now();
-    let armed = node_helper::probes::arm(
+    let armed = node_helper::armed::arm(
         &probes,
         &filter,
         Box::new(|event| println!("{}", serde_json::to_string(&event).unwrap_or_default())),

@@ -1,6 +1,7 @@
 //! The short-lived privileged program that looks at one node: probes in the kernel, facts, and packets of its own, for
 //! as long as its client speaks to it and not a moment longer.
 
+pub mod armed;
 pub mod attempts;
 pub mod btf;
 pub mod capabilities;
@@ -21,6 +22,7 @@ pub mod netns;
 pub mod owner;
 /// Names for the places where events happen.
 pub mod places;
+pub mod probe;
 pub mod probes;
 pub mod programs;
 pub mod pump;

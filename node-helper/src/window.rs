@@ -1,9 +1,9 @@
 //! Windows: what was planned and armed under one id, from `Plan` and `Arm` over `Go` to `Stop`.
 
+use crate::armed::{self, Armed};
 use crate::attempts::workers::Workers;
 use crate::clock;
 use crate::input::Input;
-use crate::probes::{self, Armed};
 use crate::session::failed;
 use crate::writer::Writer;
 use model::attempt::{AttemptSpec, WatchedFlow};
@@ -76,7 +76,7 @@ impl Windows {
                 told.stream(&Reply::Event(event));
             }
         });
-        match probes::arm(names, &filter, sink) {
+        match armed::arm(names, &filter, sink) {
             Ok(armed) => {
                 writer.say(&Reply::Armed {
                     id,

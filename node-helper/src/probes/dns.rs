@@ -1,7 +1,7 @@
 //! `dns`: queries and answers over UDP.
 
-use super::Probe;
 use crate::load::Hook;
+use crate::probe::Probe;
 use crate::programs;
 
 /// See [`super::PROBES`].

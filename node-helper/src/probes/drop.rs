@@ -1,7 +1,7 @@
 //! `drop`: packets that the kernel frees as a loss.
 
-use super::{Detail, Probe};
 use crate::load::Hook;
+use crate::probe::{Detail, Probe};
 use crate::programs;
 
 /// See [`super::PROBES`].

@@ -1,7 +1,7 @@
 //! `icmp`: errors that the kernel sends about packets, and errors that sockets get.
 
-use super::{Detail, Probe};
 use crate::load::Hook;
+use crate::probe::{Detail, Probe};
 use crate::programs;
 
 /// See [`super::PROBES`].

@@ -1,7 +1,7 @@
 //! `neigh`: neighbours that do not answer.
 
-use super::Probe;
 use crate::load::Hook;
+use crate::probe::Probe;
 use crate::programs;
 
 /// See [`super::PROBES`].

@@ -1,7 +1,7 @@
 //! `path`: where the packets of watched flows are met.
 
-use super::Probe;
 use crate::load::Hook;
+use crate::probe::Probe;
 use crate::programs;
 
 /// See [`super::PROBES`].

@@ -1,7 +1,7 @@
 //! `tcpreset`: resets that TCP sends and accepts.
 
-use super::{Detail, Probe};
 use crate::load::Hook;
+use crate::probe::{Detail, Probe};
 use crate::programs;
 
 /// See [`super::PROBES`].

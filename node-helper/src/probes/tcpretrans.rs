@@ -1,7 +1,7 @@
 //! `tcpretrans`: segments and SYN-ACKs that TCP sends again.
 
-use super::{Detail, Probe};
 use crate::load::Hook;
+use crate::probe::{Detail, Probe};
 use crate::programs;
 
 /// See [`super::PROBES`].

@@ -1,7 +1,7 @@
 //! `tcpstate`: how TCP sockets change state.
 
-use super::{Detail, Probe};
 use crate::load::Hook;
+use crate::probe::{Detail, Probe};
 use crate::programs;
 
 /// See [`super::PROBES`].

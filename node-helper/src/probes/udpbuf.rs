@@ -1,7 +1,7 @@
 //! `udpbuf`: datagrams that a full receive buffer refuses.
 
-use super::{Detail, Probe};
 use crate::load::Hook;
+use crate::probe::{Detail, Probe};
 use crate::programs;
 
 /// See [`super::PROBES`].
