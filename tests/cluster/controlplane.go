@@ -60,7 +60,7 @@ func controlPlaneMachine(ca *authority) (Machine, error) {
 				kubernetes, "kube-apiserver",
 				"--etcd-servers=http://127.0.0.1:2379",
 				"--advertise-address=" + controlPlaneAddr,
-				"--service-cluster-ip-range=" + serviceNetwork,
+				"--service-cluster-ip-range=" + serviceNetwork + "," + serviceNetwork6,
 				"--tls-cert-file=" + ca.file("apiserver.crt"),
 				"--tls-private-key-file=" + ca.file("apiserver.key"),
 				"--client-ca-file=" + ca.file("ca.crt"),

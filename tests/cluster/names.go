@@ -37,6 +37,18 @@ const (
 	resolverAddr = "203.0.113.53"
 )
 
+// The same for IPv6, which nodes have, and pods of runtime class `dual-stack`. The router's ends are link-local: one that
+// forwards, and one that is the default gateway.
+const (
+	network6   = "fd00:200::/64"
+	forwarder6 = "fe80::fe"
+	gateway6   = "fe80::fd"
+	// What the router calls itself in ICMPv6: a link-local address is not forwarded.
+	router6         = "fd00:200::fe"
+	podNetwork6     = "fd00:244::/48"
+	serviceNetwork6 = "fd00:96::/112"
+)
+
 // maxNodes keeps node and pod addresses inside their networks.
 const maxNodes = 9
 
@@ -44,6 +56,8 @@ func nodeName(n int) string   { return fmt.Sprintf("n%d", n) }
 func nodeAddr(n int) string   { return fmt.Sprintf("10.200.0.%d", 10+n) }
 func podRange(n int) string   { return fmt.Sprintf("10.244.%d.0/24", n) }
 func podGateway(n int) string { return fmt.Sprintf("10.244.%d.1", n) }
+func nodeAddr6(n int) string  { return fmt.Sprintf("fd00:200::%d", 10+n) }
+func podRange6(n int) string  { return fmt.Sprintf("fd00:244:0:%d::/64", n) }
 
 // machineName reads what a user calls a machine: `n1`, `1`, `control-plane`, `router`.
 func machineName(word string) (string, error) {

@@ -8,13 +8,15 @@ const hostLink = prefix + "0"
 // link is a machine's cable to the router: `eth0` at its end, an interface of the machine's name at the router's.
 type link struct {
 	machine, address, pods string
+	// Of machines that have IPv6.
+	address6, pods6 string
 }
 
 // links are those of all machines with a namespace of their own but the router.
 func links(nodes int) []link {
 	list := []link{{machine: controlPlane, address: controlPlaneAddr}}
 	for n := 1; n <= nodes; n++ {
-		list = append(list, link{machine: nodeName(n), address: nodeAddr(n), pods: podRange(n)})
+		list = append(list, link{machine: nodeName(n), address: nodeAddr(n), pods: podRange(n), address6: nodeAddr6(n), pods6: podRange6(n)})
 	}
 	return list
 }
@@ -29,6 +31,22 @@ func machineNetwork(address string, routes []string) []string {
 	return append(commands, routes...)
 }
 
+// nodeNetwork6 is the same for IPv6 of one node among so many. Its addresses are there at once: nobody else has them.
+func nodeNetwork6(n, nodes int) []string {
+	commands := []string{
+		"sysctl -qw net.ipv6.conf.all.forwarding=1",
+		fmt.Sprintf("ip address add %s/128 dev eth0 nodad", nodeAddr6(n)),
+		fmt.Sprintf("ip -6 route add %s via %s dev eth0", network6, forwarder6),
+		fmt.Sprintf("ip -6 route add default via %s dev eth0", gateway6),
+	}
+	for other := 1; other <= nodes; other++ {
+		if other != n {
+			commands = append(commands, fmt.Sprintf("ip -6 route add %s via %s dev eth0", podRange6(other), forwarder6))
+		}
+	}
+	return commands
+}
+
 // routerMachine forwards between all machines. Each of them sees one network: for an address of another machine the
 // router answers ARP with its own (proxy ARP), and a second interface on the same cable (a macvlan) is the default
 // gateway. So a packet for a pod of another node takes the node's own route for that range, or, where that is missing,
@@ -40,6 +58,9 @@ func routerMachine(nodes int, coredns, lab string) Machine {
 		"sysctl -qw net.ipv4.icmp_ratelimit=0",
 		fmt.Sprintf("ip address add %s/32 dev lo; ip address add %s/32 dev lo", outsideAddr, resolverAddr),
 		"ip route add unreachable default table 100",
+		"sysctl -qw net.ipv6.conf.all.forwarding=1 net.ipv6.icmp.ratelimit=0",
+		"ip -6 route add unreachable default table 100",
+		fmt.Sprintf("ip address add %s/128 dev lo nodad", router6),
 	}
 	all := append(links(nodes), link{machine: "host", address: hostAddr})
 	for _, l := range all {
@@ -54,6 +75,13 @@ func routerMachine(nodes int, coredns, lab string) Machine {
 			fmt.Sprintf("ip address add %s/32 dev %s; ip link set %[2]s up", gatewayAddr, gateway),
 			fmt.Sprintf("ip rule add iif %s lookup 100", gateway),
 		)
+		if l.address6 != "" {
+			setup = append(setup,
+				fmt.Sprintf("ip address add %s/64 dev %s nodad; ip -6 route add %s/128 dev %[2]s", forwarder6, l.machine, l.address6),
+				fmt.Sprintf("ip -6 route add %s via %s dev %s onlink", l.pods6, l.address6, l.machine),
+				fmt.Sprintf("ip address add %s/64 dev %s nodad; ip -6 rule add iif %[2]s lookup 100", gateway6, gateway),
+			)
+		}
 		if l.pods != "" {
 			setup = append(setup, fmt.Sprintf("ip route add %s via %s dev %s onlink", l.pods, l.address, l.machine))
 		}

@@ -22,9 +22,17 @@ state = "/run/containerd"
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "/usr/lib/cni"
     conf_dir = "/etc/cni/net.d"
+  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+    runtime_type = "io.containerd.runc.v2"
+  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.` + dualStack + `]
+    runtime_type = "io.containerd.runc.v2"
+    cni_conf_dir = "/etc/cni/` + dualStack + `"
 `
 
-// cniConfig: a bridge, and addresses from the node's own range.
+// dualStack is the runtime class whose pods have an address of each family; all others have one of IPv4.
+const dualStack = "dual-stack"
+
+// cniConfig: a bridge, and addresses from the node's own ranges.
 const cniConfig = `{
   "cniVersion": "1.0.0",
   "name": "skoop",
@@ -34,7 +42,7 @@ const cniConfig = `{
       "bridge": "cni0",
       "isDefaultGateway": true,
       "hairpinMode": true,
-      "ipam": {"type": "host-local", "dataDir": "/run/cni-ipam", "ranges": [[{"subnet": "%s"}]]}
+      "ipam": {"type": "host-local", "dataDir": "/run/cni-ipam", "ranges": [%s]}
     },
     {"type": "portmap", "capabilities": {"portMappings": true}}
   ]
@@ -76,7 +84,7 @@ mode: %s
 bindAddress: 0.0.0.0
 hostnameOverride: %s
 clientConnection: {kubeconfig: %s}
-clusterCIDR: ` + podNetwork + `
+clusterCIDR: ` + podNetwork + `,` + podNetwork6 + `
 oomScoreAdj: 0
 # These settings are the whole host's: left alone.
 conntrack: {maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s}
@@ -100,6 +108,9 @@ func masquerade(n int) string {
 		" ip saddr %s ip daddr != %s counter masquerade; }; }'", podRange(n), podNetwork)
 }
 
+// subnet is a range of addresses as the CNI's plugin for them has it.
+func subnet(addresses string) string { return fmt.Sprintf(`[{"subnet": %q}]`, addresses) }
+
 // nodeMachine is a node: containerd, the images, kubelet and kube-proxy.
 func nodeMachine(ca *authority, n, nodes int) (Machine, error) {
 	name := nodeName(n)
@@ -113,10 +124,11 @@ func nodeMachine(ca *authority, n, nodes int) (Machine, error) {
 		return Machine{}, err
 	}
 	files := map[string]string{
-		"containerd.toml":   containerdConfig,
-		"10-skoop.conflist": fmt.Sprintf(cniConfig, podRange(n)),
-		"kubelet.yaml":      fmt.Sprintf(kubeletConfig, ca.file("ca.crt"), ca.file(name+"-server.crt"), ca.file(name+"-server.key")),
-		"kube-proxy.yaml":   fmt.Sprintf(proxyConfig, proxyMode(n), name, ca.file(name+"-proxy.kubeconfig")),
+		"containerd.toml": containerdConfig,
+		"single.conflist": fmt.Sprintf(cniConfig, subnet(podRange(n))),
+		"dual.conflist":   fmt.Sprintf(cniConfig, subnet(podRange(n))+", "+subnet(podRange6(n))),
+		"kubelet.yaml":    fmt.Sprintf(kubeletConfig, ca.file("ca.crt"), ca.file(name+"-server.crt"), ca.file(name+"-server.key")),
+		"kube-proxy.yaml": fmt.Sprintf(proxyConfig, proxyMode(n), name, ca.file(name+"-proxy.kubeconfig")),
 	}
 	for file, text := range files {
 		if err := os.WriteFile(inRun(name, file), []byte(text), 0o644); err != nil {
@@ -129,11 +141,13 @@ func nodeMachine(ca *authority, n, nodes int) (Machine, error) {
 			routes = append(routes, fmt.Sprintf("ip route add %s via %s", podRange(other), nodeAddr(other)))
 		}
 	}
-	setup := append(machineNetwork(nodeAddr(n), routes),
+	setup := append(machineNetwork(nodeAddr(n), routes), nodeNetwork6(n, nodes)...)
+	setup = append(setup,
 		"sysctl -qw net.ipv4.ip_forward=1",
-		"sysctl -qw net.bridge.bridge-nf-call-iptables=1 || modprobe br_netfilter && sysctl -qw net.bridge.bridge-nf-call-iptables=1",
+		"sysctl -qw net.bridge.bridge-nf-call-iptables=1 net.bridge.bridge-nf-call-ip6tables=1 || modprobe br_netfilter && sysctl -qw net.bridge.bridge-nf-call-iptables=1 net.bridge.bridge-nf-call-ip6tables=1",
 		masquerade(n),
-		"mkdir -p /etc/cni/net.d && cp "+inRun(name, "10-skoop.conflist")+" /etc/cni/net.d/",
+		"mkdir -p /etc/cni/net.d && cp "+inRun(name, "single.conflist")+" /etc/cni/net.d/",
+		"mkdir -p /etc/cni/"+dualStack+" && cp "+inRun(name, "dual.conflist")+" /etc/cni/"+dualStack+"/",
 	)
 	kubernetes := filepath.Join(home(), "kubernetes")
 	const socket = "/run/containerd/containerd.sock"
@@ -148,7 +162,7 @@ func nodeMachine(ca *authority, n, nodes int) (Machine, error) {
 				"--config=" + inRun(name, "kubelet.yaml"),
 				"--kubeconfig=" + ca.file(name+".kubeconfig"),
 				"--hostname-override=" + name,
-				"--node-ip=" + nodeAddr(n),
+				"--node-ip=" + nodeAddr(n) + "," + nodeAddr6(n),
 				"--root-dir=/var/lib/kubelet",
 				"--cert-dir=/var/lib/kubelet/pki",
 			}, After: socket},

@@ -22,6 +22,9 @@ import (
 //go:embed coredns.yaml
 var corednsManifest string
 
+//go:embed dual-stack.yaml
+var dualStackManifest string
+
 // settle waits until the cluster is whole, and does what the API server has to be told for that.
 func settle(nodes int, say func(string)) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -41,7 +44,7 @@ func settle(nodes int, say func(string)) error {
 		}},
 		{"", writeKubeconfig},
 		{"nodes are ready", func() error { return nodesReady(api, nodes) }},
-		{"", func() error { return apply(corednsManifest) }},
+		{"", func() error { return apply(corednsManifest + "---\n" + dualStackManifest) }},
 		{"services and DNS work", func() error { return errors.Join(proxiesReady(nodes), deploymentReady(api, "kube-system", "coredns")) }},
 		{"", func() error { return api.get("/api/v1/namespaces/default/serviceaccounts/default", nil) }},
 	}

@@ -2,6 +2,7 @@
 
 use super::paper::Paper;
 use super::table::Sheet;
+use model::flow::{Flow, TCP};
 use model::report::Report;
 use serde_json::{Value, json};
 
@@ -140,6 +141,25 @@ fn a_fault_in_full_shows_every_hop_and_every_time() {
 #[test]
 fn a_healthy_path_says_what_was_proven() {
     insta::assert_snapshot!(screen(&healthy(), 110, false));
+}
+
+#[test]
+fn a_path_over_both_families_says_which_is_which() {
+    let mut report = healthy();
+    let mut other = report.path.clone();
+    for hop in &mut other {
+        hop.attempt += 100;
+        hop.flow = Flow::new(
+            TCP,
+            "[fd90:1::2]:41000".parse().unwrap(),
+            "[fd90:2::2]:80".parse().unwrap(),
+        );
+    }
+    report.path.extend(other);
+    let sheet = screen(&report, 110, false);
+    for label in ["there, IPv4: ", "there, IPv6: "] {
+        assert!(sheet.contains(label), "{sheet}");
+    }
 }
 
 #[test]

@@ -10,10 +10,6 @@ use model::report::{Direction, Happened, Hop, Outcome, Report, Severity, Verdict
 /// Missing things shown on one screen; `-o wide` shows all.
 const MISSING_SHOWN: usize = 4;
 
-/// Labels of the two directions, of one length.
-const THERE: &str = "there: ";
-const BACK: &str = "back:  ";
-
 /// A report on paper.
 #[derive(Clone, Copy, Debug)]
 pub struct Sheet {
@@ -128,6 +124,8 @@ impl Sheet {
     fn path(&self, report: &Report) -> String {
         let mut lines = Vec::new();
         let width = self.paper.width - INDENT;
+        let is_ipv6 = |hop: &Hop| hop.flow.dst().is_ipv6();
+        let both_families = report.path.iter().any(is_ipv6) && !report.path.iter().all(is_ipv6);
         for trail in trails(&report.path) {
             if self.wide {
                 lines.extend(trail.iter().map(|hop| {
@@ -138,10 +136,14 @@ impl Sheet {
                     )
                 }));
             } else {
+                let label = way(trail, both_families);
                 let mut pieces = pieces(trail, &report.attempts);
+                if let Some(piece) = pieces.first_mut() {
+                    piece.insert_str(0, &label);
+                }
                 pieces.extend(never_reached(trail, report));
                 lines.extend(wrap_pieces(&pieces, " │ ", width));
-                let indent = " ".repeat(THERE.len());
+                let indent = " ".repeat(label.len());
                 for said in translations(trail, &report.attempts) {
                     let said = wrap(&said, width.saturating_sub(indent.len()));
                     lines.extend(said.iter().map(|line| format!("{indent}{line}")));
@@ -190,6 +192,21 @@ fn trails(path: &[Hop]) -> impl Iterator<Item = &[Hop]> {
     path.chunk_by(|one, next| one.attempt == next.attempt && one.direction == next.direction)
 }
 
+/// Which way a trail goes, and over which family where both were tried; all labels of a path are of one length.
+fn way(trail: &[Hop], both_families: bool) -> String {
+    let answer = trail.first().is_some_and(|hop| hop.direction == Direction::Answer);
+    let over = match trail.first() {
+        Some(hop) if both_families && hop.flow.dst().is_ipv6() => ", IPv6",
+        Some(_) if both_families => ", IPv4",
+        _ => "",
+    };
+    if answer {
+        format!("back{over}:  ")
+    } else {
+        format!("there{over}: ")
+    }
+}
+
 /// One piece for each namespace on the way, with the interfaces there and how it ended.
 fn pieces(trail: &[Hop], attempts: &[Attempt]) -> Vec<String> {
     let mut pieces: Vec<String> = Vec::new();
@@ -226,16 +243,6 @@ fn pieces(trail: &[Hop], attempts: &[Attempt]) -> Vec<String> {
             interface
         };
         at = Some((&hop.netns, kept));
-    }
-    if let Some(first) = trail.first() {
-        let arrow = if first.direction == Direction::Request {
-            THERE
-        } else {
-            BACK
-        };
-        if let Some(piece) = pieces.first_mut() {
-            piece.insert_str(0, arrow);
-        }
     }
     pieces
 }

@@ -11,7 +11,8 @@ use super::cluster::Cluster;
 const WITHIN: Duration = Duration::from_secs(15);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// What a node's service rules are in, whichever mode its kube-proxy has.
-const RULES: &str = "iptables-save 2>/dev/null; nft list table ip kube-proxy 2>/dev/null; true";
+const RULES: &str =
+    "for family in ip ip6; do ${family}tables-save; nft list table $family kube-proxy; done 2>/dev/null; true";
 
 /// Waits until every node of the project's own cluster has rules for the namespace's services. Of another cluster's
 /// nodes nothing can be seen, and services without a selector or a cluster address have nothing to wait for.
@@ -51,10 +52,15 @@ fn addresses(services: &Value, slices: &Value) -> Vec<String> {
     let mut wanted = Vec::new();
     for service in items(services) {
         let spec = &service["spec"];
-        let Some(address) = spec["clusterIP"].as_str().filter(|address| *address != "None") else {
+        let own = spec["clusterIPs"].as_array().into_iter().flatten();
+        let own: Vec<&str> = own
+            .filter_map(Value::as_str)
+            .filter(|address| *address != "None")
+            .collect();
+        if own.is_empty() {
             continue;
-        };
-        wanted.push(address.to_owned());
+        }
+        wanted.extend(own.into_iter().map(str::to_owned));
         if spec["internalTrafficPolicy"] == "Local" {
             continue;
         }
@@ -87,7 +93,7 @@ fn mentions(text: &str, address: &str) -> bool {
         ![before, after]
             .into_iter()
             .flatten()
-            .any(|letter| letter.is_ascii_digit())
+            .any(|letter| letter.is_ascii_hexdigit())
     })
 }
 
@@ -100,7 +106,7 @@ mod tests {
     #[test]
     fn services_and_their_ready_endpoints_must_be_named() {
         let service = |name: &str, more: Value| {
-            let mut service = json!({"metadata": {"name": name}, "spec": {"clusterIP": "10.96.0.7"}});
+            let mut service = json!({"metadata": {"name": name}, "spec": {"clusterIPs": ["10.96.0.7"]}});
             for (key, value) in more.as_object().unwrap() {
                 service["spec"][key] = value.clone();
             }
@@ -123,7 +129,7 @@ mod tests {
             addresses(&service("web", json!({"internalTrafficPolicy": "Local"})), &slices),
             ["10.96.0.7"]
         );
-        assert!(addresses(&service("web", json!({"clusterIP": "None"})), &slices).is_empty());
+        assert!(addresses(&service("web", json!({"clusterIPs": ["None"]})), &slices).is_empty());
     }
 
     #[test]
@@ -131,5 +137,7 @@ mod tests {
         assert!(mentions("-d 10.96.0.1/32", "10.96.0.1"));
         assert!(!mentions("-d 10.96.0.10/32", "10.96.0.1"));
         assert!(!mentions("-d 110.96.0.1", "10.96.0.1"));
+        assert!(mentions("-d fd00:96::2/128", "fd00:96::2"));
+        assert!(!mentions("-d fd00:96::2a/128", "fd00:96::2"));
     }
 }
