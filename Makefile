@@ -54,11 +54,11 @@ scenarios: build ## every fault and every healthy control of the lab; also targe
 	$(CARGO) run -p tests --bin scenario -- tests/scenarios --only '^(faults|healthy|thin)/' --json target/scenarios.json
 
 .PHONY: kernels
-kernels: build ## the same checks on this kernel, and in QEMU on Debian's 6.1 and 6.12, and on 6.12 for arm64
+kernels: build ## the same checks on this kernel and on Debian's 6.1 and 6.12 in QEMU, with ARCHES='x86_64 aarch64' on one for arm64 too
 	@./setup.sh kernels
 	$(CARGO) build -p tests --bin kernel-check
-	.ci/cross aarch64 build -p node-helper -p tests --bin node-helper --bin kernel-check
-	$(AS_ROOT) tests/kernels/run
+	$(if $(filter aarch64,$(ARCHES)),.ci/cross aarch64 build -p node-helper -p tests --bin node-helper --bin kernel-check)
+	$(AS_ROOT) tests/kernels/run 6.1-amd64 6.12-amd64 $(if $(filter aarch64,$(ARCHES)),6.12-arm64)
 
 .PHONY: bench
 bench: build ## the figures of tests/bench/README.md; also target/bench.json

@@ -13,8 +13,8 @@ bpf_linker=0.13.0
 
 build="build-essential ca-certificates rustc-web cargo-web rust-web-src llvm-$llvm-dev libzstd-dev zlib1g-dev"
 test="iproute2 iptables nftables conntrack iputils-ping procps python3 kmod"
-arm64="gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
-kernels="qemu-system-x86 qemu-system-arm busybox-static cpio xz-utils $test"
+arm64="gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-system-arm"
+kernels="qemu-system-x86 busybox-static cpio xz-utils $test"
 bench="bpftrace iperf3 $test"
 cluster="containerd runc containernetworking-plugins busybox-static util-linux $test"
 
@@ -31,7 +31,7 @@ for part; do
     build) packages="$packages $build" ;;
     test) packages="$packages $build $test" ;;
     arm64) packages="$packages $build $arm64" ;;
-    kernels) packages="$packages $build $arm64 $kernels" ;;
+    kernels) packages="$packages $build $kernels" ;;
     bench) packages="$packages $build $bench" ;;
     cluster) packages="$packages $cluster" go=wanted ;;
     lint)
