@@ -186,10 +186,36 @@ impl<'a> Trail<'a> {
             leg.stops.sort_by_key(|stop| (stop.offset_ns, stop.first_ns));
             leg.mark_translations();
         }
+        trail.leave_out_repeated_syns();
         trail
             .legs
             .sort_by_key(|leg| (leg.attempt, leg.direction == Direction::Answer));
         trail
+    }
+
+    /// A SYN that comes again after its answer has left is of no further use, and freed without a reason (in `tcp_v4_rcv`, by 6.18
+    /// in the name of the listener): what was lost is the answer.
+    fn leave_out_repeated_syns(&mut self) {
+        const SYN: u8 = 2;
+        const ACK: u8 = 16;
+        let mut answered: HashMap<(u32, u32), u64> = HashMap::new();
+        for leg in self.legs.iter().filter(|leg| leg.direction == Direction::Answer) {
+            for stop in &leg.stops {
+                let first_ns = answered.entry((leg.attempt, stop.netns)).or_insert(stop.first_ns);
+                *first_ns = stop.first_ns.min(*first_ns);
+            }
+        }
+        for leg in self.legs.iter_mut().filter(|leg| leg.direction == Direction::Request) {
+            leg.drops.retain(|drop| {
+                let event = drop.event;
+                let is_syn = event.packet.is_some_and(|packet| packet.tcp_flags & (SYN | ACK) == SYN);
+                let at_socket = drop.location().starts_with("tcp_v4_rcv") || drop.location().starts_with("tcp_v6_rcv");
+                let before = answered
+                    .get(&(leg.attempt, event.netns))
+                    .is_some_and(|at_ns| *at_ns < event.at_ns);
+                !(is_syn && at_socket && before && drop.class == Class::Other)
+            });
+        }
     }
 
     /// A dropped ICMP error that quotes a packet of ours.

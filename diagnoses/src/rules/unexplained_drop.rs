@@ -49,6 +49,8 @@ pub fn check(case: &Case<'_>) -> Checked {
 mod tests {
     use crate::judge;
     use crate::scene::{self, Scene};
+    use model::attempt::Outcome;
+    use model::event::Packet;
 
     #[test]
     fn a_reason_nobody_knows_is_shown_as_it_is() {
@@ -57,5 +59,34 @@ mod tests {
         let judgement = judge(&scene.evidence);
         assert_eq!(scene::cause(&judgement), "unexplained-drop");
         assert!(judgement.verdicts[0].says.contains("A_NEW_REASON in a_new_function"));
+    }
+
+    /// Three connections whose SYN is dropped at the listener, with or without an answer that left before.
+    fn syns_dropped_at_the_listener(answered: bool) -> Scene {
+        let mut scene = Scene::two_nodes();
+        for id in 0..3 {
+            let flow = scene.flow(id);
+            scene.walk_to(id, flow, scene::C, "eth0");
+            if answered {
+                for (netns, interface) in [(scene::C, "eth0"), (scene::Y, "vethc"), (scene::Y, "up0")] {
+                    scene.hop(netns, interface, flow.reversed(), u64::from(id) * 100 + 2);
+                }
+            }
+            scene.drop(scene::C, "eth0", flow, "NOT_SPECIFIED", "tcp_v4_rcv");
+            let syn = Packet { tcp_flags: 2, ..Packet::default() };
+            scene.evidence.events.last_mut().unwrap().packet = Some(syn);
+            let during = "connect".to_owned();
+            scene.attempt(id, flow, Outcome::TimedOut { during });
+        }
+        scene
+    }
+
+    #[test]
+    fn a_syn_that_comes_again_because_its_answer_was_lost_is_no_drop() {
+        let judgement = judge(&syns_dropped_at_the_listener(false).evidence);
+        assert_eq!(scene::cause(&judgement), "unexplained-drop");
+        let judgement = judge(&syns_dropped_at_the_listener(true).evidence);
+        assert!(!scene::causes(&judgement).contains(&"unexplained-drop".to_owned()), "{judgement:?}");
+        assert!(judgement.verdicts[0].says.contains("answer"), "{judgement:?}");
     }
 }

@@ -50,9 +50,10 @@ pub fn check(case: &Case<'_>) -> Checked {
         }
         (None, None) => "no packet of it was seen anywhere, and no answer came".to_owned(),
     };
+    let beyond = if answer.is_some() { "source" } else { "target" };
     let finding = fatal("unexplained-timeout", says)
         .of(silent.iter().map(|tried| tried.attempt.id))
-        .remedy("look between the last place on the path and the target: cables, fabric, security groups, the target itself")
+        .remedy(format!("look between the last place on the path and the {beyond}: cables, fabric, security groups, the {beyond} itself"))
         .because(seen::met(first));
     Ok(vec![seen::last_seen(case, finding, id)])
 }
