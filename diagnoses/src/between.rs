@@ -6,9 +6,9 @@ use crate::walk;
 use crate::words::at;
 use model::report::{Direction, Happened};
 
-/// A request that was last seen leaving a node and never came in at the next one, in words; `None` where the next node could
+/// A request, or an answer, that was last seen leaving a node and never came in at the next one, in words; `None` where the next node could
 /// not have missed it for sure: it is not known, its helper did not watch to the end, or an XDP program stands before its hook.
-pub fn lost(case: &Case<'_>, attempt: u32, last: &Stop) -> Option<String> {
+pub fn lost(case: &Case<'_>, attempt: u32, direction: Direction, last: &Stop) -> Option<String> {
     let evidence = case.evidence;
     let node = |netns: u32| evidence.netns(netns).map(|netns| netns.node.as_str());
     let here = node(last.netns).filter(|_| last.happened == Happened::Left)?;
@@ -16,7 +16,7 @@ pub fn lost(case: &Case<'_>, attempt: u32, last: &Stop) -> Option<String> {
     let way = walk::path_of(evidence, watched.flow);
     let mut onward = way
         .iter()
-        .filter(|hop| hop.direction == Direction::Request)
+        .filter(|hop| hop.direction == direction)
         .skip_while(|hop| hop.netns != last.netns)
         .skip_while(|hop| node(hop.netns) == Some(here));
     let next = onward.next()?;
@@ -31,11 +31,15 @@ pub fn lost(case: &Case<'_>, attempt: u32, last: &Stop) -> Option<String> {
             .iter()
             .any(|probe| probe.name == "path" && probe.unsupported.is_none())
         && there.lost.iter().all(|lost| lost.of_watched == 0);
-    let leg = case.leg(attempt, Direction::Request)?;
+    let leg = case.leg(attempt, direction)?;
+    let what = match direction {
+        Direction::Request => "request",
+        Direction::Answer => "answer",
+    };
     let met = leg.stops.iter().any(|stop| node(stop.netns) == Some(&there.name));
     (looked && !met && arrives.xdp.is_none()).then(|| {
         format!(
-            "the request left {} and never came in at {}, where it was watched for: it is lost between {here} and {}",
+            "the {what} left {} and never came in at {}, where it was watched for: it is lost between {here} and {}",
             at(&case.name(last.netns), last.interface.as_deref()),
             at(&case.name(next.netns), Some(&arrives.name)),
             there.name
@@ -87,6 +91,25 @@ mod tests {
         let says = says(&scene);
         assert!(says.contains("lost between n1 and n2"), "{says}");
         assert_eq!(scene::cause(&judge(&scene.evidence)), "unexplained-timeout");
+    }
+
+    #[test]
+    fn an_answer_is_lost_between_them_as_well() {
+        let mut scene = apart();
+        for id in 0..3 {
+            let flow = scene.flow(id);
+            scene.walk_to(id, flow, scene::C, "eth0");
+            for (netns, interface) in [(scene::C, "eth0"), (scene::Y, "vethc"), (scene::Y, "up0")] {
+                scene.hop(netns, interface, flow.reversed(), u64::from(id) * 100 + 2);
+            }
+            let during = "connect".to_owned();
+            scene.attempt(id, flow, model::attempt::Outcome::TimedOut { during });
+        }
+        let says = says(&scene);
+        assert!(
+            says.contains("the answer left") && says.contains("lost between n2 and n1"),
+            "{says}"
+        );
     }
 
     #[test]

@@ -32,8 +32,13 @@ pub fn check(case: &Case<'_>) -> Checked {
     let request = case.leg(id, Direction::Request);
     let answer = case.leg(id, Direction::Answer);
     let last = request.and_then(|leg| leg.farthest());
-    let between_nodes = last.filter(|_| answer.is_none()).and_then(|stop| between::lost(case, id, stop));
-    let says = match (last, answer.and_then(|leg| leg.farthest())) {
+    let back = answer.and_then(|leg| leg.farthest());
+    let between_nodes = match (last, back) {
+        (_, Some(stop)) => between::lost(case, id, Direction::Answer, stop),
+        (Some(stop), None) => between::lost(case, id, Direction::Request, stop),
+        (None, None) => None,
+    };
+    let says = match (last, back) {
         _ if between_nodes.is_some() => between_nodes.unwrap_or_default(),
         (_, Some(stop)) => format!(
             "an answer was last seen at {} and did not complete the exchange",
