@@ -3,11 +3,11 @@
 use crate::case::Case;
 use crate::trail::Stop;
 use crate::walk;
-use crate::words::at;
+use crate::words::{at, the};
 use model::report::{Direction, Happened};
 
-/// A request, or an answer, that was last seen leaving a node and never came in at the next one, in words; `None` where the next node could
-/// not have missed it for sure: it is not known, its helper did not watch to the end, or an XDP program stands before its hook.
+/// A request, or an answer, that was last seen leaving a node and never came in at the next one, in words; `None` where the
+/// next node may have missed it: it is not known, its helper did not watch to the end, or an XDP program stands before its hook.
 pub fn lost(case: &Case<'_>, attempt: u32, direction: Direction, last: &Stop) -> Option<String> {
     let evidence = case.evidence;
     let node = |netns: u32| evidence.netns(netns).map(|netns| netns.node.as_str());
@@ -32,14 +32,11 @@ pub fn lost(case: &Case<'_>, attempt: u32, direction: Direction, last: &Stop) ->
             .any(|probe| probe.name == "path" && probe.unsupported.is_none())
         && there.lost.iter().all(|lost| lost.of_watched == 0);
     let leg = case.leg(attempt, direction)?;
-    let what = match direction {
-        Direction::Request => "request",
-        Direction::Answer => "answer",
-    };
     let met = leg.stops.iter().any(|stop| node(stop.netns) == Some(&there.name));
     (looked && !met && arrives.xdp.is_none()).then(|| {
         format!(
-            "the {what} left {} and never came in at {}, where it was watched for: it is lost between {here} and {}",
+            "{} left {} and never came in at {}, where it was watched for: it is lost between {here} and {}",
+            the(direction),
             at(&case.name(last.netns), last.interface.as_deref()),
             at(&case.name(next.netns), Some(&arrives.name)),
             there.name

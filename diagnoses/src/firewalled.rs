@@ -5,7 +5,7 @@ use crate::drops::Class;
 use crate::firewall::culprit::{Culprit, of_drop};
 use crate::firewall::{Fall, Stop};
 use crate::trail::Dropped;
-use crate::words::{at, count, table};
+use crate::words::{at, count, table, the};
 use model::event::Seen;
 use model::report::{Direction, RulePlace};
 
@@ -52,10 +52,7 @@ impl<'a> Blocked<'a> {
 
     /// `the request` or `the answer`.
     pub fn what(&self) -> &'static str {
-        match self.direction {
-            Direction::Request => "the request",
-            Direction::Answer => "the answer",
-        }
+        the(self.direction)
     }
 
     /// What did it, as far as it can be told: a rule, a chain's policy, one of several rules.

@@ -3,7 +3,7 @@
 use crate::case::{Case, Failure, Tried};
 use crate::drops::Class;
 use crate::finding::Finding;
-use crate::words::{at, time};
+use crate::words::{at, the, time};
 use model::event::Seen;
 use model::report::Direction;
 
@@ -27,7 +27,8 @@ pub fn met(tried: &Tried<'_>) -> String {
 
 /// Adds where the packets of both directions were seen last.
 pub fn last_seen(case: &Case<'_>, mut finding: Finding, attempt: u32) -> Finding {
-    for (direction, who) in [(Direction::Request, "the request"), (Direction::Answer, "the answer")] {
+    for direction in [Direction::Request, Direction::Answer] {
+        let who = the(direction);
         let leg = case.leg(attempt, direction);
         if let Some(stop) = leg.and_then(|leg| leg.farthest()) {
             let place = at(&case.name(stop.netns), stop.interface.as_deref());

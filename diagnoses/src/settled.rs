@@ -4,7 +4,7 @@ use crate::case::{Case, Failure, Fate};
 use crate::drops::Class;
 use crate::ends::far_end;
 use crate::lookups::{answers_seen, lookups};
-use crate::trail::Dropped;
+use crate::trail::{Dropped, SYN};
 use model::attempt::{AttemptSpec, DnsExchange, Sending};
 use model::evidence::{Evidence, Intent};
 use model::flow::TCP;
@@ -108,7 +108,6 @@ fn lost(case: &Case<'_>, spec: &AttemptSpec) -> bool {
 /// The loss of a packet that opens a connection decides; a later one was answered before, though that may not have been heard yet
 /// (probes tell in no common order).
 fn opens(drop: &Dropped<'_>) -> bool {
-    const SYN: u8 = 2;
     let flags = drop.event.packet.map(|packet| packet.tcp_flags);
     drop.event.flow.protocol != TCP || flags.is_none_or(|flags| flags == 0 || flags & SYN != 0)
 }

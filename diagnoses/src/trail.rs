@@ -107,6 +107,9 @@ impl Dropped<'_> {
     }
 }
 
+/// TCP's flag of a segment that opens a connection (RFC 9293, 3.1).
+pub const SYN: u8 = 2;
+
 /// A packet after which no hook may see another for it to count as the same one, in nanoseconds: below TCP's least RTO.
 const ONE_PACKET_NS: u64 = 190_000_000;
 
@@ -196,7 +199,6 @@ impl<'a> Trail<'a> {
     /// A SYN that comes again after its answer has left is of no further use, and freed without a reason (in `tcp_v4_rcv`, by 6.18
     /// in the name of the listener): what was lost is the answer.
     fn leave_out_repeated_syns(&mut self) {
-        const SYN: u8 = 2;
         const ACK: u8 = 16;
         let mut answered: HashMap<(u32, u32), u64> = HashMap::new();
         for leg in self.legs.iter().filter(|leg| leg.direction == Direction::Answer) {

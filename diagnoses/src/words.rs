@@ -1,6 +1,6 @@
 //! Times, counts and places in words.
 
-use model::report::{Place, RulePlace};
+use model::report::{Direction, Place, RulePlace};
 
 /// Nanoseconds for people: `0.42 ms`, `1.2 s`.
 pub fn time(ns: u64) -> String {
@@ -18,6 +18,14 @@ pub fn count(number: usize, one: &str) -> String {
     match number {
         1 => format!("1 {one}"),
         many => format!("{many} {one}s"),
+    }
+}
+
+/// What goes that way: `the request`, `the answer`.
+pub fn the(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Request => "the request",
+        Direction::Answer => "the answer",
     }
 }
 

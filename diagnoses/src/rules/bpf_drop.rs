@@ -16,7 +16,7 @@ use crate::case::Case;
 use crate::drops::Class;
 use crate::finding::{Finding, fatal};
 use crate::seen;
-use crate::words::at;
+use crate::words::{at, the};
 use model::report::{Direction, Happened};
 
 pub const NEEDS: &[Need] = &[
@@ -35,10 +35,7 @@ pub fn check(case: &Case<'_>) -> Checked {
     let (name, interface) = (case.name(netns), case.interface(first.event));
     let kind = kind(first.reason(), first.location());
     let programs = programs(case, netns, first.event.ifindex, kind);
-    let what = match first.direction {
-        Direction::Request => "the request",
-        Direction::Answer => "the answer",
-    };
+    let what = the(first.direction);
     let plain = !programs.is_empty() && programs.iter().all(|(_, id)| *id == 0);
     let who = if plain { "a tc filter".to_owned() } else { article(kind) };
     let finding = fatal(

@@ -19,7 +19,7 @@ use crate::finding::{Finding, fatal};
 use crate::trail::Dropped;
 use crate::walk::Layer;
 use model::facts::Link;
-use model::report::Direction;
+use crate::words::the;
 
 pub const NEEDS: &[Need] = &[
     Need::Fact("links"),
@@ -44,10 +44,7 @@ pub fn check(case: &Case<'_>) -> Checked {
             continue;
         };
         let name = case.name(hop.netns);
-        let direction = match hop.direction {
-            Direction::Request => "the request",
-            Direction::Answer => "the answer",
-        };
+        let direction = the(hop.direction);
         let seen = drops.iter().filter(|drop| drop.event.netns == hop.netns).count();
         let mut finding = fatal(
             "bridge-blocked",

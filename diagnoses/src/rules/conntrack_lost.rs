@@ -18,8 +18,7 @@ use crate::drops::Class;
 use crate::finding::fatal;
 use crate::firewall::Stop;
 use crate::firewall::culprit::of_drop;
-use crate::words::{at, count};
-use model::report::Direction;
+use crate::words::{at, count, the};
 
 pub const NEEDS: &[Need] = &[
     Need::Probe("drop"),
@@ -71,10 +70,7 @@ pub fn check(case: &Case<'_>) -> Checked {
         return Ok(Vec::new());
     }
     let (netns, interface) = (case.name(event.netns), case.interface(event));
-    let what = match first.direction {
-        Direction::Request => "the request",
-        Direction::Answer => "the answer",
-    };
+    let what = the(first.direction);
     let invalid = case.conntrack_growth(event.netns, "invalid").unwrap_or(0);
     let mut claim = fatal(
         "conntrack-lost",

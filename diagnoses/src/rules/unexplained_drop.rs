@@ -12,8 +12,7 @@ use super::{Checked, Need};
 use crate::case::Case;
 use crate::drops::meaning;
 use crate::finding::fatal;
-use crate::words::at;
-use model::report::Direction;
+use crate::words::{at, the};
 
 pub const NEEDS: &[Need] = &[Need::Probe("drop"), Need::Probe("path")];
 
@@ -23,10 +22,7 @@ pub fn check(case: &Case<'_>) -> Checked {
         return Ok(Vec::new());
     };
     let place = at(&case.name(first.event.netns), Some(&case.interface(first.event)));
-    let what = match first.direction {
-        Direction::Request => "the request",
-        Direction::Answer => "the answer",
-    };
+    let what = the(first.direction);
     let mut finding = fatal(
         "unexplained-drop",
         format!("the kernel drops {what} in {place} ({}): {}", first.words(), meaning(first.class)),

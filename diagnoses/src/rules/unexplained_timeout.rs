@@ -35,8 +35,8 @@ pub fn check(case: &Case<'_>) -> Checked {
     let back = answer.and_then(|leg| leg.farthest());
     let between_nodes = match (last, back) {
         (_, Some(stop)) => between::lost(case, id, Direction::Answer, stop),
-        (Some(stop), None) => between::lost(case, id, Direction::Request, stop),
-        (None, None) => None,
+        (Some(stop), None) if answer.is_none() => between::lost(case, id, Direction::Request, stop),
+        _ => None,
     };
     let says = match (last, back) {
         _ if between_nodes.is_some() => between_nodes.unwrap_or_default(),
@@ -55,7 +55,7 @@ pub fn check(case: &Case<'_>) -> Checked {
         }
         (None, None) => "no packet of it was seen anywhere, and no answer came".to_owned(),
     };
-    let beyond = if answer.is_some() { "source" } else { "target" };
+    let beyond = if back.is_some() { "source" } else { "target" };
     let finding = fatal("unexplained-timeout", says)
         .of(silent.iter().map(|tried| tried.attempt.id))
         .remedy(format!("look between the last place on the path and the {beyond}: cables, fabric, security groups, the {beyond} itself"))
