@@ -10,11 +10,10 @@ use tokio::time::Instant;
 const ORDER_WITHIN: Duration = Duration::from_millis(40);
 /// Of several nodes, for one that comes over another way through the network.
 const ORDER_ACROSS_NODES: Duration = Duration::from_millis(250);
-
-/// No more are kept waiting than these: in a flood the oldest go at once, in the order known so far.
-const WAITING: usize = 12_288;
 /// It is looked so often in that time.
 const LOOKS: u32 = 4;
+/// No more events are kept waiting: in a flood the oldest go at once, in the order known so far.
+const WAITING: usize = 12_288;
 
 /// Lets events go in time order: those that were there already a while ago, since nothing earlier will come any more.
 #[derive(Default)]

@@ -65,16 +65,7 @@ pub fn arm(probes: &[String], filter: &Filter, sink: Box<dyn FnMut(Event) + Send
         asked => asked,
     };
 
-    let attempts = std::thread::scope(|scope| {
-        let loading: Vec<_> = asked
-            .iter()
-            .map(|probe| scope.spawn(|| attach(probe, layout, &maps, &settings, per_second)))
-            .collect();
-        loading
-            .into_iter()
-            .map(std::thread::ScopedJoinHandle::join)
-            .collect::<Vec<_>>()
-    });
+    let attempts = load::side_by_side(&asked, |probe| attach(probe, layout, &maps, &settings, per_second));
     let mut statuses = Vec::new();
     let mut attached = Vec::new();
     for (probe, attempt) in asked.into_iter().zip(attempts) {

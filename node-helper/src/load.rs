@@ -280,18 +280,7 @@ pub fn load(plan: &Plan<'_>, layout: &Layout, shared: &Shared) -> anyhow::Result
         hooks: Vec::new(),
     };
     // The verifier takes nearly all of the time of arming, and works for each of us at once.
-    let attempts = std::thread::scope(|scope| {
-        let (object, constants) = (&object, &constants);
-        let loading: Vec<_> = plan
-            .places
-            .iter()
-            .map(|place| scope.spawn(move || best(object, place, layout, constants)))
-            .collect();
-        loading
-            .into_iter()
-            .map(std::thread::ScopedJoinHandle::join)
-            .collect::<Vec<_>>()
-    });
+    let attempts = side_by_side(plan.places, |place| best(&object, place, layout, &constants));
     for attempt in attempts {
         let (hook, program, link) =
             attempt.map_err(|_| anyhow!("a thread that loads a program ended in a panic"))??;
@@ -300,6 +289,15 @@ pub fn load(plan: &Plan<'_>, layout: &Layout, shared: &Shared) -> anyhow::Result
         loaded.hooks.push(hook);
     }
     Ok(loaded)
+}
+
+/// Does it for each of them in a thread of its own; an `Err` is a thread that ended in a panic.
+pub fn side_by_side<I: Sync, T: Send>(items: &[I], each: impl Fn(&I) -> T + Sync) -> Vec<std::thread::Result<T>> {
+    std::thread::scope(|scope| {
+        let each = &each;
+        let threads: Vec<_> = items.iter().map(|item| scope.spawn(move || each(item))).collect();
+        threads.into_iter().map(std::thread::ScopedJoinHandle::join).collect()
+    })
 }
 
 /// Attaches to the first of these hooks that works.
