@@ -10,10 +10,10 @@ AS_ROOT := sudo -E
 export CARGO_TARGET_$(ARCH)_UNKNOWN_LINUX_GNU_RUNNER := $(AS_ROOT)
 endif
 
-HELPER := $(CURDIR)/target/$(TARGET)/helper/node-helper
 # Whose nodes helpers are built for, in the image and in the client: this machine's kind, or `ARCHES='x86_64 aarch64'`.
 ARCHES ?= $(MACHINE)
 helper_of = $(CURDIR)/target/$(1)-unknown-linux-gnu/helper/node-helper
+HELPER := $(call helper_of,$(MACHINE))
 CLIENT := $(CURDIR)/target/release/kubectl-skoop
 # The client that scenarios and tests drive.
 export SKOOP_BIN = $(CLIENT)

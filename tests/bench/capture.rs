@@ -6,11 +6,11 @@ use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 use tests::kubernetes::cluster::Cluster;
+use tests::kubernetes::ground;
 use tests::kubernetes::stage::Stage;
 use tests::scenario::Scenario;
 use tests::{signals, skoop};
@@ -88,8 +88,8 @@ pub fn take() -> Result<Vec<Figure>> {
 
 fn capture(cluster: &Cluster, burst: u32) -> Result<Taken> {
     let scenario = Scenario::parse(&GROUND.replace("BURST", &burst.to_string()))?;
-    let mut stage = Stage::build(cluster, &scenario, Path::new("/"))?;
-    let taken = stage.set(&scenario, Path::new("/")).and_then(|()| watch(&stage));
+    let stage = ground::stage(cluster, &scenario)?;
+    let taken = watch(&stage);
     stage.take_down()?;
     taken
 }

@@ -12,9 +12,9 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 use tests::kubernetes::audit::{self, Audit, Call, between};
 use tests::kubernetes::cluster::{CALL_WITHIN, Cluster};
+use tests::kubernetes::ground;
 use tests::kubernetes::stage::Stage;
 use tests::kubernetes::traces;
-use tests::scenario::Scenario;
 use tests::{signals, skoop};
 
 /// Runs of each kind that answers, and of the kind that does not.
@@ -27,20 +27,8 @@ const GONE_WITHIN: Duration = Duration::from_secs(30);
 /// Whom the audit log knows these runs by.
 const USER: &str = "kubectl-skoop-bench";
 
-/// A client, and a server for each way in which it may go.
-const GROUND: &str = "\
-site: kubernetes
-apply: |
-  apiVersion: v1
-  kind: Pod
-  metadata: {name: a}
-  spec: {nodeName: n1, containers: [{name: c, image: 'lab:1', command: [sleep, '100000']}]}
-  ---
-  apiVersion: v1
-  kind: Pod
-  metadata: {name: web}
-  spec: {nodeName: n2, containers: [{name: c, image: 'lab:1', command: [lab, http, '8080']}]}
-  ---
+/// Beside a client and a server that answers: one that resets, a port that is dropped, and the user of the runs.
+const MORE: &str = "  ---
   apiVersion: v1
   kind: Pod
   metadata: {name: resets}
@@ -51,8 +39,6 @@ break:
 undo:
   - node/n2: nft delete table inet bench-drop
   - kubectl: delete clusterrolebinding kubectl-skoop-bench
-run: diagnose
-expect: {outcome: healthy}
 ";
 
 /// What is asked, and the exit code that is right.
@@ -122,9 +108,8 @@ pub fn take() -> Result<Vec<Figure>> {
         "the figures are taken on the project's own cluster"
     );
     signals::take_down_labs()?;
-    let scenario = Scenario::parse(GROUND)?;
-    let mut stage = Stage::build(&cluster, &scenario, Path::new("/"))?;
-    stage.set(&scenario, Path::new("/"))?;
+    let scenario = ground::two_pods(MORE)?;
+    let stage = ground::stage(&cluster, &scenario)?;
     for step in &scenario.breaks.0 {
         stage.start(step, Path::new("/"))?.finish(WITHIN)?;
     }

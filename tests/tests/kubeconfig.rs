@@ -5,7 +5,6 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -13,9 +12,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tests::kubernetes::call::{Ended, call};
 use tests::kubernetes::cluster::Cluster;
-use tests::kubernetes::ground::{TWO_PODS, own_cluster};
+use tests::kubernetes::ground::{own_cluster, stage, two_pods};
 use tests::kubernetes::stage::Stage;
-use tests::scenario::Scenario;
 use tests::skoop;
 
 const WITHIN: Duration = Duration::from_mins(1);
@@ -120,9 +118,7 @@ fn healthy(way: &str, ended: &Ended) {
 #[test]
 fn every_way_to_a_cluster_that_a_kubeconfig_describes_is_gone() {
     let Some(cluster) = own_cluster() else { return };
-    let scenario = Scenario::parse(TWO_PODS).unwrap();
-    let mut stage = Stage::build(&cluster, &scenario, Path::new("/")).unwrap();
-    stage.set(&scenario, Path::new("/")).unwrap();
+    let stage = stage(&cluster, &two_pods("").unwrap()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("usual");
     cluster.write_kubeconfig(&file, stage.namespace()).unwrap();

@@ -3,7 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
 use std::process::{Child, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::sleep;
@@ -12,11 +11,10 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tests::kubernetes::cluster::{CALL_WITHIN, Cluster};
-use tests::kubernetes::ground::{TWO_PODS, own_cluster};
+use tests::kubernetes::ground::{own_cluster, stage, two_pods};
 use tests::kubernetes::stage::Stage;
 use tests::kubernetes::traces::{self, Objects, gone};
 use tests::kubernetes::well::Baseline;
-use tests::scenario::Scenario;
 use tests::skoop;
 
 /// A run that goes on until somebody ends it.
@@ -43,10 +41,7 @@ fn turn() -> Option<(MutexGuard<'static, ()>, Cluster)> {
 }
 
 fn ground(cluster: &Cluster) -> Stage<'_> {
-    let scenario = Scenario::parse(TWO_PODS).unwrap();
-    let mut stage = Stage::build(cluster, &scenario, Path::new("/")).unwrap();
-    stage.set(&scenario, Path::new("/")).unwrap();
-    stage
+    stage(cluster, &two_pods("").unwrap()).unwrap()
 }
 
 /// A run, killed with the test when that fails.

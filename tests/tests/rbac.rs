@@ -12,9 +12,8 @@ use serde_json::Value;
 use tests::kubernetes::audit::{Audit, Call};
 use tests::kubernetes::call::call;
 use tests::kubernetes::cluster::Cluster;
-use tests::kubernetes::ground::own_cluster;
+use tests::kubernetes::ground::{own_cluster, stage};
 use tests::kubernetes::objects;
-use tests::kubernetes::stage::Stage;
 use tests::scenario::Scenario;
 use tests::skoop;
 
@@ -220,8 +219,7 @@ fn used(calls: &[Call]) -> BTreeSet<String> {
 fn what_is_granted_is_enough_and_nothing_in_it_is_superfluous() {
     let Some(cluster) = own_cluster() else { return };
     let scenario = Scenario::parse(GROUND).unwrap();
-    let mut stage = Stage::build(&cluster, &scenario, Path::new("/")).unwrap();
-    stage.set(&scenario, Path::new("/")).unwrap();
+    let stage = stage(&cluster, &scenario).unwrap();
     let _granted = grant(&cluster, stage.namespace());
     let mut audit = Audit::from_now().unwrap();
     let mut said = Vec::new();

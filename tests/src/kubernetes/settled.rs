@@ -53,14 +53,14 @@ fn addresses(services: &Value, slices: &Value) -> Vec<String> {
     for service in items(services) {
         let spec = &service["spec"];
         let own = spec["clusterIPs"].as_array().into_iter().flatten();
-        let own: Vec<&str> = own
+        let mut own = own
             .filter_map(Value::as_str)
             .filter(|address| *address != "None")
-            .collect();
-        if own.is_empty() {
+            .peekable();
+        if own.peek().is_none() {
             continue;
         }
-        wanted.extend(own.into_iter().map(str::to_owned));
+        wanted.extend(own.map(str::to_owned));
         if spec["internalTrafficPolicy"] == "Local" {
             continue;
         }
