@@ -1,7 +1,7 @@
 //! What a capture lets through: first by names, then by what the kernel knows.
 
 use crate::exit::Usage;
-use crate::render::{Known, note};
+use crate::render::{Known, PodNames, note};
 use crate::session::Session;
 use anyhow::Result;
 use model::attempt::WatchedFlow;
@@ -65,12 +65,12 @@ impl Wanted {
             known.pods = inventory
                 .pods
                 .iter()
-                .map(|pod| (pod.uid.clone(), pod.full_name()))
+                .map(|pod| (pod.uid.clone(), PodNames::of(pod)))
                 .collect();
         }
         for (node, end) in endpoints {
             let name = match &end.owner {
-                Owner::Pod { uid, .. } => known.pods.get(uid).unwrap_or(&end.name).clone(),
+                Owner::Pod { uid, .. } => known.pods.get(uid).map_or(&end.name, |pod| &pod.name).clone(),
                 _ => end.name.clone(),
             };
             let node = if several { node.clone() } else { String::new() };

@@ -5,6 +5,7 @@ pub mod armed;
 pub mod attempts;
 pub mod btf;
 pub mod capabilities;
+pub mod cgroups;
 pub mod clock;
 /// What our own programs cost the kernel.
 pub mod cost;
@@ -14,12 +15,14 @@ pub mod facts;
 pub mod filter;
 /// Constants of this kernel, written into programs.
 pub mod fold;
+pub mod host_sockets;
 pub mod input;
 pub mod load;
 pub mod namespaces;
 pub mod netlink;
 pub mod netns;
 pub mod owner;
+pub mod owners;
 /// Names for the places where events happen.
 pub mod places;
 pub mod probe;

@@ -165,6 +165,13 @@ pub fn own() -> u32 {
     inode(Path::new("/proc/self/ns/net")).unwrap_or_default()
 }
 
+/// Whether this process and the kernel number processes alike: not in a node that is a container itself.
+pub fn sees_all_pids() -> bool {
+    /// Inode of the initial PID namespace (`PROC_PID_INIT_INO` of `linux/proc_ns.h`).
+    const INITIAL: u64 = 0xEFFF_FFFC;
+    fs::metadata("/proc/self/ns/pid").is_ok_and(|metadata| metadata.ino() == INITIAL)
+}
+
 /// Process ids in a proc file system, in order.
 pub fn processes(proc: &Path) -> Vec<u32> {
     let Ok(entries) = fs::read_dir(proc) else {

@@ -1,16 +1,8 @@
 //! To whom a process or a network namespace belongs, from cgroup paths and namespaces alone: never a guess.
 
-use crate::namespaces::{Namespace, Namespaces};
+use crate::namespaces::Namespace;
 use model::owner::Owner;
-use std::collections::HashMap;
 use std::fs;
-use std::time::{Duration, Instant};
-
-/// Events come late, and pods go: an owner is remembered for so long after its end.
-const REMEMBERED: Duration = Duration::from_mins(1);
-
-/// Somebody unknown is looked for again at most this often.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// The owner of a process, by its cgroup.
 pub fn of_pid(pid: u32) -> Owner {
@@ -41,7 +33,7 @@ pub fn of_cgroups(text: &str) -> Owner {
 }
 
 /// The owner that one cgroup path tells. The innermost one counts: a node may be a container itself.
-fn of_path(path: &str) -> Owner {
+pub fn of_path(path: &str) -> Owner {
     // A runtime that takes a systemd name for a path writes `kubepods-podUID.slice:cri-containerd:ID`.
     let parts: Vec<&str> = path.split(['/', ':']).filter(|part| !part.is_empty()).collect();
     let pod = parts
@@ -80,41 +72,9 @@ fn container_id(part: &str) -> Option<String> {
     (is_id && !runtime.ends_with("conmon")).then(|| id.to_owned())
 }
 
-/// To whom network namespaces belong; knows those that are gone for a while.
-#[derive(Default)]
-pub struct Owners {
-    known: HashMap<u32, Known>,
-    looked: Option<Instant>,
-}
-
-struct Known {
-    owner: Owner,
-    seen: Instant,
-}
-
-impl Owners {
-    /// The owner of a namespace by its inode.
-    pub fn of_netns(&mut self, inode: u32) -> Owner {
-        if !self.known.contains_key(&inode) && self.looked.is_none_or(|looked| looked.elapsed() >= LOOK_AGAIN) {
-            self.look(&Namespaces::scan());
-        }
-        self.known
-            .get(&inode)
-            .map_or(Owner::Unknown, |known| known.owner.clone())
-    }
-
-    fn look(&mut self, namespaces: &Namespaces) {
-        let now = Instant::now();
-        self.looked = Some(now);
-        for namespace in namespaces.all() {
-            let known = Known {
-                owner: of_namespace(namespace, of_pid),
-                seen: now,
-            };
-            self.known.insert(namespace.inode, known);
-        }
-        self.known.retain(|_, known| now - known.seen < REMEMBERED);
-    }
+/// A pod or a container, and not the node itself or nobody known.
+pub fn is_contained(owner: &Owner) -> bool {
+    matches!(owner, Owner::Pod { .. } | Owner::Container { .. })
 }
 
 /// The host's is the host's, whoever else lives there; a pod or container counts before a name, which its runtime chose.
@@ -122,12 +82,16 @@ pub fn of_namespace(namespace: &Namespace, of_pid: impl Fn(u32) -> Owner) -> Own
     if namespace.name == "host" {
         return Owner::Host;
     }
-    let contained = namespace
-        .pids
-        .iter()
-        .map(|pid| of_pid(*pid))
-        .find(|owner| matches!(owner, Owner::Pod { .. } | Owner::Container { .. }));
-    match (contained, namespace.name.strip_prefix("netns/")) {
+    let mut contained = namespace.pids.iter().map(|pid| of_pid(*pid)).filter(is_contained);
+    let first = contained.next();
+    match (first, namespace.name.strip_prefix("netns/")) {
+        // A pod's containers share the namespace, the sandbox among them: which one it was, it does not tell.
+        (Some(Owner::Pod { uid, container }), _) => Owner::Pod {
+            container: container.filter(|id| {
+                contained.all(|other| matches!(other, Owner::Pod { container: Some(other), .. } if other == *id))
+            }),
+            uid,
+        },
         (Some(owner), _) => owner,
         (None, Some(name)) => Owner::Netns { name: name.into() },
         (None, None) => Owner::Unknown,

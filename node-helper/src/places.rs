@@ -2,9 +2,12 @@
 //! tells a number that is new, and remembered, because many events follow from the same place.
 
 use crate::namespaces::Namespaces;
+use crate::namespaces::sees_all_pids;
 use crate::netns::within;
-use crate::owner::Owners;
+use crate::owner::of_pid;
+use crate::owners::Owners;
 use model::event::Event;
+use model::owner::Owner;
 use nix::net::if_::if_nameindex;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -13,25 +16,47 @@ use std::time::{Duration, Instant};
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What is known so far.
-#[derive(Default)]
 pub struct Places {
+    sees_all_pids: bool,
     owners: Owners,
     interfaces: HashMap<(u32, u32), String>,
     looked: HashMap<u32, Instant>,
-    processes: HashMap<u32, Option<String>>,
+    processes: HashMap<u32, Process>,
+}
+
+#[derive(Clone, Default)]
+struct Process {
+    name: Option<String>,
+    owner: Owner,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self {
+            sees_all_pids: sees_all_pids(),
+            owners: Owners::default(),
+            interfaces: HashMap::new(),
+            looked: HashMap::new(),
+            processes: HashMap::new(),
+        }
+    }
 }
 
 impl Places {
-    /// Fills in the names that an event lacks.
-    pub fn name(&mut self, event: &mut Event) {
-        if event.netns != 0 {
-            event.owner = self.owners.of_netns(event.netns);
-            if event.ifindex != 0 {
-                event.interface = self.interface(event.netns, event.ifindex);
-            }
-        }
-        if event.pid != 0 {
-            event.process = self.process(event.pid);
+    /// Looks at who lives here, before there are events.
+    pub fn look_around(&mut self) {
+        self.owners.look();
+    }
+
+    /// Fills in the names that an event lacks; `cgroup` is its record's.
+    pub fn name(&mut self, event: &mut Event, cgroup: u64) {
+        // The kernel's number of a process is another one's, or nobody's, where the node is a container itself.
+        let pid = if self.sees_all_pids { event.pid } else { 0 };
+        let process = self.process(pid);
+        event.process = process.name;
+        event.owner = self.owners.of(event, cgroup, &process.owner);
+        if event.netns != 0 && event.ifindex != 0 {
+            event.interface = self.interface(event.netns, event.ifindex);
         }
     }
 
@@ -67,13 +92,16 @@ impl Places {
             .extend(named.into_iter().map(|(index, name)| ((netns, index), name)));
     }
 
-    fn process(&mut self, pid: u32) -> Option<String> {
-        self.processes
-            .entry(pid)
-            .or_insert_with(|| {
-                let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
-                Some(name.trim_end().to_owned())
-            })
-            .clone()
+    fn process(&mut self, pid: u32) -> Process {
+        if pid == 0 {
+            return Process::default();
+        }
+        let look = || Process {
+            name: std::fs::read_to_string(format!("/proc/{pid}/comm"))
+                .ok()
+                .map(|name| name.trim_end().to_owned()),
+            owner: of_pid(pid),
+        };
+        self.processes.entry(pid).or_insert_with(look).clone()
     }
 }

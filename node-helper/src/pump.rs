@@ -62,7 +62,7 @@ impl Reader {
         } else {
             self.words.event(probe, &record, tail)?
         };
-        self.places.name(&mut event);
+        self.places.name(&mut event, record.cgroup);
         Some(event)
     }
 
@@ -70,7 +70,7 @@ impl Reader {
     fn unanswered(&mut self, is_end: bool) -> Vec<Event> {
         let mut events = self.dialogue.unanswered(monotonic_ns(), is_end);
         for event in &mut events {
-            self.places.name(event);
+            self.places.name(event, 0);
         }
         events
     }
@@ -95,6 +95,7 @@ impl Pump {
         let events = Arc::new(AtomicU64::new(0));
         let (end, count) = (Arc::clone(&ending), Arc::clone(&events));
         let thread = std::thread::Builder::new().name("pump".to_owned()).spawn(move || {
+            reader.places.look_around();
             let mut last = Instant::now();
             loop {
                 // Read before the rings: what was sent until then is in them.

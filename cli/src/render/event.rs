@@ -2,6 +2,7 @@
 
 use model::event::{Event, Packet, Seen, TcpState};
 use model::flow::{self, protocol_name};
+use model::inventory::{Container, Pod};
 use model::owner::Owner;
 use model::word::Hook;
 use std::collections::BTreeMap;
@@ -19,7 +20,47 @@ pub struct Whose<'a> {
     /// Of namespaces, by node and inode.
     pub netns: &'a BTreeMap<(String, u32), String>,
     /// Of pods, by UID.
-    pub pods: &'a BTreeMap<String, String>,
+    pub pods: &'a Pods,
+}
+
+/// Names of pods, by UID.
+pub type Pods = BTreeMap<String, PodNames>;
+
+/// What a pod and its containers are called.
+#[derive(Clone, Debug, Default)]
+pub struct PodNames {
+    /// Namespace and name.
+    pub name: String,
+    /// Its containers' names, by their ids at the runtime.
+    pub containers: BTreeMap<String, String>,
+    /// It lives in its node's network namespace, which is not called after it.
+    pub host_network: bool,
+}
+
+impl PodNames {
+    /// As the cluster's API has them.
+    pub fn of(pod: &Pod) -> Self {
+        // An init container that has ended can have done nothing since.
+        let lives =
+            |container: &&Container| !container.id.is_empty() && (!container.init || container.state == "running");
+        let made = pod.containers.iter().filter(lives);
+        Self {
+            name: pod.full_name(),
+            containers: made
+                .map(|container| (container.id.clone(), container.name.clone()))
+                .collect(),
+            host_network: pod.host_network,
+        }
+    }
+
+    /// The container of that id, else the only one.
+    pub fn container(&self, id: Option<&str>) -> Option<&String> {
+        match id {
+            Some(id) => self.containers.get(id),
+            None if self.containers.len() == 1 => self.containers.values().next(),
+            None => None,
+        }
+    }
 }
 
 /// Whose it is, and on which interface.
@@ -35,14 +76,13 @@ pub fn place(event: &Event, names: &Whose<'_>) -> String {
 pub fn owner(event: &Event, names: &Whose<'_>) -> String {
     let known = names.netns.get(&(event.node.clone(), event.netns)).cloned();
     match &event.owner {
-        Owner::Pod { uid, container } => names.pods.get(uid).cloned().unwrap_or_else(|| {
-            format!(
-                "pod/{}",
-                container
-                    .as_deref()
-                    .map_or(uid.as_str(), |id| id.get(..12).unwrap_or(id))
-            )
-        }),
+        Owner::Pod { uid, container } => match names.pods.get(uid) {
+            Some(pod) => match pod.container(container.as_deref()) {
+                Some(container) if pod.containers.len() > 1 => format!("{}/{container}", pod.name),
+                _ => pod.name.clone(),
+            },
+            None => format!("pod/{uid}"),
+        },
         Owner::Container { id } => format!("container/{}", id.get(..12).unwrap_or(id)),
         Owner::Netns { name } => known.unwrap_or_else(|| {
             let bare = name.strip_prefix("netns/").unwrap_or(name);
@@ -51,6 +91,18 @@ pub fn owner(event: &Event, names: &Whose<'_>) -> String {
         Owner::Host => "host".to_owned(),
         Owner::Unknown if event.netns == 0 => "-".to_owned(),
         Owner::Unknown => known.unwrap_or_else(|| format!("netns:{}", event.netns)),
+    }
+}
+
+/// What the namespace is called where this event was; `None` where its owner does not tell.
+pub fn netns(event: &Event, names: &Whose<'_>) -> Option<String> {
+    match &event.owner {
+        Owner::Unknown => None,
+        Owner::Pod { uid, .. } => {
+            let pod = names.pods.get(uid)?;
+            (!pod.host_network).then(|| pod.name.clone())
+        }
+        _ => Some(owner(event, names)),
     }
 }
 
@@ -270,8 +322,9 @@ fn icmp(v6: bool, kind: u8, code: u8, info: u32) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Names, Whose, flow, place, what, why};
+    use super::{Names, PodNames, Pods, Whose, flow, netns, place, what, why};
     use model::event::{Event, Seen};
+    use model::owner::Owner;
     use std::collections::BTreeMap;
 
     fn drop() -> Event {
@@ -289,13 +342,54 @@ mod tests {
         let event = drop();
         let whose = Whose {
             netns: &BTreeMap::new(),
-            pods: &BTreeMap::new(),
+            pods: &Pods::new(),
         };
         assert_eq!(place(&event, &whose), "netns/x up0");
         assert_eq!(flow(&event, &names), "netns/a:41234 -> [fd90:2::2]:80 tcp SYN");
         assert_eq!(
             (what(&event.seen), why(&event).as_str()),
             ("drop", "NETFILTER_DROP nft_do_chain")
+        );
+    }
+
+    fn pod(container: Option<&str>) -> Event {
+        let owner = Owner::Pod {
+            uid: "u".into(),
+            container: container.map(Into::into),
+        };
+        Event { owner, ..drop() }
+    }
+
+    #[test]
+    fn a_pods_container_is_told_where_it_is_known_and_not_the_only_one() {
+        let named = |containers: &[(&str, &str)], host_network| PodNames {
+            name: "shop/web".into(),
+            containers: containers
+                .iter()
+                .map(|(id, name)| ((*id).into(), (*name).into()))
+                .collect(),
+            host_network,
+        };
+        let whose = |event: &Event, names: PodNames| {
+            let whose = Whose {
+                netns: &BTreeMap::new(),
+                pods: &Pods::from([("u".into(), names)]),
+            };
+            (place(event, &whose), netns(event, &whose))
+        };
+        let web = || Some("shop/web".to_owned());
+        let two = || named(&[("1", "nginx"), ("2", "log")], false);
+        assert_eq!(whose(&pod(Some("2")), two()), ("shop/web/log up0".into(), web()));
+        assert_eq!(whose(&pod(None), two()), ("shop/web up0".into(), web()));
+        assert_eq!(
+            whose(&pod(Some("1")), named(&[("1", "nginx")], false)),
+            ("shop/web up0".into(), web())
+        );
+        let host = named(&[("1", "nginx")], true);
+        assert_eq!(
+            whose(&pod(None), host),
+            ("shop/web up0".into(), None),
+            "the node's namespace is not the pod's"
         );
     }
 

@@ -18,6 +18,7 @@ mod stream;
 mod table;
 mod words;
 
+pub use event::PodNames;
 pub use findings::Finding;
 pub use lists::ListFormat;
 pub use stream::{EventFormat, Known, Stream, Summary};

@@ -46,7 +46,7 @@ pub struct Known {
     /// Of namespaces.
     pub netns: Netns,
     /// Of pods, by UID.
-    pub pods: BTreeMap<String, String>,
+    pub pods: event::Pods,
     /// The nodes, where there are several.
     pub nodes: Vec<String>,
 }
@@ -58,6 +58,8 @@ struct Named<'a> {
     event: &'a Event,
     #[serde(skip_serializing_if = "Option::is_none")]
     pod: Option<&'a String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    container: Option<&'a String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     src_name: Option<&'a String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -83,7 +85,7 @@ struct Lines {
     /// Names of namespaces, by node and inode; the node is empty where there is one.
     netns: Netns,
     /// Names of pods, by UID.
-    pods: BTreeMap<String, String>,
+    pods: event::Pods,
     /// Columns of the nodes' names; 0 where there is one node.
     node: usize,
     /// Nanoseconds since midnight UTC at `CLOCK_MONOTONIC` zero.
@@ -132,6 +134,7 @@ impl Stream {
     /// One event.
     pub fn event(&mut self, event: &Event) -> Result<()> {
         self.printed += 1;
+        self.lines.learn(event);
         match self.format {
             EventFormat::Json => serde_json::to_writer(&mut self.out, &self.lines.named(event))
                 .map_err(std::io::Error::from)
@@ -185,6 +188,21 @@ impl Stream {
 }
 
 impl Lines {
+    /// What namespaces are called, for the summary: it has their inodes only.
+    fn learn(&mut self, event: &Event) {
+        let place = (event.node.clone(), event.netns);
+        if self.netns.contains_key(&place) {
+            return;
+        }
+        let whose = event::Whose {
+            netns: &self.netns,
+            pods: &self.pods,
+        };
+        if let Some(name) = event::netns(event, &whose) {
+            self.netns.insert(place, name);
+        }
+    }
+
     fn event(&mut self, event: &Event) -> String {
         let ink = match event.seen {
             Seen::Drop { .. }
@@ -202,11 +220,6 @@ impl Lines {
             pods: &self.pods,
         };
         let (place, flow) = (event::place(event, &whose), event::flow(event, &self.names));
-        if event.owner != Owner::Unknown {
-            // The summary has inodes only.
-            let owner = event::owner(event, &whose);
-            self.netns.entry((event.node.clone(), event.netns)).or_insert(owner);
-        }
         let row = self.row(
             &self.clock(event.at_ns),
             &event.node,
@@ -260,13 +273,14 @@ impl Lines {
     }
 
     fn named<'a>(&'a self, event: &'a Event) -> Named<'a> {
-        let pod = match &event.owner {
-            Owner::Pod { uid, .. } => self.pods.get(uid),
-            _ => None,
+        let (pod, container) = match &event.owner {
+            Owner::Pod { uid, container } => (self.pods.get(uid), container.as_deref()),
+            _ => (None, None),
         };
         Named {
             event,
-            pod,
+            pod: pod.map(|pod| &pod.name),
+            container: pod.and_then(|pod| pod.container(container)),
             src_name: self.names.get(&event.flow.src()),
             dst_name: self.names.get(&event.flow.dst()),
         }

@@ -1,10 +1,10 @@
 //! A process at one end: what it does, how full its descriptor table is, and whether its CPU is throttled.
 
-use crate::owner;
+use crate::{cgroups, owner};
 use anyhow::Context as _;
 use model::facts::{ProcessFacts, Throttling};
 use model::missing::{Known, Missing};
-use procfs::process::{LimitValue, MountInfo, MountInfos, Process};
+use procfs::process::{LimitValue, MountInfos, Process};
 use procfs::{ProcessCGroup, ProcessCGroups};
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -53,16 +53,7 @@ fn count_files(folder: &Path) -> anyhow::Result<u64> {
 /// Throttling of the process's cgroup, or of that above it which was throttled most: a pod's limit stands above its
 /// containers'.
 fn throttling(process: &Process) -> anyhow::Result<Throttling> {
-    // A container sees its own part of the hierarchies; the host's first process sees all of them.
-    let (root, mounts) = match Process::new(1).and_then(|first| first.mountinfo()) {
-        Ok(mounts) => (Path::new("/proc/1/root"), mounts),
-        Err(_) => (
-            Path::new("/"),
-            Process::myself()
-                .and_then(|own| own.mountinfo())
-                .context("cannot read our own mounts")?,
-        ),
-    };
+    let (root, mounts) = cgroups::mounts().context("cannot read our own mounts")?;
     let cgroups = process.cgroups().context("cannot read its cgroups")?;
     let place = cpu_cgroup(&mounts, &cgroups).context("no cgroup hierarchy with a CPU controller is mounted")?;
     throttling_at(&place.below(root))
@@ -78,7 +69,7 @@ impl Place {
     /// The same, seen from where that root is.
     fn below(self, root: &Path) -> Self {
         Self {
-            mount: root.join(self.mount.strip_prefix("/").unwrap_or(&self.mount)),
+            mount: cgroups::below(root, &self.mount),
             path: self.path,
         }
     }
@@ -89,14 +80,14 @@ fn cpu_cgroup(mounts: &MountInfos, cgroups: &ProcessCGroups) -> Option<Place> {
     let has_cpu = |cgroup: &&ProcessCGroup| cgroup.controllers.iter().any(|controller| controller == "cpu");
     let v1 = || {
         let own = cgroups.0.iter().find(has_cpu)?;
-        let mount = whole(mounts, |mount| {
+        let mount = cgroups::whole(mounts, |mount| {
             mount.fs_type == "cgroup" && mount.super_options.contains_key("cpu")
         })?;
         Some((own, mount))
     };
     let v2 = || {
         let own = cgroups.0.iter().find(|cgroup| cgroup.controllers.is_empty())?;
-        let mount = whole(mounts, |mount| mount.fs_type == "cgroup2")?;
+        let mount = cgroups::whole(mounts, |mount| mount.fs_type == "cgroup2")?;
         Some((own, mount))
     };
     let (own, mount) = v1().or_else(v2)?;
@@ -104,15 +95,6 @@ fn cpu_cgroup(mounts: &MountInfos, cgroups: &ProcessCGroups) -> Option<Place> {
         mount: mount.mount_point.clone(),
         path: PathBuf::from(own.pathname.trim_start_matches('/')),
     })
-}
-
-/// The uppermost mount of such a hierarchy, and one of the whole of it where there is one.
-fn whole(mounts: &MountInfos, is: impl Fn(&MountInfo) -> bool) -> Option<&MountInfo> {
-    let such = || mounts.iter().filter(|mount| is(mount));
-    such()
-        .filter(|mount| mount.root == "/")
-        .last()
-        .or_else(|| such().last())
 }
 
 fn throttling_at(place: &Place) -> anyhow::Result<Throttling> {

@@ -45,7 +45,7 @@ fn read(look: &Look) -> anyhow::Result<Vec<Socket>> {
 }
 
 /// All sockets of a protocol, without details: tuples and states.
-pub(super) fn brief(diag: &mut Netlink, protocol: u8) -> anyhow::Result<Vec<Socket>> {
+pub fn brief(diag: &mut Netlink, protocol: u8) -> anyhow::Result<Vec<Socket>> {
     let mut sockets = Vec::new();
     for family in FAMILIES {
         sockets.extend(dump(diag, family, protocol, ANY_STATE, 0)?);
@@ -253,7 +253,7 @@ fn note(holders: &mut BTreeMap<u64, Vec<u32>>, pid: u32, wanted: impl Fn(u64) ->
 }
 
 /// Inodes of the sockets a process holds.
-fn held(pid: u32) -> Vec<u64> {
+pub fn held(pid: u32) -> Vec<u64> {
     let Ok(entries) = std::fs::read_dir(format!("/proc/{pid}/fd")) else {
         return Vec::new();
     };
