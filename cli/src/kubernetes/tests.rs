@@ -3,6 +3,7 @@
 use super::Via;
 use super::ends::{Asked, Resolved, resolve};
 use super::fake::{Answer, Fake};
+use super::scope::Wish;
 use crate::exit::{self, Exit};
 use crate::plan::Protocol;
 use crate::target::{Grammar, Target};
@@ -338,4 +339,29 @@ async fn policies_of_other_kinds_are_named() {
         ("CiliumNetworkPolicy", "deny-all")
     );
     assert!(inventory.missing.is_empty());
+}
+
+#[tokio::test]
+async fn more_nodes_than_are_meant_are_refused_with_both_ways_out() {
+    let fake = shop();
+    let wish = |max_nodes, all_nodes| Wish {
+        all_nodes,
+        max_nodes,
+        ..Wish::default()
+    };
+    let error = fake.cluster().scope(&wish(1, false)).await.unwrap_err();
+    assert_eq!(exit::of(&error), Exit::Usage);
+    let says = error.to_string();
+    assert!(
+        says.contains("2 nodes") && says.contains("--max-nodes 2") && says.contains("--all-nodes"),
+        "{says}"
+    );
+    let scope = fake.cluster().scope(&wish(2, false)).await.unwrap();
+    assert_eq!(scope.nodes.keys().collect::<Vec<_>>(), ["n1", "n2"]);
+    let fake = fake.list(
+        "/api/v1/nodes?",
+        &json!([node("n1", "True"), node("n2", "True"), node("n3", "True")]),
+    );
+    let scope = fake.cluster().scope(&wish(1, true)).await.unwrap();
+    assert_eq!(scope.nodes.len(), 3, "all nodes were asked for");
 }

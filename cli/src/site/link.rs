@@ -336,8 +336,10 @@ impl Lines {
 
 #[cfg(test)]
 mod tests {
-    use super::{Heard, Lines, listen};
+    use super::{HELLO, Heard, Lines, Link, SILENCE, listen};
     use model::protocol::Reply;
+    use std::task::{Context, Poll, Waker};
+    use std::time::Duration;
     use tokio::sync::mpsc;
 
     fn heard(text: &str) -> Vec<Heard> {
@@ -373,6 +375,30 @@ mod tests {
         assert!(cut("{\"seq\":1,\"say\":\"alive\"}\n{\"seq\":3,\"say\":\"alive\"}\n").contains("line 3"));
         assert!(cut("{\"seq\":1,\"say\":\"ali").contains("middle of line 1"));
         assert!(cut("Segmentation fault\n").contains("not of the protocol"));
+    }
+
+    /// A link whose helper has been silent for so long, and what comes of it next.
+    fn after(silence: Duration, spoke: bool) -> Poll<Heard> {
+        let (_tell, from) = mpsc::channel(1);
+        let mut link = Link::new(|_| {}, from, Box::new(()), HELLO);
+        let patience = link.patience.as_mut().unwrap();
+        patience.since -= silence;
+        patience.spoke = spoke;
+        link.poll_next(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn a_helper_that_stalls_is_noticed_after_two_heartbeats_and_not_before() {
+        assert!(after(SILENCE / 2, true).is_pending());
+        let Poll::Ready(Heard::Cut(missing)) = after(SILENCE, true) else {
+            panic!("a stall went unnoticed")
+        };
+        assert!(missing.why.contains("said nothing for"), "{}", missing.why);
+        assert!(after(HELLO / 2, false).is_pending());
+        let Poll::Ready(Heard::Cut(missing)) = after(HELLO, false) else {
+            panic!("a helper that never spoke went unnoticed")
+        };
+        assert!(missing.why.contains("did not answer within"), "{}", missing.why);
     }
 
     #[test]
