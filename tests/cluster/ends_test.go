@@ -65,6 +65,20 @@ func TestNothingStays(t *testing.T) {
 	c := install(t, built)
 	before := hostSettings(t)
 
+	t.Run("up without root", func(t *testing.T) {
+		// Whoever is not root may still reach the program.
+		must(t, os.Chmod(filepath.Dir(filepath.Dir(c.program)), 0o755))
+		up := c.command("up")
+		up.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+		refused(t, up, "root is needed")
+		c.nothingStays(t)
+	})
+	t.Run("up without packages", func(t *testing.T) {
+		up := c.command("up")
+		up.Env = append(os.Environ(), "PATH="+t.TempDir())
+		refused(t, up, "missing packages: containerd runc", "./setup.sh cluster")
+		c.nothingStays(t)
+	})
 	for _, after := range []time.Duration{50 * time.Millisecond, 500 * time.Millisecond, 2 * time.Second, 6 * time.Second} {
 		t.Run(fmt.Sprintf("up killed after %s", after), func(t *testing.T) {
 			up := c.start(t, "up")
@@ -87,9 +101,7 @@ func TestNothingStays(t *testing.T) {
 		c.run(t, "up")
 		c.kill(t, supervisor)
 		c.run(t, "up", "--nodes", "3")
-		if said, err := c.command("up").CombinedOutput(); err == nil || !strings.Contains(string(said), "already up") {
-			t.Errorf("a second cluster is not refused: %s", said)
-		}
+		refused(t, c.command("up"), "already up")
 		if nodes := c.run(t, "kubectl", "get", "nodes", "--no-headers"); strings.Count(nodes, " Ready ") != 3 {
 			t.Errorf("not three nodes are ready:\n%s", nodes)
 		}
@@ -109,6 +121,20 @@ func TestNothingStays(t *testing.T) {
 	t.Run("down twice", func(t *testing.T) { c.run(t, "down") })
 	if after := hostSettings(t); !maps.Equal(before, after) {
 		t.Errorf("settings of the whole host were %v and are %v", before, after)
+	}
+}
+
+// refused is a command that fails and says why.
+func refused(t *testing.T, command *exec.Cmd, why ...string) {
+	t.Helper()
+	said, err := command.CombinedOutput()
+	if err == nil {
+		t.Errorf("it succeeds, and says %s", said)
+	}
+	for _, part := range why {
+		if !strings.Contains(string(said), part) {
+			t.Errorf("it does not say %q, but %s", part, said)
+		}
 	}
 }
 
