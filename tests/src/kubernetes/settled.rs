@@ -14,15 +14,20 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 const RULES: &str =
     "for family in ip ip6; do ${family}tables-save; nft list table $family kube-proxy; done 2>/dev/null; true";
 
-/// Waits until every node of the project's own cluster has rules for the namespace's services. Of another cluster's
-/// nodes nothing can be seen, and services without a selector or a cluster address have nothing to wait for.
+/// Of another cluster's nodes nothing can be seen: it gets the second that kube-proxy gathers changes for
+/// (`iptables.minSyncPeriod`), and one to write them.
+const UNSEEN: Duration = Duration::from_secs(2);
+
+/// Waits until every node of the project's own cluster has rules for the namespace's services. Services without a selector
+/// or a cluster address have nothing to wait for.
 pub fn wait(cluster: &Cluster, namespace: &str) -> Result<()> {
-    if cluster.own().is_none() {
-        return Ok(());
-    }
     let list = |kind: &str| cluster.json(&["-n", namespace, "get", kind]);
     let services = list("services")?;
     if items(&services).next().is_none() {
+        return Ok(());
+    }
+    if cluster.own().is_none() {
+        sleep(UNSEEN);
         return Ok(());
     }
     let started = Instant::now();
