@@ -419,6 +419,7 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l 
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l as-group -d 'Act as this group too; may be repeated' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l request-timeout -d 'Give a call to the API server up after this long; 0 waits without end [default: 10s]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l all-nodes -d 'On all nodes'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l all-drops -d 'Show also drops of no consequence: late duplicates, what a closed socket had left'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l local -d 'Look at this machine, as one node'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -s v -l verbose -d 'Show the helper\'s own messages on stderr'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l privileged -d 'Start them privileged, for nodes where single capabilities are not enough'

@@ -420,6 +420,7 @@ Register-ArgumentCompleter -Native -CommandName 'kubectl-skoop' -ScriptBlock {
             [CompletionResult]::new('--as-group', '--as-group', [CompletionResultType]::ParameterName, 'Act as this group too; may be repeated')
             [CompletionResult]::new('--request-timeout', '--request-timeout', [CompletionResultType]::ParameterName, 'Give a call to the API server up after this long; 0 waits without end [default: 10s]')
             [CompletionResult]::new('--all-nodes', '--all-nodes', [CompletionResultType]::ParameterName, 'On all nodes')
+            [CompletionResult]::new('--all-drops', '--all-drops', [CompletionResultType]::ParameterName, 'Show also drops of no consequence: late duplicates, what a closed socket had left')
             [CompletionResult]::new('--local', '--local', [CompletionResultType]::ParameterName, 'Look at this machine, as one node')
             [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Show the helper''s own messages on stderr')
             [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Show the helper''s own messages on stderr')

@@ -2,7 +2,7 @@
 
 mod skoop;
 
-use skoop::{A, ARMED, DONE, DROP, Fake, GOING, HELLO, STOPPED, signal};
+use skoop::{A, ARMED, DONE, DROP, Fake, GOING, HELLO, PURGED, STOPPED, signal};
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::Stdio;
 
@@ -35,6 +35,25 @@ fn as_json_an_event_is_a_line_and_nothing_else_is_on_stdout() {
     let event: serde_json::Value = serde_json::from_str(line).unwrap();
     assert_eq!(event["seen"]["reason"], "NETFILTER_DROP");
     assert!(run.err.contains("41  drop"), "the summary is beside the data: {run:?}");
+}
+
+#[test]
+fn drops_that_happen_wherever_all_is_well_are_counted_and_shown_when_asked_for() {
+    let fake = Fake::new(&[
+        ("hello", &[HELLO]),
+        ("resolve", &[A]),
+        ("arm", &[ARMED]),
+        ("go", &[GOING, PURGED, DROP]),
+        ("stop", &[STOPPED]),
+        ("bye", &[DONE, "!exit 0"]),
+    ]);
+    let usual = fake.run("capture netns/a --max-events 1").out;
+    assert!(!usual.contains("QUEUE_PURGE"), "{usual}");
+    let says = "1 event shown, 1 drop of no consequence left out (--all-drops), 0 lost";
+    assert!(usual.contains(says), "{usual}");
+    let all = fake.run("capture netns/a --max-events 2 --all-drops").out;
+    assert!(all.contains("QUEUE_PURGE sk_stream_kill_queues"), "{all}");
+    assert!(all.contains("2 events shown, 0 lost"), "{all}");
 }
 
 #[test]

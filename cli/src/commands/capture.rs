@@ -16,7 +16,9 @@ use crate::wanted::{HOST, Wanted};
 use crate::{names, window};
 use anyhow::{Result, anyhow};
 use clap::Args;
+use diagnoses::drops::{Class, class_of};
 use model::endpoint::Endpoint;
+use model::event::Event;
 use model::inventory::Pod;
 use model::protocol::{Hello, Request};
 use std::time::Duration;
@@ -73,6 +75,9 @@ pub struct Capture {
     /// Only with this port at either end
     #[arg(long, value_name = "PORT")]
     port: Vec<String>,
+    /// Show also drops of no consequence: late duplicates, what a closed socket had left
+    #[arg(long)]
+    all_drops: bool,
     /// End after this long
     #[arg(long = "for", value_name = "TIME", value_parser = window::parse)]
     length: Option<Duration>,
@@ -165,7 +170,7 @@ impl Capture {
         let mut written = Ok(());
         for event in session.look.evidence.events.drain(..) {
             if written.is_ok() && self.max_events.is_none_or(|max| stream.printed < max) {
-                written = stream.event(&event);
+                written = self.show(&mut stream, &event);
             }
         }
         let took = began.elapsed();
@@ -178,6 +183,7 @@ impl Capture {
         stream.summary(&Summary {
             nodes,
             printed: stream.printed,
+            left_out: stream.left_out,
             took,
         })?;
         let cut = nodes
@@ -256,7 +262,7 @@ impl Capture {
             .until(bound, |look| {
                 for event in order.ready(look) {
                     if written.is_ok() && stream.printed < most {
-                        written = stream.event(&event);
+                        written = self.show(stream, &event);
                     }
                 }
                 if written.is_ok() {
@@ -269,6 +275,15 @@ impl Capture {
             Err(error) if is_broken_pipe(&error) => Ok((ended, true)),
             written => written.map(|()| (ended, false)),
         }
+    }
+
+    /// Prints an event, unless it is a drop that happens wherever all is well.
+    fn show(&self, stream: &mut Stream, event: &Event) -> Result<()> {
+        if !self.all_drops && class_of(event) == Some(Class::Benign) {
+            stream.leave_out(event);
+            return Ok(());
+        }
+        stream.event(event)
     }
 
     /// What needs no looking up.

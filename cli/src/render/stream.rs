@@ -75,6 +75,8 @@ pub struct Stream {
     lines: Lines,
     /// Events printed.
     pub printed: u64,
+    /// Events that were of no consequence.
+    pub left_out: u64,
 }
 
 /// What the lines of a stream share.
@@ -118,6 +120,7 @@ impl Stream {
                 flow: flow_columns(paper.width).0,
             },
             printed: 0,
+            left_out: 0,
         }
     }
 
@@ -142,6 +145,12 @@ impl Stream {
             EventFormat::Table => self.out.write_all(self.lines.event(event).as_bytes()),
         }
         .context("writing to standard output")
+    }
+
+    /// One that is only counted.
+    pub fn leave_out(&mut self, event: &Event) {
+        self.left_out += 1;
+        self.lines.learn(event);
     }
 
     /// Shows what was written, now and then; called whenever there is time.
@@ -301,6 +310,8 @@ pub struct Summary<'a> {
     pub nodes: &'a [NodeEvidence],
     /// Events printed.
     pub printed: u64,
+    /// Events that were of no consequence.
+    pub left_out: u64,
     /// How long it looked.
     pub took: Duration,
 }
@@ -365,8 +376,15 @@ impl Summary<'_> {
         };
         let bpf: Option<BpfCost> = self.nodes.iter().map(|node| node.bpf).sum();
         let bpf = bpf.map_or_else(String::new, |cost| format!(" · {}", super::words::cost(cost)));
+        let left_out = match self.left_out {
+            0 => String::new(),
+            count => format!(
+                ", {} of no consequence left out (--all-drops)",
+                super::words::count(count, "drop")
+            ),
+        };
         let line = format!(
-            "{} shown, {ring} lost{thinned} · {}{bpf}",
+            "{} shown{left_out}, {ring} lost{thinned} · {}{bpf}",
             super::words::count(self.printed, "event"),
             super::words::time(self.took.as_nanos() as u64)
         );

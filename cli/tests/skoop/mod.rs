@@ -33,6 +33,11 @@ pub const DROP: &str = r#"{"event":{"at_ns":1500000000,"probe":"drop","netns":7,
     "flow":{"src":"10.0.0.1","sport":41234,"dst":"10.0.0.2","dport":80,"protocol":"tcp"},
     "seen":{"what":"drop","reason":"NETFILTER_DROP","location":"nft_do_chain","state":"UNKNOWN"}}}"#;
 
+/// What a socket had not sent when it was closed: no loss.
+pub const PURGED: &str = r#"{"event":{"at_ns":1400000000,"probe":"drop","netns":7,
+    "flow":{"src":"10.0.0.1","sport":41234,"dst":"10.0.0.2","dport":80,"protocol":"tcp"},
+    "seen":{"what":"drop","reason":"QUEUE_PURGE","location":"sk_stream_kill_queues","state":"UNKNOWN"}}}"#;
+
 /// The last line.
 pub const DONE: &str = r#"{"done":{"events":1,"lost":0,"exit":0,"skipped":0}}"#;
 
