@@ -1,5 +1,5 @@
 //! Each event of a capture bears the name of the pod that it happened to, and of the container where the kernel tells: also of
-//! a pod on its node's network, and of one that dies meanwhile. Where the project's own cluster is not up (`make cluster`),
+//! a pod on its node's network, of one that comes later, and of one that dies meanwhile. Where the project's own cluster is not up (`make cluster`),
 //! this test says so and passes.
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 use std::io::{BufRead as _, BufReader};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tests::kubernetes::call::call;
 use tests::kubernetes::ground::{own_cluster, stage, two_pods};
 use tests::kubernetes::stage::Stage;
@@ -124,6 +124,32 @@ fn every_event_names_its_pod_and_container() {
 
     let event = capture.until("the fast one", reset_by(8081), || connect(&format!("{two}:8081")));
     named(&event, "two", "fast");
+
+    let late = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "late"},
+        "spec": {"nodeName": "n2", "containers": [{"name": "c", "image": "lab:1", "command": ["lab", "tcp-abort", "8083"]}]},
+    });
+    cluster
+        .call(
+            &["-n", stage.namespace(), "apply", "-f", "-"],
+            &late.to_string(),
+            WITHIN,
+        )
+        .unwrap();
+    let ready = [
+        "-n",
+        stage.namespace(),
+        "wait",
+        "--for=condition=Ready",
+        "pod/late",
+        "--timeout=30s",
+    ];
+    cluster.ask(&ready).unwrap();
+    let address = address(&["get", "pod", "late"], "/status/podIP");
+    let name = format!("{}/late", stage.namespace());
+    let of_late = |event: &Value| reset_by(8083)(event) && event["pod"] == name;
+    let event = capture.until("one that came later", of_late, || connect(&format!("{address}:8083")));
+    named(&event, "late", "c");
 
     // What it has not read when it is killed resets its connection.
     let line = format!("exec kubectl exec a -- lab tcp-connect {two}:8082 send=100 hold=60000");

@@ -6,6 +6,7 @@ use crate::ends::Ends;
 use crate::exit::{Exit, Usage};
 use crate::in_order::InOrder;
 use crate::kubernetes::connect::Cluster;
+use crate::kubernetes::newcomers::Newcomers;
 use crate::kubernetes::scope::{NODES_MAX, Wish};
 use crate::program::Context;
 use crate::render::{self, EventFormat, Stream, Summary, is_broken_pipe, note};
@@ -161,7 +162,8 @@ impl Capture {
         let known = wanted.known(&session, &named);
         let mut stream = Stream::new(self.output, context.colour, known, &hello);
         let began = Instant::now();
-        let (ended, broken) = self.print(&mut session, &mut stream).await?;
+        let mut newcomers = site.cluster_of().cloned().map(Newcomers::of);
+        let (ended, broken) = self.print(&mut session, &mut stream, newcomers.as_mut()).await?;
         session.ask_all(&Request::Stop { id });
         session.ask_all(&Request::Bye);
         session.finish(|look| look.all(|node| node.stopped == Some(id))).await;
@@ -253,7 +255,12 @@ impl Capture {
     }
 
     /// Prints until it has seen enough. Tells how it ended, and whether the reader has gone.
-    async fn print(&self, session: &mut Session, stream: &mut Stream) -> Result<(Ended, bool)> {
+    async fn print(
+        &self,
+        session: &mut Session,
+        stream: &mut Stream,
+        mut newcomers: Option<&mut Newcomers>,
+    ) -> Result<(Ended, bool)> {
         let bound = self.length.map(|length| Instant::now() + length);
         let most = self.max_events.unwrap_or(u64::MAX);
         let mut written = stream.head();
@@ -261,6 +268,15 @@ impl Capture {
         let ended = session
             .until(bound, |look| {
                 for event in order.ready(look) {
+                    if let Some(newcomers) = &mut newcomers
+                        && stream.is_strangers(&event)
+                    {
+                        // Where there is one node, events do not tell it.
+                        let node = look.evidence.nodes.iter().find(|node| node.name == event.node);
+                        let node = node.or(look.evidence.nodes.first());
+                        node.inspect(|node| newcomers.ask(&node.name));
+                        stream.meet(&newcomers.arrived());
+                    }
                     if written.is_ok() && stream.printed < most {
                         written = self.show(stream, &event);
                     }

@@ -10,6 +10,7 @@ mod gathered;
 mod inventory;
 pub mod name;
 mod near;
+pub mod newcomers;
 mod port;
 mod read;
 pub mod refused;

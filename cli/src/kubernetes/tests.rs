@@ -3,6 +3,7 @@
 use super::Via;
 use super::ends::{Asked, Resolved, resolve};
 use super::fake::{Answer, Fake};
+use super::newcomers::Newcomers;
 use super::scope::Wish;
 use crate::exit::{self, Exit};
 use crate::plan::Protocol;
@@ -364,4 +365,19 @@ async fn more_nodes_than_are_meant_are_refused_with_both_ways_out() {
     );
     let scope = fake.cluster().scope(&wish(1, true)).await.unwrap();
     assert_eq!(scope.nodes.len(), 3, "all nodes were asked for");
+}
+
+#[tokio::test]
+async fn a_pod_that_came_later_is_asked_for_once_and_told_of() {
+    let fake = shop();
+    let mut newcomers = Newcomers::of(fake.cluster());
+    newcomers.ask("n2");
+    newcomers.ask("n2");
+    let mut pods = newcomers.arrived();
+    while pods.is_empty() {
+        tokio::task::yield_now().await;
+        pods = newcomers.arrived();
+    }
+    assert_eq!(pods.iter().map(|pod| pod.name.as_str()).collect::<Vec<_>>(), ["b"]);
+    assert_eq!(fake.asked().len(), 1, "{:?}", fake.asked());
 }

@@ -5,6 +5,7 @@ use super::paper::{Ink, Paper, columns, wrap};
 use anyhow::{Context as _, Result};
 use model::event::{Event, Seen};
 use model::evidence::NodeEvidence;
+use model::inventory::Pod;
 use model::owner::Owner;
 use model::protocol::{BpfCost, Hello};
 use std::collections::BTreeMap;
@@ -145,6 +146,23 @@ impl Stream {
             EventFormat::Table => self.out.write_all(self.lines.event(event).as_bytes()),
         }
         .context("writing to standard output")
+    }
+
+    /// Whether it is of a pod that has no name yet.
+    pub fn is_strangers(&self, event: &Event) -> bool {
+        matches!(&event.owner, Owner::Pod { uid, .. } if !self.lines.pods.contains_key(uid))
+    }
+
+    /// Pods that have come since.
+    pub fn meet(&mut self, pods: &[Pod]) {
+        for pod in pods {
+            let names = event::PodNames::of(pod);
+            if !pod.host_network && pod.phase == "Running" {
+                let addresses = pod.addresses.iter().map(|address| (*address, names.name.clone()));
+                self.lines.names.extend(addresses);
+            }
+            self.lines.pods.insert(pod.uid.clone(), names);
+        }
     }
 
     /// One that is only counted.
