@@ -1,6 +1,6 @@
-//! Each event of a capture bears the name of the pod that it happened to, and of the container where the kernel tells: also of
-//! a pod on its node's network, of one that comes later, and of one that dies meanwhile. Where the project's own cluster is not up (`make cluster`),
-//! this test says so and passes.
+//! Each event of a capture bears the name of the pod that it happened to, and of the container where the kernel tells: also
+//! of a pod on its node's network, of one that comes later, and of one that dies meanwhile. Where the project's own cluster
+//! is not up (`make cluster`), this test says so and passes.
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Stdio};
