@@ -136,10 +136,12 @@ struct Printed {
     node: String,
 }
 
-/// The numbers of a summary's last line: `1900 events shown, 2 lost, 40 only counted · 10.0 s`.
+/// What was lost or not shown, by a summary's last line: `1900 events shown, 3 drops of no consequence left out (--all-drops), 2 lost,
+/// 40 only counted · 10.0 s`.
 fn lost(said: &str) -> Option<u64> {
     let line = said.lines().rfind(|line| line.contains(" shown, "))?;
-    let counts = line.split(" · ").next()?.split(", ").skip(1);
+    let parts = line.split(" · ").next()?.split(", ");
+    let counts = parts.filter(|part| part.ends_with(" lost") || part.ends_with(" only counted"));
     counts.map(|part| part.split(' ').next()?.parse::<u64>().ok()).sum()
 }
 
