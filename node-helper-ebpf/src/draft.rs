@@ -105,8 +105,8 @@ const SLOTS: u32 = 8;
 const RECORD_BYTES: usize = size_of::<Record>();
 const TAIL_BYTES: usize = size_of::<PacketTail>();
 const QUOTE_BYTES: usize = size_of::<Flow>();
-/// `BPF_RB_NO_WAKEUP`: the helper polls; a wake-up costs more than the event.
-const NO_WAKEUP: u64 = 1;
+/// The kernel wakes the helper where it has read all before, and at no other event: a wake-up costs more than the event.
+const WAKE_WHO_WAITS: u64 = 0;
 /// Ports from here on are clients'.
 const EPHEMERAL: u16 = 32768;
 
@@ -278,7 +278,7 @@ impl Draft {
         self.record.tail_len = tail_len as u16;
         // SAFETY: record, tail and quoted tuple lie behind one another (repr(C), asserted below).
         let bytes: &[u8; N] = unsafe { &*core::ptr::from_ref(self).cast() };
-        EVENTS.output::<[u8]>(bytes.as_slice(), NO_WAKEUP).is_ok()
+        EVENTS.output::<[u8]>(bytes.as_slice(), WAKE_WHO_WAITS).is_ok()
     }
 }
 

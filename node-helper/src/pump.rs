@@ -1,4 +1,4 @@
-//! From the rings to the sink: poll, decode, name the place, refill budgets. The only place that does it.
+//! From the rings to the sink: wait, decode, name the place, refill budgets. The only place that does it.
 
 use crate::clock::monotonic_ns;
 use crate::dialogue::{Dialogue, message};
@@ -6,15 +6,23 @@ use crate::places::Places;
 use crate::words::{Words, bare, is_dns, split};
 use aya::maps::{MapData, RingBuf};
 use model::event::{Event, Seen};
+use nix::poll::{PollFd, PollFlags, poll};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::sys::Mapped;
 
-/// How long the rings may fill before they are looked at. A wake-up per event would cost more than the event.
-const POLL: Duration = Duration::from_millis(5);
+/// How long the rings may fill after they were emptied. A wake-up per event would cost more than the event.
+const NAP_MS: u8 = 5;
+
+/// The longest sleep while nothing happens: a query is known to be unanswered some time after it is. Looking at empty rings as
+/// often as at full ones would cost the traffic of a virtual machine more than our programs do, by keeping its processors from
+/// idling as they like.
+const DOZE_MS: u8 = 100;
 
 /// A ring and its budget.
 #[derive(Debug)]
@@ -84,6 +92,8 @@ pub type Sink = Box<dyn FnMut(Event) + Send>;
 pub struct Pump {
     thread: Option<JoinHandle<()>>,
     ending: Arc<AtomicBool>,
+    /// Rung to end it.
+    bell: Arc<EventFd>,
     events: Arc<AtomicU64>,
 }
 
@@ -94,6 +104,8 @@ impl Pump {
         let ending = Arc::new(AtomicBool::new(false));
         let events = Arc::new(AtomicU64::new(0));
         let (end, count) = (Arc::clone(&ending), Arc::clone(&events));
+        let bell = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
+        let rung = Arc::clone(&bell);
         let thread = std::thread::Builder::new().name("pump".to_owned()).spawn(move || {
             reader.places.look_around();
             let mut last = Instant::now();
@@ -117,13 +129,20 @@ impl Pump {
                 if ended {
                     return;
                 }
-                refill(&sources, per_second, &mut last);
-                std::thread::park_timeout(POLL);
+                let quiet = refill(&sources, per_second, &mut last) && said == 0;
+                let rings = sources.iter().filter(|_| quiet).map(|source| source.ring.0.as_fd());
+                let mut awaited: Vec<PollFd<'_>> = rings
+                    .chain([rung.as_fd()])
+                    .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
+                    .collect();
+                // Woken by a signal, it looks a little earlier.
+                let _ = poll(&mut awaited, if quiet { DOZE_MS } else { NAP_MS });
             }
         })?;
         Ok(Self {
             thread: Some(thread),
             ending,
+            bell,
             events,
         })
     }
@@ -137,7 +156,8 @@ impl Pump {
     fn end(&mut self) {
         self.ending.store(true, Ordering::Release);
         if let Some(thread) = self.thread.take() {
-            thread.thread().unpark();
+            // It cannot be full, and without it the thread ends after its sleep.
+            let _ = self.bell.write(1);
             // A sink that panics has taken its thread along; the events up to there are counted.
             let _ = thread.join();
         }
@@ -150,16 +170,21 @@ impl Drop for Pump {
     }
 }
 
-/// Adds what the time since `last` allows, up to what one second allows.
-fn refill(sources: &[Source], per_second: u32, last: &mut Instant) {
-    let earned = last.elapsed().as_millis() as i64 * i64::from(per_second) / 1000;
-    if earned == 0 {
-        return;
+/// Adds what the time since `last` allows, up to what one second allows. Tells whether all have that.
+fn refill(sources: &[Source], per_second: u32, last: &mut Instant) -> bool {
+    let full = i64::from(per_second);
+    let earned = last.elapsed().as_millis() as i64 * full / 1000;
+    if earned > 0 {
+        *last = Instant::now();
     }
-    *last = Instant::now();
+    let mut all_full = true;
     for source in sources {
         let budget = source.budget.word();
         let left = budget.load(Ordering::Relaxed).max(0);
-        budget.store((left + earned).min(i64::from(per_second)), Ordering::Relaxed);
+        if left < full && earned > 0 {
+            budget.store((left + earned).min(full), Ordering::Relaxed);
+        }
+        all_full &= left + earned >= full;
     }
+    all_full
 }
