@@ -36,11 +36,7 @@ pub fn table(out: &mut impl Write, outturns: &[Outturn]) -> Result<()> {
     table.set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(["SCENARIO", "EXPECTED", "GOT", "TIME"]);
     for outturn in outturns {
-        let sign = if matches!(outturn.class, Class::Right | Class::Skipped) {
-            ""
-        } else {
-            "  <-"
-        };
+        let sign = if fine(outturn) { "" } else { "  <-" };
         let time = format!("{:.2} s", outturn.took.as_secs_f64());
         table.add_row([
             outturn.name.as_str(),
@@ -63,6 +59,10 @@ pub fn table(out: &mut impl Write, outturns: &[Outturn]) -> Result<()> {
         words.join(", "),
         total("false_accusations")
     )?;
+    // Once more, and last: whoever sees but the end of a long log has to see what failed, and why.
+    for outturn in outturns.iter().filter(|outturn| !fine(outturn)) {
+        line(out, outturn)?;
+    }
     Ok(())
 }
 
@@ -97,7 +97,9 @@ pub fn json(outturns: &[Outturn]) -> Value {
 
 /// Whether all is as it should be: nothing wrong, nothing left open, nothing broken.
 pub fn all_right(outturns: &[Outturn]) -> bool {
-    outturns
-        .iter()
-        .all(|outturn| matches!(outturn.class, Class::Right | Class::Skipped))
+    outturns.iter().all(fine)
+}
+
+fn fine(outturn: &Outturn) -> bool {
+    matches!(outturn.class, Class::Right | Class::Skipped)
 }
