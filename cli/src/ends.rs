@@ -65,7 +65,8 @@ pub async fn complete(session: &mut Session, intent: Intent, ends: Ends) -> Resu
             Some((node?, question(end)?))
         })
         .collect();
-    let told = ask(session, asked.clone()).await?;
+    let from = question(&all[0]);
+    let told = ask(session, from, asked.clone()).await?;
     for (index, ((end, asked), told)) in all.iter_mut().zip(asked).zip(told).enumerate() {
         match (asked, told) {
             (_, Some(Known::Known(told))) => complement(end, told),
@@ -147,14 +148,19 @@ fn complement(end: &mut Endpoint, told: Endpoint) {
     (end.netns, end.pid) = (told.netns, told.pid);
 }
 
-/// Asks these nodes what these are, all at once; an answer for each question in its place, `None` where there was none.
-async fn ask(session: &mut Session, asked: Vec<Option<(usize, String)>>) -> Result<Vec<Option<Known<Endpoint>>>> {
+/// Asks these nodes what these are as seen from the source, all at once; an answer for each question in its place, `None` where there was none.
+async fn ask(
+    session: &mut Session,
+    from: Option<String>,
+    asked: Vec<Option<(usize, String)>>,
+) -> Result<Vec<Option<Known<Endpoint>>>> {
     let mut wanted = vec![0; session.look.nodes.len()];
     for (node, endpoint) in asked.iter().flatten() {
         if let Some(count) = wanted.get_mut(*node) {
             *count += 1;
             let endpoint = endpoint.clone();
-            session.ask_at(*node, Request::Resolve { endpoint });
+            let from = from.clone();
+            session.ask_at(*node, Request::Resolve { endpoint, from });
         }
     }
     session
@@ -170,7 +176,8 @@ async fn ask(session: &mut Session, asked: Vec<Option<(usize, String)>>) -> Resu
 /// What an address is at the source's node: who has it there, if anybody.
 pub async fn at_source(session: &mut Session, address: std::net::IpAddr) -> Result<Endpoint> {
     let node = session.look.named(&session.look.evidence.source.node).unwrap_or(0);
-    let told = ask(session, vec![Some((node, address.to_string()))]).await?;
+    let from = question(&session.look.evidence.source);
+    let told = ask(session, from, vec![Some((node, address.to_string()))]).await?;
     let known = told.into_iter().flatten().next().and_then(|known| known.ok().cloned());
     Ok(known.unwrap_or_default())
 }

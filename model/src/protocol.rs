@@ -49,6 +49,9 @@ pub enum Request {
     Resolve {
         /// As the user wrote it, without a port.
         endpoint: String,
+        /// The endpoint that wants to reach it: of networks with the same addresses, the one that this one is in is meant.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<String>,
     },
     /// Read facts. Answer: any number of [`Reply::Facts`], [`Reply::Process`], [`Reply::Node`], then [`Reply::Read`].
     Read(Ask),

@@ -17,6 +17,7 @@ pub mod filter;
 pub mod fold;
 pub mod host_sockets;
 pub mod input;
+pub mod islands;
 pub mod load;
 pub mod namespaces;
 pub mod netlink;

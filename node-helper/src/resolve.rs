@@ -2,6 +2,7 @@
 
 use crate::attempts::source_for;
 use crate::facts;
+use crate::islands;
 use crate::namespaces::{Namespace, Namespaces, processes};
 use crate::{netns, owner};
 use model::endpoint::{Endpoint, EndpointKind};
@@ -26,21 +27,31 @@ const FAR: [IpAddr; 2] = [
     IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)),
 ];
 
-/// Finds it on this machine, or says why it is not here.
-pub fn resolve(asked: &str) -> Known<Endpoint> {
+/// Finds it on this machine, or says why it is not here. `from` is the endpoint that wants to reach it.
+pub fn resolve(asked: &str, from: Option<&str>) -> Known<Endpoint> {
     let namespaces = Namespaces::scan();
-    let found = match asked.split_once('/') {
-        Some(("netns", name)) => named(asked, name, &namespaces),
-        Some(("pid", pid)) => process(asked, pid, &namespaces),
-        Some(("container", id)) => container(asked, id, &namespaces),
-        Some(("pod", uid)) => pod(asked, uid, &namespaces),
-        None if asked == "host" => host(asked, &namespaces),
-        _ => match asked.trim_start_matches('[').trim_end_matches(']').parse() {
-            Ok(address) => Ok(at_address(asked, address, &namespaces)),
-            Err(_) => Err(Missing::new(format!("endpoint `{asked}`"), "this is no form of a name").remedy(FORMS)),
-        },
-    };
-    found.into()
+    if let Some(address) = address_of(asked) {
+        let from = from.filter(|from| address_of(from).is_none());
+        let from = from.and_then(|from| place(from, &namespaces).ok()?.netns);
+        return Known::Known(at_address(asked, address, from, &namespaces));
+    }
+    place(asked, &namespaces).into()
+}
+
+fn address_of(asked: &str) -> Option<IpAddr> {
+    asked.trim_start_matches('[').trim_end_matches(']').parse().ok()
+}
+
+/// What is no address.
+fn place(asked: &str, namespaces: &Namespaces) -> Result<Endpoint, Missing> {
+    match asked.split_once('/') {
+        Some(("netns", name)) => named(asked, name, namespaces),
+        Some(("pid", pid)) => process(asked, pid, namespaces),
+        Some(("container", id)) => container(asked, id, namespaces),
+        Some(("pod", uid)) => pod(asked, uid, namespaces),
+        None if asked == "host" => host(asked, namespaces),
+        _ => Err(Missing::new(format!("endpoint `{asked}`"), "this is no form of a name").remedy(FORMS)),
+    }
 }
 
 fn named(asked: &str, name: &str, namespaces: &Namespaces) -> Result<Endpoint, Missing> {
@@ -206,11 +217,12 @@ fn host(asked: &str, namespaces: &Namespaces) -> Result<Endpoint, Missing> {
     Ok(endpoint)
 }
 
-/// An address: the namespace that has it, or none of ours.
-fn at_address(asked: &str, address: IpAddr, namespaces: &Namespaces) -> Endpoint {
+/// An address: the namespace that has it and can be reached from `from` at all, or none of ours.
+fn at_address(asked: &str, address: IpAddr, from: Option<u32>, namespaces: &Namespaces) -> Endpoint {
     let owners: Vec<(&Namespace, Vec<Address>)> = addresses(namespaces.all().map(|ns| ns.inode).collect())
         .into_iter()
         .filter(|(_, addresses)| !address.is_loopback() && addresses.iter().any(|known| known.address == address))
+        .filter(|(inode, _)| !from.is_some_and(|from| islands::apart(from, *inode)))
         .filter_map(|(inode, addresses)| Some((namespaces.by_inode(inode)?, addresses)))
         .collect();
     let mut endpoint = Endpoint {
@@ -365,14 +377,14 @@ mod tests {
             ("pod/x", "no process on this node runs in a cgroup of that pod"),
             ("", "no form of a name"),
         ] {
-            let missing = resolve(asked).get().unwrap_err().clone();
+            let missing = resolve(asked, None).get().unwrap_err().clone();
             assert!(missing.why.contains(says), "{asked}: {missing:?}");
         }
     }
 
     #[test]
     fn our_own_process_is_found() {
-        let found = resolve(&format!("pid/{}", std::process::id()));
+        let found = resolve(&format!("pid/{}", std::process::id()), None);
         let endpoint = found.get().unwrap();
         assert_eq!(endpoint.kind, EndpointKind::Pid);
         assert_eq!(endpoint.pid, Some(std::process::id()));
@@ -381,7 +393,7 @@ mod tests {
 
     #[test]
     fn an_address_of_nobody_here_stays_an_address() {
-        let found = resolve("192.0.2.77");
+        let found = resolve("192.0.2.77", None);
         let endpoint = found.get().unwrap();
         assert_eq!(
             (endpoint.netns, endpoint.addresses.as_slice()),

@@ -269,7 +269,9 @@ impl Session {
         }
         match request {
             Request::Hello { .. } | Request::Alive => {}
-            Request::Resolve { endpoint } => self.writer.say(&Reply::Resolved(resolve::resolve(&endpoint))),
+            Request::Resolve { endpoint, from } => self
+                .writer
+                .say(&Reply::Resolved(resolve::resolve(&endpoint, from.as_deref()))),
             Request::Read(ask) => self.read(ask),
             Request::Plan { id, attempts } => self.windows.plan(id, &attempts),
             Request::Arm { id, probes, filter } => self.windows.arm(id, &probes, filter),
@@ -425,6 +427,7 @@ mod tests {
             Request::Hello { version: 1 },
             Request::Resolve {
                 endpoint: String::new(),
+                from: None,
             },
             Request::Read(Ask::default()),
             Request::Plan {

@@ -12,9 +12,14 @@ use std::net::IpAddr;
 use talk::{Helper, Namespace};
 
 fn resolve(endpoint: &str) -> Result<Endpoint, Missing> {
+    resolve_from(None, endpoint)
+}
+
+fn resolve_from(from: Option<&str>, endpoint: &str) -> Result<Endpoint, Missing> {
     let mut helper = Helper::greeted();
     helper.say(Request::Resolve {
         endpoint: endpoint.into(),
+        from: from.map(str::to_owned),
     });
     match helper.hear() {
         Reply::Resolved(Known::Known(endpoint)) => Ok(endpoint),
@@ -80,4 +85,28 @@ fn the_host_is_itself() {
     let host = resolve("host").unwrap();
     assert_eq!((host.kind, host.owner), (EndpointKind::Host, Owner::Host));
     assert!(host.netns.is_some() && !host.node.is_empty());
+}
+
+#[test]
+fn of_networks_that_never_meet_the_source_s_own_is_meant() {
+    let [client, server, stranger] = ["from", "near", "apart"].map(Namespace::new);
+    let address = format!("198.18.8.{}", std::process::id() % 250);
+    client.run(&format!(
+        "ip link add out type veth peer name in netns {} && ip link set out up",
+        server.name
+    ));
+    stranger.run(&format!(
+        "ip link add out type veth peer name in && ip addr add {address}/24 dev out"
+    ));
+    let from = format!("netns/{}", client.name);
+    assert_eq!(resolve(&address).unwrap().netns, Some(stranger.inode()));
+    assert_eq!(
+        resolve_from(Some(&from), &address).unwrap().netns,
+        None,
+        "no interface leads there"
+    );
+
+    server.run(&format!("ip addr add {address}/24 dev in"));
+    assert_eq!(resolve(&address).unwrap().netns, None, "either may be meant");
+    assert_eq!(resolve_from(Some(&from), &address).unwrap().netns, Some(server.inode()));
 }

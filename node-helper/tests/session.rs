@@ -168,6 +168,7 @@ fn an_endpoint_that_is_not_there_is_missing() {
     let mut helper = Helper::greeted();
     helper.say(Request::Resolve {
         endpoint: "pid/4194305".into(),
+        from: None,
     });
     assert!(matches!(helper.hear(), Reply::Resolved(Known::Missing(_))));
 }

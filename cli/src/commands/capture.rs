@@ -123,7 +123,7 @@ impl Capture {
             // The host's name is known without being filtered for.
             for endpoint in asked.chain([HOST]) {
                 let endpoint = endpoint.to_owned();
-                session.ask_at(index, Request::Resolve { endpoint });
+                session.ask_at(index, Request::Resolve { endpoint, from: None });
             }
         }
         session.hello().await?;
