@@ -47,7 +47,7 @@ done
 need_root() {
     as_root=
     [ "$(id -u)" = 0 ] || as_root=sudo
-    [ -z "$as_root" ] || command -v sudo >/dev/null || die "root is needed, and there is no sudo: as root, run `$*`"
+    [ -z "$as_root" ] || command -v sudo >/dev/null || die "root is needed, and there is no sudo: as root, run \`$*\`"
 }
 
 install_packages() {
@@ -63,10 +63,11 @@ install_packages() {
     say "installing system packages: $missing"
     need_root "apt-get install" $missing
     log=$(mktemp)
+    patient='-o Acquire::Retries=5' # a mirror may be busy for a moment
     # Only these: what they recommend (a desktop for QEMU) is not needed.
     {
-        $as_root apt-get update -q &&
-            $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing
+        $as_root apt-get $patient update -q &&
+            $as_root env DEBIAN_FRONTEND=noninteractive apt-get $patient install -q -y --no-install-recommends $missing
     } >"$log" 2>&1 || {
         cat "$log" >&2
         die "apt-get could not install them. rustc-web and llvm-$llvm-dev are in bookworm-security (Debian 12)."
