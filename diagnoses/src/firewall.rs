@@ -141,6 +141,16 @@ pub fn chain_place(chain: &Chain) -> RulePlace {
 /// Accepting ends one base chain only; the next one of the hook is asked all the same, as in the kernel.
 #[must_use]
 pub fn evaluate<'a>(netfilter: &'a Netfilter, hook: &str, packet: &Packet<'_>) -> Vec<Stop<'a>> {
+    walk(netfilter, hook, packet).stops
+}
+
+/// The firewall mark that a packet which came without one has behind a hook, as far as its rules are certain to meet it.
+#[must_use]
+pub fn marked(netfilter: &Netfilter, hook: &str, packet: &Packet<'_>) -> u32 {
+    walk(netfilter, hook, packet).mark
+}
+
+fn walk<'a, 'p>(netfilter: &'a Netfilter, hook: &str, packet: &'p Packet<'p>) -> Walker<'a, 'p> {
     let mut bases: Vec<&Chain> = chains(netfilter)
         .filter(|chain| chain.hook.as_deref() == Some(hook) && packet.meets_family(&chain.family))
         .collect();
@@ -150,6 +160,7 @@ pub fn evaluate<'a>(netfilter: &'a Netfilter, hook: &str, packet: &Packet<'_>) -
         packet,
         hook: "",
         stops: Vec::new(),
+        mark: 0,
         steps: 0,
     };
     let mut reach = Reach::default();
@@ -188,7 +199,7 @@ pub fn evaluate<'a>(netfilter: &'a Netfilter, hook: &str, packet: &Packet<'_>) -
             reach.doubts.extend(stop.own.iter().cloned());
         }
     }
-    walker.stops
+    walker
 }
 
 /// All chains, each once: `nft` also shows the tables of `iptables-nft`.
@@ -256,6 +267,7 @@ struct Walker<'a, 'p> {
     packet: &'p Packet<'p>,
     hook: &'a str,
     stops: Vec<Stop<'a>>,
+    mark: u32,
     steps: usize,
 }
 
@@ -277,6 +289,9 @@ impl<'a> Walker<'a, '_> {
                 continue;
             }
             let sure = fit == Fit::Yes;
+            if let Some(mark) = rule.mark.filter(|_| sure && reach.certain) {
+                self.mark = mark.on(self.mark);
+            }
             let fall = match &rule.action {
                 Action::Continue => continue,
                 Action::Accept => Fall::Accept,

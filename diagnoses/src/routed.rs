@@ -4,6 +4,7 @@ use crate::case::Case;
 use crate::drops::Class;
 use crate::route::{self, Query, Way};
 use crate::trail::Dropped;
+use crate::translate;
 use model::facts::{PolicyRule, Route, RouteKind};
 use model::report::Direction;
 use std::net::IpAddr;
@@ -11,9 +12,14 @@ use std::net::IpAddr;
 /// What the routing of the place of a drop says about its packet.
 pub fn way<'a>(case: &Case<'a>, drop: &Dropped<'a>) -> Option<Way<'a>> {
     let facts = &case.evidence.netns(drop.event.netns)?.before;
+    let iif = (drop.event.ifindex != 0).then_some(drop.event.ifindex);
     let query = Query {
         src: Some(drop.event.flow.src()),
-        iif: (drop.event.ifindex != 0).then_some(drop.event.ifindex),
+        iif,
+        mark: match drop.direction {
+            Direction::Request => translate::mark(facts, iif, drop.event.flow),
+            Direction::Answer => 0,
+        },
         ..Query::to(drop.event.flow.dst())
     };
     Some(route::lookup(facts, &query))
@@ -67,8 +73,12 @@ fn rule_text(rule: &PolicyRule) -> String {
     let prefix = |name: &str, prefix: Option<(IpAddr, u8)>| {
         prefix.map_or(String::new(), |(address, length)| format!(" {name} {address}/{length}"))
     };
+    let mark = rule.fwmark.map_or(String::new(), |(value, mask)| match mask {
+        u32::MAX => format!(" fwmark {value:#x}"),
+        _ => format!(" fwmark {value:#x}/{mask:#x}"),
+    });
     format!(
-        "{}:{}{} {}",
+        "{}:{}{}{mark} {}",
         rule.priority,
         prefix("from", rule.src),
         prefix("to", rule.dst),

@@ -191,7 +191,7 @@ impl Scene {
             packets: Some(packets),
             matches: matches.to_vec(),
             action: action.clone(),
-            comment: None,
+            ..NetfilterRule::default()
         };
         self.facts(id, |facts| {
             facts.netfilter = Known::Known(one_rule("filter", chain, rule(0)));

@@ -1,7 +1,7 @@
-//! Address translation a packet may meet in a namespace: what connection tracking remembers, else what the rules allow.
+//! What becomes of a packet's addresses and mark in a namespace: what connection tracking remembers, else what the rules allow.
 
 use crate::firewall::fits::Packet;
-use crate::firewall::{Fall, evaluate};
+use crate::firewall::{Fall, evaluate, marked};
 use crate::route;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use model::evidence::Evidence;
@@ -38,15 +38,10 @@ pub fn destinations(
     if let Some(translated) = remembered(evidence, netns, flow) {
         return vec![with_dst(flow, translated.dst(), translated.dport)];
     }
-    let hook = if iif.is_some() { "prerouting" } else { "output" };
     let Ok(netfilter) = facts.netfilter.get() else {
         return vec![flow];
     };
-    let packet = Packet {
-        arrives: iif.map(|index| names(facts, index)),
-        leaves: iif.is_none().then(Vec::new),
-        ..new_connection(flow)
-    };
+    let (hook, packet) = arriving(facts, iif, flow);
     let mut found: Vec<Flow> = Vec::new();
     let mut certain = false;
     for stop in evaluate(netfilter, hook, &packet) {
@@ -73,6 +68,26 @@ pub fn destinations(
         found.push(flow);
     }
     found
+}
+
+/// The firewall mark by which the first packet of a connection is routed here; 0 where no rule is certain to give it one.
+#[must_use]
+pub fn mark(facts: &NetnsFacts, iif: Option<u32>, flow: Flow) -> u32 {
+    let Ok(netfilter) = facts.netfilter.get() else {
+        return 0;
+    };
+    let (hook, packet) = arriving(facts, iif, flow);
+    marked(netfilter, hook, &packet)
+}
+
+/// The first packet of a connection before it is routed, and the hook where its rules are.
+fn arriving(facts: &NetnsFacts, iif: Option<u32>, flow: Flow) -> (&'static str, Packet<'_>) {
+    let packet = Packet {
+        arrives: iif.map(|index| names(facts, index)),
+        leaves: iif.is_none().then(Vec::new),
+        ..new_connection(flow)
+    };
+    (if iif.is_some() { "prerouting" } else { "output" }, packet)
 }
 
 /// The tuples a packet may have after source translation on its way out, likeliest first.

@@ -307,7 +307,11 @@ impl<'a> Walker<'a, '_> {
             dst: flow.dst(),
             src: Some(flow.src()),
             iif: at.iif,
-            mark: 0,
+            mark: match self.direction {
+                Direction::Request => translate::mark(facts, at.iif, at.flow),
+                // What a connection's answers are marked with may come from its own memory.
+                Direction::Answer => 0,
+            },
         };
         let way = route::lookup(facts, &query);
         hop.route = way.route().cloned();

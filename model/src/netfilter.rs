@@ -52,10 +52,30 @@ pub struct NetfilterRule {
     pub packets: Option<u64>,
     /// What it tests, in a form that can be evaluated.
     pub matches: Vec<Match>,
+    /// How it changes the packet's firewall mark, before it does anything else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mark: Option<SetMark>,
     /// What it does.
     pub action: Action,
     /// Its comment.
     pub comment: Option<String>,
+}
+
+/// A change of the firewall mark (`MARK --set-xmark`, `meta mark set`): `(mark & !mask) ^ value`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SetMark {
+    /// Bits to turn over.
+    pub value: u32,
+    /// Bits to clear before that.
+    pub mask: u32,
+}
+
+impl SetMark {
+    /// The mark after the change.
+    #[must_use]
+    pub const fn on(self, mark: u32) -> u32 {
+        (mark & !self.mask) ^ self.value
+    }
 }
 
 /// A test of a rule.

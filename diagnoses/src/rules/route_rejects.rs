@@ -17,6 +17,7 @@ use crate::case::Case;
 use crate::drops::Class;
 use crate::finding::{Finding, fatal};
 use crate::route::{self, Query};
+use crate::translate;
 
 use model::report::Direction;
 use std::net::IpAddr;
@@ -81,6 +82,7 @@ fn last_seen(case: &Case<'_>) -> Option<Finding> {
     let query = Query {
         src: Some(stop.flow.src()),
         iif: Some(stop.ifindex),
+        mark: translate::mark(facts, Some(stop.ifindex), stop.flow),
         ..Query::to(stop.flow.dst())
     };
     let (route, remedy) = refusal(&route::lookup(facts, &query))?;

@@ -1,7 +1,8 @@
 //! Where a packet's way through the rules of a hook ends, as in the kernel.
 
 use crate::*;
-use diagnoses::firewall::{Fall, evaluate};
+use diagnoses::firewall::{Fall, evaluate, marked};
+use model::facts::SetMark;
 use model::flow::ICMP;
 
 /// Where the packet's way certainly ends, `PASS` when it certainly ends nowhere, `?` when it cannot be told.
@@ -259,4 +260,22 @@ fn a_loop_of_chains_ends() {
         user("filter", "B").with(vec![], jump("A")),
     ]);
     assert!(!evaluate(&rules, "forward", &syn()).is_empty());
+}
+
+#[test]
+fn a_mark_is_that_of_the_rules_that_are_certain_to_meet_the_packet() {
+    let marking = |tests: Vec<Match>, value: u32, mask: u32| {
+        let mut chain = user("mangle", "").with(tests, Action::Continue);
+        chain.rules[0].mark = Some(SetMark { value, mask });
+        chain.rules.remove(0)
+    };
+    let mut chain = base("mangle", "prerouting", "ACCEPT");
+    chain.rules = vec![
+        marking(vec![to("10.90.2.0/24")], 0x7, u32::MAX),
+        marking(vec![dport(443, 443)], 0x70, u32::MAX),
+        marking(vec![opaque()], 0x700, 0x700),
+        marking(vec![dport(80, 80)], 0x4000, 0x4000),
+    ];
+    assert_eq!(marked(&set(vec![chain.clone()]), "prerouting", &syn()), 0x4007);
+    assert_eq!(marked(&set(vec![chain]), "output", &syn()), 0);
 }

@@ -57,6 +57,7 @@ impl With for Chain {
             packets: Some(0),
             matches,
             action,
+            mark: None,
             comment: None,
         });
         self

@@ -1,6 +1,6 @@
 //! What the words of one `iptables-save` rule mean: what it tests, and what it does.
 
-use model::facts::{Action, Match, NetfilterRule};
+use model::facts::{Action, Match, NetfilterRule, SetMark};
 
 /// Targets that do something to the packet or beside it and let it go on.
 const GOES_ON: &[&str] = &[
@@ -57,6 +57,7 @@ pub(super) fn rule(words: &[String]) -> NetfilterRule {
         match (first.as_str(), after) {
             ("-j", [target, options @ ..]) => {
                 rule.action = action(target, options);
+                rule.mark = set_mark(target, options);
                 break;
             }
             ("-g", [chain, ..]) => {
@@ -246,11 +247,27 @@ fn action(target: &str, options: &[String]) -> Action {
     }
 }
 
+/// `MARK --set-xmark VALUE[/MASK]`, the only form in which the tools save it.
+fn set_mark(target: &str, options: &[String]) -> Option<SetMark> {
+    let ["--set-xmark", words] = [options.first()?.as_str(), options.get(1)?.as_str()] else {
+        return None;
+    };
+    let (value, mask) = words.split_once('/').unwrap_or((words, "0xffffffff"));
+    let number = |text: &str| match text.strip_prefix("0x") {
+        Some(hex) => u32::from_str_radix(hex, 16).ok(),
+        None => text.parse().ok(),
+    };
+    (target == "MARK").then_some(SetMark {
+        value: number(value)?,
+        mask: number(mask)?,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::Match;
     use crate::facts::netfilter::words::split;
-    use model::facts::{Action, NetfilterRule};
+    use model::facts::{Action, NetfilterRule, SetMark};
 
     fn rule(line: &str) -> NetfilterRule {
         super::rule(&split(line)[2..])
@@ -480,5 +497,25 @@ mod tests {
         ] {
             assert_eq!(rule(&format!("-A FORWARD {options}")).action, action, "{options}");
         }
+    }
+
+    #[test]
+    fn a_mark_is_set_whole_or_in_part() {
+        let marked = |options: &str| rule(&format!("-A PREROUTING {options}")).mark;
+        let kube = SetMark {
+            value: 0x4000,
+            mask: 0x4000,
+        };
+        assert_eq!(marked("-j MARK --set-xmark 0x4000/0x4000"), Some(kube));
+        let whole = SetMark {
+            value: 7,
+            mask: u32::MAX,
+        };
+        assert_eq!(
+            marked("-p tcp -m tcp --dport 80 -j MARK --set-xmark 0x7/0xffffffff"),
+            Some(whole)
+        );
+        assert_eq!(marked("-j CONNMARK --restore-mark"), None);
+        assert_eq!(marked("-j ACCEPT"), None);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{nft_match, nft_text};
 use anyhow::Context as _;
-use model::facts::{Action, Chain, Match, NetfilterRule};
+use model::facts::{Action, Chain, Match, NetfilterRule, SetMark};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -185,6 +185,9 @@ fn apply(rule: &mut NetfilterRule, kind: &str, value: &Value, scope: Scope) {
     let text = || nft_text::statement(kind, value);
     match kind {
         "counter" => rule.packets = packets(value, scope),
+        "mangle" if value.pointer("/key/meta/key").is_some_and(|key| key == "mark") => {
+            rule.mark = set_mark(value.get("value").unwrap_or(&Value::Null));
+        }
         "limit" | "quota" | "ct count" => rule.matches.push(Match::Limit { text: text() }),
         // Elements added to a set on the way may each carry a limit.
         "set" | "meter" if limits(value) => rule.matches.push(Match::Limit { text: text() }),
@@ -204,6 +207,37 @@ fn limits(value: &Value) -> bool {
             .iter()
             .any(|(name, inner)| matches!(name.as_str(), "limit" | "quota" | "ct count") || limits(inner)),
         _ => false,
+    }
+}
+
+/// `meta mark set VALUE`: a number, or the mark as it was with bits set, cleared or turned over, one after the other.
+fn set_mark(value: &Value) -> Option<SetMark> {
+    if value.pointer("/meta/key").is_some_and(|key| key == "mark") {
+        return Some(SetMark::default());
+    }
+    if let Some(value) = value.as_u64().and_then(|number| u32::try_from(number).ok()) {
+        return Some(SetMark { value, mask: u32::MAX });
+    }
+    let (operator, operands) = only(value)?;
+    let [before, bits] = operands.as_array()?.as_slice() else {
+        return None;
+    };
+    let SetMark { value, mask } = set_mark(before)?;
+    let bits = u32::try_from(bits.as_u64()?).ok()?;
+    match operator {
+        "|" => Some(SetMark {
+            value: value | bits,
+            mask: mask | bits,
+        }),
+        "&" => Some(SetMark {
+            value: value & bits,
+            mask: mask | !bits,
+        }),
+        "^" => Some(SetMark {
+            value: value ^ bits,
+            mask,
+        }),
+        _ => None,
     }
 }
 

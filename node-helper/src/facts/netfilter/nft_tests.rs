@@ -410,3 +410,25 @@ fn a_limit_for_each_address_is_a_limit() {
     );
     assert!(matches!(rules[0].matches.as_slice(), [Match::Limit { .. }]));
 }
+
+#[test]
+fn a_mark_is_computed_from_the_one_before() {
+    let marked = |value: &str| {
+        let rule = format!(
+            r#"{{"nftables": [
+                {{"table": {{"family": "ip", "name": "m"}}}},
+                {{"chain": {{"family": "ip", "table": "m", "name": "p", "type": "filter", "hook": "prerouting", "prio": -150}}}},
+                {{"rule": {{"family": "ip", "table": "m", "chain": "p", "handle": 2, "expr": [
+                    {{"mangle": {{"key": {{"meta": {{"key": "mark"}}}}, "value": {value}}}}}]}}}}]}}"#
+        );
+        parse(&rule, |_, _| true).unwrap().chains.remove(0).rules.remove(0).mark
+    };
+    let of_0xf0f = |value: &str| marked(value).map(|mark| mark.on(0xf0f));
+    assert_eq!(of_0xf0f("9"), Some(9));
+    assert_eq!(of_0xf0f(r#"{"|": [{"meta": {"key": "mark"}}, 16384]}"#), Some(0x4f0f));
+    assert_eq!(of_0xf0f(r#"{"&": [{"meta": {"key": "mark"}}, 255]}"#), Some(0x0f));
+    assert_eq!(of_0xf0f(r#"{"^": [{"meta": {"key": "mark"}}, 1]}"#), Some(0xf0e));
+    let kept = r#"{"|": [{"&": [{"meta": {"key": "mark"}}, 65280]}, 17]}"#;
+    assert_eq!(of_0xf0f(kept), Some(0xf11));
+    assert_eq!(of_0xf0f(r#"{"ct": {"key": "mark"}}"#), None);
+}
