@@ -24,13 +24,15 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::builtin;
-use crate::process::Process;
+use crate::process::{LOOK_EVERY, Process};
 use crate::topology::{Namespace, Topology};
 
 /// Where labs keep their directories.
 pub const LABS: &str = "/run/skoop-lab";
 const NETNS: &str = "/run/netns";
 const READY_WITHIN: Duration = Duration::from_secs(5);
+/// A killed process is gone in no time, but for one that the kernel holds.
+const GONE_WITHIN: Duration = Duration::from_secs(2);
 
 /// Labs this process has standing, for those who must take them down in a hurry (a signal).
 static STANDING: Mutex<Vec<String>> = Mutex::new(Vec::new());
@@ -294,9 +296,7 @@ fn take_down(id: &str) {
         .filter_map(|path| nix::sys::stat::stat(path).ok())
         .map(|stat| stat.st_ino)
         .collect();
-    for pid in processes_in(&inodes) {
-        let _ = kill(pid, Signal::SIGKILL);
-    }
+    end(&inodes);
     for path in namespaces {
         let _ = umount2(&path, MntFlags::MNT_DETACH);
         let _ = fs::remove_file(path);
@@ -305,6 +305,21 @@ fn take_down(id: &str) {
         let _ = fs::remove_dir_all(path);
     }
     let _ = fs::remove_dir_all(directory(id));
+}
+
+/// Ends what lives in these namespaces, and waits until it has: whoever comes next must not find it.
+fn end(inodes: &[u64]) {
+    let started = Instant::now();
+    loop {
+        let living = processes_in(inodes);
+        if living.is_empty() || started.elapsed() > GONE_WITHIN {
+            return;
+        }
+        for pid in living {
+            let _ = kill(pid, Signal::SIGKILL);
+        }
+        thread::sleep(LOOK_EVERY);
+    }
 }
 
 /// Processes whose network namespace is one of these inodes.

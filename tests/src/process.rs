@@ -16,7 +16,8 @@ use nix::unistd::Pid;
 use crate::lab::{self, Lab};
 use crate::skoop;
 
-const LOOK_EVERY: Duration = Duration::from_millis(4);
+/// How often a condition is looked at that nothing tells of.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(4);
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
 /// What listens at this moment where a command is to run.
