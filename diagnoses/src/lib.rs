@@ -2,6 +2,7 @@
 //!
 //! [`needs`] says what a run must bring, [`settled()`] when it may stop early, [`judge()`] what it means.
 
+mod astray;
 pub mod between;
 pub mod case;
 pub mod cluster;

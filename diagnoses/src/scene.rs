@@ -39,6 +39,11 @@ pub struct Scene {
     clock_ns: u64,
 }
 
+/// A UDP tuple from two socket addresses.
+pub fn udp(src: &str, dst: &str) -> Flow {
+    Flow::new(model::flow::UDP, src.parse().unwrap(), dst.parse().unwrap())
+}
+
 /// A TCP tuple from two socket addresses.
 pub fn tcp(src: &str, dst: &str) -> Flow {
     Flow::new(TCP, src.parse().unwrap(), dst.parse().unwrap())

@@ -65,6 +65,12 @@ pub fn expired(case: &Case<'_>, attempt: u32) -> bool {
             .any(|event| matches!(event.seen, Seen::IcmpSent { kind: 11 | 3, code: 0, .. } if time_exceeded(event)))
 }
 
+/// A packet of this attempt that went this way ran out of its TTL.
+pub fn expired_towards(case: &Case<'_>, attempt: u32, direction: Direction) -> bool {
+    let mut drops = case.trail.drops();
+    drops.any(|drop| drop.attempt == attempt && drop.class == Class::Ttl && drop.direction == direction)
+}
+
 /// "Time exceeded in transit": type 11 of ICMP, type 3 of `ICMPv6`.
 fn time_exceeded(event: &model::event::Event) -> bool {
     let kind = if event.flow.dst().is_ipv6() { 3 } else { 11 };

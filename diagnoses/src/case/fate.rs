@@ -1,6 +1,7 @@
 //! What became of an attempt: as the sender saw it, and, where the sender cannot know, as the trail tells.
 
 use super::{Failure, Fate};
+use crate::astray;
 use crate::drops::Class;
 use crate::route;
 use crate::trail::{Leg, Trail};
@@ -106,6 +107,9 @@ fn queued(evidence: &Evidence, leg: &Leg<'_>) -> bool {
 fn datagram(evidence: &Evidence, attempt: &Attempt, trail: &Trail<'_>) -> Fate {
     if attempt.first_answer_ns.is_some() || attempt.received_bytes > 0 {
         return Fate::Worked;
+    }
+    if astray::answers(evidence, attempt.flow).next().is_some() {
+        return Fate::Failed;
     }
     let request = trail.leg(attempt.id, Direction::Request);
     let answered = trail

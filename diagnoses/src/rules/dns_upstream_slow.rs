@@ -12,6 +12,7 @@
 //! (`dns-search-amplification`).
 
 use super::{Checked, Need};
+use crate::astray;
 use crate::case::Case;
 use crate::finding::{fatal, warning};
 use crate::lookups::{Lookup, answers_seen, lookups, server_words, waited_ns};
@@ -81,9 +82,10 @@ fn answered_otherwise(lookup: &Lookup<'_>) -> bool {
 
 /// It came after it had been given up, or took most of the limit.
 fn is_late(case: &Case<'_>, query: &DnsExchange, limit_ns: u64) -> bool {
-    query.late_ns.is_some()
-        || waited_ns(query) * 2 > limit_ns
-        || (query.rcode.is_none() && answers_seen(case, query).iter().any(|event| in_source(case, event)))
+    // One that came from an address nobody asked was not taken, however early it came.
+    let astray = || astray::answers(case.evidence, query.flow).next().is_some();
+    let arrived = || answers_seen(case, query).iter().any(|event| in_source(case, event));
+    query.late_ns.is_some() || waited_ns(query) * 2 > limit_ns || (query.rcode.is_none() && arrived() && !astray())
 }
 
 fn in_source(case: &Case<'_>, event: &Event) -> bool {

@@ -1,4 +1,4 @@
-//! The sender gives its packets a TTL (hop limit) that ends before the target.
+//! The sender gives its packets a TTL (hop limit) that ends before the target; or the target does so with its answers.
 //!
 //! Why it happens: a program sets `IP_TTL`, a firewall rule rewrites it, or `net.ipv4.ip_default_ttl` was lowered.
 //!
@@ -31,7 +31,13 @@ pub fn check(case: &Case<'_>) -> Checked {
         if !seen::expired(case, id) {
             continue;
         }
-        let Some(first) = case.leg(id, Direction::Request).and_then(|leg| leg.stops.first()) else {
+        // The answer, where it is the one that was lost: there is none to a request that was.
+        let (direction, sends, end) = if seen::expired_towards(case, id, Direction::Answer) {
+            (Direction::Answer, "answers", "the sender")
+        } else {
+            (Direction::Request, "sends", "the target")
+        };
+        let Some(first) = case.leg(id, direction).and_then(|leg| leg.stops.first()) else {
             continue;
         };
         let ttl = first.ttl.1;
@@ -43,7 +49,7 @@ pub fn check(case: &Case<'_>) -> Checked {
         let default = case.sysctl(first.netns, key).ok().flatten();
         let finding = fatal(
             "ttl-too-small",
-            format!("{name} sends with a TTL of {ttl}, which ends before the target"),
+            format!("{name} {sends} with a TTL of {ttl}, which ends before {end}"),
         )
         .at(case.node(first.netns), &name)
         .interface(first.interface.clone().unwrap_or_default())
@@ -72,6 +78,18 @@ mod tests {
             event.packet.as_mut().unwrap().ttl = 1;
         }
         assert_eq!(scene::causes(&judge(&scene.evidence)), ["ttl-too-small"]);
+    }
+
+    #[test]
+    fn answers_may_be_the_ones_that_end() {
+        let mut scene = Scene::two_nodes();
+        scene.answer_dropped(3, scene::Y, "vethc", "IP_INHDR", "ip_forward");
+        for event in scene.evidence.events.iter_mut().filter(|event| event.flow.sport == 80) {
+            event.packet.as_mut().unwrap().ttl = 1;
+        }
+        let judgement = judge(&scene.evidence);
+        assert_eq!(scene::causes(&judgement), ["ttl-too-small"]);
+        assert_eq!(judgement.verdicts[0].place.netns.as_deref(), Some("netns/c"));
     }
 
     #[test]
