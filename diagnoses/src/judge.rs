@@ -2,6 +2,7 @@
 
 use crate::case::{Case, Fate};
 use crate::cluster;
+use crate::lookups::lookups;
 use crate::proven::proven;
 use crate::rank::rank;
 use crate::rules;
@@ -271,7 +272,9 @@ fn headline(case: &Case<'_>, outcome: Outcome, verdicts: &[Verdict], proven: &[S
         },
         Outcome::Fault => {
             let says = first.map_or("it failed, and nothing seen says why", |verdict| verdict.says.as_str());
-            if case.worked().is_empty() {
+            if dns && in_part(case) {
+                format!("{source} resolves {name} late or not at all: {says}")
+            } else if case.worked().is_empty() {
                 format!("{does_not}: {says}")
             } else if case.failed().is_empty() {
                 format!("{does}, but {says}")
@@ -302,6 +305,22 @@ fn headline(case: &Case<'_>, outcome: Outcome, verdicts: &[Verdict], proven: &[S
             }
         }
     }
+}
+
+/// A lookup that failed, or was cut short, while some answer had come or a name server was left to ask.
+fn in_part(case: &Case<'_>) -> bool {
+    let servers = case
+        .evidence
+        .source
+        .resolv
+        .ok()
+        .map_or(&[][..], |resolv| &resolv.nameservers);
+    lookups(case).iter().any(|lookup| {
+        let asked = lookup.servers();
+        let cut_short = lookup.tried.attempt.outcome == model::attempt::Outcome::Cancelled;
+        let left = cut_short && servers.iter().any(|server| !asked.contains(server));
+        lookup.tried.fate == Fate::Failed && (left || lookup.dns.queries.iter().any(|query| query.answers > 0))
+    })
 }
 
 /// The address family that works and the one that does not, where that is the difference.

@@ -1,6 +1,6 @@
 //! Times, places and attempts in words, for the screen.
 
-use model::attempt::{Attempt, Outcome};
+use model::attempt::{Attempt, DnsLookup, Outcome};
 use model::inventory::ObjectRef;
 use model::protocol::BpfCost;
 use model::report::{Place, RulePlace};
@@ -144,9 +144,18 @@ pub fn met(attempts: &[&Attempt]) -> String {
         Outcome::Cancelled if attempts.iter().all(|attempt| attempt.took_ns < BEGUN_NS) => {
             "not begun when the run ended".to_owned()
         }
-        Outcome::Cancelled => format!("no answer in {took}, then the run ended"),
+        Outcome::Cancelled => match first.dns.as_ref().map_or((0, 0), answered) {
+            (0, _) => format!("no answer in {took}, then the run ended"),
+            (answered, of) => format!("{answered} of {of} queries answered in {took}, then the run ended"),
+        },
         Outcome::NotTried { why } => format!("not tried: {why}"),
     }
+}
+
+/// How many queries of a lookup were answered, of how many.
+fn answered(dns: &DnsLookup) -> (usize, usize) {
+    let answered = dns.queries.iter().filter(|query| query.rcode.is_some());
+    (answered.count(), dns.queries.len())
 }
 
 fn worked(first: &Attempt, attempts: &[&Attempt]) -> String {

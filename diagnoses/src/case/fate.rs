@@ -57,6 +57,7 @@ pub fn fate(evidence: &Evidence, attempt: &Attempt, trail: &Trail<'_>) -> Fate {
         Outcome::Ok if attempt.kind == "dns" && attempt.dns.as_ref().is_some_and(|dns| dns.addresses.is_empty()) => {
             Fate::Failed
         }
+        Outcome::Ok if waited_for_lost(evidence, attempt, trail) => Fate::Failed,
         Outcome::Ok => Fate::Worked,
         Outcome::Error { .. } | Outcome::TimedOut { .. } => Fate::Failed,
     }
@@ -67,13 +68,28 @@ fn cancelled(attempt: &Attempt, trail: &Trail<'_>) -> Fate {
     if matches!(attempt.outcome, Outcome::NotTried { .. }) || attempt.connected_ns.is_some() {
         return Fate::Unknown;
     }
-    let lost = trail.drops().any(|drop| drop.attempt == attempt.id);
-    let unanswered = attempt.first_answer_ns.is_none();
-    if lost && unanswered {
+    let unanswered = attempt.first_answer_ns.is_none() || asked_in_vain(attempt);
+    if lost(attempt, trail) && unanswered {
         Fate::Failed
     } else {
         Fate::Unknown
     }
+}
+
+/// A lookup that found what it looked for, and took longer than the limit because packets of its queries were lost.
+fn waited_for_lost(evidence: &Evidence, attempt: &Attempt, trail: &Trail<'_>) -> bool {
+    let limit_ns = evidence.limits.dns_slow_ms * 1_000_000;
+    attempt.kind == "dns" && attempt.took_ns > limit_ns && asked_in_vain(attempt) && lost(attempt, trail)
+}
+
+/// A lookup asks several questions at once, and waits for the answer to each: one of them has none.
+fn asked_in_vain(attempt: &Attempt) -> bool {
+    let dns = attempt.dns.as_ref();
+    dns.is_some_and(|dns| dns.queries.iter().any(|query| query.rcode.is_none()))
+}
+
+fn lost(attempt: &Attempt, trail: &Trail<'_>) -> bool {
+    trail.drops().any(|drop| drop.attempt == attempt.id)
 }
 
 /// Cut short before anything came back.

@@ -69,6 +69,7 @@ fn claim(case: &Case<'_>, blocked: &Blocked<'_>) -> Claim {
 mod tests {
     use crate::judge;
     use crate::scene::{self, Scene};
+    use crate::scene_dns::Lookup;
     use model::facts::{Action, Match};
 
     #[test]
@@ -111,6 +112,18 @@ mod tests {
         scene.connects(3);
         let foreign = scene::tcp("10.90.1.9:1000", "10.90.2.2:80");
         scene.drop(scene::X, "cbr0", foreign, "NETFILTER_DROP", "nf_hook_slow");
+        assert_eq!(scene::causes(&judge(&scene.evidence)), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_lookup_that_waits_for_one_dropped_question_of_two_is_late() {
+        let mut scene = Lookup::of("web").says("web", "NOERROR", 1).silence("web").scene();
+        let query = scene.evidence.watched[0].flow;
+        scene.drop(scene::X, "cbr0", query, "NETFILTER_DROP", "nf_hook_slow");
+        let judgement = judge(&scene.evidence);
+        assert_eq!(scene::causes(&judgement), ["netfilter-drop"]);
+        assert!(judgement.headline.contains("late or not at all"), "{}", judgement.headline);
+        scene.evidence.attempts[0].took_ns = 3_000_000;
         assert_eq!(scene::causes(&judge(&scene.evidence)), Vec::<String>::new());
     }
 }
