@@ -101,6 +101,9 @@ pub async fn gather(
                     specs(session, question, from)?
                 };
                 look(session, question, specs, &mut timing).await;
+            } else if session.look.evidence.destination.netns.is_some() {
+                // Nothing can be sent to it; what it has instead of an address is read.
+                walk::walk(session).await;
             }
         }
         None => {}

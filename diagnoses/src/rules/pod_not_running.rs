@@ -5,6 +5,7 @@
 //!
 //! How it knows: the cluster's API: the pod's phase, what its containers wait for and how they ended last, its conditions. A pod
 //! whose phase is `Running` counts only where a container of it does not run, and nothing but a closed port was met on the way to it.
+//! Without a cluster, the addresses of the destination's namespace: none that anybody outside it can send to.
 //!
 //! Remedy: what the reason says: correct the image, read the container's log, make room.
 //!
@@ -23,13 +24,41 @@ use model::inventory::{Container, Pod};
 pub const NEEDS: &[Need] = &[];
 
 pub fn check(case: &Case<'_>) -> Checked {
-    if inventory(case).is_none() || !case.worked().is_empty() {
+    if !case.worked().is_empty() {
         return Ok(Vec::new());
+    }
+    if inventory(case).is_none() {
+        return Ok(unaddressed(case).into_iter().collect());
     }
     let ends = [&case.evidence.source, &case.evidence.destination];
     let named = ends.into_iter().filter(|end| end.kind == EndpointKind::Pod);
     let pods = named.filter_map(|end| pod_of(case.evidence, end));
     Ok(pods.filter_map(|pod| finding(case, pod)).collect())
+}
+
+/// The destination's namespace was looked into, and holds no address but those that end at its own links.
+fn unaddressed(case: &Case<'_>) -> Option<Finding> {
+    let end = &case.evidence.destination;
+    let netns = end.netns.filter(|_| end.addresses.is_empty())?;
+    let facts = &case.evidence.netns(netns)?.before;
+    let own = facts.addresses.ok()?;
+    let links: Vec<&str> = facts.links.ok()?.iter().map(|link| link.name.as_str()).collect();
+    if own.iter().any(|own| !own.address.is_loopback() && !own.link_scope) {
+        return None;
+    }
+    let name = case.name(netns);
+    Some(
+        fatal("pod-not-running", format!("{name} has no address, so that nothing can be sent to it"))
+            .at(case.node(netns), &name)
+            .remedy(format!(
+                "see why its CNI gave it none, or give it one: `{}ip address add ADDRESS/LENGTH dev INTERFACE`",
+                case.inside(netns)
+            ))
+            .because(match own.len() {
+                0 => format!("its interfaces ({}) have no address at all", links.join(", ")),
+                _ => format!("its interfaces ({}) have loopback and link-local addresses alone", links.join(", ")),
+            }),
+    )
 }
 
 /// Why a pod does not run, and what to do.
@@ -141,7 +170,19 @@ mod tests {
     use crate::judge;
     use crate::scene;
     use crate::scene_cluster::Cluster;
+    use model::missing::Known;
     use model::report::Outcome;
+
+    #[test]
+    fn a_namespace_without_an_address_cannot_be_reached() {
+        let mut scene = scene::Scene::two_nodes();
+        scene.evidence.destination.addresses.clear();
+        assert!(scene::causes(&judge(&scene.evidence)).is_empty(), "it has one");
+        scene.facts(scene::C, |facts| facts.addresses = Known::Known(Vec::new()));
+        let judgement = judge(&scene.evidence);
+        assert_eq!(scene::causes(&judgement), ["pod-not-running"]);
+        assert_eq!(judgement.verdicts[0].place.netns.as_deref(), Some("netns/c"));
+    }
 
     fn pending(reason: &str) -> Cluster {
         let mut cluster = Cluster::pods();
