@@ -7,6 +7,7 @@
 use core::net::IpAddr;
 use ipnet::IpNet;
 use model::facts::{Link, NetnsFacts, NextHop, PolicyRule, Route, RouteKind};
+use model::flow::{Flow, has_ports};
 
 /// Tables of the kernel's default rules, in their order: local, main, default.
 const DEFAULT_TABLES: [u32; 3] = [255, 254, 253];
@@ -22,7 +23,14 @@ pub struct Query {
     pub iif: Option<u32>,
     /// Its firewall mark.
     pub mark: u32,
+    /// Its protocol and ports, where it is a certain packet.
+    pub flow: Option<Flow>,
+    /// The user whose socket sends it, where that is known.
+    pub uid: Option<u32>,
 }
+
+/// The user that the kernel takes forwarded packets for, and that our own attempts are made by.
+const ROOT: u32 = 0;
 
 impl Query {
     /// A packet made here, unmarked.
@@ -33,6 +41,29 @@ impl Query {
             src: None,
             iif: None,
             mark: 0,
+            flow: None,
+            uid: None,
+        }
+    }
+
+    /// An unmarked packet that came in by `iif`, or that is made here by nobody knows whom.
+    #[must_use]
+    pub fn of(flow: Flow, iif: Option<u32>) -> Self {
+        Self {
+            src: Some(flow.src()),
+            iif,
+            flow: Some(flow),
+            uid: iif.map(|_| ROOT),
+            ..Self::to(flow.dst())
+        }
+    }
+
+    /// An unmarked packet of an attempt of our own, where it is made.
+    #[must_use]
+    pub fn ours(flow: Flow) -> Self {
+        Self {
+            uid: Some(ROOT),
+            ..Self::of(flow, None)
         }
     }
 }
@@ -134,7 +165,8 @@ pub fn lookup<'a>(facts: &'a NetnsFacts, query: &Query) -> Way<'a> {
             Some(false) => {}
             Some(true) => match rule.action.as_str() {
                 "lookup" => {
-                    if let Some(way) = rule.table.and_then(|table| in_table(facts, routes, table, query)) {
+                    let found = rule.table.and_then(|table| in_table(facts, routes, table, query));
+                    if let Some(way) = found.filter(|way| !suppresses(rule, way)) {
                         return way;
                     }
                 }
@@ -176,10 +208,37 @@ fn selects(facts: &NetnsFacts, rule: &PolicyRule, query: &Query) -> Option<bool>
         .fwmark
         .is_none_or(|(value, mask)| query.mark & mask == value & mask);
     let all = src && dst && iif && oif && mark;
-    if rule.opaque && all {
-        return None;
+    let rest = [
+        rule.protocol
+            .map(|protocol| Some(query.flow.as_ref()?.protocol == protocol)),
+        rule.sport.map(|ports| port_in(query, ports, |flow| flow.sport)),
+        rule.dport.map(|ports| port_in(query, ports, |flow| flow.dport)),
+        rule.uids
+            .map(|(first, last)| Some((first..=last).contains(&query.uid?))),
+        rule.opaque.then_some(None),
+    ];
+    let rest = || rest.into_iter().flatten();
+    if !all || rest().any(|fits| fits == Some(false)) {
+        return Some(rule.invert);
     }
-    Some(all != rule.invert)
+    rest().all(|fits| fits.is_some()).then_some(!rule.invert)
+}
+
+/// Whether a port is in a range; `None` where it is not chosen yet.
+fn port_in(query: &Query, (first, last): (u16, u16), of: impl Fn(&Flow) -> u16) -> Option<bool> {
+    let flow = query.flow.as_ref()?;
+    let carries = has_ports(flow.protocol);
+    let port = of(flow);
+    (!carries || port != 0).then(|| carries && (first..=last).contains(&port))
+}
+
+/// Whether a rule passes over what its table found (`fib4_rule_suppress`; a refusal stands).
+fn suppresses(rule: &PolicyRule, way: &Way<'_>) -> bool {
+    let found = match way {
+        Way::Local(route) | Way::Out { route, .. } => u32::from(route.prefix),
+        _ => return false,
+    };
+    rule.suppress_prefixlength.is_some_and(|length| found <= length)
 }
 
 /// The answer of one table: longest prefix, then smallest metric; `None` when nothing matches or a `throw` route does.
@@ -350,14 +409,71 @@ mod tests {
     }
 
     #[test]
+    fn rules_choose_by_protocol_ports_and_user() {
+        let of = |edit: &dyn Fn(&mut PolicyRule)| {
+            let mut refusing = rule(100, 0);
+            "prohibit".clone_into(&mut refusing.action);
+            edit(&mut refusing);
+            facts(
+                vec![route(254, "0.0.0.0/0", RouteKind::Unicast, 2, 0)],
+                vec![refusing, rule(32766, 254)],
+            )
+        };
+        let flow = crate::scene::tcp("10.90.1.2:40000", "10.90.2.2:80");
+        let to_web = of(&|rule| (rule.protocol, rule.dport) = (Some(6), Some((80, 81))));
+        let from_web = of(&|rule| rule.sport = Some((80, 80)));
+        let by_user = of(&|rule| rule.uids = Some((1000, 1999)));
+        let refused = |facts: &NetnsFacts, query: &Query| match lookup(facts, query) {
+            Way::RuleRefuses(_) => Some(true),
+            Way::Unknown(_) => None,
+            _ => Some(false),
+        };
+        for (facts, query, expected) in [
+            (&to_web, Query::ours(flow), Some(true)),
+            (&to_web, Query::of(flow.reversed(), Some(2)), Some(false)),
+            (&to_web, Query::to(flow.dst()), None),
+            (&from_web, Query::of(flow.reversed(), Some(2)), Some(true)),
+            (&from_web, Query::ours(flow), Some(false)),
+            (
+                &from_web,
+                Query::ours(crate::scene::tcp("10.90.1.2:0", "10.90.2.2:80")),
+                None,
+            ),
+            (&by_user, Query::ours(flow), Some(false)),
+            (&by_user, Query::of(flow, Some(2)), Some(false)),
+            (&by_user, Query::of(flow, None), None),
+        ] {
+            assert_eq!(refused(facts, &query), expected, "{query:?}");
+        }
+        let inverted = of(&|rule| (rule.dport, rule.invert) = (Some((443, 443)), true));
+        assert_eq!(refused(&inverted, &Query::ours(flow)), Some(true));
+    }
+
+    #[test]
+    fn a_rule_passes_over_prefixes_that_are_too_short() {
+        let mut main = rule(100, 254);
+        main.suppress_prefixlength = Some(0);
+        let facts = facts(
+            vec![
+                route(254, "0.0.0.0/0", RouteKind::Unicast, 2, 0),
+                route(254, "10.0.0.0/24", RouteKind::Unicast, 3, 0),
+                route(77, "0.0.0.0/0", RouteKind::Unicast, 9, 0),
+            ],
+            vec![main, rule(200, 77)],
+        );
+        assert_eq!(lookup(&facts, &Query::to(ip("10.0.0.7"))).oif(), Some(3));
+        assert_eq!(lookup(&facts, &Query::to(ip("8.8.8.8"))).oif(), Some(9));
+    }
+
+    #[test]
     fn what_cannot_be_evaluated_is_unknown_unless_it_would_lead_nowhere() {
-        let mut by_port = rule(100, 7);
-        by_port.opaque = true;
+        let mut opaque = rule(100, 7);
+        opaque.opaque = true;
         let mut routes = vec![route(254, "0.0.0.0/0", RouteKind::Unicast, 2, 0)];
-        let nowhere = facts(routes.clone(), vec![rule(32766, 254), by_port.clone()]);
+        let nowhere = facts(routes.clone(), vec![rule(32766, 254), opaque.clone()]);
         assert_eq!(lookup(&nowhere, &Query::to(ip("10.0.0.1"))).oif(), Some(2));
         routes.push(route(7, "0.0.0.0/0", RouteKind::Unicast, 3, 0));
-        let somewhere = facts(routes, vec![rule(32766, 254), by_port]);
+        let somewhere = facts(routes, vec![rule(32766, 254), opaque]);
         assert!(matches!(
             lookup(&somewhere, &Query::to(ip("10.0.0.1"))),
             Way::Unknown(_)

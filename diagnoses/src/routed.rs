@@ -6,6 +6,7 @@ use crate::route::{self, Query, Way};
 use crate::trail::Dropped;
 use crate::translate;
 use model::facts::{PolicyRule, Route, RouteKind};
+use model::flow::protocol_name;
 use model::report::Direction;
 use std::net::IpAddr;
 
@@ -14,13 +15,11 @@ pub fn way<'a>(case: &Case<'a>, drop: &Dropped<'a>) -> Option<Way<'a>> {
     let facts = &case.evidence.netns(drop.event.netns)?.before;
     let iif = (drop.event.ifindex != 0).then_some(drop.event.ifindex);
     let query = Query {
-        src: Some(drop.event.flow.src()),
-        iif,
         mark: match drop.direction {
             Direction::Request => translate::mark(facts, iif, drop.event.flow),
             Direction::Answer => 0,
         },
-        ..Query::to(drop.event.flow.dst())
+        ..Query::of(drop.event.flow, iif)
     };
     Some(route::lookup(facts, &query))
 }
@@ -77,11 +76,25 @@ fn rule_text(rule: &PolicyRule) -> String {
         u32::MAX => format!(" fwmark {value:#x}"),
         _ => format!(" fwmark {value:#x}/{mask:#x}"),
     });
+    let range = |name: &str, range: Option<(u32, u32)>| match range {
+        None => String::new(),
+        Some((first, last)) if first == last => format!(" {name} {first}"),
+        Some((first, last)) => format!(" {name} {first}-{last}"),
+    };
+    let ports = |ports: Option<(u16, u16)>| ports.map(|(first, last)| (first.into(), last.into()));
+    let named = |name: &str, value: Option<&str>| value.map_or(String::new(), |value| format!(" {name} {value}"));
     format!(
-        "{}:{}{}{mark} {}",
+        "{}:{}{}{}{}{mark}{}{}{}{}{} {}",
         rule.priority,
+        if rule.invert { " not" } else { "" },
         prefix("from", rule.src),
         prefix("to", rule.dst),
+        named("iif", rule.iif.as_deref()),
+        range("uidrange", rule.uids),
+        named("ipproto", rule.protocol.map(protocol_name).as_deref()),
+        range("sport", ports(rule.sport)),
+        range("dport", ports(rule.dport)),
+        named("oif", rule.oif.as_deref()),
         rule.action
     )
 }

@@ -303,15 +303,20 @@ impl<'a> Walker<'a, '_> {
     fn decide(&mut self, at: At, flow: Flow, facts: &'a NetnsFacts, walked: &mut Walked) -> Vec<At> {
         let mut hop = self.hop(at, Layer::Route);
         hop.translated = (flow != at.flow).then_some(flow);
-        let query = Query {
-            dst: flow.dst(),
-            src: Some(flow.src()),
-            iif: at.iif,
-            mark: match self.direction {
-                Direction::Request => translate::mark(facts, at.iif, at.flow),
-                // What a connection's answers are marked with may come from its own memory.
-                Direction::Answer => 0,
-            },
+        let query = match self.direction {
+            Direction::Request => {
+                let ours = at.iif.is_none() && !self.evidence.passive;
+                Query {
+                    mark: translate::mark(facts, at.iif, at.flow),
+                    ..if ours {
+                        Query::ours(flow)
+                    } else {
+                        Query::of(flow, at.iif)
+                    }
+                }
+            }
+            // What a connection's answers are marked with may come from its own memory.
+            Direction::Answer => Query::of(flow, at.iif),
         };
         let way = route::lookup(facts, &query);
         hop.route = way.route().cloned();

@@ -282,10 +282,25 @@ pub struct PolicyRule {
     pub table: Option<u32>,
     /// `lookup`, `blackhole`, `unreachable`, `prohibit`, `goto`, `nop`.
     pub action: String,
+    /// IP protocol, by number.
+    #[serde(default)]
+    pub protocol: Option<u8>,
+    /// Source ports, both ends included.
+    #[serde(default)]
+    pub sport: Option<(u16, u16)>,
+    /// Destination ports, both ends included.
+    #[serde(default)]
+    pub dport: Option<(u16, u16)>,
+    /// Users whose sockets send, both ends included. The kernel takes a forwarded packet for the user 0's.
+    #[serde(default)]
+    pub uids: Option<(u32, u32)>,
+    /// What a lookup found with a prefix as short as this or shorter is passed over.
+    #[serde(default)]
+    pub suppress_prefixlength: Option<u32>,
     /// Matches are inverted.
     #[serde(default)]
     pub invert: bool,
-    /// It has a selector that is not listed here (ports, TOS, uid range), so it cannot be evaluated.
+    /// It has a selector that is not listed here (TOS, tunnel id), so it cannot be evaluated.
     #[serde(default)]
     pub opaque: bool,
 }

@@ -29,6 +29,14 @@ pub const TCP: u8 = 6;
 pub const UDP: u8 = 17;
 /// `ICMPv6`'s protocol number.
 pub const ICMPV6: u8 = 58;
+/// SCTP's protocol number.
+pub const SCTP: u8 = 132;
+
+/// Whether packets of this protocol begin with a source and a destination port (DCCP and UDP-Lite do, too).
+#[must_use]
+pub const fn has_ports(protocol: u8) -> bool {
+    matches!(protocol, TCP | UDP | 33 | SCTP | 136)
+}
 
 const _: () = assert!(
     size_of::<Flow>() == 40,
@@ -58,7 +66,7 @@ pub const fn mapped(v4: [u8; 4]) -> [u8; 16] {
 
 #[cfg(feature = "std")]
 mod std_side {
-    use super::{Flow, ICMP, ICMPV6, TCP, UDP, mapped};
+    use super::{Flow, ICMP, ICMPV6, SCTP, TCP, UDP, mapped};
     use core::fmt;
     use schemars::{JsonSchema, Schema, SchemaGenerator};
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -89,7 +97,7 @@ mod std_side {
             TCP => "tcp".into(),
             UDP => "udp".into(),
             ICMPV6 => "icmpv6".into(),
-            132 => "sctp".into(),
+            SCTP => "sctp".into(),
             other => other.to_string().into(),
         }
     }
@@ -100,7 +108,7 @@ mod std_side {
             "tcp" => TCP,
             "udp" => UDP,
             "icmpv6" => ICMPV6,
-            "sctp" => 132,
+            "sctp" => SCTP,
             other => other.parse().ok()?,
         })
     }

@@ -255,9 +255,7 @@ fn packets<'a>(
             facts,
             &Query {
                 dst,
-                src: Some(flow.src()),
-                iif,
-                mark: 0,
+                ..Query::of(flow, iif)
             },
         )
     };

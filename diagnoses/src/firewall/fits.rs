@@ -3,7 +3,7 @@
 use super::Doubt;
 use core::net::IpAddr;
 use model::facts::Match;
-use model::flow::{Flow, ICMP, ICMPV6, TCP, UDP};
+use model::flow::{Flow, ICMP, ICMPV6, SCTP, TCP, UDP, has_ports};
 use std::collections::BTreeMap;
 
 /// A packet as a hook sees it. Where something may be one of several, all of them are listed; an empty list means that
@@ -129,7 +129,7 @@ fn protocol(is: &str, number: u8) -> Fit {
         "udp" => number == UDP,
         "icmp" => number == ICMP,
         "icmpv6" | "ipv6-icmp" | "icmp6" => number == ICMPV6,
-        "sctp" => number == 132,
+        "sctp" => number == SCTP,
         "udplite" => number == 136,
         "gre" => number == 47,
         "esp" | "ipv6-crypt" => number == 50,
@@ -194,7 +194,7 @@ fn in_text(text: &str, own: IpAddr) -> Fit {
 
 /// Ports exist for protocols that have them; an inverted test does not fit the others either.
 fn port(any: &[(u16, u16)], not: bool, own: u16, protocol: u8) -> Fit {
-    if !matches!(protocol, TCP | UDP | 33 | 132 | 136) {
+    if !has_ports(protocol) {
         return Fit::No;
     }
     Fit::of(any.iter().any(|(low, high)| (*low..=*high).contains(&own)) != not)

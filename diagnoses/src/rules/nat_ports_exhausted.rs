@@ -47,12 +47,7 @@ pub fn check(case: &Case<'_>) -> Checked {
         return Ok(Vec::new());
     }
     let asked = case.attempt(first.attempt).map_or(event.flow, |tried| tried.attempt.flow);
-    let query = Query {
-        iif: None,
-        src: None,
-        ..Query::to(event.flow.dst())
-    };
-    let oif = route::lookup(&of.before, &query).oif();
+    let oif = route::lookup(&of.before, &Query::to(event.flow.dst())).oif();
     let translates = event.flow.src() != asked.src()
         || oif.is_some_and(|oif| {
             let through = (event.ifindex != 0 && event.ifindex != oif).then_some(event.ifindex);

@@ -89,11 +89,7 @@ fn unsent(case: &Case<'_>) -> Option<Finding> {
     let netns = stop.netns;
     let facts = &case.evidence.netns(netns)?.before;
     let back = stop.flow.src();
-    let query = Query {
-        src: Some(stop.flow.dst()),
-        ..Query::to(back)
-    };
-    let way = route::lookup(facts, &query);
+    let way = route::lookup(facts, &Query::of(stop.flow.reversed(), None));
     let name = case.name(netns);
     let (why, remedy) = match &way {
         Way::None => (format!("{name} has no route to {back}"), add(case, netns, back)),

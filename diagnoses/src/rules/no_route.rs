@@ -25,6 +25,7 @@ use crate::trail::Dropped;
 use crate::words::list;
 use ipnet::IpNet;
 use model::facts::LookupAnswer;
+use model::flow::Flow;
 use model::inventory::Node;
 use model::report::Direction;
 use std::net::IpAddr;
@@ -61,7 +62,7 @@ fn at_source(case: &Case<'_>) -> Option<Finding> {
             let nothing_left = case.leg(tried.attempt.id, Direction::Request).is_none_or(|leg| leg.stops.is_empty());
             matches!(tried.failure(), Some(Failure::NetUnreachable | Failure::HostUnreachable | Failure::NoLocalAddress))
                 && nothing_left
-                && knows_no_way(case, source, tried.attempt.flow.dst())
+                && knows_no_way(case, source, tried.attempt.flow)
         })
         .collect();
     let first = lost.first()?;
@@ -181,14 +182,14 @@ pub fn routeless<'a>(case: &Case<'a>, direction: Direction) -> Vec<Dropped<'a>> 
     drops
 }
 
-fn knows_no_way(case: &Case<'_>, netns: u32, target: IpAddr) -> bool {
+fn knows_no_way(case: &Case<'_>, netns: u32, flow: Flow) -> bool {
     let Some(facts) = case.evidence.netns(netns).map(|netns| &netns.before) else {
         return false;
     };
-    match route::lookup(facts, &Query::to(target)) {
+    match route::lookup(facts, &Query::ours(flow)) {
         Way::None => true,
         Way::Refused(route) => routed::is_kernels_own_refusal(route),
-        Way::Unknown(_) => kernel_says(case, netns, target).is_some(),
+        Way::Unknown(_) => kernel_says(case, netns, flow.dst()).is_some(),
         _ => false,
     }
 }

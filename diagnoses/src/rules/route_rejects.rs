@@ -62,7 +62,7 @@ fn at_source(case: &Case<'_>) -> Option<Finding> {
         case.leg(tried.attempt.id, Direction::Request).is_none_or(|leg| leg.stops.is_empty())
     })?;
     let target = tried.attempt.flow.dst();
-    let (route, remedy) = refusal(&route::lookup(facts, &Query::to(target)))?;
+    let (route, remedy) = refusal(&route::lookup(facts, &Query::ours(tried.attempt.flow)))?;
     let finding = build(case, source, target, &route, &remedy, case.failed_ids())
         .because(seen::met(tried))
         .and(format!("the routing of {} leads {target} to: {route}", case.name(source)));
@@ -80,10 +80,8 @@ fn last_seen(case: &Case<'_>) -> Option<Finding> {
     }
     let facts = &case.evidence.netns(stop.netns)?.before;
     let query = Query {
-        src: Some(stop.flow.src()),
-        iif: Some(stop.ifindex),
         mark: translate::mark(facts, Some(stop.ifindex), stop.flow),
-        ..Query::to(stop.flow.dst())
+        ..Query::of(stop.flow, Some(stop.ifindex))
     };
     let (route, remedy) = refusal(&route::lookup(facts, &query))?;
     let finding = build(case, stop.netns, stop.flow.dst(), &route, &remedy, case.failed_ids())

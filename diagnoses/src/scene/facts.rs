@@ -52,6 +52,11 @@ pub fn rule(family: u8, priority: u32, table: u32) -> PolicyRule {
         fwmark: None,
         table: Some(table),
         action: "lookup".to_owned(),
+        protocol: None,
+        sport: None,
+        dport: None,
+        uids: None,
+        suppress_prefixlength: None,
         invert: false,
         opaque: false,
     }

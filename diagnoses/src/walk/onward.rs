@@ -41,13 +41,7 @@ impl Walker<'_, '_> {
 
 /// The interface by which a node would answer is the one by which it is taken to be asked.
 fn comes_in(host: &NetnsEvidence, flow: Flow) -> Option<u32> {
-    let back = Query {
-        dst: flow.src(),
-        src: None,
-        iif: None,
-        mark: 0,
-    };
-    match route::lookup(&host.before, &back) {
+    match route::lookup(&host.before, &Query::to(flow.src())) {
         Way::Out { hop, .. } => hop.oif,
         _ => None,
     }

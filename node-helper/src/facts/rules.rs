@@ -37,6 +37,11 @@ fn parse(message: &[u8]) -> anyhow::Result<Option<PolicyRule>> {
         fwmark: None,
         table: None,
         action: action(header.action).to_owned(),
+        protocol: None,
+        sport: None,
+        dport: None,
+        uids: None,
+        suppress_prefixlength: None,
         invert: header.flags.contains(RuleFlags::Invert),
         opaque: header.tos != 0,
     };
@@ -53,10 +58,20 @@ fn parse(message: &[u8]) -> anyhow::Result<Option<PolicyRule>> {
             RuleAttribute::Table(number) => table = number,
             // Who made it, and realms, change nothing.
             RuleAttribute::Protocol(_) | RuleAttribute::Realm(_) => {}
-            RuleAttribute::SuppressPrefixLen(value) | RuleAttribute::SuppressIfGroup(value) => {
-                rule.opaque |= value != NO_SUPPRESSION;
+            RuleAttribute::SuppressPrefixLen(value) => {
+                rule.suppress_prefixlength = Some(value).filter(|value| *value != NO_SUPPRESSION);
             }
+            RuleAttribute::SuppressIfGroup(value) => rule.opaque |= value != NO_SUPPRESSION,
+            RuleAttribute::IpProtocol(protocol) => rule.protocol = Some(i32::from(protocol) as u8),
+            RuleAttribute::SourcePortRange(range) => rule.sport = Some((range.start, range.end)),
+            RuleAttribute::DestinationPortRange(range) => rule.dport = Some((range.start, range.end)),
+            RuleAttribute::UidRange(range) => rule.uids = Some((range.start, range.end)),
             RuleAttribute::Other(other) if other.kind() == FRA_PAD => {}
+            RuleAttribute::Other(other) if matches!(other.kind(), FRA_SPORT_MASK | FRA_DPORT_MASK) => {
+                let mut mask = vec![0; other.value_len()];
+                other.emit_value(&mut mask);
+                rule.opaque |= mask != ALL_BITS;
+            }
             _ => rule.opaque = true,
         }
     }
@@ -70,6 +85,10 @@ fn parse(message: &[u8]) -> anyhow::Result<Option<PolicyRule>> {
 
 /// Aligns what follows (`linux/fib_rules.h`).
 const FRA_PAD: u16 = 18;
+/// Which bits of a port count (since 6.15, for every rule that names one).
+const FRA_SPORT_MASK: u16 = 28;
+const FRA_DPORT_MASK: u16 = 29;
+const ALL_BITS: [u8; 2] = [0xff; 2];
 
 fn action(action: RuleAction) -> &'static str {
     match action {
@@ -85,7 +104,7 @@ fn action(action: RuleAction) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::{FRA_DPORT_MASK, FRA_SPORT_MASK, parse};
     use crate::netlink::attribute;
     use model::facts::PolicyRule;
 
@@ -96,6 +115,10 @@ mod tests {
     const FRA_SUPPRESS_PREFIXLEN: u16 = 14;
     const FRA_TABLE: u16 = 15;
     const FRA_FWMASK: u16 = 16;
+    const FRA_UID_RANGE: u16 = 20;
+    const FRA_IP_PROTO: u16 = 22;
+    const FRA_SPORT_RANGE: u16 = 23;
+    const FRA_DPORT_RANGE: u16 = 24;
 
     fn rule(action: u8, attributes: &[(u16, u32)]) -> PolicyRule {
         let mut message = vec![0; FIB_RULE_HDR_BYTES];
@@ -107,14 +130,44 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_that_suppresses_nothing_can_be_evaluated_and_one_that_does_cannot() {
+    fn only_a_rule_that_names_a_length_suppresses() {
         let plain = rule(1, &[(FRA_SUPPRESS_PREFIXLEN, u32::MAX), (FRA_TABLE, 254)]);
-        assert_eq!(
-            (plain.action.as_str(), plain.table, plain.opaque),
-            ("lookup", Some(254), false)
-        );
+        assert_eq!((plain.action.as_str(), plain.table), ("lookup", Some(254)));
+        assert_eq!((plain.suppress_prefixlength, plain.opaque), (None, false));
         let suppressing = rule(1, &[(FRA_SUPPRESS_PREFIXLEN, 0)]);
-        assert!(suppressing.opaque);
+        assert_eq!(
+            (suppressing.suppress_prefixlength, suppressing.opaque),
+            (Some(0), false)
+        );
+    }
+
+    #[test]
+    fn protocol_ports_and_users_are_read() {
+        // Two 16-bit numbers side by side, as they lie in memory.
+        let range = |first: u16, last: u16| {
+            let bytes = [first.to_ne_bytes(), last.to_ne_bytes()].concat();
+            u32::from_ne_bytes(bytes.try_into().unwrap())
+        };
+        let mut message = vec![0; FIB_RULE_HDR_BYTES];
+        (message[0], message[7]) = (libc::AF_INET as u8, 8);
+        attribute(&mut message, FRA_IP_PROTO, &[6]);
+        attribute(&mut message, FRA_SPORT_RANGE, &range(1024, 2047).to_ne_bytes());
+        attribute(&mut message, FRA_DPORT_RANGE, &range(80, 80).to_ne_bytes());
+        attribute(
+            &mut message,
+            FRA_UID_RANGE,
+            &[1000_u32.to_ne_bytes(), 1001_u32.to_ne_bytes()].concat(),
+        );
+        attribute(&mut message, FRA_SPORT_MASK, &[0xff, 0xff]);
+        let read = parse(&message).unwrap().unwrap();
+        assert_eq!((read.action.as_str(), read.opaque), ("prohibit", false));
+        assert_eq!((read.protocol, read.uids), (Some(6), Some((1000, 1001))));
+        assert_eq!((read.sport, read.dport), (Some((1024, 2047)), Some((80, 80))));
+        attribute(&mut message, FRA_DPORT_MASK, &[0xf0, 0xff]);
+        assert!(
+            parse(&message).unwrap().unwrap().opaque,
+            "only some bits of the port count"
+        );
     }
 
     #[test]
