@@ -14,8 +14,10 @@
 use super::{Checked, Need};
 use crate::case::Case;
 use crate::drops::Class;
-use crate::finding::{Finding, fatal};
+use crate::finding::{Claim, Finding, fatal};
+use crate::walk::{End, WalkHop};
 use crate::words::list;
+use model::facts::Route;
 use model::report::{Direction, Happened};
 use std::net::IpAddr;
 
@@ -90,7 +92,10 @@ fn taken(case: &Case<'_>, attempt: u32) -> Option<Finding> {
     let destination = case.evidence.destination.netns?;
     let request = case.leg(attempt, Direction::Request)?;
     let target = request.stops.last().map(|stop| stop.flow.dst())?;
-    let owned = case.owners(target).iter().any(|(netns, _)| *netns == destination);
+    let owners = case.owners(target);
+    let owned = owners
+        .iter()
+        .any(|(netns, link)| *netns == destination && !link.loopback && link.kind != "dummy");
     let taker = request
         .stops
         .iter()
@@ -101,10 +106,19 @@ fn taken(case: &Case<'_>, attempt: u32) -> Option<Finding> {
             lost.map(|drop| drop.event.netns)
         })?;
     let on_way = case.way().iter().any(|hop| hop.netns == taker);
-    if !owned || taker == destination || taker == 0 || request.reached(destination) || on_way {
+    let by_route = own_route(case, taker, target);
+    if !owned || taker == destination || taker == 0 || request.reached(destination) || (on_way && by_route.is_none()) {
         return None;
     }
-    let finding = claim(case, target, taker, "", "it took the packets as its own")
+    let link = owners.iter().find(|(netns, _)| *netns == taker).map(|(_, link)| &link.name);
+    let claim = match (link, by_route) {
+        (None, Some(route)) => by_route_alone(case, target, taker, route),
+        (link, _) => {
+            let why = format!("{} took the packets as its own", case.name(taker));
+            claim(case, target, taker, link.map_or("", |link| link), &why)
+        }
+    };
+    let finding = claim
         .because(format!(
             "packets for {target} of {} were taken by {}",
             case.name(destination),
@@ -114,7 +128,34 @@ fn taken(case: &Case<'_>, attempt: u32) -> Option<Finding> {
     Some(finding)
 }
 
-fn claim(case: &Case<'_>, address: IpAddr, netns: u32, interface: &str, why: &str) -> crate::finding::Claim {
+/// The route by which a namespace takes what is for an address as its own, where the watched packets come by it unchanged.
+fn own_route<'a>(case: &'a Case<'_>, netns: u32, address: IpAddr) -> Option<&'a Route> {
+    let delivered = |hop: &&WalkHop| {
+        (hop.direction, hop.netns) == (Direction::Request, netns)
+            && hop.end == Some(End::Local)
+            && hop.translated.is_none()
+            && hop.flow.dst() == address
+    };
+    case.way().iter().find(delivered)?.route.as_ref()
+}
+
+/// It has no such address: a route of the kind `local` makes it answer.
+fn by_route_alone(case: &Case<'_>, address: IpAddr, netns: u32, route: &Route) -> Claim {
+    let name = case.name(netns);
+    let prefix = format!("{}/{}", route.dst, route.prefix);
+    let says = format!("{name} takes packets for {address} as its own: its route says that {prefix} is local");
+    fatal("address-conflict", says)
+        .at(case.node(netns), &name)
+        .of(case.failed_ids())
+        .remedy(format!(
+            "delete the route: `{}ip {}route del local {prefix} table {}`",
+            case.inside(netns),
+            if address.is_ipv6() { "-6 " } else { "" },
+            route.table
+        ))
+}
+
+fn claim(case: &Case<'_>, address: IpAddr, netns: u32, interface: &str, why: &str) -> Claim {
     let name = case.name(netns);
     fatal("address-conflict", format!("two hosts have the address {address}: {why}"))
         .at(case.node(netns), &name)
@@ -127,6 +168,7 @@ fn claim(case: &Case<'_>, address: IpAddr, netns: u32, interface: &str, why: &st
 mod tests {
     use crate::judge;
     use crate::scene::{self, Scene};
+    use model::facts::{Route, RouteKind};
     use model::missing::Known;
 
     #[test]
@@ -146,6 +188,21 @@ mod tests {
         cluster.scene.aim("172.17.0.1").vanishes(3, scene::X, "vetha");
         let causes = scene::causes(&judge(cluster.evidence()));
         assert!(!causes.contains(&"address-conflict".to_owned()), "{causes:?}");
+    }
+
+    #[test]
+    fn a_node_takes_what_is_for_a_pod_behind_it() {
+        let mut scene = Scene::two_nodes();
+        scene.reroute(scene::X, &Route {
+            kind: RouteKind::Local,
+            table: 255,
+            ..scene::route("10.90.2.0", 24, None, 1)
+        });
+        scene.dropped(3, scene::X, "cbr0", "NO_SOCKET", "tcp_v4_rcv");
+        let judgement = judge(&scene.evidence);
+        assert_eq!(scene::causes(&judgement), ["address-conflict"]);
+        let remedy = &judgement.verdicts[0].remedy;
+        assert!(remedy.contains("ip route del local 10.90.2.0/24 table 255"), "{remedy}");
     }
 
     #[test]
