@@ -138,6 +138,25 @@ pub fn owns(facts: &NetnsFacts, address: IpAddr) -> bool {
         .is_some_and(|all| all.iter().any(|own| own.address == address))
 }
 
+/// The sysctl that keeps a namespace from forwarding what comes in by an interface, where one does. For IPv4 the interface's
+/// own value counts; the one for all is what was last written to every interface (`IN_DEV_FORWARD`).
+#[must_use]
+pub fn not_forwarding(facts: &NetnsFacts, interface: &str, target: IpAddr) -> Option<String> {
+    let sysctls = facts.sysctls.ok()?;
+    let is_off = |name: &str| sysctls.get(name).map(|value| value.trim() == "0");
+    if target.is_ipv6() {
+        let name = "net.ipv6.conf.all.forwarding";
+        return (is_off(name) == Some(true)).then(|| name.to_owned());
+    }
+    let (of_all, own) = ("net.ipv4.ip_forward", format!("net.ipv4.conf.{interface}.forwarding"));
+    match (is_off(of_all), is_off(&own)) {
+        (_, Some(false)) => None,
+        (Some(true), _) => Some(of_all.to_owned()),
+        (_, Some(true)) => Some(own),
+        _ => None,
+    }
+}
+
 /// How a packet would go.
 #[must_use]
 pub fn lookup<'a>(facts: &'a NetnsFacts, query: &Query) -> Way<'a> {

@@ -135,16 +135,5 @@ pub fn is_router(case: &Case<'_>, netns: u32) -> bool {
 
 /// The sysctl that keeps a host from forwarding, where one does.
 pub fn setting(case: &Case<'_>, netns: u32, interface: &str, target: IpAddr) -> Option<String> {
-    let zero = |name: &str| {
-        let value = case.sysctl(netns, name).ok().flatten();
-        value.is_some_and(|value| value.trim() == "0")
-    };
-    if target.is_ipv6() {
-        let name = "net.ipv6.conf.all.forwarding";
-        return zero(name).then(|| name.to_owned());
-    }
-    let of_interface = format!("net.ipv4.conf.{interface}.forwarding");
-    [("net.ipv4.ip_forward".to_owned()), of_interface]
-        .into_iter()
-        .find(|name| zero(name))
+    route::not_forwarding(&case.evidence.netns(netns)?.before, interface, target)
 }

@@ -41,6 +41,8 @@ pub enum End {
     NoRoute,
     /// A route or a rule of routing policy refuses it.
     Refused,
+    /// It is for somebody else, and this namespace does not forward; the sysctl that says so.
+    NotForwarding(String),
     /// The bridge has no port behind which the next hop lives.
     NoPort,
     /// The tunnel has no far end for the next hop.
@@ -351,6 +353,12 @@ impl<'a> Walker<'a, '_> {
                 return vec![];
             }
         };
+        let incoming = at.iif.and_then(|iif| route::link(facts, iif));
+        if let Some(sysctl) = incoming.and_then(|link| route::not_forwarding(facts, &link.name, flow.dst())) {
+            hop.end = Some(End::NotForwarding(sysctl));
+            walked.hops.push(hop);
+            return vec![];
+        }
         hop.leaves = oif;
         hop.next_hop = Some(next_hop);
         let Some(oif) = oif else {

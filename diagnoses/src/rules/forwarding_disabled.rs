@@ -15,6 +15,7 @@ use crate::seen;
 use crate::routed;
 use crate::case::Case;
 use crate::finding::{Claim, Finding, fatal};
+use crate::walk::Layer;
 use model::report::{Direction, Happened};
 use std::net::IpAddr;
 
@@ -42,7 +43,41 @@ pub fn check(case: &Case<'_>) -> Checked {
             ));
         return Ok(vec![finding.and_if(setting.map(|name| format!("{name} is 0 in {}", case.name(netns))))]);
     }
-    Ok(unnamed(case).into_iter().collect())
+    Ok(gateway(case).or_else(|| unnamed(case)).into_iter().collect())
+}
+
+/// A route leads to a host that is nobody's router: it has one interface, and was never meant to forward.
+fn gateway(case: &Case<'_>) -> Option<Finding> {
+    let failed = case.failed();
+    let tried = failed.first()?;
+    let leg = case.leg(tried.attempt.id, Direction::Request)?;
+    let stop = leg.farthest()?;
+    let (netns, target) = (stop.netns, stop.flow.dst());
+    let hop = case.way().iter().find(|hop| {
+        let gateway = hop.next_hop.filter(|next| *next != target);
+        (hop.direction, hop.layer) == (Direction::Request, Layer::Route)
+            && gateway.is_some_and(|gateway| case.owners(gateway).iter().any(|(owner, _)| *owner == netns))
+    })?;
+    if case.owners(target).iter().any(|(owner, _)| *owner == netns) {
+        return None;
+    }
+    let sysctl = routed::setting(case, netns, stop.interface.as_deref().unwrap_or_default(), target)?;
+    let (sender, name) = (case.name(hop.netns), case.name(netns));
+    let gateway = hop.next_hop?;
+    let says = format!("{sender} sends what is for {target} to {gateway}, and {name}, which has that address, does not forward");
+    let finding = fatal("forwarding-disabled", says)
+        .at(case.node(netns), &name)
+        .of(case.failed_ids())
+        .remedy(format!(
+            "correct the route of {sender} (`{}ip route get {target}` shows it); or, if {name} is to be a router, `{}sysctl -w {sysctl}=1` there",
+            case.inside(hop.netns),
+            case.inside(netns)
+        ))
+        .because(format!("the route of {sender} for {target} leads to {gateway}, an address of {name}"))
+        .and(format!("{sysctl} is 0 in {name}"));
+    let lost = leg.drops.iter().find(|drop| drop.event.netns == netns);
+    let finding = finding.and_if(lost.map(|drop| format!("the watched packets were freed there: {}", drop.words())));
+    Some(seen::last_seen(case, finding, tried.attempt.id))
 }
 
 /// Kernels and families that name no drop: the packet came in and did not leave a host whose sysctl forbids it.
@@ -93,6 +128,18 @@ mod tests {
         let judgement = judge(&scene.evidence);
         assert_eq!(scene::causes(&judgement), ["forwarding-disabled"]);
         assert!(judgement.verdicts[0].remedy.contains("net.ipv4.ip_forward=1"));
+    }
+
+    #[test]
+    fn a_route_leads_to_a_pod_that_is_no_router() {
+        let mut scene = Scene::two_nodes();
+        scene.reroute(scene::X, &scene::route("203.0.113.0", 24, Some("172.31.90.2"), 2));
+        scene.reroute(scene::Y, &scene::route("203.0.113.0", 24, Some("10.90.2.2"), 9));
+        scene.sysctl(scene::C, "net.ipv4.ip_forward", "0").aim("203.0.113.5");
+        scene.dropped(3, scene::C, "eth0", "IP_INADDRERRORS", "ip_error");
+        let judgement = judge(&scene.evidence);
+        assert_eq!(scene::causes(&judgement), ["forwarding-disabled"]);
+        assert!(judgement.verdicts[0].remedy.contains("ip route get 203.0.113.5"));
     }
 
     #[test]

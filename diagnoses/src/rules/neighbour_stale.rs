@@ -123,7 +123,11 @@ fn disowned(case: &Case<'_>) -> Option<Finding> {
     let target = stop.flow.dst();
     let addresses = case.after(stop.netns, "addresses", |facts| &facts.addresses).ok()?;
     let own = addresses.iter().any(|own| own.address == target) || !case.owners(target).is_empty();
-    if own || crate::routed::is_router(case, stop.netns) || case.evidence.source.netns == Some(stop.netns) {
+    // A route that leads to it means it as a gateway, not as the owner.
+    let is_gateway = case.way().iter().filter_map(|hop| hop.next_hop).any(|next| {
+        next != target && addresses.iter().any(|own| own.address == next)
+    });
+    if own || is_gateway || crate::routed::is_router(case, stop.netns) || case.evidence.source.netns == Some(stop.netns) {
         return None;
     }
     let name = case.name(stop.netns);

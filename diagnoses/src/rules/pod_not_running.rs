@@ -20,6 +20,7 @@ use crate::finding::{Finding, fatal};
 use crate::seen;
 use model::endpoint::EndpointKind;
 use model::inventory::{Container, Pod};
+use model::report::Direction;
 
 pub const NEEDS: &[Need] = &[];
 
@@ -28,7 +29,7 @@ pub fn check(case: &Case<'_>) -> Checked {
         return Ok(Vec::new());
     }
     if inventory(case).is_none() {
-        return Ok(unaddressed(case).into_iter().collect());
+        return Ok(unaddressed(case).or_else(|| tentative(case)).into_iter().collect());
     }
     let ends = [&case.evidence.source, &case.evidence.destination];
     let named = ends.into_iter().filter(|end| end.kind == EndpointKind::Pod);
@@ -58,6 +59,37 @@ fn unaddressed(case: &Case<'_>) -> Option<Finding> {
                 0 => format!("its interfaces ({}) have no address at all", links.join(", ")),
                 _ => format!("its interfaces ({}) have loopback and link-local addresses alone", links.join(", ")),
             }),
+    )
+}
+
+/// The destination's IPv6 address is still being checked for duplicates: its kernel takes no packet for it (RFC 4862, 5.4).
+fn tentative(case: &Case<'_>) -> Option<Finding> {
+    let netns = case.evidence.destination.netns?;
+    let addresses = case.before(netns, "addresses", |facts| &facts.addresses).ok()?;
+    let failed = case.failed();
+    let own = addresses.iter().find(|own| {
+        own.tentative && !own.dad_failed && failed.iter().any(|tried| tried.attempt.flow.dst() == own.address)
+    })?;
+    let arrived = |id: u32| case.leg(id, Direction::Request).is_some_and(|leg| leg.reached(netns));
+    let of: Vec<u32> = failed
+        .iter()
+        .filter(|tried| tried.attempt.flow.dst() == own.address && arrived(tried.attempt.id))
+        .map(|tried| tried.attempt.id)
+        .collect();
+    if of.is_empty() {
+        return None;
+    }
+    let name = case.name(netns);
+    Some(
+        fatal(
+            "pod-not-running",
+            format!("{name} may not use {} yet: it is still being checked for duplicates", own.address),
+        )
+        .at(case.node(netns), &name)
+        .of(of)
+        .remedy("ask again in a second or two; if it stays so, a pod's address needs no check (`ip -6 address add ... nodad`)")
+        .because(format!("{} of {name} was tentative when the first packet was sent", own.address))
+        .and_if(failed.first().map(|tried| seen::met(tried))),
     )
 }
 
@@ -182,6 +214,20 @@ mod tests {
         let judgement = judge(&scene.evidence);
         assert_eq!(scene::causes(&judgement), ["pod-not-running"]);
         assert_eq!(judgement.verdicts[0].place.netns.as_deref(), Some("netns/c"));
+    }
+
+    #[test]
+    fn an_address_that_is_still_checked_for_duplicates_takes_no_packets() {
+        let mut scene = scene::Scene::two_nodes().over_ipv6();
+        scene.facts(scene::C, |facts| {
+            if let Known::Known(addresses) = &mut facts.addresses {
+                addresses.iter_mut().filter(|own| own.address.is_ipv6()).for_each(|own| own.tentative = true);
+            }
+        });
+        scene.dropped(3, scene::C, "eth0", "IP_INADDRERRORS", "ip6_forward");
+        let judgement = judge(&scene.evidence);
+        assert_eq!(scene::causes(&judgement), ["pod-not-running"]);
+        assert!(judgement.verdicts[0].says.contains("checked for duplicates"), "{}", judgement.verdicts[0].says);
     }
 
     fn pending(reason: &str) -> Cluster {
