@@ -48,6 +48,8 @@ pub enum Class {
     ReversePath,
     /// It comes from an address of this very host.
     OwnSource,
+    /// It came in from outside and is for a loopback address.
+    Loopback,
     /// Its TTL or hop limit is used up.
     Ttl,
     /// A queueing discipline's limit, or a device that is down.
@@ -119,6 +121,7 @@ fn by_reason(reason: &str, at: &str) -> Option<Class> {
         "IP_INADDRERRORS" => Class::NotForwarding,
         "IP_RPFILTER" => Class::ReversePath,
         "IP_LOCAL_SOURCE" => Class::OwnSource,
+        "IP_LOCALNET" => Class::Loopback,
         "IP_INHDR" if at.starts_with("ip_forward") || at.starts_with("ip6_forward") => Class::Ttl,
         "QDISC_DROP" | "QDISC_OVERLIMIT" | "QDISC_CONGESTED" | "FQ_BAND_LIMIT" | "FQ_HORIZON_LIMIT"
         | "FQ_FLOW_LIMIT" | "DEV_READY" => Class::Qdisc,
@@ -233,6 +236,7 @@ pub fn meaning(class: Class) -> &'static str {
         Class::NotForwarding => "this host does not forward",
         Class::ReversePath => "the reverse path filter rejects its source",
         Class::OwnSource => "it comes from an address of this very host",
+        Class::Loopback => "it came in from outside and is for a loopback address",
         Class::Ttl => "its time to live is used up",
         Class::Qdisc => "the device's queue takes no more",
         Class::Backlog => "a CPU's backlog is full",

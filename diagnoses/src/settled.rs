@@ -87,6 +87,7 @@ fn lost(case: &Case<'_>, spec: &AttemptSpec) -> bool {
                 | Class::NotForwarding
                 | Class::ReversePath
                 | Class::OwnSource
+                | Class::Loopback
                 | Class::Ttl
                 | Class::Overlay
         )

@@ -63,7 +63,36 @@ pub fn check(case: &Case<'_>) -> Checked {
         }
         return Ok(vec![finding]);
     }
-    Ok(unnamed(case, &drops).into_iter().collect())
+    Ok(unnamed(case, &drops).or_else(|| unknown(case)).into_iter().collect())
+}
+
+/// The target is behind a port of this bridge, which has not learned that, and floods to that port nothing it does not know.
+fn unknown(case: &Case<'_>) -> Option<Finding> {
+    let drops = case.drops(Class::BridgeNoPort);
+    let first = drops.first()?;
+    let netns = first.event.netns;
+    let target = first.event.flow.dst();
+    let (pod, own) = case.owner(target)?;
+    let (_, port) = case.peer(pod, own).filter(|(host, _)| *host == netns)?;
+    let bridge = port.master.and_then(|master| case.link(netns, master))?;
+    if port.bridge_port.as_ref()?.flood || !port.up {
+        return None;
+    }
+    let (name, inside) = (case.name(netns), case.inside(netns));
+    let finding = fatal(
+        "bridge-blocked",
+        format!("bridge {} in {name} does not know that {} is behind {}, and floods nothing there", bridge.name, own.mac, port.name),
+    )
+    .at(case.node(netns), &name)
+    .interface(&port.name)
+    .of(drops.iter().map(|drop| drop.attempt))
+    .remedy(format!(
+        "{inside}bridge link set dev {} flood on, or give the bridge the entry: `{inside}bridge fdb add {} dev {} master static`",
+        port.name, own.mac, port.name
+    ))
+    .because(format!("{} watched packets were freed there: {}", drops.len(), first.words()))
+    .and(format!("{} leads to {target}, and its flooding of unknown addresses is off", port.name));
+    Some(seen::last_seen(case, finding, first.attempt))
 }
 
 /// The bridge freed it at an incoming port, and the settings that are read do not say why: a VLAN filter, for example.
@@ -132,6 +161,7 @@ fn refusal<'a>(from: &'a Link, to: &'a Link) -> Option<(&'a Link, String, String
 #[cfg(test)]
 mod tests {
     use super::refusal;
+    use crate::judge;
     use crate::scene;
     use model::facts::BridgePort;
 
@@ -157,5 +187,20 @@ mod tests {
     fn a_blocked_port_is_named() {
         let (_, why, _) = refusal(&port(1, |_| ()), &port(2, |port| port.state = 4)).unwrap();
         assert_eq!(why, "port veth2 is blocking");
+    }
+
+    #[test]
+    fn a_port_that_floods_nothing_and_was_not_learned() {
+        let mut scene = scene::Scene::two_nodes();
+        scene.link(scene::Y, "vethc", |link| {
+            link.bridge_port = Some(BridgePort {
+                state: 3,
+                ..BridgePort::default()
+            });
+        });
+        scene.dropped(3, scene::Y, "cbr0", "NO_TX_TARGET", "br_flood");
+        let judgement = judge(&scene.evidence);
+        assert_eq!(scene::causes(&judgement), ["bridge-blocked"]);
+        assert_eq!(judgement.verdicts[0].place.interface.as_deref(), Some("vethc"));
     }
 }

@@ -45,12 +45,33 @@ pub fn check(case: &Case<'_>) -> Checked {
         break;
     }
     if findings.is_empty() {
+        findings.extend(to_loopback(case));
+    }
+    if findings.is_empty() {
         findings.extend(at_source(case));
     }
     if findings.is_empty() {
         findings.extend(last_seen(case));
     }
     Ok(findings)
+}
+
+/// A translation leads to 127.0.0.0/8, and routing takes no packet from outside for it (`route_localnet`).
+fn to_loopback(case: &Case<'_>) -> Option<Finding> {
+    let drops = case.drops(Class::Loopback);
+    let first = drops.iter().find(|drop| drop.direction == Direction::Request)?;
+    let (netns, target) = (first.event.netns, first.event.flow.dst());
+    let (name, interface) = (case.name(netns), case.interface(first.event));
+    let finding = fatal("route-rejects", format!("{name} takes no packets for {target} that come in from outside"))
+        .at(case.node(netns), &name)
+        .interface(&interface)
+        .of(drops.iter().map(|drop| drop.attempt))
+        .remedy(format!(
+            "translate to an address of {name} that is no loopback address, or allow it: `{}sysctl -w net.ipv4.conf.{interface}.route_localnet=1`",
+            case.inside(netns)
+        ))
+        .because(format!("the watched packets were freed in {name}: {}", first.words()));
+    Some(finding.and(format!("it came in by {interface} for {target}")))
 }
 
 /// The source's own routing refuses: nothing leaves it.
@@ -126,6 +147,15 @@ mod tests {
         let judgement = judge(&scene.evidence);
         assert_eq!(scene::causes(&judgement), ["route-rejects"]);
         assert!(judgement.verdicts[0].says.contains("blackhole 10.90.2.0/24"), "{}", judgement.verdicts[0].says);
+    }
+
+    #[test]
+    fn a_loopback_address_takes_nothing_from_outside() {
+        let mut scene = Scene::two_nodes();
+        scene.dropped(3, scene::X, "cbr0", "IP_LOCALNET", "ip_route_input_slow");
+        let judgement = judge(&scene.evidence);
+        assert_eq!(scene::causes(&judgement), ["route-rejects"]);
+        assert!(judgement.verdicts[0].remedy.contains("net.ipv4.conf.cbr0.route_localnet=1"));
     }
 
     #[test]

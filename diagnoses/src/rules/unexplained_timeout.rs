@@ -38,8 +38,10 @@ pub fn check(case: &Case<'_>) -> Checked {
         (Some(stop), None) if answer.is_none() => between::lost(case, id, Direction::Request, stop),
         _ => None,
     };
+    let came_back = back.is_some_and(|stop| Some(stop.netns) == case.evidence.source.netns);
     let says = match (last, back) {
         _ if between_nodes.is_some() => between_nodes.unwrap_or_default(),
+        _ if came_back => "answers came back and did not complete the exchange".to_owned(),
         (_, Some(stop)) => format!(
             "an answer was last seen at {} and did not complete the exchange",
             at(&case.name(stop.netns), stop.interface.as_deref())
@@ -55,10 +57,15 @@ pub fn check(case: &Case<'_>) -> Checked {
         }
         (None, None) => "no packet of it was seen anywhere, and no answer came".to_owned(),
     };
-    let beyond = if back.is_some() { "source" } else { "target" };
+    let remedy = if came_back {
+        format!("see what the program at {} speaks: its answer is not what was asked for, or not all of it", case.target())
+    } else {
+        let beyond = if back.is_some() { "source" } else { "target" };
+        format!("look between the last place on the path and the {beyond}: cables, fabric, security groups, the {beyond} itself")
+    };
     let finding = fatal("unexplained-timeout", says)
         .of(silent.iter().map(|tried| tried.attempt.id))
-        .remedy(format!("look between the last place on the path and the {beyond}: cables, fabric, security groups, the {beyond} itself"))
+        .remedy(remedy)
         .because(seen::met(first));
     Ok(vec![seen::last_seen(case, finding, id)])
 }
