@@ -112,7 +112,7 @@ fn by_reason(reason: &str, at: &str) -> Option<Class> {
         "TCP_FLAGS" => Class::UnknownConnection,
         "NEIGH_FAILED" | "NEIGH_CREATEFAIL" | "NEIGH_DEAD" => Class::Neighbour,
         "NEIGH_QUEUEFULL" => Class::NeighbourQueue,
-        "NO_TX_TARGET" if at.starts_with("vxlan") => Class::Overlay,
+        "NO_TX_TARGET" | "IP_OUTNOROUTES" if at.starts_with("vxlan") => Class::Overlay,
         "NO_TX_TARGET" | "BRIDGE_NO_EGRESS_PORT" => Class::BridgeNoPort,
         "BRIDGE_INGRESS_STP_STATE" => Class::BridgeRefuses,
         "PKT_TOO_BIG" => Class::PathMtu,
@@ -274,6 +274,7 @@ mod tests {
                 Class::BridgeNoPort,
             ),
             ("NO_TX_TARGET", "vxlan_xmit", TcpState::Unknown, Class::Overlay),
+            ("IP_OUTNOROUTES", "vxlan_xmit_one", TcpState::Unknown, Class::Overlay),
             (
                 "NOT_SPECIFIED",
                 "br_handle_frame_finish",

@@ -7,10 +7,10 @@
 mod attribute;
 
 use crate::drops::{Class, class_of};
-use attribute::{Known, learn, ours, owner_of};
+use attribute::{Known, is_icmp, learn, ours, owner_of, tunnelled};
 use model::event::{Event, Seen};
 use model::evidence::Evidence;
-use model::flow::{Flow, ICMP, ICMPV6};
+use model::flow::Flow;
 use model::report::{Direction, Happened};
 use model::word::Hook;
 use std::collections::{HashMap, HashSet};
@@ -136,7 +136,9 @@ impl<'a> Trail<'a> {
                 let soon = event.at_ns.saturating_sub(at_ns) < ONE_HOP_NS;
                 (soon && matches!(event.seen, Seen::Drop { .. })).then_some((attempt, direction))
             };
-            let owner = owner_of(&known, event).or_else(|| carried(&inside));
+            let owner = owner_of(&known, event)
+                .or_else(|| carried(&inside))
+                .or_else(|| tunnelled(&known, event));
             let Some((attempt, direction)) = owner else {
                 trail.lost_error(&known, event);
                 continue;
@@ -222,9 +224,7 @@ impl<'a> Trail<'a> {
 
     /// A dropped ICMP error that quotes a packet of ours.
     fn lost_error(&mut self, known: &Known, event: &'a Event) {
-        // What a tunnel's packet carries is told in the same way.
-        let is_icmp = matches!(event.flow.protocol, ICMP | ICMPV6);
-        let quoted = event.quoted.filter(|_| is_icmp);
+        let quoted = event.quoted.filter(|_| is_icmp(event));
         let owner = quoted.and_then(|quoted| known.get(&quoted).copied());
         if let (Some((attempt, direction)), Some(class)) = (owner, class_of(event)) {
             self.leg_mut(attempt, direction).lost_errors.push(Dropped {
@@ -464,6 +464,23 @@ mod tests {
             Trail::follow(&scene.evidence).drops().count(),
             1,
             "a packet of ours that went on to where nobody looked"
+        );
+    }
+
+    #[test]
+    fn a_tunnels_packet_is_lost_for_whom_it_carries() {
+        let mut scene = Scene::two_nodes();
+        scene.vanishes(1, scene::X, "cbr0");
+        let within = scene.evidence.watched[0].flow;
+        let outer = scene::udp("172.31.90.1:50000", "172.31.90.2:8472");
+        scene.drop(scene::X, "up0", outer, "NETFILTER_DROP", "nf_hook_slow");
+        scene.evidence.events.last_mut().unwrap().quoted = Some(within);
+        assert_eq!(Trail::follow(&scene.evidence).drops().count(), 1);
+        scene.evidence.events.last_mut().unwrap().flow = scene::icmp("172.31.90.1", "172.31.90.2");
+        assert_eq!(
+            Trail::follow(&scene.evidence).drops().count(),
+            0,
+            "an error that quotes it"
         );
     }
 

@@ -3,7 +3,7 @@
 use crate::drops::{Class, class_of};
 use model::event::{Event, Packet, Seen};
 use model::evidence::Evidence;
-use model::flow::{Flow, TCP};
+use model::flow::{Flow, ICMP, ICMPV6, TCP};
 use model::report::Direction;
 use std::collections::{HashMap, HashSet};
 
@@ -68,6 +68,19 @@ impl Flood {
 
 fn of_another_host(event: &Event) -> bool {
     matches!(&event.seen, Seen::Drop { .. }) && class_of(event) == Some(Class::OtherHost)
+}
+
+/// The attempt of a packet that was freed inside a tunnel's packet, which no hop has shown yet (a rule on OUTPUT is met before
+/// any device).
+pub fn tunnelled(known: &Known, event: &Event) -> Option<(u32, Direction)> {
+    let is_drop = matches!(event.seen, Seen::Drop { .. });
+    let within = event.quoted.filter(|_| is_drop && !is_icmp(event))?;
+    known.get(&within).copied()
+}
+
+/// An ICMP error quotes a packet; anything else that has one within carries it.
+pub fn is_icmp(event: &Event) -> bool {
+    matches!(event.flow.protocol, ICMP | ICMPV6)
 }
 
 /// The attempt of an event's tuple. A socket that has let go of its port tells it as 0; the other parts then say whose it is,
