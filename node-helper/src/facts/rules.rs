@@ -68,9 +68,9 @@ fn parse(message: &[u8]) -> anyhow::Result<Option<PolicyRule>> {
             RuleAttribute::UidRange(range) => rule.uids = Some((range.start, range.end)),
             RuleAttribute::Other(other) if other.kind() == FRA_PAD => {}
             RuleAttribute::Other(other) if matches!(other.kind(), FRA_SPORT_MASK | FRA_DPORT_MASK) => {
-                let mut mask = vec![0; other.value_len()];
-                other.emit_value(&mut mask);
-                rule.opaque |= mask != ALL_BITS;
+                let mut bits = vec![0; other.value_len()];
+                other.emit_value(&mut bits);
+                rule.opaque |= bits != ALL_BITS;
             }
             _ => rule.opaque = true,
         }
