@@ -58,7 +58,7 @@ fn gateway(case: &Case<'_>) -> Option<Finding> {
         (hop.direction, hop.layer) == (Direction::Request, Layer::Route)
             && gateway.is_some_and(|gateway| case.owners(gateway).iter().any(|(owner, _)| *owner == netns))
     })?;
-    if case.owners(target).iter().any(|(owner, _)| *owner == netns) {
+    if stop.happened == Happened::Left || case.owners(target).iter().any(|(owner, _)| *owner == netns) {
         return None;
     }
     let sysctl = routed::setting(case, netns, stop.interface.as_deref().unwrap_or_default(), target)?;

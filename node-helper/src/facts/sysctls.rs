@@ -83,6 +83,7 @@ const IPV6_CONF: &[(usize, &str)] = &[
     (22, "proxy_ndp"),
     (26, "disable_ipv6"),
     (27, "accept_dad"),
+    (59, "force_forwarding"),
 ];
 
 fn read(look: &Look) -> anyhow::Result<BTreeMap<String, String>> {
