@@ -1,12 +1,12 @@
 //! Two owners answer for one address.
 //!
 //! Why it happens: two pods or hosts were given the same address (an IPAM that lost its state, a static address inside a pool,
-//! a machine restored from an image).
+//! a machine restored from an image), or a route of the kind `local` makes a host take another one's packets.
 //!
 //! How it knows: more than one namespace on the way owns the address; or the kernel itself found the duplicate (`dadfailed`);
 //! or the packets for the target were taken by a namespace that is not the target.
 //!
-//! Remedy: take the address away from the one that should not have it.
+//! Remedy: take the address, or the route, away from the one that should not have it.
 //!
 //! Silent on: addresses that are meant to be on many hosts (loopback, link-local, service addresses on dummy devices), and
 //! attempts that work.

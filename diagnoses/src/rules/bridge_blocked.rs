@@ -1,7 +1,7 @@
 //! The bridge refuses to forward between these two ports.
 //!
-//! Why it happens: both ports are isolated, a port's spanning tree state is not forwarding, or the frame would have to leave
-//! through the port it came in by and hairpin mode is off.
+//! Why it happens: both ports are isolated, a port's spanning tree state is not forwarding, the frame would have to leave
+//! through the port it came in by and hairpin mode is off, or the port floods nothing and its address was not learned.
 //!
 //! How it knows: the watched packet was freed inside the bridge at its incoming port, or its ARP went unanswered, while the
 //! settings of the incoming and the outgoing port forbid this pair.

@@ -1,7 +1,8 @@
 //! A route refuses the target on purpose: `blackhole`, `prohibit` or `unreachable`, or a rule of routing policy that does.
 //!
 //! Why it happens: a block of addresses that is aggregated or drained (a CNI's address pools are blackholed as a whole), a
-//! policy table, or a route somebody left behind.
+//! policy table, or a route somebody left behind. Packets from outside that a translation sends to a loopback address are
+//! refused unless `route_localnet` is on.
 //!
 //! How it knows: the watched packet was freed by routing at a place whose table (longest prefix, metric, policy rules) leads
 //! to such a route; or the source's own connect fails at once with the error of that route.
