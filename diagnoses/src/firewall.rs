@@ -202,6 +202,19 @@ fn walk<'a, 'p>(netfilter: &'a Netfilter, hook: &str, packet: &'p Packet<'p>) ->
     walker
 }
 
+/// Both hold the same rules, whatever they have counted.
+#[must_use]
+pub fn same_rules(one: &Netfilter, other: &Netfilter) -> bool {
+    fn rules(netfilter: &Netfilter) -> impl Iterator<Item = (&str, &str, Option<&str>, &[Match], &Action)> {
+        chains(netfilter).flat_map(|chain| {
+            let (table, name, policy) = (chain.table.as_str(), chain.name.as_str(), chain.policy.as_deref());
+            let of_rules = chain.rules.iter();
+            of_rules.map(move |rule| (table, name, policy, rule.matches.as_slice(), &rule.action))
+        })
+    }
+    rules(one).eq(rules(other))
+}
+
 /// All chains, each once: `nft` also shows the tables of `iptables-nft`.
 fn chains(netfilter: &Netfilter) -> impl Iterator<Item = &Chain> {
     netfilter.chains.iter().filter(|chain| {

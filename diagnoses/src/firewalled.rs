@@ -3,7 +3,7 @@
 use crate::case::Case;
 use crate::drops::Class;
 use crate::firewall::culprit::{Culprit, of_drop};
-use crate::firewall::{Fall, Stop};
+use crate::firewall::{self, Fall, Stop};
 use crate::trail::Dropped;
 use crate::words::{at, count, table, the};
 use model::event::Seen;
@@ -82,6 +82,18 @@ impl<'a> Blocked<'a> {
         self.culprit.as_ref().map(Culprit::words)
     }
 
+    /// That no rule fits because rules were written meanwhile, where they were: a service proxy follows a change with a delay.
+    pub fn rewritten(&self, case: &Case<'_>) -> Option<String> {
+        let netns = case.evidence.netns(self.netns).filter(|_| self.unnamed())?;
+        let (before, after) = (netns.before.netfilter.ok()?, netns.after.netfilter.ok()?);
+        (!firewall::same_rules(before, after)).then(|| {
+            format!(
+                "rules of {} were written or deleted while it was looked at",
+                case.name(self.netns)
+            )
+        })
+    }
+
     /// What the rule counted in the window.
     pub fn counted(&self) -> Option<String> {
         self.culprit.as_ref().and_then(Culprit::counted)
@@ -137,6 +149,9 @@ impl<'a> Blocked<'a> {
         let flow = self.first().event.flow;
         let inside = case.inside(self.netns);
         let accept = format!("or accept {flow} before it");
+        if self.rewritten(case).is_some() {
+            return "run again: the rules were being rewritten".to_owned();
+        }
         let Some(place) = self.place() else {
             return format!(
                 "look for the rule in {} and accept {flow} before it",

@@ -42,6 +42,7 @@ pub fn check(case: &Case<'_>) -> Checked {
         findings.push(
             finding
                 .and_if(blocked.rule_words())
+                .and_if(blocked.rewritten(case))
                 .and_if(blocked.counted())
                 .and_if(blocked.comment()),
         );

@@ -61,6 +61,7 @@ pub fn check(case: &Case<'_>) -> Checked {
         let mut finding = claim
             .because(blocked.seen(case))
             .and_if(blocked.rule_words())
+            .and_if(blocked.rewritten(case))
             .and_if(blocked.counted())
             .and_if(blocked.comment());
         for event in case.about(blocked.first().attempt) {
@@ -87,7 +88,8 @@ mod tests {
     use crate::judge;
     use crate::scene::{self, Scene};
     use model::event::Seen;
-    use model::facts::Action;
+    use model::facts::{Action, Netfilter};
+    use model::missing::Known;
 
     #[test]
     fn an_icmp_answer_of_the_firewall() {
@@ -105,6 +107,22 @@ mod tests {
         let judgement = judge(&scene.evidence);
         assert_eq!(scene::causes(&judgement), ["netfilter-reject"]);
         assert!(judgement.verdicts[0].says.contains("with icmp-port-unreachable"));
+    }
+
+    #[test]
+    fn rules_that_were_rewritten_meanwhile_are_said_to_be() {
+        let mut scene = Scene::two_nodes();
+        scene.dropped(1, scene::X, "cbr0", "NETFILTER_DROP", "nft_do_chain");
+        let flow = scene.evidence.watched[0].flow;
+        let (kind, code, info) = (3, 3, 0);
+        scene.saw(scene::X, "cbr0", flow, Seen::IcmpSent { kind, code, info });
+        scene.filter(scene::X, "FORWARD", "-j ACCEPT", &[], &Action::Accept, 1);
+        let alike = judge(&scene.evidence);
+        assert!(!alike.verdicts[0].remedy.contains("run again"), "{}", alike.verdicts[0].remedy);
+        scene.after(scene::X, |facts| facts.netfilter = Known::Known(Netfilter::default()));
+        let rewritten = judge(&scene.evidence);
+        assert_eq!(scene::causes(&rewritten), ["netfilter-reject"]);
+        assert!(rewritten.verdicts[0].remedy.contains("run again"), "{}", rewritten.verdicts[0].remedy);
     }
 
     #[test]
