@@ -43,7 +43,8 @@ pub fn check(case: &Case<'_>) -> Checked {
             return Ok(vec![finding]);
         }
     }
-    Ok(taken(case, tried.attempt.id).into_iter().collect())
+    let id = tried.attempt.id;
+    Ok(taken(case, id).or_else(|| answers_taken(case, id)).into_iter().collect())
 }
 
 /// Several namespaces own it on ordinary interfaces.
@@ -128,6 +129,31 @@ fn taken(case: &Case<'_>, attempt: u32) -> Option<Finding> {
     Some(finding)
 }
 
+/// The answers went to another host, which has the address that the source sends from and knows nothing of the request.
+fn answers_taken(case: &Case<'_>, attempt: u32) -> Option<Finding> {
+    let source = case.evidence.source.netns?;
+    let answer = case.leg(attempt, Direction::Answer)?;
+    let lost = answer.drops.iter().find(|drop| drop.class == Class::NoSocket)?;
+    let (taker, address) = (lost.event.netns, lost.event.flow.dst());
+    let owned = case.owners(address).iter().any(|(netns, _)| *netns == source);
+    if !owned || taker == 0 || taker == source || answer.reached(source) {
+        return None;
+    }
+    let why = format!("{} took the answers to {} as its own", case.name(taker), case.name(source));
+    let interface = case.interface(lost.event);
+    let finding = claim(case, address, taker, &interface, &why)
+        .remedy(format!(
+            "let {} send from an address of its own (`{}ip route get {}` shows the one it takes), or take {address} away from {}",
+            case.name(source),
+            case.inside(source),
+            lost.event.flow.src(),
+            case.name(taker)
+        ))
+        .because(format!("{} found no socket there: {}", lost.event.flow, lost.words()))
+        .and(format!("none of them was seen in {}", case.name(source)));
+    Some(finding)
+}
+
 /// The route by which a namespace takes what is for an address as its own, where the watched packets come by it unchanged.
 fn own_route<'a>(case: &'a Case<'_>, netns: u32, address: IpAddr) -> Option<&'a Route> {
     let delivered = |hop: &&WalkHop| {
@@ -203,6 +229,15 @@ mod tests {
         assert_eq!(scene::causes(&judgement), ["address-conflict"]);
         let remedy = &judgement.verdicts[0].remedy;
         assert!(remedy.contains("ip route del local 10.90.2.0/24 table 255"), "{remedy}");
+    }
+
+    #[test]
+    fn answers_go_to_another_host_with_the_senders_address() {
+        let mut scene = Scene::two_nodes();
+        scene.answer_dropped(2, scene::X, "cbr0", "NO_SOCKET", "tcp_v4_rcv");
+        let judgement = judge(&scene.evidence);
+        assert_eq!(scene::causes(&judgement), ["address-conflict"]);
+        assert!(judgement.verdicts[0].says.contains("took the answers"), "{}", judgement.verdicts[0].says);
     }
 
     #[test]

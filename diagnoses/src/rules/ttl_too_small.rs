@@ -1,9 +1,10 @@
-//! The sender gives its packets a TTL (hop limit) that ends before the target; or the target does so with its answers.
+//! Packets have a TTL (hop limit) that ends before the target, or answers one that ends before the sender: from the start, or
+//! since something on the way lowered it.
 //!
 //! Why it happens: a program sets `IP_TTL`, a firewall rule rewrites it, or `net.ipv4.ip_default_ttl` was lowered.
 //!
 //! How it knows: a router freed the watched packet for its TTL or sent "time exceeded" for it, and it had left its sender with
-//! a small one and passed each place once.
+//! a small one and passed each place once, or was seen with one that no router between had lowered by steps.
 //!
 //! Remedy: raise it where it is set.
 //!
@@ -12,7 +13,9 @@
 use super::{Checked, Need};
 use crate::seen;
 use crate::case::Case;
-use crate::finding::fatal;
+use crate::finding::{Finding, fatal};
+use crate::trail::{Leg, Stop};
+use crate::words::at;
 use model::report::Direction;
 
 pub const NEEDS: &[Need] = &[
@@ -37,10 +40,14 @@ pub fn check(case: &Case<'_>) -> Checked {
         } else {
             (Direction::Request, "sends", "the target")
         };
-        let Some(first) = case.leg(id, direction).and_then(|leg| leg.stops.first()) else {
-            continue;
-        };
+        let Some(leg) = case.leg(id, direction) else { continue };
+        let Some(first) = leg.stops.first() else { continue };
         let ttl = first.ttl.1;
+        if ttl >= SMALL
+            && let Some(finding) = lowered(case, leg, end)
+        {
+            return Ok(vec![seen::last_seen(case, finding, id)]);
+        }
         if ttl == 0 || ttl >= SMALL {
             continue;
         }
@@ -64,6 +71,27 @@ pub fn check(case: &Case<'_>) -> Checked {
     Ok(Vec::new())
 }
 
+/// Between two places where it was seen next to each other, the TTL fell by more than the one step of a router.
+fn lowered(case: &Case<'_>, leg: &Leg<'_>, end: &str) -> Option<Finding> {
+    let (before, after) = leg.stops.iter().zip(leg.stops.iter().skip(1)).find(|(before, after)| {
+        let (from, to) = (before.ttl.0, after.ttl.1);
+        to != 0 && to < SMALL && from > to.saturating_add(1)
+    })?;
+    let (from, to) = (before.ttl.0, after.ttl.1);
+    let name = case.name(after.netns);
+    let place = |stop: &Stop| at(&case.name(stop.netns), stop.interface.as_deref());
+    Some(
+        fatal("ttl-too-small", format!("the TTL is lowered from {from} to {to} in {name}, which ends before {end}"))
+            .at(case.node(after.netns), &name)
+            .interface(after.interface.clone().unwrap_or_default())
+            .of(case.failed_ids())
+            .remedy(format!(
+                "find what rewrites it in {name}: a rule with the target TTL or HL (`iptables-save -t mangle`), `ip ttl set` of nftables, a tc program"
+            ))
+            .because(format!("the packet had a TTL of {from} at {} and one of {to} at {}", place(before), place(after))),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use crate::judge;
@@ -78,6 +106,19 @@ mod tests {
             event.packet.as_mut().unwrap().ttl = 1;
         }
         assert_eq!(scene::causes(&judge(&scene.evidence)), ["ttl-too-small"]);
+    }
+
+    #[test]
+    fn a_router_that_lowers_it_is_named() {
+        let mut scene = Scene::two_nodes();
+        scene.dropped(3, scene::Y, "up0", "IP_INHDR", "ip_forward");
+        let places = scene.evidence.events.iter_mut().filter(|event| matches!(event.seen, Seen::Hop { .. }));
+        for event in places {
+            event.packet.as_mut().unwrap().ttl = if event.netns == scene::A || event.netns == scene::X { 64 } else { 1 };
+        }
+        let judgement = judge(&scene.evidence);
+        assert_eq!(scene::causes(&judgement), ["ttl-too-small"]);
+        assert!(judgement.verdicts[0].says.contains("from 64 to 1"), "{}", judgement.verdicts[0].says);
     }
 
     #[test]
