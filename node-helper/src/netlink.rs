@@ -10,6 +10,7 @@ use netlink_sys::{Socket, SocketAddr};
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::time::{TimeVal, TimeValLike as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::{Duration, Instant};
 
 const HEADER_BYTES: usize = 16;
 /// A dump whose table changed while it ran is asked for again, this often.
@@ -24,6 +25,38 @@ pub struct Netlink {
     socket: Socket,
     sequence: u32,
     buffer: Vec<u8>,
+    budget: Option<Budget>,
+}
+
+/// How much is listened to on one connection, in bytes and time.
+pub struct Budget {
+    most: usize,
+    left: usize,
+    patience: Duration,
+    until: Instant,
+}
+
+impl Budget {
+    /// From now on.
+    pub fn new(bytes: usize, patience: Duration) -> Self {
+        Self {
+            most: bytes,
+            left: bytes,
+            patience,
+            until: Instant::now() + patience,
+        }
+    }
+
+    fn spend(&mut self, bytes: usize) -> anyhow::Result<()> {
+        self.left = self
+            .left
+            .checked_sub(bytes)
+            .with_context(|| format!("there is more than {} MB of it, too much to be read", self.most >> 20))?;
+        if Instant::now() > self.until {
+            bail!("it could not be read within {} s", self.patience.as_secs());
+        }
+        Ok(())
+    }
 }
 
 /// What came of one question.
@@ -50,7 +83,17 @@ impl Netlink {
             socket,
             sequence: 0,
             buffer: Vec::with_capacity(DATAGRAM_BYTES),
+            budget: None,
         })
+    }
+
+    /// The same connection, on which only so much is listened to; what is beyond that is an error.
+    #[must_use]
+    pub fn within(self, budget: Budget) -> Self {
+        Self {
+            budget: Some(budget),
+            ..self
+        }
     }
 
     /// Every entry of a table: `each` gets type and body of each message. A dump that the kernel marks as interrupted is
@@ -64,19 +107,23 @@ impl Netlink {
         let mut entries = Vec::new();
         for _ in 0..RETRIES {
             entries.clear();
-            self.send(kind, libc::NLM_F_REQUEST | libc::NLM_F_DUMP, body)?;
-            let end = self.receive(true, |kind, body| entries.extend(each(kind, body)))?;
-            match end {
-                End::Done => return Ok(entries),
-                End::Changed => {}
-                End::Refused(number) => {
-                    return Err(std::io::Error::from_raw_os_error(number))
-                        .with_context(|| format!("netlink dump {kind:#x} was refused"));
-                }
+            if self.dump_once(kind, body, |kind, body| entries.extend(each(kind, body)))? {
+                break;
             }
         }
         // What was read is true of some moment each; a table that never stands still has no better reading.
         Ok(entries)
+    }
+
+    /// One reading of a table, message by message. False when the kernel says that the table changed meanwhile.
+    pub fn dump_once(&mut self, kind: u16, body: &[u8], each: impl FnMut(u16, &[u8])) -> anyhow::Result<bool> {
+        self.send(kind, libc::NLM_F_REQUEST | libc::NLM_F_DUMP, body)?;
+        match self.receive(true, each)? {
+            End::Done => Ok(true),
+            End::Changed => Ok(false),
+            End::Refused(number) => Err(std::io::Error::from_raw_os_error(number))
+                .with_context(|| format!("netlink dump {kind:#x} was refused")),
+        }
     }
 
     /// The same for messages that may not make sense.
@@ -125,6 +172,9 @@ impl Netlink {
             self.socket
                 .recv(&mut self.buffer, 0)
                 .context("the kernel did not answer a netlink request")?;
+            if let Some(budget) = &mut self.budget {
+                budget.spend(self.buffer.len())?;
+            }
             let mut rest = self.buffer.as_slice();
             while !rest.is_empty() {
                 let message = NetlinkBuffer::new_checked(rest).context("a netlink answer is cut short")?;

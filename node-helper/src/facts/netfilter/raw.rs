@@ -1,0 +1,138 @@
+//! nf_tables as the kernel tells it: tables with their chains, rules, sets and objects (linux/netfilter/nf_tables.h).
+
+use super::expr::{Data, Expr};
+
+/// A table with all that is in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Table {
+    /// `ip`, `ip6`, `inet`, `arp`, `bridge`, `netdev`.
+    pub(super) family: &'static str,
+    /// Name.
+    pub(super) name: String,
+    /// It is switched off: none of its chains is asked.
+    pub(super) dormant: bool,
+    /// Chains in the kernel's order, each with its rules.
+    pub(super) chains: Vec<RawChain>,
+    /// Sets and maps, also those without a name of their own (`__set0`).
+    pub(super) sets: Vec<Set>,
+    /// Named counters, quotas, limits...
+    pub(super) objects: Vec<Object>,
+    /// Something in it cannot be read, and why; nothing else here may then be believed.
+    pub(super) unread: Option<String>,
+}
+
+/// A chain.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct RawChain {
+    /// Name.
+    pub(super) name: String,
+    /// Handle.
+    pub(super) handle: u64,
+    /// For a base chain: where it is hooked in.
+    pub(super) hook: Option<Hook>,
+    /// For a base chain: its policy is to drop.
+    pub(super) drops: bool,
+    /// `filter`, `nat`, `route` for a base chain.
+    pub(super) kind: String,
+    /// The counter of its policy (`-c` of iptables-nft does not use it).
+    pub(super) policy_packets: Option<u64>,
+    /// Rules in order.
+    pub(super) rules: Vec<Rule>,
+}
+
+/// Where a base chain is hooked in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Hook {
+    /// `prerouting`, `input`, `forward`, `output`, `postrouting`, `ingress`, `egress`.
+    pub(super) name: &'static str,
+    /// Priority.
+    pub(super) priority: i32,
+    /// Interfaces, for the family `netdev` and `ingress` of `inet`.
+    pub(super) devices: Vec<String>,
+}
+
+/// A rule.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Rule {
+    /// Handle.
+    pub(super) handle: u64,
+    /// What it does, one step after the other.
+    pub(super) exprs: Vec<Expr>,
+    /// What its tool kept for itself: a sequence of type, length, bytes (type 0 is a comment, NUL-terminated).
+    pub(super) userdata: Vec<u8>,
+    /// For a rule of iptables-nft with `-p`: protocol, and whether that is inverted (`NFTA_RULE_COMPAT`).
+    pub(super) compat: Option<(u32, bool)>,
+}
+
+/// A set or map.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Set {
+    /// Name.
+    pub(super) name: String,
+    /// `NFT_SET_*`.
+    pub(super) flags: u32,
+    /// What its tool says the keys are (`TYPE_*` of nft; six bits for each part of a joined key).
+    pub(super) key_type: u32,
+    /// Bytes of a key.
+    pub(super) key_bytes: u32,
+    /// What its tool says the values of a map are.
+    pub(super) data_type: u32,
+    /// Bytes of a value of a map.
+    pub(super) data_bytes: u32,
+    /// Bytes of each part of a joined key of intervals.
+    pub(super) fields: Vec<u32>,
+    /// Elements in the kernel's order.
+    pub(super) elements: Vec<Element>,
+}
+
+impl Set {
+    /// It belongs to the one rule that it is written in.
+    pub(super) const fn anonymous(&self) -> bool {
+        self.flags & 0x1 != 0
+    }
+
+    /// Its elements are intervals.
+    pub(super) const fn interval(&self) -> bool {
+        self.flags & 0x4 != 0
+    }
+
+    /// It leads from keys to values or verdicts.
+    pub(super) const fn map(&self) -> bool {
+        self.flags & 0x8 != 0
+    }
+
+    /// It leads from keys to named objects.
+    pub(super) const fn objects(&self) -> bool {
+        self.flags & 0x40 != 0
+    }
+}
+
+/// An element of a set or map.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Element {
+    /// Key; empty for the one that stands for all others.
+    pub(super) key: Vec<u8>,
+    /// The last key of an interval of joined keys.
+    pub(super) key_end: Option<Vec<u8>>,
+    /// It ends an interval, before this key.
+    pub(super) ends: bool,
+    /// It stands for all keys that no other element has.
+    pub(super) catch_all: bool,
+    /// Value of a map.
+    pub(super) data: Option<Data>,
+    /// Object of a map of objects.
+    pub(super) object: Option<String>,
+    /// What happens at this element beside (a counter, a limit).
+    pub(super) exprs: Vec<Expr>,
+}
+
+/// A named object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Object {
+    /// Name.
+    pub(super) name: String,
+    /// `NFT_OBJECT_*`.
+    pub(super) kind: u32,
+    /// What it does; `None` for kinds that are not read.
+    pub(super) expr: Option<Expr>,
+}
