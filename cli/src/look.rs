@@ -168,6 +168,8 @@ impl Look {
             }
             Reply::Going { id, at_ns } => {
                 talk.going = Some(id);
+                let opened = &mut brought.window.start_ns;
+                *opened = if *opened == 0 { at_ns } else { at_ns.min(*opened) };
                 // What is sent later belongs to the same window, and so does what another node sees.
                 let start = &mut self.evidence.window.start_ns;
                 if *start == 0 || at_ns < *start {
@@ -204,6 +206,7 @@ impl Look {
                 brought.totals = totals;
                 brought.bpf = bpf;
                 talk.stopped = Some(id);
+                brought.window.end_ns = at_ns.max(brought.window.end_ns);
                 let end = &mut self.evidence.window.end_ns;
                 *end = at_ns.max(*end);
                 self.tell_unkept();
@@ -304,6 +307,9 @@ impl Look {
         self.evidence.events.clear();
         self.evidence.watched.clear();
         self.evidence.window = Window::default();
+        for node in &mut self.evidence.nodes {
+            node.window = Window::default();
+        }
         self.unkept = 0;
     }
 

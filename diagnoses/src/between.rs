@@ -50,40 +50,13 @@ mod tests {
     use crate::scene::{self, Scene};
     use model::missing::Missing;
 
-    /// The two nodes as two that are looked at, with a network between them that nobody sees.
-    fn apart() -> Scene {
-        let mut scene = Scene::two_nodes();
-        let evidence = &mut scene.evidence;
-        let mut other = evidence.nodes[0].clone();
-        for (node, name, host) in [(&mut evidence.nodes[0], "n1", scene::X), (&mut other, "n2", scene::Y)] {
-            name.clone_into(&mut node.name);
-            node.host_netns = host;
-        }
-        evidence.nodes.push(other);
-        for netns in &mut evidence.netns {
-            let name = if [scene::A, scene::X].contains(&netns.id) {
-                "n1"
-            } else {
-                "n2"
-            };
-            name.clone_into(&mut netns.node);
-        }
-        for host in [scene::X, scene::Y] {
-            scene.link(host, "up0", |link| {
-                link.kind = String::new();
-                link.peer = None;
-            });
-        }
-        scene
-    }
-
     fn says(scene: &Scene) -> String {
         judge(&scene.evidence).verdicts[0].says.clone()
     }
 
     #[test]
     fn what_left_one_node_and_never_came_in_at_the_next_is_lost_between_them() {
-        let mut scene = apart();
+        let mut scene = Scene::two_machines();
         scene.vanishes(3, scene::X, "up0");
         let says = says(&scene);
         assert!(says.contains("lost between n1 and n2"), "{says}");
@@ -92,7 +65,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_lost_between_them_as_well() {
-        let mut scene = apart();
+        let mut scene = Scene::two_machines();
         for id in 0..3 {
             let flow = scene.flow(id);
             scene.walk_to(id, flow, scene::C, "eth0");
@@ -111,11 +84,11 @@ mod tests {
 
     #[test]
     fn a_node_that_was_not_watched_to_the_end_proves_nothing() {
-        let mut scene = apart();
+        let mut scene = Scene::two_machines();
         scene.vanishes(3, scene::X, "up0");
         scene.evidence.nodes[1].truncated = Some(Missing::new("the rest", "its stream was cut"));
         assert!(!says(&scene).contains("lost between"));
-        let mut scene = apart();
+        let mut scene = Scene::two_machines();
         scene.vanishes(3, scene::X, "up0");
         scene.link(scene::Y, "up0", |link| link.xdp = Some(7));
         assert!(
@@ -126,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_walk_goes_on_from_node_to_node_and_back() {
-        let mut scene = apart();
+        let mut scene = Scene::two_machines();
         scene.connects(1);
         let way = crate::walk::path(&scene.evidence);
         let mut places: Vec<u32> = way.iter().map(|hop| hop.netns).collect();

@@ -1,13 +1,14 @@
 //! Outcome, headline and ranked verdicts of one run.
 
 use crate::case::{Case, Fate};
+use crate::clocks;
 use crate::cluster;
 use crate::lookups::lookups;
 use crate::proven::proven;
 use crate::rank::rank;
 use crate::rules;
 use crate::words;
-use model::evidence::{Evidence, Intent};
+use model::evidence::{Clock, Evidence, Intent};
 use model::missing::{Known, Missing};
 use model::report::{Direction, Happened, Hop, Outcome, Severity, Verdict};
 
@@ -31,6 +32,7 @@ pub struct Judgement {
 /// Judges a run: every rule of its intent reads the same case; what they conclude is ranked.
 #[must_use]
 pub fn judge(evidence: &Evidence) -> Judgement {
+    let evidence = &*clocks::aligned(evidence);
     let case = Case::new(evidence);
     let mut findings = Vec::new();
     let mut missing = gaps(&case);
@@ -363,6 +365,15 @@ fn path(case: &Case<'_>) -> Vec<Hop> {
 
 fn hops(case: &Case<'_>, leg: &crate::trail::Leg<'_>) -> Vec<Hop> {
     let start = case.evidence.window.start_ns;
+    let several = leg
+        .stops
+        .iter()
+        .any(|stop| case.node(stop.netns) != case.node(leg.stops[0].netns));
+    let unordered = |netns: u32| {
+        let name = case.evidence.netns(netns).map_or("", |netns| netns.node.as_str());
+        let node = case.evidence.nodes.iter().find(|node| node.name == name);
+        several && node.is_some_and(|node| node.clock == Clock::Unknown)
+    };
     let hop = |netns: u32, interface: Option<String>, happened, flow, from, at_ns: u64, packets, says| Hop {
         direction: leg.direction,
         attempt: leg.attempt,
@@ -398,7 +409,11 @@ fn hops(case: &Case<'_>, leg: &crate::trail::Leg<'_>) -> Vec<Hop> {
                 stop.translated_from,
                 stop.first_ns,
                 stop.packets,
-                format!("{verb} {place}{from}"),
+                if unordered(stop.netns) {
+                    format!("{verb} {place}{from}; when, beside what other nodes saw, is not known: no packet was seen at both")
+                } else {
+                    format!("{verb} {place}{from}")
+                },
             )
         })
         .collect();

@@ -5,6 +5,7 @@
 mod astray;
 pub mod between;
 pub mod case;
+pub mod clocks;
 pub mod cluster;
 pub mod drops;
 pub mod ends;

@@ -228,6 +228,49 @@ impl Scene {
         self
     }
 
+    /// The two nodes as two machines that are looked at, with a network between them that nobody sees.
+    pub fn two_machines() -> Self {
+        let mut scene = Self::two_nodes();
+        scene.pauses_ms(9_000);
+        let evidence = &mut scene.evidence;
+        (evidence.window.start_ns, evidence.window.end_ns) = (10_000_000_000, 13_000_000_000);
+        let mut other = evidence.nodes[0].clone();
+        for (node, name, host) in [(&mut evidence.nodes[0], "n1", X), (&mut other, "n2", Y)] {
+            name.clone_into(&mut node.name);
+            name.clone_into(&mut node.boot_id);
+            node.host_netns = host;
+            node.window = evidence.window;
+        }
+        evidence.nodes.push(other);
+        for netns in &mut evidence.netns {
+            let name = if [A, X].contains(&netns.id) { "n1" } else { "n2" };
+            name.clone_into(&mut netns.node);
+        }
+        for host in [X, Y] {
+            scene.link(host, "up0", |link| {
+                link.kind = String::new();
+                link.peer = None;
+            });
+        }
+        scene
+    }
+
+    /// The clock of the second machine is this much ahead, and runs this much faster.
+    pub fn with_clock_ahead(mut self, ahead_ns: i64, drift_ppm: i64) -> Self {
+        let shifted = |at_ns: u64| {
+            let drifted = (at_ns as i64 - 10_000_000_000) * drift_ppm / 1_000_000;
+            at_ns.saturating_add_signed(ahead_ns + drifted)
+        };
+        let there = |netns: u32| [Y, C].contains(&netns);
+        for event in self.evidence.events.iter_mut().filter(|event| there(event.netns)) {
+            event.at_ns = shifted(event.at_ns);
+        }
+        self.evidence.events.sort_by_key(|event| event.at_ns);
+        let window = &mut self.evidence.nodes[1].window;
+        (window.start_ns, window.end_ns) = (shifted(window.start_ns), shifted(window.end_ns));
+        self
+    }
+
     /// Changes one interface.
     pub fn link(&mut self, id: u32, name: &str, change: impl Fn(&mut Link)) -> &mut Self {
         self.facts(id, |facts| {
@@ -362,18 +405,30 @@ impl Scene {
     /// `count` connections that work, answers and all.
     pub fn connects(&mut self, count: u32) -> &mut Self {
         for id in 0..count {
-            let flow = self.flow(id);
-            let skb = u64::from(id) * 100 + 1;
-            for (netns, interface) in Self::WAY {
-                self.hop(netns, interface, flow, skb);
-            }
-            for (netns, interface) in Self::WAY.into_iter().rev() {
-                self.hop(netns, interface, flow.reversed(), skb + 1);
-            }
-            let attempt = self.attempt(id, flow, Outcome::Ok);
-            attempt.connected_ns = Some(400_000);
-            attempt.took_ns = 200_400_000;
+            self.connects_once(id);
         }
+        self
+    }
+
+    /// One connection that works.
+    pub fn connects_once(&mut self, id: u32) -> &mut Self {
+        let flow = self.flow(id);
+        let skb = u64::from(id) * 100 + 1;
+        for (netns, interface) in Self::WAY {
+            self.hop(netns, interface, flow, skb);
+        }
+        for (netns, interface) in Self::WAY.into_iter().rev() {
+            self.hop(netns, interface, flow.reversed(), skb + 1);
+        }
+        let attempt = self.attempt(id, flow, Outcome::Ok);
+        attempt.connected_ns = Some(400_000);
+        attempt.took_ns = 200_400_000;
+        self
+    }
+
+    /// Nothing happens for a while.
+    pub fn pauses_ms(&mut self, ms: u64) -> &mut Self {
+        self.clock_ns += ms * 1_000_000;
         self
     }
 

@@ -1,6 +1,7 @@
 //! When no further packet can change the answer, so that the window may end early.
 
 use crate::case::{Case, Failure, Fate};
+use crate::clocks;
 use crate::drops::Class;
 use crate::ends::far_end;
 use crate::lookups::{answers_seen, lookups};
@@ -23,6 +24,7 @@ pub fn settled(evidence: &Evidence) -> bool {
     if evidence.specs.iter().all(ended) {
         return true;
     }
+    let evidence = &*clocks::aligned(evidence);
     let case = Case::new(evidence);
     let asked: Vec<&AttemptSpec> = evidence.specs.iter().filter(|spec| is_asked(evidence, spec)).collect();
     if asked.is_empty() {
@@ -49,6 +51,7 @@ pub fn settled(evidence: &Evidence) -> bool {
 /// answer was seen. Whether it answers late or never is worth a moment more.
 #[must_use]
 pub fn answer_due(evidence: &Evidence) -> bool {
+    let evidence = &*clocks::aligned(evidence);
     let case = Case::new(evidence);
     lookups(&case).into_iter().any(|lookup| {
         let id = lookup.id();

@@ -4,8 +4,9 @@
 //! tuple is only followed when it is the attempt's own or was learned on a packet of the attempt.
 
 /// Which events are of watched packets, and of which attempt.
-mod attribute;
+pub(crate) mod attribute;
 
+use crate::clocks;
 use crate::drops::{Class, class_of};
 use attribute::{Known, is_icmp, learn, ours, owner_of, tunnelled};
 use model::event::{Event, Seen};
@@ -64,6 +65,8 @@ pub struct Stop {
     pub largest_bytes: u32,
     /// The smallest and the largest TTL or hop limit seen here; 0 when none was told.
     pub ttl: (u8, u8),
+    /// By cause alone, where the node's time tells nothing (see [`clocks::rank`]).
+    rank: u8,
     /// Least time since the same packet was first seen anywhere: the order of places.
     offset_ns: u64,
 }
@@ -116,8 +119,8 @@ const ONE_PACKET_NS: u64 = 190_000_000;
 /// Within one host a packet goes from one hook to the next in less, in nanoseconds.
 const ONE_HOP_NS: u64 = 5_000_000;
 
-/// What tells a packet: attempt, direction, sequence, acknowledgement, flags, length.
-type Marks = (u32, Direction, u32, u32, u8, u32);
+/// What tells a packet: attempt, direction, sequence, acknowledgement, flags, length, and whose time it was told in.
+type Marks = (u32, Direction, u32, u32, u8, u32, u8);
 
 impl<'a> Trail<'a> {
     /// Follows every watched flow through the events of a run.
@@ -158,7 +161,16 @@ impl<'a> Trail<'a> {
                     } else {
                         inside.remove(&event.skb);
                     }
-                    let key = (attempt, direction, packet.seq, packet.ack, packet.tcp_flags, packet.len);
+                    let rank = clocks::rank(evidence, node_of(evidence, event), direction);
+                    let key = (
+                        attempt,
+                        direction,
+                        packet.seq,
+                        packet.ack,
+                        packet.tcp_flags,
+                        packet.len,
+                        rank,
+                    );
                     let birth = births.entry(key).or_insert((event.at_ns, event.at_ns));
                     if event.at_ns.saturating_sub(birth.1) > ONE_PACKET_NS {
                         birth.0 = event.at_ns;
@@ -166,7 +178,7 @@ impl<'a> Trail<'a> {
                     birth.1 = event.at_ns;
                     let offset_ns = event.at_ns - birth.0;
                     let before = translations.get(&event.flow).copied();
-                    leg.meet(evidence, event, *hook, offset_ns, before);
+                    leg.meet(evidence, event, *hook, (rank, offset_ns), before);
                 }
                 Seen::Drop { .. } => {
                     let class = class_of(event).unwrap_or(Class::Other);
@@ -188,7 +200,7 @@ impl<'a> Trail<'a> {
             }
         }
         for leg in &mut trail.legs {
-            leg.stops.sort_by_key(|stop| (stop.offset_ns, stop.first_ns));
+            leg.stops.sort_by_key(Stop::order);
             leg.mark_translations();
         }
         trail.leave_out_repeated_syns();
@@ -280,6 +292,15 @@ impl<'a> Trail<'a> {
 }
 
 impl Stop {
+    fn order(&self) -> (u8, u64, u64) {
+        (self.rank, self.offset_ns, self.first_ns)
+    }
+
+    /// The order in which the first packet met this place.
+    pub fn first_met(&self) -> (u8, u64) {
+        (self.rank, self.first_ns)
+    }
+
     /// How much lower a TTL got between two packets met here.
     pub fn ttl_spread(&self) -> u8 {
         self.ttl.1.saturating_sub(self.ttl.0)
@@ -287,7 +308,14 @@ impl Stop {
 }
 
 impl Leg<'_> {
-    fn meet(&mut self, evidence: &Evidence, event: &Event, hook: Hook, offset_ns: u64, before: Option<Flow>) {
+    fn meet(
+        &mut self,
+        evidence: &Evidence,
+        event: &Event,
+        hook: Hook,
+        (rank, offset_ns): (u8, u64),
+        before: Option<Flow>,
+    ) {
         let happened = match hook {
             Hook::Queue | Hook::Transmit => Happened::Left,
             Hook::Receive => Happened::Arrived,
@@ -329,6 +357,7 @@ impl Leg<'_> {
             packets: 1,
             largest_bytes: bytes,
             ttl: (ttl, ttl),
+            rank,
             offset_ns,
         });
     }
@@ -379,6 +408,14 @@ impl Leg<'_> {
             .iter()
             .filter(|event| matches!(event.seen, Seen::Retransmit { errno: 0, .. }))
             .count()
+    }
+}
+
+/// The node on which an event happened; empty where there is only one.
+pub fn node_of<'a>(evidence: &'a Evidence, event: &'a Event) -> &'a str {
+    match event.node.as_str() {
+        "" => evidence.netns(event.netns).map_or("", |netns| netns.node.as_str()),
+        name => name,
     }
 }
 

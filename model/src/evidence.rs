@@ -76,6 +76,24 @@ pub struct Window {
     pub end_ns: u64,
 }
 
+/// How a node's times compare with those of the node that sends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Clock {
+    /// The same clock.
+    #[default]
+    Same,
+    /// Brought to it by packets that were seen at both nodes.
+    Within {
+        /// Off by at most this much, in nanoseconds.
+        ns: u64,
+    },
+    /// Packets were seen at both on their way there, or back, only: those are in order, and nothing else is known.
+    OneWay,
+    /// No packet was seen at both.
+    Unknown,
+}
+
 /// What counts as slow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Limits {
@@ -106,6 +124,10 @@ pub struct NodeEvidence {
     pub boot_id: String,
     /// Inode of the node's own network namespace; 0 when not told.
     pub host_netns: u32,
+    /// How its times compare with the source's.
+    pub clock: Clock,
+    /// Its own window.
+    pub window: Window,
     /// What each probe could do.
     pub probes: Vec<ProbeStatus>,
     /// Events seen.

@@ -11,6 +11,7 @@
 
 use super::{Checked, Need};
 use crate::case::Case;
+use crate::clocks;
 use crate::finding::fatal;
 use crate::lookups::{answers_seen, lookups};
 use crate::words::{at, count};
@@ -42,7 +43,9 @@ pub fn check(case: &Case<'_>) -> Checked {
         let farthest = case.leg(lookup.id(), Direction::Answer).and_then(|leg| leg.farthest());
         let place = farthest.map_or_else(
             || {
-                let event = answers_seen(case, query).into_iter().max_by_key(|event| event.at_ns);
+                let event = answers_seen(case, query)
+                    .into_iter()
+                    .max_by_key(|event| clocks::order(case.evidence, event, Direction::Answer));
                 event.map_or_else(String::new, |event| at(&case.name(event.netns), event.interface.as_deref()))
             },
             |stop| at(&case.name(stop.netns), stop.interface.as_deref()),

@@ -13,14 +13,15 @@
 
 use super::{Checked, Need};
 use crate::case::{Case, Fate, Tried};
+use crate::clocks;
 use crate::drops::Class;
 use crate::finding::{Claim, fatal, warning};
 use crate::firewall::Stop;
 use crate::firewall::culprit::of_drop;
 use crate::words::{at, count};
-use model::event::Seen;
+use model::event::{Event, Seen};
 use model::flow::Flow;
-use model::report::RulePlace;
+use model::report::{Direction, RulePlace};
 use std::collections::HashMap;
 
 pub const NEEDS: &[Need] = &[
@@ -156,6 +157,12 @@ fn of_echoes(case: &Case<'_>) -> Option<crate::finding::Finding> {
 /// Where most of the lost packets were seen last, and how many of them.
 fn last_seen(case: &Case<'_>, attempt: u32, lost: &[u32]) -> Option<(String, usize)> {
     let forms: Vec<Flow> = case.trail.forms(attempt);
+    // Whatever the times, an answer comes after what it answers.
+    let order = |event: &Event| {
+        let answers = !forms.contains(&event.flow);
+        let direction = if answers { Direction::Answer } else { Direction::Request };
+        (answers, clocks::order(case.evidence, event, direction))
+    };
     let ours = |flow: &Flow| forms.contains(flow) || forms.contains(&flow.reversed());
     // Trains may count from 0 or from 1; the least number seen is the first.
     let hops: Vec<_> = case
@@ -171,7 +178,7 @@ fn last_seen(case: &Case<'_>, attempt: u32, lost: &[u32]) -> Option<(String, usi
         let final_sight = hops
             .iter()
             .filter(|(own, _)| *own == base + seq)
-            .max_by_key(|(_, event)| event.at_ns);
+            .max_by_key(|(_, event)| order(event));
         if let Some((_, event)) = final_sight {
             let place = at(&case.name(event.netns), Some(&case.interface(event)));
             *places.entry(place).or_default() += 1;

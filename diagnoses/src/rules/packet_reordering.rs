@@ -119,7 +119,7 @@ fn most_broken(case: &Case<'_>, attempt: u32) -> Option<Broken> {
 fn in_leg(case: &Case<'_>, leg: &Leg<'_>) -> Vec<Broken> {
     // The first packet of a flow meets its places in order, before there is too much to see.
     let mut stops: Vec<&Stop> = leg.stops.iter().collect();
-    stops.sort_by_key(|stop| stop.first_ns);
+    stops.sort_by_key(|stop| stop.first_met());
     let seen: Vec<(&Stop, Vec<u32>)> = stops
         .into_iter()
         .map(|stop| (stop, numbers(case, stop)))

@@ -13,9 +13,11 @@
 
 use super::{Checked, Need};
 use crate::case::Case;
+use crate::clocks;
 use crate::finding::warning;
-use crate::trail::Leg;
+use crate::trail::{Leg, Stop};
 use crate::words::{at, list, time};
+use model::evidence::Clock;
 use model::report::{Direction, Happened};
 
 pub const NEEDS: &[Need] = &[Need::Probe("path"), Need::Probe("tcpretrans"), Need::Probe("drop")];
@@ -84,27 +86,58 @@ fn whole(case: &Case<'_>, attempt: u32) -> bool {
 fn widest_gap(case: &Case<'_>, attempt: u32) -> Option<(String, u64, u32)> {
     let request = case.leg(attempt, Direction::Request)?;
     let answer = case.leg(attempt, Direction::Answer);
-    let mut stops: Vec<(u64, u32, String)> = Vec::new();
-    for leg in core::iter::once(request).chain(answer) {
+    let compared = case.evidence.nodes.iter().all(|node| node.clock != Clock::Unknown);
+    let mut stops: Vec<((usize, u8, u64), &Stop)> = Vec::new();
+    for (way, leg) in core::iter::once(request).chain(answer).enumerate() {
         // What a program reads comes when it likes; only the way counts.
         for stop in leg.stops.iter().filter(|stop| stop.happened != Happened::Delivered) {
-            let place = at(&case.name(stop.netns), stop.interface.as_deref());
-            stops.push((stop.first_ns, stop.netns, place));
+            let (rank, first_ns) = stop.first_met();
+            let order = if compared { (0, 0, first_ns) } else { (way, rank, first_ns) };
+            stops.push((order, stop));
         }
     }
-    stops.sort();
-    let total = stops.last()?.0.saturating_sub(stops.first()?.0);
-    let (gap, pair) = stops
-        .windows(2)
-        .map(|pair| (pair[1].0.saturating_sub(pair[0].0), pair))
-        .max_by_key(|(gap, _)| *gap)?;
-    let (from, to) = (&pair[0], &pair[1]);
-    let words = if from.1 == to.1 {
-        format!("inside {}, between {} and {}", case.name(to.1), from.2, to.2)
+    stops.sort_by_key(|(order, stop)| (*order, stop.netns));
+    let total = stops.last()?.1.first_ns.saturating_sub(stops.first()?.1.first_ns);
+    let mut gaps: Vec<Gap> = Vec::new();
+    for pair in stops.windows(2) {
+        let (from, to) = (pair[0].1, pair[1].1);
+        let mut between = [node(case, from), node(case, to)];
+        between.sort_unstable();
+        let gap_ns = i128::from(to.first_ns) - i128::from(from.first_ns);
+        let crossed = gaps.iter_mut().find(|gap| between[0] != between[1] && gap.between == between);
+        match crossed {
+            // How long each way took, two clocks cannot tell; both ways together they can.
+            Some(gap) => (gap.ns, gap.back) = (gap.ns + gap_ns, true),
+            None => gaps.push(Gap { between, from, to, ns: gap_ns, back: false }),
+        }
+    }
+    let exact = |[one, other]: [&str; 2]| clocks::error_ns(case.evidence, one, other) == Some(0);
+    let whole = gaps.iter().filter(|gap| gap.back || exact(gap.between));
+    let widest = whole.max_by_key(|gap| gap.ns)?;
+    let gap_ns = u64::try_from(widest.ns).unwrap_or_default();
+    let place = |stop: &Stop| at(&case.name(stop.netns), stop.interface.as_deref());
+    let (from, to) = (place(widest.from), place(widest.to));
+    let words = if widest.from.netns == widest.to.netns {
+        format!("inside {}, between {from} and {to}", case.name(widest.to.netns))
+    } else if widest.back {
+        format!("between {from} and {to}, there and back")
     } else {
-        format!("between {} and {}", from.2, to.2)
+        format!("between {from} and {to}")
     };
-    (gap * 3 > total).then_some((words, gap, to.1))
+    (gap_ns.saturating_mul(3) > total).then_some((words, gap_ns, widest.to.netns))
+}
+
+/// Time between two places one after the other; between nodes on both ways together.
+struct Gap<'a> {
+    between: [&'a str; 2],
+    from: &'a Stop,
+    to: &'a Stop,
+    ns: i128,
+    back: bool,
+}
+
+fn node<'a>(case: &Case<'a>, stop: &Stop) -> &'a str {
+    case.evidence.netns(stop.netns).map_or("", |netns| netns.node.as_str())
 }
 
 #[cfg(test)]

@@ -11,11 +11,14 @@
 
 use super::{Checked, Need};
 use crate::case::{Case, Failure};
+use crate::clocks;
 use crate::ends::{answer_packets, far_end, holders, latest, listener, process_words};
 use crate::finding::fatal;
 use crate::words::{count, time};
+use model::event::Event;
 use model::facts::Socket;
 use model::flow::TCP;
+use model::report::Direction;
 
 pub const NEEDS: &[Need] = &[
     Need::Probe("path"),
@@ -38,10 +41,11 @@ pub fn check(case: &Case<'_>) -> Checked {
         let waits = attempt.tcp.is_some_and(|tcp| tcp.not_sent_bytes > 0 || tcp.unacked > 0)
             || attempt.acknowledged_bytes.is_some_and(|bytes| bytes < attempt.sent_bytes)
             || matches!(tried.failure(), Some(Failure::Silent("send" | "write")));
+        let goes_on = |event: &&Event| event.packet.is_some_and(|packet| packet.tcp_flags & SYN_OR_RST == 0);
         let last = answer_packets(case, attempt.id)
-            .filter_map(|event| event.packet)
-            .filter(|packet| packet.tcp_flags & SYN_OR_RST == 0)
-            .last();
+            .filter(goes_on)
+            .max_by_key(|event| clocks::order(case.evidence, event, Direction::Answer))
+            .and_then(|event| event.packet);
         let told = attempt
             .tcp
             .is_some_and(|tcp| tcp.rwnd_limited_us > 200_000 || tcp.peer_window_bytes == 0);

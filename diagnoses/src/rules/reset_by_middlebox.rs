@@ -13,11 +13,13 @@
 
 use super::{Checked, Need};
 use crate::case::{Case, Failure};
+use crate::clocks;
 use crate::drops::Class;
 use crate::ends::{far_end, resets_sent};
 use crate::finding::fatal;
+use crate::trail::node_of;
 use crate::words::{count, time};
-use model::event::Seen;
+use model::event::{Event, Seen};
 use model::report::Direction;
 
 pub const NEEDS: &[Need] = &[
@@ -50,7 +52,7 @@ pub fn check(case: &Case<'_>) -> Checked {
         // Once reset, an end answers what still comes for the connection with resets of its own.
         let own = resets_sent(case, id)
             .iter()
-            .any(|event| accepted.is_none_or(|accepted| event.at_ns <= accepted.at_ns));
+            .any(|event| accepted.is_none_or(|accepted| !surely_after(case, event, accepted)));
         let by_a_rule = case.trail.drops().any(|drop| drop.attempt == id && drop.class == Class::Netfilter);
         // A reset in answer to a handshake that never came is a refusal by whoever; there the request must have arrived.
         let arrived = tried.connected()
@@ -85,6 +87,13 @@ pub fn check(case: &Case<'_>) -> Checked {
         .and(format!("TCP of {target} sent no reset for it (no event, OutRsts grew by {out})"))
         .and("no netfilter rule on the path met its packets".to_owned()),
     ])
+}
+
+/// It happened later, whatever the clocks of both places may be off by.
+fn surely_after(case: &Case<'_>, event: &Event, other: &Event) -> bool {
+    let node = |event| node_of(case.evidence, event);
+    let error = clocks::error_ns(case.evidence, node(event), node(other));
+    error.is_some_and(|error| event.at_ns > other.at_ns.saturating_add(error))
 }
 
 #[cfg(test)]
