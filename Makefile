@@ -34,12 +34,18 @@ build: setup ## the client with the helper inside: target/release/kubectl-skoop
 	@for arch in $(ARCHES); do .ci/cross $$arch build -p node-helper --profile helper || exit 1; done
 	$(foreach arch,$(ARCHES),SKOOP_HELPER_$(shell echo $(arch) | tr a-z A-Z)=$(call helper_of,$(arch))) $(CARGO) build -p cli --release
 
+# Its name; a client means it where no other is named.
 IMAGE := ghcr.io/kubectl-skoop/node-helper:v$(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
 
 .PHONY: image
 image: build ## the helper's image as an OCI archive, for ctr, podman or skopeo: target/node-helper.tar
 	$(CARGO) run -q -p image -- target/node-helper.tar $(IMAGE) $(foreach arch,$(ARCHES),$(arch)=$(call helper_of,$(arch)))
-	@echo 'target/node-helper.tar holds $(IMAGE); load it onto a node with: ctr -n k8s.io images import target/node-helper.tar'
+	@echo "target/node-helper.tar holds $(IMAGE), $$(cat target/node-helper.digest); load it onto a node with: ctr -n k8s.io images import target/node-helper.tar"
+
+.PHONY: release
+release: image ## a client that starts the image IMAGE=NAME:TAG by the digest it has in target/node-helper.tar, and no other
+	@SKOOP_IMAGE="$(IMAGE)@$$(cat target/node-helper.digest)" $(MAKE) --no-print-directory build
+	@echo "$(CLIENT) starts $(IMAGE)@$$(cat target/node-helper.digest)"
 
 .PHONY: demo
 demo: build ## break something in namespaces of its own, find it with the real tool, clean up

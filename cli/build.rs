@@ -1,4 +1,5 @@
-//! Embeds the helpers it is pointed to: `SKOOP_HELPER_X86_64` and `SKOOP_HELPER_AARCH64` each name one static binary.
+//! Embeds the helpers it is pointed to: `SKOOP_HELPER_X86_64` and `SKOOP_HELPER_AARCH64` each name one static binary. The
+//! image that clusters start them from is this version's, or what `SKOOP_IMAGE` names: a release's, by its digest.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -32,5 +33,10 @@ fn main() {
         }
     }
     list.push(']');
+    println!("cargo::rerun-if-env-changed=SKOOP_IMAGE");
+    let image = env::var("SKOOP_IMAGE").ok().filter(|image| !image.is_empty());
+    let version = env::var("CARGO_PKG_VERSION").expect("cargo sets CARGO_PKG_VERSION");
+    let image = image.unwrap_or_else(|| format!("ghcr.io/kubectl-skoop/node-helper:v{version}"));
+    println!("cargo::rustc-env=SKOOP_IMAGE={image}");
     fs::write(out.join("embedded.rs"), list).expect("OUT_DIR can be written");
 }

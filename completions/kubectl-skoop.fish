@@ -83,15 +83,15 @@ json\t'The report as JSON'
 yaml\t'The report as YAML'"
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l evidence -d 'Keep what the rules were given in a file, as JSON' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l helper -d 'Use this helper instead of the one built in' -r -F
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l record -d 'Keep all that the helper says in a file' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l record -d 'Keep all that the helper says in a file of its owner\'s alone: it may hold secrets' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l replay -d 'Take what was kept in a file, instead of looking' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l image -d 'Start helpers from this image [default: the one of this version]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l image-pull-policy -d 'When nodes pull it' -r -f -a "Always\t'Every time'
 IfNotPresent\t'When it is not on the node yet'
 Never\t'Not at all'"
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l image-pull-secret -d 'Pull it with this secret of the helpers\' namespace' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l helper-namespace -d 'Start helpers in this namespace [default: the context\'s]' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l inject -d 'Use an image with a shell that is on the node already, and send the helper into it' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l helper-namespace -d 'Start helpers in this namespace [default: the context\'s]; whoever may create or exec pods there is root on the nodes' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l inject -d 'Send the helper into this image, which has a shell and is on the nodes already (`doctor` lists some)' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l color -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
@@ -108,6 +108,7 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; an
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -s 6 -l ipv6 -d 'IPv6 only'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l until-fault -d 'Begin anew every second until an attempt fails, then tell why'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l local -d 'Look at this machine, as one node'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l record-payloads -d 'Keep the text to send in it, too, and not only its length and hash'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -s v -l verbose -d 'Show the helper\'s own messages on stderr'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l privileged -d 'Start them privileged, for nodes where single capabilities are not enough'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l no-helper -d 'Start none: answer by what the API says'
@@ -133,15 +134,15 @@ json\t'The report as JSON'
 yaml\t'The report as YAML'"
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l evidence -d 'Keep what the rules were given in a file, as JSON' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l helper -d 'Use this helper instead of the one built in' -r -F
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l record -d 'Keep all that the helper says in a file' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l record -d 'Keep all that the helper says in a file of its owner\'s alone: it may hold secrets' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l replay -d 'Take what was kept in a file, instead of looking' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l image -d 'Start helpers from this image [default: the one of this version]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l image-pull-policy -d 'When nodes pull it' -r -f -a "Always\t'Every time'
 IfNotPresent\t'When it is not on the node yet'
 Never\t'Not at all'"
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l image-pull-secret -d 'Pull it with this secret of the helpers\' namespace' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l helper-namespace -d 'Start helpers in this namespace [default: the context\'s]' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l inject -d 'Use an image with a shell that is on the node already, and send the helper into it' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l helper-namespace -d 'Start helpers in this namespace [default: the context\'s]; whoever may create or exec pods there is root on the nodes' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l inject -d 'Send the helper into this image, which has a shell and is on the nodes already (`doctor` lists some)' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l color -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
@@ -158,6 +159,7 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; an
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -s 6 -l ipv6 -d 'IPv6 only'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l until-fault -d 'Begin anew every second until an attempt fails, then tell why'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l local -d 'Look at this machine, as one node'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l record-payloads -d 'Keep the text to send in it, too, and not only its length and hash'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -s v -l verbose -d 'Show the helper\'s own messages on stderr'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l privileged -d 'Start them privileged, for nodes where single capabilities are not enough'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l no-helper -d 'Start none: answer by what the API says'
@@ -179,15 +181,15 @@ json\t'The report as JSON'
 yaml\t'The report as YAML'"
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l evidence -d 'Keep what the rules were given in a file, as JSON' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l helper -d 'Use this helper instead of the one built in' -r -F
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l record -d 'Keep all that the helper says in a file' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l record -d 'Keep all that the helper says in a file of its owner\'s alone: it may hold secrets' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l replay -d 'Take what was kept in a file, instead of looking' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l image -d 'Start helpers from this image [default: the one of this version]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l image-pull-policy -d 'When nodes pull it' -r -f -a "Always\t'Every time'
 IfNotPresent\t'When it is not on the node yet'
 Never\t'Not at all'"
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l image-pull-secret -d 'Pull it with this secret of the helpers\' namespace' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l helper-namespace -d 'Start helpers in this namespace [default: the context\'s]' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l inject -d 'Use an image with a shell that is on the node already, and send the helper into it' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l helper-namespace -d 'Start helpers in this namespace [default: the context\'s]; whoever may create or exec pods there is root on the nodes' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l inject -d 'Send the helper into this image, which has a shell and is on the nodes already (`doctor` lists some)' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l color -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
@@ -204,6 +206,7 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; an
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -s 6 -l ipv6 -d 'IPv6 only'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l until-fault -d 'Begin anew every second until an attempt fails, then tell why'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l local -d 'Look at this machine, as one node'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l record-payloads -d 'Keep the text to send in it, too, and not only its length and hash'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -s v -l verbose -d 'Show the helper\'s own messages on stderr'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l privileged -d 'Start them privileged, for nodes where single capabilities are not enough'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l no-helper -d 'Start none: answer by what the API says'
@@ -225,15 +228,15 @@ json\t'The report as JSON'
 yaml\t'The report as YAML'"
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l evidence -d 'Keep what the rules were given in a file, as JSON' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l helper -d 'Use this helper instead of the one built in' -r -F
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l record -d 'Keep all that the helper says in a file' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l record -d 'Keep all that the helper says in a file of its owner\'s alone: it may hold secrets' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l replay -d 'Take what was kept in a file, instead of looking' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l image -d 'Start helpers from this image [default: the one of this version]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l image-pull-policy -d 'When nodes pull it' -r -f -a "Always\t'Every time'
 IfNotPresent\t'When it is not on the node yet'
 Never\t'Not at all'"
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l image-pull-secret -d 'Pull it with this secret of the helpers\' namespace' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l helper-namespace -d 'Start helpers in this namespace [default: the context\'s]' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l inject -d 'Use an image with a shell that is on the node already, and send the helper into it' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l helper-namespace -d 'Start helpers in this namespace [default: the context\'s]; whoever may create or exec pods there is root on the nodes' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l inject -d 'Send the helper into this image, which has a shell and is on the nodes already (`doctor` lists some)' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l color -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
@@ -250,6 +253,7 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; an
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -s 6 -l ipv6 -d 'IPv6 only'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l until-fault -d 'Begin anew every second until an attempt fails, then tell why'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l local -d 'Look at this machine, as one node'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l record-payloads -d 'Keep the text to send in it, too, and not only its length and hash'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -s v -l verbose -d 'Show the helper\'s own messages on stderr'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l privileged -d 'Start them privileged, for nodes where single capabilities are not enough'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l no-helper -d 'Start none: answer by what the API says'
@@ -264,15 +268,15 @@ json\t'The report as JSON'
 yaml\t'The report as YAML'"
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l evidence -d 'Keep what the rules were given in a file, as JSON' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l helper -d 'Use this helper instead of the one built in' -r -F
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l record -d 'Keep all that the helper says in a file' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l record -d 'Keep all that the helper says in a file of its owner\'s alone: it may hold secrets' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l replay -d 'Take what was kept in a file, instead of looking' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l image -d 'Start helpers from this image [default: the one of this version]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l image-pull-policy -d 'When nodes pull it' -r -f -a "Always\t'Every time'
 IfNotPresent\t'When it is not on the node yet'
 Never\t'Not at all'"
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l image-pull-secret -d 'Pull it with this secret of the helpers\' namespace' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l helper-namespace -d 'Start helpers in this namespace [default: the context\'s]' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l inject -d 'Use an image with a shell that is on the node already, and send the helper into it' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l helper-namespace -d 'Start helpers in this namespace [default: the context\'s]; whoever may create or exec pods there is root on the nodes' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l inject -d 'Send the helper into this image, which has a shell and is on the nodes already (`doctor` lists some)' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l color -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
@@ -288,6 +292,7 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; an
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -s 6 -l ipv6 -d 'IPv6 only'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l until-fault -d 'Begin anew every second until an attempt fails, then tell why'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l local -d 'Look at this machine, as one node'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l record-payloads -d 'Keep the text to send in it, too, and not only its length and hash'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -s v -l verbose -d 'Show the helper\'s own messages on stderr'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l privileged -d 'Start them privileged, for nodes where single capabilities are not enough'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l no-helper -d 'Start none: answer by what the API says'
@@ -309,15 +314,15 @@ json\t'The report as JSON'
 yaml\t'The report as YAML'"
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l evidence -d 'Keep what the rules were given in a file, as JSON' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l helper -d 'Use this helper instead of the one built in' -r -F
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l record -d 'Keep all that the helper says in a file' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l record -d 'Keep all that the helper says in a file of its owner\'s alone: it may hold secrets' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l replay -d 'Take what was kept in a file, instead of looking' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l image -d 'Start helpers from this image [default: the one of this version]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l image-pull-policy -d 'When nodes pull it' -r -f -a "Always\t'Every time'
 IfNotPresent\t'When it is not on the node yet'
 Never\t'Not at all'"
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l image-pull-secret -d 'Pull it with this secret of the helpers\' namespace' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l helper-namespace -d 'Start helpers in this namespace [default: the context\'s]' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l inject -d 'Use an image with a shell that is on the node already, and send the helper into it' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l helper-namespace -d 'Start helpers in this namespace [default: the context\'s]; whoever may create or exec pods there is root on the nodes' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l inject -d 'Send the helper into this image, which has a shell and is on the nodes already (`doctor` lists some)' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l color -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
@@ -334,6 +339,7 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; an
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -s 6 -l ipv6 -d 'IPv6 only'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l until-fault -d 'Begin anew every second until an attempt fails, then tell why'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l local -d 'Look at this machine, as one node'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l record-payloads -d 'Keep the text to send in it, too, and not only its length and hash'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -s v -l verbose -d 'Show the helper\'s own messages on stderr'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l privileged -d 'Start them privileged, for nodes where single capabilities are not enough'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l no-helper -d 'Start none: answer by what the API says'
@@ -355,15 +361,15 @@ json\t'The report as JSON'
 yaml\t'The report as YAML'"
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l evidence -d 'Keep what the rules were given in a file, as JSON' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l helper -d 'Use this helper instead of the one built in' -r -F
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l record -d 'Keep all that the helper says in a file' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l record -d 'Keep all that the helper says in a file of its owner\'s alone: it may hold secrets' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l replay -d 'Take what was kept in a file, instead of looking' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l image -d 'Start helpers from this image [default: the one of this version]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l image-pull-policy -d 'When nodes pull it' -r -f -a "Always\t'Every time'
 IfNotPresent\t'When it is not on the node yet'
 Never\t'Not at all'"
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l image-pull-secret -d 'Pull it with this secret of the helpers\' namespace' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l helper-namespace -d 'Start helpers in this namespace [default: the context\'s]' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l inject -d 'Use an image with a shell that is on the node already, and send the helper into it' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l helper-namespace -d 'Start helpers in this namespace [default: the context\'s]; whoever may create or exec pods there is root on the nodes' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l inject -d 'Send the helper into this image, which has a shell and is on the nodes already (`doctor` lists some)' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l color -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
@@ -380,6 +386,7 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; an
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -s 6 -l ipv6 -d 'IPv6 only'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l until-fault -d 'Begin anew every second until an attempt fails, then tell why'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l local -d 'Look at this machine, as one node'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l record-payloads -d 'Keep the text to send in it, too, and not only its length and hash'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -s v -l verbose -d 'Show the helper\'s own messages on stderr'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l privileged -d 'Start them privileged, for nodes where single capabilities are not enough'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l no-helper -d 'Start none: answer by what the API says'
@@ -398,15 +405,15 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l 
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -s o -l output -d 'How to print events' -r -f -a "table\t'Aligned lines'
 json\t'One JSON object a line'"
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l helper -d 'Use this helper instead of the one built in' -r -F
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l record -d 'Keep all that the helper says in a file' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l record -d 'Keep all that the helper says in a file of its owner\'s alone: it may hold secrets' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l replay -d 'Take what was kept in a file, instead of looking' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l image -d 'Start helpers from this image [default: the one of this version]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l image-pull-policy -d 'When nodes pull it' -r -f -a "Always\t'Every time'
 IfNotPresent\t'When it is not on the node yet'
 Never\t'Not at all'"
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l image-pull-secret -d 'Pull it with this secret of the helpers\' namespace' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l helper-namespace -d 'Start helpers in this namespace [default: the context\'s]' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l inject -d 'Use an image with a shell that is on the node already, and send the helper into it' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l helper-namespace -d 'Start helpers in this namespace [default: the context\'s]; whoever may create or exec pods there is root on the nodes' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l inject -d 'Send the helper into this image, which has a shell and is on the nodes already (`doctor` lists some)' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l color -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
@@ -421,6 +428,7 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l 
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l all-nodes -d 'On all nodes'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l all-drops -d 'Show also drops of no consequence: late duplicates, what a closed socket had left'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l local -d 'Look at this machine, as one node'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l record-payloads -d 'Keep the text to send in it, too, and not only its length and hash'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -s v -l verbose -d 'Show the helper\'s own messages on stderr'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l privileged -d 'Start them privileged, for nodes where single capabilities are not enough'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l no-helper -d 'Start none: answer by what the API says'
@@ -432,8 +440,8 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand doctor" -l i
 IfNotPresent\t'When it is not on the node yet'
 Never\t'Not at all'"
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand doctor" -l image-pull-secret -d 'Pull it with this secret of the helpers\' namespace' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand doctor" -l helper-namespace -d 'Start helpers in this namespace [default: the context\'s]' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand doctor" -l inject -d 'Use an image with a shell that is on the node already, and send the helper into it' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand doctor" -l helper-namespace -d 'Start helpers in this namespace [default: the context\'s]; whoever may create or exec pods there is root on the nodes' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand doctor" -l inject -d 'Send the helper into this image, which has a shell and is on the nodes already (`doctor` lists some)' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand doctor" -l color -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
@@ -468,15 +476,15 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -s o
 json\t'As JSON'
 yaml\t'As YAML'"
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -l helper -d 'Use this helper instead of the one built in' -r -F
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -l record -d 'Keep all that the helper says in a file' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -l record -d 'Keep all that the helper says in a file of its owner\'s alone: it may hold secrets' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -l replay -d 'Take what was kept in a file, instead of looking' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -l image -d 'Start helpers from this image [default: the one of this version]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -l image-pull-policy -d 'When nodes pull it' -r -f -a "Always\t'Every time'
 IfNotPresent\t'When it is not on the node yet'
 Never\t'Not at all'"
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -l image-pull-secret -d 'Pull it with this secret of the helpers\' namespace' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -l helper-namespace -d 'Start helpers in this namespace [default: the context\'s]' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -l inject -d 'Use an image with a shell that is on the node already, and send the helper into it' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -l helper-namespace -d 'Start helpers in this namespace [default: the context\'s]; whoever may create or exec pods there is root on the nodes' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -l inject -d 'Send the helper into this image, which has a shell and is on the nodes already (`doctor` lists some)' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -l color -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
@@ -489,6 +497,7 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -l a
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -l as-group -d 'Act as this group too; may be repeated' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -l request-timeout -d 'Give a call to the API server up after this long; 0 waits without end [default: 10s]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -l local -d 'Look at this machine, as one node'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -l record-payloads -d 'Keep the text to send in it, too, and not only its length and hash'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -s v -l verbose -d 'Show the helper\'s own messages on stderr'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -l privileged -d 'Start them privileged, for nodes where single capabilities are not enough'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -l no-helper -d 'Start none: answer by what the API says'
@@ -510,15 +519,15 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand rules" -l as
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand rules" -l request-timeout -d 'Give a call to the API server up after this long; 0 waits without end [default: 10s]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand rules" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -l helper -d 'Use this helper instead of the one built in' -r -F
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -l record -d 'Keep all that the helper says in a file' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -l record -d 'Keep all that the helper says in a file of its owner\'s alone: it may hold secrets' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -l replay -d 'Take what was kept in a file, instead of looking' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -l image -d 'Start helpers from this image [default: the one of this version]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -l image-pull-policy -d 'When nodes pull it' -r -f -a "Always\t'Every time'
 IfNotPresent\t'When it is not on the node yet'
 Never\t'Not at all'"
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -l image-pull-secret -d 'Pull it with this secret of the helpers\' namespace' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -l helper-namespace -d 'Start helpers in this namespace [default: the context\'s]' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -l inject -d 'Use an image with a shell that is on the node already, and send the helper into it' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -l helper-namespace -d 'Start helpers in this namespace [default: the context\'s]; whoever may create or exec pods there is root on the nodes' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -l inject -d 'Send the helper into this image, which has a shell and is on the nodes already (`doctor` lists some)' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -l color -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
@@ -531,6 +540,7 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -l 
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -l as-group -d 'Act as this group too; may be repeated' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -l request-timeout -d 'Give a call to the API server up after this long; 0 waits without end [default: 10s]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -l local -d 'Look at this machine, as one node'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -l record-payloads -d 'Keep the text to send in it, too, and not only its length and hash'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -s v -l verbose -d 'Show the helper\'s own messages on stderr'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -l privileged -d 'Start them privileged, for nodes where single capabilities are not enough'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -l no-helper -d 'Start none: answer by what the API says'

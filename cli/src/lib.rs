@@ -15,6 +15,7 @@ mod look;
 mod names;
 mod passive;
 mod plan;
+mod private;
 mod program;
 mod render;
 mod report;
@@ -28,6 +29,7 @@ mod window;
 
 pub use program::{command, main};
 pub use render::schema::report_schema;
+pub use site::ended_recording;
 
 /// The report of evidence that was gathered elsewhere, as a recording or a test has it.
 #[must_use]

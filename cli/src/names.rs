@@ -30,9 +30,31 @@ pub fn hint<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> String
     nearest(wrong, names).map_or_else(String::new, |name| format!("; did you mean `{name}`?"))
 }
 
+/// The first of many names, and how many more there are.
+pub fn some<T: AsRef<str>>(names: &[T]) -> String {
+    const SHOWN: usize = 5;
+    let mut shown: Vec<&str> = names.iter().take(SHOWN).map(AsRef::as_ref).collect();
+    let more = format!("{} more", names.len().saturating_sub(SHOWN));
+    if names.len() > SHOWN {
+        shown.push(&more);
+    }
+    match shown.split_last() {
+        Some((last, before)) if !before.is_empty() => format!("{} and {last}", before.join(", ")),
+        _ => shown.concat(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::nearest;
+    use super::{nearest, some};
+
+    #[test]
+    fn of_many_names_the_first_are_shown() {
+        assert_eq!(some(&["n1"]), "n1");
+        assert_eq!(some(&["n1", "n2", "n3"]), "n1, n2 and n3");
+        let many: Vec<String> = (0..5_000).map(|n| format!("n{n}")).collect();
+        assert_eq!(some(&many), "n0, n1, n2, n3, n4 and 4995 more");
+    }
 
     #[test]
     fn a_slip_of_the_finger_is_understood_and_another_word_is_not() {

@@ -4,6 +4,8 @@ use crate::commands::{COMMANDS, with_kind};
 use crate::exit::{self, Exit};
 use crate::kubernetes::connect::Access;
 use crate::render::{self, Colour};
+use crate::site::kubernetes::NAME_IT;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgMatches, Command, FromArgMatches as _};
 use std::ffi::OsString;
 use std::path::Path;
@@ -75,11 +77,11 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
     });
     let matches = match matches {
         Ok(matches) => matches,
-        Err(error) => return usage(&error),
+        Err(error) => return usage(error),
     };
     let global = match Global::from_arg_matches(&matches) {
         Ok(global) => global,
-        Err(error) => return usage(&error),
+        Err(error) => return usage(error),
     };
     let context = Context {
         program,
@@ -116,11 +118,27 @@ fn run(matches: &ArgMatches, context: &Context) -> anyhow::Result<Exit> {
 }
 
 /// clap's own messages: help and version are data, all else is a wrong use.
-fn usage(error: &clap::Error) -> ExitCode {
+fn usage(mut error: clap::Error) -> ExitCode {
     let wrong = error.use_stderr();
+    if names_no_image(&error) {
+        let tip = ContextValue::StyledStrs(vec![NAME_IT.into()]);
+        error.insert(ContextKind::Suggested, tip);
+    }
     // Written to a closed pipe there is nobody to tell.
     let _ = error.print();
     if wrong { Exit::Usage.into() } else { Exit::Fine.into() }
+}
+
+/// It is about `--inject` without its image.
+fn names_no_image(error: &clap::Error) -> bool {
+    let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg) else {
+        return false;
+    };
+    argument.starts_with("--inject")
+        && matches!(
+            error.kind(),
+            ErrorKind::NoEquals | ErrorKind::InvalidValue | ErrorKind::ValueValidation
+        )
 }
 
 /// kubectl looks a plugin up on PATH and starts it by the full path it found; a person types its name or the way to it.

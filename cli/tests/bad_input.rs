@@ -56,6 +56,19 @@ fn options_that_contradict_each_other_are_refused() {
 }
 
 #[test]
+fn an_image_to_send_the_helper_into_is_always_named() {
+    for bare in ["--inject", "--inject lab:1", "--inject="] {
+        let run = run(&format!("diagnose pod-to-pod shop/web shop/db:80 {bare}"));
+        run.refused(2, "--inject=");
+        assert!(run.err.contains("`doctor` lists those of kube-system"), "{run:?}");
+    }
+    run("doctor --inject").refused(2, "--inject=IMAGE");
+    for bad in ["--inject=a;b", "--inject=$(id)", "--image=-x", "--image=a@sha256:12"] {
+        run(&format!("diagnose pod-to-pod shop/web shop/db:80 {bad}")).refused(2, "write it as");
+    }
+}
+
+#[test]
 fn a_window_of_zero_or_a_year_is_refused_with_its_bounds() {
     run("capture --local --for 0s").refused(2, "100ms or more");
     run("capture --local --for 1y").refused(2, "24h");

@@ -112,11 +112,11 @@ impl Capture {
             None => self.on_machine(&site, fixed)?,
         };
         let window = self.length.unwrap_or(OPEN_ENDED);
-        if let Some(jobs) = self.place.dry_run(&site, &ends, window) {
+        if let Some(jobs) = self.place.dry_run(&site, &ends, window)? {
             render::manifests(&jobs)?;
             return Ok(Exit::Fine);
         }
-        let mut session = self.place.begin(context, &site, &ends, window)?;
+        let (mut session, keeping) = self.place.begin(context, &site, &ends, window)?;
         for index in 0..session.look.nodes.len() {
             let name = session.look.evidence.nodes[index].name.clone();
             let asked = wanted.endpoints.get(&name).into_iter().flatten().map(String::as_str);
@@ -178,7 +178,7 @@ impl Capture {
         let took = began.elapsed();
         session.finish(|look| look.all(|node| node.done)).await;
         if broken {
-            return Ok(Exit::Fine);
+            return Ok(keeping.end(Exit::Fine));
         }
         written?;
         let nodes = &session.look.evidence.nodes;
@@ -195,7 +195,10 @@ impl Capture {
             Some((node, missing)) if ended == Ended::Cut || nodes.len() > 1 => {
                 Err(anyhow!("the capture is not whole: {node}: {}", missing.reason()))
             }
-            _ => Ok(Exit::Fine),
+            _ => match site.doubt() {
+                Some(doubt) => Err(anyhow!("the capture is not whole: {}", doubt.missing.reason())),
+                None => Ok(keeping.end(Exit::Fine)),
+            },
         }
     }
 

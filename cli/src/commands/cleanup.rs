@@ -5,7 +5,7 @@ use super::place::block_on;
 use crate::exit::Exit;
 use crate::program::Context;
 use crate::render;
-use crate::site::kubernetes::{Swept, sweep};
+use crate::site::kubernetes::{SWEPT_MAX, Swept, sweep};
 use anyhow::Result;
 use clap::Args;
 
@@ -32,7 +32,11 @@ impl Run for Cleanup {
             swept.map_err(|refused| refused.fatal("looking for what earlier runs left"))
         })?;
         render::print(&told(&swept))?;
-        Ok(if swept.iter().all(|job| job.left.is_none()) {
+        let all = swept.len() < SWEPT_MAX;
+        if !all {
+            render::note(&format!("there may be more than {SWEPT_MAX} of them: run it again"));
+        }
+        Ok(if all && swept.iter().all(|job| job.left.is_none()) {
             Exit::Fine
         } else {
             Exit::Inconclusive

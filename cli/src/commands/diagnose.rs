@@ -8,7 +8,7 @@ use crate::gather::gather;
 use crate::inquiry::Inquiry;
 use crate::kubernetes::Via;
 use crate::program::Context;
-use crate::{render, report};
+use crate::{private, render, report};
 use anyhow::{Context as _, Result};
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, Subcommand};
@@ -16,6 +16,7 @@ use model::evidence::Intent;
 use model::missing::Missing;
 use model::report::Outcome;
 use std::ffi::OsString;
+use std::io::Write as _;
 use tokio::time::Instant;
 
 /// Find out what is wrong between two ends, and prove it
@@ -150,11 +151,11 @@ async fn answer(mut inquiry: Inquiry, how: &How, context: &Context) -> Result<Ex
     let site = how.place.site(context).await?;
     let ends = site.ends(&mut inquiry).await?;
     let window = inquiry.question.longest();
-    if let Some(jobs) = how.place.dry_run(&site, &ends, window) {
+    if let Some(jobs) = how.place.dry_run(&site, &ends, window)? {
         render::manifests(&jobs)?;
         return Ok(Exit::Fine);
     }
-    let mut session = how.place.begin(context, &site, &ends, window)?;
+    let (mut session, keeping) = how.place.begin(context, &site, &ends, window)?;
     let known_anyway = ends.inventory.ok().is_some();
     if !ends.nodes.is_empty() {
         match session.hello().await {
@@ -169,18 +170,22 @@ async fn answer(mut inquiry: Inquiry, how: &How, context: &Context) -> Result<Ex
     }
     let (evidence, timing) = gather(&mut session, &inquiry.question, ends, started).await?;
     if let Some(file) = &how.evidence {
-        let write = || anyhow::Ok(std::fs::write(file, serde_json::to_vec(&evidence)?)?);
+        let write = || anyhow::Ok(private::create(file)?.write_all(&serde_json::to_vec(&evidence)?)?);
         write().with_context(|| format!("writing the evidence to {}", file.display()))?;
     }
     let judging = Instant::now();
     let mut report = report::of(evidence, timing);
     report.timing.verdict_ms += judging.elapsed().as_millis() as u64;
     report.timing.total_ms = started.elapsed().as_millis() as u64;
+    if let Some(doubt) = site.doubt().filter(|doubt| doubt.changed) {
+        report.outcome = Outcome::Inconclusive;
+        report.headline = format!("cannot tell: {}", doubt.missing.why);
+    }
     session.progress.clear();
     render::report(&report, how.output, context.colour)?;
-    Ok(match report.outcome {
+    Ok(keeping.end(match report.outcome {
         Outcome::Healthy => Exit::Fine,
         Outcome::Fault => Exit::Fault,
         Outcome::Inconclusive => Exit::Inconclusive,
-    })
+    }))
 }

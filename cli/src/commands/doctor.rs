@@ -1,19 +1,25 @@
 //! `doctor`: what is missing before a helper can start on a cluster, each with the command that mends it.
 
-use super::Run;
 use super::place::block_on;
+use super::{Run, alike};
 use crate::exit::Exit;
 use crate::interrupt::Interrupt;
 use crate::kubernetes::connect::Cluster;
+use crate::kubernetes::list::few_at_once;
+use crate::kubernetes::refused::Refused;
 use crate::kubernetes::rights::{self, Right, Scope};
+use crate::names;
 use crate::program::Context;
 use crate::render::progress::Progress;
 use crate::render::{self, Finding};
 use crate::session::Session;
-use crate::site::kubernetes::{HelperOptions, Helpers, unfit};
+use crate::site::kubernetes::image::is_pinned;
+use crate::site::kubernetes::suggest::{OF_THE_CLUSTER, Suggested, suggest};
+use crate::site::kubernetes::{HelperOptions, Helpers, OWN_NAMESPACE, unfit};
 use anyhow::Result;
 use clap::Args;
 use futures_util::future::join_all;
+use k8s_openapi::jiff::Timestamp;
 use model::inventory::Node;
 use model::missing::Missing;
 use model::protocol::Request;
@@ -21,8 +27,8 @@ use std::time::Duration;
 
 /// A trial needs no window.
 const WINDOW: Duration = Duration::from_secs(10);
-/// Nodes that are told one by one.
-const SHOWN: usize = 20;
+/// Images that are suggested, at most.
+const SUGGESTED: usize = 12;
 /// The oldest API that has all that is used: `EndpointSlice` conditions and Job TTL are older, `events` by field stable since.
 const OLDEST: (u32, u32) = (1, 28);
 /// The label by which a namespace says which pods it admits.
@@ -52,7 +58,6 @@ impl Run for Doctor {
     const NAME: &'static str = "doctor";
 
     fn run(self, context: &Context) -> Result<Exit> {
-        self.options.check()?;
         let findings = block_on(self.look(context))?;
         let fine = findings.iter().all(|finding| finding.missing.is_none());
         render::findings(&findings, context.colour)?;
@@ -72,16 +77,20 @@ impl Doctor {
             self.verbose,
             interrupt.clone(),
         );
-        let (rights, admission, namespace, nodes) = tokio::join!(
+        let (rights, admission, namespace, nodes, suggested) = tokio::join!(
             rights(&cluster, helpers.namespace()),
             admission(&helpers),
             enforced(&cluster, helpers.namespace()),
             self.nodes(&cluster),
+            suggest(&cluster, &self.node),
         );
         findings.extend(rights);
         findings.extend(namespace);
+        findings.push(powers(helpers.namespace()));
         findings.push(admission);
-        findings.extend(told(&nodes));
+        findings.push(image(self.options.started()));
+        findings.extend(alike::nodes(&nodes));
+        findings.push(suggestions(suggested));
         if self.try_one {
             let tried = self.to_try(&nodes);
             findings.extend(try_on(&helpers, &tried, interrupt).await);
@@ -92,33 +101,38 @@ impl Doctor {
     /// The nodes in question: those that were named, or all.
     async fn nodes(&self, cluster: &Cluster) -> Vec<(String, Result<Node, Missing>)> {
         let what = "the nodes";
-        let mut nodes = match cluster.every_node().await {
-            Ok(nodes) => nodes,
-            Err(refused) => return vec![(what.to_owned(), Err(refused.missing(what)))],
-        };
-        nodes.retain(|node| self.node.is_empty() || self.node.contains(&node.name));
-        let unknown = self
-            .node
-            .iter()
-            .filter(|name| nodes.iter().all(|node| node.name != **name));
-        let unknown = unknown.map(|name| {
-            let missing = Missing::new(name, "there is no node of this name").remedy("see `kubectl get nodes`");
-            (name.clone(), Err(missing))
-        });
-        let unknown: Vec<_> = unknown.collect();
-        let now = cluster.groups().await.ok().and_then(|groups| groups.now);
-        let shown = nodes.len().min(SHOWN);
-        let renewed = join_all(nodes.iter().take(shown).map(|node| cluster.renewed(&node.name))).await;
-        for (node, renewed) in nodes.iter_mut().zip(renewed) {
-            let age = renewed
-                .ok()
-                .flatten()
-                .zip(now)
-                .map(|(renewed, now)| now.duration_since(renewed));
-            node.lease_age_s = age.map(|age| age.as_secs().max(0) as u64);
+        let now = async { cluster.groups().await.ok().and_then(|groups| groups.now) };
+        if !self.node.is_empty() {
+            let read = self
+                .node
+                .iter()
+                .map(|name| async move { tokio::join!(cluster.node(name), cluster.renewed(name)) });
+            let (now, read) = tokio::join!(now, few_at_once(read));
+            let named = self.node.iter().zip(read).map(|(name, (node, renewed))| {
+                let node = match node {
+                    Ok(Some(node)) => Ok(aged(node, renewed.ok().flatten(), now)),
+                    Ok(None) => {
+                        Err(Missing::new(name, "there is no node of this name").remedy("see `kubectl get nodes`"))
+                    }
+                    Err(refused) => Err(refused.missing(what)),
+                };
+                (name.clone(), node)
+            });
+            return named.collect();
         }
-        let known = nodes.into_iter().map(|node| (node.name.clone(), Ok(node)));
-        known.chain(unknown).collect()
+        // Where Leases may not be listed, that is told among the permissions.
+        let (now, nodes, renewed) = tokio::join!(now, cluster.every_node(), cluster.every_renewal());
+        let renewed = renewed.unwrap_or_default();
+        match nodes {
+            Err(refused) => vec![(what.to_owned(), Err(refused.missing(what)))],
+            Ok(nodes) => nodes
+                .into_iter()
+                .map(|node| {
+                    let renewed = renewed.get(&node.name).copied();
+                    (node.name.clone(), Ok(aged(node, renewed, now)))
+                })
+                .collect(),
+        }
     }
 
     /// Where a helper is tried: where it was asked for, else on the first node that can bear one.
@@ -132,6 +146,15 @@ impl Doctor {
         } else {
             known.collect()
         }
+    }
+}
+
+/// With the age of its Lease, where both clocks are known.
+fn aged(node: Node, renewed: Option<Timestamp>, now: Option<Timestamp>) -> Node {
+    let age = renewed.zip(now).map(|(renewed, now)| now.duration_since(renewed));
+    Node {
+        lease_age_s: age.map(|age| age.as_secs().max(0) as u64),
+        ..node
     }
 }
 
@@ -237,37 +260,58 @@ async fn enforced(cluster: &Cluster, namespace: &str) -> Option<Finding> {
     match level.as_deref() {
         Some(level @ ("baseline" | "restricted")) => Some(Finding::missing(
             what,
-            Missing::new("", format!("its label {ENFORCE} is {level}")).remedy(format!(
-                "kubectl label namespace {namespace} {ENFORCE}=privileged --overwrite, or name another with --helper-namespace"
-            )),
+            Missing::new("", format!("its label {ENFORCE} is {level}")).remedy(OWN_NAMESPACE),
         )),
         _ => Some(Finding::fine(what)),
     }
 }
 
-/// What each node is, and whether a helper could be heard there.
-fn told(nodes: &[(String, Result<Node, Missing>)]) -> Vec<Finding> {
-    let mut findings: Vec<Finding> = nodes
-        .iter()
-        .take(SHOWN)
-        .map(|(name, node)| match node {
-            Err(missing) => Finding::missing(name, missing.clone()),
-            Ok(node) => {
-                let what = format!("node {name}: {} {}, kernel {}", node.os, node.arch, node.kernel);
-                match unfit(node) {
-                    Ok(()) => Finding::fine(what),
-                    Err(missing) => Finding::missing(what, missing),
-                }
-            }
-        })
-        .collect();
-    let more = nodes.len().saturating_sub(SHOWN);
-    if more > 0 {
-        findings.push(Finding::fine(format!(
-            "{more} more nodes; name those in question with --node"
-        )));
+/// Who else has what helpers have.
+fn powers(namespace: &str) -> Finding {
+    Finding::fine(format!("helpers start in namespace {namespace}")).beside(
+        "note",
+        vec![format!(
+            "whoever may create or exec pods there is root on the nodes, at least while a helper runs; to keep others out: {OWN_NAMESPACE}"
+        )],
+    )
+}
+
+/// What helpers are started from.
+fn image(image: &str) -> Finding {
+    let what = format!("helpers start from {image}");
+    if is_pinned(image) {
+        return Finding::fine(what);
     }
-    findings
+    let says = "its tag means what its registry, or who loads images onto a node, makes of it; --image NAME@sha256:DIGEST means one image for ever";
+    Finding::fine(what).beside("note", vec![says.to_owned()])
+}
+
+/// What could be named to `--inject`.
+fn suggestions(suggested: Result<Suggested, Refused>) -> Finding {
+    let what = format!(
+        "images of pods of {OF_THE_CLUSTER}, for --inject=IMAGE where no other image can be had; untried, and it needs a shell"
+    );
+    match suggested {
+        // What may not be read is told among the permissions.
+        Err(refused) => Finding::fine(what).beside("note", vec![format!("could not be looked for: {refused}")]),
+        Ok(suggested) => {
+            let more = suggested.more;
+            let images = suggested.images();
+            let left_out = images.len().saturating_sub(SUGGESTED);
+            let line = |(image, nodes): &(String, Vec<String>)| format!("{image}, on {}", names::some(nodes));
+            let mut lines: Vec<String> = images.iter().take(SUGGESTED).map(line).collect();
+            if left_out > 0 {
+                lines.push(format!("and {left_out} more"));
+            }
+            if more {
+                lines.push("there are more pods than were looked at".to_owned());
+            }
+            if images.is_empty() {
+                lines.push("none of them is known by a digest".to_owned());
+            }
+            Finding::fine(what).beside("images", lines)
+        }
+    }
 }
 
 /// Starts helpers, and tells what each says of itself.

@@ -1,5 +1,6 @@
 //! The commands, one file each. What is not in this list does not exist: help and completions are derived from it.
 
+mod alike;
 mod capture;
 mod cleanup;
 mod complete;

@@ -7,7 +7,7 @@ use crate::program::Context;
 use crate::render::progress::Progress;
 use crate::session::Session;
 use crate::site::kubernetes::HelperOptions;
-use crate::site::{Beginning, Recorder, Site};
+use crate::site::{Beginning, Keeping, Recorder, Site};
 use crate::target::Grammar;
 use anyhow::{Result, anyhow};
 use k8s_openapi::api::batch::v1::Job;
@@ -28,9 +28,12 @@ pub struct Where {
     /// Use this helper instead of the one built in
     #[arg(long, value_name = "PATH")]
     helper: Option<PathBuf>,
-    /// Keep all that the helper says in a file
+    /// Keep all that the helper says in a file of its owner's alone: it may hold secrets
     #[arg(long, value_name = "FILE", conflicts_with = "replay")]
     record: Option<PathBuf>,
+    /// Keep the text to send in it, too, and not only its length and hash
+    #[arg(long, requires = "record")]
+    record_payloads: bool,
     /// Take what was kept in a file, instead of looking
     #[arg(long, value_name = "FILE")]
     replay: Option<PathBuf>,
@@ -49,12 +52,13 @@ impl Where {
     }
 
     /// Begins a conversation with the helpers of the nodes that matter, which may take so long.
-    pub fn begin(&self, context: &Context, site: &Site, ends: &Ends, window: Duration) -> Result<Session> {
+    pub fn begin(&self, context: &Context, site: &Site, ends: &Ends, window: Duration) -> Result<(Session, Keeping)> {
         let recorder = self
             .record
             .as_ref()
-            .map(|file| Recorder::create(file, &asked(&context.arguments), ends))
+            .map(|file| Recorder::create(file, &asked(&context.arguments), ends, self.record_payloads))
             .transpose()?;
+        let keeping = Keeping::by(recorder.clone());
         let interrupt = Interrupt::listen();
         let links = site.helpers(&Beginning {
             ends,
@@ -67,19 +71,22 @@ impl Where {
             let nodes = inventory.nodes.iter();
             session.look.kernels.beside(nodes.map(|node| node.boot_id.clone()));
         }
-        Ok(session)
+        let doubt = site.doubt().map(|doubt| doubt.missing.clone());
+        session.look.evidence.missing.extend(doubt);
+        Ok((session, keeping))
     }
 
     /// What would be started, where that is all that is wanted.
-    pub fn dry_run(&self, site: &Site, ends: &Ends, window: Duration) -> Option<Vec<Job>> {
-        self.helpers.dry_run.then(|| {
+    pub fn dry_run(&self, site: &Site, ends: &Ends, window: Duration) -> Result<Option<Vec<Job>>> {
+        let jobs = self.helpers.dry_run.then(|| {
             site.manifests(&Beginning {
                 ends,
                 window,
                 recorder: None,
                 interrupt: &Interrupt::listen(),
             })
-        })
+        });
+        jobs.transpose()
     }
 
     /// What names mean here.
@@ -98,7 +105,6 @@ impl Where {
             return Site::recording(file.clone(), &asked);
         }
         if !self.local {
-            self.helpers.check()?;
             let cluster = context.access.connect().await?;
             return Ok(Site::cluster(cluster, self.helpers.clone(), self.verbose));
         }
@@ -152,7 +158,14 @@ fn asked(arguments: &[String]) -> Vec<String> {
         "-o",
         "--output",
     ];
-    const ALONE: [&str; 5] = ["--local", "-v", "--verbose", "--privileged", "--inject"];
+    const ALONE: [&str; 6] = [
+        "--local",
+        "-v",
+        "--verbose",
+        "--privileged",
+        "--inject",
+        "--record-payloads",
+    ];
     let mut kept = Vec::new();
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {

@@ -40,7 +40,7 @@ impl Run for Probes {
 pub async fn ask(place: Where, context: &Context) -> Result<Hello> {
     let place = place.this_machine();
     let site = place.site(context).await?;
-    let mut session = place.begin(context, &site, &site.nodes(), WITHIN)?;
+    let (mut session, _keeping) = place.begin(context, &site, &site.nodes(), WITHIN)?;
     session.hello().await?;
     session.ask_all(&Request::Bye);
     session.finish(|look| look.all(|node| node.done)).await;

@@ -19,6 +19,8 @@ pub enum Answer {
     Status(u16, String),
     /// Something else altogether.
     Text(u16, String),
+    /// What is made of what was asked, path and query.
+    Made(Arc<dyn Fn(&str) -> String + Send + Sync>),
     /// Nothing, ever.
     Silence,
 }
@@ -43,6 +45,23 @@ impl Fake {
             path,
             Answer::Object(json!({"apiVersion": "v1", "kind": "List", "metadata": {}, "items": items})),
         )
+    }
+
+    /// With a list of so many objects, in pages as they are asked for.
+    pub fn pages(self, path: &str, count: usize, make: impl Fn(usize) -> Value + Send + Sync + 'static) -> Self {
+        let page = move |asked: &str| {
+            let parameter = |name: &str| {
+                let values = asked.split(['?', '&']).filter_map(|part| part.split_once('='));
+                let mut values = values.filter(|(key, _)| *key == name);
+                values.next().and_then(|(_, value)| value.parse::<usize>().ok())
+            };
+            let from = parameter("continue").unwrap_or(0);
+            let end = parameter("limit").map_or(count, |limit| count.min(from + limit));
+            let next = if end < count { end.to_string() } else { String::new() };
+            let items: Vec<Value> = (from..end).map(&make).collect();
+            json!({"apiVersion": "v1", "kind": "List", "metadata": {"continue": next}, "items": items}).to_string()
+        };
+        self.with(path, Answer::Made(Arc::new(page)))
     }
 
     /// With this object.
@@ -91,6 +110,7 @@ impl Fake {
             Some(Answer::Object(value)) => (200, value.to_string()),
             Some(Answer::Status(code, message)) => (code, status(code, &message)),
             Some(Answer::Text(code, text)) => (code, text),
+            Some(Answer::Made(make)) => (200, make(&asked)),
             Some(Answer::Silence) => std::future::pending().await,
             None => (404, status(404, &format!("{asked} not found"))),
         };

@@ -4,12 +4,12 @@ use super::connect::Cluster;
 use super::find::Thing;
 use super::foreign;
 use super::read::Groups;
-use super::refused::Refused;
+use super::refused::{Kind, Refused};
 use futures_util::future::join_all;
 use k8s_openapi::jiff::Timestamp;
 use model::inventory::{Inventory, Node, Pod, Service};
 use model::missing::{Known, Missing};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// A kubelet that has not renewed its Lease for this long starts nothing: it renews every 10 s.
 const LEASE_STALE_S: u64 = 15;
@@ -257,8 +257,21 @@ async fn pods_behind(cluster: &Cluster, listed: &[String], destination: &Thing) 
         .iter()
         .flat_map(|slice| &slice.endpoints)
         .any(|endpoint| endpoint.ready);
+    let labels: Vec<String> = service
+        .selector
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    let labels = labels.join(",");
     if !ready {
-        return Some(cluster.pods(&service.namespace, None).await);
+        let all = cluster.pods(&service.namespace, None).await;
+        // Of a namespace that is too large for that, those it selects must do.
+        return Some(match all {
+            Err(refused) if refused.kind == Kind::TooMany && !labels.is_empty() => {
+                cluster.pods(&service.namespace, Some(&labels)).await
+            }
+            all => all,
+        });
     }
     let mut endpoints = slices
         .as_deref()
@@ -268,12 +281,7 @@ async fn pods_behind(cluster: &Cluster, listed: &[String], destination: &Thing) 
     if endpoints.all(|endpoint| listed.contains(&endpoint.node)) || service.selector.is_empty() {
         return None;
     }
-    let labels: Vec<String> = service
-        .selector
-        .iter()
-        .map(|(key, value)| format!("{key}={value}"))
-        .collect();
-    Some(cluster.pods(&service.namespace, Some(&labels.join(","))).await)
+    Some(cluster.pods(&service.namespace, Some(&labels)).await)
 }
 
 fn selects(service: &Service, pod: &Pod) -> bool {
@@ -320,11 +328,9 @@ impl Fill for Inventory {
     }
 
     fn add_pods(&mut self, pods: Vec<Pod>) {
-        for pod in pods {
-            if !self.pods.iter().any(|known| known.uid == pod.uid) {
-                self.pods.push(pod);
-            }
-        }
+        let mut known: HashSet<String> = self.pods.iter().map(|pod| pod.uid.clone()).collect();
+        let unknown = pods.into_iter().filter(|pod| known.insert(pod.uid.clone()));
+        self.pods.extend(unknown);
     }
 
     fn add_nodes(&mut self, nodes: Vec<(String, Result<Option<Node>, Refused>)>) {

@@ -3,11 +3,12 @@
 pub mod connect;
 pub mod ends;
 #[cfg(test)]
-mod fake;
+pub mod fake;
 mod find;
 mod foreign;
 mod gathered;
 mod inventory;
+pub mod list;
 pub mod name;
 mod near;
 pub mod newcomers;

@@ -2,31 +2,33 @@
 
 use super::connect::Cluster;
 use super::inventory;
-use super::refused::{Kind, Refused};
+use super::list::{self, Read};
+use super::refused::Refused;
 use super::rights::Right;
 use k8s_openapi::api::authorization::v1 as authorization;
-use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::discovery::v1 as discovery;
 use k8s_openapi::api::networking::v1 as networking;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::APIGroupList;
-use k8s_openapi::jiff::{Timestamp, fmt::rfc2822};
+use k8s_openapi::jiff::Timestamp;
+use kube::Api;
 use kube::api::{ApiResource, DynamicObject, ListParams, PostParams};
 use kube::core::PartialObjectMeta;
-use kube::{Api, Resource};
 use model::inventory::{EndpointSlice, Namespace, NetworkPolicy, Node, ObjectRef, Pod, Service};
-use serde::de::DeserializeOwned;
-use std::fmt::Debug;
+use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::ops::ControlFlow;
 
-/// Objects of one page of a list.
-const PAGE: u32 = 500;
 /// Names that are read to find one like a name that matches nothing.
 const NAMES: u32 = 500;
 /// Objects of one kind of foreign policy that are named.
 const FOREIGN: u32 = 50;
 /// Where kubelets renew their Leases.
 const LEASES: &str = "kube-node-lease";
+/// Pods that have ended for good have no packets, and a namespace may hold any number of them.
+const NOT_ENDED: &str = "status.phase!=Succeeded,status.phase!=Failed";
 
 /// The groups of kinds that a server has, and its clock.
 #[derive(Clone, Debug, Default)]
@@ -46,26 +48,41 @@ impl Cluster {
 
     /// Pods of a namespace, those with these labels where a selector is given.
     pub async fn pods(&self, namespace: &str, labels: Option<&str>) -> Result<Vec<Pod>, Refused> {
-        let api: Api<core::Pod> = Api::namespaced(self.client.clone(), namespace);
         let params = ListParams {
             label_selector: labels.map(str::to_owned),
             ..ListParams::default()
         };
-        Ok(self.list(&api, params).await?.into_iter().map(inventory::pod).collect())
+        self.list::<core::Pod, _, _>(Some(namespace), params, inventory::pod)
+            .await
+    }
+
+    /// The same of those that have not ended, on one node where one is given, until `take` has enough.
+    pub async fn live_pods<S: Default>(
+        &self,
+        namespace: &str,
+        labels: Option<&str>,
+        node: Option<&str>,
+        take: impl Fn(&mut S, Pod) -> ControlFlow<()>,
+    ) -> Result<Read<S>, Refused> {
+        let on_node = node.map_or_else(String::new, |node| format!(",spec.nodeName={node}"));
+        let params = ListParams {
+            label_selector: labels.map(str::to_owned),
+            ..ListParams::default().fields(&format!("{NOT_ENDED}{on_node}"))
+        };
+        self.fold::<core::Pod, _, _>(Some(namespace), params, |kept, pod| take(kept, inventory::pod(pod)))
+            .await
     }
 
     /// The pods of a node; the API server keeps an index of them.
     pub async fn pods_on(&self, node: &str) -> Result<Vec<Pod>, Refused> {
-        let api: Api<core::Pod> = Api::all(self.client.clone());
         let params = ListParams::default().fields(&format!("spec.nodeName={node}"));
-        Ok(self.list(&api, params).await?.into_iter().map(inventory::pod).collect())
+        self.list::<core::Pod, _, _>(None, params, inventory::pod).await
     }
 
     /// The pods that have this address.
     pub async fn pods_at(&self, address: IpAddr) -> Result<Vec<Pod>, Refused> {
-        let api: Api<core::Pod> = Api::all(self.client.clone());
         let params = ListParams::default().fields(&format!("status.podIP={address}"));
-        Ok(self.list(&api, params).await?.into_iter().map(inventory::pod).collect())
+        self.list::<core::Pod, _, _>(None, params, inventory::pod).await
     }
 
     /// A service, if there is one of this name.
@@ -76,53 +93,33 @@ impl Cluster {
 
     /// The services of a namespace, those with these labels where a selector is given.
     pub async fn services(&self, namespace: &str, labels: Option<&str>) -> Result<Vec<Service>, Refused> {
-        let api: Api<core::Service> = Api::namespaced(self.client.clone(), namespace);
         let params = ListParams {
             label_selector: labels.map(str::to_owned),
             ..ListParams::default()
         };
-        Ok(self
-            .list(&api, params)
-            .await?
-            .into_iter()
-            .map(inventory::service)
-            .collect())
+        self.list::<core::Service, _, _>(Some(namespace), params, inventory::service)
+            .await
     }
 
     /// The service that has this address.
     pub async fn service_at(&self, address: IpAddr) -> Result<Option<Service>, Refused> {
-        let api: Api<core::Service> = Api::all(self.client.clone());
         let params = ListParams::default().fields(&format!("spec.clusterIP={address}"));
-        Ok(self
-            .list(&api, params)
-            .await?
-            .into_iter()
-            .next()
-            .map(inventory::service))
+        let found = self.list::<core::Service, _, _>(None, params, inventory::service);
+        Ok(found.await?.into_iter().next())
     }
 
     /// The slices of a service.
     pub async fn slices(&self, namespace: &str, service: &str) -> Result<Vec<EndpointSlice>, Refused> {
-        let api: Api<discovery::EndpointSlice> = Api::namespaced(self.client.clone(), namespace);
         let params = ListParams::default().labels(&format!("{}={service}", inventory::SERVICE_NAME));
-        Ok(self
-            .list(&api, params)
-            .await?
-            .into_iter()
-            .map(inventory::slice)
-            .collect())
+        self.list::<discovery::EndpointSlice, _, _>(Some(namespace), params, inventory::slice)
+            .await
     }
 
     /// The policies of a namespace.
     pub async fn policies(&self, namespace: &str) -> Result<Vec<NetworkPolicy>, Refused> {
-        let api: Api<networking::NetworkPolicy> = Api::namespaced(self.client.clone(), namespace);
         let params = ListParams::default();
-        Ok(self
-            .list(&api, params)
-            .await?
-            .into_iter()
-            .map(inventory::policy)
-            .collect())
+        self.list::<networking::NetworkPolicy, _, _>(Some(namespace), params, inventory::policy)
+            .await
     }
 
     /// A namespace with its labels, if there is one of this name.
@@ -169,14 +166,24 @@ impl Cluster {
 
     /// All nodes.
     pub async fn every_node(&self) -> Result<Vec<Node>, Refused> {
-        let api: Api<core::Node> = Api::all(self.client.clone());
-        let params = ListParams::default();
-        Ok(self
-            .list(&api, params)
-            .await?
-            .into_iter()
-            .map(inventory::node)
-            .collect())
+        self.list::<core::Node, _, _>(None, ListParams::default(), inventory::node)
+            .await
+    }
+
+    /// When the kubelet of each node was last heard of.
+    pub async fn every_renewal(&self) -> Result<BTreeMap<String, Timestamp>, Refused> {
+        #[derive(Deserialize)]
+        struct Renewal {
+            metadata: Named,
+            spec: Option<LeaseSpec>,
+        }
+        #[derive(Deserialize)]
+        struct Named {
+            name: String,
+        }
+        let renewed = |lease: Renewal| Some((lease.metadata.name, lease.spec?.renew_time?.0));
+        let listed = self.list::<Lease, _, _>(Some(LEASES), ListParams::default(), renewed);
+        Ok(listed.await?.into_iter().flatten().collect())
     }
 
     /// When a node's kubelet was last heard of.
@@ -235,25 +242,13 @@ impl Cluster {
 
     /// The groups of kinds that there are, with the server's clock.
     pub async fn groups(&self) -> Result<Groups, Refused> {
-        let (body, now) = self
-            .ask(|| async {
-                let request = http::Request::get("/apis").body(kube::client::Body::empty());
-                let answer = self.client.send(request.map_err(kube::Error::HttpError)?).await?;
-                let date = answer.headers().get(http::header::DATE);
-                let now = date.and_then(|date| rfc2822::parse(date.to_str().ok()?).ok());
-                let code = answer.status();
-                let body = answer.into_body().collect_bytes().await?;
-                if code.is_success() {
-                    let list: APIGroupList = serde_json::from_slice(&body).map_err(kube::Error::SerdeError)?;
-                    Ok((list, now.map(|now| now.timestamp())))
-                } else {
-                    let text = String::from_utf8_lossy(&body).into_owned();
-                    let status = serde_json::from_str(&text)
-                        .unwrap_or_else(|_| kube::core::Status::failure(&text, NO_STATUS).with_code(code.as_u16()));
-                    Err(kube::Error::Api(Box::new(status)))
-                }
-            })
-            .await?;
+        let answer = self.ask(|| async {
+            let request = http::Request::get("/apis").body(Vec::new());
+            let answered = list::answer(&self.client, request.map_err(kube::Error::HttpError)?).await?;
+            let groups = serde_json::from_slice(&answered.body).map_err(kube::Error::SerdeError)?;
+            Ok((groups, answered.now))
+        });
+        let (body, now): (APIGroupList, _) = answer.await?;
         let version = |group: &k8s_openapi::apimachinery::pkg::apis::meta::v1::APIGroup| {
             let preferred = group.preferred_version.as_ref().or_else(|| group.versions.first());
             preferred.map(|version| version.version.clone()).unwrap_or_default()
@@ -266,33 +261,6 @@ impl Cluster {
                 .collect(),
             now,
         })
-    }
-
-    /// A whole list, page by page. A list that changes too fast for its pages is begun anew once.
-    async fn list<K>(&self, api: &Api<K>, params: ListParams) -> Result<Vec<K>, Refused>
-    where
-        K: Resource + Clone + DeserializeOwned + Debug,
-    {
-        let mut begun_anew = false;
-        let mut params = params.limit(PAGE);
-        let mut items = Vec::new();
-        loop {
-            match self.ask(|| api.list(&params)).await {
-                Ok(page) => {
-                    items.extend(page.items);
-                    match page.metadata.continue_.filter(|token| !token.is_empty()) {
-                        Some(token) => params.continue_token = Some(token),
-                        None => return Ok(items),
-                    }
-                }
-                Err(refused) if refused.kind == Kind::Gone && !begun_anew => {
-                    begun_anew = true;
-                    items.clear();
-                    params.continue_token = None;
-                }
-                Err(refused) => return Err(refused),
-            }
-        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! A call that the API server did not answer as asked: what it means, in words, and the way out.
 
+use super::list::TOO_LONG;
 use super::read::NO_STATUS;
 use crate::exit::Usage;
 use model::missing::Missing;
@@ -30,6 +31,8 @@ pub enum Kind {
     Certificate,
     /// What it said is no answer.
     Garbage,
+    /// More than is read of one thing.
+    TooMany,
     /// Anything else.
     Other,
 }
@@ -66,6 +69,16 @@ impl Refused {
         )
     }
 
+    /// A list of more objects than are read.
+    pub(super) fn too_many(plural: &str, namespace: Option<&str>, most: usize) -> Self {
+        let of = namespace.map_or_else(String::new, |namespace| format!(" in namespace {namespace}"));
+        Self::new(
+            Kind::TooMany,
+            format!("there are more than {most} {plural}{of}, and no more are read"),
+            "name what is meant more narrowly",
+        )
+    }
+
     /// What kube's error means.
     pub fn of(error: &kube::Error, context: &str) -> Self {
         let server = format!("the API server of {context}");
@@ -94,6 +107,7 @@ impl Refused {
     fn of_status(status: &kube::core::Status, server: &str) -> Self {
         let message = status.message.trim();
         match status.code {
+            _ if status.reason == TOO_LONG => Self::new(Kind::TooMany, format!("{server}: {message}"), ""),
             // An answer that is no `Status` is told by kube as its raw text.
             code if status.reason == NO_STATUS => Self::new(
                 if code >= 500 { Kind::Failed } else { Kind::Garbage },

@@ -102,7 +102,7 @@ const RIGHTS: [Right; 16] = [
     read(
         "coordination.k8s.io",
         "leases",
-        &["get"],
+        &["get", "list"],
         "when a kubelet was last heard of",
     ),
     read(
@@ -173,7 +173,7 @@ mod tests {
         };
         same(
             "helpers.yaml",
-            "# In the namespace where helpers run:\n#   kubectl apply -n NAMESPACE -f deploy/rbac/helpers.yaml\n#   kubectl create rolebinding skoop-helpers -n NAMESPACE --role=skoop-helpers --user=USER\n",
+            "# In the namespace where helpers run; whoever may create or exec pods there is root on the nodes, so give helpers one of\n# their own:\n#   kubectl create namespace skoop\n#   kubectl label namespace skoop pod-security.kubernetes.io/enforce=privileged\n# and name it with --helper-namespace skoop.\n#   kubectl apply -n NAMESPACE -f deploy/rbac/helpers.yaml\n#   kubectl create rolebinding skoop-helpers -n NAMESPACE --role=skoop-helpers --user=USER\n",
             &Role {
                 metadata: metadata("skoop-helpers"),
                 rules: Some(rules(Scope::Helpers)),

@@ -3,7 +3,9 @@
 use super::Via;
 use super::ends::{Asked, Resolved, resolve};
 use super::fake::{Answer, Fake};
+use super::list::MOST;
 use super::newcomers::Newcomers;
+use super::refused::Kind;
 use super::scope::Wish;
 use crate::exit::{self, Exit};
 use crate::plan::Protocol;
@@ -380,4 +382,104 @@ async fn a_pod_that_came_later_is_asked_for_once_and_told_of() {
     }
     assert_eq!(pods.iter().map(|pod| pod.name.as_str()).collect::<Vec<_>>(), ["b"]);
     assert_eq!(fake.asked().len(), 1, "{:?}", fake.asked());
+}
+
+/// A namespace of 100 000 pods on 5 000 nodes.
+fn big() -> Fake {
+    let pod = |number: usize| pod(&format!("p{number}"), &format!("n{}", number % 5_000), "10.244.1.2");
+    shop().pages(&format!("{PODS}?"), 100_000, pod)
+}
+
+#[tokio::test]
+async fn too_many_nodes_are_refused_before_all_pods_are_read() {
+    let fake = big();
+    for selector in [None, Some("app=web".to_owned())] {
+        let wish = Wish {
+            selector,
+            max_nodes: 20,
+            ..Wish::default()
+        };
+        let error = fake.cluster().scope(&wish).await.unwrap_err();
+        assert_eq!(exit::of(&error), Exit::Usage);
+        let says = error.to_string();
+        assert!(says.contains("more than 20 nodes (21 by the first 21 pods)"), "{says}");
+        assert!(says.contains("--max-nodes") && says.contains("--all-nodes"), "{says}");
+    }
+    assert_eq!(fake.asked().len(), 2, "one page each: {:?}", fake.asked());
+    assert!(
+        fake.asked().iter().all(|path| path.contains("limit=500")),
+        "{:?}",
+        fake.asked()
+    );
+}
+
+#[tokio::test]
+async fn pods_that_have_ended_are_not_read_to_find_those_that_run() {
+    let fake = shop();
+    let wish = Wish {
+        max_nodes: 2,
+        ..Wish::default()
+    };
+    fake.cluster().scope(&wish).await.unwrap();
+    let asked = fake.asked();
+    let listed: Vec<_> = asked.iter().filter(|path| path.starts_with(PODS)).collect();
+    assert!(
+        listed
+            .iter()
+            .all(|path| path.contains("fieldSelector=status.phase%21%3DSucceeded%2Cstatus.phase%21%3DFailed")),
+        "{listed:?}"
+    );
+}
+
+#[tokio::test]
+async fn of_a_list_without_end_no_more_is_read_than_can_be_meant() {
+    let fake = big();
+    let refused = fake.cluster().pods("shop", None).await.unwrap_err();
+    assert_eq!(refused.kind, Kind::TooMany);
+    assert!(
+        refused.says.contains("more than 10000 pods in namespace shop"),
+        "{refused}"
+    );
+    assert_eq!(fake.asked().len(), MOST / 500 + 1);
+}
+
+#[tokio::test]
+async fn what_is_no_list_is_not_taken_for_an_empty_one() {
+    for body in ["{}", "[]", r#"{"items": 3}"#] {
+        let fake = Fake::default().with(POLICIES, Answer::Text(200, body.to_owned()));
+        let refused = fake.cluster().policies("shop").await.unwrap_err();
+        assert_eq!(refused.kind, Kind::Garbage, "{body}");
+    }
+    let none = Fake::default().with(POLICIES, Answer::Text(200, r#"{"items": null}"#.to_owned()));
+    assert_eq!(none.cluster().policies("shop").await, Ok(Vec::new()));
+}
+
+#[tokio::test]
+async fn an_answer_without_end_is_read_to_a_bound() {
+    let fake = Fake::default().with(POLICIES, Answer::Text(200, " ".repeat((64 << 20) + 1)));
+    let mut cluster = fake.cluster();
+    cluster.patience = std::time::Duration::from_secs(60);
+    let refused = cluster.policies("shop").await.unwrap_err();
+    assert_eq!(refused.kind, Kind::TooMany, "{refused}");
+    assert!(refused.says.contains("longer than 64 MiB"), "{refused}");
+}
+
+/// Every list that a question or a capture asks for.
+#[tokio::test]
+async fn every_list_is_asked_for_in_pages() {
+    let fake = shop();
+    ask(&fake, None, "a", "web").await.unwrap();
+    ask(&fake, Some(Intent::Dns), "a", "example.com").await.unwrap();
+    for targets in [vec![], vec!["svc/web".to_owned()], vec!["selector/app=a".to_owned()]] {
+        let wish = Wish {
+            targets,
+            max_nodes: 20,
+            ..Wish::default()
+        };
+        fake.cluster().scope(&wish).await.unwrap();
+    }
+    let asked = fake.asked();
+    let lists: Vec<_> = asked.iter().filter(|path| path.contains('?')).collect();
+    assert!(lists.len() > 10, "{asked:#?}");
+    assert!(lists.iter().all(|path| path.contains("limit=")), "{lists:#?}");
 }

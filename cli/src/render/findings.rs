@@ -10,6 +10,8 @@ pub struct Finding {
     pub what: String,
     /// What is wrong with it.
     pub missing: Option<Missing>,
+    /// What is worth knowing about it, under one word.
+    pub beside: Option<(&'static str, Vec<String>)>,
 }
 
 impl Finding {
@@ -18,6 +20,16 @@ impl Finding {
         Self {
             what: what.into(),
             missing: None,
+            beside: None,
+        }
+    }
+
+    /// With something that is worth knowing about it.
+    #[must_use]
+    pub fn beside(self, label: &'static str, lines: Vec<String>) -> Self {
+        Self {
+            beside: Some((label, lines)).filter(|(_, lines)| !lines.is_empty()),
+            ..self
         }
     }
 
@@ -26,14 +38,15 @@ impl Finding {
         Self {
             what: what.into(),
             missing: Some(missing),
+            beside: None,
         }
     }
 }
 
-/// One line for what is fine, three for what is not.
+/// One line for what is fine, three for what is not, and what is worth knowing.
 pub fn findings(findings: &[Finding], paper: Paper) -> String {
     let mut text = String::new();
-    for Finding { what, missing } in findings {
+    for Finding { what, missing, beside } in findings {
         let (mark, ink) = match missing {
             None => ("✓", Ink::Good),
             Some(_) => ("✗", Ink::Bad),
@@ -44,6 +57,9 @@ pub fn findings(findings: &[Finding], paper: Paper) -> String {
             if !missing.remedy.is_empty() {
                 text += &paper.labelled("remedy", std::slice::from_ref(&missing.remedy));
             }
+        }
+        if let Some((label, lines)) = beside {
+            text += &paper.labelled(label, lines);
         }
     }
     text

@@ -7,16 +7,17 @@ mod local;
 mod recording;
 
 pub use link::{Heard, Link};
-pub use recording::Recorder;
+pub use recording::{Doubt, Keeping, Recorder, ended as ended_recording};
 
 use crate::ends::Ends;
 use crate::inquiry::Inquiry;
 use crate::interrupt::Interrupt;
 use crate::kubernetes::connect::Cluster;
 use crate::kubernetes::ends::{self, Asked};
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use k8s_openapi::api::batch::v1::Job;
 use kubernetes::{HelperOptions, Helpers};
+use model::inventory::Node;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -50,6 +51,15 @@ pub struct Beginning<'a> {
     pub recorder: Option<&'a Recorder>,
     /// The user's wish to end it.
     pub interrupt: &'a Interrupt,
+}
+
+impl Beginning<'_> {
+    /// The nodes that matter, with what is known of each.
+    fn known_nodes(&self) -> Vec<(String, Option<Node>)> {
+        let inventory = self.ends.inventory.ok();
+        let known = |node: &String| inventory.and_then(|inventory| inventory.node(node)).cloned();
+        self.ends.nodes.iter().map(|node| (node.clone(), known(node))).collect()
+    }
 }
 
 impl Kubernetes {
@@ -125,6 +135,14 @@ impl Site {
         }
     }
 
+    /// Why what is heard here is not to be believed as it is: of a recording that is not what it was.
+    pub fn doubt(&self) -> Option<&Doubt> {
+        match self {
+            Self::Recording(recording) => recording.doubt(),
+            Self::Local(_) | Self::Kubernetes(_) => None,
+        }
+    }
+
     /// Nodes to look at where no ends are asked for.
     pub fn nodes(&self) -> Ends {
         match self {
@@ -149,20 +167,18 @@ impl Site {
             Self::Local(local) => named(&|node| local.start(of.recorder.map(|recorder| recorder.for_node(node)))),
             Self::Recording(recording) => named(&|node| recording.play(node)),
             Self::Kubernetes(_) if nodes.is_empty() => Ok(Vec::new()),
-            Self::Kubernetes(site) => {
-                let inventory = of.ends.inventory.ok();
-                let known = |node: &String| inventory.and_then(|inventory| inventory.node(node)).cloned();
-                let nodes: Vec<_> = nodes.iter().map(|node| (node.clone(), known(node))).collect();
-                Ok(site.helpers(of).start(&nodes, of.recorder))
-            }
+            Self::Kubernetes(site) => Ok(site.helpers(of).start(&of.known_nodes(), of.recorder)),
         }
     }
 
     /// What would be started for this look.
-    pub fn manifests(&self, of: &Beginning<'_>) -> Vec<Job> {
+    pub fn manifests(&self, of: &Beginning<'_>) -> Result<Vec<Job>> {
         match self {
-            Self::Kubernetes(site) => site.helpers(of).manifests(&of.ends.nodes),
-            Self::Local(_) | Self::Recording(_) => Vec::new(),
+            Self::Kubernetes(site) => {
+                let jobs = site.helpers(of).manifests(&of.known_nodes());
+                jobs.map_err(|missing| anyhow!("{}: {}", missing.what, missing.reason()))
+            }
+            Self::Local(_) | Self::Recording(_) => Ok(Vec::new()),
         }
     }
 

@@ -40,8 +40,8 @@ pub fn architecture(name: &str) -> Option<Arch> {
     }
 }
 
-/// The archive of an image of this name.
-pub fn of(name: &str, variants: &[Variant]) -> Result<Vec<u8>> {
+/// The archive of an image of this name, and the image's digest: what a registry knows it by.
+pub fn of(name: &str, variants: &[Variant]) -> Result<(Vec<u8>, String)> {
     let mut blobs = Blobs::default();
     let manifests = variants
         .iter()
@@ -54,6 +54,7 @@ pub fn of(name: &str, variants: &[Variant]) -> Result<Vec<u8>> {
         .build()?;
     let mut entry = blobs.add(MediaType::ImageIndex, document(&image)?)?;
     let tag = name.rsplit_once(':').map_or(name, |(_, tag)| tag);
+    let digest = entry.digest().to_string();
     entry.set_annotations(Some(
         [(CONTAINERD_NAME, name), (ANNOTATION_REF_NAME, tag)]
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
@@ -75,9 +76,10 @@ pub fn of(name: &str, variants: &[Variant]) -> Result<Vec<u8>> {
             .into_iter()
             .map(|(digest, blob)| (format!("blobs/sha256/{digest}"), blob)),
     );
-    tar(files
+    let archive = tar(files
         .iter()
-        .map(|(path, bytes)| (path.as_str(), 0o644, bytes.as_slice())))
+        .map(|(path, bytes)| (path.as_str(), 0o644, bytes.as_slice())))?;
+    Ok((archive, digest))
 }
 
 /// What descriptors point to, by digest.
@@ -202,9 +204,11 @@ mod tests {
 
     #[test]
     fn every_architecture_is_found_from_the_index_down_to_its_program() {
-        let files = files(&of(NAME, &variants()).unwrap());
+        let (archive, digest) = of(NAME, &variants()).unwrap();
+        let files = files(&archive);
         let json = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).unwrap();
         let entry = json(&files["index.json"])["manifests"][0].clone();
+        assert_eq!(entry["digest"], digest);
         assert_eq!(entry["annotations"]["io.containerd.image.name"], NAME);
         assert_eq!(entry["annotations"]["org.opencontainers.image.ref.name"], "v0.1.0");
         let image = json(&follow(&files, &entry));

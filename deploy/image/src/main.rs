@@ -1,13 +1,15 @@
 //! Writes the helper's image as an OCI archive: `image OUT NAME:TAG ARCH=HELPER...`, e.g.
 //! `image node-helper.tar ghcr.io/kubectl-skoop/node-helper:v0.1.0 x86_64=target/.../node-helper`.
 //!
-//! `ctr images import`, `podman load` and `skopeo copy oci-archive:` take it; nothing but the helper is inside.
+//! `ctr images import`, `podman load` and `skopeo copy oci-archive:` take it; nothing but the helper is inside. Its digest, by which
+//! a registry knows it, is written beside it (`OUT` with the ending `.digest`).
 
 mod archive;
 
 use anyhow::{Context as _, Result, bail};
 use archive::Variant;
 use std::fs;
+use std::path::Path;
 use std::process::ExitCode;
 
 const USAGE: &str = "usage: image OUT NAME:TAG ARCH=HELPER..., where ARCH is x86_64 or aarch64";
@@ -35,8 +37,10 @@ fn write(arguments: &[String]) -> Result<()> {
         .iter()
         .map(|helper| variant(helper))
         .collect::<Result<Vec<_>>>()?;
-    let archive = archive::of(name, &variants)?;
-    fs::write(out, archive).with_context(|| format!("writing {out}"))
+    let (archive, digest) = archive::of(name, &variants)?;
+    fs::write(out, archive).with_context(|| format!("writing {out}"))?;
+    let beside = Path::new(out).with_extension("digest");
+    fs::write(&beside, format!("{digest}\n")).with_context(|| format!("writing {}", beside.display()))
 }
 
 fn variant(argument: &str) -> Result<Variant> {

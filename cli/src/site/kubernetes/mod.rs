@@ -5,16 +5,21 @@
 
 mod attach;
 mod gone;
+pub mod image;
 mod inject;
 mod manifest;
 mod options;
+mod owned;
 mod reason;
 mod run;
 mod start;
+pub mod suggest;
 mod sweep;
+#[cfg(test)]
+mod tests;
 mod watch;
 
-pub use options::HelperOptions;
+pub use options::{HelperOptions, NAME_IT, OWN_NAMESPACE};
 pub use run::Helpers;
-pub use start::unfit;
-pub use sweep::{Swept, sweep};
+pub use start::{Unfit, unfit};
+pub use sweep::{SWEPT_MAX, Swept, sweep};

@@ -1,11 +1,7 @@
 //! The options by which a cluster's helpers are started.
 
-use crate::exit::Usage;
-use anyhow::Result;
+use super::image;
 use std::time::Duration;
-
-/// The image of this version. It is made of the same helpers as those inside this program (`make image`).
-pub const IMAGE: &str = concat!("ghcr.io/kubectl-skoop/node-helper:v", env!("CARGO_PKG_VERSION"));
 
 /// Beyond the window there is this much time for starting, reading facts and going.
 const BEYOND_WINDOW: Duration = Duration::from_mins(1);
@@ -38,7 +34,7 @@ impl PullPolicy {
 #[command(next_help_heading = "Helpers on the nodes of a cluster")]
 pub struct HelperOptions {
     /// Start helpers from this image [default: the one of this version]
-    #[arg(long, value_name = "IMAGE", conflicts_with = "inject")]
+    #[arg(long, value_name = "IMAGE", conflicts_with = "inject", value_parser = image::parse)]
     pub image: Option<String>,
     /// When nodes pull it
     #[arg(long, value_enum, value_name = "POLICY", conflicts_with = "inject")]
@@ -46,14 +42,14 @@ pub struct HelperOptions {
     /// Pull it with this secret of the helpers' namespace
     #[arg(long, value_name = "SECRET")]
     pub image_pull_secret: Vec<String>,
-    /// Start helpers in this namespace [default: the context's]
+    /// Start helpers in this namespace [default: the context's]; whoever may create or exec pods there is root on the nodes
     #[arg(long, value_name = "NAMESPACE")]
     pub helper_namespace: Option<String>,
     /// Start them privileged, for nodes where single capabilities are not enough
     #[arg(long)]
     pub privileged: bool,
-    /// Use an image with a shell that is on the node already, and send the helper into it
-    #[arg(long, value_name = "IMAGE", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    /// Send the helper into this image, which has a shell and is on the nodes already (`doctor` lists some)
+    #[arg(long, value_name = "IMAGE", require_equals = true, value_parser = image::parse)]
     pub inject: Option<String>,
     /// Start none: answer by what the API says
     #[arg(long, conflicts_with_all = ["image", "image_pull_policy", "image_pull_secret", "inject", "privileged", "dry_run"])]
@@ -63,15 +59,17 @@ pub struct HelperOptions {
     pub dry_run: bool,
 }
 
+/// How helpers get a namespace of their own.
+pub const OWN_NAMESPACE: &str = "`kubectl create namespace skoop`, `kubectl label namespace skoop pod-security.kubernetes.io/enforce=privileged`, then --helper-namespace skoop";
+
+/// What is told beside a bare `--inject`.
+pub const NAME_IT: &str = "name the image whose shell takes the helper, --inject=IMAGE; `doctor` lists those of kube-system that the nodes have";
+
 impl HelperOptions {
-    /// What can be told wrong without a cluster.
-    pub fn check(&self) -> Result<()> {
-        match &self.image {
-            Some(image) if image.trim().is_empty() || image.contains(char::is_whitespace) => Err(Usage::error(
-                format!("`{image}` is no image; write it as REGISTRY/NAME:TAG"),
-            )),
-            _ => Ok(()),
-        }
+    /// The image that helpers start from.
+    pub fn started(&self) -> &str {
+        let named = self.inject.as_ref().or(self.image.as_ref());
+        named.map_or(image::OURS, String::as_str)
     }
 }
 

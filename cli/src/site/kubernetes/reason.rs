@@ -1,6 +1,7 @@
 //! Why a helper's pod does not run: what its status and the events about it say, with the command that mends it. Pure.
 
 use super::manifest::{CONTAINER, MANAGED_BY};
+use super::options::OWN_NAMESPACE;
 use k8s_openapi::api::core::v1::{ContainerState, Event, Pod};
 use model::missing::Missing;
 use std::time::Duration;
@@ -141,14 +142,14 @@ impl Place<'_> {
                     "the image {image} has no variant for this node's architecture: {message}"
                 ))
                 .remedy(
-                    "`make image ARCHES='x86_64 aarch64'` makes one for both; name it with --image, or use --inject",
+                    "`make image ARCHES='x86_64 aarch64'` makes one for both; name it with --image, or use --inject=IMAGE",
                 );
         }
         let back_off = message.starts_with("Back-off") || message.is_empty();
         let says = if back_off { reason } else { message };
         self.missing(format!("the image {image} is not on {node} and cannot be pulled: {says}"))
             .remedy(
-                "load it onto the node (`ctr -n k8s.io images import node-helper.tar`), name one that nodes can pull with --image (and --image-pull-secret), or use --inject",
+                "load it onto the node (`ctr -n k8s.io images import node-helper.tar`), name one that nodes can pull with --image (and --image-pull-secret), or send the helper into one that the node has with --inject=IMAGE (`doctor` lists some)",
             )
     }
 
@@ -216,7 +217,7 @@ impl Place<'_> {
         let says = lower(message);
         let remedy = if says.contains("podsecurity") {
             format!(
-                "`kubectl label namespace {namespace} pod-security.kubernetes.io/enforce=privileged --overwrite`, name a namespace that allows it with --helper-namespace, or answer by what the API says with --no-helper"
+                "give helpers a namespace of their own, which admits privileged pods: {OWN_NAMESPACE}; or answer by what the API says with --no-helper"
             )
         } else if says.contains("exceeded quota") || says.contains("failed quota") {
             format!("raise the quota of {namespace}, or name another namespace with --helper-namespace")
@@ -361,7 +362,7 @@ mod tests {
         let violates = "pods \"x\" is forbidden: violates PodSecurity \"restricted:latest\": host namespaces";
         let missing = event("FailedCreate", violates).unwrap();
         assert!(
-            missing.remedy.contains("kubectl label namespace shop pod-security"),
+            missing.remedy.contains("kubectl label namespace skoop pod-security"),
             "{missing:?}"
         );
         let webhook = "admission webhook \"policy.example\" denied the request: no hostPID";

@@ -1,6 +1,7 @@
 //! One run's helpers in a cluster: its identity, its Jobs, and their end.
 
 use super::gone;
+use super::inject;
 use super::manifest::{self, Content, Manifest};
 use super::options::{HelperOptions, lifetime};
 use super::reason::Place;
@@ -10,6 +11,7 @@ use super::watch::{self, Pods};
 use crate::interrupt::Interrupt;
 use crate::kubernetes::connect::Cluster;
 use crate::kubernetes::refused::Refused;
+use crate::names;
 use crate::site::{Link, Recorder, link};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event, Pod};
@@ -28,6 +30,9 @@ use tokio::time::Instant;
 
 /// A program that was interrupted gets this long to end in order; then its Jobs are deleted whatever it does.
 const ORDER: Duration = Duration::from_secs(3);
+
+/// Pods of strangers that are told of, at most.
+const STRANGERS: usize = 5;
 
 /// The helpers of one run. When this value and all its links are dropped, they are deleted.
 #[derive(Clone, Debug)]
@@ -62,6 +67,8 @@ pub(super) struct Run {
     /// Whether the run is over. Held for reading while a Job is created, so that none appears behind the deletion.
     over: RwLock<bool>,
     pods: OnceCell<watch::Receiver>,
+    /// Pods of strangers that were told of, by UID.
+    strangers: Mutex<BTreeSet<String>>,
 }
 
 impl Helpers {
@@ -91,6 +98,7 @@ impl Helpers {
             deleting: tokio::sync::Mutex::default(),
             over: RwLock::new(false),
             pods: OnceCell::new(),
+            strangers: Mutex::default(),
         });
         let interrupted = Arc::clone(&run);
         tokio::spawn(async move {
@@ -110,6 +118,13 @@ impl Helpers {
     /// Starts a helper on each node, all in the background; why one does not start is the last word of its link. What is
     /// known of a node is used: none is started where it could not be heard.
     pub fn start(&self, nodes: &[(String, Option<Node>)], recorder: Option<&Recorder>) -> Vec<(String, Link)> {
+        if let Some(image) = &self.run.options.inject {
+            let names: Vec<&str> = nodes.iter().map(|(name, _)| name.as_str()).collect();
+            crate::render::note(&format!(
+                "starting {image} as root on {}, to send the helper into it: it is an image that you named, not ours",
+                names::some(&names)
+            ));
+        }
         if self.run.jobs().is_empty() {
             tokio::spawn(sweep::quietly(self.run.cluster.clone(), self.run.namespace.clone()));
         }
@@ -133,24 +148,29 @@ impl Helpers {
     }
 
     /// The manifests of what would be started.
-    pub fn manifests(&self, nodes: &[String]) -> Vec<Job> {
-        let content = self.run.image();
-        nodes
-            .iter()
-            .map(|node| self.run.job(&self.run.next_name(), node, &content))
-            .collect()
+    pub fn manifests(&self, nodes: &[(String, Option<Node>)]) -> Result<Vec<Job>, Missing> {
+        let job = |(node, known): &(String, Option<Node>)| {
+            let arch = known.as_ref().map_or("", |known| known.arch.as_str());
+            let content = self.run.content(self.place(node), arch)?;
+            Ok(self.run.job(&self.run.next_name(), node, &content))
+        };
+        nodes.iter().map(job).collect()
+    }
+
+    fn place<'a>(&'a self, node: &'a str) -> Place<'a> {
+        Place {
+            node,
+            namespace: &self.run.namespace,
+            image: self.run.options.started(),
+            injected: self.run.options.inject.is_some(),
+        }
     }
 
     /// Asks the API server whether it would admit a helper: its Job, and its pod where the user may make pods (a Job's pod
     /// is made by a controller, so most users need not). Nothing is made.
     pub async fn would_admit(&self) -> Result<(), Missing> {
-        let place = Place {
-            node: "",
-            namespace: &self.run.namespace,
-            image: "",
-            injected: false,
-        };
-        let job = self.run.job(&self.run.next_name(), "", &self.run.image());
+        let place = self.place("");
+        let job = self.run.job(&self.run.next_name(), "", &self.run.content(place, "")?);
         let (jobs, pods) = (self.run.jobs_api(), self.run.pods_api());
         let dry = PostParams {
             dry_run: true,
@@ -185,23 +205,41 @@ impl Helpers {
 impl Run {
     /// A name for the next Job.
     pub fn next_name(&self) -> String {
-        format!("skoop-{}-{}", self.id, self.numbers.fetch_add(1, Ordering::Relaxed))
+        format!("{}{}", self.prefix(), self.numbers.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// The helper's own image, as the user wants it.
-    pub fn image(&self) -> Content {
-        Content::Image {
-            image: self
-                .options
-                .image
-                .clone()
-                .unwrap_or_else(|| super::options::IMAGE.to_owned()),
-            policy: self.options.image_pull_policy,
+    fn prefix(&self) -> String {
+        format!("skoop-{}-", self.id)
+    }
+
+    /// A Job of this name was made in this run, or was to be.
+    pub fn has_named(&self, job: &str) -> bool {
+        let number = job.strip_prefix(&self.prefix()).and_then(|number| number.parse().ok());
+        number.is_some_and(|number: u32| number < self.numbers.load(Ordering::Relaxed))
+    }
+
+    /// Tells of a pod that is not of this run and says so: once of each, and of very many the first.
+    pub fn tell_stranger(&self, uid: &str, what: &str) {
+        let mut told = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.len() < STRANGERS && told.insert(uid.to_owned()) {
+            crate::render::note(what);
         }
     }
 
+    /// What is started on a node of this architecture: the helper's own image, or the one that the user named for it to be
+    /// sent into.
+    pub fn content(&self, place: Place<'_>, arch: &str) -> Result<Content, Missing> {
+        if let Some(image) = &self.options.inject {
+            return inject::content(place, image, arch);
+        }
+        Ok(Content::Image {
+            image: self.options.started().to_owned(),
+            policy: self.options.image_pull_policy,
+        })
+    }
+
     /// A Job of this run.
-    fn job(&self, name: &str, node: &str, content: &Content) -> Job {
+    pub fn job(&self, name: &str, node: &str, content: &Content) -> Job {
         manifest::job(&Manifest {
             name,
             namespace: &self.namespace,
@@ -215,18 +253,17 @@ impl Run {
         })
     }
 
-    /// Creates a Job; `None` when the run is over.
-    pub async fn create(&self, name: &str, place: Place<'_>, content: &Content) -> Option<Result<(), Refused>> {
+    /// Creates a Job; `None` when the run is over. Tells what was made.
+    pub async fn create(&self, name: &str, job: &Job) -> Option<Result<Job, Refused>> {
         let over = self.over.read().await;
         if *over {
             return None;
         }
-        let job = self.job(name, place.node, content);
         let (api, as_it_is) = (self.jobs_api(), PostParams::default());
         self.jobs().insert(name.to_owned());
-        let created = self.cluster.ask(|| api.create(&as_it_is, &job)).await;
+        let created = self.cluster.ask(|| api.create(&as_it_is, job)).await;
         drop(over);
-        Some(created.map(drop))
+        Some(created)
     }
 
     /// No Job is created from now on; those being created are waited for.
@@ -253,7 +290,7 @@ impl Run {
     pub async fn pods(&self) -> Result<tokio::sync::watch::Receiver<Pods>, Refused> {
         let watch = self
             .pods
-            .get_or_try_init(|| watch::open(self.cluster.clone(), self.pods_api(), self.label()))
+            .get_or_try_init(|| watch::open(self.cluster.clone(), self.pods_api(), self.label(), self.id.clone()))
             .await?;
         Ok(watch.clone())
     }

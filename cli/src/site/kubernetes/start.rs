@@ -2,11 +2,13 @@
 
 use super::attach::{self, Attached};
 use super::manifest::Content;
+use super::owned::{self, Asked, Whose};
 use super::reason::{Place, Progress};
 use super::run::Run;
+use super::watch::Pods;
 use super::{gone, inject};
 use crate::site::{Heard, Recorder};
-use k8s_openapi::api::core::v1::Event;
+use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::ResourceExt as _;
 use kube::api::ListParams;
 use model::inventory::Node;
@@ -25,6 +27,8 @@ const USUAL: Duration = Duration::from_millis(700);
 const AGAIN: Duration = Duration::from_secs(1);
 /// A kubelet takes up a pod at once. One that has not in this time does not work: one that does renews its Lease in it, too.
 const TAKES_UP: Duration = Duration::from_secs(15);
+/// Events about one object that are read, at most.
+const EVENTS: u32 = 50;
 /// A pod that does not start in this time is given up.
 const PATIENCE: Duration = Duration::from_secs(45);
 
@@ -59,7 +63,7 @@ async fn bring_up(run: &Run, wanted: &Wanted, tell: &mpsc::Sender<Heard>) -> Res
     let place = Place {
         node,
         namespace: &run.namespace,
-        image: "",
+        image: run.options.started(),
         injected: run.options.inject.is_some(),
     };
     if let Some(known) = &wanted.known {
@@ -67,26 +71,49 @@ async fn bring_up(run: &Run, wanted: &Wanted, tell: &mpsc::Sender<Heard>) -> Res
     }
     // A node of which nothing is known is taken for one like this machine.
     let arch = wanted.known.as_ref().map_or("", |known| known.arch.as_str());
-    let contents = match &run.options.inject {
-        None => vec![run.image()],
-        Some(image) => inject::contents(run, place, image, arch).await?,
-    };
-    let mut last = None;
-    for content in contents {
-        let (Content::Image { image, .. } | Content::Injected { image, .. }) = &content;
-        let job = run.next_name();
-        match start(run, &job, Place { image, ..place }, &content, arch, tell).await {
-            Ok(attached) => return Ok(attached),
-            Err(missing) => {
-                gone::one(run, &job).await;
-                last = Some(missing);
-            }
+    let content = run.content(place, arch)?;
+    let job = run.next_name();
+    let started = start(run, &job, place, &content, arch, tell).await;
+    if started.is_err() {
+        gone::one(run, &job).await;
+    }
+    started
+}
+
+/// What keeps a helper from a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// It runs another system.
+    Os(String),
+    /// It is not Ready, for this reason.
+    NotReady(String),
+    /// Its kubelet is not heard of.
+    Silent,
+}
+
+impl Unfit {
+    /// What keeps one from this node, if anything does.
+    pub fn of(node: &Node) -> Option<Self> {
+        if !node.os.is_empty() && node.os != "linux" {
+            return Some(Self::Os(node.os.clone()));
         }
-        if tell.is_closed() {
-            break;
+        if !node.ready {
+            let untold = node.reason.is_empty();
+            return Some(Self::NotReady(
+                if untold { "no reason told" } else { &node.reason }.to_owned(),
+            ));
+        }
+        node.lease_age_s.filter(|age| *age > LEASE_S).map(|_| Self::Silent)
+    }
+
+    /// The same in words, of several nodes.
+    pub fn of_several(&self) -> String {
+        match self {
+            Self::Os(os) => format!("they run {os}, and the helper needs Linux"),
+            Self::NotReady(reason) => format!("they are not Ready ({reason})"),
+            Self::Silent => "their kubelets have not renewed their Leases".to_owned(),
         }
     }
-    Err(last.unwrap_or_else(|| place.missing("no image was found on the node to send the helper into")))
 }
 
 /// A node on which a helper could not be heard, or would not run.
@@ -98,29 +125,23 @@ pub fn unfit(node: &Node) -> Result<(), Missing> {
         image: "",
         injected: false,
     };
-    if !node.os.is_empty() && node.os != "linux" {
-        return Err(place
-            .missing(format!("{name} runs {}; the helper needs Linux", node.os))
-            .remedy("ask about ends on Linux nodes, or use --no-helper"));
-    }
-    if !node.ready {
-        let reason = if node.reason.is_empty() {
-            "no reason told"
-        } else {
-            &node.reason
-        };
-        return Err(place
+    Err(match Unfit::of(node) {
+        None => return Ok(()),
+        Some(Unfit::Os(os)) => place
+            .missing(format!("{name} runs {os}; the helper needs Linux"))
+            .remedy("ask about ends on Linux nodes, or use --no-helper"),
+        Some(Unfit::NotReady(reason)) => place
             .missing(format!("{name} is not Ready ({reason}) {}", node.message))
             .remedy(format!(
                 "`kubectl describe node {name}`; on the node itself: kubectl-skoop ... --local"
-            )));
-    }
-    if let Some(age) = node.lease_age_s.filter(|age| *age > LEASE_S) {
-        return Err(place
-            .missing(format!("the kubelet of {name} has not renewed its Lease for {age} s"))
-            .remedy(format!("see `journalctl -u kubelet` on {name}")));
-    }
-    Ok(())
+            )),
+        Some(Unfit::Silent) => place
+            .missing(format!(
+                "the kubelet of {name} has not renewed its Lease for {} s",
+                node.lease_age_s.unwrap_or_default()
+            ))
+            .remedy(format!("see `journalctl -u kubelet` on {name}")),
+    })
 }
 
 /// Starts one from this image, and attaches to it.
@@ -141,17 +162,35 @@ async fn start(
         .pods()
         .await
         .map_err(|refused| refused.missing(format!("{what} (watching pods of {})", place.namespace)))?;
-    stage("creating its pod".to_owned()).await;
-    match run.create(job, place, content).await {
+    stage(format!("creating its pod of {}", place.image)).await;
+    let wanted = run.job(job, place.node, content);
+    let made = match run.create(job, &wanted).await {
         None => return Err(unwanted()),
         Some(Err(refused)) => return Err(not_created(&refused, place)),
-        Some(Ok(())) => {}
+        Some(Ok(made)) => made.metadata.uid.unwrap_or_default(),
+    };
+    let containers = wanted.spec.into_iter().filter_map(|spec| spec.template.spec);
+    let container = containers.flat_map(|spec| spec.containers).next().unwrap_or_default();
+    let asked = Asked {
+        name: job,
+        job: &made,
+        node: place.node,
+        container: &container,
+    };
+    if made.is_empty() {
+        return Err(place.missing("the API server gave its Job no UID, by which its pod would be known"));
     }
     let created = Instant::now();
     let mut ask_at = created + USUAL;
     let mut now = String::new();
     let pod = loop {
-        let pod = pods.borrow_and_update().get(job).cloned();
+        let (pod, left_alone) = own(&pods.borrow_and_update(), &asked, run);
+        let but = |mut missing: Missing| {
+            if let Some(left_alone) = &left_alone {
+                missing.why = format!("{}; {left_alone}", missing.why);
+            }
+            missing
+        };
         match pod.as_ref().map(|pod| place.progress(pod)) {
             Some(Progress::Runs) => break pod.unwrap_or_default().name_any(),
             Some(Progress::Ended(missing)) => return Err(missing),
@@ -179,7 +218,7 @@ async fn start(
                 ask_at = Instant::now() + AGAIN;
             }
             () = tokio::time::sleep_until(created + TAKES_UP), if !Place::is_taken_up(pod.as_ref()) => {
-                return Err(place.not_taken_up(pod.as_ref(), TAKES_UP));
+                return Err(but(place.not_taken_up(pod.as_ref(), TAKES_UP)));
             }
             () = tokio::time::sleep_until(created + PATIENCE) => {
                 return Err(place
@@ -200,6 +239,26 @@ async fn start(
     }
     stage("greeting".to_owned()).await;
     Ok(attached)
+}
+
+/// The pod that was asked for, among those that bear the run's label. What else does is told, and left alone: why one was.
+fn own(pods: &Pods, asked: &Asked<'_>, run: &Run) -> (Option<Pod>, Option<String>) {
+    let (mut own, mut left_alone) = (None, None);
+    for (uid, pod) in pods {
+        match owned::whose(pod, asked, |name| run.has_named(name)) {
+            Whose::Own => own = Some(pod.clone()),
+            Whose::Other => {}
+            Whose::Stranger(why) => {
+                let what = format!(
+                    "pod {} bears the label of this run and is left alone: {why}",
+                    pod.name_any()
+                );
+                run.tell_stranger(uid, &what);
+                left_alone = Some(what);
+            }
+        }
+    }
+    (own, left_alone)
 }
 
 /// Why a Job or its pod was not made.
@@ -223,7 +282,9 @@ pub fn not_created(refused: &crate::kubernetes::refused::Refused, place: Place<'
 
 /// What is told about an object of that name. Without permission nothing is, and its status must do.
 async fn events(run: &Run, about: &str) -> Vec<Event> {
-    let wanted = ListParams::default().fields(&format!("involvedObject.name={about}"));
+    let wanted = ListParams::default()
+        .fields(&format!("involvedObject.name={about}"))
+        .limit(EVENTS);
     let api = run.events_api();
     run.cluster
         .ask(|| api.list(&wanted))

@@ -2,17 +2,18 @@
 
 use super::manifest::{BY, MANAGED_BY, NODE};
 use crate::kubernetes::connect::Cluster;
+use crate::kubernetes::list::{PAGE, Page, answer};
 use crate::kubernetes::refused::{Kind, Refused};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::jiff::{SignedDuration, Timestamp, fmt::rfc2822};
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::api::{DeleteParams, ListParams};
-use kube::core::{ObjectList, Request};
+use kube::core::Request;
 use kube::{Api, Resource as _, ResourceExt as _};
 
 /// A Job is ended by the cluster at its deadline; after so much more it is nobody's live run.
 const BEYOND_DEADLINE: SignedDuration = SignedDuration::from_secs(60);
-/// Jobs of one page.
-const PAGE: u32 = 250;
+/// Leftovers that are deleted at once, at most: whoever may make Jobs can make any number with our label.
+pub const SWEPT_MAX: usize = 1_000;
 
 /// A leftover.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,16 +30,19 @@ pub struct Swept {
     pub left: Option<Refused>,
 }
 
-/// Deletes what earlier runs left in a namespace, or in all of them.
+/// Deletes what earlier runs left in a namespace, or in all of them; of very many the first.
 pub async fn sweep(cluster: &Cluster, namespace: Option<&str>) -> Result<Vec<Swept>, Refused> {
     let mut swept = Vec::new();
     let mut next = None;
     loop {
         let (now, page) = cluster.ask(|| list(cluster, namespace, next.as_deref())).await?;
         for job in page.items.iter().filter(|job| leftover(job, now)) {
+            if swept.len() == SWEPT_MAX {
+                return Ok(swept);
+            }
             swept.push(delete(cluster, job).await);
         }
-        next = page.metadata.continue_.filter(|token| !token.is_empty());
+        next = page.next().map(str::to_owned);
         if next.is_none() {
             return Ok(swept);
         }
@@ -66,34 +70,15 @@ async fn delete(cluster: &Cluster, job: &Job) -> Swept {
     }
 }
 
-/// A page, with the API server's own clock: its answer's `Date` (RFC 9110, 6.6.1).
-async fn list(
-    cluster: &Cluster,
-    namespace: Option<&str>,
-    next: Option<&str>,
-) -> kube::Result<(Timestamp, ObjectList<Job>)> {
+/// A page, with the API server's own clock.
+async fn list(cluster: &Cluster, namespace: Option<&str>, next: Option<&str>) -> kube::Result<(Timestamp, Page<Job>)> {
     let mut wanted = ListParams::default()
         .labels(&format!("{}={}", MANAGED_BY.0, MANAGED_BY.1))
         .limit(PAGE);
     wanted.continue_token = next.map(str::to_owned);
-    let request = Request::new(Job::url_path(&(), namespace))
-        .list(&wanted)
-        .map_err(kube::Error::BuildRequest)?;
-    let answer = cluster.client.send(request.map(kube::client::Body::from)).await?;
-    let status = answer.status();
-    let date = answer.headers().get("date").and_then(|date| date.to_str().ok());
-    let now = date
-        .and_then(|date| rfc2822::parse(date).ok())
-        .map_or_else(Timestamp::now, |date| date.timestamp());
-    let body = answer.into_body().collect_bytes().await?;
-    if !status.is_success() {
-        let told = serde_json::from_slice(&body).unwrap_or_else(|_| {
-            kube::core::Status::failure(&String::from_utf8_lossy(&body), "Failed to parse error data")
-                .with_code(status.as_u16())
-        });
-        return Err(kube::Error::Api(Box::new(told)));
-    }
-    Ok((now, serde_json::from_slice(&body).map_err(kube::Error::SerdeError)?))
+    let request = Request::new(Job::url_path(&(), namespace)).list(&wanted);
+    let answered = answer(&cluster.client, request.map_err(kube::Error::BuildRequest)?).await?;
+    Ok((answered.now.unwrap_or_else(Timestamp::now), Page::of(&answered.body)?))
 }
 
 /// Whether nobody can be using it any more.

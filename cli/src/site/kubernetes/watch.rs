@@ -1,43 +1,48 @@
-//! One watch over the pods of a run, opened before the first of them is made.
+//! One watch over the pods that carry a run's label, opened before the first of them is made. Whose they are is told elsewhere.
 
+use super::owned;
 use crate::kubernetes::connect::Cluster;
 use crate::kubernetes::refused::Refused;
 use futures_util::{Stream, StreamExt as _};
 use k8s_openapi::api::core::v1::Pod;
-use kube::Api;
 use kube::api::{WatchEvent, WatchParams};
+use kube::{Api, ResourceExt as _};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::watch::{self, Sender};
 
-/// Label that the Job controller gives its pods (batch/v1; the one without a prefix is as old as Jobs are).
-const JOB: &str = "job-name";
 /// A watch that ended is opened again after this.
 const AGAIN: Duration = Duration::from_millis(300);
+/// Pods with the run's label that are kept: many more than a run has. Whoever may make pods can make any number of them.
+const MOST: usize = 20_000;
 
-/// Pods by the name of their Job.
+/// Pods by their UID.
 pub type Pods = BTreeMap<String, Pod>;
 /// What changes.
 pub type Receiver = watch::Receiver<Pods>;
 
-/// Opens it, and keeps it open while somebody wants to know.
-pub async fn open(cluster: Cluster, pods: Api<Pod>, labels: String) -> Result<Receiver, Refused> {
+/// Opens it for the pods of this run, and keeps it open while somebody wants to know.
+pub async fn open(cluster: Cluster, pods: Api<Pod>, labels: String, run: String) -> Result<Receiver, Refused> {
     let wanted = WatchParams::default().labels(&labels);
     let first = cluster.ask(|| pods.watch(&wanted, "0")).await?.boxed();
     let (tell, receiver) = watch::channel(Pods::new());
     tokio::spawn(async move {
-        follow(first, &tell).await;
+        follow(first, &run, &tell).await;
         while !tell.is_closed() {
             tokio::time::sleep(AGAIN).await;
             if let Ok(next) = pods.watch(&wanted, "0").await {
-                follow(next.boxed(), &tell).await;
+                follow(next.boxed(), &run, &tell).await;
             }
         }
     });
     Ok(receiver)
 }
 
-async fn follow(mut changes: impl Stream<Item = kube::Result<WatchEvent<Pod>>> + Unpin, tell: &Sender<Pods>) {
+async fn follow(
+    mut changes: impl Stream<Item = kube::Result<WatchEvent<Pod>>> + Unpin,
+    run: &str,
+    tell: &Sender<Pods>,
+) {
     loop {
         let change = tokio::select! {
             change = changes.next() => change,
@@ -45,12 +50,16 @@ async fn follow(mut changes: impl Stream<Item = kube::Result<WatchEvent<Pod>>> +
         };
         match change {
             Some(Ok(WatchEvent::Added(pod) | WatchEvent::Modified(pod) | WatchEvent::Deleted(pod))) => {
-                let labels = pod.metadata.labels.as_ref();
-                if let Some(job) = labels.and_then(|labels| labels.get(JOB)).cloned() {
-                    tell.send_modify(|pods| {
-                        pods.insert(job, pod);
-                    });
-                }
+                let Some((uid, pod)) = pod.uid().zip(owned::kept(pod, run)) else {
+                    continue;
+                };
+                tell.send_if_modified(|pods| {
+                    let room = pods.len() < MOST || pods.contains_key(&uid);
+                    if room {
+                        pods.insert(uid, pod);
+                    }
+                    room
+                });
             }
             Some(Ok(WatchEvent::Bookmark(_))) => {}
             // Expired, or the API server went away: another watch begins with what is there.
