@@ -1,9 +1,9 @@
 //! Probes at work: attached with a filter, given one more flow, detached and summed up.
 
-use crate::btf::Layout;
+use crate::armer::Set;
 use crate::cost::Meter;
 use crate::filter::{self, Maps};
-use crate::load::{self, Hook, Loaded, Plan};
+use crate::load::Loaded;
 use crate::probe::Probe;
 use crate::probes;
 use crate::pump::{Pump, Ring, Source};
@@ -39,6 +39,7 @@ pub struct Summary {
 pub struct Armed {
     statuses: Vec<ProbeStatus>,
     // In the order in which they end: programs are detached before the pump drains the rings.
+    set: Set,
     attached: Vec<(&'static Probe, Loaded)>,
     pump: Pump,
     maps: Maps,
@@ -57,20 +58,19 @@ pub fn arm(probes: &[String], filter: &Filter, sink: Box<dyn FnMut(Event) + Send
         }
     }
     let layout = probes::layout().map_err(|why| anyhow::anyhow!(why))?;
-    let maps = Maps::new(filter, asked.iter().any(|probe| probe.name == probes::path::PROBE.name))?;
-    let settings = filter::settings(filter);
+    let set = Set::new(filter::entries(filter))?;
+    let trailed = asked.iter().any(|probe| probe.name == probes::path::PROBE.name);
+    let maps = Maps::new(&set.shared, filter, trailed)?;
 
     let per_second = match filter.events_per_second {
         0 => EVENTS_PER_SECOND,
         asked => asked,
     };
 
-    let attempts = load::side_by_side(&asked, |probe| attach(probe, layout, &maps, &settings, per_second));
+    let attempts = set.attach(&asked, per_second)?;
     let mut statuses = Vec::new();
     let mut attached = Vec::new();
-    for (probe, attempt) in asked.into_iter().zip(attempts) {
-        let (said, loaded) =
-            attempt.map_err(|_| anyhow::anyhow!("the thread that loads probe {} ended in a panic", probe.name))?;
+    for (probe, (said, loaded)) in asked.into_iter().zip(attempts) {
         attached.extend(loaded.map(|loaded| (probe, loaded)));
         statuses.push(said);
     }
@@ -88,78 +88,13 @@ pub fn arm(probes: &[String], filter: &Filter, sink: Box<dyn FnMut(Event) + Send
     let meter = Meter::start(programs(&attached)?).context("cannot start a thread")?;
     Ok(Armed {
         statuses,
+        set,
         attached,
         pump,
         maps,
         words: Words::new(layout),
         meter,
     })
-}
-
-/// Attaches one probe, or says why not.
-fn attach(
-    probe: &'static Probe,
-    layout: &Layout,
-    maps: &Maps,
-    settings: &[(&str, u32)],
-    budget: u32,
-) -> (ProbeStatus, Option<Loaded>) {
-    let mut said = probe.status(layout);
-    if said.unsupported.is_some() {
-        return (said, None);
-    }
-    let stand_ins = probe.details.iter().flat_map(|detail| detail.stand_ins(layout));
-    let places: Vec<&[Hook]> = probe
-        .places
-        .iter()
-        .copied()
-        .chain(stand_ins.map(std::slice::from_ref))
-        .collect();
-    let plan = Plan {
-        elf: probe.elf,
-        places: &places,
-        ring_bytes: probe.ring_bytes,
-        budget,
-        settings,
-    };
-    let loaded = load_best(&plan, layout, maps).or_else(|error| {
-        if places.len() == probe.places.len() {
-            return Err(error);
-        }
-        // A locked-down kernel refuses kprobes: then without them.
-        said.lacks = probe.lacks(layout, |_| true);
-        let places = probe.places;
-        load_best(&Plan { places, ..plan }, layout, maps)
-    });
-    match loaded {
-        Ok(loaded) => {
-            said.hooks = loaded.hooks.iter().map(|hook| hook.label()).collect();
-            (said, Some(loaded))
-        }
-        Err(error) => {
-            said.unsupported = Some(probe.missing(format!("{error:#}")));
-            (said, None)
-        }
-    }
-}
-
-/// Loads with plain reads of packets where the verifier allows them (since 6.17), else with checked ones.
-fn load_best(plan: &Plan<'_>, layout: &Layout, maps: &Maps) -> anyhow::Result<Loaded> {
-    let asks = load::globals(plan.elf)?
-        .iter()
-        .any(|global| global.name == "set__direct");
-    if asks {
-        let mut settings = plan.settings.to_vec();
-        settings.push(("direct", 1));
-        let plan = Plan {
-            settings: &settings,
-            ..*plan
-        };
-        if let Ok(loaded) = load::load(&plan, layout, &maps.shared) {
-            return Ok(loaded);
-        }
-    }
-    load::load(plan, layout, &maps.shared)
 }
 
 fn source(probe: &'static Probe, loaded: &Loaded) -> anyhow::Result<Source> {
@@ -193,15 +128,14 @@ impl Armed {
     pub fn stop(self) -> Summary {
         let Self {
             statuses: _,
-            mut attached,
+            set,
+            attached,
             pump,
             maps: _,
             mut words,
             meter,
         } = self;
-        for (_, loaded) in &mut attached {
-            loaded.links.clear();
-        }
+        set.detach();
         let bpf = meter.stop();
         let mut summary = Summary {
             events: pump.stop(),

@@ -1,6 +1,7 @@
-//! Which capabilities this process has, by their kernel names.
+//! Which capabilities the helper was given, by their kernel names.
 
 use std::fs;
+use std::sync::OnceLock;
 
 /// In the order of their numbers (`include/uapi/linux/capability.h`).
 const NAMES: [&str; 41] = [
@@ -47,11 +48,14 @@ const NAMES: [&str; 41] = [
     "CAP_CHECKPOINT_RESTORE",
 ];
 
-/// The effective set of this process.
-pub fn effective() -> Vec<String> {
-    fs::read_to_string("/proc/self/status")
-        .map(|status| parse(&status))
-        .unwrap_or_default()
+/// What this process had when this was first asked, before it gave any away.
+pub fn given() -> &'static [String] {
+    static GIVEN: OnceLock<Vec<String>> = OnceLock::new();
+    GIVEN.get_or_init(|| {
+        fs::read_to_string("/proc/self/status")
+            .map(|status| parse(&status))
+            .unwrap_or_default()
+    })
 }
 
 fn parse(status: &str) -> Vec<String> {

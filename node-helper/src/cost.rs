@@ -4,7 +4,7 @@
 //! for as long as programs run seldom, and for slices of the time when they run often: the slices are so short that the
 //! clock takes a few thousandths of one CPU, and what was measured in one stands for the time up to the next.
 
-use crate::sys;
+use crate::{sys, usher};
 use model::protocol::BpfCost;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
@@ -64,7 +64,7 @@ fn measure(programs: &[OwnedFd], ending: &AtomicBool) -> Option<BpfCost> {
     let mut before = so_far(programs);
     loop {
         let on = Instant::now();
-        let statistics = sys::enable_stats().ok()?;
+        let statistics = usher::statistics().ok()?;
         // A slice goes on while programs run seldom.
         let (after, rest) = loop {
             wait(SLICE, ending);

@@ -1,6 +1,6 @@
 //! The maps that all programs of one arming share: the user's filter and the watched flows.
 
-use crate::load::{Shared, create};
+use crate::load::{self, Shared};
 use crate::sys::{self, Mapped, Shape};
 use anyhow::Context;
 use model::attempt::WatchedFlow;
@@ -29,11 +29,13 @@ const MARK_TUNNEL: u8 = 2;
 /// UDP ports of VXLAN (IANA's and Linux's) and Geneve.
 const TUNNELS: [usize; 3] = [4789, 8472, 6081];
 
+/// Lists of a filter that are maps.
+pub const LISTS: usize = 5;
+
 /// The shared maps, and how to add to them while programs run.
 #[derive(Debug)]
 pub struct Maps {
-    /// By name, for the loader.
-    pub shared: Shared,
+    shared: Shared,
     marks: Mapped,
     trailed: bool,
 }
@@ -48,66 +50,89 @@ const fn hash(key: u32, value: u32, entries: u32) -> Shape {
     }
 }
 
-/// The settings that tell programs which lists are in use.
-pub fn settings(filter: &Filter) -> [(&'static str, u32); 5] {
+/// How many entries each list has: namespaces, residents, addresses, ports, processes.
+pub fn entries(filter: &Filter) -> [u32; LISTS] {
     [
-        ("netns", filter.netns.len() as u32),
-        ("residents", filter.residents.len() as u32),
-        ("addresses", filter.addresses.len() as u32),
-        ("ports", filter.ports.len() as u32),
-        ("pids", filter.pids.len() as u32),
+        filter.netns.len() as u32,
+        filter.residents.len() as u32,
+        filter.addresses.len() as u32,
+        filter.ports.len() as u32,
+        filter.pids.len() as u32,
     ]
 }
 
+/// The settings that tell programs which lists are in use.
+pub fn settings(entries: [u32; LISTS]) -> [(&'static str, u32); LISTS] {
+    let [netns, residents, addresses, ports, pids] = entries;
+    [
+        ("netns", netns),
+        ("residents", residents),
+        ("addresses", addresses),
+        ("ports", ports),
+        ("pids", pids),
+    ]
+}
+
+/// The maps by name, for lists of so many entries.
+pub fn shapes(entries: [u32; LISTS]) -> [(&'static str, Shape); 11] {
+    let [netns, residents, addresses, ports, pids] = entries.map(|entries| entries.max(1));
+    [
+        ("NETNS", hash(4, 1, netns)),
+        ("RESIDENTS", hash(16, 1, residents)),
+        ("ADDRESSES", hash(16, 1, addresses)),
+        ("PORTS", hash(2, 1, ports)),
+        ("PIDS", hash(4, 1, pids)),
+        ("WATCHED", hash(40, 8, 4096)),
+        ("STARTS", hash(8, 4, 1024)),
+        ("ENDS", hash(20, 24, 256)),
+        (
+            "SIGHTS",
+            Shape {
+                kind: LRU_HASH,
+                key: 8,
+                value: 24,
+                entries: 4096,
+                flags: 0,
+            },
+        ),
+        (
+            "SEEN",
+            Shape {
+                kind: ARRAY,
+                key: 4,
+                value: SLOTS,
+                entries: 1,
+                flags: 0,
+            },
+        ),
+        (
+            "MARKS",
+            Shape {
+                kind: ARRAY,
+                key: 4,
+                value: PORTS as u32,
+                entries: 1,
+                flags: MMAPABLE,
+            },
+        ),
+    ]
+}
+
+/// Creates them.
+pub fn create(entries: [u32; LISTS]) -> anyhow::Result<Shared> {
+    let mut shared = Shared::new();
+    for (name, shape) in shapes(entries) {
+        shared.insert(name.to_owned(), Arc::new(load::create(name, shape)?));
+    }
+    Ok(shared)
+}
+
 impl Maps {
-    /// Creates and fills them. `trailed`: the hop trail is armed, too, so that every flow is met in its own namespace first.
-    pub fn new(filter: &Filter, trailed: bool) -> anyhow::Result<Self> {
-        let size = |length: usize| (length as u32).max(1);
-        let shapes = [
-            ("NETNS", hash(4, 1, size(filter.netns.len()))),
-            ("RESIDENTS", hash(16, 1, size(filter.residents.len()))),
-            ("ADDRESSES", hash(16, 1, size(filter.addresses.len()))),
-            ("PORTS", hash(2, 1, size(filter.ports.len()))),
-            ("PIDS", hash(4, 1, size(filter.pids.len()))),
-            ("WATCHED", hash(40, 8, 4096)),
-            ("STARTS", hash(8, 4, 1024)),
-            ("ENDS", hash(20, 24, 256)),
-            (
-                "SIGHTS",
-                Shape {
-                    kind: LRU_HASH,
-                    key: 8,
-                    value: 24,
-                    entries: 4096,
-                    flags: 0,
-                },
-            ),
-            (
-                "SEEN",
-                Shape {
-                    kind: ARRAY,
-                    key: 4,
-                    value: SLOTS,
-                    entries: 1,
-                    flags: 0,
-                },
-            ),
-            (
-                "MARKS",
-                Shape {
-                    kind: ARRAY,
-                    key: 4,
-                    value: PORTS as u32,
-                    entries: 1,
-                    flags: MMAPABLE,
-                },
-            ),
-        ];
-        let mut shared = Shared::new();
-        for (name, shape) in shapes {
-            shared.insert(name.to_owned(), Arc::new(create(name, shape)?));
-        }
-        let marks = Mapped::shared(shared["MARKS"].as_fd(), PORTS).context("cannot map the marks of watched ports")?;
+    /// Fills them. `trailed`: the hop trail is armed, too, so that every flow is met in its own namespace first.
+    pub fn new(shared: &Shared, filter: &Filter, trailed: bool) -> anyhow::Result<Self> {
+        let shared = shared.clone();
+        let marks = shared.get("MARKS").context("there is no map MARKS")?;
+        let marks = Mapped::shared(marks.as_fd(), PORTS).context("cannot map the marks of watched ports")?;
         let maps = Self { shared, marks, trailed };
         for netns in &filter.netns {
             maps.put("NETNS", &netns.to_ne_bytes(), &[1])?;

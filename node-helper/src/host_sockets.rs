@@ -1,16 +1,16 @@
 //! Sockets of pods and containers that live in the node's own network namespace (`hostNetwork`): a packet there tells whose it is
 //! by the socket at either end.
 
+use crate::facts::addresses;
 use crate::facts::sockets::{brief, held};
 use crate::namespaces::Namespaces;
 use crate::netlink::Netlink;
-use crate::netns::within;
 use crate::owner::{is_contained, of_pid};
 use crate::owners::LOOK_AGAIN;
+use crate::usher::{self, Kind};
 use model::facts::Socket;
 use model::flow::{Flow, TCP, UDP};
 use model::owner::Owner;
-use nix::ifaddrs::getifaddrs;
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
@@ -47,23 +47,16 @@ fn read(netns: u32) -> Option<Table> {
     if owners.is_empty() {
         return None;
     }
-    within(namespace, || {
-        let mut diag = Netlink::open(libc::NETLINK_SOCK_DIAG).ok()?;
-        let sockets = [TCP, UDP]
-            .into_iter()
-            .filter_map(|protocol| brief(&mut diag, protocol).ok())
-            .flatten()
-            .filter_map(|socket| Some((owners.get(&socket.inode)?.clone(), socket)))
-            .collect();
-        let addresses = getifaddrs().ok()?;
-        let own = addresses.filter_map(|interface| {
-            let address = interface.address?;
-            let v4 = address.as_sockaddr_in().map(|v4| IpAddr::from(v4.ip()));
-            v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::from(v6.ip())))
-        });
-        Some(Table::new(sockets, own.collect()))
-    })
-    .ok()?
+    let of = |kind| usher::socket(namespace, kind).and_then(Netlink::over).ok();
+    let (mut diag, mut route) = (of(Kind::SockDiag)?, of(Kind::Route)?);
+    let sockets = [TCP, UDP]
+        .into_iter()
+        .filter_map(|protocol| brief(&mut diag, protocol).ok())
+        .flatten()
+        .filter_map(|socket| Some((owners.get(&socket.inode)?.clone(), socket)))
+        .collect();
+    let own = addresses(&mut route).ok()?;
+    Some(Table::new(sockets, own.into_iter().map(|own| own.address).collect()))
 }
 
 /// The sockets by protocol and port.

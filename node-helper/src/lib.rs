@@ -2,6 +2,7 @@
 //! as long as its client speaks to it and not a moment longer.
 
 pub mod armed;
+pub mod armer;
 pub mod attempts;
 pub mod btf;
 pub mod capabilities;
@@ -26,15 +27,19 @@ pub mod owner;
 pub mod owners;
 /// Names for the places where events happen.
 pub mod places;
+pub mod privileges;
 pub mod probe;
 pub mod probes;
 pub mod programs;
 pub mod pump;
 pub mod resolve;
+pub mod seccomp;
+pub mod servant;
 pub mod session;
 pub mod symbols;
 pub mod sys;
 pub mod totals;
+pub mod usher;
 pub mod window;
 pub mod words;
 pub mod writer;

@@ -161,7 +161,7 @@ pub fn as_arguments(global: &str) -> Option<&str> {
 pub type Shared = HashMap<String, Arc<OwnedFd>>;
 
 /// What a probe was loaded with.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Loaded {
     /// Its maps by name; the shared ones too.
     pub maps: Shared,
@@ -192,7 +192,7 @@ const RODATA_FLAGS: u32 = 1 << 7; // BPF_F_RDONLY_PROG
 const ARRAY: u32 = 2; // BPF_MAP_TYPE_ARRAY
 
 /// A map of constants, frozen before programs are loaded.
-fn is_constant(map: &str) -> bool {
+pub fn is_constant(map: &str) -> bool {
     map.starts_with(".rodata")
 }
 

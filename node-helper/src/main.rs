@@ -2,7 +2,6 @@
 
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
-use node_helper::attempts::worker;
 use node_helper::session;
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -19,7 +18,6 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
-        [worker::ARGUMENT] => worker::serve(),
         ["--version"] => {
             let line = format!(
                 "node-helper {} (protocol {})\n",

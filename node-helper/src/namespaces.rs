@@ -2,6 +2,7 @@
 
 use crate::netlink::{Answer, Netlink, at, attribute, attributes};
 use nix::sys::statfs::{NSFS_MAGIC, statfs};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::fd::AsRawFd as _;
@@ -12,7 +13,7 @@ use std::path::{Path, PathBuf};
 const FOLDERS: [&str; 2] = ["run/netns", "run/docker/netns"];
 
 /// A network namespace.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Namespace {
     /// Inode in nsfs, which identifies it on this machine for as long as it lives.
     pub inode: u32,
@@ -25,7 +26,7 @@ pub struct Namespace {
 }
 
 /// All network namespaces that something names or lives in.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Namespaces {
     by_inode: BTreeMap<u32, Namespace>,
     names: BTreeMap<String, u32>,

@@ -2,6 +2,7 @@
 //!
 //! Message bodies stay bytes here. Each fact reads its own: by the types of `netlink-packet-route` where it has them, else
 //! attribute by attribute, so that what a newer kernel adds is skipped.
+#![expect(unsafe_code, reason = "a descriptor becomes a socket")]
 
 use anyhow::{Context as _, bail};
 use model::attempt::Errno;
@@ -10,6 +11,7 @@ use netlink_sys::{Socket, SocketAddr};
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::time::{TimeVal, TimeValLike as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::{FromRawFd as _, IntoRawFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
 const HEADER_BYTES: usize = 16;
@@ -77,6 +79,16 @@ impl Netlink {
     /// Opens a connection to a family (`NETLINK_ROUTE`...).
     pub fn open(family: i32) -> anyhow::Result<Self> {
         let socket = Socket::new(family as isize).with_context(|| format!("cannot open netlink family {family}"))?;
+        Self::of(socket)
+    }
+
+    /// A connection by a netlink socket that somebody else opened, perhaps in another namespace.
+    pub fn over(socket: OwnedFd) -> anyhow::Result<Self> {
+        // SAFETY: the descriptor is given away here, and to the socket alone.
+        Self::of(unsafe { Socket::from_raw_fd(socket.into_raw_fd()) })
+    }
+
+    fn of(socket: Socket) -> anyhow::Result<Self> {
         setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::seconds(PATIENCE_S))
             .context("cannot bound the wait for netlink answers")?;
         Ok(Self {

@@ -1,33 +1,12 @@
-//! Does something inside a network namespace, on a thread of its own.
+//! Leads into a network namespace, checked: who enters by it comes to the one that was meant.
 
 use crate::namespaces::Namespace;
-use anyhow::{Context as _, anyhow, bail};
-use nix::sched::{CloneFlags, setns};
+use anyhow::{Context as _, bail};
 use std::fs::File;
-use std::marker::PhantomData;
 use std::os::unix::fs::MetadataExt as _;
-use std::thread;
 
-/// Proof that this thread is inside a namespace. It cannot be sent to another thread, which would not be.
-struct Inside(PhantomData<*const ()>);
-
-/// Runs `f` inside a namespace, on its own thread, which ends with it: no other thread ever changes place.
-pub fn within<T: Send>(ns: &Namespace, f: impl FnOnce() -> T + Send) -> anyhow::Result<T> {
-    thread::scope(|scope| {
-        let inside = thread::Builder::new()
-            .name("inside".to_owned())
-            .spawn_scoped(scope, || {
-                let _inside = enter(ns)?;
-                Ok(f())
-            })
-            .with_context(|| format!("cannot start a thread for network namespace {}", ns.name))?;
-        inside
-            .join()
-            .map_err(|_| anyhow!("a thread inside network namespace {} ended in a panic", ns.name))?
-    })
-}
-
-fn enter(ns: &Namespace) -> anyhow::Result<Inside> {
+/// Opens a namespace, which must still be the one that was found under its path.
+pub fn open(ns: &Namespace) -> anyhow::Result<File> {
     let path = ns.path.display();
     let file = File::open(&ns.path)
         .with_context(|| format!("cannot open network namespace {} ({path}); is it gone?", ns.name))?;
@@ -39,7 +18,5 @@ fn enter(ns: &Namespace) -> anyhow::Result<Inside> {
             ns.inode
         );
     }
-    setns(&file, CloneFlags::CLONE_NEWNET)
-        .with_context(|| format!("cannot enter network namespace {}; this needs CAP_SYS_ADMIN", ns.name))?;
-    Ok(Inside(PhantomData))
+    Ok(file)
 }

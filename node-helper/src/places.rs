@@ -1,14 +1,15 @@
 //! Names for the places where events happen: whose namespace, which interface, which process. Looked up where an event
 //! tells a number that is new, and remembered, because many events follow from the same place.
 
+use crate::facts;
 use crate::namespaces::Namespaces;
 use crate::namespaces::sees_all_pids;
-use crate::netns::within;
+use crate::netlink::Netlink;
 use crate::owner::of_pid;
 use crate::owners::Owners;
+use crate::usher::{self, Kind};
 use model::event::Event;
 use model::owner::Owner;
-use nix::net::if_::if_nameindex;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -78,16 +79,11 @@ impl Places {
         let Some(namespace) = namespaces.by_inode(netns) else {
             return;
         };
-        let list = || -> Vec<(u32, String)> {
-            let interfaces = if_nameindex();
-            interfaces
-                .iter()
-                .flat_map(|list| list.iter())
-                .map(|interface| (interface.index(), interface.name().to_string_lossy().into_owned()))
-                .collect()
-        };
+        let named = usher::socket(namespace, Kind::Route)
+            .and_then(Netlink::over)
+            .and_then(|mut route| facts::interfaces(&mut route));
         // A namespace that cannot be entered leaves its interfaces as numbers.
-        let named = within(namespace, list).unwrap_or_default();
+        let named = named.unwrap_or_default();
         self.interfaces
             .extend(named.into_iter().map(|(index, name)| ((netns, index), name)));
     }

@@ -1,10 +1,11 @@
 //! What an endpoint is that somebody named: `netns/NAME`, `pid/N`, `container/ID`, `pod/UID`, `host`, an address.
 
-use crate::attempts::source_for;
+use crate::attempts::source_by;
 use crate::facts;
 use crate::islands;
 use crate::namespaces::{Namespace, Namespaces, processes};
-use crate::{netns, owner};
+use crate::owner;
+use crate::usher::{self, Kind};
 use model::endpoint::{Endpoint, EndpointKind};
 use model::facts::{Address, ResolvConf};
 use model::missing::{Known, Missing};
@@ -248,12 +249,14 @@ fn within(asked: &str, kind: EndpointKind, namespace: &Namespace, resolv: Known<
     let own = addresses(vec![namespace.inode])
         .remove(&namespace.inode)
         .unwrap_or_default();
-    let used: Vec<IpAddr> = netns::within(namespace, || {
-        FAR.iter()
-            .filter_map(|far| source_for(SocketAddr::new(*far, 0)))
-            .collect()
-    })
-    .unwrap_or_default();
+    let used: Vec<IpAddr> = FAR
+        .iter()
+        .filter_map(|far| {
+            let kind = if far.is_ipv4() { Kind::Udp4 } else { Kind::Udp6 };
+            let socket = usher::socket(namespace, kind).ok()?;
+            source_by(&socket.into(), SocketAddr::new(*far, 0))
+        })
+        .collect();
     Endpoint {
         asked: asked.into(),
         kind,

@@ -4,9 +4,10 @@
 //! SIGTERM or SIGINT. Whatever the helper attached dies with the process, so every end is also a clean-up.
 
 use crate::input::{self, Input};
+use crate::privileges::SESSION;
 use crate::window::Windows;
 use crate::writer::Writer;
-use crate::{clock, facts, probes, resolve};
+use crate::{armer, capabilities, clock, facts, probes, resolve, usher};
 use anyhow::Context as _;
 use model::missing::Missing;
 use model::protocol::{Ask, Hello, Line, Reply, Request, SILENCE_MS, VERSION};
@@ -29,7 +30,6 @@ const COULD_NOT: u8 = 3;
 /// Holds one session, heard on stdin and said to `out`, for at most `deadline`.
 pub fn run(deadline: Duration, out: Box<dyn Write + Send>) -> ExitCode {
     let writer = Arc::new(Writer::new(out));
-    speak_of_panics(&writer);
     match hold(&writer, deadline) {
         Ok(exit) => exit,
         Err(error) => {
@@ -43,9 +43,17 @@ pub fn run(deadline: Duration, out: Box<dyn Write + Send>) -> ExitCode {
 }
 
 fn hold(writer: &Arc<Writer>, deadline: Duration) -> anyhow::Result<ExitCode> {
-    // The client's death is also seen as the end of stdin; this covers a stdin that somebody else holds open.
-    prctl::set_pdeathsig(Signal::SIGTERM).context("asking for a signal when the client dies")?;
+    // All of this while the process has one thread and has read nothing.
+    capabilities::given();
     crate::attempts::cgroup::see_all();
+    armer::ours()?;
+    usher::ours()?;
+    SESSION.assume()?;
+    // Not before: a panic of another process is not the session's to tell.
+    speak_of_panics(writer);
+    // The client's death is also seen as the end of stdin; this covers a stdin that somebody else holds open. A change of
+    // the user would undo it.
+    prctl::set_pdeathsig(Signal::SIGTERM).context("asking for a signal when the client dies")?;
     let (tell, inbox) = input::channel();
     // Blocked before the first thread is made, so that all threads leave these signals to the one that waits.
     let signals = SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT]);
@@ -382,7 +390,7 @@ fn hello() -> Hello {
         monotonic_ns: clock::monotonic_ns(),
         boottime_ns: clock::boottime_ns(),
         wall_ns: clock::wall_ns(),
-        capabilities: crate::capabilities::effective(),
+        capabilities: capabilities::given().to_vec(),
         probes: probes::statuses(),
     }
 }

@@ -1,10 +1,13 @@
 //! Facts read from namespaces made for the purpose. Needs root.
 
+mod inside;
+
+use inside::within;
 use model::facts::{Chain, LookupAnswer, NetnsFacts, Phase};
 use model::flow::{Flow, TCP};
 use model::protocol::{Ask, Reply};
+use node_helper::facts;
 use node_helper::namespaces::Namespaces;
-use node_helper::{facts, netns};
 use std::net::{IpAddr, TcpListener, TcpStream};
 use std::process::Command;
 
@@ -106,9 +109,7 @@ fn a_listener_is_found_with_the_process_that_holds_it() {
     let pair = Pair::new("listen");
     let namespaces = Namespaces::scan();
     let near = namespaces.by_name(&pair.near).unwrap();
-    let listener = netns::within(near, || TcpListener::bind("10.77.0.1:7"))
-        .unwrap()
-        .unwrap();
+    let listener = within(near, || TcpListener::bind("10.77.0.1:7")).unwrap();
     let replies = read(&Ask {
         netns: vec![near.inode],
         ports: vec![7],
@@ -176,12 +177,8 @@ fn a_tracked_connection_is_found_by_its_tuple() {
         "ip netns exec {} iptables-legacy -A INPUT -m conntrack --ctstate INVALID -j DROP",
         pair.near
     ));
-    let listener = netns::within(far, || TcpListener::bind("10.77.0.2:80"))
-        .unwrap()
-        .unwrap();
-    let stream = netns::within(near, || TcpStream::connect("10.77.0.2:80"))
-        .unwrap()
-        .unwrap();
+    let listener = within(far, || TcpListener::bind("10.77.0.2:80")).unwrap();
+    let stream = within(near, || TcpStream::connect("10.77.0.2:80")).unwrap();
     let flow = Flow::new(TCP, stream.local_addr().unwrap(), stream.peer_addr().unwrap());
     let replies = read(&Ask {
         netns: vec![near.inode, far.inode],

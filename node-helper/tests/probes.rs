@@ -1,6 +1,9 @@
 //! Each probe against real packets, in namespaces of its own. Needs root.
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
+mod inside;
+
+use inside::within;
 use model::attempt::WatchedFlow;
 use model::event::{Event, Seen, TcpState};
 use model::flow::{Flow, TCP, UDP};
@@ -8,7 +11,6 @@ use model::protocol::Filter;
 use model::word::Hook;
 use node_helper::armed::{Armed, Summary, arm};
 use node_helper::namespaces::{Namespace, Namespaces};
-use node_helper::netns::within;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::Command;
@@ -76,7 +78,7 @@ impl Lab {
     }
 
     fn inside<T: Send>(&self, name: &str, f: impl FnOnce() -> T + Send) -> T {
-        within(&self.namespace(name), f).unwrap()
+        within(&self.namespace(name), f)
     }
 
     fn filter(&self) -> Filter {

@@ -8,9 +8,8 @@ use model::attempt::{Attempt, AttemptSpec, Outcome, Sending, WatchedFlow};
 use model::flow::Flow;
 use model::missing::Missing;
 use serde::{Deserialize, Serialize};
-pub use socket::source_for;
+pub use socket::source_by;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::PathBuf;
 
 pub(crate) mod cgroup;
 mod dns;
@@ -33,8 +32,6 @@ pub mod workers;
 /// What a worker is for: its first line.
 #[derive(Debug, Serialize, Deserialize)]
 struct Order {
-    /// The file that leads into the network namespace.
-    netns: PathBuf,
     /// Process whose cgroup to join.
     cgroup_of: Option<u32>,
     /// What to send.

@@ -107,11 +107,16 @@ pub fn local(socket: &Socket) -> io::Result<SocketAddr> {
 /// The source address that the routes of this moment give; connecting a datagram socket sends nothing.
 pub fn source_for(to: SocketAddr) -> Option<IpAddr> {
     let socket = Socket::new(Domain::for_address(to), Type::DGRAM.cloexec(), Some(Protocol::UDP)).ok()?;
+    source_by(&socket, to)
+}
+
+/// The same, by a datagram socket that is there, perhaps of another namespace.
+pub fn source_by(socket: &Socket, to: SocketAddr) -> Option<IpAddr> {
     let port = if to.port() == 0 { 9 } else { to.port() };
     let mut target = to;
     target.set_port(port);
     socket.connect(&target.into()).ok()?;
-    Some(local(&socket).ok()?.ip())
+    Some(local(socket).ok()?.ip())
 }
 
 /// TCP's account of a connection.

@@ -1,5 +1,5 @@
-//! The process that sends for one source: it moves into the source's namespaces, reserves ports, and runs all attempts
-//! on one thread. It reads [`Command`]s on stdin and says [`Said`] on stdout, one JSON object a line.
+//! The process that sends for one source, from the source's network namespace: it moves into its cgroup, reserves ports, and
+//! runs all attempts on one thread. It reads [`Command`]s on stdin and says [`Said`] on stdout, one JSON object a line.
 
 use super::dns::Lookup;
 use super::echo::Echo;
@@ -8,25 +8,18 @@ use super::tcp::Tcp;
 use super::udp::Udp;
 use super::{Command, Order, Said, cgroup, kind};
 use crate::clock::monotonic_ns;
+use crate::privileges::SENDER;
+use crate::{namespaces, servant};
 use anyhow::Context as _;
 use model::attempt::{AttemptSpec, Sending, WatchedFlow};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
-use nix::sched::{CloneFlags, setns};
-use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::signal::Signal;
 use nix::sys::time::TimeSpec;
-use std::fs::File;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::fd::AsFd as _;
-use std::os::unix::fs::MetadataExt as _;
-use std::process::ExitCode;
 use std::time::Duration;
-
-/// The argument that makes the helper a worker.
-pub const ARGUMENT: &str = "attempts";
 
 /// An attempt and when it starts, counted from the start of the window.
 struct Scheduled {
@@ -37,20 +30,15 @@ struct Scheduled {
 }
 
 /// Serves one session until its input ends.
-pub fn serve() -> ExitCode {
-    match work() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            say(&Said::Failed {
-                why: format!("{error:#}"),
-            });
-            ExitCode::from(3)
-        }
+pub fn serve() {
+    if let Err(error) = work() {
+        say(&Said::Failed {
+            why: format!("{error:#}"),
+        });
     }
 }
 
 fn work() -> anyhow::Result<()> {
-    prctl::set_pdeathsig(Signal::SIGKILL).context("asking for a signal when the session dies")?;
     let mut input = Input::default();
     let Some(line) = input.first_line()? else { return Ok(()) };
     let order: Order = serde_json::from_slice(&line).context("reading the order")?;
@@ -58,16 +46,10 @@ fn work() -> anyhow::Result<()> {
     if let Some(pid) = order.cgroup_of {
         missing.extend(cgroup::join(pid).err());
     }
-    let namespace = File::open(&order.netns)
-        .with_context(|| format!("opening the network namespace {}; is it gone?", order.netns.display()))?;
-    let netns = namespace.metadata().context("looking at the network namespace")?.ino() as u32;
-    let own = std::fs::metadata("/proc/self/ns/net").map(|own| own.ino() as u32);
-    // One's own takes no permission, and there is much to be learned without any.
-    if own.ok() != Some(netns) {
-        setns(namespace, CloneFlags::CLONE_NEWNET)
-            .context("entering the network namespace; this needs CAP_SYS_ADMIN")?;
-    }
+    let netns = namespaces::own();
     allow_many_sockets();
+    // No file is opened from here on.
+    SENDER.assume()?;
 
     let mut scheduled: Vec<Scheduled> = order.attempts.iter().map(schedule).collect();
     say(&Said::Planned {
@@ -235,7 +217,7 @@ fn say(said: &Said) {
     let mut out = std::io::stdout();
     if out.write_all(&line).and_then(|()| out.flush()).is_err() {
         // The session is gone, and with it the reason to be here.
-        std::process::exit(3);
+        servant::leave();
     }
 }
 

@@ -1,22 +1,20 @@
 //! The session's side of the processes that send: starts one for each source, passes on what they say, and answers for
 //! those that fail.
 
-use super::worker::ARGUMENT;
 use super::{Command, Order, Said, not_tried};
 use crate::input::Input;
-use crate::namespaces::Namespaces;
+use crate::namespaces::{Namespace, Namespaces};
+use crate::usher::{self, Process, Task};
 use crate::writer::Writer;
 use anyhow::{Context as _, anyhow};
 use model::attempt::{AttemptSpec, WatchedFlow};
 use model::missing::Missing;
 use model::protocol::Reply;
+use nix::fcntl::OFlag;
+use nix::unistd::pipe2;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::os::fd::AsRawFd as _;
-use std::os::unix::process::CommandExt as _;
-use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command as Process, Stdio};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -38,8 +36,8 @@ pub struct Workers {
 }
 
 struct Worker {
-    child: Child,
-    orders: Option<ChildStdin>,
+    process: Process,
+    orders: Option<File>,
     stopped: Receiver<()>,
     /// Attempts that have not been reported.
     open: Open,
@@ -78,16 +76,16 @@ impl Workers {
         };
         let mut missing = Vec::new();
         for ((netns, pid), attempts) in sources {
-            let path = namespaces.by_inode(netns).map(|namespace| namespace.path.clone());
-            let started = path
+            let started = namespaces
+                .by_inode(netns)
                 .with_context(|| format!("there is no network namespace {netns}; is it gone?"))
-                .and_then(|path| {
+                .and_then(|namespace| {
                     let report = Report {
                         plan: id,
                         writer: Arc::clone(writer),
                         tell: tell.clone(),
                     };
-                    Worker::start(&path, pid, &attempts, report)
+                    Worker::start(namespace, pid, &attempts, report)
                 });
             match started {
                 Ok((worker, (flows, lacks))) => {
@@ -163,41 +161,34 @@ struct Report {
 
 impl Worker {
     fn start(
-        netns: &Path,
+        namespace: &Namespace,
         cgroup_of: Option<u32>,
         attempts: &[AttemptSpec],
         report: Report,
     ) -> anyhow::Result<(Self, Planned)> {
-        // Held open until the worker is inside, and named by our own descriptor: what it enters is what was looked up.
-        let held = File::open(netns).with_context(|| format!("cannot open {}", netns.display()))?;
         let order = Order {
-            netns: format!("/proc/{}/fd/{}", std::process::id(), held.as_raw_fd()).into(),
             cgroup_of,
             attempts: attempts.to_vec(),
         };
-        let mut child = Process::new("/proc/self/exe")
-            .arg0("node-helper")
-            .arg(ARGUMENT)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("cannot start a process to send from")?;
-        let (orders, words) = (child.stdin.take(), child.stdout.take());
+        let pipe = || pipe2(OFlag::O_CLOEXEC).context("cannot make a pipe");
+        let ((stdin, orders), (words, stdout)) = (pipe()?, pipe()?);
+        let process = usher::start(namespace, Task::Send, &stdin, &stdout)?;
+        // Only it has these ends: where it ends, so do its words.
+        drop((stdin, stdout));
         let open: Open = Arc::new(Mutex::new(
             attempts.iter().map(|spec| (spec.id, spec.clone())).collect(),
         ));
         let (told_planned, planned) = channel();
         let (told_stopped, stopped) = channel();
         let mut worker = Self {
-            child,
-            orders,
+            process,
+            orders: Some(orders.into()),
             stopped,
             open: Arc::clone(&open),
         };
-        let words = words.context("the process to send from has no output")?;
         thread::Builder::new()
             .name("attempts".into())
-            .spawn(move || report.listen(words, &open, &told_planned, &told_stopped))
+            .spawn(move || report.listen(words.into(), &open, &told_planned, &told_stopped))
             .context("cannot start a thread for a process to send from")?;
         worker.write(&order)?;
         match planned.recv_timeout(PATIENCE) {
@@ -228,15 +219,9 @@ impl Worker {
 
     fn end(&mut self) {
         self.orders = None;
-        let until = Instant::now() + Duration::from_millis(100);
-        while Instant::now() < until {
-            if matches!(self.child.try_wait(), Ok(Some(_))) {
-                return;
-            }
-            thread::sleep(Duration::from_millis(1));
+        if !self.process.ends_within(Duration::from_millis(100)) {
+            self.process.kill();
         }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -247,7 +232,7 @@ impl Drop for Worker {
 }
 
 impl Report {
-    fn listen(self, words: ChildStdout, open: &Open, first: &Sender<First>, stopped: &Sender<()>) {
+    fn listen(self, words: File, open: &Open, first: &Sender<First>, stopped: &Sender<()>) {
         let mut planned = false;
         for line in BufReader::new(words).split(b'\n') {
             let Ok(said) = line

@@ -1,7 +1,7 @@
 //! Addresses of a namespace's interfaces.
 
 use super::{Fact, Look};
-use crate::netlink::{decode, encode};
+use crate::netlink::{Netlink, decode, encode};
 use model::facts::{Address, NetnsFacts};
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope};
 
@@ -12,8 +12,13 @@ pub(super) const FACT: Fact = Fact {
 };
 
 fn read(look: &Look) -> anyhow::Result<Vec<Address>> {
+    look.route(all)
+}
+
+/// All that this namespace has.
+pub(super) fn all(route: &mut Netlink) -> anyhow::Result<Vec<Address>> {
     let all = encode(&AddressMessage::default());
-    look.route(|route| route.dump_all(libc::RTM_GETADDR, &all, parse))
+    route.dump_all(libc::RTM_GETADDR, &all, parse)
 }
 
 fn parse(message: &[u8]) -> anyhow::Result<Option<Address>> {

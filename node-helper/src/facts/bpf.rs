@@ -3,7 +3,7 @@
 use super::{Fact, Look, links, qdiscs};
 use crate::namespaces::Namespace;
 use crate::netlink::{Netlink, attributes, text, u32_at};
-use crate::sys;
+use crate::{sys, usher};
 use anyhow::Context as _;
 use model::facts::{BpfAttachment, NetnsFacts};
 use procfs::ProcessCGroups;
@@ -57,7 +57,6 @@ fn read(look: &Look) -> anyhow::Result<Vec<BpfAttachment>> {
         Ok(())
     })?;
     found.extend(of_cgroups(look.namespace, &look.ask.pids)?);
-    name(&mut found);
     Ok(found)
 }
 
@@ -212,13 +211,14 @@ fn unified_path(cgroups: &ProcessCGroups) -> Option<PathBuf> {
     Some(PathBuf::from(own.pathname.trim_start_matches('/')))
 }
 
-/// A program may hang in many places; it is asked for its name once.
-fn name(found: &mut [BpfAttachment]) {
+/// Gives programs their names, which takes more than to see where they hang. A program may hang in many places; it is asked for
+/// its name once.
+pub(super) fn name(found: &mut [BpfAttachment]) {
     let mut names: BTreeMap<u32, String> = BTreeMap::new();
     for attachment in found.iter_mut().filter(|attachment| attachment.id != 0) {
         let name = names
             .entry(attachment.id)
-            .or_insert_with(|| sys::program_name(attachment.id).unwrap_or_default());
+            .or_insert_with(|| usher::program_name(attachment.id).unwrap_or_default());
         attachment.name.clone_from(name);
     }
 }

@@ -21,15 +21,17 @@ pub(crate) mod sockets;
 mod sysctls;
 mod xfrm;
 
+/// The process inside a namespace.
+pub(crate) mod reader;
 /// resolv.conf, as glibc reads it.
 pub mod resolv;
 
 use crate::clock;
 use crate::namespaces::{Namespace, Namespaces};
 use crate::netlink::Netlink;
-use crate::netns;
+use crate::usher::{self, Kind};
 use anyhow::Context as _;
-use model::facts::{NetnsFacts, Phase};
+use model::facts::{Address, NetnsFacts, Phase};
 use model::missing::{Known, Missing};
 use model::protocol::{Ask, Reply};
 use std::cell::{OnceCell, RefCell};
@@ -76,11 +78,40 @@ struct Look<'a> {
     namespaces: &'a Namespaces,
     route: RefCell<Option<Netlink>>,
     links: OnceCell<Vec<Vec<u8>>>,
-    tools: &'a netfilter::Tools,
+    tools: netfilter::Tools,
     started: RefCell<Option<netfilter::Started>>,
 }
 
-impl Look<'_> {
+/// Facts for which nothing but routing netlink is asked: whoever has such a socket of the namespace need not be there.
+const OF_ROUTE: [&str; 2] = ["links", "addresses"];
+
+impl<'a> Look<'a> {
+    fn new(ask: &'a Ask, namespace: &'a Namespace, namespaces: &'a Namespaces) -> Self {
+        Self {
+            ask,
+            namespace,
+            namespaces,
+            route: RefCell::new(None),
+            links: OnceCell::new(),
+            tools: netfilter::Tools::default(),
+            started: RefCell::new(None),
+        }
+    }
+
+    /// Reads what is wanted, besides what is known so far.
+    fn read(&self, mut facts: NetnsFacts, wanted: &dyn Fn(&Fact) -> bool) -> NetnsFacts {
+        if FACTS
+            .iter()
+            .any(|fact| fact.name == netfilter::FACT.name && wanted(fact))
+        {
+            *self.started.borrow_mut() = Some(netfilter::start(self));
+        }
+        for fact in FACTS.iter().filter(|fact| wanted(fact)) {
+            (fact.read)(self, &mut facts);
+        }
+        facts
+    }
+
     /// Uses this namespace's routing netlink, which is opened once for all facts.
     fn route<T>(&self, f: impl FnOnce(&mut Netlink) -> anyhow::Result<T>) -> anyhow::Result<T> {
         let mut slot = self.route.borrow_mut();
@@ -139,14 +170,13 @@ pub fn read(ask: &Ask, say: &mut dyn FnMut(Reply)) {
         }
     }
     let namespaces = &Namespaces::scan();
-    let tools = &netfilter::Tools::default();
     let mut processes: BTreeSet<u32> = ask.pids.iter().copied().collect();
     let (tell, told) = mpsc::channel();
     thread::scope(|scope| {
         for inode in &ask.netns {
             let tell = tell.clone();
             scope.spawn(move || {
-                let _ = tell.send(namespace_facts(ask, phase, namespaces, tools, *inode));
+                let _ = tell.send(namespace_facts(ask, phase, namespaces, *inode));
             });
         }
         drop(tell);
@@ -188,13 +218,21 @@ fn holders(ask: &Ask, facts: &NetnsFacts) -> BTreeSet<u32> {
         .collect()
 }
 
-fn namespace_facts(
-    ask: &Ask,
-    phase: Phase,
-    namespaces: &Namespaces,
-    tools: &netfilter::Tools,
-    inode: u32,
-) -> (String, NetnsFacts) {
+/// A namespace's interfaces, by its routing netlink: index and name.
+pub(crate) fn interfaces(route: &mut Netlink) -> anyhow::Result<Vec<(u32, String)>> {
+    let messages = links::messages(route)?;
+    let named = messages.iter().map(|body| links::brief(body));
+    named
+        .map(|interface| interface.map(|interface| (interface.index, interface.name)))
+        .collect()
+}
+
+/// A namespace's addresses, by its routing netlink.
+pub(crate) fn addresses(route: &mut Netlink) -> anyhow::Result<Vec<Address>> {
+    addresses::all(route)
+}
+
+fn namespace_facts(ask: &Ask, phase: Phase, namespaces: &Namespaces, inode: u32) -> (String, NetnsFacts) {
     let wanted = |fact: &Fact| {
         if ask.facts.is_empty() {
             phase == Phase::Before || fact.moves
@@ -215,25 +253,31 @@ fn namespace_facts(
         fill(&mut facts, &missing);
         return (inode.to_string(), facts);
     };
-    let read = netns::within(namespace, || {
-        let mut facts = facts.clone();
-        let look = Look {
-            ask,
-            namespace,
-            namespaces,
-            route: RefCell::new(None),
-            links: OnceCell::new(),
-            tools,
-            started: RefCell::new(None),
+    let names: Vec<String> = FACTS
+        .iter()
+        .filter(|fact| wanted(fact))
+        .map(|fact| fact.name.to_owned())
+        .collect();
+    let read = if names.iter().all(|name| OF_ROUTE.contains(&name.as_str())) {
+        usher::socket(namespace, Kind::Route)
+            .and_then(Netlink::over)
+            .map(|route| {
+                let look = Look::new(ask, namespace, namespaces);
+                *look.route.borrow_mut() = Some(route);
+                look.read(facts.clone(), &wanted)
+            })
+    } else {
+        let order = reader::Order {
+            ask: ask.clone(),
+            wanted: names,
+            namespaces: namespaces.clone(),
+            facts: facts.clone(),
         };
-        if FACTS
-            .iter()
-            .any(|fact| fact.name == netfilter::FACT.name && wanted(fact))
-        {
-            *look.started.borrow_mut() = Some(netfilter::start(&look));
-        }
-        for fact in FACTS.iter().filter(|fact| wanted(fact)) {
-            (fact.read)(&look, &mut facts);
+        reader::read(namespace, &order)
+    };
+    let read = read.map(|mut facts| {
+        if let Known::Known(found) = &mut facts.bpf {
+            bpf::name(found);
         }
         facts
     });

@@ -1,9 +1,9 @@
 //! The registry of probes, and what each can do on this kernel.
 
+use crate::armer;
 use crate::btf::{self, Layout, Wanted};
 use crate::load::{self, Hook};
 use crate::probe::Probe;
-use crate::sys;
 use crate::words::{DROP_REASONS, RESET_REASONS};
 use anyhow::bail;
 use model::protocol::ProbeStatus;
@@ -82,7 +82,7 @@ fn wanted() -> anyhow::Result<Wanted> {
 /// What every probe can do on this kernel. Attaches nothing.
 pub fn statuses() -> Vec<ProbeStatus> {
     let refused = match layout() {
-        Ok(_) => bpf_refused(),
+        Ok(_) => armer::refused(),
         Err(why) => Some((*why).to_owned()),
     };
     PROBES
@@ -101,18 +101,6 @@ pub fn statuses() -> Vec<ProbeStatus> {
             }
         })
         .collect()
-}
-
-/// Why the kernel refuses us, if it does: the smallest map is tried.
-fn bpf_refused() -> Option<String> {
-    let smallest = sys::Shape {
-        kind: 2,
-        key: 4,
-        value: 4,
-        entries: 1,
-        flags: 0,
-    };
-    load::create("TRY", smallest).err().map(|error| format!("{error:#}"))
 }
 
 /// The probe of that name, or the nearest name.
