@@ -26,7 +26,7 @@ pub const NODE: &str = "kubectl-skoop/node";
 pub const BY: &str = "kubectl-skoop/by";
 
 /// What a helper needs to load and attach eBPF programs and to read the kernel's state (capabilities(7)).
-pub const CAPABILITIES: [&str; 9] = [
+pub const CAPABILITIES: [&str; 11] = [
     "BPF",             // load programs, make maps
     "PERFMON",         // tracing programs, reading kernel memory in them
     "NET_ADMIN",       // netfilter rules, conntrack, namespaces' interfaces
@@ -36,6 +36,8 @@ pub const CAPABILITIES: [&str; 9] = [
     "SYS_CHROOT",      // the node's own tools, in its own root
     "DAC_READ_SEARCH", // files of any owner
     "SYSLOG",          // names of kernel functions
+    "SETUID",          // what reads others' files belongs to nobody, and can write none
+    "SETGID",          // the same of groups
 ];
 
 /// Rings and maps are charged to it.
