@@ -23,7 +23,28 @@ fn events_are_lines_and_the_summary_has_exact_totals() {
         "{}",
         run.out
     );
+    assert!(run.out.contains("Totals by cause, exact:"), "{}", run.out);
     assert!(run.out.contains("1 event shown, 0 lost"), "{}", run.out);
+}
+
+#[test]
+fn totals_are_not_called_exact_where_the_kernel_left_a_program_out() {
+    let stopped = STOPPED.replace(
+        r#""lost":[]"#,
+        r#""lost":[{"probe":"drop","ring_full":0,"over_budget":0,"missed":12}]"#,
+    );
+    let fake = Fake::new(&[
+        ("hello", &[HELLO]),
+        ("resolve", &[A]),
+        ("arm", &[ARMED]),
+        ("go", &[GOING, DROP]),
+        ("stop", &[&stopped]),
+        ("bye", &[DONE, "!exit 0"]),
+    ]);
+    let run = fake.run("capture netns/a --max-events 1");
+    let head = "Totals by cause, at least (the kernel left out 12 runs of drop, which was running already):";
+    assert!(run.out.contains(head), "{}", run.out);
+    assert!(!run.out.contains("exact"), "{}", run.out);
 }
 
 #[test]

@@ -266,6 +266,13 @@ impl<'a> Case<'a> {
         runs_everywhere(self.evidence, probe)
     }
 
+    /// Nothing of the watched flow was lost on its way here, or may have been: what was not seen did not happen where a
+    /// probe looked.
+    pub fn saw_all(&self) -> bool {
+        let mut lost = self.evidence.nodes.iter().flat_map(|node| &node.lost);
+        lost.all(|lost| lost.of_watched_at_most() == 0)
+    }
+
     /// A fact of a namespace as it was before the window, or why it is missing.
     pub fn before<T>(
         &self,

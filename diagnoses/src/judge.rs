@@ -132,6 +132,16 @@ fn gaps(case: &Case<'_>) -> Vec<Missing> {
             let lack = Missing::new(what, why).remedy("run again when the node is less busy");
             push(&mut gaps, of_node(lack));
         }
+        for lost in node.lost.iter().filter(|lost| lost.missed > 0) {
+            let runs = words::count(lost.missed as usize, "run");
+            let what = format!(
+                "{runs} of probe {}, which may have been about the watched flow",
+                lost.probe
+            );
+            let why = "left out by the kernel: its program was running already on that processor";
+            let lack = Missing::new(what, why).remedy("run again when the node is less busy");
+            push(&mut gaps, of_node(lack));
+        }
     }
     for lack in unread_rules(case) {
         push(&mut gaps, lack);
@@ -462,4 +472,31 @@ fn hops(case: &Case<'_>, leg: &crate::trail::Leg<'_>) -> Vec<Hop> {
         hops.push(end);
     }
     hops
+}
+
+#[cfg(test)]
+mod tests {
+    use super::judge;
+    use crate::scene::Scene;
+    use model::protocol::Lost;
+    use model::report::Outcome;
+
+    #[test]
+    fn a_run_is_not_healthy_where_the_kernel_left_a_probe_out() {
+        let mut scene = Scene::two_nodes();
+        scene.connects(3);
+        assert_eq!(judge(&scene.evidence).outcome, Outcome::Healthy);
+        scene.evidence.nodes[0].lost = vec![Lost {
+            probe: "drop".to_owned(),
+            missed: 2,
+            ..Lost::default()
+        }];
+        let judged = judge(&scene.evidence);
+        assert_eq!(judged.outcome, Outcome::Inconclusive);
+        assert!(
+            judged.missing[0].what.starts_with("2 runs of probe drop"),
+            "{:?}",
+            judged.missing
+        );
+    }
 }

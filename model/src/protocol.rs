@@ -308,6 +308,19 @@ pub struct Lost {
     /// In no total: more kinds of them were met than the kernel side has room for.
     #[serde(default)]
     pub uncounted: u64,
+    /// Times the kernel left its programs out, because they were running already on that CPU when an interrupt came
+    /// (`recursion_misses` of `bpf_prog_info`), less those that another program saw. What would have been seen then is in no
+    /// event and in no total, and may have been of a watched flow.
+    #[serde(default)]
+    pub missed: u64,
+}
+
+impl Lost {
+    /// Of what was lost, the most that may touch a watched flow: what is *not* among the events proves nothing where there
+    /// is any.
+    pub fn of_watched_at_most(&self) -> u64 {
+        self.of_watched.saturating_add(self.missed)
+    }
 }
 
 /// An exact total.

@@ -56,8 +56,8 @@ pub struct TotalKey {
     pub dport: u16,
     /// Protocol.
     pub protocol: u32,
-    /// No padding.
-    pub zero: u32,
+    /// Which program counts: on one CPU, one may be interrupted by another while it adds.
+    pub slot: u32,
 }
 
 /// What comes often comes in runs of one key: a run is counted here and added to its total when another key follows, or by
@@ -95,7 +95,7 @@ static TOTALS: PerCpuHashMap<TotalKey, u64> = PerCpuHashMap::with_max_entries(81
 #[map]
 static LAST: PerCpuArray<Last> = PerCpuArray::with_max_entries(SLOTS, 0);
 #[map]
-static LOSSES: PerCpuArray<Losses> = PerCpuArray::with_max_entries(1, 0);
+static LOSSES: PerCpuArray<Losses> = PerCpuArray::with_max_entries(SLOTS, 0);
 /// Events that may still be sent until the helper refills it. No clock is read here.
 #[map]
 static BUDGET: Array<i64> = Array::with_max_entries(1, 1 << 10);
@@ -210,7 +210,7 @@ impl Draft {
             return false;
         }
         self.count(counted_b);
-        if whose.is_somebody() || spend() {
+        if whose.is_somebody() || spend(self.slot) {
             self.send(tail, whose);
         }
         !whose.is_somebody()
@@ -243,7 +243,7 @@ impl Draft {
             0
         };
         self.key.protocol = u32::from(self.record.flow.protocol);
-        self.key.zero = 0;
+        self.key.slot = self.slot;
         let Some(last) = last(self.slot) else { return };
         if last.key != self.key {
             if last.count != 0 {
@@ -269,7 +269,7 @@ impl Draft {
             Tail::Quoting => self.output::<{ RECORD_BYTES + TAIL_BYTES + QUOTE_BYTES }>(TAIL_BYTES + QUOTE_BYTES),
         };
         if !sent {
-            lose_full(whose.is_somebody());
+            lose_full(self.slot, whose.is_somebody());
         }
     }
 
@@ -285,18 +285,18 @@ impl Draft {
 const _: () = assert!(core::mem::offset_of!(Draft, tail) == RECORD_BYTES);
 const _: () = assert!(core::mem::offset_of!(Draft, quoted) == RECORD_BYTES + TAIL_BYTES);
 
-/// This CPU's losses.
+/// What program number `slot` lost on this CPU.
 #[inline(always)]
-pub fn losses() -> Option<&'static mut Losses> {
-    let losses = LOSSES.get_ptr_mut(0)?;
-    // SAFETY: this CPU's own value.
+pub fn losses(slot: u32) -> Option<&'static mut Losses> {
+    let losses = LOSSES.get_ptr_mut(slot)?;
+    // SAFETY: this CPU's and program's own.
     Some(unsafe { &mut *losses })
 }
 
 /// Notes that the ring was full.
 #[inline(always)]
-pub fn lose_full(watched: bool) {
-    if let Some(losses) = losses() {
+pub fn lose_full(slot: u32, watched: bool) {
+    if let Some(losses) = losses(slot) {
         losses.ring_full += 1;
         losses.of_watched += u64::from(watched);
     }
@@ -313,28 +313,37 @@ pub fn has_budget() -> bool {
 /// Adds to an exact total.
 #[inline(always)]
 pub fn add(key: &TotalKey, count: u64) {
-    if let Some(total) = TOTALS.get_ptr_mut(key) {
-        // SAFETY: this CPU's own value.
-        unsafe { *total += count };
+    if add_known(key, count) || TOTALS.insert(key, count, 1).is_ok() {
         return;
     }
-    if TOTALS.insert(key, count, 1).is_err()
-        && let Some(losses) = losses()
+    // Between the two, another CPU may have put it there.
+    if !add_known(key, count)
+        && let Some(losses) = losses(key.slot)
     {
         losses.uncounted += count;
     }
 }
 
+#[inline(always)]
+fn add_known(key: &TotalKey, count: u64) -> bool {
+    let Some(total) = TOTALS.get_ptr_mut(key) else {
+        return false;
+    };
+    // SAFETY: this CPU's and program's own.
+    unsafe { *total += count };
+    true
+}
+
 /// Takes one event from the budget; `false` (and counted) when it is used up.
 #[inline(always)]
-pub fn spend() -> bool {
+pub fn spend(slot: u32) -> bool {
     let Some(budget) = BUDGET.get_ptr_mut(0) else {
         return false;
     };
     // SAFETY: an aligned word; two CPUs may lose one of two decrements, which lets one event more through.
     let left = unsafe { core::ptr::read_volatile(budget) };
     if left <= 0 {
-        if let Some(losses) = losses() {
+        if let Some(losses) = losses(slot) {
             losses.over_budget += 1;
         }
         return false;

@@ -55,6 +55,7 @@ globals! {
     neighbour__primary_key = ABSENT;
     neigh_table__family = ABSENT;
     task_struct__nsproxy = ABSENT;
+    task_struct__stack = ABSENT;
     nsproxy__net_ns = ABSENT;
 }
 
@@ -76,6 +77,8 @@ globals! {
     set__pids = 0;
     // The verifier lets byte pointers be followed with plain loads (6.17 and later).
     set__direct = 0;
+    // Bytes of a task's stack.
+    set__stack = 0;
 }
 
 /// The value the loader gave.

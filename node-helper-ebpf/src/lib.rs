@@ -10,6 +10,7 @@ pub mod packet;
 pub mod place;
 pub mod socket;
 pub mod trail;
+pub mod twice;
 pub mod watch;
 
 /// Never reached: the verifier refuses a program with a path to it. The compiler wants it all the same.

@@ -152,7 +152,9 @@ impl Armed {
 
 /// Descriptors of all programs, for the meter.
 fn programs(attached: &[(&'static Probe, Loaded)]) -> anyhow::Result<Vec<OwnedFd>> {
-    let programs = attached.iter().flat_map(|(_, loaded)| &loaded.programs);
+    let programs = attached
+        .iter()
+        .flat_map(|(_, loaded)| loaded.programs.iter().chain(&loaded.stand_ins));
     programs
         .map(|program| program.try_clone().context("cannot copy a descriptor"))
         .collect()

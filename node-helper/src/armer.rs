@@ -29,11 +29,14 @@ const ENTRIES_MAX: u32 = 1 << 20;
 /// The longest reason why a probe cannot run; the verifier's last words can be many.
 const WHY_MAX: usize = TEXT_MAX / 2;
 
-/// What an answer to `ATTACH` says of its probe; its descriptors are first those maps, then the programs.
+/// What an answer to `ATTACH` says of its probe; its descriptors are first those maps, then the programs, then those
+/// that stand in for one.
 #[derive(Debug, Serialize, Deserialize)]
 struct Attached {
     status: ProbeStatus,
     maps: Vec<String>,
+    /// How many of the programs stand in for another.
+    stand_ins: usize,
 }
 
 /// The armer of this process, which is started when it is first asked for.
@@ -114,16 +117,22 @@ impl Drop for Set {
 }
 
 fn attached(answer: Answer) -> anyhow::Result<(ProbeStatus, Option<Loaded>)> {
-    let Attached { status, maps } =
-        serde_json::from_slice(&answer.text).context("cannot read what the process `armer` answered")?;
+    let Attached {
+        status,
+        maps,
+        stand_ins,
+    } = serde_json::from_slice(&answer.text).context("cannot read what the process `armer` answered")?;
     if status.unsupported.is_some() {
         return Ok((status, None));
     }
     let mut fds = answer.fds.into_iter();
     let maps: Shared = maps.into_iter().zip(fds.by_ref().map(Arc::new)).collect();
+    let mut programs: Vec<OwnedFd> = fds.collect();
+    let stand_ins = programs.split_off(programs.len().saturating_sub(stand_ins));
     let loaded = Loaded {
         maps,
-        programs: fds.collect(),
+        programs,
+        stand_ins,
         ..Loaded::default()
     };
     Ok((status, Some(loaded)))
@@ -186,11 +195,19 @@ fn maps(entries: [u32; filter::LISTS]) -> anyhow::Result<Held> {
     if entries.iter().any(|entries| *entries > ENTRIES_MAX) {
         bail!("a list of the filter has more than {ENTRIES_MAX} entries; ask for fewer");
     }
+    let mut settings = filter::settings(entries).to_vec();
+    settings.push(("stack", stack_bytes()));
     Ok(Held {
-        settings: filter::settings(entries).to_vec(),
+        settings,
         shared: filter::create(entries)?,
         loaded: Vec::new(),
     })
+}
+
+/// Bytes of a task's stack in the kernel: four pages, or one where pages are large (`THREAD_SIZE` of x86 and arm64).
+fn stack_bytes() -> u32 {
+    const LEAST: u32 = 16 * 1024;
+    u32::try_from(procfs::page_size()).unwrap_or(LEAST).max(LEAST)
 }
 
 fn copy(maps: &Shared, name: &str) -> anyhow::Result<OwnedFd> {
@@ -243,13 +260,19 @@ fn answer(mut status: ProbeStatus, loaded: Option<&Loaded>) -> anyhow::Result<An
             maps.push(name.clone());
             answer.fds.push(copy(&loaded.maps, name)?);
         }
-        for program in &loaded.programs {
+        for program in loaded.programs.iter().chain(&loaded.stand_ins) {
             answer
                 .fds
                 .push(program.try_clone().context("cannot copy a descriptor")?);
         }
     }
-    answer.text = serde_json::to_vec(&Attached { status, maps }).context("cannot write what a probe can do")?;
+    let stand_ins = loaded.map_or(0, |loaded| loaded.stand_ins.len());
+    let attached = Attached {
+        status,
+        maps,
+        stand_ins,
+    };
+    answer.text = serde_json::to_vec(&attached).context("cannot write what a probe can do")?;
     Ok(answer)
 }
 

@@ -8,7 +8,7 @@ use anyhow::{Context, anyhow};
 use aya_obj::Object;
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
 use std::collections::{HashMap, HashSet};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 /// One way to see something in the kernel.
@@ -70,6 +70,12 @@ impl Hook {
             | Self::Function { program, .. }
             | Self::Kprobe { program, .. } => program,
         }
+    }
+
+    /// The program that stands in where the kernel leaves [`Self::program`] out, if its ELF has one of that name
+    /// (`node_helper_ebpf::twice`).
+    pub fn again(self) -> String {
+        format!("{}_again", self.program())
     }
 
     /// Why this kernel does not have it, if it does not.
@@ -167,6 +173,8 @@ pub struct Loaded {
     pub maps: Shared,
     /// Its programs.
     pub programs: Vec<OwnedFd>,
+    /// Those that stand in for one of them (see [`Hook::again`]).
+    pub stand_ins: Vec<OwnedFd>,
     /// What keeps them attached.
     pub links: Vec<OwnedFd>,
     /// The hooks in use.
@@ -276,17 +284,21 @@ pub fn load(plan: &Plan<'_>, layout: &Layout, shared: &Shared) -> anyhow::Result
     let mut loaded = Loaded {
         maps,
         programs: Vec::new(),
+        stand_ins: Vec::new(),
         links: Vec::new(),
         hooks: Vec::new(),
     };
     // The verifier takes nearly all of the time of arming, and works for each of us at once.
     let attempts = side_by_side(plan.places, |place| best(&object, place, layout, &constants));
     for attempt in attempts {
-        let (hook, program, link) =
-            attempt.map_err(|_| anyhow!("a thread that loads a program ended in a panic"))??;
-        loaded.programs.push(program);
-        loaded.links.push(link);
-        loaded.hooks.push(hook);
+        let attached = attempt.map_err(|_| anyhow!("a thread that loads a program ended in a panic"))??;
+        loaded.programs.push(attached.program);
+        loaded.links.push(attached.link);
+        loaded.hooks.push(attached.hook);
+        if let Some((program, link)) = attached.again {
+            loaded.stand_ins.push(program);
+            loaded.links.push(link);
+        }
     }
     Ok(loaded)
 }
@@ -300,17 +312,20 @@ pub fn side_by_side<I: Sync, T: Send>(items: &[I], each: impl Fn(&I) -> T + Sync
     })
 }
 
+/// A hook in use: its program, what keeps it attached, and both of the one that stands in for it.
+struct Attached {
+    hook: Hook,
+    program: OwnedFd,
+    link: OwnedFd,
+    again: Option<(OwnedFd, OwnedFd)>,
+}
+
 /// Attaches to the first of these hooks that works.
-fn best(
-    object: &Object,
-    place: &[Hook],
-    layout: &Layout,
-    constants: &Constants<'_>,
-) -> anyhow::Result<(Hook, OwnedFd, OwnedFd)> {
+fn best(object: &Object, place: &[Hook], layout: &Layout, constants: &Constants<'_>) -> anyhow::Result<Attached> {
     let mut refusals = Vec::new();
     for hook in place {
         match attach(object, *hook, layout, constants) {
-            Ok((program, link)) => return Ok((*hook, program, link)),
+            Ok(attached) => return Ok(attached),
             Err(why) => {
                 refusals.push(format!("{why:#}"));
                 // Who writes a probe wants to know why the best hook is not used.
@@ -349,16 +364,34 @@ fn value_of(name: &str, settings: &[(&str, u32)], layout: &Layout) -> u32 {
         .unwrap_or(u32::MAX)
 }
 
-fn attach(
-    object: &Object,
-    hook: Hook,
-    layout: &Layout,
-    constants: &Constants<'_>,
-) -> anyhow::Result<(OwnedFd, OwnedFd)> {
+/// Loads the hook's programs side by side, and attaches them in their order.
+fn attach(object: &Object, hook: Hook, layout: &Layout, constants: &Constants<'_>) -> anyhow::Result<Attached> {
     if let Some(absent) = hook.absent(layout) {
         return Err(anyhow!(absent));
     }
-    let name = hook.program();
+    let kind = hook
+        .kind(layout)
+        .with_context(|| format!("no {} in this kernel", hook.at()))?;
+    let again = Some(hook.again()).filter(|name| object.programs.contains_key(name));
+    let names: Vec<String> = [hook.program().to_owned()].into_iter().chain(again).collect();
+    let mut pairs = Vec::new();
+    for program in side_by_side(&names, |name| verified(object, name, kind, constants)) {
+        let program = program.map_err(|_| anyhow!("a thread that loads a program ended in a panic"))??;
+        let link = link(hook, program.as_fd())?;
+        pairs.push((program, link));
+    }
+    let again = if pairs.len() > 1 { pairs.pop() } else { None };
+    let (program, link) = pairs.pop().context("a hook has no program")?;
+    Ok(Attached {
+        hook,
+        program,
+        link,
+        again,
+    })
+}
+
+/// Loads one program, which the kernel verifies.
+fn verified(object: &Object, name: &str, kind: Kind, constants: &Constants<'_>) -> anyhow::Result<OwnedFd> {
     let program = object
         .programs
         .get(name)
@@ -367,20 +400,20 @@ fn attach(
         .functions
         .get(&program.function_key())
         .with_context(|| format!("program {name} has no code"))?;
-    let kind = hook
-        .kind(layout)
-        .with_context(|| format!("no {} in this kernel", hook.at()))?;
     let mut instructions = function.instructions.clone();
     fold(&mut instructions, constants);
-    let fd = sys::load_program(name, kind, &instructions, &program.license)
-        .with_context(|| format!("the kernel refuses program {name}"))?;
-    let link = match hook {
-        Hook::Raw { at, .. } => sys::open_tracepoint(Some(at), fd.as_fd()),
-        Hook::Typed { .. } | Hook::Function { .. } => sys::open_tracepoint(None, fd.as_fd()),
-        Hook::Kprobe { at, .. } => sys::open_kprobe(at, kprobe_type().unwrap_or(0), fd.as_fd()),
+    sys::load_program(name, kind, &instructions, &program.license)
+        .with_context(|| format!("the kernel refuses program {name}"))
+}
+
+/// Attaches a program to the hook it was loaded for.
+fn link(hook: Hook, program: BorrowedFd<'_>) -> anyhow::Result<OwnedFd> {
+    match hook {
+        Hook::Raw { at, .. } => sys::open_tracepoint(Some(at), program),
+        Hook::Typed { .. } | Hook::Function { .. } => sys::open_tracepoint(None, program),
+        Hook::Kprobe { at, .. } => sys::open_kprobe(at, kprobe_type().unwrap_or(0), program),
     }
-    .with_context(|| format!("cannot attach to {}", hook.label()))?;
-    Ok((fd, link))
+    .with_context(|| format!("cannot attach to {}", hook.label()))
 }
 
 #[cfg(test)]

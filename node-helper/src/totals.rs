@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "plain records of the kernel side are declared as such")]
 
 use crate::load::Loaded;
+use crate::sys;
 use crate::words::{Words, particulars};
 use aya::Pod;
 use aya::maps::{Map, MapData, PerCpuArray, PerCpuHashMap};
@@ -9,6 +10,7 @@ use model::flow::protocol_name;
 use model::protocol::{Lost, Total};
 use model::word::What;
 use std::collections::BTreeMap;
+use std::os::fd::AsFd as _;
 
 /// What still waits on a CPU (see `node_helper_ebpf::draft::Last`).
 #[repr(C)]
@@ -29,7 +31,7 @@ struct Key {
     tag: u16,
     dport: u16,
     protocol: u32,
-    zero: u32,
+    slot: u32,
 }
 
 #[repr(C)]
@@ -41,6 +43,17 @@ struct Losses {
     uncounted: u64,
 }
 
+/// See `node_helper_ebpf::twice::Turn`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+struct Turn {
+    noted: [u64; 2],
+    stood_in: u64,
+    memos: [u64; 2],
+}
+
+// SAFETY: as below.
+unsafe impl Pod for Turn {}
 // SAFETY: numbers without padding, any bytes are valid.
 unsafe impl Pod for Key {}
 // SAFETY: as above.
@@ -64,7 +77,8 @@ pub fn read(probe: &str, loaded: &Loaded, words: &mut Words) -> Vec<Total> {
         .filter_map(Result::ok)
         .map(|(key, counts)| (key, counts.iter().sum::<u64>()));
     for (key, count) in counted.chain(
-        waiting(loaded)
+        by_program::<Waiting>(loaded, "LAST")
+            .into_iter()
             .map(|one| (one.key, one.count))
             .filter(|(_, count)| *count != 0),
     ) {
@@ -99,15 +113,13 @@ pub fn read(probe: &str, loaded: &Loaded, words: &mut Words) -> Vec<Total> {
         .collect()
 }
 
-/// What still waits on each CPU for each program.
-fn waiting(loaded: &Loaded) -> impl Iterator<Item = Waiting> {
-    let waiting = map(loaded, "LAST").and_then(|map| PerCpuArray::<_, Waiting>::try_from(map).ok());
-    let slots = waiting.as_ref().map_or(0, PerCpuArray::len);
-    let all: Vec<Waiting> = (0..slots)
-        .filter_map(|slot| waiting.as_ref()?.get(&slot, 0).ok())
-        .flat_map(|values| values.iter().copied().collect::<Vec<_>>())
-        .collect();
-    all.into_iter()
+/// The values of a map that has one for each program and CPU.
+fn by_program<T: Pod>(loaded: &Loaded, name: &str) -> Vec<T> {
+    let Some(Ok(values)) = map(loaded, name).map(PerCpuArray::<_, T>::try_from) else {
+        return Vec::new();
+    };
+    let slots = (0..values.len()).filter_map(|slot| values.get(&slot, 0).ok());
+    slots.flat_map(|all| all.iter().copied().collect::<Vec<_>>()).collect()
 }
 
 /// What a probe could not send.
@@ -116,16 +128,28 @@ pub fn lost(probe: &str, loaded: &Loaded) -> Lost {
         probe: probe.to_owned(),
         ..Lost::default()
     };
-    if let Some(Ok(losses)) = map(loaded, "LOSSES").map(PerCpuArray::<_, Losses>::try_from)
-        && let Ok(values) = losses.get(&0, 0)
-    {
-        for value in values.iter() {
-            lost.ring_full += value.ring_full;
-            lost.over_budget += value.over_budget;
-            lost.of_watched += value.of_watched;
-            lost.uncounted += value.uncounted;
-        }
+    for value in by_program::<Losses>(loaded, "LOSSES") {
+        lost.ring_full += value.ring_full;
+        lost.over_budget += value.over_budget;
+        lost.of_watched += value.of_watched;
+        lost.uncounted += value.uncounted;
     }
-    lost.over_budget += waiting(loaded).map(|one| one.thinned).sum::<u64>();
+    let waiting = by_program::<Waiting>(loaded, "LAST");
+    lost.over_budget += waiting.iter().map(|one| one.thinned).sum::<u64>();
+    lost.missed = missed(loaded);
     lost
+}
+
+/// How often programs were left out, because they were running already, and none stood in.
+fn missed(loaded: &Loaded) -> u64 {
+    let left_out: u64 = loaded
+        .programs
+        .iter()
+        .filter_map(|program| sys::program_cost(program.as_fd()).ok())
+        .map(|(_, _, left_out)| left_out)
+        .sum();
+    let turns = by_program::<Turn>(loaded, "TURNS");
+    let stood_in: u64 = turns.iter().map(|turn| turn.stood_in).sum();
+    // More would be as wrong as less.
+    left_out.abs_diff(stood_in)
 }

@@ -367,16 +367,24 @@ impl Summary<'_> {
         rows.sort_by(|one, other| other.0.cmp(&one.0).then_with(|| one.1.cmp(&other.1)));
         let lost = || self.nodes.iter().flat_map(|node| &node.lost);
         let uncounted: u64 = lost().map(|lost| lost.uncounted).sum();
-        let head = match uncounted {
-            0 => "Totals by cause, exact:".to_owned(),
-            more => format!(
-                "Totals by cause, without {} of further kinds that found no room:",
-                super::words::count(more, "event")
-            ),
+        let mut lacks = Vec::new();
+        if uncounted > 0 {
+            let events = super::words::count(uncounted, "event");
+            lacks.push(format!("{events} of further kinds found no room"));
+        }
+        lacks.extend(super::words::missed(self.nodes.iter().flat_map(|node| &node.lost)));
+        let (head, nothing) = if lacks.is_empty() {
+            ("exact:".to_owned(), "Nothing was seen.".to_owned())
+        } else {
+            let lacks = lacks.join("; ");
+            (
+                format!("at least ({lacks}):"),
+                format!("Nothing was seen, but not all was looked at: {lacks}."),
+            )
         };
-        let head = paper.ink(Ink::Strong, &head);
+        let head = paper.ink(Ink::Strong, &format!("Totals by cause, {head}"));
         let mut text = if rows.is_empty() {
-            "\nNothing was seen.\n".to_owned()
+            format!("\n{nothing}\n")
         } else {
             format!("\n{head}\n")
         };

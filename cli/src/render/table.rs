@@ -347,10 +347,12 @@ fn looked(report: &Report, wide: bool) -> Vec<String> {
     } else {
         String::new()
     };
+    let missed = words::missed(nodes.iter().flat_map(|node| &node.lost));
+    let missed = missed.map_or_else(String::new, |missed| format!(", {missed}"));
     let cost: Option<BpfCost> = nodes.iter().map(|node| node.bpf).sum();
     let cost = cost.map_or_else(|| "our eBPF time is not known".to_owned(), words::cost);
     let mut lines = vec![format!(
-        "{} · kernel {} · {} · {}, {lost} lost{thinned} · {cost}",
+        "{} · kernel {} · {} · {}, {lost} lost{thinned}{missed} · {cost}",
         words::count(nodes.len() as u64, "node"),
         kernels.join(", "),
         words::time(report.timing.total_ms * 1_000_000),

@@ -2,8 +2,9 @@
 
 use model::attempt::{Attempt, DnsLookup, Outcome};
 use model::inventory::ObjectRef;
-use model::protocol::BpfCost;
+use model::protocol::{BpfCost, Lost};
 use model::report::{Place, RulePlace};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 /// An attempt that was ended sooner had sent nothing.
@@ -43,6 +44,19 @@ pub fn cost(cost: BpfCost) -> String {
         ),
         None => format!("our eBPF used {}", time(cost.ns)),
     }
+}
+
+/// What the kernel kept from our programs, where it did: `the kernel left out 12 runs of drop, which was running already`.
+pub fn missed<'a>(lost: impl Iterator<Item = &'a Lost>) -> Option<String> {
+    let mut by_probe: BTreeMap<&str, u64> = BTreeMap::new();
+    for lost in lost.filter(|lost| lost.missed > 0) {
+        *by_probe.entry(&lost.probe).or_default() += lost.missed;
+    }
+    let runs: Vec<String> = by_probe
+        .iter()
+        .map(|(probe, missed)| format!("{} of {probe}", count(*missed, "run")))
+        .collect();
+    (!runs.is_empty()).then(|| format!("the kernel left out {}, which was running already", runs.join(" and ")))
 }
 
 /// `1 event`, `3 events`.

@@ -58,7 +58,7 @@ pub fn check(case: &Case<'_>) -> Checked {
 /// A program before the first hook leaves no trace but the absence behind it.
 fn swallowed(case: &Case<'_>) -> Option<Finding> {
     let failed = case.failed();
-    let tried = failed.first()?;
+    let tried = failed.first().filter(|_| case.saw_all())?;
     for direction in [Direction::Answer, Direction::Request] {
         let Some(leg) = case.leg(tried.attempt.id, direction) else {
             continue;

@@ -28,8 +28,7 @@ pub const NEEDS: &[Need] = &[Need::Probe("path")];
 const OVERTAKEN_LEAST: usize = 2;
 
 pub fn check(case: &Case<'_>) -> Checked {
-    let mut lost = case.evidence.nodes.iter().flat_map(|node| &node.lost);
-    let whole = !lost.any(|lost| lost.of_watched > 0);
+    let whole = case.saw_all();
     for tried in &case.tried {
         let attempt = tried.attempt;
         // Where sights were lost, what was sent twice may look like one that was overtaken.

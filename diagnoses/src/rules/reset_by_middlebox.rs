@@ -30,11 +30,7 @@ pub const NEEDS: &[Need] = &[
 ];
 
 pub fn check(case: &Case<'_>) -> Checked {
-    if !case.watched_by("tcpreset") || !case.watched_by("drop") {
-        return Ok(Vec::new());
-    }
-    let lost = case.evidence.nodes.iter().flat_map(|node| &node.lost);
-    if lost.into_iter().any(|lost| lost.of_watched > 0) {
+    if !case.watched_by("tcpreset") || !case.watched_by("drop") || !case.saw_all() {
         return Ok(Vec::new());
     }
     let mut ids = Vec::new();

@@ -96,7 +96,7 @@ fn told(skb: u64, at_data: bool, slot: u32) -> Option<()> {
     if !at_data && sender.is_some_and(|sender| sender.netns == place.netns) {
         draft.count(0);
     }
-    if !whose.is_somebody() && !draft::spend() {
+    if !whose.is_somebody() && !draft::spend(slot) {
         return None;
     }
     let letter = LETTERS.get_ptr_mut(slot)?;
@@ -126,7 +126,7 @@ fn told(skb: u64, at_data: bool, slot: u32) -> Option<()> {
     // SAFETY: plain bytes.
     let bytes: &[u8; size_of::<Letter>()] = unsafe { &*core::ptr::from_ref(letter).cast() };
     if EVENTS.output::<[u8]>(bytes.as_slice(), 1).is_err() {
-        draft::lose_full(whose.is_somebody());
+        draft::lose_full(slot, whose.is_somebody());
     }
     Some(())
 }

@@ -13,7 +13,7 @@ use node_helper_ebpf::fields::*;
 use node_helper_ebpf::packet::{self, ARP, IPV4, IPV6};
 use node_helper_ebpf::place::{self, Place};
 use node_helper_ebpf::watch::{self, MARK_FLOW};
-use node_helper_ebpf::{filter, socket, trail};
+use node_helper_ebpf::{filter, socket, trail, twice};
 
 node_helper_ebpf::license!();
 
@@ -32,15 +32,37 @@ struct Run {
 }
 
 #[map]
-static RUNS: PerCpuArray<Run> = PerCpuArray::with_max_entries(1, 0);
+static RUNS: PerCpuArray<Run> = PerCpuArray::with_max_entries(2, 0);
 
-/// Where the verifier allows plain loads, a run costs some nanoseconds a drop.
+/// Numbers of the program and of the one that stands in for it.
+const FIRST: u32 = 0;
+const AGAIN: u32 = 1;
+
 #[btf_tracepoint(function = "kfree_skb")]
 fn kfree_skb_typed(context: BtfTracePointContext) -> i32 {
     let skb: *const u8 = context.arg(0);
+    twice::first(&context, fast::address(skb));
+    typed(&context, FIRST);
+    0
+}
+
+/// Interrupts drop packets while others are dropped.
+#[btf_tracepoint(function = "kfree_skb")]
+fn kfree_skb_typed_again(context: BtfTracePointContext) -> i32 {
+    let skb: *const u8 = context.arg(0);
+    if twice::stands_in(&context, fast::address(skb)) {
+        typed(&context, AGAIN);
+    }
+    0
+}
+
+/// Where the verifier allows plain loads, a run costs some nanoseconds a drop.
+#[inline(always)]
+fn typed(context: &BtfTracePointContext, slot: u32) {
+    let skb: *const u8 = context.arg(0);
     let location: u64 = context.arg(1);
     let reason: u32 = if given(&args__kfree_skb) > 2 { context.arg(2) } else { 0 };
-    let Some(run) = RUNS.get_ptr_mut(0) else { return 0 };
+    let Some(run) = RUNS.get_ptr_mut(slot) else { return };
     // SAFETY: this CPU's and program's own.
     let run = unsafe { &mut *run };
     // May be null, so it is a number from here on.
@@ -57,8 +79,8 @@ fn kfree_skb_typed(context: BtfTracePointContext) -> i32 {
     } else {
         0
     };
-    if goes_on(run, device, location) {
-        return 0;
+    if goes_on(run, device, location, slot) {
+        return;
     }
     run.kind = 0;
     let dropped = Dropped {
@@ -70,12 +92,11 @@ fn kfree_skb_typed(context: BtfTracePointContext) -> i32 {
         reason,
         receiver,
     };
-    if drop(dropped) == Some(true) {
+    if drop(dropped, slot) == Some(true) {
         run.device = device;
         run.location = location;
         run.kind = run.next;
     }
-    0
 }
 
 /// Whether only what a run looks at is asked for.
@@ -116,12 +137,12 @@ fn kind(skb: *const u8, reason: u32) -> u64 {
 
 /// Counts a drop that belongs to the run.
 #[inline(always)]
-fn goes_on(run: &Run, device: u64, location: u64) -> bool {
+fn goes_on(run: &Run, device: u64, location: u64, slot: u32) -> bool {
     if run.next == 0 || run.next != run.kind || run.location != location || run.device != device || draft::has_budget()
     {
         return false;
     }
-    let Some(last) = draft::last(0) else { return false };
+    let Some(last) = draft::last(slot) else { return false };
     last.count += 1;
     last.thinned += 1;
     true
@@ -129,12 +150,28 @@ fn goes_on(run: &Run, device: u64, location: u64) -> bool {
 
 #[raw_tracepoint(tracepoint = "kfree_skb")]
 fn kfree_skb(context: RawTracePointContext) -> i32 {
+    twice::first(&context, context.arg(0));
+    raw(&context, FIRST);
+    0
+}
+
+/// As above.
+#[raw_tracepoint(tracepoint = "kfree_skb")]
+fn kfree_skb_again(context: RawTracePointContext) -> i32 {
+    if twice::stands_in(&context, context.arg(0)) {
+        raw(&context, AGAIN);
+    }
+    0
+}
+
+#[inline(always)]
+fn raw(context: &RawTracePointContext, slot: u32) {
     let skb: u64 = context.arg(0);
     let location: u64 = context.arg(1);
     // The reason came with 5.17, the receiving socket with 6.11.
     let reason: u32 = if given(&args__kfree_skb) > 2 { context.arg(2) } else { 0 };
     let receiver: u64 = if given(&args__kfree_skb) > 3 { context.arg(3) } else { 0 };
-    drop(Dropped {
+    let dropped = Dropped {
         skb,
         protocol: packet::ethernet_protocol(skb),
         header: packet::network_header(skb, false),
@@ -142,8 +179,8 @@ fn kfree_skb(context: RawTracePointContext) -> i32 {
         location,
         reason,
         receiver,
-    });
-    0
+    };
+    drop(dropped, slot);
 }
 
 /// A packet that is thrown away, as far as its hook knows it.
@@ -162,7 +199,7 @@ struct Dropped {
 
 /// Tells whether it was counted and belongs to no watched flow.
 #[inline(always)]
-fn drop(dropped: Dropped) -> Option<bool> {
+fn drop(dropped: Dropped, slot: u32) -> Option<bool> {
     let Dropped {
         skb,
         protocol,
@@ -176,7 +213,7 @@ fn drop(dropped: Dropped) -> Option<bool> {
     if protocol != IPV4 && protocol != IPV6 && protocol != ARP {
         return None;
     }
-    let draft = draft(0)?;
+    let draft = draft(slot)?;
     draft.begin(skb, receiver);
     let mut place = dropped.place;
     if place.netns == 0 {

@@ -13,8 +13,8 @@ use node_helper_ebpf::fast::{address, byte, low_address, network_header, port, p
 use node_helper_ebpf::fields::{field, forget, pointer, sk_buff__len, sk_buff__sk};
 use node_helper_ebpf::packet::{self, IPV4, IPV6};
 use node_helper_ebpf::place::{self, Place};
-use node_helper_ebpf::trail;
 use node_helper_ebpf::watch::{self, FIRST, KNOWN, MARK_FLOW, MARK_TUNNEL, Watch};
+use node_helper_ebpf::{trail, twice};
 
 node_helper_ebpf::license!();
 
@@ -60,15 +60,31 @@ fn skb_copy_datagram_iovec(context: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "consume_skb")]
 fn consume_skb(context: BtfTracePointContext) -> i32 {
     let skb: *const u8 = context.arg(0);
+    twice::first(&context, address(skb));
+    consumed(skb, 4);
+    0
+}
+
+/// Interrupts free packets while others are freed.
+#[btf_tracepoint(function = "consume_skb")]
+fn consume_skb_again(context: BtfTracePointContext) -> i32 {
+    let skb: *const u8 = context.arg(0);
+    if twice::stands_in(&context, address(skb)) {
+        consumed(skb, 5);
+    }
+    0
+}
+
+#[inline(always)]
+fn consumed(skb: *const u8, slot: u32) {
     if watch::marks().is_some()
         && let Some(seen) = trail::seen()
         && seen[trail::slot(low_address(skb))] != 0
     {
         let address = address(skb);
-        met(address, Hook::Consumed, 4);
+        met(address, Hook::Consumed, slot);
         trail::forget(address);
     }
-    0
 }
 
 /// Whether a packet may be of a watched flow: its address was met, or a port of it is marked. It errs on the side of
@@ -119,7 +135,7 @@ fn is_left_out(draft: &Draft) -> bool {
     }
     let identity = draft.tail.seq ^ draft.tail.ack ^ u32::from(draft.tail.ip_id);
     let left_out = u64::from(identity).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 60 != 0;
-    if left_out && let Some(losses) = losses() {
+    if left_out && let Some(losses) = losses(draft.slot) {
         losses.over_budget += 1;
     }
     left_out
