@@ -35,7 +35,7 @@ impl InOrder {
             return Vec::new();
         }
         look.order();
-        let events = &mut look.evidence.events;
+        let events = &look.evidence.events;
         let latest = events.last().map_or(0, |event| event.at_ns);
         self.looks.push_back((Instant::now(), latest));
         let mut until_ns = 0;
@@ -44,6 +44,6 @@ impl InOrder {
         }
         let ready = events.partition_point(|event| event.at_ns <= until_ns);
         let ready = ready.max(events.len().saturating_sub(WAITING));
-        events.drain(..ready).collect()
+        look.let_go(ready)
     }
 }

@@ -1,5 +1,6 @@
 //! `kubectl-skoop`: asks a helper on each node that matters, lets the rules judge, and prints the answer.
 
+mod bounds;
 mod commands;
 pub mod completion;
 mod elsewhere;
@@ -11,7 +12,8 @@ mod inquiry;
 mod interrupt;
 mod kernels;
 mod kubernetes;
-mod look;
+pub mod lines;
+pub mod look;
 mod names;
 mod passive;
 mod plan;
@@ -25,6 +27,7 @@ mod target;
 mod walk;
 mod wanted;
 mod watch;
+pub mod weight;
 mod window;
 
 pub use program::{command, main};

@@ -1,5 +1,6 @@
 //! What the helpers have said so far, taken in line by line. Pure: nothing here waits or asks.
 
+use crate::bounds::{EVENTS_MAX_BYTES, Kept};
 use crate::kernels::Kernels;
 use model::endpoint::Endpoint;
 use model::event::Event;
@@ -9,8 +10,13 @@ use model::missing::{Known, Missing};
 use model::protocol::{Hello, Reply};
 use std::collections::{BTreeSet, VecDeque};
 
-/// Most events kept of one window: more are counted, not kept.
+/// Most events kept of one window, as far as they fit; more are counted, not kept.
 const EVENTS_MAX: usize = 200_000;
+/// Namespaces and processes that are kept, at most: a client asks for fewer.
+const NETNS_MAX: usize = 256;
+const PROCESSES_MAX: usize = 4_096;
+/// Requests whose answer is remembered: the latest.
+const ANSWERS_MAX: usize = 1_024;
 /// An event that is this much out of order is put in its place together with others.
 const NEAR: usize = 64;
 
@@ -27,6 +33,9 @@ pub struct Look {
     pub kernels: Kernels,
     /// Counts what was taken in that can change a verdict.
     pub news: u64,
+    /// What is kept of all but events, and of events, in bytes.
+    kept: Kept,
+    event_bytes: usize,
     unkept: usize,
     /// Some events are not yet in their place.
     unordered: bool,
@@ -47,6 +56,8 @@ pub struct Talk {
     pub armed: Option<u32>,
     /// The window that was opened last.
     pub going: Option<u32>,
+    /// Windows that are open.
+    pub open: BTreeSet<u32>,
     /// The window that was closed last.
     pub stopped: Option<u32>,
     /// Requests that could not be carried out, by name.
@@ -55,6 +66,8 @@ pub struct Talk {
     pub named: bool,
     /// Events it told that are another node's.
     foreign: u64,
+    /// It was told to go, or is a recording, in which all was said before.
+    pub dismissed: bool,
     /// The last line came.
     pub done: bool,
     /// The stream was cut.
@@ -96,6 +109,8 @@ impl Look {
             },
             backends: Vec::new(),
             news: 0,
+            kept: Kept::default(),
+            event_bytes: 0,
             unkept: 0,
             unordered: false,
         }
@@ -113,6 +128,15 @@ impl Look {
 
     /// Takes in a word of a node.
     pub fn take(&mut self, node: usize, reply: Reply) {
+        self.take_sized(node, reply, 0);
+    }
+
+    /// Takes in a word of a node that takes about so many bytes of memory. Of one that says too much no more is taken.
+    pub fn take_sized(&mut self, node: usize, reply: Reply, bytes: usize) {
+        if let Err(why) = self.kept.make_room(&reply, bytes) {
+            self.cut(node, the_rest(why).remedy("look at fewer ends at once"));
+            return;
+        }
         let reply = self.kernels.inward(node, reply);
         let (Some(talk), Some(brought)) = (self.nodes.get_mut(node), self.evidence.nodes.get_mut(node)) else {
             return;
@@ -142,7 +166,7 @@ impl Look {
             Reply::Facts { name, phase, facts, .. } => self.facts(node, name, phase, facts),
             Reply::Process { phase, mut facts, .. } => {
                 facts.node.clone_from(&brought.name);
-                self.process(phase, facts);
+                self.process(node, phase, facts);
             }
             Reply::Node {
                 phase: Phase::Before,
@@ -154,11 +178,9 @@ impl Look {
                 facts,
                 ..
             } => brought.after = facts,
-            Reply::Read { id } => {
-                talk.read.insert(id);
-            }
+            Reply::Read { id } => remember(&mut talk.read, id),
             Reply::Planned { id, flows, missing } => {
-                talk.planned.insert(id);
+                remember(&mut talk.planned, id);
                 self.evidence.watched.extend(flows);
                 self.miss(node, missing);
             }
@@ -170,6 +192,7 @@ impl Look {
                 talk.going = Some(id);
                 let opened = &mut brought.window.start_ns;
                 *opened = if *opened == 0 { at_ns } else { at_ns.min(*opened) };
+                talk.open.insert(id);
                 // What is sent later belongs to the same window, and so does what another node sees.
                 let start = &mut self.evidence.window.start_ns;
                 if *start == 0 || at_ns < *start {
@@ -180,7 +203,7 @@ impl Look {
                 if self.nodes.len() > 1 {
                     event.node.clone_from(&self.evidence.nodes[node].name);
                 }
-                self.event(event);
+                self.event(event, bytes);
             }
             Reply::Event(_) => talk.foreign += 1,
             Reply::Attempt(attempt) => {
@@ -207,6 +230,7 @@ impl Look {
                 brought.bpf = bpf;
                 talk.stopped = Some(id);
                 brought.window.end_ns = at_ns.max(brought.window.end_ns);
+                talk.open.remove(&id);
                 let end = &mut self.evidence.window.end_ns;
                 *end = at_ns.max(*end);
                 self.tell_unkept();
@@ -216,7 +240,25 @@ impl Look {
                 talk.failed.push(request);
                 self.miss(node, vec![missing]);
             }
-            Reply::Done { .. } => talk.done = true,
+            Reply::Done { skipped, exit, why, .. } => {
+                talk.done = true;
+                let (asked, is_open) = (talk.dismissed, !talk.open.is_empty());
+                if skipped > 0 {
+                    let why = "the helper did not understand them";
+                    let requests = Missing::new(format!("the answers to {skipped} requests"), why);
+                    self.miss(node, vec![requests.remedy("use the helper built with this client")]);
+                }
+                let unasked = || the_rest("the helper ended although nobody asked it to");
+                let failed = || the_rest(format!("the helper ended with exit code {exit}"));
+                let open = || the_rest("the helper ended and had not closed its window");
+                let cut = why
+                    .or_else(|| (!asked).then(unasked))
+                    .or_else(|| (exit != 0).then(failed))
+                    .or_else(|| is_open.then(open));
+                if let Some(missing) = cut {
+                    self.cut(node, missing);
+                }
+            }
         }
     }
 
@@ -230,6 +272,20 @@ impl Look {
             }
             brought.truncated.get_or_insert(missing);
         }
+    }
+
+    /// Nodes of which the totals are not known, as the helper did not close its window or did not live to do it.
+    pub fn untold(&self) -> impl Iterator<Item = &str> {
+        let nodes = self.evidence.nodes.iter().zip(&self.nodes);
+        nodes
+            .filter(|(_, talk)| !talk.open.is_empty())
+            .map(|(node, _)| node.name.as_str())
+    }
+
+    /// All that was not seen of what was asked for.
+    pub fn gaps(&self) -> impl Iterator<Item = &Missing> {
+        let cuts = self.evidence.nodes.iter().filter_map(|node| node.truncated.as_ref());
+        cuts.chain(&self.evidence.missing)
     }
 
     /// Why nothing more came: of the first node that was cut.
@@ -292,9 +348,21 @@ impl Look {
         }));
     }
 
+    /// A window was not closed in time: what it came to is not known.
+    pub fn not_closed(&mut self, node: usize) {
+        let what = "what was lost, and the totals";
+        let missing = Missing::new(what, "the helper did not answer when the window closed");
+        self.miss(
+            node,
+            vec![missing.remedy("run it again; with -v the helper's own messages are shown")],
+        );
+        self.tell_unkept();
+    }
+
     fn tell_unkept(&mut self) {
         if self.unkept > 0 {
-            let what = format!("{} of {} events", self.unkept, self.unkept + EVENTS_MAX);
+            let all = self.unkept + self.evidence.events.len();
+            let what = format!("{} of {all} events", self.unkept);
             let missing = Missing::new(what, "one run keeps no more").remedy("look for a shorter time");
             self.unkept = 0;
             self.evidence.missing.push(missing);
@@ -310,17 +378,31 @@ impl Look {
         for node in &mut self.evidence.nodes {
             node.window = Window::default();
         }
-        self.unkept = 0;
+        (self.unkept, self.event_bytes) = (0, 0);
+        self.kept.forget_round();
+    }
+
+    /// Lets the first events go, in time order.
+    pub fn let_go(&mut self, count: usize) -> Vec<Event> {
+        let events = &mut self.evidence.events;
+        let left = events.len().saturating_sub(count);
+        // What each of them takes is not remembered; they are much alike.
+        self.event_bytes = self.event_bytes / events.len().max(1) * left;
+        events.drain(..count.min(events.len())).collect()
     }
 
     /// Events come from several rings and several nodes, each in order: the place of one is at or near the end.
-    fn event(&mut self, event: Event) {
+    fn event(&mut self, event: Event, bytes: usize) {
         self.news += 1;
         let events = &mut self.evidence.events;
-        if events.len() >= EVENTS_MAX {
+        if events.len() >= EVENTS_MAX || self.event_bytes >= EVENTS_MAX_BYTES {
             self.unkept += 1;
             return;
         }
+        self.event_bytes = self
+            .event_bytes
+            .saturating_add(bytes)
+            .saturating_add(size_of::<Event>());
         let later = |other: &&Event| other.at_ns > event.at_ns;
         let behind = events.iter().rev().take(NEAR).take_while(later).count();
         if behind < NEAR {
@@ -341,8 +423,13 @@ impl Look {
     fn facts(&mut self, node: usize, name: String, phase: Phase, facts: NetnsFacts) {
         self.kernels.claim(node, facts.netns);
         let name = self.name_of(node, facts.netns).unwrap_or(name);
+        let index_of = node;
         let node = self.evidence.nodes[node].name.clone();
         let known = &mut self.evidence.netns;
+        if known.len() >= NETNS_MAX && !known.iter().any(|netns| netns.id == facts.netns) {
+            let why = format!("the helper tells of more than {NETNS_MAX} network namespaces");
+            return self.cut(index_of, the_rest(why));
+        }
         let index = known
             .iter()
             .position(|netns| netns.id == facts.netns)
@@ -364,14 +451,32 @@ impl Look {
         }
     }
 
-    fn process(&mut self, phase: Phase, facts: ProcessFacts) {
+    fn process(&mut self, node: usize, phase: Phase, facts: ProcessFacts) {
         let processes = &mut self.evidence.processes;
+        let room = processes.len() < PROCESSES_MAX;
         let same = |before: &ProcessFacts| before.pid == facts.pid && before.node == facts.node;
         match (processes.iter_mut().find(|(before, _)| same(before)), phase) {
             (Some((before, _)), Phase::Before) => *before = facts,
             (Some((_, after)), Phase::After) => *after = Some(facts),
-            (None, _) => processes.push((facts, None)),
+            (None, _) if room => processes.push((facts, None)),
+            (None, _) => {
+                let why = format!("the helper tells of more than {PROCESSES_MAX} processes");
+                self.cut(node, the_rest(why));
+            }
         }
+    }
+}
+
+/// What is missing of a helper of which no more is taken.
+fn the_rest(why: impl Into<String>) -> Missing {
+    Missing::new("the rest of what the helper saw", why)
+}
+
+/// Nobody waits for the answer to a request of long ago.
+fn remember(answers: &mut BTreeSet<u32>, id: u32) {
+    answers.insert(id);
+    if answers.len() > ANSWERS_MAX {
+        answers.pop_first();
     }
 }
 

@@ -50,11 +50,15 @@ impl Session {
     /// Begins one with the helpers of these nodes. A node without a name gets the one its helper tells.
     pub fn begin(links: Vec<(String, Link)>, interrupt: Interrupt, progress: Progress) -> Self {
         let (names, links): (Vec<String>, Vec<Link>) = links.into_iter().unzip();
-        let session = Self {
+        let mut look = Look::of(names);
+        for (node, link) in look.nodes.iter_mut().zip(&links) {
+            node.dismissed = link.is_recorded();
+        }
+        let mut session = Self {
             links,
             interrupt,
             progress,
-            look: Look::of(names),
+            look,
             numbers: 0,
             turn: 0,
         };
@@ -63,14 +67,15 @@ impl Session {
     }
 
     /// Asks the helper of one node.
-    pub fn ask_at(&self, node: usize, request: Request) {
-        if let Some(link) = self.links.get(node) {
+    pub fn ask_at(&mut self, node: usize, request: Request) {
+        if let (Some(link), Some(talk)) = (self.links.get(node), self.look.nodes.get_mut(node)) {
+            talk.dismissed |= request == Request::Bye;
             link.ask(self.look.kernels.outward(node, request));
         }
     }
 
     /// Asks every helper.
-    pub fn ask_all(&self, request: &Request) {
+    pub fn ask_all(&mut self, request: &Request) {
         for node in 0..self.links.len() {
             self.ask_at(node, request.clone());
         }
@@ -131,6 +136,20 @@ impl Session {
         self.listen(Some(Instant::now() + ORDER), false, holds).await
     }
 
+    /// Closes a window at all nodes. Where one does not say what it came to, that is missing.
+    pub async fn close(&mut self, id: u32) {
+        self.ask_all(&Request::Stop { id });
+        let closed = |node: &Talk| node.stopped == Some(id) || node.has_failed("stop");
+        self.finish(|look| look.all(closed)).await;
+        for node in 0..self.look.nodes.len() {
+            let talk = &self.look.nodes[node];
+            // One that is gone has said so itself.
+            if !talk.open.is_empty() && !closed(talk) && !talk.over() {
+                self.look.not_closed(node);
+            }
+        }
+    }
+
     /// Waits for an answer without which there is nothing to look at.
     pub async fn need(&mut self, what: &str, holds: impl Fn(&Look) -> bool) -> Result<()> {
         match self.until(Some(Instant::now() + STEP), |look| holds(look)).await {
@@ -175,7 +194,8 @@ impl Session {
                 (node, heard) = next(&mut self.links, &self.look, self.turn) => {
                     self.turn = (node + 1) % self.links.len();
                     match heard {
-                        Heard::Said(reply) => self.look.take(node, reply),
+                        Heard::Said(reply, room) => self.look.take_sized(node, reply, room.bytes),
+                        Heard::Reached => {}
                         Heard::Stage(stage) => self.progress.node(&self.look.evidence.nodes[node].name, stage),
                         Heard::Cut(missing) => self.look.cut(node, missing),
                     }

@@ -95,10 +95,7 @@ pub async fn window(
     if let Some(id) = second {
         session.ask_at(source(session), Request::Stop { id });
     }
-    session.ask_all(&Request::Stop { id });
-    session
-        .finish(|look| look.all(|node| node.stopped == Some(id) || node.has_failed("stop")))
-        .await;
+    session.close(id).await;
     timing.window_ms += opened.elapsed().as_millis() as u64;
     session
         .look

@@ -4,10 +4,12 @@ use crate::case::{Case, Fate};
 use crate::clocks;
 use crate::cluster;
 use crate::lookups::lookups;
+use crate::not_made::not_made;
 use crate::proven::proven;
 use crate::rank::rank;
 use crate::rules;
 use crate::words;
+use model::attempt::Outcome as Made;
 use model::evidence::{Clock, Evidence, Intent};
 use model::missing::{Known, Missing};
 use model::report::{Direction, Happened, Hop, Outcome, Severity, Verdict};
@@ -208,16 +210,17 @@ fn undecided(case: &Case<'_>) -> Vec<Missing> {
             Known::Missing(_) => lack,
         }];
     }
+    let mut lacks = not_made(case);
     if !case.worked().is_empty() {
-        return local_proxy(case).into_iter().collect();
+        lacks.extend(local_proxy(case));
+        return lacks;
     }
-    let mut lacks = Vec::new();
     for tried in case.asked().filter(|tried| tried.fate == Fate::Unknown) {
         let attempt = tried.attempt;
         let what = format!("the end of {} {}", attempt.kind, attempt.flow);
         let why = match &attempt.outcome {
-            model::attempt::Outcome::NotTried { why } => why.clone(),
-            model::attempt::Outcome::Cancelled => "the run ended before it was answered".to_owned(),
+            Made::NotTried { .. } => continue,
+            Made::Cancelled => "the run ended before it was answered".to_owned(),
             _ => "it was sent, nothing came back, and its far end could not be watched".to_owned(),
         };
         push(

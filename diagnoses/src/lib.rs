@@ -15,6 +15,7 @@ pub mod firewalled;
 mod judge;
 mod lookups;
 pub mod neighbours;
+mod not_made;
 mod permitted;
 pub mod policy;
 mod proven;

@@ -135,7 +135,8 @@ fn target(spec: &AttemptSpec) -> Option<IpAddr> {
     }
 }
 
-fn is_asked(evidence: &Evidence, spec: &AttemptSpec) -> bool {
+/// Of the protocol asked for, or beside it?
+pub fn is_asked(evidence: &Evidence, spec: &AttemptSpec) -> bool {
     match (&spec.send, evidence.intent) {
         (Sending::Dns { .. } | Sending::DnsQuery { .. }, _) => true,
         (_, Intent::Dns) => false,

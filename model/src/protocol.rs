@@ -34,7 +34,13 @@ pub struct Line<T> {
     pub seq: u64,
     /// What it says.
     pub say: T,
+    /// What was said before it, where [`Reply::is_sum`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub said: Option<Tally>,
 }
+
+/// Lines said so far, by their words: what was taken out of a stream is missing here, though the rest was numbered anew.
+pub type Tally = BTreeMap<String, u64>;
 
 /// What the client asks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -215,7 +221,7 @@ pub enum Reply {
         id: u32,
         /// When.
         at_ns: u64,
-        /// Events said.
+        /// Events said of this window.
         events: u64,
         /// Events lost by probe.
         lost: Vec<Lost>,
@@ -243,7 +249,46 @@ pub enum Reply {
         exit: u8,
         /// Lines of the client that were not understood.
         skipped: u64,
+        /// Why it ends, unless the client said [`Request::Bye`]: what came before is not all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<Missing>,
     },
+}
+
+impl Reply {
+    /// All words, as they stand on the wire.
+    pub const WORDS: [&str; 15] = [
+        "hello", "resolved", "facts", "process", "node", "read", "planned", "armed", "going", "event", "attempt",
+        "stopped", "alive", "failed", "done",
+    ];
+
+    /// Its word, as it stands on the wire.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Hello(_) => "hello",
+            Self::Resolved(_) => "resolved",
+            Self::Facts { .. } => "facts",
+            Self::Process { .. } => "process",
+            Self::Node { .. } => "node",
+            Self::Read { .. } => "read",
+            Self::Planned { .. } => "planned",
+            Self::Armed { .. } => "armed",
+            Self::Going { .. } => "going",
+            Self::Event(_) => "event",
+            Self::Attempt(_) => "attempt",
+            Self::Stopped { .. } => "stopped",
+            Self::Alive => "alive",
+            Self::Failed { .. } => "failed",
+            Self::Done { .. } => "done",
+        }
+    }
+
+    /// It closes something: a reading, a window, or all. Its line carries the [`Tally`] of those before it.
+    #[must_use]
+    pub const fn is_sum(&self) -> bool {
+        matches!(self, Self::Read { .. } | Self::Stopped { .. } | Self::Done { .. })
+    }
 }
 
 /// Who the helper is and what it can do.
@@ -384,6 +429,7 @@ mod tests {
         let line = serde_json::to_string(&Line {
             seq: 1,
             say: Request::Hello { version: 1 },
+            said: None,
         })
         .unwrap();
         assert_eq!(line, r#"{"seq":1,"say":{"hello":{"version":1}}}"#);
@@ -392,8 +438,36 @@ mod tests {
             back,
             Line {
                 seq: 7,
-                say: Reply::Alive
+                say: Reply::Alive,
+                said: None
             }
         );
+    }
+
+    #[test]
+    fn every_word_of_a_helper_is_known_by_its_name() {
+        let word = |name: &str| -> String {
+            // Serde names the words that there are where it meets another one.
+            serde_json::from_str::<Reply>(&format!("{{\"{name}\":1}}"))
+                .unwrap_err()
+                .to_string()
+        };
+        let others = word("weather");
+        assert!(
+            Reply::WORDS.iter().all(|name| others.contains(&format!("`{name}`"))),
+            "{others}"
+        );
+        assert_eq!(others.matches('`').count(), 2 * (1 + Reply::WORDS.len()), "{others}");
+        let done = Reply::Done {
+            events: 0,
+            lost: 0,
+            exit: 0,
+            skipped: 0,
+            why: None,
+        };
+        for say in [Reply::Alive, Reply::Read { id: 1 }, done] {
+            let text = serde_json::to_string(&say).unwrap();
+            assert!(text.contains(&format!("\"{}\"", say.word())), "{text}");
+        }
     }
 }

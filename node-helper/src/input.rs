@@ -2,6 +2,7 @@
 
 use model::attempt::WatchedFlow;
 use model::protocol::LINE_MAX_BYTES;
+use nix::sys::signal::Signal;
 use std::io::{BufRead, Read as _};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
@@ -15,7 +16,7 @@ pub enum Input {
     /// The client's end of stdin is closed.
     End,
     /// SIGTERM or SIGINT.
-    Signal,
+    Signal(Signal),
     /// A running attempt of this plan is about to use a tuple that was not planned.
     Watch {
         /// The plan's id.

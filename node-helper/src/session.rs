@@ -33,10 +33,8 @@ pub fn run(deadline: Duration, out: Box<dyn Write + Send>) -> ExitCode {
     match hold(&writer, deadline) {
         Ok(exit) => exit,
         Err(error) => {
-            writer.say(&Reply::Failed {
-                request: "session".into(),
-                missing: Missing::new("the session", format!("{error:#}")),
-            });
+            let why = the_rest(format!("{error:#}"));
+            writer.last_words(|events| last(events, why.clone()));
             ExitCode::from(COULD_NOT)
         }
     }
@@ -60,9 +58,9 @@ fn hold(writer: &Arc<Writer>, deadline: Duration) -> anyhow::Result<ExitCode> {
     signals.thread_block().context("blocking SIGTERM and SIGINT")?;
     let on_signal = tell.clone();
     spawn("signals", move || {
-        if signals.wait().is_ok() {
+        if let Ok(signal) = signals.wait() {
             exit_within(GRACE);
-            let _ = on_signal.send(Input::Signal);
+            let _ = on_signal.send(Input::Signal(signal));
         }
     })?;
     let from_stdin = tell.clone();
@@ -108,29 +106,37 @@ fn speak_of_panics(writer: &Arc<Writer>) {
     let writer = Arc::clone(writer);
     std::panic::set_hook(Box::new(move |panic| {
         let thread = std::thread::current().name().unwrap_or("unnamed").to_owned();
-        writer.last_words(&[
-            Reply::Failed {
-                request: thread,
-                missing: Missing::new("the rest of this session", format!("the helper failed: {panic}"))
-                    .remedy("please report this line as a bug"),
-            },
-            Reply::Done {
-                events: 0,
-                lost: 0,
-                exit: COULD_NOT,
-                skipped: 0,
-            },
-        ]);
+        let why = the_rest(format!("the helper failed in its thread `{thread}`: {panic}"))
+            .remedy("please report this line as a bug");
+        writer.last_words(|events| last(events, why.clone()));
         std::process::exit(COULD_NOT.into());
     }));
 }
 
+/// What is missing when a session ends early.
+fn the_rest(why: impl Into<String>) -> Missing {
+    Missing::new("the rest of this session", why)
+}
+
+/// The last line of a helper that could not do its work.
+fn last(events: u64, why: Missing) -> Reply {
+    Reply::Done {
+        events,
+        lost: 0,
+        exit: COULD_NOT,
+        skipped: 0,
+        why: Some(why),
+    }
+}
+
 /// How a session ends.
 enum End {
-    /// In order.
-    InOrder,
-    /// After this request of the client, for this reason.
-    Failed(&'static str, Missing),
+    /// The client said so.
+    Asked,
+    /// The client has closed its end, and nobody may be there to read this.
+    HungUp,
+    /// Nobody asked for it; this is why.
+    Unasked(Missing),
 }
 
 struct Session {
@@ -161,30 +167,24 @@ impl Session {
                     self.windows.watch(id, &flow);
                     None
                 }
-                Ok(Input::TooLong) => Some(End::Failed(
-                    "line",
-                    Missing::new(
-                        "the rest of this session",
-                        "a line of the client is longer than both ends agreed on",
-                    ),
-                )),
+                Ok(Input::TooLong) => Some(End::Unasked(the_rest(
+                    "a line of the client is longer than both ends agreed on",
+                ))),
                 Ok(Input::End) => {
                     self.windows.abandon();
-                    Some(End::InOrder)
+                    Some(End::HungUp)
                 }
-                Ok(Input::Signal) => Some(End::InOrder),
-                Err(RecvTimeoutError::Timeout) if heard.elapsed() >= silence => Some(End::Failed(
-                    "session",
-                    Missing::new(
-                        "the rest of this session",
-                        format!("the client was silent for {} s", silence.as_secs()),
-                    ),
+                Ok(Input::Signal(signal)) => Some(End::Unasked(
+                    the_rest(format!("{signal} ended the helper"))
+                        .remedy("run it again; where it is a pod, see whether it was evicted or its node drained"),
                 )),
+                Err(RecvTimeoutError::Timeout) if heard.elapsed() >= silence => Some(End::Unasked(the_rest(format!(
+                    "the client was silent for {} s",
+                    silence.as_secs()
+                )))),
                 Err(RecvTimeoutError::Timeout) if Instant::now() < deadline => None,
-                Err(_) => Some(End::Failed(
-                    "session",
-                    Missing::new("the rest of this session", "the helper's own time is over")
-                        .remedy("start it with a later --deadline"),
+                Err(_) => Some(End::Unasked(
+                    the_rest("the helper's own time is over").remedy("start it with a later --deadline"),
                 )),
             };
             if let Some(end) = end {
@@ -200,19 +200,18 @@ impl Session {
             let _ = thread.join();
         }
         let (exit, why) = match end {
-            End::InOrder => (0, None),
-            End::Failed(request, missing) => (COULD_NOT, Some(failed(request, missing))),
+            End::Asked => (0, None),
+            End::HungUp => (0, Some(the_rest("its input ended before it was told to go"))),
+            End::Unasked(why) => (COULD_NOT, Some(why)),
         };
         // A helper that nobody spoke to stays silent: there may be nobody who understands it.
         if self.lines > 0 {
-            if let Some(why) = why {
-                self.writer.say(&why);
-            }
             self.writer.say(&Reply::Done {
                 events: self.writer.events(),
                 lost: self.windows.lost(),
                 exit,
                 skipped: self.skipped,
+                why,
             });
         }
         ExitCode::from(exit)
@@ -243,21 +242,17 @@ impl Session {
     /// A gap or a step back: part of what the client said is lost.
     fn out_of_step(&self, seq: u64) -> Option<End> {
         (seq != self.lines).then(|| {
-            End::Failed(
-                "line",
-                Missing::new(
-                    "the rest of this session",
-                    format!("line {} of the client carries number {seq}", self.lines),
-                ),
-            )
+            End::Unasked(the_rest(format!(
+                "line {} of the client carries number {seq}",
+                self.lines
+            )))
         })
     }
 
     fn answer(&mut self, request: Request) -> Option<End> {
         if let Request::Hello { version } = request {
             if version != VERSION {
-                return Some(End::Failed(
-                    "hello",
+                return Some(End::Unasked(
                     Missing::new(
                         "a common protocol",
                         format!("the client speaks version {version}, this helper speaks {VERSION}"),
@@ -270,10 +265,10 @@ impl Session {
             return None;
         }
         if !self.greeted {
-            return Some(End::Failed(
-                "session",
-                Missing::new("a greeting", "the first line must be `hello` with the client's version"),
-            ));
+            return Some(End::Unasked(Missing::new(
+                "a greeting",
+                "the first line must be `hello` with the client's version",
+            )));
         }
         match request {
             Request::Hello { .. } | Request::Alive => {}
@@ -286,7 +281,7 @@ impl Session {
             Request::Go { id } => self.windows.go(id),
             Request::Watch { id, flows } => flows.iter().for_each(|flow| self.windows.watch(id, flow)),
             Request::Stop { id } => self.windows.stop(id),
-            Request::Bye => return Some(End::InOrder),
+            Request::Bye => return Some(End::Asked),
         }
         None
     }
@@ -344,7 +339,7 @@ const WORDS: [&str; 10] = [
 
 fn parse(line: &[u8]) -> Heard {
     let why = match serde_json::from_slice::<Line<Request>>(line) {
-        Ok(Line { seq, say }) => {
+        Ok(Line { seq, say, .. }) => {
             return Heard::Request {
                 seq,
                 request: Box::new(say),
@@ -352,7 +347,7 @@ fn parse(line: &[u8]) -> Heard {
         }
         Err(error) => error.to_string(),
     };
-    let Ok(Line { seq, say }) = serde_json::from_slice::<Line<Value>>(line) else {
+    let Ok(Line { seq, say, .. }) = serde_json::from_slice::<Line<Value>>(line) else {
         return Heard::NotUnderstood { seq: None };
     };
     let word = match &say {
@@ -423,10 +418,9 @@ mod tests {
         let said = String::from_utf8_lossy(&output.stdout);
         assert_eq!(output.status.code(), Some(COULD_NOT.into()));
         assert!(
-            said.contains(r#""failed":{"request":"read""#) && said.contains("on purpose"),
+            said.contains(r#""done":{"#) && said.contains("thread `read`") && said.contains("on purpose"),
             "{said}"
         );
-        assert!(said.contains(r#""done":{"#), "{said}");
     }
 
     #[test]
@@ -459,7 +453,12 @@ mod tests {
         let words: Vec<String> = requests
             .into_iter()
             .map(|say| {
-                let line = serde_json::to_value(Line { seq: 1, say }).unwrap();
+                let line = serde_json::to_value(Line {
+                    seq: 1,
+                    say,
+                    said: None,
+                })
+                .unwrap();
                 match &line["say"] {
                     serde_json::Value::String(word) => word.clone(),
                     said => said.as_object().unwrap().keys().next().unwrap().clone(),

@@ -28,6 +28,8 @@ struct Window {
     armed: Option<Armed>,
     /// When it was opened, `CLOCK_MONOTONIC` nanoseconds; events from before are not told. `u64::MAX` before `Go`.
     since_ns: Arc<AtomicU64>,
+    /// Events told.
+    told: Arc<AtomicU64>,
 }
 
 impl Windows {
@@ -70,10 +72,15 @@ impl Windows {
         }
         // Detached before the next are attached: two sets of one probe would say everything twice.
         window.armed = None;
-        let (told, since) = (Arc::clone(&writer), Arc::clone(&window.since_ns));
+        let (out, since, told) = (
+            Arc::clone(&writer),
+            Arc::clone(&window.since_ns),
+            Arc::clone(&window.told),
+        );
         let sink = Box::new(move |event: model::event::Event| {
             if event.at_ns >= since.load(Ordering::Relaxed) {
-                told.stream(&Reply::Event(event));
+                told.fetch_add(1, Ordering::Relaxed);
+                out.stream(&Reply::Event(event));
             }
         });
         match armed::arm(names, &filter, sink) {
@@ -164,6 +171,7 @@ impl Windows {
             workers,
             armed,
             since_ns: _,
+            told,
         } = window;
         let mut workers = workers;
         if let Some(workers) = &mut workers {
@@ -180,7 +188,7 @@ impl Windows {
         self.writer.say(&Reply::Stopped {
             id,
             at_ns: clock::monotonic_ns(),
-            events: summary.events,
+            events: told.load(Ordering::Relaxed),
             lost: summary.lost,
             totals: summary.totals,
             bpf: summary.bpf,

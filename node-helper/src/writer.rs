@@ -2,7 +2,7 @@
 //! when there is nothing to say for a while it says so.
 
 use model::missing::Missing;
-use model::protocol::{HEARTBEAT_MS, Line, Reply};
+use model::protocol::{HEARTBEAT_MS, Line, Reply, Tally};
 use serde::Serialize;
 use std::io::{BufWriter, Write};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -23,8 +23,9 @@ pub struct Writer {
 struct State {
     out: BufWriter<Box<dyn Write + Send>>,
     line: Vec<u8>,
+    /// Lines by word, and all of them.
+    tally: Tally,
     said: u64,
-    events: u64,
     unflushed: bool,
     /// `None` until the first line: before it there is no heartbeat either.
     last: Option<Instant>,
@@ -37,8 +38,8 @@ impl Writer {
             state: Mutex::new(State {
                 out: BufWriter::with_capacity(64 * 1024, out),
                 line: Vec::with_capacity(1024),
+                tally: Tally::new(),
                 said: 0,
-                events: 0,
                 unflushed: false,
                 last: None,
             }),
@@ -58,7 +59,6 @@ impl Writer {
     pub fn stream(&self, reply: &Reply) {
         let mut state = self.lock();
         state.write(reply);
-        state.events += 1;
         if !state.unflushed {
             state.unflushed = true;
             self.changed.notify_one();
@@ -67,17 +67,16 @@ impl Writer {
 
     /// Events said so far.
     pub fn events(&self) -> u64 {
-        self.lock().events
+        self.lock().events()
     }
 
-    /// For a panicking thread, which may hold the lock itself: tries for a moment.
-    pub fn last_words(&self, replies: &[Reply]) {
+    /// For a panicking thread, which may hold the lock itself: tries for a moment. `reply` is told how many events were said.
+    pub fn last_words(&self, reply: impl Fn(u64) -> Reply) {
         let until = Instant::now() + Duration::from_millis(200);
         while Instant::now() < until {
             if let Ok(mut state) = self.state.try_lock() {
-                for reply in replies {
-                    state.write(reply);
-                }
+                let last = reply(state.events());
+                state.write(&last);
                 state.flush();
                 return;
             }
@@ -114,12 +113,18 @@ impl Writer {
 }
 
 impl State {
+    fn events(&self) -> u64 {
+        self.tally.get("event").copied().unwrap_or_default()
+    }
+
     fn write(&mut self, reply: &Reply) {
         self.line.clear();
         let line = Line {
             seq: self.said + 1,
             say: reply,
+            said: reply.is_sum().then(|| self.tally.clone()),
         };
+        let mut word = reply.word();
         if let Err(error) = serialize(&mut self.line, &line) {
             // A gap would cut the stream; a word in its place keeps it whole and says what is missing.
             let line = Line {
@@ -128,12 +133,18 @@ impl State {
                     request: "say".into(),
                     missing: Missing::new("a reply", format!("it cannot be written as JSON: {error}")),
                 },
+                said: None,
             };
+            word = line.say.word();
             if serialize(&mut self.line, &line).is_err() {
                 return;
             }
         }
         self.said += 1;
+        match self.tally.get_mut(word) {
+            Some(count) => *count += 1,
+            None => drop(self.tally.insert(word.to_owned(), 1)),
+        }
         self.last = Some(Instant::now());
         if self.out.write_all(&self.line).is_err() {
             nobody_listens();
@@ -163,7 +174,7 @@ fn nobody_listens() -> ! {
 #[cfg(test)]
 mod tests {
     use super::Writer;
-    use model::protocol::{Line, Reply};
+    use model::protocol::{Line, Reply, Tally};
     use std::io::{PipeReader, Read, pipe};
     use std::sync::Arc;
 
@@ -192,5 +203,26 @@ mod tests {
             .map(|line| serde_json::from_str::<Line<Reply>>(line).unwrap().seq)
             .collect();
         assert_eq!(numbers, (1..=400).collect::<Vec<u64>>());
+    }
+
+    #[test]
+    fn what_closes_something_tells_what_was_said_before_it() {
+        let (writer, mut reader) = writer();
+        writer.say(&Reply::Alive);
+        writer.say(&Reply::Read { id: 1 });
+        writer.say(&Reply::Read { id: 2 });
+        drop(writer);
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        let said: Vec<Option<Tally>> = text
+            .lines()
+            .map(|line| serde_json::from_str::<Line<Reply>>(line).unwrap().said)
+            .collect();
+        let tally =
+            |words: &[(&str, u64)]| Some(words.iter().map(|(word, count)| ((*word).to_owned(), *count)).collect());
+        assert_eq!(
+            said,
+            [None, tally(&[("alive", 1)]), tally(&[("alive", 1), ("read", 1)])]
+        );
     }
 }

@@ -73,7 +73,11 @@ impl Helper {
     /// Asks, without waiting for an answer.
     pub fn ask(&mut self, say: Request) -> Result<()> {
         self.seq += 1;
-        let mut line = serde_json::to_vec(&Line { seq: self.seq, say })?;
+        let mut line = serde_json::to_vec(&Line {
+            seq: self.seq,
+            say,
+            said: None,
+        })?;
         line.push(b'\n');
         self.input
             .as_mut()

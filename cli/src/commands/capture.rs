@@ -21,6 +21,7 @@ use diagnoses::drops::{Class, class_of};
 use model::endpoint::Endpoint;
 use model::event::Event;
 use model::inventory::Pod;
+use model::missing::Missing;
 use model::protocol::{Hello, Request};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -163,10 +164,9 @@ impl Capture {
         let mut stream = Stream::new(self.output, context.colour, known, &hello);
         let began = Instant::now();
         let mut newcomers = site.cluster_of().cloned().map(Newcomers::of);
-        let (ended, broken) = self.print(&mut session, &mut stream, newcomers.as_mut()).await?;
-        session.ask_all(&Request::Stop { id });
+        let broken = self.print(&mut session, &mut stream, newcomers.as_mut()).await?;
+        session.close(id).await;
         session.ask_all(&Request::Bye);
-        session.finish(|look| look.all(|node| node.stopped == Some(id))).await;
         // What was on its way when the window closed is shown, too, as far as it was asked for.
         session.look.order();
         let mut written = Ok(());
@@ -181,24 +181,22 @@ impl Capture {
             return Ok(keeping.end(Exit::Fine));
         }
         written?;
-        let nodes = &session.look.evidence.nodes;
+        let look = &session.look;
+        let untold: Vec<&str> = look.untold().collect();
         stream.summary(&Summary {
-            nodes,
+            nodes: &look.evidence.nodes,
+            untold: &untold,
             printed: stream.printed,
             left_out: stream.left_out,
             took,
         })?;
-        let cut = nodes
-            .iter()
-            .find_map(|node| Some((&node.name, node.truncated.as_ref()?)));
-        match cut {
-            Some((node, missing)) if ended == Ended::Cut || nodes.len() > 1 => {
-                Err(anyhow!("the capture is not whole: {node}: {}", missing.reason()))
-            }
-            _ => match site.doubt() {
-                Some(doubt) => Err(anyhow!("the capture is not whole: {}", doubt.missing.reason())),
-                None => Ok(keeping.end(Exit::Fine)),
-            },
+        let several = look.nodes.len() > 1;
+        let doubt = site.doubt();
+        let mut gaps: Vec<String> = look.gaps().map(|missing| of_node(missing, several)).collect();
+        gaps.extend(doubt.map(|doubt| doubt.missing.reason()));
+        match gaps.as_slice() {
+            [] => Ok(keeping.end(Exit::Fine)),
+            gaps => Err(anyhow!("the capture is not whole: {}", gaps.join("; "))),
         }
     }
 
@@ -257,18 +255,18 @@ impl Capture {
         Ok((wanted, ends))
     }
 
-    /// Prints until it has seen enough. Tells how it ended, and whether the reader has gone.
+    /// Prints until it has seen enough. Tells whether the reader has gone.
     async fn print(
         &self,
         session: &mut Session,
         stream: &mut Stream,
         mut newcomers: Option<&mut Newcomers>,
-    ) -> Result<(Ended, bool)> {
+    ) -> Result<bool> {
         let bound = self.length.map(|length| Instant::now() + length);
         let most = self.max_events.unwrap_or(u64::MAX);
         let mut written = stream.head();
         let mut order = InOrder::default();
-        let ended = session
+        session
             .until(bound, |look| {
                 for event in order.ready(look) {
                     if let Some(newcomers) = &mut newcomers
@@ -291,8 +289,8 @@ impl Capture {
             })
             .await;
         match written {
-            Err(error) if is_broken_pipe(&error) => Ok((ended, true)),
-            written => written.map(|()| (ended, false)),
+            Err(error) if is_broken_pipe(&error) => Ok(true),
+            written => written.map(|()| false),
         }
     }
 
@@ -384,6 +382,13 @@ impl Capture {
         probes.dedup();
         Ok(probes)
     }
+}
+
+/// What was not seen, where, and why.
+fn of_node(missing: &Missing, several: bool) -> String {
+    let node = missing.node.as_ref().filter(|_| several);
+    let on = node.map_or_else(String::new, |node| format!(" on {node}"));
+    format!("{}{on}: {}", missing.what, missing.reason())
 }
 
 /// At least one probe runs; those that do not are told.

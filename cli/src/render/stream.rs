@@ -326,6 +326,8 @@ impl Lines {
 pub struct Summary<'a> {
     /// What each node brought: exact totals from the kernel, what was lost on the way here, the cost of our own eBPF.
     pub nodes: &'a [NodeEvidence],
+    /// Those of them that did not tell their totals and losses.
+    pub untold: &'a [&'a str],
     /// Events printed.
     pub printed: u64,
     /// Events that were of no consequence.
@@ -373,6 +375,11 @@ impl Summary<'_> {
             lacks.push(format!("{events} of further kinds found no room"));
         }
         lacks.extend(super::words::missed(self.nodes.iter().flat_map(|node| &node.lost)));
+        match self.untold {
+            [] => {}
+            nodes if several => lacks.push(format!("the totals of {} were not told", nodes.join(", "))),
+            _ => lacks.push("the totals were not told".to_owned()),
+        }
         let (head, nothing) = if lacks.is_empty() {
             ("exact:".to_owned(), "Nothing was seen.".to_owned())
         } else {
@@ -383,10 +390,10 @@ impl Summary<'_> {
             )
         };
         let head = paper.ink(Ink::Strong, &format!("Totals by cause, {head}"));
-        let mut text = if rows.is_empty() {
-            format!("\n{nothing}\n")
-        } else {
-            format!("\n{head}\n")
+        let mut text = match (rows.is_empty(), self.untold) {
+            (false, _) => format!("\n{head}\n"),
+            (true, []) => format!("\n{nothing}\n"),
+            (true, _) => "\nThe totals were not told.\n".to_owned(),
         };
         let widest = rows.iter().map(|(_, what, _)| columns(what)).max().unwrap_or_default();
         for (count, what, place) in &rows {
@@ -394,6 +401,11 @@ impl Summary<'_> {
             text.push('\n');
         }
         let ring: u64 = lost().map(|lost| lost.ring_full).sum();
+        let ring = match self.untold {
+            [] => format!("{ring} lost"),
+            nodes if several => format!("{ring} lost, and not told by {}", nodes.join(", ")),
+            _ => "what was lost was not told".to_owned(),
+        };
         let thinned: u64 = lost().map(|lost| lost.over_budget).sum();
         let thinned = if thinned > 0 {
             format!(", {thinned} only counted")
@@ -410,7 +422,7 @@ impl Summary<'_> {
             ),
         };
         let line = format!(
-            "{} shown{left_out}, {ring} lost{thinned} · {}{bpf}",
+            "{} shown{left_out}, {ring}{thinned} · {}{bpf}",
             super::words::count(self.printed, "event"),
             super::words::time(self.took.as_nanos() as u64)
         );

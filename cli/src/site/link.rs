@@ -1,25 +1,35 @@
-//! The two pipes to a helper, wherever it is. What comes in is numbered, bounded and must end with `Done`; anything else is a cut stream.
+//! The two pipes to a helper, wherever it is. What comes in is bounded and must end with `Done`; anything else is a cut stream.
 
 use super::recording::Recorder;
+use crate::lines::Lines;
+use crate::weight::weight;
 use model::missing::Missing;
 use model::protocol::{HEARTBEAT_MS, LINE_MAX_BYTES, Line, Reply, Request};
-use serde::de::IgnoredAny;
 use std::io::{BufRead, Read as _, Write};
 use std::process::Child;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 /// Lines that may wait to be taken; more, and the helper's pipe fills and it counts what it loses.
 pub const WAITING: usize = 2_048;
+/// And what they may take, in KiB of memory; one that takes more waits until there is no other.
+const WAITING_KIB: u32 = 8 * 1024;
+/// So much room is kept for the next line.
+const USUAL_BYTES: usize = 64 * 1024;
+/// How long a thread waits before it looks again for room.
+const PAUSE: Duration = Duration::from_millis(1);
 /// The client says something at least this often: a third of what the helper bears.
 pub const ALIVE_EVERY: Duration = Duration::from_millis(model::protocol::SILENCE_MS / 3);
 /// A helper that says nothing for this long is gone.
 const SILENCE: Duration = Duration::from_millis(HEARTBEAT_MS * 2 + HEARTBEAT_MS / 2);
 /// A helper that is there answers its first question within this time.
 const HELLO: Duration = Duration::from_secs(10);
+/// A message of a helper beside its lines is taken in parts of this length.
+pub const MESSAGE_MAX_BYTES: u64 = 4096;
 /// A helper that has said its last word gets this long to detach and go.
 pub const GOING: Duration = Duration::from_secs(2);
 
@@ -31,11 +41,21 @@ pub const GOING: Duration = Duration::from_secs(2);
 )]
 pub enum Heard {
     /// It says.
-    Said(Reply),
+    Said(Reply, Room),
+    /// It can be spoken to from now on, and should answer.
+    Reached,
     /// What goes on there before it can say anything.
     Stage(String),
     /// It could not be started, the stream ended before its last line, or cannot be trusted any more.
     Cut(Missing),
+}
+
+/// What a reply takes while it waits to be taken.
+#[derive(Debug, Default)]
+pub struct Room {
+    /// About how many bytes of memory.
+    pub bytes: usize,
+    _held: Option<OwnedSemaphorePermit>,
 }
 
 /// A helper at work, or about to be.
@@ -44,16 +64,43 @@ pub struct Link {
     from: mpsc::Receiver<Heard>,
     /// Ends the helper when it is dropped, after the pipe to it.
     _end: Box<dyn Send>,
-    /// How long its first word and later its next one may take; `None` for one that has all been said.
+    /// How long its greeting and later its next word may take; `None` for one that has all been said.
     patience: Option<Patience>,
 }
 
-/// How long is waited for a word.
+/// How long is waited for a word. Before the greeting no other word counts.
 #[derive(Debug)]
 struct Patience {
     within: Duration,
     since: Instant,
-    spoke: bool,
+    greeted: bool,
+}
+
+impl Patience {
+    fn hear(&mut self, heard: &Heard) {
+        match heard {
+            Heard::Said(Reply::Hello(_), _) => self.greeted = true,
+            Heard::Reached => self.within = HELLO,
+            Heard::Said(..) if !self.greeted => return,
+            Heard::Said(..) | Heard::Stage(_) | Heard::Cut(_) => {}
+        }
+        self.since = Instant::now();
+    }
+
+    /// Why it is over, when it is.
+    fn over(&self) -> Option<String> {
+        let limit = if self.greeted { SILENCE } else { self.within };
+        (self.since.elapsed() >= limit).then(|| {
+            if self.greeted {
+                format!(
+                    "the helper said nothing for {} s, although it should every 5 s",
+                    limit.as_secs_f32()
+                )
+            } else {
+                format!("the helper did not say who it is within {} s", limit.as_secs())
+            }
+        })
+    }
 }
 
 impl std::fmt::Debug for Link {
@@ -65,7 +112,7 @@ impl std::fmt::Debug for Link {
 }
 
 impl Link {
-    /// Speaks by `ask` and hears from `from`. The first word must come `within` that time; `end` is dropped with the link.
+    /// Speaks by `ask` and hears from `from`. The greeting must come `within` that time; `end` is dropped with the link.
     pub fn new(
         ask: impl Fn(Request) + Send + 'static,
         from: mpsc::Receiver<Heard>,
@@ -79,7 +126,7 @@ impl Link {
             patience: Some(Patience {
                 within,
                 since: Instant::now(),
-                spoke: false,
+                greeted: false,
             }),
         }
     }
@@ -127,31 +174,26 @@ impl Link {
         match self.from.poll_recv(task) {
             Poll::Ready(Some(heard)) => {
                 if let Some(patience) = &mut self.patience {
-                    patience.since = Instant::now();
-                    patience.spoke |= matches!(heard, Heard::Said(_));
+                    patience.hear(&heard);
+                    // What says other things without end has not greeted either.
+                    if let Some(why) = patience.over() {
+                        return Poll::Ready(cut(&why));
+                    }
                 }
                 Poll::Ready(heard)
             }
             Poll::Ready(None) if self.patience.is_none() => Poll::Ready(cut("the recording ended")),
             Poll::Ready(None) => Poll::Ready(cut("the helper's stream ended")),
-            Poll::Pending => {
-                let Some(patience) = &self.patience else {
-                    return Poll::Pending;
-                };
-                let limit = if patience.spoke { SILENCE } else { patience.within };
-                if patience.since.elapsed() < limit {
-                    return Poll::Pending;
-                }
-                Poll::Ready(cut(&if patience.spoke {
-                    format!(
-                        "the helper said nothing for {} s, although it should every 5 s",
-                        limit.as_secs_f32()
-                    )
-                } else {
-                    format!("the helper did not answer within {} s", limit.as_secs())
-                }))
-            }
+            Poll::Pending => match self.patience.as_ref().and_then(Patience::over) {
+                Some(why) => Poll::Ready(cut(&why)),
+                None => Poll::Pending,
+            },
         }
+    }
+
+    /// All that it says was said before: it knows nothing of what is asked now.
+    pub fn is_recorded(&self) -> bool {
+        self.patience.is_none()
     }
 }
 
@@ -174,7 +216,7 @@ impl Drop for Reaper {
 
 /// A request as it goes over the wire, with the end of its line.
 pub fn request_line(seq: u64, say: Request) -> Option<Vec<u8>> {
-    let mut line = serde_json::to_vec(&Line { seq, say }).ok()?;
+    let mut line = serde_json::to_vec(&Line { seq, say, said: None }).ok()?;
     line.push(b'\n');
     Some(line)
 }
@@ -207,6 +249,7 @@ fn listen(
     let mut line = Vec::new();
     let why = loop {
         line.clear();
+        line.shrink_to(USUAL_BYTES);
         // The limit is read anew for each line; one byte more shows that it was passed.
         match lines
             .by_ref()
@@ -221,9 +264,11 @@ fn listen(
             Err(error) => break format!("reading from the helper failed: {error}"),
             Ok(_) => {}
         }
+        // There is room for what it says before it is read.
+        let Some(room) = ear.room(&line, tell) else { return };
         match ear.hear(&line) {
             Ok(Some(reply)) => {
-                if tell.blocking_send(Heard::Said(reply)).is_err() {
+                if tell.blocking_send(Heard::Said(reply, room)).is_err() {
                     return;
                 }
             }
@@ -238,6 +283,8 @@ fn listen(
 pub struct Ear {
     lines: Lines,
     recorder: Option<Recorder>,
+    /// What may still wait, in KiB.
+    free: Arc<Semaphore>,
 }
 
 impl Ear {
@@ -246,6 +293,7 @@ impl Ear {
         Self {
             lines: Lines::default(),
             recorder,
+            free: Arc::new(Semaphore::new(WAITING_KIB as usize)),
         }
     }
 
@@ -267,6 +315,28 @@ impl Ear {
         Ok(reply)
     }
 
+    /// Waits for room for what this line said; `None` when nobody takes anything any more.
+    fn room(&self, line: &[u8], tell: &mpsc::Sender<Heard>) -> Option<Room> {
+        let (bytes, kib) = takes(line);
+        loop {
+            if let Ok(held) = Arc::clone(&self.free).try_acquire_many_owned(kib) {
+                let _held = Some(held);
+                return Some(Room { bytes, _held });
+            }
+            if tell.is_closed() {
+                return None;
+            }
+            thread::sleep(PAUSE);
+        }
+    }
+
+    /// The same, for a task.
+    pub async fn room_later(&self, line: &[u8]) -> Room {
+        let (bytes, kib) = takes(line);
+        let _held = Arc::clone(&self.free).acquire_many_owned(kib).await.ok();
+        Room { bytes, _held }
+    }
+
     /// No more will be heard, for this reason.
     pub fn cut(self, why: String) -> Heard {
         // What was recorded is on the disk before anybody is told.
@@ -278,6 +348,13 @@ impl Ear {
     }
 }
 
+/// About what a line's reply takes: in bytes, and in KiB of what may wait.
+fn takes(line: &[u8]) -> (usize, u32) {
+    let bytes = weight(line);
+    let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(WAITING_KIB);
+    (bytes, kib.min(WAITING_KIB))
+}
+
 /// Why nothing more comes of a helper that is no more, by what it wrote beside its lines.
 pub fn ended(words: &str) -> String {
     if words.is_empty() {
@@ -287,57 +364,10 @@ pub fn ended(words: &str) -> String {
     }
 }
 
-/// A helper's stream, line by line: what must hold from one to the next.
-#[derive(Debug, Default)]
-pub struct Lines {
-    last: u64,
-    /// Its last line came.
-    pub done: bool,
-}
-
-impl Lines {
-    /// The reply of a line; `None` for a word this version does not know, and an error when the stream cannot be trusted.
-    pub fn line(&mut self, line: &[u8]) -> Result<Option<Reply>, String> {
-        if line.len() > LINE_MAX_BYTES {
-            return Err(format!(
-                "line {} of the helper is longer than {LINE_MAX_BYTES} bytes",
-                self.last + 1
-            ));
-        }
-        if !line.ends_with(b"\n") {
-            return Err(format!(
-                "the helper's stream was cut in the middle of line {}",
-                self.last + 1
-            ));
-        }
-        let (seq, say) = match serde_json::from_slice::<Line<Reply>>(line) {
-            Ok(Line { seq, say }) => (seq, Some(say)),
-            Err(error) => match serde_json::from_slice::<Line<IgnoredAny>>(line) {
-                Ok(Line { seq, .. }) => (seq, None),
-                Err(_) => {
-                    return Err(format!(
-                        "line {} of the helper is not of the protocol: {error}",
-                        self.last + 1
-                    ));
-                }
-            },
-        };
-        if seq != self.last + 1 {
-            return Err(format!(
-                "line {seq} of the helper follows line {}: lines were lost",
-                self.last
-            ));
-        }
-        self.last = seq;
-        self.done |= matches!(say, Some(Reply::Done { .. }));
-        Ok(say)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{HELLO, Heard, Lines, Link, SILENCE, listen};
-    use model::protocol::Reply;
+    use super::{HELLO, Heard, Link, Room, SILENCE, listen};
+    use model::protocol::{Hello, Reply};
     use std::task::{Context, Poll, Waker};
     use std::time::Duration;
     use tokio::sync::mpsc;
@@ -361,7 +391,7 @@ mod tests {
         let whole = "{\"seq\":1,\"say\":\"alive\"}\n{\"seq\":2,\"say\":{\"done\":{\"events\":0,\"lost\":0,\"exit\":0,\"skipped\":0}}}\n";
         assert!(matches!(
             heard(whole)[..],
-            [Heard::Said(Reply::Alive), Heard::Said(Reply::Done { .. })]
+            [Heard::Said(Reply::Alive, _), Heard::Said(Reply::Done { .. }, _)]
         ));
     }
 
@@ -378,33 +408,56 @@ mod tests {
     }
 
     /// A link whose helper has been silent for so long, and what comes of it next.
-    fn after(silence: Duration, spoke: bool) -> Poll<Heard> {
-        let (_tell, from) = mpsc::channel(1);
+    fn after(silence: Duration, greeted: bool, says: Option<Reply>) -> Poll<Heard> {
+        let (tell, from) = mpsc::channel(1);
         let mut link = Link::new(|_| {}, from, Box::new(()), HELLO);
         let patience = link.patience.as_mut().unwrap();
         patience.since -= silence;
-        patience.spoke = spoke;
+        patience.greeted = greeted;
+        if let Some(reply) = says {
+            tell.try_send(Heard::Said(reply, Room::default())).unwrap();
+        }
         link.poll_next(&mut Context::from_waker(Waker::noop()))
     }
 
     #[test]
     fn a_helper_that_stalls_is_noticed_after_two_heartbeats_and_not_before() {
-        assert!(after(SILENCE / 2, true).is_pending());
-        let Poll::Ready(Heard::Cut(missing)) = after(SILENCE, true) else {
+        assert!(after(SILENCE / 2, true, None).is_pending());
+        let Poll::Ready(Heard::Cut(missing)) = after(SILENCE, true, None) else {
             panic!("a stall went unnoticed")
         };
         assert!(missing.why.contains("said nothing for"), "{}", missing.why);
-        assert!(after(HELLO / 2, false).is_pending());
-        let Poll::Ready(Heard::Cut(missing)) = after(HELLO, false) else {
+        assert!(after(HELLO / 2, false, None).is_pending());
+        let Poll::Ready(Heard::Cut(missing)) = after(HELLO, false, None) else {
             panic!("a helper that never spoke went unnoticed")
         };
-        assert!(missing.why.contains("did not answer within"), "{}", missing.why);
+        assert!(missing.why.contains("did not say who it is within"), "{}", missing.why);
     }
 
     #[test]
-    fn a_word_of_a_later_version_is_skipped() {
-        let mut stream = Lines::default();
-        assert_eq!(stream.line(b"{\"seq\":1,\"say\":{\"weather\":\"fine\"}}\n"), Ok(None));
-        assert_eq!(stream.line(b"{\"seq\":2,\"say\":\"alive\"}\n"), Ok(Some(Reply::Alive)));
+    fn a_helper_that_only_says_that_it_lives_has_not_greeted() {
+        let alive = || Some(Reply::Alive);
+        assert!(matches!(after(HELLO / 2, false, alive()), Poll::Ready(Heard::Said(..))));
+        assert!(matches!(after(HELLO, false, alive()), Poll::Ready(Heard::Cut(_))));
+        assert!(matches!(after(SILENCE, true, alive()), Poll::Ready(Heard::Said(..))));
+        let hello = Some(Reply::Hello(Hello::default()));
+        assert!(matches!(after(HELLO, false, hello), Poll::Ready(Heard::Said(..))));
+    }
+
+    #[test]
+    fn what_waits_to_be_taken_is_bounded_in_bytes_too() {
+        // Each would fill what may wait; the channel has places for both.
+        let probes = vec!["{}"; 20_000].join(",");
+        let armed = |seq| format!("{{\"seq\":{seq},\"say\":{{\"armed\":{{\"id\":1,\"probes\":[{probes}]}}}}}}\n");
+        let text = armed(1) + &armed(2) + "noise";
+        let (tell, mut from) = mpsc::channel(16);
+        let listening = std::thread::spawn(move || listen(text.as_bytes(), None, &tell, String::new));
+        let first = from.blocking_recv();
+        assert!(matches!(first, Some(Heard::Said(..))));
+        assert!(from.try_recv().is_err(), "the second waits for the first");
+        drop(first);
+        assert!(matches!(from.blocking_recv(), Some(Heard::Said(..))));
+        assert!(matches!(from.blocking_recv(), Some(Heard::Cut(_))));
+        listening.join().unwrap();
     }
 }

@@ -1,7 +1,7 @@
 //! This machine as one node: the helper is a child process, found embedded, named, or beside the client.
 
 use super::embedded::{self, Executable};
-use super::link::Link;
+use super::link::{Link, MESSAGE_MAX_BYTES};
 use super::recording::Recorder;
 use crate::ends::Ends;
 use crate::exit::Usage;
@@ -9,7 +9,7 @@ use crate::target::{Place, Target};
 use anyhow::{Context as _, Result, anyhow};
 use model::endpoint::{Endpoint, EndpointKind};
 use model::evidence::Intent;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::channel;
@@ -51,7 +51,12 @@ impl Local {
             let verbose = self.verbose;
             thread::spawn(move || {
                 let mut words = String::new();
-                for line in BufReader::new(errors).lines().map_while(Result::ok) {
+                let mut errors = BufReader::new(errors);
+                let mut line = Vec::new();
+                while let Ok(1..) = errors.by_ref().take(MESSAGE_MAX_BYTES).read_until(b'\n', &mut line) {
+                    let line = String::from_utf8_lossy(&std::mem::take(&mut line))
+                        .trim_end()
+                        .to_owned();
                     if verbose {
                         crate::render::note(&format!("helper: {line}"));
                     }

@@ -25,7 +25,7 @@ pub const ARMED: &str =
 pub const GOING: &str = r#"{"going":{"id":$id,"at_ns":1000000000}}"#;
 
 /// The window is closed.
-pub const STOPPED: &str = r#"{"stopped":{"id":$id,"at_ns":2000000000,"events":1,"lost":[],
+pub const STOPPED: &str = r#"{"stopped":{"id":$id,"at_ns":2000000000,"events":$events,"lost":[],
     "totals":[{"probe":"drop","netns":7,"what":"drop NETFILTER_DROP nft_do_chain","count":41}],"bpf":{"runs":41,"ns":9000}}}"#;
 
 /// A drop was seen.
@@ -39,27 +39,47 @@ pub const PURGED: &str = r#"{"event":{"at_ns":1400000000,"probe":"drop","netns":
     "seen":{"what":"drop","reason":"QUEUE_PURGE","location":"sk_stream_kill_queues","state":"UNKNOWN"}}}"#;
 
 /// The last line.
-pub const DONE: &str = r#"{"done":{"events":1,"lost":0,"exit":0,"skipped":0}}"#;
+pub const DONE: &str = r#"{"done":{"events":$events,"lost":0,"exit":0,"skipped":0}}"#;
 
-/// A helper that answers each request by name with these words; `$id` stands for the request's number. An answer that
-/// starts with `!` is a shell command.
+/// How a helper of ours numbers and counts what it says.
+const SPEAKING: &str = r#"#!/bin/sh
+seq=0 words=
+say() {
+    seq=$((seq + 1)) word=${1#\{} said=
+    word=${word#\"} word=${word%%\"*}
+    case $word in read | stopped | done)
+        for one in $words; do eval "said=\"\$said,\\\"$one\\\":\$n_$one\""; done
+        said=",\"said\":{${said#,}}"
+    esac
+    printf '{"seq":%d,"say":%s%s}\n' $seq "$1" "$said"
+    eval "count=\${n_$word:-0}"
+    [ $count != 0 ] || words="$words $word"
+    eval "n_$word=$((count + 1))"
+}
+while IFS= read -r line; do
+id=${line#*\"id\":} id=${id%%[,\}]*}
+case $line in
+"#;
+
+/// A helper that answers each request by name with these words; `$id` stands for the request's number, `$events` for how many
+/// events it has said. It counts its lines as a helper does. An answer that starts with `!` is a shell command.
 pub struct Fake {
     folder: TempDir,
 }
 
 impl Fake {
     pub fn new(answers: &[(&str, &[&str])]) -> Self {
-        let mut script = String::from(
-            "#!/bin/sh\nseq=0\nsay() { seq=$((seq + 1)); printf '{\"seq\":%d,\"say\":%s}\\n' $seq \"$1\"; }\n\
-             while IFS= read -r line; do\nid=${line#*\\\"id\\\":}; id=${id%%[,\\}]*}\ncase $line in\n",
-        );
+        let mut script = SPEAKING.to_owned();
         for (request, words) in answers {
             script += &format!("*'\"say\":'*'\"{request}\"'*)\n");
             for word in *words {
                 if let Some(command) = word.strip_prefix('!') {
                     script += &format!("{command}\n");
                 } else {
-                    let word = word.replace('\n', " ").replace("$id", "'\"$id\"'");
+                    let word = word
+                        .replace('\n', " ")
+                        .replace("$id", "'\"$id\"'")
+                        .replace("$events", "'\"${n_event:-0}\"'");
                     script += &format!("say '{word}'\n");
                 }
             }

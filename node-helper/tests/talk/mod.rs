@@ -68,7 +68,12 @@ impl Helper {
     /// Says a request under its number.
     pub fn say(&mut self, say: Request) {
         self.said += 1;
-        let line = serde_json::to_string(&Line { seq: self.said, say }).unwrap();
+        let line = serde_json::to_string(&Line {
+            seq: self.said,
+            say,
+            said: None,
+        })
+        .unwrap();
         self.write(&line);
     }
 
@@ -95,7 +100,7 @@ impl Helper {
                 .lines
                 .recv_timeout(until.saturating_duration_since(Instant::now()))
                 .ok()?;
-            let Line { seq, say } = serde_json::from_str::<Line<Reply>>(&line).unwrap();
+            let Line { seq, say, .. } = serde_json::from_str::<Line<Reply>>(&line).unwrap();
             self.heard += 1;
             assert_eq!(seq, self.heard, "lines are numbered without a gap");
             if say != Reply::Alive {

@@ -5,7 +5,7 @@
 use super::manifest::{CONTAINER, RECEIVED};
 use super::run::Run;
 use crate::kubernetes::refused::{Kind, Refused};
-use crate::site::link::{ALIVE_EVERY, Ear, GOING, ended, request_line};
+use crate::site::link::{ALIVE_EVERY, Ear, GOING, MESSAGE_MAX_BYTES, ended, request_line};
 use crate::site::{Heard, Recorder};
 use flate2::write::ZlibDecoder;
 use kube::api::{AttachParams, AttachedProcess};
@@ -22,6 +22,8 @@ use tokio::task::JoinHandle;
 
 /// Between the WebSocket and us.
 const BUFFER_BYTES: usize = 1 << 16;
+/// So much is decompressed at once: it becomes a thousand times as much at most.
+const PIECE_BYTES: usize = 1024;
 /// So much of a helper's messages is kept, to be told when it dies.
 const LAST_WORDS_BYTES: usize = 2_000;
 /// They are waited for this long after its last line.
@@ -125,6 +127,7 @@ pub async fn converse(
         mut messages,
         connection,
     } = attached;
+    let _ = tell.send(Heard::Reached).await;
     let speaking = async {
         speak(input, requests).await;
         // The helper has heard the end of its input: it may still say its last lines.
@@ -185,27 +188,37 @@ async fn listen(
             Ok(read) => read,
             Err(error) => break format!("the connection to the helper broke: {error}"),
         };
-        if let Err(error) = said.write_all(&part[..read]).and_then(|()| said.flush()) {
-            break format!("what the helper says cannot be decompressed: {error}");
-        }
-        let lines = said.get_mut();
-        let mut whole = lines.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-        if read == 0 || lines.len() - whole > LINE_MAX_BYTES {
-            // The end, or no end of a line: it is told what is wrong with it.
-            whole = lines.len();
-        }
-        for line in lines[..whole].split_inclusive(|byte| *byte == b'\n') {
-            match ear.hear(line) {
-                Ok(Some(reply)) => {
-                    if tell.send(Heard::Said(reply)).await.is_err() {
-                        return;
+        let mut rest = &part[..read];
+        loop {
+            let piece;
+            (piece, rest) = rest.split_at(rest.len().min(PIECE_BYTES));
+            if let Err(error) = said.write_all(piece).and_then(|()| said.flush()) {
+                break 'hearing format!("what the helper says cannot be decompressed: {error}");
+            }
+            let lines = said.get_mut();
+            let mut whole = lines.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+            if read == 0 || lines.len() - whole > LINE_MAX_BYTES {
+                // The end, or no end of a line: it is told what is wrong with it.
+                whole = lines.len();
+            }
+            for line in lines[..whole].split_inclusive(|byte| *byte == b'\n') {
+                // There is room for what it says before it is read.
+                let room = ear.room_later(line).await;
+                match ear.hear(line) {
+                    Ok(Some(reply)) => {
+                        if tell.send(Heard::Said(reply, room)).await.is_err() {
+                            return;
+                        }
                     }
+                    Ok(None) => {}
+                    Err(why) => break 'hearing why,
                 }
-                Ok(None) => {}
-                Err(why) => break 'hearing why,
+            }
+            lines.drain(..whole);
+            if rest.is_empty() {
+                break;
             }
         }
-        lines.drain(..whole);
     };
     let _ = tell.send(ear.cut(why)).await;
 }
@@ -221,8 +234,12 @@ async fn last_words(messages: &mut JoinHandle<String>) -> String {
 async fn keep_messages(errors: Option<impl AsyncRead + Unpin>, verbose: bool) -> String {
     let mut words = String::new();
     let Some(errors) = errors else { return words };
-    let mut lines = BufReader::new(errors).lines();
-    while let Ok(Some(line)) = lines.next_line().await {
+    let mut errors = BufReader::new(errors);
+    let mut line = Vec::new();
+    while let Ok(1..) = (&mut errors).take(MESSAGE_MAX_BYTES).read_until(b'\n', &mut line).await {
+        let line = String::from_utf8_lossy(&std::mem::take(&mut line))
+            .trim_end()
+            .to_owned();
         if verbose {
             crate::render::note(&format!("helper: {line}"));
         }
@@ -267,7 +284,7 @@ mod tests {
     #[tokio::test]
     async fn what_a_helper_says_is_heard_at_once_and_not_when_it_ends() {
         let cut = hear(ALIVE, async |from| {
-            assert!(matches!(from.recv().await, Some(Heard::Said(Reply::Alive))));
+            assert!(matches!(from.recv().await, Some(Heard::Said(Reply::Alive, _))));
         });
         match cut.await {
             Some(Heard::Cut(missing)) => assert!(missing.why.contains("out of memory"), "{missing:?}"),

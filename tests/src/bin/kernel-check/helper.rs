@@ -62,7 +62,11 @@ impl Helper {
 
     fn say(&mut self, say: Request) -> Result<()> {
         self.seq += 1;
-        let mut line = serde_json::to_string(&Line { seq: self.seq, say })?;
+        let mut line = serde_json::to_string(&Line {
+            seq: self.seq,
+            say,
+            said: None,
+        })?;
         line.push('\n');
         let stdin = self.stdin.as_mut().context("the helper's input is closed")?;
         stdin.write_all(line.as_bytes()).context("cannot write to the helper")
