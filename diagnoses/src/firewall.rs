@@ -5,6 +5,7 @@
 pub mod culprit;
 /// Whether one test of a rule fits a packet: yes, no, or it cannot be told.
 pub mod fits;
+mod members;
 
 use fits::{Fit, Packet};
 use model::facts::{Action, Chain, Match, Netfilter, NetfilterRule};
@@ -297,7 +298,7 @@ impl<'a> Walker<'a, '_> {
                     goes_on: Some(reach.doubting(&[doubt])),
                 };
             }
-            let (fit, own) = fits::all(&rule.matches, self.packet, &self.netfilter.sets);
+            let (fit, own) = fits::all(&rule.matches, self.packet, self.netfilter);
             if fit == Fit::No {
                 continue;
             }

@@ -5,7 +5,7 @@
 use crate::attempt::Errno;
 use crate::flow::Flow;
 use crate::missing::Known;
-pub use crate::netfilter::{Action, Chain, Match, Netfilter, NetfilterRule, SetMark};
+pub use crate::netfilter::{Action, Chain, IpSet, Match, Netfilter, NetfilterRule, SetMark};
 use crate::owner::Owner;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -12,8 +12,21 @@ pub struct Netfilter {
     pub chains: Vec<Chain>,
     /// Sets that rules refer to: name to elements as text.
     pub sets: BTreeMap<String, Vec<String>>,
+    /// Sets of addresses that iptables' rules refer to, by name. One that is not here was not read.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub ipsets: BTreeMap<String, IpSet>,
     /// Backends that could not be read, and why; a rule there would be unseen.
     pub unread: Vec<crate::missing::Missing>,
+}
+
+/// A set of addresses in the kernel (ipset).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct IpSet {
+    /// Its type, which says what the parts of a member are: `hash:ip,port`, `hash:net`, `list:set`.
+    pub kind: String,
+    /// Members as `ipset` prints them: `10.0.0.7,tcp:80`, `10.1.0.0/16 nomatch`.
+    pub members: Vec<String>,
 }
 
 /// A chain with its rules in order.
@@ -151,6 +164,15 @@ pub enum Match {
     IcmpType {
         /// As the tool prints it.
         is: String,
+        /// Inverted.
+        not: bool,
+    },
+    /// In a set of addresses (ipset).
+    Set {
+        /// Its name.
+        name: String,
+        /// For each part of a member whose it must be: `src`, `dst`.
+        ends: Vec<String>,
         /// Inverted.
         not: bool,
     },

@@ -36,6 +36,7 @@ pub mod resolve;
 pub mod seccomp;
 pub mod servant;
 pub mod session;
+pub mod sockopt;
 pub mod symbols;
 pub mod sys;
 pub mod totals;

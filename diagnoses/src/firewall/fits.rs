@@ -1,8 +1,8 @@
 //! Whether one test of a netfilter rule fits a packet. Three answers: yes, no, and that it cannot be told.
 
-use super::Doubt;
+use super::{Doubt, members};
 use core::net::IpAddr;
-use model::facts::Match;
+use model::facts::{Match, Netfilter};
 use model::flow::{Flow, ICMP, ICMPV6, SCTP, TCP, UDP, has_ports};
 use std::collections::BTreeMap;
 
@@ -52,7 +52,7 @@ pub enum Fit {
 }
 
 impl Fit {
-    const fn of(fits: bool) -> Self {
+    pub(super) const fn of(fits: bool) -> Self {
         if fits { Self::Yes } else { Self::No }
     }
 
@@ -77,10 +77,10 @@ impl Fit {
 
 /// Whether all tests of a rule fit, with what could not be told.
 #[must_use]
-pub fn all(tests: &[Match], packet: &Packet<'_>, sets: &BTreeMap<String, Vec<String>>) -> (Fit, Vec<Doubt>) {
+pub fn all(tests: &[Match], packet: &Packet<'_>, netfilter: &Netfilter) -> (Fit, Vec<Doubt>) {
     let mut doubts = Vec::new();
     for test in tests {
-        match one(test, packet, sets) {
+        match one(test, packet, netfilter) {
             Fit::Yes => {}
             Fit::No => return (Fit::No, Vec::new()),
             Fit::Maybe => doubts.push(doubt(test)),
@@ -98,11 +98,16 @@ fn doubt(test: &Match) -> Doubt {
             let inverted = if *not { "not " } else { "" };
             Doubt::State(format!("connection state {inverted}{}", any.join(",")))
         }
+        Match::Set { name, ends, not } => {
+            let inverted = if *not { "! " } else { "" };
+            Doubt::Opaque(format!("-m set {inverted}--match-set {name} {}", ends.join(",")))
+        }
         other => Doubt::Opaque(format!("{other:?}")),
     }
 }
 
-fn one(test: &Match, packet: &Packet<'_>, sets: &BTreeMap<String, Vec<String>>) -> Fit {
+fn one(test: &Match, packet: &Packet<'_>, netfilter: &Netfilter) -> Fit {
+    let sets = &netfilter.sets;
     match test {
         Match::Protocol { is, not } => protocol(is, packet.flow.protocol).inverted(*not),
         Match::Source { any, not } => address(any, packet.flow.src(), sets).inverted(*not),
@@ -118,11 +123,12 @@ fn one(test: &Match, packet: &Packet<'_>, sets: &BTreeMap<String, Vec<String>>) 
         },
         Match::CtState { any, not } => state(any, &packet.states).inverted(*not),
         Match::IcmpType { is, not } => icmp(is, packet).inverted(*not),
+        Match::Set { name, ends, not } => members::within(name, ends, packet, netfilter).inverted(*not),
         Match::Limit { .. } | Match::Random { .. } | Match::Opaque { .. } => Fit::Maybe,
     }
 }
 
-fn protocol(is: &str, number: u8) -> Fit {
+pub(super) fn protocol(is: &str, number: u8) -> Fit {
     let fits = list(is).any(|name| match name {
         "all" | "ip" | "ipv6" => true,
         "tcp" => number == TCP,
@@ -168,7 +174,7 @@ fn address(any: &[String], own: IpAddr, sets: &BTreeMap<String, Vec<String>>) ->
 }
 
 /// `10.0.0.0/8`, `10.0.0.0/255.0.0.0`, `10.0.0.1`, `10.0.0.1-10.0.0.9`.
-fn in_text(text: &str, own: IpAddr) -> Fit {
+pub(super) fn in_text(text: &str, own: IpAddr) -> Fit {
     let text = text.split_whitespace().next().unwrap_or("");
     if let Some((low, high)) = text.split_once('-') {
         return match (low.parse::<IpAddr>(), high.parse::<IpAddr>()) {
@@ -200,7 +206,7 @@ fn port(any: &[(u16, u16)], not: bool, own: u16, protocol: u8) -> Fit {
     Fit::of(any.iter().any(|(low, high)| (*low..=*high).contains(&own)) != not)
 }
 
-fn interface(is: &str, names: Option<&[&str]>) -> Fit {
+pub(super) fn interface(is: &str, names: Option<&[&str]>) -> Fit {
     let Some(names) = names else {
         return Fit::of(matches!(is, "+" | "*"));
     };

@@ -1,9 +1,10 @@
 //! The rules that `iptables-save -c` prints, for either backend and family.
 
-use super::iptables_match::rule;
+use super::clause::{Clause, Opt};
+use super::iptables_match::{priority, rule};
 use super::words::split;
-use model::facts::{Action, Chain};
-use std::collections::{BTreeMap, BTreeSet};
+use model::facts::Chain;
+use std::collections::BTreeMap;
 
 /// What a save file says.
 #[derive(Debug, Default, PartialEq)]
@@ -39,21 +40,6 @@ pub(super) fn parse(text: &str, backend: &str, family: &str) -> Saved {
             _ => {}
         }
     }
-    // A name that is no known target is a chain's only if there is such a chain.
-    let names: BTreeSet<(String, String)> = saved
-        .chains
-        .iter()
-        .map(|chain| (chain.table.clone(), chain.name.clone()))
-        .collect();
-    for chain in &mut saved.chains {
-        for rule in &mut chain.rules {
-            if let Action::Jump { chain: target } = &rule.action
-                && !names.contains(&(chain.table.clone(), target.clone()))
-            {
-                rule.action = Action::Other { text: target.clone() };
-            }
-        }
-    }
     saved
 }
 
@@ -78,18 +64,6 @@ fn chain(line: &str, table: &str, backend: &str, family: &str) -> Option<Chain> 
     })
 }
 
-/// The fixed priorities of iptables' tables (`enum nf_ip_hook_priorities`).
-fn priority(table: &str, hook: &str) -> i32 {
-    match (table, hook) {
-        ("raw", _) => -300,
-        ("mangle", _) => -150,
-        ("nat", "prerouting" | "output") => -100,
-        ("nat", _) => 100,
-        ("security", _) => 50,
-        _ => 0,
-    }
-}
-
 /// The first number of `[12:3456]`.
 fn packets(counters: &str) -> Option<u64> {
     counters.strip_prefix('[')?.split(':').next()?.parse().ok()
@@ -108,11 +82,91 @@ fn add_rule(chains: &mut [Chain], places: &BTreeMap<String, usize>, line: &str) 
     let Some(chain) = place.and_then(|place| chains.get_mut(*place)) else {
         return;
     };
-    let mut rule = rule(rest);
+    let mut rule = rule(&clauses(rest, &|name| places.contains_key(name)));
     rule.handle = chain.rules.len() as u64 + 1;
     rule.packets = counters.and_then(packets);
     text.clone_into(&mut rule.text);
     chain.rules.push(rule);
+}
+
+/// The words behind a chain's name, put together.
+pub(super) fn clauses(words: &[String], is_chain: &dyn Fn(&str) -> bool) -> Vec<Clause> {
+    let mut clauses = Vec::new();
+    let mut rest = words;
+    while let Some((first, after)) = rest.split_first() {
+        match (first.as_str(), after) {
+            ("-j" | "-g", [chain, ..]) if first == "-g" || is_chain(chain) => {
+                clauses.push(Clause::Call {
+                    chain: chain.clone(),
+                    goto: first == "-g",
+                });
+                break;
+            }
+            ("-j", [target, words @ ..]) => {
+                let (options, _) = options(words);
+                clauses.push(Clause::Target {
+                    name: target.clone(),
+                    options,
+                });
+                break;
+            }
+            ("-m", [module, words @ ..]) => {
+                let (options, after) = options(words);
+                clauses.push(Clause::Match {
+                    module: module.clone(),
+                    options,
+                });
+                rest = after;
+            }
+            _ => {
+                let (option, after) = option(rest);
+                clauses.push(Clause::Plain(option));
+                rest = after;
+            }
+        }
+    }
+    clauses
+}
+
+/// Options up to the next module or target, and what follows them.
+fn options(words: &[String]) -> (Vec<Opt>, &[String]) {
+    let mut options = Vec::new();
+    let mut rest = words;
+    while rest
+        .first()
+        .is_some_and(|word| !matches!(word.as_str(), "-m" | "-j" | "-g"))
+    {
+        let (option, after) = option(rest);
+        options.push(option);
+        rest = after;
+    }
+    (options, rest)
+}
+
+/// One option with its values, and what follows it.
+fn option(words: &[String]) -> (Opt, &[String]) {
+    let (not, words) = match words.split_first() {
+        Some((first, rest)) if first == "!" => (true, rest),
+        _ => (false, words),
+    };
+    let Some((name, rest)) = words.split_first() else {
+        return (Opt::default(), &[]);
+    };
+    // A text may look like an option.
+    let count = match name.as_str() {
+        "--comment" | "--log-prefix" | "--nflog-prefix" | "--string" => rest.len().min(1),
+        _ => rest
+            .iter()
+            .position(|word| word.starts_with('-') || word == "!")
+            .unwrap_or(rest.len()),
+    };
+    let (values, after) = rest.split_at(count);
+    let option = Opt {
+        not,
+        name: name.clone().into(),
+        values: values.to_vec(),
+    };
+    (option, after)
 }
 
 #[cfg(test)]

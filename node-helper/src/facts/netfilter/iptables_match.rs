@@ -1,5 +1,6 @@
-//! What the words of one `iptables-save` rule mean: what it tests, and what it does.
+//! What the words of one rule of iptables mean: what it tests, and what it does.
 
+use super::clause::{Clause, Opt};
 use model::facts::{Action, Match, NetfilterRule, SetMark};
 
 /// Targets that do something to the packet or beside it and let it go on.
@@ -49,92 +50,87 @@ const PLAIN_MODULES: &[&str] = &[
     "comment",
 ];
 
-/// A rule by its words, from behind the chain's name. A target that is not known is taken for a chain.
-pub(super) fn rule(words: &[String]) -> NetfilterRule {
+/// The fixed priorities of iptables' tables (`enum nf_ip_hook_priorities`).
+pub(super) fn priority(table: &str, hook: &str) -> i32 {
+    match (table, hook) {
+        ("raw", _) => -300,
+        ("mangle", _) => -150,
+        ("nat", "prerouting" | "output") => -100,
+        ("nat", _) => 100,
+        ("security", _) => 50,
+        _ => 0,
+    }
+}
+
+/// What clauses mean.
+pub(super) fn rule(clauses: &[Clause]) -> NetfilterRule {
     let mut rule = NetfilterRule::default();
-    let mut rest = words;
-    while let Some((first, after)) = rest.split_first() {
-        match (first.as_str(), after) {
-            ("-j", [target, options @ ..]) => {
-                rule.action = action(target, options);
-                rule.mark = set_mark(target, options);
-                break;
+    for clause in clauses {
+        match clause {
+            Clause::Plain(option) => test(option, &mut rule),
+            Clause::Match { module, options } => module_tests(module, options, clause, &mut rule),
+            Clause::Target { name, options } => {
+                rule.action = action(name, options);
+                rule.mark = set_mark(name, options);
             }
-            ("-g", [chain, ..]) => {
-                rule.action = Action::Goto { chain: chain.clone() };
-                break;
+            Clause::Call { chain, goto: true } => rule.action = Action::Goto { chain: chain.clone() },
+            Clause::Call { chain, goto: false } => rule.action = Action::Jump { chain: chain.clone() },
+            Clause::UnreadMatch(module) => module_tests(module, &[], clause, &mut rule),
+            Clause::UnreadTarget(name) => {
+                rule.action = if GOES_ON.contains(&name.as_str()) {
+                    Action::Continue
+                } else {
+                    let text = clause.text().split_off("-j ".len());
+                    Action::Other { text }
+                };
             }
-            ("-m", [module, options @ ..]) => {
-                let (own, next) = options.split_at(
-                    options
-                        .iter()
-                        .position(|word| ends_module(word))
-                        .unwrap_or(options.len()),
-                );
-                module_tests(module, own, &mut rule);
-                rest = next;
-            }
-            _ => rest = option(rest, &mut rule),
         }
     }
     rule
 }
 
-fn ends_module(word: &str) -> bool {
-    matches!(word, "-m" | "-j" | "-g")
-}
-
-fn module_tests(module: &str, options: &[String], rule: &mut NetfilterRule) {
-    let text = || {
-        let words: Vec<&str> = options.iter().map(String::as_str).collect();
-        format!("-m {module} {}", words.join(" ")).trim_end().to_owned()
-    };
+fn module_tests(module: &str, options: &[Opt], clause: &Clause, rule: &mut NetfilterRule) {
+    let text = || clause.text();
     match module {
         "limit" | "hashlimit" | "connlimit" | "quota" | "connbytes" | "rateest" => {
             rule.matches.push(Match::Limit { text: text() });
         }
-        "recent" if options.iter().any(|option| option == "--hitcount") => {
+        "recent" if options.iter().any(|option| option.name == "--hitcount") => {
             rule.matches.push(Match::Limit { text: text() });
         }
         // It counts what passes, and everything fits.
         "nfacct" => {}
         "statistic" => rule.matches.push(Match::Random { text: text() }),
-        plain if PLAIN_MODULES.contains(&plain) => {
-            let mut rest = options;
-            while !rest.is_empty() {
-                rest = option(rest, rule);
+        "set" if let Some(test) = in_set(options) => rule.matches.push(test),
+        plain if PLAIN_MODULES.contains(&plain) && matches!(clause, Clause::Match { .. }) => {
+            for option in options {
+                test(option, rule);
             }
         }
         _ => rule.matches.push(Match::Opaque { text: text() }),
     }
 }
 
-/// One option with its values, and what follows it.
-fn option<'a>(words: &'a [String], rule: &mut NetfilterRule) -> &'a [String] {
-    let (not, words) = match words.split_first() {
-        Some((first, rest)) if first == "!" => (true, rest),
-        _ => (false, words),
-    };
-    let Some((name, rest)) = words.split_first() else {
-        return &[];
-    };
-    let count = match name.as_str() {
-        // A comment may look like an option.
-        "--comment" => rest.len().min(1),
-        _ => rest
-            .iter()
-            .position(|word| word.starts_with('-') || word == "!")
-            .unwrap_or(rest.len()),
-    };
-    let (values, next) = rest.split_at(count);
-    let value = || values.first().cloned().unwrap_or_default();
-    let opaque = || Match::Opaque {
-        text: format!("{}{name} {}", if not { "! " } else { "" }, values.join(" "))
-            .trim_end()
-            .to_owned(),
-    };
+/// Membership alone; a test of the set's counters, or of its holes, cannot be told.
+fn in_set(options: &[Opt]) -> Option<Match> {
+    let [first, rest @ ..] = options else { return None };
+    let counts = |option: &Opt| matches!(option.name.as_ref(), "--update-counters" | "--update-subcounters");
+    match first.values.as_slice() {
+        [name, ends] if first.name == "--match-set" && rest.iter().all(counts) => Some(Match::Set {
+            name: name.clone(),
+            ends: ends.split(',').map(str::to_owned).collect(),
+            not: first.not,
+        }),
+        _ => None,
+    }
+}
+
+fn test(option: &Opt, rule: &mut NetfilterRule) {
+    let not = option.not;
+    let value = || option.value();
+    let opaque = || Match::Opaque { text: option.text() };
     let ports = |of: &dyn Fn(Vec<(u16, u16)>) -> Match| ranges(&value()).map_or_else(opaque, of);
-    let test = match name.as_str() {
+    let test = match option.name.as_ref() {
         "-p" => Match::Protocol { is: value(), not },
         "-s" | "--src-range" => Match::Source {
             any: vec![value()],
@@ -148,7 +144,7 @@ fn option<'a>(words: &'a [String], rule: &mut NetfilterRule) -> &'a [String] {
         "-o" => Match::Out { is: value(), not },
         "--sport" | "--sports" => ports(&|any| Match::SourcePort { any, not }),
         "--dport" | "--dports" => ports(&|any| Match::DestinationPort { any, not }),
-        "--tcp-flags" => match values {
+        "--tcp-flags" => match option.values.as_slice() {
             [mask, set] => flags(mask)
                 .zip(flags(set))
                 .map_or_else(opaque, |(mask, set)| Match::TcpFlags { mask, set, not }),
@@ -166,12 +162,11 @@ fn option<'a>(words: &'a [String], rule: &mut NetfilterRule) -> &'a [String] {
         "--icmp-type" | "--icmpv6-type" => Match::IcmpType { is: value(), not },
         "--comment" => {
             rule.comment = Some(value());
-            return next;
+            return;
         }
         _ => opaque(),
     };
     rule.matches.push(test);
-    next
 }
 
 /// `80`, `1:1024`, `53,5353,8000:8080`.
@@ -211,10 +206,10 @@ fn flags(text: &str) -> Option<u8> {
     })
 }
 
-fn action(target: &str, options: &[String]) -> Action {
+fn action(target: &str, options: &[Opt]) -> Action {
     let after = |names: &[&str]| {
-        let place = options.iter().position(|option| names.contains(&option.as_str()))?;
-        options.get(place + 1).cloned()
+        let option = options.iter().find(|option| names.contains(&option.name.as_ref()))?;
+        Some(option.value())
     };
     match target {
         "ACCEPT" => Action::Accept,
@@ -231,28 +226,22 @@ fn action(target: &str, options: &[String]) -> Action {
             number: after(&["--queue-num", "--queue-balance"])
                 .and_then(|numbers| numbers.split(':').next()?.parse().ok())
                 .unwrap_or_default(),
-            bypass: options.iter().any(|option| option == "--queue-bypass"),
+            bypass: options.iter().any(|option| option.name == "--queue-bypass"),
         },
         "QUEUE" => Action::Queue {
             number: 0,
             bypass: false,
         },
-        "TPROXY" | "SYNPROXY" | "CLUSTERIP" => Action::Other {
-            text: target.to_owned(),
-        },
         known if GOES_ON.contains(&known) => Action::Continue,
-        chain => Action::Jump {
-            chain: chain.to_owned(),
-        },
+        other => Action::Other { text: other.to_owned() },
     }
 }
 
 /// `MARK --set-xmark VALUE[/MASK]`, the only form in which the tools save it.
-fn set_mark(target: &str, options: &[String]) -> Option<SetMark> {
-    let ["--set-xmark", words] = [options.first()?.as_str(), options.get(1)?.as_str()] else {
-        return None;
-    };
-    let (value, mask) = words.split_once('/').unwrap_or((words, "0xffffffff"));
+fn set_mark(target: &str, options: &[Opt]) -> Option<SetMark> {
+    let option = options.first().filter(|option| option.name == "--set-xmark")?;
+    let words = option.value();
+    let (value, mask) = words.split_once('/').unwrap_or((&words, "0xffffffff"));
     let number = |text: &str| match text.strip_prefix("0x") {
         Some(hex) => u32::from_str_radix(hex, 16).ok(),
         None => text.parse().ok(),
@@ -266,11 +255,12 @@ fn set_mark(target: &str, options: &[String]) -> Option<SetMark> {
 #[cfg(test)]
 mod tests {
     use super::Match;
+    use crate::facts::netfilter::iptables::clauses;
     use crate::facts::netfilter::words::split;
     use model::facts::{Action, NetfilterRule, SetMark};
 
     fn rule(line: &str) -> NetfilterRule {
-        super::rule(&split(line)[2..])
+        super::rule(&clauses(&split(line)[2..], &|name| matches!(name, "A" | "B")))
     }
 
     fn tests(line: &str) -> Vec<Match> {
@@ -393,9 +383,17 @@ mod tests {
                 },
             ),
             (
-                "-m set ! --match-set bad src",
+                "-m set ! --match-set bad src,dst ! --update-counters",
+                Match::Set {
+                    name: "bad".to_owned(),
+                    ends: vec!["src".to_owned(), "dst".to_owned()],
+                    not: true,
+                },
+            ),
+            (
+                "-m set --match-set bad src --return-nomatch",
                 Match::Opaque {
-                    text: "-m set ! --match-set bad src".to_owned(),
+                    text: "-m set --match-set bad src --return-nomatch".to_owned(),
                 },
             ),
             (

@@ -7,16 +7,23 @@
 #[allow(dead_code, reason = "the reader is joined to the facts in the next step")]
 mod attributes;
 mod bound;
+mod clause;
+#[allow(dead_code, reason = "the reader is joined to the facts in the next step")]
+mod compat;
 #[allow(dead_code, reason = "the reader is joined to the facts in the next step")]
 mod dump;
 #[allow(dead_code, reason = "the reader is joined to the facts in the next step")]
 mod expr;
 #[allow(dead_code, reason = "the reader is joined to the facts in the next step")]
 mod fields;
+#[allow(dead_code, reason = "the reader is joined to the facts in the next step")]
+mod ipset;
 mod iptables;
 mod iptables_match;
 #[allow(dead_code, reason = "the reader is joined to the facts in the next step")]
 mod kinds;
+#[allow(dead_code, reason = "the reader is joined to the facts in the next step")]
+mod legacy;
 mod nft;
 mod nft_match;
 mod nft_text;
@@ -25,6 +32,8 @@ mod raw;
 mod tables;
 mod tools;
 mod words;
+#[allow(dead_code, reason = "the reader is joined to the facts in the next step")]
+mod xt;
 
 use super::{Fact, Look};
 use model::facts::{Netfilter, NetnsFacts};
@@ -195,3 +204,5 @@ fn without(look: &Look, backend: &str, tool: &str) -> Missing {
 
 #[cfg(test)]
 mod nft_tests;
+#[cfg(test)]
+mod real;
