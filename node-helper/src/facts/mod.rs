@@ -1,4 +1,4 @@
-//! Facts: state at a moment, read from the kernel and its tools, never judged.
+//! Facts: state at a moment, read from the kernel, never judged.
 //!
 //! A fact of a namespace is one file that reads one field of [`NetnsFacts`], and one line in [`FACTS`].
 
@@ -78,8 +78,6 @@ struct Look<'a> {
     namespaces: &'a Namespaces,
     route: RefCell<Option<Netlink>>,
     links: OnceCell<Vec<Vec<u8>>>,
-    tools: netfilter::Tools,
-    started: RefCell<Option<netfilter::Started>>,
 }
 
 /// Facts for which nothing but routing netlink is asked: whoever has such a socket of the namespace need not be there.
@@ -93,19 +91,11 @@ impl<'a> Look<'a> {
             namespaces,
             route: RefCell::new(None),
             links: OnceCell::new(),
-            tools: netfilter::Tools::default(),
-            started: RefCell::new(None),
         }
     }
 
     /// Reads what is wanted, besides what is known so far.
     fn read(&self, mut facts: NetnsFacts, wanted: &dyn Fn(&Fact) -> bool) -> NetnsFacts {
-        if FACTS
-            .iter()
-            .any(|fact| fact.name == netfilter::FACT.name && wanted(fact))
-        {
-            *self.started.borrow_mut() = Some(netfilter::start(self));
-        }
         for fact in FACTS.iter().filter(|fact| wanted(fact)) {
             (fact.read)(self, &mut facts);
         }

@@ -51,11 +51,6 @@ impl<'a> Attributes<'a> {
             .with_context(|| format!("attribute {kind} is not there"))
     }
 
-    /// What is nested in one.
-    pub(super) fn nested(self, kind: u16) -> anyhow::Result<Self> {
-        Self::of(self.get(kind)?)
-    }
-
     /// What is nested in one that need not be there.
     pub(super) fn nested_if(self, kind: u16) -> anyhow::Result<Option<Self>> {
         self.find(kind).map(Self::of).transpose()

@@ -13,7 +13,10 @@ use std::time::Duration;
 /// A ruleset that changes while it is read is read again, this often.
 const READINGS: u32 = 4;
 /// A namespace may hold millions of rules and elements; so much of them is listened to.
-const BYTES_MAX: usize = 96 << 20;
+const BYTES_MAX: usize = 64 << 20;
+/// Elements that are kept of one set, and of all.
+const SET_MAX: usize = 1 << 16;
+const ELEMENTS_MAX: usize = 1 << 18;
 /// And so long.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -105,13 +108,19 @@ impl Dump {
         if !still {
             return Ok(None);
         }
+        let mut left = ELEMENTS_MAX;
         for table in &mut all.tables {
             for set in &mut table.sets {
                 let mut elements = Vec::new();
                 let mut unread = None;
                 let asked = elements_of(table.family, &table.name, &set.name);
+                let most = left.min(SET_MAX);
+                let mut too_many = false;
                 let still = self.each(GET_SETELEM, &asked, &mut |_, attributes| {
-                    if let Err(error) = add_elements(&mut elements, attributes) {
+                    too_many |= elements.len() > most;
+                    if too_many {
+                        elements = Vec::new();
+                    } else if let Err(error) = add_elements(&mut elements, attributes) {
                         unread = Some(format!("set {}: {error:#}", set.name));
                     }
                     Ok(())
@@ -119,7 +128,8 @@ impl Dump {
                 if !still {
                     return Ok(None);
                 }
-                set.elements = elements;
+                left = left.saturating_sub(elements.len());
+                (set.elements, set.too_many) = (elements, too_many);
                 table.unread = table.unread.take().or(unread);
             }
         }
@@ -323,8 +333,10 @@ fn set(attributes: Attributes<'_>) -> anyhow::Result<Set> {
         key_bytes: attributes.u32_if(5)?.unwrap_or(0),
         data_type: attributes.u32_if(6)?.unwrap_or(0),
         data_bytes: attributes.u32_if(7)?.unwrap_or(0),
+        object_type: attributes.u32_if(15)?.unwrap_or(0),
         fields,
         elements: Vec::new(),
+        too_many: false,
     })
 }
 

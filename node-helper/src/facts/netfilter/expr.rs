@@ -7,7 +7,7 @@ use super::attributes::Attributes;
 use anyhow::{Context as _, bail};
 
 /// The place of a register among 16 of four bytes each. Wider values take those behind it too.
-pub(super) type Register = usize;
+pub(super) type Register = u8;
 
 /// Bytes of a register.
 pub(super) const REGISTER_BYTES: usize = 4;
@@ -619,8 +619,8 @@ fn bits(data: Attributes<'_>) -> anyhow::Result<Bits> {
 /// Registers go by two numberings: four of 16 bytes (1..=4), and sixteen of 4 bytes (8..=23).
 fn register(number: u32) -> anyhow::Result<Register> {
     match number {
-        1..=4 => Ok((number as usize - 1) * 4),
-        8..=23 => Ok(number as usize - 8),
+        1..=4 => Ok((number as u8 - 1) * 4),
+        8..=23 => Ok(number as u8 - 8),
         other => bail!("register {other} is unknown"),
     }
 }

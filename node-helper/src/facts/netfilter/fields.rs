@@ -30,6 +30,10 @@ const ETHER: &[Field] = &[
     field("ether", "daddr", 0, 48, Kind::Ether),
     field("ether", "saddr", 48, 48, Kind::Ether),
     field("ether", "type", 96, 16, Kind::EtherType),
+    field("vlan", "pcp", 112, 3, Kind::Big),
+    field("vlan", "dei", 115, 1, Kind::Big),
+    field("vlan", "id", 116, 12, Kind::Big),
+    field("vlan", "type", 128, 16, Kind::EtherType),
 ];
 
 const IP: &[Field] = &[

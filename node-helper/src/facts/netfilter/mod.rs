@@ -1,47 +1,42 @@
-//! Netfilter rules of a namespace, from every backend, read by the node's own tools.
+//! Netfilter rules of a namespace, from every backend, read from the kernel itself: nothing is run for it.
 //!
-//! The kernel says which tables there are, so a tool is only started where it has something to read. Tools start first
-//! and are heard last: they work while the other facts are read. `nft` sees the tables of `iptables-nft` too, but cannot
-//! word all their matches; each table is taken from the tool that made it.
+//! Tables of iptables-legacy come by iptables' own socket, nf_tables by netlink. Of the latter, those that iptables-nft made
+//! are told in iptables' words, and all others in the form of `nft -j list ruleset`, of which one reader knows the meaning.
 
-#[allow(dead_code, reason = "the reader is joined to the facts in the next step")]
 mod attributes;
 mod bound;
 mod clause;
-#[allow(dead_code, reason = "the reader is joined to the facts in the next step")]
 mod compat;
-#[allow(dead_code, reason = "the reader is joined to the facts in the next step")]
+mod decode;
 mod dump;
-#[allow(dead_code, reason = "the reader is joined to the facts in the next step")]
+mod elements;
 mod expr;
-#[allow(dead_code, reason = "the reader is joined to the facts in the next step")]
 mod fields;
-#[allow(dead_code, reason = "the reader is joined to the facts in the next step")]
-mod ipset;
+#[cfg(test)]
 mod iptables;
 mod iptables_match;
-#[allow(dead_code, reason = "the reader is joined to the facts in the next step")]
+mod ipset;
+mod keys;
 mod kinds;
-#[allow(dead_code, reason = "the reader is joined to the facts in the next step")]
 mod legacy;
 mod nft;
 mod nft_match;
 mod nft_text;
-#[allow(dead_code, reason = "the reader is joined to the facts in the next step")]
+mod program;
 mod raw;
 mod tables;
-mod tools;
+mod terms;
+#[cfg(test)]
 mod words;
-#[allow(dead_code, reason = "the reader is joined to the facts in the next step")]
 mod xt;
 
 use super::{Fact, Look};
-use model::facts::{Netfilter, NetnsFacts};
+use crate::netlink::{attributes, text, u32_at};
+use model::facts::{Match, Netfilter, NetnsFacts};
 use model::missing::{Known, Missing};
-use tables::{Tables, is_compatible, legacy};
-use tools::Running;
-
-pub(super) use tools::Tools;
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, BTreeSet};
+use xt::SetNames;
 
 pub(super) const FACT: Fact = Fact {
     name: "netfilter",
@@ -49,126 +44,19 @@ pub(super) const FACT: Fact = Fact {
     read: |look, facts: &mut NetnsFacts| facts.netfilter = read(look),
 };
 
-/// A tool of the iptables family: what it reads, and where the kernel says whether there is anything.
-struct Save {
-    tool: &'static str,
-    backend: &'static str,
-    family: &'static str,
-    /// The file that lists legacy tables; nftables are asked for by netlink.
-    names: Option<&'static str>,
-}
-
-const SAVES: [Save; 4] = [
-    Save {
-        tool: "iptables-legacy-save",
-        backend: "iptables-legacy",
-        family: "ip",
-        names: Some("ip_tables_names"),
-    },
-    Save {
-        tool: "ip6tables-legacy-save",
-        backend: "iptables-legacy",
-        family: "ip6",
-        names: Some("ip6_tables_names"),
-    },
-    Save {
-        tool: "iptables-nft-save",
-        backend: "iptables-nft",
-        family: "ip",
-        names: None,
-    },
-    Save {
-        tool: "ip6tables-nft-save",
-        backend: "iptables-nft",
-        family: "ip6",
-        names: None,
-    },
-];
-
-/// How nft is asked.
-const LIST: [&str; 3] = ["-j", "list", "ruleset"];
-
-/// Tools at work.
-pub(super) struct Started {
-    saves: Vec<(&'static Save, anyhow::Result<Running>)>,
-    nft: Option<anyhow::Result<Running>>,
-    /// Families whose iptables-nft tables nft must show, for want of the tool that made them.
-    by_nft: Vec<&'static str>,
-    unread: Vec<Missing>,
-}
-
-/// Starts what there is to read.
-pub(super) fn start(look: &Look) -> Started {
-    let mut started = Started {
-        saves: Vec::new(),
-        nft: None,
-        by_nft: Vec::new(),
-        unread: Vec::new(),
-    };
-    let tables = Tables::read().unwrap_or_else(|error| {
-        started.unread.push(unread(look, "nftables", &format!("{error:#}")));
-        Tables::default()
-    });
-    for save in &SAVES {
-        let any = match save.names {
-            Some(file) => legacy(look, file),
-            None => Ok(tables.compatible(save.family)),
-        };
-        match any {
-            Ok(false) => {}
-            Ok(true) => match look.tools.start(save.tool, &["-c"]) {
-                Some(running) => started.saves.push((save, running)),
-                None if save.names.is_none() => started.by_nft.push(save.family),
-                None => started.unread.push(without(look, save.backend, save.tool)),
-            },
-            Err(error) => started.unread.push(unread(look, save.backend, &format!("{error:#}"))),
-        }
-    }
-    if tables.native() || !started.by_nft.is_empty() {
-        started.nft = look.tools.start("nft", &LIST);
-        if started.nft.is_none() {
-            started.unread.push(without(look, "nftables", "nft"));
-        }
-    }
-    started
-}
-
 fn read(look: &Look) -> Known<Netfilter> {
-    let started = look.started.borrow_mut().take().unwrap_or_else(|| start(look));
-    let mut netfilter = Netfilter {
-        unread: started.unread,
-        ..Netfilter::default()
-    };
-    let mut refused = Vec::new();
-    for (save, running) in started.saves {
-        match running.and_then(Running::output) {
-            Ok(text) => {
-                let saved = iptables::parse(&text, save.backend, save.family);
-                netfilter.chains.extend(saved.chains);
-                refused.extend(saved.refused.into_iter().map(|table| (save.family, table)));
-            }
-            Err(error) => netfilter.unread.push(unread(look, save.backend, &format!("{error:#}"))),
-        }
+    let mut netfilter = Netfilter::default();
+    let sets = SetNames::new();
+    add_legacy(&mut netfilter, look, &sets);
+    match dump::read() {
+        Ok(tables) => add_tables(&mut netfilter, look, tables, &sets),
+        Err(error) => netfilter.unread.push(unread(look, "nftables", &format!("{error:#}"))),
     }
-    // A table that only looks like one of iptables-nft is nft's own.
-    let nft = started
-        .nft
-        .or_else(|| (!refused.is_empty()).then(|| look.tools.start("nft", &LIST))?);
-    if let Some(running) = nft {
-        let wanted = |family: &str, table: &str| {
-            !is_compatible(family, table)
-                || started.by_nft.contains(&family)
-                || refused.iter().any(|(own, name)| *own == family && name == table)
-        };
-        match running
-            .and_then(Running::output)
-            .and_then(|json| nft::parse(&json, wanted))
-        {
-            Ok(ruleset) => {
-                netfilter.chains.extend(ruleset.chains);
-                netfilter.sets.extend(ruleset.sets);
-            }
-            Err(error) => netfilter.unread.push(unread(look, "nftables", &format!("{error:#}"))),
+    let asked = asked_sets(&netfilter);
+    if !asked.is_empty() {
+        match ipset::read(&asked) {
+            Ok(sets) => netfilter.ipsets = sets,
+            Err(error) => netfilter.unread.push(unread(look, "ipset", &format!("{error:#}"))),
         }
     }
     for table in bound::keep_within(bound::RULES_MAX, &mut netfilter.chains, &look.addresses()) {
@@ -189,19 +77,80 @@ fn read(look: &Look) -> Known<Netfilter> {
     }
 }
 
+fn add_legacy(netfilter: &mut Netfilter, look: &Look, sets: &SetNames) {
+    for family in legacy::FAMILIES {
+        let names = tables::legacy(look, family.names).unwrap_or_else(|error| {
+            netfilter
+                .unread
+                .push(unread(look, "iptables-legacy", &format!("{error:#}")));
+            Vec::new()
+        });
+        for name in names {
+            match legacy::read(family, &name, sets) {
+                Ok(chains) => netfilter.chains.extend(chains),
+                Err(error) => netfilter
+                    .unread
+                    .push(unread(look, "iptables-legacy", &format!("{error:#}"))),
+            }
+        }
+    }
+}
+
+fn add_tables(netfilter: &mut Netfilter, look: &Look, tables: Vec<raw::Table>, sets: &SetNames) {
+    let interfaces = OnceCell::new();
+    let names = |index: u32| {
+        let all = interfaces.get_or_init(|| look.links(interface_names).unwrap_or_default());
+        all.get(&index).cloned()
+    };
+    let parts = nft::Parts::default();
+    for table in tables {
+        if let Some(why) = &table.unread {
+            let what = format!("table {} {}", table.family, table.name);
+            netfilter.unread.push(unread(look, &what, why));
+        } else if let Some(chains) = compat::chains(&table, sets) {
+            netfilter.chains.extend(chains);
+        } else {
+            let ruleset = nft::ruleset(&decode::objects(&table, &names), &parts);
+            netfilter.chains.extend(ruleset.chains);
+            netfilter.sets.extend(ruleset.sets);
+        }
+    }
+}
+
+/// Sets of addresses that rules ask.
+fn asked_sets(netfilter: &Netfilter) -> BTreeSet<String> {
+    let rules = netfilter.chains.iter().flat_map(|chain| &chain.rules);
+    rules
+        .flat_map(|rule| &rule.matches)
+        .filter_map(|test| match test {
+            Match::Set { name, .. } => Some(name.clone()),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Names of interfaces by index, of their netlink messages.
+fn interface_names(messages: &[Vec<u8>]) -> BTreeMap<u32, String> {
+    // linux/rtnetlink.h: struct ifinfomsg; linux/if_link.h: IFLA_IFNAME
+    const IFINFOMSG_BYTES: usize = 16;
+    const IFLA_IFNAME: u16 = 3;
+    messages
+        .iter()
+        .filter_map(|message| {
+            let mut all = attributes(message.get(IFINFOMSG_BYTES..)?);
+            let (_, name) = all.find(|(kind, _)| *kind == IFLA_IFNAME)?;
+            Some((u32_at(message, 4), text(name)))
+        })
+        .collect()
+}
+
 fn unread(look: &Look, backend: &str, why: &str) -> Missing {
     Missing::new(format!("{backend} rules of {}", look.namespace.name), why)
         .remedy("run the helper as root, or with CAP_NET_ADMIN and CAP_SYS_ADMIN")
 }
 
-fn without(look: &Look, backend: &str, tool: &str) -> Missing {
-    Missing::new(
-        format!("{backend} rules of {}", look.namespace.name),
-        format!("there are some, and {tool} is not on this node, in none of its containers either"),
-    )
-    .remedy(format!("install {tool} on the node"))
-}
-
+#[cfg(test)]
+mod nft_kernel_tests;
 #[cfg(test)]
 mod nft_tests;
 #[cfg(test)]

@@ -1,15 +1,28 @@
-//! The ruleset that `nft -j list ruleset` prints (libnftables-json(5)).
+//! The meaning of a ruleset in the form in which `nft -j list ruleset` prints it (libnftables-json(5)).
 
 use super::{nft_match, nft_text};
-use anyhow::Context as _;
 use model::facts::{Action, Chain, Match, NetfilterRule, SetMark};
 use serde_json::Value;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 /// A verdict map with more elements is not taken apart; its rule then does something unknown.
 const MAP_MAX: usize = 4096;
+/// Rules of a namespace that come of taking maps apart; maps beyond that are not.
+const PARTS_MAX: usize = 100_000;
+/// A rule's words are cut behind so many characters: one may hold thousands of addresses.
+const TEXT_MAX: usize = 1000;
 
-/// What nft printed.
+/// How many rules may still come of taking maps apart.
+pub(super) struct Parts(Cell<usize>);
+
+impl Default for Parts {
+    fn default() -> Self {
+        Self(Cell::new(PARTS_MAX))
+    }
+}
+
+/// What there is.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Ruleset {
     /// Chains of all tables.
@@ -27,6 +40,7 @@ pub(super) struct Named<'a> {
 #[derive(Clone, Copy)]
 pub(super) struct Scope<'a> {
     named: &'a Named<'a>,
+    parts: &'a Parts,
     pub(super) family: &'a str,
     pub(super) table: &'a str,
 }
@@ -53,6 +67,15 @@ impl<'a> Named<'a> {
 }
 
 impl<'a> Scope<'a> {
+    /// Into how many each of these rules may be taken apart.
+    fn parts(&self, rules: usize) -> usize {
+        self.parts.0.get().min(MAP_MAX) / rules.max(1)
+    }
+
+    fn spend(&self, parts: usize) {
+        self.parts.0.set(self.parts.0.get().saturating_sub(parts));
+    }
+
     fn find(&self, kind: &str, name: &str) -> Option<&'a Value> {
         self.named.objects.get(&(kind, self.family, self.table, name)).copied()
     }
@@ -76,21 +99,13 @@ pub(super) fn text<'a>(object: &'a Value, member: &str) -> &'a str {
     object.get(member).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// Reads nft's output. `wanted` says which tables (family, name) to read.
-pub(super) fn parse(json: &str, wanted: impl Fn(&str, &str) -> bool) -> anyhow::Result<Ruleset> {
-    let whole: Value = serde_json::from_str(json).context("nft printed no JSON")?;
-    let objects = whole
-        .get("nftables")
-        .and_then(Value::as_array)
-        .context("nft printed no ruleset")?;
+/// Reads objects: tables, chains, sets, rules...
+pub(super) fn ruleset(objects: &[Value], parts: &Parts) -> Ruleset {
     let named = Named::new(objects);
     let mut ruleset = Ruleset::default();
     let mut places = BTreeMap::new();
     for (kind, object) in objects.iter().filter_map(only) {
         let (family, table) = (text(object, "family"), text(object, "table"));
-        if !wanted(family, table) {
-            continue;
-        }
         match kind {
             "chain" => {
                 places.insert((family, table, text(object, "name")), ruleset.chains.len());
@@ -105,6 +120,7 @@ pub(super) fn parse(json: &str, wanted: impl Fn(&str, &str) -> bool) -> anyhow::
             "rule" => {
                 let scope = Scope {
                     named: &named,
+                    parts,
                     family,
                     table,
                 };
@@ -116,7 +132,7 @@ pub(super) fn parse(json: &str, wanted: impl Fn(&str, &str) -> bool) -> anyhow::
             _ => {}
         }
     }
-    Ok(ruleset)
+    ruleset
 }
 
 /// How a named set is called where names of several tables meet.
@@ -143,29 +159,52 @@ fn chain(object: &Value) -> Chain {
 }
 
 /// A rule; one with a verdict map, or with a set of joined keys, becomes a rule for each element, in order, all with the
-/// handle of the one they are.
+/// handle of the one they are. So does one with an expression that is not decoded: that may decide, or let the packet go on.
 fn rules(object: &Value, scope: Scope) -> Vec<NetfilterRule> {
     let statements = object
         .get("expr")
         .and_then(Value::as_array)
         .map_or(&[][..], Vec::as_slice);
+    let mut text = nft_text::rule(statements, text(object, "comment"));
+    if let Some((end, _)) = text.char_indices().nth(TEXT_MAX) {
+        text.truncate(end);
+        text.push_str(" ...");
+    }
+    let mut decided = Vec::new();
     let mut rules = vec![NetfilterRule {
         handle: object.get("handle").and_then(Value::as_u64).unwrap_or_default(),
-        text: nft_text::rule(statements, text(object, "comment")),
+        text,
         comment: object.get("comment").and_then(Value::as_str).map(str::to_owned),
         ..NetfilterRule::default()
     }];
     for (kind, value) in statements.iter().filter_map(only) {
         match kind {
             "match" => {
-                let alternatives = nft_match::alternatives(value, scope, MAP_MAX / rules.len());
+                let alternatives = nft_match::alternatives(value, scope, scope.parts(rules.len()));
                 rules = each_with_each(&rules, &alternatives);
+                scope.spend(rules.len() - 1);
             }
-            "vmap" => return rules.iter().flat_map(|rule| by_element(rule, value, scope)).collect(),
+            "vmap" => {
+                let most = scope.parts(rules.len());
+                decided.extend(rules.iter().flat_map(|rule| by_element(rule, value, scope, most)));
+                scope.spend(decided.len());
+                return decided;
+            }
+            "undecoded" => {
+                let text = nft_text::statement(kind, value);
+                for rule in &mut rules {
+                    rule.matches.push(Match::Opaque { text: text.clone() });
+                    decided.push(NetfilterRule {
+                        action: Action::Other { text: text.clone() },
+                        ..rule.clone()
+                    });
+                }
+            }
             _ => rules.iter_mut().for_each(|rule| apply(rule, kind, value, scope)),
         }
     }
-    rules
+    decided.extend(rules);
+    decided
 }
 
 fn each_with_each(rules: &[NetfilterRule], alternatives: &[Vec<Match>]) -> Vec<NetfilterRule> {
@@ -250,14 +289,14 @@ fn packets(value: &Value, scope: Scope) -> Option<u64> {
     counter.get("packets").and_then(Value::as_u64)
 }
 
-fn by_element(rule: &NetfilterRule, vmap: &Value, scope: Scope) -> Vec<NetfilterRule> {
+fn by_element(rule: &NetfilterRule, vmap: &Value, scope: Scope, most: usize) -> Vec<NetfilterRule> {
     let key = vmap.get("key").unwrap_or(&Value::Null);
     let data = vmap.get("data").unwrap_or(&Value::Null);
     let elements = match data.as_str() {
         Some(reference) => scope.elements(reference),
         None => data.get("set").and_then(Value::as_array).map(Vec::as_slice),
     };
-    let Some(elements) = elements.filter(|elements| elements.len() <= MAP_MAX) else {
+    let Some(elements) = elements.filter(|elements| elements.len() <= most) else {
         return vec![NetfilterRule {
             action: Action::Other {
                 text: nft_text::statement("vmap", vmap),
@@ -301,7 +340,7 @@ fn action(kind: &str, value: &Value) -> Option<Action> {
         "xt" if text(value, "type") == "target" => Action::Other {
             text: nft_text::statement(kind, value),
         },
-        "tproxy" | "synproxy" | "fwd" => Action::Other {
+        "tproxy" | "synproxy" | "fwd" | "undecoded" => Action::Other {
             text: nft_text::statement(kind, value),
         },
         _ => return None,

@@ -31,12 +31,32 @@ fn tests(value: &Value, scope: Scope) -> Vec<Match> {
     let op = text(value, "op");
     compare(left, op, right, scope).unwrap_or_else(|| {
         let text = nft_text::statement("match", value);
-        vec![if text.contains("numgen") || text.contains("random") {
+        let untold = if text.contains("numgen") || text.contains("random") {
             Match::Random { text }
         } else {
             Match::Opaque { text }
-        }]
+        };
+        header(left, scope).into_iter().chain([untold]).collect()
     })
+}
+
+/// The header that a field belongs to: who asks for the field asks for its header.
+fn header(left: &Value, scope: Scope) -> Option<Match> {
+    let payload = left.get("payload").or_else(|| left.pointer("/&/0/payload"))?;
+    match text(payload, "protocol") {
+        "ip" | "ip6" if matches!(scope.family, "ip" | "ip6") => None,
+        family @ ("ip" | "ip6") => Some(of_family(family == "ip")),
+        "icmpv6" => Some(carried_by("icmpv6")),
+        protocol @ ("tcp" | "udp" | "udplite" | "sctp" | "dccp" | "icmp" | "esp" | "ah") => Some(carried_by(protocol)),
+        _ => None,
+    }
+}
+
+fn carried_by(protocol: &str) -> Match {
+    Match::Protocol {
+        is: protocol.to_owned(),
+        not: false,
+    }
 }
 
 /// The tests of one element of a verdict map: its key, part by part.
@@ -59,7 +79,8 @@ pub(super) fn element_tests(key: &Value, element: &Value, scope: Scope) -> Vec<M
 fn compare(left: &Value, op: &str, right: &Value, scope: Scope) -> Option<Vec<Match>> {
     let not = match op {
         "" | "==" | "in" => false,
-        "!=" => true,
+        // `!` is said of flags: none of them is set.
+        "!=" | "!" => true,
         "<" | ">" | "<=" | ">=" => return below_or_above(left, op, right),
         _ => return None,
     };
@@ -77,10 +98,6 @@ fn compare(left: &Value, op: &str, right: &Value, scope: Scope) -> Option<Vec<Ma
 }
 
 fn payload(protocol: &str, field: &str, op: &str, right: &Value, not: bool, scope: Scope) -> Option<Vec<Match>> {
-    let carried_by = |is: &str| Match::Protocol {
-        is: is.to_owned(),
-        not: false,
-    };
     match (protocol, field) {
         ("ip" | "ip6", "saddr" | "daddr") => {
             let any = addresses(right, scope)?;
@@ -93,10 +110,14 @@ fn payload(protocol: &str, field: &str, op: &str, right: &Value, not: bool, scop
             let family = (not && !matches!(scope.family, "ip" | "ip6")).then(|| of_family(protocol == "ip"));
             Some(family.into_iter().chain([test]).collect())
         }
-        ("ip", "protocol") | ("ip6", "nexthdr") => Some(vec![Match::Protocol {
-            is: names(right, scope)?.join(","),
-            not,
-        }]),
+        ("ip", "protocol") | ("ip6", "nexthdr") => {
+            let carried = Match::Protocol {
+                is: names(right, scope)?.join(","),
+                not,
+            };
+            let family = (!matches!(scope.family, "ip" | "ip6")).then(|| of_family(protocol == "ip"));
+            Some(family.into_iter().chain([carried]).collect())
+        }
         ("tcp" | "udp" | "sctp" | "dccp" | "udplite" | "th", "sport" | "dport") => {
             let any = ports(right, scope)?;
             let test = if field == "sport" {
@@ -108,21 +129,31 @@ fn payload(protocol: &str, field: &str, op: &str, right: &Value, not: bool, scop
             Some(carrier.into_iter().chain([test]).collect())
         }
         ("tcp", "flags") => {
-            // `tcp flags syn`: any of the flags given is set.
             let flags = flags(right)?;
-            let single = flags.is_power_of_two();
             let test = match op {
-                "==" | "!=" if !single => Match::TcpFlags {
+                // All eight are as they are asked for.
+                "==" | "!=" => Match::TcpFlags {
                     mask: 0xff,
                     set: flags,
                     not,
                 },
-                _ if single => Match::TcpFlags {
+                // None of them is set.
+                "!" => Match::TcpFlags {
+                    mask: flags,
+                    set: 0,
+                    not: false,
+                },
+                _ if flags.is_power_of_two() => Match::TcpFlags {
                     mask: flags,
                     set: flags,
-                    not,
+                    not: false,
                 },
-                _ => return None,
+                // Any of them is set.
+                _ => Match::TcpFlags {
+                    mask: flags,
+                    set: 0,
+                    not: true,
+                },
             };
             Some(vec![carried_by("tcp"), test])
         }
@@ -160,6 +191,8 @@ fn network(right: &Value, not: bool) -> Option<Match> {
     Some(match (right.as_str()?, not) {
         ("ipv4" | "ip", false) | ("ipv6" | "ip6", true) => of_family(true),
         ("ipv6" | "ip6", false) | ("ipv4" | "ip", true) => of_family(false),
+        // Behind a tag lies a packet like any other.
+        ("8021q" | "8021ad", _) => return None,
         (other, _) => Match::Protocol {
             is: other.to_owned(),
             not,

@@ -61,7 +61,8 @@ pub(super) fn statement(kind: &str, value: &Value) -> String {
             text(value, "set"),
             member(value, "elem")
         ),
-        "xt" => format!("xt {} \"{}\"", text(value, "type"), text(value, "name")),
+        "xt" => format!("{} (not decoded)", text(value, "name")),
+        "undecoded" => format!("{} (not decoded)", expression(value)),
         _ if value.is_null() => kind.to_owned(),
         _ => format!("{kind} {}", expression(value)),
     }
@@ -182,6 +183,10 @@ pub(super) fn expression(value: &Value) -> String {
             operands.collect::<Vec<_>>().join(&format!(" {kind} "))
         }
         "elem" => member(inner, "val"),
+        "exactly" => expression(inner),
+        "begins with" => format!("{}*", expression(inner)),
+        "undecoded" => format!("({} not decoded)", expression(inner)),
+        "symhash" => format!("symhash mod {}", member(inner, "mod")),
         "map" => format!("{} map {}", member(inner, "key"), member(inner, "data")),
         "numgen" => format!("numgen {} mod {}", text(inner, "mode"), member(inner, "mod")),
         "jhash" => format!("jhash {} mod {}", member(inner, "expr"), member(inner, "mod")),

@@ -79,10 +79,14 @@ pub(super) struct Set {
     pub(super) data_type: u32,
     /// Bytes of a value of a map.
     pub(super) data_bytes: u32,
+    /// For a map of objects: their kind (`NFT_OBJECT_*`).
+    pub(super) object_type: u32,
     /// Bytes of each part of a joined key of intervals.
     pub(super) fields: Vec<u32>,
     /// Elements in the kernel's order.
     pub(super) elements: Vec<Element>,
+    /// It has more elements than are kept, so none are here.
+    pub(super) too_many: bool,
 }
 
 impl Set {

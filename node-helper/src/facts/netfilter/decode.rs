@@ -1,0 +1,92 @@
+//! nf_tables as the objects that `nft -j list ruleset` would print (libnftables-json(5)).
+
+use super::elements;
+use super::kinds::Names;
+use super::program::{Around, stateful, statements};
+use super::raw::{Hook, RawChain, Rule, Set, Table};
+use super::expr::Expr;
+use serde_json::{Value, json};
+
+/// The objects of a table. `names` tells the interfaces of the namespace by index.
+pub(super) fn objects(table: &Table, names: Names<'_>) -> Vec<Value> {
+    let (family, name) = (table.family, table.name.as_str());
+    let mut objects = vec![json!({"table": {"family": family, "name": name}})];
+    let mut around = Around {
+        family,
+        sets: Default::default(),
+        names,
+    };
+    for set in &table.sets {
+        let listed = listed(set, names);
+        let parts = listed.as_ref().and_then(|_| elements::key_parts(set));
+        if let Some(listed) = listed {
+            let kind = if set.map() || set.objects() { "map" } else { "set" };
+            objects.push(json!({kind: {"family": family, "table": name, "name": set.name, "elem": listed}}));
+        }
+        around.sets.insert(&set.name, (set, parts));
+    }
+    for object in &table.objects {
+        if let Some(expr @ Expr::Counter { .. }) = &object.expr {
+            let mut words = stateful(expr);
+            let counter = &mut words["counter"];
+            counter["family"] = json!(family);
+            counter["table"] = json!(name);
+            counter["name"] = json!(object.name);
+            objects.push(words);
+        }
+    }
+    for own in &table.chains {
+        objects.push(json!({ "chain": chain(table, own) }));
+        for rule in &own.rules {
+            let mut words = json!({
+                "family": family, "table": name, "chain": own.name, "handle": rule.handle,
+                "expr": statements(&around, &rule.exprs),
+            });
+            if let Some(comment) = comment(rule) {
+                words["comment"] = json!(comment);
+            }
+            objects.push(json!({ "rule": words }));
+        }
+    }
+    objects
+}
+
+/// The elements of a set that rules call by its name.
+fn listed(set: &Set, names: Names<'_>) -> Option<Vec<Value>> {
+    if set.anonymous() || set.too_many {
+        return None;
+    }
+    let data = elements::data_parts(set);
+    elements::elements(set, &elements::key_parts(set)?, data.as_deref(), names)
+}
+
+fn chain(table: &Table, own: &RawChain) -> Value {
+    let mut words = json!({"family": table.family, "table": table.name, "name": own.name, "handle": own.handle});
+    // No packet comes to the chains of a table that is switched off.
+    if let Some(Hook { name, priority, devices }) = own.hook.as_ref().filter(|_| !table.dormant) {
+        words["type"] = json!(own.kind);
+        words["hook"] = json!(name);
+        words["prio"] = json!(priority);
+        words["policy"] = json!(if own.drops { "drop" } else { "accept" });
+        if !devices.is_empty() {
+            words["dev"] = json!(devices);
+        }
+    }
+    words
+}
+
+/// nft keeps a rule's comment as it stands, iptables-nft as a match.
+fn comment(rule: &Rule) -> Option<String> {
+    let mut rest = rule.userdata.as_slice();
+    while let [kind, length, behind @ ..] = rest {
+        let value = behind.get(..usize::from(*length))?;
+        if *kind == 0 {
+            return Some(crate::netlink::text(value));
+        }
+        rest = &behind[usize::from(*length)..];
+    }
+    rule.exprs.iter().find_map(|expr| match expr {
+        Expr::XtMatch { name, info, .. } if name == "comment" => Some(crate::netlink::text(info)),
+        _ => None,
+    })
+}

@@ -1,0 +1,154 @@
+//! The kernel's own rules against what nft says of them: both are read from a namespace of the test's own. Needs root.
+
+use super::nft::{Parts, Ruleset, ruleset};
+use super::{decode, dump};
+use model::facts::{Chain, Match, NetfilterRule};
+use nix::sched::{CloneFlags, unshare};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+use std::thread;
+
+/// On a thread in a network namespace of its own.
+fn alone<T: Send>(f: impl FnOnce() -> T + Send) -> T {
+    thread::scope(|scope| {
+        let inside = scope.spawn(|| {
+            unshare(CloneFlags::CLONE_NEWNET).expect("these tests need root");
+            f()
+        });
+        inside.join().expect("the thread ends well")
+    })
+}
+
+fn run(command: &[&str], input: &str) -> String {
+    let mut child = Command::new(command[0])
+        .args(&command[1..])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{command:?} failed");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// What nft says.
+fn told() -> Ruleset {
+    let json: Value = serde_json::from_str(&run(&["nft", "-j", "list", "ruleset"], "")).unwrap();
+    ruleset(json["nftables"].as_array().unwrap(), &Parts::default())
+}
+
+/// What is read of the kernel.
+fn read() -> Ruleset {
+    let mut all = Ruleset::default();
+    for table in dump::read().unwrap() {
+        assert_eq!(table.unread, None);
+        let names = |index: u32| (index == 1).then(|| "lo".to_owned());
+        let own = ruleset(&decode::objects(&table, &names), &Parts::default());
+        all.chains.extend(own.chains);
+        all.sets.extend(own.sets);
+    }
+    all
+}
+
+/// What is the same in other words: a test said twice, and the order of a map's elements, of which one alone fits.
+fn plain(chain: &Chain) -> Chain {
+    let rule = |rule: &NetfilterRule| {
+        let mut seen = BTreeSet::new();
+        let mut rule = rule.clone();
+        rule.matches.retain(|test: &Match| seen.insert(format!("{test:?}")));
+        rule
+    };
+    let mut rules: Vec<NetfilterRule> = chain.rules.iter().map(rule).collect();
+    for elements in rules.chunk_by_mut(|one, other| one.handle == other.handle) {
+        elements.sort_by_cached_key(|rule| format!("{rule:?}"));
+    }
+    Chain {
+        rules,
+        ..chain.clone()
+    }
+}
+
+/// nft has names for some numbers that decide nothing here.
+const NUMBERS: [(&str, &str); 3] = [
+    ("icmp code net-unreachable", "icmp code 0"),
+    ("ip dscp ef", "ip dscp 46"),
+    ("arp operation request", "arp operation 1"),
+];
+
+/// What nft says, in our numbers.
+fn numbered(mut rule: NetfilterRule) -> NetfilterRule {
+    for (name, number) in NUMBERS {
+        rule.text = rule.text.replace(name, number);
+        for test in &mut rule.matches {
+            if let Match::Opaque { text } = test {
+                *text = text.replace(name, number);
+            }
+        }
+    }
+    rule
+}
+
+fn sorted(mut sets: BTreeMap<String, Vec<String>>) -> BTreeMap<String, Vec<String>> {
+    sets.values_mut().for_each(|elements| elements.sort());
+    sets
+}
+
+fn same(loaded: &str) {
+    alone(|| {
+        run(&["nft", "-f", "-"], loaded);
+        let (told, read) = (told(), read());
+        let by_name = |ruleset: &Ruleset| -> BTreeMap<String, Chain> {
+            let named = ruleset.chains.iter().map(|chain| {
+                let name = format!("{} {} {}", chain.family, chain.table, chain.name);
+                (name, plain(chain))
+            });
+            named.collect()
+        };
+        let (told_chains, read_chains) = (by_name(&told), by_name(&read));
+        assert_eq!(
+            told_chains.keys().collect::<Vec<_>>(),
+            read_chains.keys().collect::<Vec<_>>()
+        );
+        let mut wrong = Vec::new();
+        for (name, told) in &told_chains {
+            let read = &read_chains[name];
+            let head = |chain: &Chain| Chain {
+                rules: Vec::new(),
+                ..chain.clone()
+            };
+            assert_eq!(head(told), head(read), "{name}");
+            assert_eq!(told.rules.len(), read.rules.len(), "{name}: {told:#?}\n{read:#?}");
+            for (told, read) in told.rules.iter().zip(&read.rules) {
+                let told = &numbered(told.clone());
+                if told != read {
+                    wrong.push(format!("nft: {told:?}\nwe:  {read:?}"));
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{} rules differ:\n{}", wrong.len(), wrong.join("\n\n"));
+        assert_eq!(sorted(told.sets), sorted(read.sets));
+    });
+}
+
+#[test]
+fn every_word_of_nft_that_is_read_means_what_nft_says() {
+    same(include_str!("samples/words.nft"));
+}
+
+#[test]
+fn kube_proxys_rules_mean_what_nft_says() {
+    same(include_str!("samples/kube-proxy.nft"));
+}
+
+#[test]
+fn firewalls_rules_mean_what_nft_says() {
+    same(include_str!("samples/firewalld.nft"));
+}
+
+#[test]
+fn container_networks_rules_mean_what_nft_says() {
+    same(include_str!("samples/networks.nft"));
+}
