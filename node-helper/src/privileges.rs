@@ -106,7 +106,6 @@ pub const USHER: Role = Role {
         keep(Capability::CAP_SYS_PTRACE, "for both"),
         keep(Capability::CAP_DAC_READ_SEARCH, "for both"),
         keep(Capability::CAP_DAC_OVERRIDE, "for senders"),
-        keep(Capability::CAP_SYS_CHROOT, "for readers"),
     ],
     root: true,
     calls: &[
@@ -118,7 +117,6 @@ pub const USHER: Role = Role {
         seccomp::NAME_PROGRAMS,
         seccomp::ENTER,
         seccomp::CHANGE_ROLE,
-        seccomp::TOOLS,
     ],
 };
 
@@ -136,7 +134,6 @@ pub const READER: Role = Role {
         ),
         keep(Capability::CAP_SYS_PTRACE, "which process holds a socket"),
         keep(Capability::CAP_DAC_READ_SEARCH, "the same, of processes of any user"),
-        keep(Capability::CAP_SYS_CHROOT, "the node's own tools, in its own root"),
     ],
     root: true,
     calls: &[
@@ -145,7 +142,6 @@ pub const READER: Role = Role {
         seccomp::USE_SOCKETS,
         seccomp::MAKE_SOCKETS,
         seccomp::QUERY_PROGRAMS,
-        seccomp::TOOLS,
     ],
 };
 

@@ -175,20 +175,6 @@ pub const ENTER: &[Call] = &[
 /// A role of its own for who was forked or has done its first part.
 pub const CHANGE_ROLE: &[Call] = calls![SYS_capget SYS_capset SYS_seccomp SYS_setresuid SYS_setresgid SYS_setgroups];
 
-/// The node's own tools.
-pub const TOOLS: &[Call] = &[
-    any(libc::SYS_execve),
-    any(libc::SYS_wait4),
-    any(libc::SYS_waitid),
-    any(libc::SYS_kill),
-    any(libc::SYS_pidfd_open),
-    any(libc::SYS_chroot),
-    any(libc::SYS_chdir),
-    any(libc::SYS_ioctl),
-    any(libc::SYS_socket),
-    one_of(libc::SYS_unshare, 0, &[libc::CLONE_FS as u64]),
-];
-
 /// From now on this process, and what it forks, makes only these calls.
 pub fn confine(allowed: &[&[Call]]) -> anyhow::Result<()> {
     // SAFETY: it only asks.

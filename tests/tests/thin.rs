@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 use std::fs;
 use std::io::{Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -129,8 +130,39 @@ fn rules_that_cannot_be_read() {
     };
     lab.run("b", "iptables-nft -A INPUT -p tcp --dport 80 -j ACCEPT", SOON)
         .unwrap();
-    let hide = "for tool in /usr/sbin/nft /usr/sbin/xtables-*-multi; do mount --bind /dev/null $tool; done";
-    assert_inconclusive(&ask_after(&lab, hide), &["netfilter", "nft"]);
+    let without = "exec setpriv --bounding-set=-net_admin --inh-caps=-net_admin \"$@\"";
+    assert_inconclusive(&ask_after(&lab, without), &["nftables rules", "not permitted"]);
+}
+
+/// A pod brings a file that is called as a tool is, to a node that has no such tool.
+#[test]
+fn a_file_of_a_workload_is_never_run() {
+    let Some((lab, _server)) = working_path("http 80") else {
+        return;
+    };
+    for rule in [
+        "iptables-nft -A INPUT -p tcp --dport 80 -j ACCEPT",
+        "iptables-legacy -A INPUT -p tcp --dport 80 -j ACCEPT",
+        "nft add table inet own",
+    ] {
+        lab.run("b", rule, SOON).unwrap();
+    }
+    let (root, marker) = (lab.directory().join("root"), lab.directory().join("was-run"));
+    let planted = lab.directory().join("planted");
+    fs::write(&planted, format!("#!/bin/sh\necho \"$0\" >> {}\n", marker.display())).unwrap();
+    fs::set_permissions(&planted, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::create_dir(&root).unwrap();
+    let plant = format!(
+        "mount --rbind / {root} && for tool in nft xtables-nft-multi xtables-legacy-multi; do \
+         mount --bind {planted} {root}/usr/sbin/$tool; done && (chroot {root} sleep 60 &) && \
+         mount -t tmpfs none /usr/sbin",
+        root = root.display(),
+        planted = planted.display()
+    );
+    let output = ask_after(&lab, &plant);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["outcome"], "healthy", "{report:#}");
+    assert!(!marker.exists(), "run: {}", fs::read_to_string(&marker).unwrap());
 }
 
 #[test]

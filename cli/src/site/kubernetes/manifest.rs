@@ -26,14 +26,13 @@ pub const NODE: &str = "kubectl-skoop/node";
 pub const BY: &str = "kubectl-skoop/by";
 
 /// What a helper needs to load and attach eBPF programs and to read the kernel's state (capabilities(7)).
-pub const CAPABILITIES: [&str; 11] = [
+pub const CAPABILITIES: [&str; 10] = [
     "BPF",             // load programs, make maps
     "PERFMON",         // tracing programs, reading kernel memory in them
     "NET_ADMIN",       // netfilter rules, conntrack, namespaces' interfaces
     "NET_RAW",         // echo requests
     "SYS_PTRACE",      // namespaces and files of other processes
     "SYS_ADMIN",       // entering them
-    "SYS_CHROOT",      // the node's own tools, in its own root
     "DAC_READ_SEARCH", // files of any owner
     "SYSLOG",          // names of kernel functions
     "SETUID",          // what reads others' files belongs to nobody, and can write none

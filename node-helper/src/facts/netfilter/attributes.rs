@@ -3,7 +3,7 @@
 use crate::netlink;
 use anyhow::{Context as _, bail};
 
-/// Nested attributes of one message, all of them whole. nf_tables writes its numbers in network order.
+/// Nested attributes of one message, all of them whole. `nf_tables` writes its numbers in network order.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Attributes<'a>(&'a [u8]);
 

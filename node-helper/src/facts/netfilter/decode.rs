@@ -1,11 +1,12 @@
-//! nf_tables as the objects that `nft -j list ruleset` would print (libnftables-json(5)).
+//! `nf_tables` as the objects that `nft -j list ruleset` would print (libnftables-json(5)).
 
 use super::elements;
+use super::expr::Expr;
 use super::kinds::Names;
 use super::program::{Around, stateful, statements};
 use super::raw::{Hook, RawChain, Rule, Set, Table};
-use super::expr::Expr;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// The objects of a table. `names` tells the interfaces of the namespace by index.
 pub(super) fn objects(table: &Table, names: Names<'_>) -> Vec<Value> {
@@ -13,7 +14,7 @@ pub(super) fn objects(table: &Table, names: Names<'_>) -> Vec<Value> {
     let mut objects = vec![json!({"table": {"family": family, "name": name}})];
     let mut around = Around {
         family,
-        sets: Default::default(),
+        sets: BTreeMap::new(),
         names,
     };
     for set in &table.sets {
@@ -63,7 +64,12 @@ fn listed(set: &Set, names: Names<'_>) -> Option<Vec<Value>> {
 fn chain(table: &Table, own: &RawChain) -> Value {
     let mut words = json!({"family": table.family, "table": table.name, "name": own.name, "handle": own.handle});
     // No packet comes to the chains of a table that is switched off.
-    if let Some(Hook { name, priority, devices }) = own.hook.as_ref().filter(|_| !table.dormant) {
+    if let Some(Hook {
+        name,
+        priority,
+        devices,
+    }) = own.hook.as_ref().filter(|_| !table.dormant)
+    {
         words["type"] = json!(own.kind);
         words["hook"] = json!(name);
         words["prio"] = json!(priority);

@@ -1,4 +1,4 @@
-//! Dumps nf_tables of the namespace the thread is in: all of it, or a stated reason why not.
+//! Dumps `nf_tables` of the namespace the thread is in: all of it, or a stated reason why not.
 //!
 //! The ruleset has a generation, which is looked at before and after: what was read is one ruleset, never parts of two.
 
@@ -23,13 +23,18 @@ const PATIENCE: Duration = Duration::from_secs(5);
 // linux/netfilter/nfnetlink.h, linux/netfilter/nf_tables.h
 const NFGENMSG_BYTES: usize = 4;
 const NFNL_SUBSYS_NFTABLES: u16 = 10;
-const GET_TABLE: u16 = NFNL_SUBSYS_NFTABLES << 8 | 1;
-const GET_CHAIN: u16 = NFNL_SUBSYS_NFTABLES << 8 | 4;
-const GET_RULE: u16 = NFNL_SUBSYS_NFTABLES << 8 | 7;
-const GET_SET: u16 = NFNL_SUBSYS_NFTABLES << 8 | 10;
-const GET_SETELEM: u16 = NFNL_SUBSYS_NFTABLES << 8 | 13;
-const GET_GEN: u16 = NFNL_SUBSYS_NFTABLES << 8 | 16;
-const GET_OBJ: u16 = NFNL_SUBSYS_NFTABLES << 8 | 19;
+const GET_TABLE: u16 = of(1);
+const GET_CHAIN: u16 = of(4);
+const GET_RULE: u16 = of(7);
+const GET_SET: u16 = of(10);
+const GET_SETELEM: u16 = of(13);
+const GET_GEN: u16 = of(16);
+const GET_OBJ: u16 = of(19);
+
+/// A message of nftables (`NFT_MSG_*`).
+const fn of(message: u16) -> u16 {
+    NFNL_SUBSYS_NFTABLES << 8 | message
+}
 
 /// Families by number (`NFPROTO_*`).
 const FAMILIES: [(u8, &str); 6] = [
@@ -44,10 +49,14 @@ const FAMILIES: [(u8, &str); 6] = [
 /// Reads every table.
 ///
 /// # Errors
-/// The kernel did not answer, told too much, or never stood still. A kernel without nf_tables has no tables.
+/// The kernel did not answer, told too much, or never stood still. A kernel without `nf_tables` has no tables.
 pub(super) fn read() -> anyhow::Result<Vec<Table>> {
+    read_within(Budget::new(BYTES_MAX, PATIENCE))
+}
+
+fn read_within(budget: Budget) -> anyhow::Result<Vec<Table>> {
     let mut dump = Dump {
-        netlink: Netlink::open(libc::NETLINK_NETFILTER)?.within(Budget::new(BYTES_MAX, PATIENCE)),
+        netlink: Netlink::open(libc::NETLINK_NETFILTER)?.within(budget),
     };
     for _ in 0..READINGS {
         let Some(before) = dump.generation()? else {
@@ -69,13 +78,13 @@ struct Dump {
 /// Tables while they are filled, and where each lies.
 #[derive(Default)]
 struct Tables {
-    tables: Vec<Table>,
+    list: Vec<Table>,
     places: BTreeMap<(u8, String), usize>,
     chains: BTreeMap<(usize, String), usize>,
 }
 
 impl Dump {
-    /// The ruleset's generation; `None` where the kernel knows no nf_tables.
+    /// The ruleset's generation; `None` where the kernel knows no `nf_tables`.
     fn generation(&mut self) -> anyhow::Result<Option<u32>> {
         let answer = self.netlink.ask(GET_GEN, &[0; NFGENMSG_BYTES]);
         match answer.context("cannot ask for the generation of nftables")? {
@@ -109,7 +118,7 @@ impl Dump {
             return Ok(None);
         }
         let mut left = ELEMENTS_MAX;
-        for table in &mut all.tables {
+        for table in &mut all.list {
             for set in &mut table.sets {
                 let mut elements = Vec::new();
                 let mut unread = None;
@@ -133,7 +142,7 @@ impl Dump {
                 table.unread = table.unread.take().or(unread);
             }
         }
-        Ok(Some(all.tables))
+        Ok(Some(all.list))
     }
 
     /// Every message of a dump: family and attributes. False when the ruleset changed meanwhile.
@@ -181,8 +190,8 @@ impl Tables {
         let Some((_, family_name)) = FAMILIES.iter().find(|(number, _)| *number == family) else {
             return Ok(());
         };
-        self.places.insert((family, name.clone()), self.tables.len());
-        self.tables.push(Table {
+        self.places.insert((family, name.clone()), self.list.len());
+        self.list.push(Table {
             family: family_name,
             name,
             dormant: attributes.u32_if(2)?.unwrap_or(0) & 1 != 0,
@@ -203,7 +212,7 @@ impl Tables {
             return Ok(());
         };
         if let Err(error) = fill(self, place)
-            && let Some(table) = self.tables.get_mut(place)
+            && let Some(table) = self.list.get_mut(place)
         {
             table.unread.get_or_insert(format!("{error:#}"));
         }
@@ -212,7 +221,7 @@ impl Tables {
 
     fn chain(&mut self, family: u8, attributes: Attributes<'_>) -> anyhow::Result<()> {
         self.within(family, attributes, |all, place| {
-            let table = &mut all.tables[place];
+            let table = &mut all.list[place];
             let chain = chain(table.family, attributes)?;
             all.chains.insert((place, chain.name.clone()), table.chains.len());
             table.chains.push(chain);
@@ -222,7 +231,7 @@ impl Tables {
 
     fn set(&mut self, family: u8, attributes: Attributes<'_>) -> anyhow::Result<()> {
         self.within(family, attributes, |all, place| {
-            all.tables[place].sets.push(set(attributes)?);
+            all.list[place].sets.push(set(attributes)?);
             Ok(())
         })
     }
@@ -230,7 +239,7 @@ impl Tables {
     fn object(&mut self, family: u8, attributes: Attributes<'_>) -> anyhow::Result<()> {
         self.within(family, attributes, |all, place| {
             let kind = attributes.u32(3)?;
-            all.tables[place].objects.push(Object {
+            all.list[place].objects.push(Object {
                 name: attributes.name(2)?,
                 kind,
                 expr: attributes
@@ -251,7 +260,7 @@ impl Tables {
                 .get(&(place, name))
                 .context("a rule is in a chain that is not there")?;
             let rule = rule(attributes)?;
-            all.tables[place].chains[*chain].rules.push(rule);
+            all.list[place].chains[*chain].rules.push(rule);
             Ok(())
         })
     }
@@ -275,18 +284,14 @@ fn chain(family: &str, attributes: Attributes<'_>) -> anyhow::Result<RawChain> {
 fn hook(family: &str, attributes: Attributes<'_>) -> anyhow::Result<Hook> {
     let number = attributes.u32(1)?;
     let name = match (family, number) {
-        ("netdev", 0) => "ingress",
+        ("netdev", 0) | ("inet", 5) => "ingress",
         ("netdev", 1) => "egress",
-        // Linux/netfilter_arp.h has three of its own.
-        ("arp", 0) => "input",
-        ("arp", 1) => "output",
-        ("arp", 2) => "forward",
+        // ARP has three hooks of its own (linux/netfilter_arp.h).
+        ("arp", 0) | (_, 1) if (family, number) != ("arp", 1) => "input",
         (_, 0) => "prerouting",
-        (_, 1) => "input",
+        ("arp", 1) | (_, 3) => "output",
         (_, 2) => "forward",
-        (_, 3) => "output",
         (_, 4) => "postrouting",
-        ("inet", 5) => "ingress",
         _ => bail!("hook {number} of family {family} is unknown"),
     };
     let mut devices: Vec<String> = attributes.name_if(3)?.into_iter().collect();
@@ -366,3 +371,6 @@ fn element(attributes: Attributes<'_>) -> anyhow::Result<Element> {
         },
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -63,7 +63,7 @@ pub(super) fn elements(set: &Set, keys: &[Part], data: Option<&[Part]>, names: N
     let mut listed = listed;
     listed.sort_by_cached_key(|element| (in_order(&element.key, keys), !element.ends));
     let mut words: Vec<(&Element, Value)> = match keys {
-        [part] if set.interval() => intervals(listed, *part, names)?,
+        [part] if set.interval() => intervals(&listed, *part, names)?,
         _ => listed
             .into_iter()
             .map(|element| Some((element, joined(element, keys, names)?)))
@@ -82,7 +82,7 @@ pub(super) fn elements(set: &Set, keys: &[Part], data: Option<&[Part]>, names: N
 }
 
 /// Elements whose keys end where the next one begins.
-fn intervals<'a>(listed: Vec<&'a Element>, part: Part, names: Names<'_>) -> Option<Vec<(&'a Element, Value)>> {
+fn intervals<'a>(listed: &[&'a Element], part: Part, names: Names<'_>) -> Option<Vec<(&'a Element, Value)>> {
     let mut words = Vec::new();
     for (place, element) in listed.iter().enumerate() {
         if element.ends {

@@ -1,4 +1,4 @@
-//! The expressions that nf_tables' rules are made of, typed (linux/netfilter/nf_tables.h).
+//! The expressions that `nf_tables`' rules are made of, typed (`linux/netfilter/nf_tables.h`).
 //!
 //! A rule is a little program: expressions load bytes into registers, others change or compare them, and the rule ends
 //! where a comparison fails.

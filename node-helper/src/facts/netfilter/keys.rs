@@ -143,13 +143,7 @@ pub(super) fn option(op: u32, kind: u8, offset: u32, len: u32, present: bool) ->
     let (family, known): (_, &[(u8, &str)]) = match op {
         0 => (
             "exthdr",
-            &[
-                (0, "hbh"),
-                (43, "rt"),
-                (44, "frag"),
-                (60, "dst"),
-                (135, "mh"),
-            ],
+            &[(0, "hbh"), (43, "rt"), (44, "frag"), (60, "dst"), (135, "mh")],
         ),
         1 => (
             "tcp option",
@@ -169,8 +163,8 @@ pub(super) fn option(op: u32, kind: u8, offset: u32, len: u32, present: bool) ->
         4 => ("dccp option", &[]),
         _ => return None,
     };
-    let named = known.iter().find(|(number, _)| *number == kind);
-    let name = named.map_or_else(|| kind.to_string(), |(_, name)| (*name).to_owned());
+    let known_name = known.iter().find(|(number, _)| *number == kind);
+    let name = known_name.map_or_else(|| kind.to_string(), |(_, name)| (*name).to_owned());
     let field = match (family, name.as_str(), offset, len) {
         _ if present => None,
         ("tcp option", "maxseg", 2, 2) => Some("size".to_owned()),
@@ -228,7 +222,7 @@ pub(super) fn reject(kind: u32, code: u8, v6: bool) -> Value {
             ],
         ),
     };
-    let named = names.iter().find(|(number, _)| *number == code);
-    let name = named.map_or_else(|| code.to_string(), |(_, name)| (*name).to_owned());
+    let known_name = names.iter().find(|(number, _)| *number == code);
+    let name = known_name.map_or_else(|| code.to_string(), |(_, name)| (*name).to_owned());
     json!({"type": family, "expr": name})
 }

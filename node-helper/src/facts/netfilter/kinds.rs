@@ -219,8 +219,8 @@ impl Kind {
             }
             _ => {
                 let number = number(bytes, big)?;
-                let named = self.names().iter().find(|(value, _)| *value == number);
-                match (named, self.flag_names(number).as_slice()) {
+                let word = self.names().iter().find(|(value, _)| *value == number);
+                match (word, self.flag_names(number).as_slice()) {
                     (Some((_, name)), _) => json!(name),
                     (None, [flag]) => flag.clone(),
                     (None, []) => json!(number),

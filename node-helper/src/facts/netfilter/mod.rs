@@ -1,6 +1,6 @@
 //! Netfilter rules of a namespace, from every backend, read from the kernel itself: nothing is run for it.
 //!
-//! Tables of iptables-legacy come by iptables' own socket, nf_tables by netlink. Of the latter, those that iptables-nft made
+//! Tables of iptables-legacy come by iptables' own socket, `nf_tables` by netlink: those that iptables-nft made
 //! are told in iptables' words, and all others in the form of `nft -j list ruleset`, of which one reader knows the meaning.
 
 mod attributes;
@@ -12,10 +12,10 @@ mod dump;
 mod elements;
 mod expr;
 mod fields;
+mod ipset;
 #[cfg(test)]
 mod iptables;
 mod iptables_match;
-mod ipset;
 mod keys;
 mod kinds;
 mod legacy;

@@ -2,7 +2,7 @@
 
 use super::nft::{Parts, Ruleset, ruleset};
 use super::{decode, dump};
-use model::facts::{Chain, Match, NetfilterRule};
+use model::facts::{Action, Chain, Match, NetfilterRule};
 use nix::sched::{CloneFlags, unshare};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -65,10 +65,7 @@ fn plain(chain: &Chain) -> Chain {
     for elements in rules.chunk_by_mut(|one, other| one.handle == other.handle) {
         elements.sort_by_cached_key(|rule| format!("{rule:?}"));
     }
-    Chain {
-        rules,
-        ..chain.clone()
-    }
+    Chain { rules, ..chain.clone() }
 }
 
 /// nft has names for some numbers that decide nothing here.
@@ -92,7 +89,9 @@ fn numbered(mut rule: NetfilterRule) -> NetfilterRule {
 }
 
 fn sorted(mut sets: BTreeMap<String, Vec<String>>) -> BTreeMap<String, Vec<String>> {
-    sets.values_mut().for_each(|elements| elements.sort());
+    for elements in sets.values_mut() {
+        elements.sort();
+    }
     sets
 }
 
@@ -128,7 +127,12 @@ fn same(loaded: &str) {
                 }
             }
         }
-        assert!(wrong.is_empty(), "{} rules differ:\n{}", wrong.len(), wrong.join("\n\n"));
+        assert!(
+            wrong.is_empty(),
+            "{} rules differ:\n{}",
+            wrong.len(),
+            wrong.join("\n\n")
+        );
         assert_eq!(sorted(told.sets), sorted(read.sets));
     });
 }
@@ -151,4 +155,87 @@ fn firewalls_rules_mean_what_nft_says() {
 #[test]
 fn container_networks_rules_mean_what_nft_says() {
     same(include_str!("samples/networks.nft"));
+}
+
+#[test]
+fn what_scenarios_break_means_what_nft_says() {
+    same(include_str!("samples/scenarios.nft"));
+}
+
+#[test]
+fn a_comment_of_several_lines_moves_no_rule() {
+    alone(|| {
+        run(
+            &["nft", "-f", "-"],
+            "table ip t { chain c { tcp dport 1 drop comment \"one\n-A c -j ACCEPT\"\n tcp dport 2 accept\n }\n}",
+        );
+        let chain = read().chains.remove(0);
+        let rules: Vec<_> = chain.rules.iter().map(|rule| (rule.handle, &rule.action)).collect();
+        assert_eq!(rules, [(2, &Action::Drop), (3, &Action::Accept)]);
+        assert_eq!(chain.rules[0].comment.as_deref(), Some("one\n-A c -j ACCEPT"));
+    });
+}
+
+#[test]
+fn a_set_with_too_many_elements_may_hold_anything() {
+    alone(|| {
+        let all: Vec<String> = (0..70_000_u32)
+            .map(|number| std::net::Ipv4Addr::from(0x0a00_0000 + number).to_string())
+            .collect();
+        let set = format!("set many {{ type ipv4_addr; elements = {{ {} }}; }}", all.join(","));
+        run(
+            &["nft", "-f", "-"],
+            &format!("table ip t {{\n {set}\n chain c {{ ip saddr @many drop\n }}\n}}"),
+        );
+        let read = read();
+        assert!(read.sets.is_empty());
+        let rule = &read.chains[0].rules[0];
+        assert!(matches!(rule.matches.as_slice(), [Match::Opaque { .. }]), "{rule:?}");
+        assert_eq!(rule.action, Action::Drop);
+    });
+}
+
+#[test]
+fn a_table_that_is_switched_off_stops_nothing() {
+    alone(|| {
+        run(
+            &["nft", "-f", "-"],
+            "table ip t {\n flags dormant;\n chain c { type filter hook forward priority 0; policy drop;\n }\n}",
+        );
+        let chain = read().chains.remove(0);
+        assert_eq!((chain.hook, chain.policy), (None, None));
+    });
+}
+
+#[test]
+fn an_expression_that_is_not_decoded_may_fit_and_may_decide() {
+    use super::expr::{Expr, Verdict};
+    use super::raw::{RawChain, Rule, Table};
+    let unknown = Expr::Unknown {
+        name: "brandnew".to_owned(),
+    };
+    let rule = Rule {
+        handle: 4,
+        exprs: vec![unknown, Expr::Verdict(Verdict::Accept)],
+        ..Rule::default()
+    };
+    let table = Table {
+        family: "ip",
+        chains: vec![RawChain {
+            rules: vec![rule],
+            ..RawChain::default()
+        }],
+        ..Table::default()
+    };
+    let read = ruleset(&decode::objects(&table, &|_| None), &Parts::default());
+    let text = || "brandnew (not decoded)".to_owned();
+    let told: Vec<_> = read.chains[0]
+        .rules
+        .iter()
+        .map(|rule| (rule.handle, &rule.action))
+        .collect();
+    assert_eq!(told, [(4, &Action::Other { text: text() }), (4, &Action::Accept)]);
+    for rule in &read.chains[0].rules {
+        assert_eq!(rule.matches, [Match::Opaque { text: text() }]);
+    }
 }

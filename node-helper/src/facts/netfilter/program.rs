@@ -1,4 +1,4 @@
-//! One rule of nf_tables, run in the mind: what its expressions compare and do becomes the statements that nft shows.
+//! One rule of `nf_tables`, run in the mind: what its expressions compare and do becomes the statements that nft shows.
 //!
 //! Tests that only say which header comes next (`meta l4proto tcp` before `tcp dport`) are left out as nft leaves them out.
 
@@ -57,7 +57,12 @@ struct Program<'a> {
 impl<'a> Program<'a> {
     fn step(&mut self, expr: &Expr) {
         match expr {
-            Expr::Payload { base, offset, len, into } => {
+            Expr::Payload {
+                base,
+                offset,
+                len,
+                into,
+            } => {
                 let term = self.payload(*base, *offset, *len);
                 self.registers.load(*into, term);
             }
@@ -69,7 +74,14 @@ impl<'a> Program<'a> {
             Expr::Fib { result, flags, into } => self.load(*into, keys::fib(*result, *flags)),
             Expr::Rt { key, into } => self.load(*into, keys::rt(*key)),
             Expr::Socket { key, into, .. } => self.load(*into, keys::socket(*key)),
-            Expr::Exthdr { op, kind, offset, len, present, into } => {
+            Expr::Exthdr {
+                op,
+                kind,
+                offset,
+                len,
+                present,
+                into,
+            } => {
                 if *op == 0 && self.network == Some("ip6") {
                     self.hide_network();
                 }
@@ -105,8 +117,18 @@ impl<'a> Program<'a> {
                 Some(Term::Fields(fields)) => self.compare_fields(&fields, *op, data),
                 _ => self.undecoded_test("cmp"),
             },
-            Expr::Range { from, inverted, low, high } => self.range(*from, *inverted, low, high),
-            Expr::Lookup { set, from, into, inverted } => self.lookup(set, *from, *into, *inverted),
+            Expr::Range {
+                from,
+                inverted,
+                low,
+                high,
+            } => self.range(*from, *inverted, low, high),
+            Expr::Lookup {
+                set,
+                from,
+                into,
+                inverted,
+            } => self.lookup(set, *from, *into, *inverted),
             other => self.act(other),
         }
     }
@@ -120,14 +142,25 @@ impl<'a> Program<'a> {
                 let v6 = self.network == Some("ip6");
                 self.set_key(*from, keys::ct(*key, *direction, v6), "ct");
             }
-            Expr::PayloadSet { base, offset, len, from } => {
+            Expr::PayloadSet {
+                base,
+                offset,
+                len,
+                from,
+            } => {
                 let subject = match self.payload(*base, *offset, *len) {
                     Term::Of(subject) => Some(subject),
                     _ => None,
                 };
                 self.set_key(*from, subject, "payload");
             }
-            Expr::ExthdrSet { op, kind, offset, len, from } => {
+            Expr::ExthdrSet {
+                op,
+                kind,
+                offset,
+                len,
+                from,
+            } => {
                 let option = keys::option(*op, *kind, *offset, *len, false);
                 match (from, option) {
                     (Some(from), option) => self.set_key(*from, option, "exthdr"),
@@ -158,7 +191,12 @@ impl<'a> Program<'a> {
                 }
                 self.say(json!({ "reject": keys::reject(*kind, *code, v6) }));
             }
-            Expr::Queue { number, total, flags, from } => self.queue(*number, *total, *flags, *from),
+            Expr::Queue {
+                number,
+                total,
+                flags,
+                from,
+            } => self.queue(*number, *total, *flags, *from),
             Expr::Log { prefix, group } => self.say(match (prefix.as_str(), group) {
                 ("", None) => json!({ "log": null }),
                 ("", Some(group)) => json!({"log": {"group": group}}),
@@ -170,7 +208,9 @@ impl<'a> Program<'a> {
                 None => self.undecoded("object"),
             },
             Expr::ObjrefMap { set, from } => self.object_map(set, *from),
-            Expr::Dynset { set, op, key, exprs, .. } => {
+            Expr::Dynset {
+                set, op, key, exprs, ..
+            } => {
                 let bytes = self.around.sets.get(set.as_str()).map_or(0, |(set, _)| set.key_bytes);
                 let parts = self.registers.key(*key, bytes as usize).unwrap_or_default();
                 let parts = parts.iter().map(Subject::masked).collect();
@@ -265,7 +305,8 @@ impl<'a> Program<'a> {
                 Base::Transport => "th",
                 Base::Inner => "ih",
             };
-            let words = json!({"payload": {"base": base_word, "offset": u64::from(offset) * 8, "len": u64::from(len) * 8}});
+            let words =
+                json!({"payload": {"base": base_word, "offset": u64::from(offset) * 8, "len": u64::from(len) * 8}});
             return Term::Of(Subject {
                 raw: Some((base, offset)),
                 ..Subject::new(words, Kind::Big, len as usize)
@@ -285,11 +326,19 @@ impl<'a> Program<'a> {
     fn bitwise(&mut self, from: Register, into: Register, len: usize, bits: &Bits) {
         let term = self.registers.get(from).cloned();
         let calculated = match (term, bits) {
-            (Some(Term::Of(subject)), Bits::Mask { mask, xor }) if mask.len() == subject.bytes && xor.len() == mask.len() => {
+            (Some(Term::Of(subject)), Bits::Mask { mask, xor })
+                if mask.len() == subject.bytes && xor.len() == mask.len() =>
+            {
                 Some(Term::Of(self.mask(subject, mask, xor)))
             }
-            (Some(Term::Bytes(bytes)), Bits::Mask { mask, xor }) if mask.len() == bytes.len() && xor.len() == mask.len() => {
-                let bytes = bytes.iter().zip(mask).zip(xor).map(|((byte, mask), xor)| byte & mask ^ xor);
+            (Some(Term::Bytes(bytes)), Bits::Mask { mask, xor })
+                if mask.len() == bytes.len() && xor.len() == mask.len() =>
+            {
+                let bytes = bytes
+                    .iter()
+                    .zip(mask)
+                    .zip(xor)
+                    .map(|((byte, mask), xor)| byte & mask ^ xor);
                 Some(Term::Bytes(bytes.collect()))
             }
             // A field of a few bits is moved to where its number is.
@@ -306,8 +355,17 @@ impl<'a> Program<'a> {
                 Some(Term::Of(Subject::new(words, Kind::Number, len)))
             }
             (Some(Term::Of(subject)), Bits::With { op, other: Some(other) }) => {
-                let other = self.registers.get(*other).and_then(|term| term.value(subject.kind, self.around.names));
-                other.map(|other| Term::Of(Subject::new(json!({ *op: [subject.masked(), other] }), Kind::Number, len)))
+                let other = self
+                    .registers
+                    .get(*other)
+                    .and_then(|term| term.value(subject.kind, self.around.names));
+                other.map(|other| {
+                    Term::Of(Subject::new(
+                        json!({ *op: [subject.masked(), other] }),
+                        Kind::Number,
+                        len,
+                    ))
+                })
             }
             _ => None,
         };
@@ -333,8 +391,17 @@ impl<'a> Program<'a> {
         }
         let before = subject.mask.clone();
         let (first, turned) = before.unwrap_or_else(|| (vec![0xff; mask.len()], vec![0; mask.len()]));
-        let and = |one: &[u8], other: &[u8]| one.iter().zip(other).map(|(one, other)| one & other).collect::<Vec<u8>>();
-        let turned = and(&turned, mask).iter().zip(xor).map(|(one, other)| one ^ other).collect();
+        let and = |one: &[u8], other: &[u8]| {
+            one.iter()
+                .zip(other)
+                .map(|(one, other)| one & other)
+                .collect::<Vec<u8>>()
+        };
+        let turned = and(&turned, mask)
+            .iter()
+            .zip(xor)
+            .map(|(one, other)| one ^ other)
+            .collect();
         Subject {
             mask: Some((and(&first, mask), turned)),
             ..subject
@@ -385,7 +452,10 @@ impl<'a> Program<'a> {
             return;
         };
         match subject.tells {
-            Some(Tells::Family) => self.network = [(2, "ip"), (10, "ip6")].iter().find(|(own, _)| *own == value).map(|(_, name)| *name),
+            Some(Tells::Family) => {
+                let families = [(2, "ip"), (10, "ip6")];
+                self.network = families.iter().find(|(own, _)| *own == value).map(|(_, name)| *name);
+            }
             Some(Tells::EtherType) => {
                 let types = [(0x0800, "ip"), (0x86dd, "ip6"), (0x0806, "arp")];
                 self.network = types.iter().find(|(own, _)| *own == value).map(|(_, name)| *name);
@@ -439,7 +509,9 @@ impl<'a> Program<'a> {
                 if data.len() != subject.bytes {
                     return None;
                 }
-                let (mask, xor) = mask.clone().unwrap_or_else(|| (vec![0xff; data.len()], vec![0; data.len()]));
+                let (mask, xor) = mask
+                    .clone()
+                    .unwrap_or_else(|| (vec![0xff; data.len()], vec![0; data.len()]));
                 let length = prefix_length(&mask).filter(|_| xor.iter().all(|byte| *byte == 0));
                 if let Some(length) = length {
                     let mut whole = data.to_vec();
@@ -464,7 +536,11 @@ impl<'a> Program<'a> {
         {
             let list = |number| {
                 let mut names = subject.kind.flag_names(number);
-                if names.len() == 1 { names.remove(0) } else { Value::Array(names) }
+                if names.len() == 1 {
+                    names.remove(0)
+                } else {
+                    Value::Array(names)
+                }
             };
             let (mask, value) = (number(mask, subject.big)?, number(data, subject.big)?);
             return Some(match (op, value) {
@@ -482,9 +558,8 @@ impl<'a> Program<'a> {
     }
 
     fn range(&mut self, from: Register, inverted: bool, low: &[u8], high: &[u8]) {
-        let subject = match self.registers.get(from) {
-            Some(Term::Of(subject)) => subject,
-            _ => return self.undecoded_test("range"),
+        let Some(Term::Of(subject)) = self.registers.get(from) else {
+            return self.undecoded_test("range");
         };
         let plain = subject.big && subject.mask.is_none() && subject.right == 0;
         let fits = low.len() == subject.bytes && high.len() == subject.bytes;
@@ -513,9 +588,11 @@ impl<'a> Program<'a> {
             return;
         };
         // An element may itself pass only by rate.
-        let limit = set.elements.iter().flat_map(|element| &element.exprs).find(|expr| {
-            matches!(expr, Expr::Limit { .. } | Expr::Quota { .. } | Expr::Connlimit { .. })
-        });
+        let limit = set
+            .elements
+            .iter()
+            .flat_map(|element| &element.exprs)
+            .find(|expr| matches!(expr, Expr::Limit { .. } | Expr::Quota { .. } | Expr::Connlimit { .. }));
         let limit = limit.map(stateful);
         match into {
             None => {
@@ -542,7 +619,10 @@ impl<'a> Program<'a> {
             return None;
         }
         let subjects = self.registers.key(from, set.key_bytes as usize)?;
-        if subjects.iter().any(|subject| subject.right > 0 || subject.bytes != subject.whole) {
+        if subjects
+            .iter()
+            .any(|subject| subject.right > 0 || subject.bytes != subject.whole)
+        {
             return None;
         }
         let parts: Vec<elements::Part> = subjects.iter().map(Subject::part).collect();
@@ -620,7 +700,11 @@ impl<'a> Program<'a> {
             1 => words.extend([("flags".to_owned(), flags.remove(0))]),
             _ => words.extend([("flags".to_owned(), Value::Array(flags))]),
         }
-        if words.is_empty() { Value::Null } else { Value::Object(words) }
+        if words.is_empty() {
+            Value::Null
+        } else {
+            Value::Object(words)
+        }
     }
 
     fn queue(&mut self, number: u16, total: u16, flags: u16, from: Option<Register>) {
@@ -634,7 +718,9 @@ impl<'a> Program<'a> {
             (None, total) => json!({"range": [number, number.saturating_add(total - 1)]}),
         };
         let mut words = json!({ "num": number });
-        let set = [(1, "bypass"), (2, "fanout")].iter().filter(|(bit, _)| flags & bit != 0);
+        let set = [(1, "bypass"), (2, "fanout")]
+            .iter()
+            .filter(|(bit, _)| flags & bit != 0);
         let flags: Vec<&str> = set.map(|(_, name)| *name).collect();
         match flags.as_slice() {
             [] => {}
@@ -728,9 +814,9 @@ pub(super) fn stateful(expr: &Expr) -> Value {
 
 /// Bytes in the largest unit that leaves nothing over.
 const fn in_units(bytes: u64) -> (u64, &'static str) {
-    if bytes > 0 && bytes % (1 << 20) == 0 {
+    if bytes > 0 && bytes.is_multiple_of(1 << 20) {
         (bytes >> 20, "mbytes")
-    } else if bytes > 0 && bytes % (1 << 10) == 0 {
+    } else if bytes > 0 && bytes.is_multiple_of(1 << 10) {
         (bytes >> 10, "kbytes")
     } else {
         (bytes, "bytes")

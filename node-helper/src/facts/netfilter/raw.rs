@@ -1,4 +1,4 @@
-//! nf_tables as the kernel tells it: tables with their chains, rules, sets and objects (linux/netfilter/nf_tables.h).
+//! `nf_tables` as the kernel tells it: tables with their chains, rules, sets and objects (`linux/netfilter/nf_tables.h`).
 
 use super::expr::{Data, Expr};
 

@@ -254,9 +254,12 @@ fn a_table_that_nft_made_under_a_name_of_iptables_is_not_taken_for_one_of_its() 
 
 /// With counters for every rule, as a restore that sets counters wants them.
 fn counted(rules: &str) -> String {
-    let with = |line: &str| match line.starts_with("-A") {
-        true => format!("[0:0] {line}\n"),
-        false => format!("{line}\n"),
+    let with = |line: &str| {
+        if line.starts_with("-A") {
+            format!("[0:0] {line}\n")
+        } else {
+            format!("{line}\n")
+        }
     };
     rules.lines().map(with).collect()
 }
