@@ -97,7 +97,7 @@ mod tests {
             ..Lost::default()
         }];
         assert!(!says(&scene).contains("lost between"), "its probe was left out once");
-        let mut scene = apart();
+        let mut scene = Scene::two_machines();
         scene.vanishes(3, scene::X, "up0");
         scene.link(scene::Y, "up0", |link| link.xdp = Some(7));
         assert!(
