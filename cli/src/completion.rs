@@ -150,20 +150,28 @@ pub fn access(before: &[String]) -> Access {
         .unwrap_or_default()
 }
 
-/// The candidates that go on from `last`, one a line, and the directive.
+/// The candidates that go on from `last`, one a line, and the directive. A shell takes them as they are: names that it would
+/// read as more than a word are not offered.
 #[must_use]
-pub fn answer(last: &str, candidates: Vec<String>) -> String {
+pub fn answer(last: &str, candidates: Vec<String>) -> Vec<String> {
     // Of a list with commas only the last part is completed.
     let (done, part) = last.rsplit_once(',').map_or(("", last), |(done, part)| (done, part));
     let comma = if done.is_empty() { "" } else { "," };
     let mut fitting: Vec<String> = candidates
         .into_iter()
-        .filter(|candidate| candidate.starts_with(part))
-        .map(|candidate| format!("{done}{comma}{candidate}\n"))
+        .filter(|candidate| candidate.starts_with(part) && is_word(candidate))
+        .map(|candidate| format!("{done}{comma}{candidate}"))
         .collect();
     fitting.sort();
     fitting.dedup();
-    fitting.concat() + NO_FILES + "\n"
+    fitting.push(NO_FILES.to_owned());
+    fitting
+}
+
+/// Needs no quotes in any shell.
+fn is_word(candidate: &str) -> bool {
+    let plain = |letter: char| letter.is_alphanumeric() || "-_./:@%+=,".contains(letter);
+    candidate.chars().all(plain)
 }
 
 #[cfg(test)]
@@ -229,7 +237,22 @@ mod tests {
     #[test]
     fn the_answer_is_what_kubectl_reads() {
         let candidates = || ["drop", "dns", "icmp"].map(str::to_owned).to_vec();
-        assert_eq!(answer("d", candidates()), "dns\ndrop\n:4\n");
-        assert_eq!(answer("icmp,dr", candidates()), "icmp,drop\n:4\n");
+        assert_eq!(answer("d", candidates()), ["dns", "drop", ":4"]);
+        assert_eq!(answer("icmp,dr", candidates()), ["icmp,drop", ":4"]);
+    }
+
+    #[test]
+    fn names_that_are_more_than_a_word_are_not_offered() {
+        let hostile = [
+            "web\u{1b}[2J",
+            "web\nrm",
+            "web$(id)",
+            "web b",
+            "web`id`",
+            "web;id",
+            "web-1.x",
+        ];
+        let candidates = hostile.into_iter().map(str::to_owned).collect();
+        assert_eq!(answer("w", candidates), ["web-1.x", ":4"]);
     }
 }

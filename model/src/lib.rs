@@ -21,6 +21,8 @@ pub mod facts;
 #[cfg(feature = "std")]
 pub mod inventory;
 #[cfg(feature = "std")]
+pub mod letter;
+#[cfg(feature = "std")]
 pub mod missing;
 #[cfg(feature = "std")]
 pub mod netfilter;

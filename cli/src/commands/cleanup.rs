@@ -31,7 +31,7 @@ impl Run for Cleanup {
             let swept = sweep(&cluster, namespace).await;
             swept.map_err(|refused| refused.fatal("looking for what earlier runs left"))
         })?;
-        render::print(&told(&swept))?;
+        render::lines(&told(&swept))?;
         let all = swept.len() < SWEPT_MAX;
         if !all {
             render::note(&format!("there may be more than {SWEPT_MAX} of them: run it again"));
@@ -44,9 +44,9 @@ impl Run for Cleanup {
     }
 }
 
-fn told(swept: &[Swept]) -> String {
+fn told(swept: &[Swept]) -> Vec<String> {
     if swept.is_empty() {
-        return "nothing is left of earlier runs\n".to_owned();
+        return vec!["nothing is left of earlier runs".to_owned()];
     }
     let line = |job: &Swept| {
         let Swept {
@@ -60,7 +60,7 @@ fn told(swept: &[Swept]) -> String {
             None => "deleted".to_owned(),
             Some(refused) => format!("could not be deleted: {refused}"),
         };
-        format!("job/{name} in {namespace} (of {by}, on {node}): {end}\n")
+        format!("job/{name} in {namespace} (of {by}, on {node}): {end}")
     };
     swept.iter().map(line).collect()
 }

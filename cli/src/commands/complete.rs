@@ -54,7 +54,7 @@ impl Run for Complete {
                 Wanted::Probes => candidates.extend(probe_names(context).unwrap_or_default()),
             }
         }
-        render::print(&completion::answer(last, candidates))?;
+        render::lines(&completion::answer(last, candidates))?;
         Ok(Exit::Fine)
     }
 }

@@ -44,7 +44,7 @@ impl Run for Completion {
             Kind::PowerShell => completion::script(Shell::PowerShell),
             Kind::Kubectl => completion::KUBECTL.to_owned(),
         };
-        render::print(&text)?;
+        render::script(&text)?;
         Ok(Exit::Fine)
     }
 }

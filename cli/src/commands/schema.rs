@@ -15,7 +15,7 @@ impl Run for Schema {
     const NAME: &'static str = "schema";
 
     fn run(self, _context: &Context) -> Result<Exit> {
-        render::print(&render::schema::report_schema())?;
+        render::script(&render::schema::report_schema())?;
         Ok(Exit::Fine)
     }
 }

@@ -14,12 +14,12 @@ impl Run for Version {
     const NAME: &'static str = "version";
 
     fn run(self, _context: &Context) -> Result<Exit> {
-        render::print(&format!(
-            "kubectl-skoop {} (protocol {}, report {})\n",
+        render::lines(&[format!(
+            "kubectl-skoop {} (protocol {}, report {})",
             env!("CARGO_PKG_VERSION"),
             model::protocol::VERSION,
             model::report::API_VERSION
-        ))?;
+        )])?;
         Ok(Exit::Fine)
     }
 }

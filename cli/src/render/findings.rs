@@ -1,6 +1,6 @@
 //! A list of what is fine and what is not, each fault with what mends it.
 
-use super::paper::{Ink, Paper};
+use super::paper::{Ink, Line, Page, Paper, paragraph};
 use model::missing::Missing;
 
 /// Something that was looked at.
@@ -44,23 +44,28 @@ impl Finding {
 }
 
 /// One line for what is fine, three for what is not, and what is worth knowing.
-pub fn findings(findings: &[Finding], paper: Paper) -> String {
-    let mut text = String::new();
+pub fn findings(findings: &[Finding], paper: Paper) -> Page {
+    let mut page = Page::new();
     for Finding { what, missing, beside } in findings {
         let (mark, ink) = match missing {
             None => ("✓", Ink::Good),
             Some(_) => ("✗", Ink::Bad),
         };
-        text += &format!("{} {what}\n", paper.ink(ink, mark));
+        let begins = Line::default().ink(ink, mark).plain(" ");
+        page.append(
+            paragraph(begins, what, paper.width.saturating_sub(4))
+                .into_iter()
+                .collect(),
+        );
         if let Some(missing) = missing {
-            text += &paper.labelled("why", std::slice::from_ref(&missing.why));
+            page.append(paper.labelled("why", std::slice::from_ref(&missing.why)));
             if !missing.remedy.is_empty() {
-                text += &paper.labelled("remedy", std::slice::from_ref(&missing.remedy));
+                page.append(paper.labelled("remedy", std::slice::from_ref(&missing.remedy)));
             }
         }
         if let Some((label, lines)) = beside {
-            text += &paper.labelled(label, lines);
+            page.append(paper.labelled(label, lines));
         }
     }
-    text
+    page
 }

@@ -1,6 +1,6 @@
 //! Lists and explanations: probes and rules.
 
-use super::paper::{Ink, Paper, wrap};
+use super::paper::{Ink, Line, Page, Paper, wrap};
 use anyhow::{Context as _, Result};
 use model::protocol::{Hello, ProbeStatus};
 
@@ -19,31 +19,32 @@ pub enum ListFormat {
 /// The probes of a node.
 pub fn probes(hello: &Hello, format: ListFormat, paper: Paper) -> Result<String> {
     match format {
-        ListFormat::Json => {
-            Ok(serde_json::to_string_pretty(&hello.probes).context("writing the probes as JSON")? + "\n")
-        }
+        ListFormat::Json => super::json(&hello.probes).context("writing the probes as JSON"),
         ListFormat::Yaml => super::yaml(&hello.probes).context("writing the probes as YAML"),
         ListFormat::Table => {
-            let mut text = format!("Probes on {}, kernel {} ({}):\n", hello.node, hello.kernel, hello.arch);
+            let mut page = Page::new();
+            let head = format!("Probes on {}, kernel {} ({}):", hello.node, hello.kernel, hello.arch);
+            page.line(Line::default().plain(&head));
             for probe in &hello.probes {
                 let (mark, ink) = if probe.unsupported.is_some() {
                     ("✗", Ink::Bad)
                 } else {
                     ("✓", Ink::Good)
                 };
-                text += &format!("\n{} {}\n", paper.ink(ink, mark), paper.ink(Ink::Strong, &probe.name));
-                text += &details(probe, paper);
+                page.blank();
+                page.line(Line::default().ink(ink, mark).plain(" ").ink(Ink::Strong, &probe.name));
+                page.append(details(probe, paper));
             }
-            Ok(text)
+            Ok(paper.write(&page))
         }
     }
 }
 
-fn details(probe: &ProbeStatus, paper: Paper) -> String {
-    let mut text = String::new();
+fn details(probe: &ProbeStatus, paper: Paper) -> Page {
+    let mut page = Page::new();
     let mut say = |label: &str, what: &str| {
         if !what.is_empty() {
-            text += &paper.labelled(label, &[what.to_owned()]);
+            page.append(paper.labelled(label, &[what.to_owned()]));
         }
     };
     say("sees", &probe.about);
@@ -53,7 +54,7 @@ fn details(probe: &ProbeStatus, paper: Paper) -> String {
         say("cannot run", &missing.reason());
     }
     say("lacks", &probe.lacks.join(", "));
-    text
+    page
 }
 
 /// The rules, each with its first sentence.
@@ -65,33 +66,35 @@ pub fn rules(rules: &[(&str, String)], format: ListFormat, paper: Paper) -> Resu
             .collect::<Vec<_>>()
     };
     match format {
-        ListFormat::Json => Ok(serde_json::to_string_pretty(&listed()).context("writing the rules as JSON")? + "\n"),
-        ListFormat::Yaml => serde_yaml::to_string(&listed()).context("writing the rules as YAML"),
+        ListFormat::Json => super::json(&listed()).context("writing the rules as JSON"),
+        ListFormat::Yaml => super::yaml(&listed()).context("writing the rules as YAML"),
         ListFormat::Table => {
             let column = rules.iter().map(|(id, _)| id.len()).max().unwrap_or_default() + 2;
-            let mut text = String::new();
+            let mut page = Page::new();
             for (id, summary) in rules {
                 for (index, line) in wrap(summary, paper.width.saturating_sub(column)).iter().enumerate() {
                     let id = format!("{:<column$}", if index == 0 { id } else { "" });
-                    text += &format!("{}{line}\n", paper.ink(Ink::Strong, &id));
+                    page.line(Line::default().ink(Ink::Strong, &id).plain(line));
                 }
             }
-            Ok(text)
+            Ok(paper.write(&page))
         }
     }
 }
 
 /// A rule's own words.
-pub fn rule(id: &str, head: &str, paper: Paper) -> String {
-    let mut text = paper.ink(Ink::Strong, id) + "\n\n";
-    for paragraph in head.split("\n\n") {
+pub fn rule(id: &str, head: &str, paper: Paper) -> Page {
+    let mut page = Page::new();
+    page.line(Line::default().ink(Ink::Strong, id));
+    for paragraph in head.trim_end().split("\n\n") {
+        page.blank();
         for part in parts(paragraph) {
-            text += &wrap(&part, paper.width).join("\n");
-            text.push('\n');
+            for line in wrap(&part, paper.width) {
+                page.line(Line::default().plain(&line));
+            }
         }
-        text.push('\n');
     }
-    text.trim_end().to_owned() + "\n"
+    page
 }
 
 /// Lines of one sentence are joined; a list keeps its lines.
@@ -108,6 +111,10 @@ fn parts(paragraph: &str) -> Vec<String> {
 }
 
 /// A probe's own words.
-pub fn probe(probe: &ProbeStatus, paper: Paper) -> String {
-    format!("{}\n\n{}", paper.ink(Ink::Strong, &probe.name), details(probe, paper))
+pub fn probe(probe: &ProbeStatus, paper: Paper) -> Page {
+    let mut page = Page::new();
+    page.line(Line::default().ink(Ink::Strong, &probe.name));
+    page.blank();
+    page.append(details(probe, paper));
+    page
 }

@@ -1,13 +1,12 @@
 //! The only code that prints: data to stdout, all else to stderr.
 #![expect(clippy::print_stderr, reason = "this is the place that prints")]
-#![expect(
-    clippy::format_push_string,
-    clippy::format_collect,
-    reason = "one screen of text reads better than it runs"
-)]
+#![expect(clippy::format_push_string, reason = "one screen of text reads better than it runs")]
 
 mod event;
 mod findings;
+mod foreign;
+#[cfg(test)]
+mod hostile;
 mod lists;
 mod paper;
 pub mod progress;
@@ -73,22 +72,31 @@ fn paper(colour: Colour) -> paper::Paper {
     }
 }
 
+/// As JSON in plain letters.
+fn json(document: &impl serde::Serialize) -> Result<String> {
+    Ok(foreign::json(&serde_json::to_string_pretty(document)?) + "\n")
+}
+
 /// The same document as the JSON, in YAML: written directly, enums would become tags, which few other tools read.
 fn yaml(document: &impl serde::Serialize) -> Result<String> {
-    Ok(serde_yaml::to_string(&serde_json::to_value(document)?)?)
+    let document = serde_json::to_value(document)?;
+    let text = serde_yaml::to_string(&document)?;
+    if text.lines().all(model::letter::all_plain) {
+        return Ok(text);
+    }
+    // Not all that hides is escaped there; JSON is YAML too (YAML 1.2, 1.3).
+    Ok(foreign::json_as_yaml(&serde_json::to_string_pretty(&document)?) + "\n")
 }
 
 /// Prints a report.
 pub fn report(report: &Report, format: Format, colour: Colour) -> Result<()> {
     let text = match format {
-        Format::Json => serde_json::to_string_pretty(report).context("writing the report as JSON")? + "\n",
+        Format::Json => json(report).context("writing the report as JSON")?,
         Format::Yaml => yaml(report).context("writing the report as YAML")?,
         Format::Table | Format::Wide => {
-            let sheet = table::Sheet {
-                paper: paper(colour),
-                wide: format == Format::Wide,
-            };
-            sheet.report(report)
+            let paper = paper(colour);
+            let wide = format == Format::Wide;
+            paper.write(&table::Sheet { paper, wide }.report(report))
         }
     };
     match print(&text) {
@@ -110,17 +118,20 @@ pub fn rules(rules: &[(&str, String)], format: ListFormat, colour: Colour) -> Re
 
 /// Prints what a rule says of itself.
 pub fn explain_rule(id: &str, head: &str, colour: Colour) -> Result<()> {
-    print(&lists::rule(id, head, paper(colour)))
+    let paper = paper(colour);
+    print(&paper.write(&lists::rule(id, head, paper)))
 }
 
 /// Prints what a probe says of itself.
 pub fn explain_probe(probe: &ProbeStatus, colour: Colour) -> Result<()> {
-    print(&lists::probe(probe, paper(colour)))
+    let paper = paper(colour);
+    print(&paper.write(&lists::probe(probe, paper)))
 }
 
 /// Prints what was found fine or missing.
 pub fn findings(findings: &[Finding], colour: Colour) -> Result<()> {
-    print(&findings::findings(findings, paper(colour)))
+    let paper = paper(colour);
+    print(&paper.write(&findings::findings(findings, paper)))
 }
 
 /// Prints objects as `kubectl apply` takes them.
@@ -129,8 +140,26 @@ pub fn manifests(objects: &[impl serde::Serialize]) -> Result<()> {
     print(&documents.context("writing the manifests as YAML")?.join("---\n"))
 }
 
+/// Prints one line for each; on a terminal what does not fit goes on indented.
+pub fn lines(texts: &[String]) -> Result<()> {
+    let width = if std::io::stdout().is_terminal() {
+        width() - 4
+    } else {
+        usize::MAX
+    };
+    let lines = texts
+        .iter()
+        .flat_map(|text| paper::paragraph(paper::Line::default(), text, width));
+    print(&paper(Colour::Never).write(&lines.collect()))
+}
+
+/// Prints what a program reads and this one has made all by itself: a schema, a shell's script.
+pub fn script(text: &str) -> Result<()> {
+    print(text)
+}
+
 /// Writes to standard output.
-pub fn print(text: &str) -> Result<()> {
+fn print(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())
         .and_then(|()| out.flush())
@@ -139,16 +168,35 @@ pub fn print(text: &str) -> Result<()> {
 
 /// Says something beside the data.
 pub fn note(text: &str) {
-    eprintln!("{text}");
+    eprintln!("{}", beside("", text, of_stderr()));
+}
+
+/// Says several lines beside the data.
+fn notes(page: &paper::Page) {
+    eprint!("{}", paper(Colour::Never).write(page));
 }
 
 /// Says why a command could not do what it was asked.
 pub fn error(program: &str, colour: Colour, error: &anyhow::Error) {
     let paint = colour.on(std::io::stderr().is_terminal());
     let (bold, plain) = if paint { ("\u{1b}[1;31m", "\u{1b}[0m") } else { ("", "") };
-    eprintln!("{bold}error:{plain} {error:#}");
+    eprintln!("{bold}error:{plain}{}", beside(" ", &format!("{error:#}"), of_stderr()));
     if error.is::<crate::exit::Usage>() {
         eprintln!("\nFor more, try `{program} --help`.");
+    }
+}
+
+/// One paragraph: what goes on in a second line does not stand where a line of ours would begin.
+fn beside(before: &str, text: &str, width: usize) -> String {
+    format!("{before}{}", paper::wrap(text, width).join("\n    "))
+}
+
+/// Columns of a paragraph on stderr; where nobody breaks lines, neither do we.
+fn of_stderr() -> usize {
+    if std::io::stderr().is_terminal() {
+        width().saturating_sub("error: ".len())
+    } else {
+        usize::MAX
     }
 }
 

@@ -1,5 +1,7 @@
-//! Text that fits: colours that can be left out, labels in a column, wrapping that never breaks a word.
+//! Text that fits: lines made of pieces, so that what a piece holds can neither begin a line nor colour it; labels in a
+//! column; wrapping that never breaks a word.
 
+use super::foreign::{self, PARAGRAPH};
 use anstyle::{AnsiColor, Style};
 
 /// Columns of a label and the space before and after it.
@@ -29,34 +31,122 @@ pub enum Ink {
     Quiet,
 }
 
-impl Paper {
-    /// The text in a colour.
-    pub fn ink(self, ink: Ink, text: &str) -> String {
-        if !self.colour || text.is_empty() {
-            return text.to_owned();
+impl Ink {
+    const fn style(self) -> Style {
+        match self {
+            Self::Good => AnsiColor::Green.on_default().bold(),
+            Self::Bad => AnsiColor::Red.on_default().bold(),
+            Self::Open => AnsiColor::Yellow.on_default().bold(),
+            Self::Strong => Style::new().bold(),
+            Self::Quiet => Style::new().dimmed(),
         }
-        let style = match ink {
-            Ink::Good => AnsiColor::Green.on_default().bold(),
-            Ink::Bad => AnsiColor::Red.on_default().bold(),
-            Ink::Open => AnsiColor::Yellow.on_default().bold(),
-            Ink::Strong => Style::new().bold(),
-            Ink::Quiet => Style::new().dimmed(),
-        };
-        format!("{style}{text}{style:#}")
+    }
+}
+
+/// One line. A piece's text is shown in plain letters, whatever it holds (see [`foreign`]).
+#[derive(Clone, Debug, Default)]
+pub struct Line(Vec<(Option<Ink>, String)>);
+
+impl Line {
+    /// With this behind it.
+    #[must_use]
+    pub fn plain(self, text: &str) -> Self {
+        self.piece(None, text)
+    }
+
+    /// With this in a colour behind it.
+    #[must_use]
+    pub fn ink(self, ink: Ink, text: &str) -> Self {
+        self.piece(Some(ink), text)
+    }
+
+    fn piece(mut self, ink: Option<Ink>, text: &str) -> Self {
+        if !text.is_empty() {
+            // Wrapped text was cut to fewer; this is for what nobody wrapped.
+            self.0.push((ink, foreign::shown(text, 2 * PARAGRAPH)));
+        }
+        self
+    }
+}
+
+/// Lines. There is no other way to a screen.
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct Page(Vec<Line>);
+
+impl Page {
+    /// Nothing yet.
+    pub const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// A further line.
+    pub fn line(&mut self, line: Line) {
+        self.0.push(line);
+    }
+
+    /// An empty one.
+    pub fn blank(&mut self) {
+        self.0.push(Line::default());
+    }
+
+    /// All of another.
+    pub fn append(&mut self, page: Self) {
+        self.0.extend(page.0);
+    }
+
+    /// It has no line.
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl FromIterator<Line> for Page {
+    fn from_iter<T: IntoIterator<Item = Line>>(lines: T) -> Self {
+        Self(lines.into_iter().collect())
+    }
+}
+
+impl Paper {
+    /// The lines as they are written, each with its end.
+    pub fn write(self, page: &Page) -> String {
+        let mut text = String::new();
+        for Line(pieces) in &page.0 {
+            for (ink, piece) in pieces {
+                match ink.filter(|_| self.colour).map(Ink::style) {
+                    Some(style) => text += &format!("{style}{piece}{style:#}"),
+                    None => text += piece,
+                }
+            }
+            text.push('\n');
+        }
+        text
     }
 
     /// Paragraphs under a label: the label once, every line behind it.
-    pub fn labelled(self, label: &str, paragraphs: &[String]) -> String {
-        let mut sheet = String::new();
+    pub fn labelled(self, label: &str, paragraphs: &[String]) -> Page {
         let mut label = Some(label);
-        for paragraph in paragraphs {
-            for line in wrap(paragraph, self.width.saturating_sub(INDENT)) {
+        let lines = paragraphs
+            .iter()
+            .flat_map(|paragraph| wrap(paragraph, self.width.saturating_sub(INDENT)));
+        lines
+            .map(|line| {
                 let head = format!("  {:<width$}", label.take().unwrap_or_default(), width = INDENT - 2);
-                sheet += &format!("{}{line}\n", self.ink(Ink::Quiet, &head));
-            }
-        }
-        sheet
+                Line::default().ink(Ink::Quiet, &head).plain(&line)
+            })
+            .collect()
     }
+}
+
+/// A paragraph behind the beginning of its first line. What goes on stands where neither a mark nor a label of ours does: a
+/// name in it cannot forge one.
+pub fn paragraph(begins: Line, text: &str, width: usize) -> Vec<Line> {
+    let mut begins = Some(begins);
+    let line = |text: &String| {
+        let begins = begins.take().unwrap_or_else(|| Line::default().plain("    "));
+        begins.plain(text)
+    };
+    wrap(text, width).iter().map(line).collect()
 }
 
 /// Lines of at most `width` columns, broken at spaces only: a word that is longer stands alone.
@@ -64,7 +154,7 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = String::new();
     // A rule's text is shown as its tool prints it, double spaces and all.
-    for word in text.split(' ') {
+    for word in foreign::shown(text, PARAGRAPH).split(' ') {
         if !line.is_empty() && columns(&line) + 1 + columns(word) > width {
             lines.push(std::mem::take(&mut line).trim_end().to_owned());
         } else if !line.is_empty() {
@@ -99,7 +189,7 @@ pub fn columns(text: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{columns, wrap};
+    use super::{Ink, Line, Page, Paper, columns, wrap};
 
     #[test]
     fn nothing_is_broken_inside_an_address() {
@@ -111,6 +201,19 @@ mod tests {
             wrap("[fd90:1:2:3:4:5:6:7]:41234", 10).len(),
             1,
             "an address longer than the line stays whole"
+        );
+    }
+
+    #[test]
+    fn a_piece_begins_no_line_and_colours_nothing() {
+        let mut page = Page::new();
+        page.line(Line::default().ink(Ink::Good, "✓").plain(" a\n\u{1b}[31m✗ b"));
+        let paper = |colour| Paper { colour, width: 80 };
+        assert_eq!(paper(false).write(&page), "✓ a\\n\\u{1b}[31m✗ b\n");
+        assert_eq!(
+            paper(true).write(&page).matches('\u{1b}').count(),
+            3,
+            "its own style, on and off"
         );
     }
 }

@@ -1,5 +1,6 @@
 //! What goes on, on a terminal, when it takes longer than a second.
 
+use super::foreign::{CELL, shown};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
@@ -61,7 +62,7 @@ impl Progress {
         } else {
             format!("{}: {}", self.stage, nodes.join(", "))
         };
-        self.bar.set_message(message);
+        self.bar.set_message(shown(&message, CELL));
     }
 
     /// Draws it anew; called while waiting.

@@ -114,11 +114,8 @@ fn lookup() -> Report {
 }
 
 fn screen(report: &Report, width: usize, wide: bool) -> String {
-    Sheet {
-        paper: Paper { colour: false, width },
-        wide,
-    }
-    .report(report)
+    let paper = Paper { colour: false, width };
+    paper.write(&Sheet { paper, wide }.report(report))
 }
 
 #[test]
@@ -175,11 +172,8 @@ fn a_lookup_that_fails_says_what_was_asked() {
 #[test]
 fn colour_adds_marks_and_no_words() {
     let sheet = |colour| {
-        Sheet {
-            paper: Paper { colour, width: 110 },
-            wide: false,
-        }
-        .report(&fault())
+        let paper = Paper { colour, width: 110 };
+        paper.write(&Sheet { paper, wide: false }.report(&fault()))
     };
     let coloured = sheet(true);
     assert!(coloured.contains("\u{1b}["), "{coloured}");

@@ -1,7 +1,8 @@
 //! Events as they come: aligned lines that can be read while they scroll, or one JSON object a line; a summary at the end.
 
 use super::event::{self, Names};
-use super::paper::{Ink, Paper, columns, wrap};
+use super::foreign::{self, CELL, shown};
+use super::paper::{Ink, Line, Page, Paper, columns, wrap};
 use anyhow::{Context as _, Result};
 use model::event::{Event, Seen};
 use model::evidence::NodeEvidence;
@@ -82,7 +83,7 @@ pub struct Stream {
 
 /// What the lines of a stream share.
 #[derive(Debug)]
-struct Lines {
+pub(super) struct Lines {
     paper: Paper,
     names: Names,
     /// Names of namespaces, by node and inode; the node is empty where there is one.
@@ -128,9 +129,8 @@ impl Stream {
     /// The names of the columns.
     pub fn head(&mut self) -> Result<()> {
         if self.format == EventFormat::Table {
-            let head = self.lines.row("TIME (UTC)", "NODE", "PLACE", "WHAT", "FLOW", "WHY");
-            let head = self.lines.paper.ink(Ink::Strong, head.trim_end());
-            writeln!(self.out, "{head}").context("writing to standard output")?;
+            let head = self.lines.head();
+            self.write(&head)?;
         }
         self.flush()
     }
@@ -140,12 +140,24 @@ impl Stream {
         self.printed += 1;
         self.lines.learn(event);
         match self.format {
-            EventFormat::Json => serde_json::to_writer(&mut self.out, &self.lines.named(event))
-                .map_err(std::io::Error::from)
-                .and_then(|()| self.out.write_all(b"\n")),
-            EventFormat::Table => self.out.write_all(self.lines.event(event).as_bytes()),
+            EventFormat::Json => {
+                let line = self.lines.json(event).context("writing an event as JSON")?;
+                self.out
+                    .write_all(line.as_bytes())
+                    .context("writing to standard output")
+            }
+            EventFormat::Table => {
+                let page = self.lines.event(event);
+                self.write(&page)
+            }
         }
-        .context("writing to standard output")
+    }
+
+    fn write(&mut self, page: &Page) -> Result<()> {
+        let text = self.lines.paper.write(page);
+        self.out
+            .write_all(text.as_bytes())
+            .context("writing to standard output")
     }
 
     /// Whether it is of a pod that has no name yet.
@@ -188,26 +200,15 @@ impl Stream {
 
     /// The summary: to the data's reader as text, beside it when the data is JSON.
     pub fn summary(&mut self, summary: &Summary<'_>) -> Result<()> {
+        let page = summary.page(&self.lines.netns);
         match self.format {
             EventFormat::Table => {
-                self.out
-                    .write_all(summary.text(self.lines.paper, &self.lines.netns).as_bytes())
-                    .context("writing to standard output")?;
+                self.write(&page)?;
                 self.flush()
             }
             EventFormat::Json => {
                 self.flush()?;
-                super::note(
-                    summary
-                        .text(
-                            Paper {
-                                colour: false,
-                                ..self.lines.paper
-                            },
-                            &self.lines.netns,
-                        )
-                        .trim_end(),
-                );
+                super::notes(&page);
                 Ok(())
             }
         }
@@ -230,7 +231,7 @@ impl Lines {
         }
     }
 
-    fn event(&mut self, event: &Event) -> String {
+    pub(super) fn event(&mut self, event: &Event) -> Page {
         let ink = match event.seen {
             Seen::Drop { .. }
             | Seen::NeighbourFailed { .. }
@@ -255,48 +256,60 @@ impl Lines {
             &flow,
             &event::why(event),
         );
-        // The word is coloured after the columns were measured.
-        let what = event::what(&event.seen);
-        row.replacen(&format!(" {what} "), &format!(" {} ", self.paper.ink(ink, what)), 1) + "\n"
+        row.page(Some(ink))
+    }
+
+    fn head(&mut self) -> Page {
+        let row = self.row("TIME (UTC)", "NODE", "PLACE", "WHAT", "FLOW", "WHY");
+        let lines = [row.before + &row.what + &row.behind].into_iter().chain(row.below);
+        lines
+            .map(|line| Line::default().ink(Ink::Strong, line.trim_end()))
+            .collect()
     }
 
     /// One line, or two where it does not fit: then the reason goes below, and nothing is broken inside an address.
-    fn row(&mut self, time: &str, node: &str, place: &str, what: &str, flow: &str, why: &str) -> String {
+    fn row(&mut self, time: &str, node: &str, place: &str, what: &str, flow: &str, why: &str) -> Row {
+        let [node, place, flow, why] = [node, place, flow, why].map(|text| shown(text, CELL));
         let width = self.paper.width;
-        self.place = self.place.max(columns(place).min(place_columns(width).1));
+        self.place = self.place.max(columns(&place).min(place_columns(width).1));
         let node = match self.node {
             0 => String::new(),
             width => format!("{node:<width$}  "),
         };
-        let head = format!(
-            "{time:<TIME$}  {node}{place:<width$}  {what:<WHAT$}  ",
-            width = self.place
-        );
+        let before = format!("{time:<TIME$}  {node}{place:<width$}  ", width = self.place);
+        let head = columns(&before) + columns(&format!("{what:<WHAT$}")) + GAP;
+        let mut row = Row {
+            before,
+            what: what.to_owned(),
+            behind: String::new(),
+            below: Vec::new(),
+        };
+        let gap = " ".repeat(WHAT.saturating_sub(columns(what)) + GAP);
         // A column grows for a flow that then fits into one line; others stand alone and take no space from the rest.
-        if columns(&head) + columns(flow) + GAP + columns(why) <= width {
-            self.flow = self.flow.max(columns(flow).min(flow_columns(width).1));
-        }
-        let line = format!("{head}{flow:<width$}  {why}", width = self.flow);
-        if columns(line.trim_end()) <= self.paper.width {
-            return line.trim_end().to_owned();
+        if head + columns(&flow) + GAP + columns(&why) <= width {
+            self.flow = self.flow.max(columns(&flow).min(flow_columns(width).1));
         }
         // One long flow does not have to cost a line: without its padding it may fit.
-        let tight = format!("{}  {why}", format!("{head}{flow}").trim_end());
-        if columns(&tight) <= self.paper.width {
-            return tight;
+        let aligned = format!("{gap}{flow:<width$}  {why}", width = self.flow);
+        let tight = format!("{}  {why}", format!("{gap}{flow}").trim_end());
+        for behind in [aligned.trim_end(), &tight] {
+            if columns(&row.before) + columns(what) + columns(behind) <= width {
+                behind.clone_into(&mut row.behind);
+                return row;
+            }
         }
-        let indent = " ".repeat(TIME + GAP);
-        let below = wrap(why, self.paper.width.saturating_sub(TIME + GAP));
-        let below: String = below.iter().map(|line| format!("\n{indent}{line}")).collect();
-        let first = format!("{head}{flow}");
-        if columns(&first) <= self.paper.width {
-            return first + &below;
+        let below = |text: &str| wrap(text, width.saturating_sub(TIME + GAP));
+        if head + columns(&flow) <= width {
+            row.behind = gap + &flow;
+        } else {
+            row.below = below(&flow);
         }
-        let flow: String = wrap(flow, self.paper.width.saturating_sub(TIME + GAP))
-            .iter()
-            .map(|line| format!("\n{indent}{line}"))
-            .collect();
-        format!("{}{flow}{below}", head.trim_end())
+        row.below.extend(below(&why));
+        row
+    }
+
+    pub(super) fn json(&self, event: &Event) -> serde_json::Result<String> {
+        Ok(foreign::json(&serde_json::to_string(&self.named(event))?) + "\n")
     }
 
     fn named<'a>(&'a self, event: &'a Event) -> Named<'a> {
@@ -321,6 +334,29 @@ impl Lines {
     }
 }
 
+/// A row of the table: its word is coloured after the columns were measured.
+struct Row {
+    before: String,
+    what: String,
+    behind: String,
+    /// What did not fit, each on a line of its own.
+    below: Vec<String>,
+}
+
+impl Row {
+    fn page(self, ink: Option<Ink>) -> Page {
+        let first = Line::default().plain(&self.before);
+        let first = match ink {
+            Some(ink) => first.ink(ink, &self.what),
+            None => first.plain(&self.what),
+        };
+        let indent = " ".repeat(TIME + GAP);
+        let below = self.below.iter();
+        let below = below.map(|line| Line::default().plain(&indent).plain(line));
+        core::iter::once(first.plain(&self.behind)).chain(below).collect()
+    }
+}
+
 /// What a capture saw in all.
 #[derive(Debug)]
 pub struct Summary<'a> {
@@ -337,7 +373,7 @@ pub struct Summary<'a> {
 }
 
 impl Summary<'_> {
-    fn text(&self, paper: Paper, netns: &Netns) -> String {
+    pub(super) fn page(&self, netns: &Netns) -> Page {
         let mut rows: Vec<(u64, String, String)> = Vec::new();
         let several = self.nodes.len() > 1;
         let totals = self
@@ -355,12 +391,13 @@ impl Summary<'_> {
             } else {
                 format!(" ({})", labels.join(", "))
             };
-            let what = format!("{}{labels}", total.what);
+            let what = shown(&format!("{}{labels}", total.what), CELL);
             let name = if several { node.name.clone() } else { String::new() };
             let on = if several { format!(" on {name}") } else { String::new() };
             let place = netns
                 .get(&(name, total.netns))
                 .map_or_else(|| format!("netns:{}{on}", total.netns), |known| format!("{known}{on}"));
+            let place = shown(&place, CELL);
             match rows.iter_mut().find(|(_, other, at)| *other == what && *at == place) {
                 Some((count, ..)) => *count += total.count,
                 None => rows.push((total.count, what, place)),
@@ -389,16 +426,18 @@ impl Summary<'_> {
                 format!("Nothing was seen, but not all was looked at: {lacks}."),
             )
         };
-        let head = paper.ink(Ink::Strong, &format!("Totals by cause, {head}"));
-        let mut text = match (rows.is_empty(), self.untold) {
-            (false, _) => format!("\n{head}\n"),
-            (true, []) => format!("\n{nothing}\n"),
-            (true, _) => "\nThe totals were not told.\n".to_owned(),
-        };
+        let mut page = Page::new();
+        page.blank();
+        let line = Line::default();
+        page.line(match (rows.is_empty(), self.untold) {
+            (false, _) => line.ink(Ink::Strong, &format!("Totals by cause, {head}")),
+            (true, []) => line.plain(&nothing),
+            (true, _) => line.plain("The totals were not told."),
+        });
         let widest = rows.iter().map(|(_, what, _)| columns(what)).max().unwrap_or_default();
         for (count, what, place) in &rows {
-            text += format!("  {count:>8}  {what:<widest$}  in {place}").trim_end();
-            text.push('\n');
+            let row = format!("  {count:>8}  {what:<widest$}  in {place}");
+            page.line(Line::default().plain(row.trim_end()));
         }
         let ring: u64 = lost().map(|lost| lost.ring_full).sum();
         let ring = match self.untold {
@@ -426,7 +465,36 @@ impl Summary<'_> {
             super::words::count(self.printed, "event"),
             super::words::time(self.took.as_nanos() as u64)
         );
-        text + &paper.ink(Ink::Quiet, &line) + "\n"
+        page.line(Line::default().ink(Ink::Quiet, &line));
+        page
+    }
+}
+
+#[cfg(test)]
+impl Lines {
+    /// Without any name, since midnight.
+    pub(super) fn sample(width: usize) -> Self {
+        Self {
+            paper: Paper { colour: false, width },
+            names: Names::new(),
+            netns: BTreeMap::new(),
+            pods: BTreeMap::new(),
+            node: 0,
+            midnight_ns: 0,
+            place: place_columns(width).0,
+            flow: flow_columns(width).0,
+        }
+    }
+
+    /// With these names.
+    pub(super) fn name(
+        &mut self,
+        addresses: impl IntoIterator<Item = (std::net::IpAddr, String)>,
+        pods: impl IntoIterator<Item = (String, event::PodNames)>,
+    ) {
+        self.node = 4;
+        self.names.extend(addresses);
+        self.pods.extend(pods);
     }
 }
 
@@ -434,23 +502,10 @@ impl Summary<'_> {
 mod tests {
     use super::{Lines, Paper, columns};
 
-    fn lines(width: usize) -> Lines {
-        Lines {
-            paper: Paper { colour: false, width },
-            names: super::Names::new(),
-            netns: super::BTreeMap::new(),
-            pods: super::BTreeMap::new(),
-            node: 0,
-            midnight_ns: 0,
-            place: super::place_columns(width).0,
-            flow: super::flow_columns(width).0,
-        }
-    }
-
     #[test]
     fn a_row_that_does_not_fit_breaks_between_columns_and_never_in_an_address() {
         let flow = "[fd90:1:1:1:1:1:1:2]:41234 -> [fd90:2:2:2:2:2:2:2]:80 tcp SYN";
-        let row = lines(72).row(
+        let row = Lines::sample(72).row(
             "12:03:07.412",
             "",
             "netns/x up0",
@@ -458,6 +513,11 @@ mod tests {
             flow,
             "NETFILTER_DROP nft_do_chain",
         );
+        let row = Paper {
+            colour: false,
+            width: 72,
+        }
+        .write(&row.page(None));
         assert!(row.lines().all(|line| columns(line) <= 72), "{row}");
         for address in ["[fd90:1:1:1:1:1:1:2]:41234", "[fd90:2:2:2:2:2:2:2]:80"] {
             assert!(row.lines().any(|line| line.contains(address)), "{row}");
@@ -466,7 +526,7 @@ mod tests {
 
     #[test]
     fn the_time_of_day_is_that_of_the_node() {
-        let mut lines = lines(120);
+        let mut lines = Lines::sample(120);
         lines.midnight_ns = 20_000 * 86_400_000_000_000 + 43_200_000_000_000;
         assert_eq!(lines.clock(187_412_000_000), "12:03:07.412");
     }

@@ -1,6 +1,7 @@
 //! The one screen: the answer first, then what proves it, then what was looked at.
 
-use super::paper::{INDENT, Ink, Paper, wrap, wrap_pieces};
+use super::foreign::name;
+use super::paper::{INDENT, Ink, Line, Page, Paper, wrap, wrap_pieces};
 use super::words;
 use model::attempt::{self, Attempt};
 use model::missing::Missing;
@@ -20,70 +21,67 @@ pub struct Sheet {
 }
 
 impl Sheet {
-    /// The report as text.
-    pub fn report(&self, report: &Report) -> String {
+    /// The report as lines.
+    pub fn report(&self, report: &Report) -> Page {
         let mut sheet = self.headline(report);
         let (causes, others): (Vec<&Verdict>, Vec<&Verdict>) = report
             .verdicts
             .iter()
             .partition(|verdict| verdict.cause && verdict.severity != Severity::Info);
         for cause in &causes {
-            sheet.push('\n');
-            sheet += &self.cause(cause, report);
+            sheet.blank();
+            self.cause(cause, report, &mut sheet);
         }
         let others: Vec<String> = others.into_iter().map(aside).collect();
-        sheet += &self.block("besides", &others);
+        sheet.append(self.block("besides", &others));
         if report.outcome == Outcome::Inconclusive {
-            sheet += &self.missing(report);
+            sheet.append(self.missing(report));
         }
         // Of a fault only what it leaves intact is worth a line, and the headline of a healthy path has the first.
         let skip = usize::from(report.outcome == Outcome::Healthy);
-        sheet += &self.block("proven", report.proven.get(skip..).unwrap_or_default());
+        sheet.append(self.block("proven", report.proven.get(skip..).unwrap_or_default()));
         let path = self.path(report);
-        sheet += if path.is_empty() && !report.attempts.is_empty() {
-            "\n"
-        } else {
-            &path
-        };
-        let attempts = attempts(&report.attempts, self.paper.width - INDENT);
-        sheet += &self.block("attempts", &attempts);
-        if report.outcome != Outcome::Inconclusive {
-            sheet += &self.missing(report);
+        if path.is_empty() && !report.attempts.is_empty() {
+            sheet.blank();
         }
-        sheet += &self.block("looked", &looked(report, self.wide));
+        sheet.append(path);
+        let attempts = attempts(&report.attempts, self.paper.width - INDENT);
+        sheet.append(self.block("attempts", &attempts));
+        if report.outcome != Outcome::Inconclusive {
+            sheet.append(self.missing(report));
+        }
+        sheet.append(self.block("looked", &looked(report, self.wide)));
         sheet
     }
 
     /// A labelled part after an empty line; nothing when there is nothing to say.
-    fn block(&self, label: &str, paragraphs: &[String]) -> String {
-        let text = self.paper.labelled(label, paragraphs);
-        if text.is_empty() || matches!(label, "attempts" | "looked" | "proven") {
-            text
-        } else {
-            format!("\n{text}")
+    fn block(&self, label: &str, paragraphs: &[String]) -> Page {
+        let lines = self.paper.labelled(label, paragraphs);
+        if lines.is_empty() || matches!(label, "attempts" | "looked" | "proven") {
+            return lines;
         }
+        let mut page = Page::new();
+        page.blank();
+        page.append(lines);
+        page
     }
 
-    fn headline(&self, report: &Report) -> String {
+    fn headline(&self, report: &Report) -> Page {
         let (mark, ink) = match report.outcome {
             Outcome::Healthy => ("✓", Ink::Good),
             Outcome::Fault => ("✗", Ink::Bad),
             Outcome::Inconclusive => ("?", Ink::Open),
         };
-        let lines = wrap(&report.headline, self.paper.width.saturating_sub(2));
-        let mut sheet = String::new();
-        for (index, line) in lines.iter().enumerate() {
-            let mark = if index == 0 {
-                self.paper.ink(ink, mark)
-            } else {
-                " ".to_owned()
-            };
-            sheet += &format!("{mark} {}\n", self.paper.ink(Ink::Strong, line));
-        }
-        sheet
+        // What goes on in a second line stands where neither a mark nor a label does: names in it cannot forge one.
+        let lines = wrap(&report.headline, self.paper.width.saturating_sub(4));
+        let line = |(index, text): (usize, &String)| match index {
+            0 => Line::default().ink(ink, mark).plain(" ").ink(Ink::Strong, text),
+            _ => Line::default().plain("    ").ink(Ink::Strong, text),
+        };
+        lines.iter().enumerate().map(line).collect()
     }
 
-    fn cause(&self, verdict: &Verdict, report: &Report) -> String {
+    fn cause(&self, verdict: &Verdict, report: &Report, sheet: &mut Page) {
         let place = words::place(&verdict.place);
         let unsaid = |node: &&String| report.nodes.len() > 1 && verdict.place.netns.as_ref() != Some(*node);
         let node = verdict.place.node.as_ref().filter(unsaid);
@@ -105,14 +103,14 @@ impl Sheet {
         } else {
             "cause"
         };
-        self.paper.labelled(label, &what)
-            + &self.paper.labelled("because", &proof)
-            + &self
-                .paper
-                .labelled("remedy", if verdict.remedy.is_empty() { &[] } else { &remedy })
+        sheet.append(self.paper.labelled(label, &what));
+        sheet.append(self.paper.labelled("because", &proof));
+        if !verdict.remedy.is_empty() {
+            sheet.append(self.paper.labelled("remedy", &remedy));
+        }
     }
 
-    fn missing(&self, report: &Report) -> String {
+    fn missing(&self, report: &Report) -> Page {
         let shown = if self.wide { report.missing.len() } else { MISSING_SHOWN };
         let mut lines: Vec<String> = report.missing.iter().take(shown).map(unseen).collect();
         if report.missing.len() > shown {
@@ -121,7 +119,7 @@ impl Sheet {
         self.block("not seen", &lines)
     }
 
-    fn path(&self, report: &Report) -> String {
+    fn path(&self, report: &Report) -> Page {
         let mut lines = Vec::new();
         let width = self.paper.width - INDENT;
         let is_ipv6 = |hop: &Hop| hop.flow.dst().is_ipv6();
@@ -132,7 +130,10 @@ impl Sheet {
                     let at = format!("+{}", words::time(hop.at_ns));
                     format!(
                         "{at:>9}  {:<16} {} ({} x {})",
-                        hop.netns, hop.says, hop.packets, hop.flow
+                        name(&hop.netns),
+                        name(&hop.says),
+                        hop.packets,
+                        hop.flow
                     )
                 }));
             } else {
@@ -150,22 +151,31 @@ impl Sheet {
                 }
             }
         }
-        let text: String = lines
-            .iter()
-            .enumerate()
-            .map(|(index, line)| {
-                let label = if index == 0 { "path" } else { "" };
-                let head = self.paper.ink(Ink::Quiet, &format!("  {label:<10}"));
-                format!("{head}{}\n", self.marked(line))
-            })
-            .collect();
-        if text.is_empty() { text } else { format!("\n{text}") }
+        let mut page = Page::new();
+        for (index, line) in lines.iter().enumerate() {
+            if index == 0 {
+                page.blank();
+            }
+            let head = format!("  {:<10}", if index == 0 { "path" } else { "" });
+            page.line(marked(Line::default().ink(Ink::Quiet, &head), line));
+        }
+        page
     }
+}
 
-    fn marked(&self, line: &str) -> String {
-        line.replace('✗', &self.paper.ink(Ink::Bad, "✗"))
-            .replace('✓', &self.paper.ink(Ink::Good, "✓"))
-    }
+/// Our marks in their colours; no name holds one (see [`name`]).
+fn marked(line: Line, text: &str) -> Line {
+    text.split_inclusive(['✗', '✓']).fold(line, |line, piece| {
+        let (ink, mark) = if piece.ends_with('✗') {
+            (Ink::Bad, "✗")
+        } else {
+            (Ink::Good, "✓")
+        };
+        match piece.strip_suffix(mark) {
+            Some(before) => line.plain(before).ink(ink, mark),
+            None => line.plain(piece),
+        }
+    })
 }
 
 /// A symptom, or something worth knowing, in one paragraph.
@@ -213,16 +223,17 @@ fn pieces(trail: &[Hop], attempts: &[Attempt]) -> Vec<String> {
     let mut at: Option<(&str, &str)> = None;
     for hop in trail {
         let interface = hop.interface.as_deref().unwrap_or_default();
+        let shown = name(interface);
         match at {
             Some((netns, last)) if netns == hop.netns => {
                 if last != interface
                     && !interface.is_empty()
                     && let Some(piece) = pieces.last_mut()
                 {
-                    *piece += &format!(" ─ {interface}");
+                    *piece += &format!(" ─ {shown}");
                 }
             }
-            _ => pieces.push(format!("{} {interface}", hop.netns).trim_end().to_owned()),
+            _ => pieces.push(format!("{} {shown}", name(&hop.netns)).trim_end().to_owned()),
         }
         let end = match hop.happened {
             _ if came_back(hop, attempts) => "",
@@ -264,7 +275,7 @@ fn never_reached(trail: &[Hop], report: &Report) -> Option<String> {
     let end = report.destination.netns?;
     let request = last.direction == Direction::Request && last.happened == Happened::Dropped;
     let reached = trail.iter().any(|hop| hop.netns_id == end);
-    (request && !reached).then(|| format!("{} never reached", report.destination.name))
+    (request && !reached).then(|| format!("{} never reached", name(&report.destination.name)))
 }
 
 /// Where addresses were translated, and what was dropped why.
@@ -272,13 +283,13 @@ fn translations(trail: &[Hop], attempts: &[Attempt]) -> Vec<String> {
     let mut lines = Vec::new();
     for hop in trail {
         if let Some(from) = hop.translated_from {
-            lines.push(format!("in {}: {from} became {}", hop.netns, hop.flow));
+            lines.push(format!("in {}: {from} became {}", name(&hop.netns), hop.flow));
         }
         if matches!(hop.happened, Happened::Dropped | Happened::NoSocket) && !came_back(hop, attempts) {
             lines.push(format!(
                 "✗ in {}: {} ({})",
-                hop.netns,
-                hop.says,
+                name(&hop.netns),
+                name(&hop.says),
                 words::count(u64::from(hop.packets), "packet")
             ));
         }
