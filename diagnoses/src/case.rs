@@ -10,8 +10,10 @@ use crate::neighbours::{Silent, silent};
 use crate::route;
 use crate::trail::{Dropped, Leg, Trail};
 use crate::walk::{self, WalkHop};
+use crate::words::shell::{self, Command, command};
 use core::cell::OnceCell;
-use fate::{failure, fate, is_asked, runs_everywhere, unanswered};
+use core::fmt::Display;
+use fate::{failure, fate, is_asked, overran_us, runs_everywhere, unanswered};
 use model::attempt::{Attempt, Errno};
 use model::event::{Event, Seen};
 use model::evidence::{Evidence, NetnsEvidence};
@@ -158,27 +160,30 @@ impl<'a> Case<'a> {
         Some((netns, self.link(netns, peer.ifindex)?))
     }
 
-    /// How a command is run inside a namespace: `ip netns exec c `, `nsenter -t 7 -n `, or nothing for the host.
-    pub fn inside(&self, netns: u32) -> String {
-        if cluster::pod_in(self.evidence, netns).is_some() {
-            let ends = [&self.evidence.source, &self.evidence.destination];
-            let end = ends.into_iter().find(|end| end.netns == Some(netns));
-            return match end.and_then(|end| end.pid) {
-                Some(pid) => format!("nsenter -t {pid} -n "),
-                None => String::new(),
-            };
+    /// A command inside a namespace (see [`command`]); `None` also where nothing is known that surely leads there.
+    pub fn command(&self, netns: u32, ours: &'static str, names: &[&dyn Display]) -> Option<Command> {
+        Some(command(ours, names)?.inside(&self.inside(netns)?))
+    }
+
+    /// How a command is run inside a namespace: `ip netns exec c `, `nsenter -t 7 -n `, or nothing where its node's own shell is
+    /// inside already.
+    fn inside(&self, netns: u32) -> Option<String> {
+        if netns == 0 {
+            return None;
         }
-        let name = self.name(netns);
-        if let Some(name) = name.strip_prefix("netns/") {
-            return format!("ip netns exec {name} ");
+        let nodes = &mut self.evidence.nodes.iter();
+        if nodes.any(|node| node.host_netns == netns) {
+            return Some(String::new());
         }
-        match name
-            .strip_prefix("pid/")
-            .filter(|pid| pid.bytes().all(|byte| byte.is_ascii_digit()))
-        {
-            Some(pid) => format!("nsenter -t {pid} -n "),
-            None => String::new(),
+        let ends = [&self.evidence.source, &self.evidence.destination];
+        let end = ends.into_iter().find(|end| end.netns == Some(netns));
+        let pid = end.and_then(|end| end.pid).map(|pid| format!("nsenter -t {pid} -n "));
+        // What the site calls a pod may look like a helper's name for a namespace: `netns/x` is a pod of a namespace `netns`.
+        if end.is_some() && cluster::pod_in(self.evidence, netns).is_some() {
+            return pid;
         }
+        let name = self.evidence.netns(netns)?.name.as_str();
+        inside(name).or(pid)
     }
 
     /// Attempts of the protocol asked for.
@@ -229,7 +234,7 @@ impl<'a> Case<'a> {
             let late = drop.class == Class::NoSocket
                 && drop.direction == Direction::Answer
                 && self.evidence.source.netns == Some(drop.event.netns);
-            if late {
+            if late || overran_us(self.evidence, drop) {
                 return false;
             }
             self.evidence.passive
@@ -239,9 +244,22 @@ impl<'a> Case<'a> {
         })
     }
 
-    /// Losses on any watched flow, also of attempts that worked in the end and of echo trains.
+    /// Losses on any watched flow, also of attempts that worked in the end and of echo trains; not what our own sockets had no
+    /// room for.
     pub fn all_drops(&self, class: Class) -> Vec<Dropped<'a>> {
-        self.trail.drops().copied().filter(|drop| drop.class == class).collect()
+        let of_others = self.trail.drops().filter(|drop| !overran_us(self.evidence, drop));
+        of_others.copied().filter(|drop| drop.class == class).collect()
+    }
+
+    /// Answers that the sockets we send from had no room for: they accuse nobody.
+    pub fn overruns(&self) -> Vec<Dropped<'a>> {
+        let ours = self.trail.drops().filter(|drop| overran_us(self.evidence, drop));
+        ours.copied().collect()
+    }
+
+    /// Some of them were answers to this attempt.
+    pub fn overran(&self, attempt: u32) -> bool {
+        self.overruns().iter().any(|drop| drop.attempt == attempt)
     }
 
     /// Other events about an attempt's flow, both ways.
@@ -420,6 +438,24 @@ impl<'a> Case<'a> {
     }
 }
 
+/// By a helper's name for a namespace, which is never one that a process has chosen: `host`, `netns/NAME`, `netns/PATH`,
+/// `pid/N` or `pid/N (NAME)`.
+fn inside(name: &str) -> Option<String> {
+    if name == "host" {
+        return Some("nsenter -t 1 -n ".to_owned());
+    }
+    if let Some(name) = name.strip_prefix("netns/") {
+        let word = shell::word(name)?;
+        return Some(match name.strip_prefix('/') {
+            Some(_) => format!("nsenter --net={word} "),
+            None => format!("ip netns exec {word} "),
+        });
+    }
+    let pid = name.strip_prefix("pid/")?;
+    let pid: u32 = pid.split_once(" (").map_or(pid, |(pid, _)| pid).parse().ok()?;
+    Some(format!("nsenter -t {pid} -n "))
+}
+
 fn named_or(name: &str, asked: &str) -> String {
     if name.is_empty() { asked } else { name }.to_owned()
 }
@@ -433,4 +469,32 @@ fn named(missing: &Missing, what: &str, of: &NetnsEvidence, of_name: &str) -> Mi
         missing.node = Some(of.node.clone());
     }
     missing
+}
+
+#[cfg(test)]
+mod tests {
+    use super::inside;
+
+    #[test]
+    fn a_namespace_is_entered_by_what_surely_leads_there() {
+        let way = |name: &str| inside(name).unwrap_or_default();
+        assert_eq!(way("netns/a"), "ip netns exec a ");
+        assert_eq!(way("netns/a b"), "ip netns exec 'a b' ");
+        assert_eq!(way("netns//run/docker/netns/1"), "nsenter --net=/run/docker/netns/1 ");
+        assert_eq!(way("pid/7"), "nsenter -t 7 -n ");
+        assert_eq!(way("pid/7 (netns/other)"), "nsenter -t 7 -n ");
+        assert_eq!(way("pid/7 (8) (x)"), "nsenter -t 7 -n ");
+        for name in [
+            "nginx",
+            "pid/7;id",
+            "pid/x (y)",
+            "netns/a`id`",
+            "netns/-x",
+            "netns/a\nb",
+            "shop/web",
+            "",
+        ] {
+            assert_eq!(inside(name), None, "{name:?}");
+        }
+    }
 }

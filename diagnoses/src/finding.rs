@@ -1,6 +1,7 @@
 //! A conclusion under construction. [`Claim::because`] is the only way from a claim to a finding, so nothing is
 //! concluded without a proof.
 
+use crate::remedy::Remedy;
 use model::inventory::{ObjectRef, Pod};
 use model::report::{Place, RulePlace, Severity, Verdict};
 
@@ -12,7 +13,7 @@ pub struct Claim {
     severity: Severity,
     place: Place,
     says: String,
-    remedy: String,
+    remedy: Remedy,
     attempts: Vec<u32>,
 }
 
@@ -46,7 +47,7 @@ impl Claim {
             severity,
             place: Place::default(),
             says,
-            remedy: String::new(),
+            remedy: Remedy::default(),
             attempts: Vec::new(),
         }
     }
@@ -92,7 +93,7 @@ impl Claim {
     }
 
     /// The command or the object to change.
-    pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
+    pub fn remedy(mut self, remedy: impl Into<Remedy>) -> Self {
         self.remedy = remedy.into();
         self
     }
@@ -187,6 +188,13 @@ impl Finding {
         }
     }
 
+    /// Says on which node the commands of its remedy are to be run.
+    pub fn name_node(&mut self) {
+        if let Some(node) = self.claim.place.node.clone() {
+            self.claim.remedy.on_node(&node);
+        }
+    }
+
     /// As the report prints it.
     pub fn into_verdict(self, cause: bool) -> Verdict {
         let Self {
@@ -201,7 +209,7 @@ impl Finding {
             place: claim.place,
             says: claim.says,
             because,
-            remedy: claim.remedy,
+            remedy: claim.remedy.into_text(),
         }
     }
 }

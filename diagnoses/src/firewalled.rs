@@ -4,7 +4,9 @@ use crate::case::Case;
 use crate::drops::Class;
 use crate::firewall::culprit::{Culprit, of_drop};
 use crate::firewall::{self, Fall, Stop};
+use crate::remedy::Remedy;
 use crate::trail::Dropped;
+use crate::words::shell::{self, Command, is_nft_name};
 use crate::words::{at, count, table, the};
 use model::event::Seen;
 use model::report::{Direction, RulePlace};
@@ -145,18 +147,14 @@ impl<'a> Blocked<'a> {
     }
 
     /// The command that takes the rule away, or what to look at.
-    pub fn remedy(&self, case: &Case<'_>) -> String {
+    pub fn remedy(&self, case: &Case<'_>) -> Remedy {
         let flow = self.first().event.flow;
-        let inside = case.inside(self.netns);
-        let accept = format!("or accept {flow} before it");
         if self.rewritten(case).is_some() {
-            return "run again: the rules were being rewritten".to_owned();
+            return "run again: the rules were being rewritten".into();
         }
+        let name = case.name(self.netns);
         let Some(place) = self.place() else {
-            return format!(
-                "look for the rule in {} and accept {flow} before it",
-                case.name(self.netns)
-            );
+            return format!("look for the rule in {name} and accept {flow} before it").into();
         };
         let chain = &place.chain;
         let tool = if flow.dst().is_ipv6() {
@@ -164,23 +162,59 @@ impl<'a> Blocked<'a> {
         } else {
             place.backend.clone()
         };
-        match (place.backend.as_str(), place.handle) {
-            ("nftables", Some(handle)) => format!(
-                "delete the rule: `{inside}nft delete rule {} {chain} handle {handle}`, {accept}",
-                table(&place)
-            ),
-            (_, Some(number)) => format!(
-                "delete the rule: `{inside}{tool} -t {} -D {chain} {number}`, {accept}",
-                place.table
-            ),
-            (_, None) => format!(
-                "accept {flow} in chain {chain} (table {}, {}) of {}",
-                table(&place),
-                place.backend,
-                case.name(self.netns)
-            ),
+        if place.handle.is_none() {
+            let table = table(&place);
+            let backend = &place.backend;
+            return format!("accept {flow} in chain {chain} (table {table}, {backend}) of {name}").into();
         }
+        // Nobody deletes what he has not looked at, nor by a position that may be another's by then.
+        let (shows, deletes) = if place.backend == "nftables" {
+            by_handle(case, self.netns, &place)
+        } else {
+            by_specification(case, self.netns, &place, &tool)
+        };
+        let deletes = deletes.filter(|_| shows.is_some());
+        Remedy::from("delete the rule")
+            .tell(": ", shows, " shows it")
+            .tell(", ", deletes, " deletes it")
+            .say(format!("; or accept {flow} before it"))
     }
+}
+
+/// The commands that show a chain of nftables, and delete its rule.
+fn by_handle(case: &Case<'_>, netns: u32, place: &RulePlace) -> (Option<Command>, Option<Command>) {
+    let RulePlace {
+        family, table, chain, ..
+    } = place;
+    // nft reads its arguments as a language of its own.
+    if ![family, table, chain].into_iter().all(|name| is_nft_name(name)) {
+        return (None, None);
+    }
+    let handle = place.handle.unwrap_or_default();
+    (
+        case.command(netns, "nft -a list chain {} {} {}", &[family, table, chain]),
+        case.command(
+            netns,
+            "nft delete rule {} {} {} handle {}",
+            &[family, table, chain, &handle],
+        ),
+    )
+}
+
+/// The same of iptables, by the rule's own words: none where they are not all there.
+fn by_specification(case: &Case<'_>, netns: u32, place: &RulePlace, tool: &str) -> (Option<Command>, Option<Command>) {
+    let RulePlace { table, chain, .. } = place;
+    let arguments = shell::arguments(&place.text).unwrap_or_default();
+    let of_it = match arguments.as_slice() {
+        [add, to, of_it @ ..] if add == "-A" && to == chain => Some(of_it),
+        _ => None,
+    };
+    let whole = of_it.filter(|of_it| !of_it.iter().any(|word| word.starts_with("(not")));
+    let delete = || case.command(netns, "{} -t {} -D {}", &[&tool, table, chain]);
+    (
+        case.command(netns, "{} -t {} -S {}", &[&tool, table, chain]),
+        whole.and_then(|of_it| delete()?.with(of_it)),
+    )
 }
 
 /// Losses of watched packets to netfilter, by place and direction; only those that accuse.

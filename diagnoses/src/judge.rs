@@ -3,6 +3,7 @@
 use crate::case::{Case, Fate};
 use crate::clocks;
 use crate::cluster;
+use crate::finding::Finding;
 use crate::lookups::lookups;
 use crate::not_made::not_made;
 use crate::proven::proven;
@@ -34,6 +35,12 @@ pub struct Judgement {
 /// Judges a run: every rule of its intent reads the same case; what they conclude is ranked.
 #[must_use]
 pub fn judge(evidence: &Evidence) -> Judgement {
+    #[cfg(test)]
+    crate::hostile::check(evidence, judged);
+    judged(evidence)
+}
+
+fn judged(evidence: &Evidence) -> Judgement {
     let evidence = &*clocks::aligned(evidence);
     let case = Case::new(evidence);
     let mut findings = Vec::new();
@@ -43,6 +50,9 @@ pub fn judge(evidence: &Evidence) -> Judgement {
             Ok(found) => findings.extend(found),
             Err(lack) => push(&mut missing, lack),
         }
+    }
+    if cluster::inventory(&case).is_some() {
+        findings.iter_mut().for_each(Finding::name_node);
     }
     let mut verdicts = rank(findings);
     for verdict in &mut verdicts {
@@ -71,7 +81,7 @@ pub fn judge(evidence: &Evidence) -> Judgement {
     }
 }
 
-/// Names the pod of the namespace that a verdict points to, and the node on which its commands are to be run.
+/// Names the pod of the namespace that a verdict points to.
 fn in_clusters_words(case: &Case<'_>, verdict: &mut Verdict) {
     let Some(inventory) = cluster::inventory(case) else {
         return;
@@ -80,13 +90,6 @@ fn in_clusters_words(case: &Case<'_>, verdict: &mut Verdict) {
     let is_pod = |name: &&String| inventory.pods.iter().any(|pod| pod.full_name() == **name);
     if place.pod.is_none() {
         place.pod = place.netns.as_ref().filter(is_pod).cloned();
-    }
-    if let Some(node) = &place.node {
-        let of_node = verdict.remedy.contains('`') && !verdict.remedy.contains("kubectl");
-        let apart = |letter: char| letter.is_whitespace() || "`,:;()".contains(letter);
-        if of_node && !verdict.remedy.split(apart).any(|word| word == node) {
-            verdict.remedy = format!("on node {node}: {}", verdict.remedy);
-        }
     }
 }
 
@@ -220,6 +223,12 @@ fn undecided(case: &Case<'_>) -> Vec<Missing> {
         let what = format!("the end of {} {}", attempt.kind, attempt.flow);
         let why = match &attempt.outcome {
             Made::NotTried { .. } => continue,
+            _ if case.overran(attempt.id) => {
+                let why = "more answers came at once than our own socket takes, and some were dropped there";
+                let lack = Missing::new(what, why).remedy("see what the far end sends: it is more than was asked for");
+                push(&mut lacks, lack);
+                continue;
+            }
             Made::Cancelled => "the run ended before it was answered".to_owned(),
             _ => "it was sent, nothing came back, and its far end could not be watched".to_owned(),
         };

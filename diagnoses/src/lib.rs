@@ -20,6 +20,7 @@ mod permitted;
 pub mod policy;
 mod proven;
 mod rank;
+mod remedy;
 pub mod route;
 pub mod routed;
 pub mod rules;
@@ -30,6 +31,10 @@ pub mod trail;
 pub mod translate;
 pub mod walk;
 pub mod words;
+
+/// Hostile names in the rules' own tests.
+#[cfg(test)]
+mod hostile;
 
 /// Hand-made evidence for the rules' own tests.
 #[cfg(test)]

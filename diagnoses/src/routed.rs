@@ -2,6 +2,7 @@
 
 use crate::case::Case;
 use crate::drops::Class;
+use crate::remedy::Remedy;
 use crate::route::{self, Query, Way};
 use crate::trail::Dropped;
 use crate::translate;
@@ -24,13 +25,29 @@ pub fn way<'a>(case: &Case<'a>, drop: &Dropped<'a>) -> Option<Way<'a>> {
     Some(route::lookup(facts, &query))
 }
 
+/// The remedy that deletes what refuses.
+pub fn without(case: &Case<'_>, netns: u32, arguments: &[String]) -> Remedy {
+    let delete = || case.command(netns, "ip", &[])?.with(arguments);
+    Remedy::from("delete it").run(": ", delete())
+}
+
+/// The command that adds a route: for which prefix, by which gateway.
+pub const fn add_route(to: IpAddr) -> &'static str {
+    if to.is_ipv6() {
+        "ip -6 route add {} via {}"
+    } else {
+        "ip route add {} via {}"
+    }
+}
+
 /// IPv6 writes "no route" as an unreachable default route of its own.
 pub fn is_kernels_own_refusal(route: &Route) -> bool {
     route.prefix == 0 && route.kind == RouteKind::Unreachable && route.metric == u32::MAX
 }
 
-/// The refusing route or rule as `ip` prints it, and the command that removes it.
-pub fn refusal(way: &Way<'_>) -> Option<(String, String)> {
+/// The refusing route or rule as `ip` prints it, and the arguments with which `ip` deletes it.
+pub fn refusal(way: &Way<'_>) -> Option<(String, Vec<String>)> {
+    let arguments = |text: &str| text.split(' ').map(str::to_owned).collect();
     match way {
         Way::Refused(route) if refuses(route) && !is_kernels_own_refusal(route) => {
             let text = text(route);
@@ -39,14 +56,15 @@ pub fn refusal(way: &Way<'_>) -> Option<(String, String)> {
             } else {
                 format!(" table {}", route.table)
             };
-            Some((format!("{text}{table}"), format!("ip route del {text}{table}")))
+            let six = if route.dst.is_ipv6() { "-6 " } else { "" };
+            let delete = arguments(&format!("{six}route del {text}{table}"));
+            Some((format!("{text}{table}"), delete))
         }
         Way::RuleRefuses(rule) => {
             let text = rule_text(rule);
-            Some((
-                format!("rule {text}"),
-                format!("ip rule del priority {}", rule.priority),
-            ))
+            let (_, what) = text.split_once(':')?;
+            let delete = arguments(&format!("rule del priority {}{what}", rule.priority));
+            Some((format!("rule {text}"), delete))
         }
         _ => None,
     }

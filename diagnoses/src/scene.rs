@@ -192,7 +192,7 @@ impl Scene {
     ) -> &mut Self {
         let rule = |packets| NetfilterRule {
             handle: 1,
-            text: text.to_owned(),
+            text: format!("-A {chain} {text}"),
             packets: Some(packets),
             matches: matches.to_vec(),
             action: action.clone(),

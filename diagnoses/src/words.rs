@@ -1,5 +1,7 @@
 //! Times, counts and places in words.
 
+pub mod shell;
+
 use model::report::{Direction, Place, RulePlace};
 
 /// Nanoseconds for people: `0.42 ms`, `1.2 s`.

@@ -9,15 +9,18 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-/// Where named namespaces are bound, by `ip netns`, container runtimes and docker.
-const FOLDERS: [&str; 2] = ["run/netns", "run/docker/netns"];
+/// Where `ip netns` and container runtimes bind named namespaces.
+const NAMED: &str = "run/netns";
+/// Where docker does, which `ip netns` does not look into.
+const DOCKERS: &str = "run/docker/netns";
 
 /// A network namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Namespace {
     /// Inode in nsfs, which identifies it on this machine for as long as it lives.
     pub inode: u32,
-    /// Its name for people: `host`, `netns/NAME`, or that of its oldest process.
+    /// Its name for people: `host`, `netns/NAME` (of `ip netns`), `netns/PATH`, or `pid/N (NAME)` after its oldest process. No
+    /// process can choose one that means something else.
     pub name: String,
     /// The file that leads into it.
     pub path: PathBuf,
@@ -53,8 +56,8 @@ impl Namespaces {
         }
         // Names as another mount namespace sees them (a helper in a container) come after our own.
         for base in [root.to_path_buf(), proc.join("1/root")] {
-            for folder in FOLDERS {
-                found.add_named(&base.join(folder));
+            for folder in [NAMED, DOCKERS] {
+                found.add_named(&base, folder);
             }
         }
         let host = inode(&proc.join("1/ns/net")).or_else(|| inode(&proc.join("self/ns/net")));
@@ -64,8 +67,7 @@ impl Namespaces {
             } else if namespace.name.is_empty()
                 && let Some(oldest) = namespace.pids.first()
             {
-                namespace.name = fs::read_to_string(proc.join(format!("{oldest}/comm")))
-                    .map_or_else(|_| format!("pid/{oldest}"), |comm| comm.trim().to_owned());
+                namespace.name = of_process(&proc, *oldest);
             }
         }
         if let Some(host) = host {
@@ -74,8 +76,10 @@ impl Namespaces {
         found
     }
 
-    fn add_named(&mut self, folder: &Path) {
-        let Ok(entries) = fs::read_dir(folder) else { return };
+    fn add_named(&mut self, base: &Path, folder: &str) {
+        let Ok(entries) = fs::read_dir(base.join(folder)) else {
+            return;
+        };
         let mut paths: Vec<PathBuf> = entries.filter_map(Result::ok).map(|entry| entry.path()).collect();
         paths.sort();
         for path in paths {
@@ -88,7 +92,10 @@ impl Namespaces {
                 ..Namespace::default()
             });
             if namespace.name.is_empty() {
-                namespace.name = format!("netns/{name}");
+                namespace.name = match folder {
+                    NAMED => format!("netns/{name}"),
+                    folder => format!("netns//{folder}/{name}"),
+                };
                 namespace.path.clone_from(&path);
             }
             self.names.entry(name.to_owned()).or_insert(inode);
@@ -173,6 +180,14 @@ pub fn sees_all_pids() -> bool {
     fs::metadata("/proc/self/ns/pid").is_ok_and(|metadata| metadata.ino() == INITIAL)
 }
 
+/// What a namespace or an end without a name of its own is called, after a process: `pid/7 (nginx)`.
+pub fn of_process(proc: &Path, pid: u32) -> String {
+    match fs::read_to_string(proc.join(format!("{pid}/comm"))) {
+        Ok(comm) => format!("pid/{pid} ({})", comm.trim()),
+        Err(_) => format!("pid/{pid}"),
+    }
+}
+
 /// Process ids in a proc file system, in order.
 pub fn processes(proc: &Path) -> Vec<u32> {
     let Ok(entries) = fs::read_dir(proc) else {
@@ -205,9 +220,16 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     #[test]
-    fn processes_are_grouped_by_the_namespace_they_live_in() {
+    fn processes_are_grouped_by_the_namespace_they_live_in_and_choose_no_name_of_one() {
         let root = tempfile::tempdir().unwrap();
-        for (pid, inode, comm) in [(1, 100, "init"), (30, 200, "web"), (4, 100, "sshd"), (31, 200, "log")] {
+        for (pid, inode, comm) in [
+            (1, 100, "init"),
+            (30, 200, "web"),
+            (4, 100, "sshd"),
+            (31, 200, "log"),
+            (40, 300, "host"),
+            (41, 400, "netns/other"),
+        ] {
             let folder = root.path().join(format!("proc/{pid}"));
             fs::create_dir_all(folder.join("ns")).unwrap();
             symlink(format!("net:[{inode}]"), folder.join("ns/net")).unwrap();
@@ -220,7 +242,12 @@ mod tests {
             .collect();
         assert_eq!(
             seen,
-            [(100, "host", [1, 4].as_slice()), (200, "web", [30, 31].as_slice())]
+            [
+                (100, "host", [1, 4].as_slice()),
+                (200, "pid/30 (web)", [30, 31].as_slice()),
+                (300, "pid/40 (host)", [40].as_slice()),
+                (400, "pid/41 (netns/other)", [41].as_slice()),
+            ]
         );
         assert_eq!(found.by_name("host").map(|ns| ns.inode), Some(100));
         assert_eq!(found.by_name("web"), None, "a process name is no name of a namespace");

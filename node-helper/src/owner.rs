@@ -201,6 +201,9 @@ mod tests {
         assert_eq!(of_namespace(&namespace("netns/cni-1", &[6, 7]), of_pid), pod(None));
         assert_eq!(of_namespace(&namespace("netns/web", &[6]), of_pid), named("web"));
         assert_eq!(of_namespace(&namespace("netns/web", &[]), of_pid), named("web"));
-        assert_eq!(of_namespace(&namespace("nginx", &[6]), of_pid), Owner::Unknown);
+        assert_eq!(
+            of_namespace(&namespace("pid/6 (netns/web)", &[6]), of_pid),
+            Owner::Unknown
+        );
     }
 }

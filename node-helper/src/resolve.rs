@@ -80,9 +80,6 @@ fn named(asked: &str, name: &str, namespaces: &Namespaces) -> Result<Endpoint, M
     let resolv = facts::resolv::of_named(name.rsplit('/').next().unwrap_or(name));
     let mut endpoint = within(asked, EndpointKind::Netns, namespace, resolv);
     endpoint.pid = namespace.pids.first().copied();
-    if !name.contains('/') {
-        endpoint.name = format!("netns/{name}");
-    }
     Ok(endpoint)
 }
 
@@ -118,8 +115,7 @@ fn of_process(asked: &str, kind: EndpointKind, pid: u32, namespace: &Namespace) 
     let mut endpoint = within(asked, kind, namespace, facts::resolv::of_process(pid));
     endpoint.pid = Some(pid);
     endpoint.owner = owner::of_pid(pid);
-    endpoint.name = fs::read_to_string(format!("/proc/{pid}/comm"))
-        .map_or_else(|_| format!("pid/{pid}"), |comm| format!("{} (pid {pid})", comm.trim()));
+    endpoint.name = crate::namespaces::of_process(Path::new("/proc"), pid);
     endpoint
 }
 

@@ -5,6 +5,7 @@ use super::find::Thing;
 use super::foreign;
 use super::read::Groups;
 use super::refused::{Kind, Refused};
+use diagnoses::words::shell;
 use futures_util::future::join_all;
 use k8s_openapi::jiff::Timestamp;
 use model::inventory::{Inventory, Node, Pod, Service};
@@ -202,8 +203,8 @@ impl Gathered {
 /// Why nothing is started on a node.
 fn unfit(node: &Node) -> Option<(String, String)> {
     let describe = format!(
-        "see `kubectl describe node {}`, and whether its kubelet runs",
-        node.name
+        "see {}, and whether its kubelet runs",
+        shell::said("kubectl describe node {}", &[&node.name])
     );
     if !node.os.is_empty() && node.os != "linux" {
         return Some((

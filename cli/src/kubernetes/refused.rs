@@ -3,6 +3,7 @@
 use super::list::TOO_LONG;
 use super::read::NO_STATUS;
 use crate::exit::Usage;
+use diagnoses::words::shell;
 use model::missing::Missing;
 use std::error::Error;
 use std::fmt;
@@ -208,10 +209,12 @@ fn grant(message: &str) -> String {
         .unwrap_or("get");
     match (quoted("resource \""), quoted("in the namespace \"")) {
         (Some(resource), Some(namespace)) => {
-            format!("ask for the right: `kubectl auth can-i {verb} {resource} -n {namespace}` must say yes")
+            let asked = shell::said("kubectl auth can-i {} {} -n {}", &[&verb, &resource, &namespace]);
+            format!("ask for the right: {asked} must say yes")
         }
         (Some(resource), None) => {
-            format!("ask for the right: `kubectl auth can-i {verb} {resource} -A` must say yes")
+            let asked = shell::said("kubectl auth can-i {} {} -A", &[&verb, &resource]);
+            format!("ask for the right: {asked} must say yes")
         }
         _ => "ask who runs the cluster for the right".to_owned(),
     }

@@ -4,7 +4,7 @@ use super::{Failure, Fate};
 use crate::astray;
 use crate::drops::Class;
 use crate::route;
-use crate::trail::{Leg, Trail};
+use crate::trail::{Dropped, Leg, Trail};
 use model::attempt::{Attempt, Outcome};
 use model::evidence::{Evidence, Intent};
 use model::flow::{ICMP, ICMPV6, protocol_name};
@@ -49,9 +49,24 @@ pub fn is_asked(evidence: &Evidence, attempt: &Attempt) -> bool {
     }
 }
 
+/// An answer for which the socket that we send from had no room: that is our limit, and says nothing of any program. Where the
+/// user's own flow is watched the socket is the user's.
+pub fn overran_us(evidence: &Evidence, drop: &Dropped<'_>) -> bool {
+    let at_us = drop.direction == Direction::Answer && evidence.source.netns == Some(drop.event.netns);
+    // Of the socket, where `PROTO_MEM` is of all.
+    let of_socket = drop.class == Class::ReceiveBuffer || drop.reason() == "SOCKET_BACKLOG";
+    !evidence.passive && at_us && of_socket
+}
+
+/// Answers to this attempt came faster than our socket could take them.
+fn overran(evidence: &Evidence, attempt: &Attempt, trail: &Trail<'_>) -> bool {
+    let mut drops = trail.drops().filter(|drop| drop.attempt == attempt.id);
+    drops.any(|drop| overran_us(evidence, drop))
+}
+
 pub fn fate(evidence: &Evidence, attempt: &Attempt, trail: &Trail<'_>) -> Fate {
     match &attempt.outcome {
-        Outcome::Cancelled | Outcome::NotTried { .. } => cancelled(attempt, trail),
+        Outcome::Cancelled | Outcome::NotTried { .. } => cancelled(evidence, attempt, trail),
         Outcome::Ok | Outcome::TimedOut { .. } if attempt.kind == "udp" => datagram(evidence, attempt, trail),
         // A lookup that was answered and found nothing did not do what was asked.
         Outcome::Ok if attempt.kind == "dns" && attempt.dns.as_ref().is_some_and(|dns| dns.addresses.is_empty()) => {
@@ -59,17 +74,19 @@ pub fn fate(evidence: &Evidence, attempt: &Attempt, trail: &Trail<'_>) -> Fate {
         }
         Outcome::Ok if waited_for_lost(evidence, attempt, trail) => Fate::Failed,
         Outcome::Ok => Fate::Worked,
+        // What it waited for may have been among what our own socket dropped.
+        Outcome::TimedOut { .. } if overran(evidence, attempt, trail) => Fate::Unknown,
         Outcome::Error { .. } | Outcome::TimedOut { .. } => Fate::Failed,
     }
 }
 
 /// An attempt that the window's end cut short has failed when its packets were seen to be lost and nothing came back.
-fn cancelled(attempt: &Attempt, trail: &Trail<'_>) -> Fate {
+fn cancelled(evidence: &Evidence, attempt: &Attempt, trail: &Trail<'_>) -> Fate {
     if matches!(attempt.outcome, Outcome::NotTried { .. }) || attempt.connected_ns.is_some() {
         return Fate::Unknown;
     }
     let unanswered = attempt.first_answer_ns.is_none() || asked_in_vain(attempt);
-    if lost(attempt, trail) && unanswered {
+    if lost(evidence, attempt, trail) && unanswered {
         Fate::Failed
     } else {
         Fate::Unknown
@@ -79,7 +96,7 @@ fn cancelled(attempt: &Attempt, trail: &Trail<'_>) -> Fate {
 /// A lookup that found what it looked for, and took longer than the limit because packets of its queries were lost.
 fn waited_for_lost(evidence: &Evidence, attempt: &Attempt, trail: &Trail<'_>) -> bool {
     let limit_ns = evidence.limits.dns_slow_ms * 1_000_000;
-    attempt.kind == "dns" && attempt.took_ns > limit_ns && asked_in_vain(attempt) && lost(attempt, trail)
+    attempt.kind == "dns" && attempt.took_ns > limit_ns && asked_in_vain(attempt) && lost(evidence, attempt, trail)
 }
 
 /// A lookup asks several questions at once, and waits for the answer to each: one of them has none.
@@ -88,8 +105,9 @@ fn asked_in_vain(attempt: &Attempt) -> bool {
     dns.is_some_and(|dns| dns.queries.iter().any(|query| query.rcode.is_none()))
 }
 
-fn lost(attempt: &Attempt, trail: &Trail<'_>) -> bool {
-    trail.drops().any(|drop| drop.attempt == attempt.id)
+fn lost(evidence: &Evidence, attempt: &Attempt, trail: &Trail<'_>) -> bool {
+    let mut drops = trail.drops().filter(|drop| drop.attempt == attempt.id);
+    drops.any(|drop| !overran_us(evidence, drop))
 }
 
 /// Cut short before anything came back.
@@ -128,14 +146,15 @@ fn datagram(evidence: &Evidence, attempt: &Attempt, trail: &Trail<'_>) -> Fate {
         return Fate::Failed;
     }
     let request = trail.leg(attempt.id, Direction::Request);
-    let answered = trail
-        .leg(attempt.id, Direction::Answer)
-        .is_some_and(|leg| leg.drops.iter().any(|drop| drop.class != Class::NoSocket));
+    let answered = trail.leg(attempt.id, Direction::Answer).is_some_and(|leg| {
+        let mut drops = leg.drops.iter();
+        drops.any(|drop| drop.class != Class::NoSocket && !overran_us(evidence, drop))
+    });
     if attempt.icmp.iter().any(|error| error.kind != 0) || request.is_some_and(|leg| !leg.drops.is_empty()) || answered
     {
         return Fate::Failed;
     }
-    if request.is_some_and(|leg| leg.delivered() || queued(evidence, leg)) {
+    if overran(evidence, attempt, trail) || request.is_some_and(|leg| leg.delivered() || queued(evidence, leg)) {
         return Fate::Worked;
     }
     if failure(attempt).is_some() && matches!(attempt.flow.protocol, ICMP | ICMPV6) {

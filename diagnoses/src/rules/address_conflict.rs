@@ -12,6 +12,7 @@
 //! attempts that work.
 
 use super::{Checked, Need};
+use crate::remedy::Remedy;
 use crate::case::Case;
 use crate::drops::Class;
 use crate::finding::{Claim, Finding, fatal};
@@ -142,13 +143,11 @@ fn answers_taken(case: &Case<'_>, attempt: u32) -> Option<Finding> {
     let why = format!("{} took the answers to {} as its own", case.name(taker), case.name(source));
     let interface = case.interface(lost.event);
     let finding = claim(case, address, taker, &interface, &why)
-        .remedy(format!(
-            "let {} send from an address of its own (`{}ip route get {}` shows the one it takes), or take {address} away from {}",
-            case.name(source),
-            case.inside(source),
-            lost.event.flow.src(),
-            case.name(taker)
-        ))
+        .remedy(
+            Remedy::from(format!("let {} send from an address of its own", case.name(source)))
+                .run(", the one it takes being shown by ", case.command(source, "ip route get {}", &[&lost.event.flow.src()]))
+                .say(format!("; or take {address} away from {}", case.name(taker))),
+        )
         .because(format!("{} found no socket there: {}", lost.event.flow, lost.words()))
         .and(format!("none of them was seen in {}", case.name(source)));
     Some(finding)
@@ -173,11 +172,13 @@ fn by_route_alone(case: &Case<'_>, address: IpAddr, netns: u32, route: &Route) -
     fatal("address-conflict", says)
         .at(case.node(netns), &name)
         .of(case.failed_ids())
-        .remedy(format!(
-            "delete the route: `{}ip {}route del local {prefix} table {}`",
-            case.inside(netns),
-            if address.is_ipv6() { "-6 " } else { "" },
-            route.table
+        .remedy(Remedy::from("delete the route").run(
+            ": ",
+            case.command(
+                netns,
+                if address.is_ipv6() { "ip -6 route del local {} table {}" } else { "ip route del local {} table {}" },
+                &[&prefix, &route.table],
+            ),
         ))
 }
 
@@ -187,7 +188,10 @@ fn claim(case: &Case<'_>, address: IpAddr, netns: u32, interface: &str, why: &st
         .at(case.node(netns), &name)
         .interface(interface)
         .of(case.failed_ids())
-        .remedy(format!("take {address} away from the one that should not have it, for example `{}ip addr del {address} dev {interface}`", case.inside(netns)))
+        .remedy(
+            Remedy::from(format!("take {address} away from the one that should not have it"))
+                .run(", for example ", case.command(netns, "ip addr del {} dev {}", &[&address, &interface])),
+        )
 }
 
 #[cfg(test)]

@@ -13,6 +13,8 @@
 //! answer late but in time.
 
 use super::{Checked, Need};
+use crate::words::shell::command;
+use crate::remedy::Remedy;
 use crate::case::{Case, Failure, Tried};
 use crate::ends::{FarEnd, Process, far_end, holders, latest, listener, listener_before, process_words};
 use crate::finding::{Finding, fatal};
@@ -145,9 +147,13 @@ fn not_accepted(
 
 fn claim(case: &Case<'_>, end: FarEnd, holder: Option<&Process>, says: String) -> crate::finding::Claim {
     let remedy = match holder.map(latest) {
-        Some(process) if stopped(process) => format!("continue it: kill -CONT {}", process.pid),
-        Some(process) => format!("see what it waits for: cat /proc/{}/stack, its log; then restart it", process.pid),
-        None => format!("find the program in {} and see what it waits for", case.name(end.netns)),
+        Some(process) if stopped(process) => {
+            Remedy::from("continue it").run(": ", command("kill -CONT {}", &[&process.pid]))
+        }
+        Some(process) => Remedy::from("see what it waits for")
+            .run(": ", command("cat {}", &[&format!("/proc/{}/stack", process.pid)]))
+            .say(", its log; then restart it"),
+        None => format!("find the program in {} and see what it waits for", case.name(end.netns)).into(),
     };
     fatal("application-stalled", says)
         .at(case.node(end.netns), case.name(end.netns))

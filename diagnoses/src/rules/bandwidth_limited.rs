@@ -11,6 +11,7 @@
 //! Silent on: queues of interfaces that are down, drops of other flows, rates that nothing of the watched flow met.
 
 use super::{Checked, Need};
+use crate::remedy::Remedy;
 use crate::case::Case;
 use crate::drops::Class;
 use crate::finding::{fatal, warning};
@@ -48,7 +49,10 @@ pub fn check(case: &Case<'_>) -> Checked {
         Some(bits) => format!("{place} is limited to {} (qdisc {})", rate_words(bits), kind(shaper)),
         None => format!("the queue of {place} overflows (qdisc {})", kind(shaper)),
     };
-    let claim = if case.failed().is_empty() {
+    // What the queue dropped of other attempts explains none that failed.
+    let failed = case.failed_ids();
+    let hit = waited.is_some() || drops.iter().any(|drop| failed.contains(&drop.attempt));
+    let claim = if failed.is_empty() || !hit {
         warning("bandwidth-limited", says)
     } else {
         fatal("bandwidth-limited", says)
@@ -68,9 +72,12 @@ pub fn check(case: &Case<'_>) -> Checked {
         claim
             .at(case.node(netns), &name)
             .interface(interface.clone())
-            .remedy(format!(
-                "raise the rate or the limit in {name}: tc qdisc change dev {interface} ...; or the pod's bandwidth annotation"
-            ))
+            .of(drops.iter().map(|drop| drop.attempt))
+            .remedy(
+                Remedy::from(format!("raise the rate or the limit in {name}"))
+                    .run(", shown by ", case.command(netns, "tc -s qdisc show dev {}", &[&interface]))
+                    .say(" (tc qdisc change); or the pod's bandwidth annotation"),
+            )
             .because(seen)
             .and_if(grown(case, netns, ifindex)),
     ])
@@ -150,6 +157,7 @@ fn longest_wait(case: &Case<'_>) -> Option<(u32, u32, u64)> {
 mod tests {
     use crate::judge;
     use crate::scene::{self, Scene};
+    use model::attempt::{Errno, Outcome};
     use model::facts::Qdisc;
     use model::report::Severity;
 
@@ -190,5 +198,26 @@ mod tests {
         scene.link(scene::X, "up0", |link| link.carrier = false);
         scene.dropped(3, scene::X, "up0", "QDISC_DROP", "__dev_queue_xmit");
         assert_ne!(scene::cause(&judge(&scene.evidence)), "bandwidth-limited");
+    }
+
+    #[test]
+    fn what_failed_without_meeting_the_queue_is_not_broken_by_it() {
+        let mut scene = Scene::two_nodes();
+        shaped(&mut scene);
+        scene.connects(3);
+        let (number, name) = (104, "ECONNRESET".to_owned());
+        scene.evidence.attempts[2].outcome = Outcome::Error {
+            during: "read".to_owned(),
+            errno: Errno { number, name },
+        };
+        let severity = |scene: &mut Scene, of: usize| {
+            let mut scene = Scene { evidence: scene.evidence.clone(), ..*scene };
+            let answer = scene.evidence.watched[of].flow.reversed();
+            scene.drop(scene::X, "vetha", answer, "QDISC_DROP", "__dev_queue_xmit");
+            let verdicts = judge(&scene.evidence).verdicts;
+            verdicts.into_iter().find(|verdict| verdict.rule == "bandwidth-limited").unwrap().severity
+        };
+        assert_eq!(severity(&mut scene, 0), Severity::Warning);
+        assert_eq!(severity(&mut scene, 2), Severity::Fatal);
     }
 }

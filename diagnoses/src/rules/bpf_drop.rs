@@ -12,6 +12,8 @@
 //! Silent on: programs that are attached and let the watched packets pass.
 
 use super::{Checked, Need};
+use crate::remedy::Remedy;
+use crate::words::shell::command;
 use crate::case::Case;
 use crate::drops::Class;
 use crate::finding::{Finding, fatal};
@@ -136,16 +138,14 @@ fn programs(case: &Case<'_>, netns: u32, ifindex: u32, kind: &str) -> Vec<(Strin
     )
 }
 
-fn remedy(case: &Case<'_>, netns: u32, programs: &[(String, u32)]) -> String {
+fn remedy(case: &Case<'_>, netns: u32, programs: &[(String, u32)]) -> Remedy {
     match programs.first() {
-        Some((_, 0)) => format!(
-            "`{}tc -s filter show` lists the filters of the interface, for ingress and egress; delete the one that drops",
-            case.inside(netns)
-        ),
-        Some((_, id)) => format!(
-            "ask the tool that attached it why (an eBPF CNI has its own monitor); `bpftool prog show id {id}` names it"
-        ),
-        None => format!("`{}bpftool net show` lists what is attached; ask the tool that attached it why", case.inside(netns)),
+        Some((_, 0)) => Remedy::from("delete the filter of the interface, for ingress or egress, that drops")
+            .run(", of those shown by ", case.command(netns, "tc -s filter show", &[])),
+        Some((_, id)) => Remedy::from("ask the tool that attached it why (an eBPF CNI has its own monitor)")
+            .run(", named by ", command("bpftool prog show id {}", &[id])),
+        None => Remedy::from("ask the tool that attached it why")
+            .run(", of those shown by ", case.command(netns, "bpftool net show", &[])),
     }
 }
 

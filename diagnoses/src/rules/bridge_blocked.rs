@@ -12,6 +12,7 @@
 //! through a service (`hairpin-broken`).
 
 use super::{Checked, Need};
+use crate::remedy::Remedy;
 use crate::seen;
 use crate::case::Case;
 use crate::drops::Class;
@@ -40,7 +41,7 @@ pub fn check(case: &Case<'_>) -> Checked {
         let (Some(from), Some(to)) = (case.link(hop.netns, from), case.link(hop.netns, to)) else {
             continue;
         };
-        let Some((at, why, change)) = refusal(from, to) else {
+        let Some((at, why, (change, of))) = refusal(from, to) else {
             continue;
         };
         let name = case.name(hop.netns);
@@ -53,7 +54,9 @@ pub fn check(case: &Case<'_>) -> Checked {
         .at(case.node(hop.netns), &name)
         .interface(&at.name)
         .of(case.failed_ids())
-        .remedy(format!("{}{change}", case.inside(hop.netns)))
+        .remedy(
+            Remedy::from(format!("change that of {} in {name}", at.name)).run(": ", case.command(hop.netns, change, &[&of.name])),
+        )
         .because(format!("{direction} has to pass from {} to {}: {why}", from.name, to.name));
         if let Some(drop) = drops.iter().find(|drop| drop.event.netns == hop.netns) {
             finding = finding.and(format!("{seen} watched packets were freed there: {}", drop.words()));
@@ -78,7 +81,7 @@ fn unknown(case: &Case<'_>) -> Option<Finding> {
     if port.bridge_port.as_ref()?.flood || !port.up {
         return None;
     }
-    let (name, inside) = (case.name(netns), case.inside(netns));
+    let name = case.name(netns);
     let finding = fatal(
         "bridge-blocked",
         format!("bridge {} in {name} does not know that {} is behind {}, and floods nothing there", bridge.name, own.mac, port.name),
@@ -86,10 +89,12 @@ fn unknown(case: &Case<'_>) -> Option<Finding> {
     .at(case.node(netns), &name)
     .interface(&port.name)
     .of(drops.iter().map(|drop| drop.attempt))
-    .remedy(format!(
-        "{inside}bridge link set dev {} flood on, or give the bridge the entry: `{inside}bridge fdb add {} dev {} master static`",
-        port.name, own.mac, port.name
-    ))
+    .remedy(
+        Remedy::from(format!("let {} flood", port.name))
+            .run(": ", case.command(netns, "bridge link set dev {} flood on", &[&port.name]))
+            .say(", or give the bridge the entry")
+            .run(": ", case.command(netns, "bridge fdb add {} dev {} master static", &[&own.mac, &port.name])),
+    )
     .because(format!("{} watched packets were freed there: {}", drops.len(), first.words()))
     .and(format!("{} leads to {target}, and its flooding of unknown addresses is off", port.name));
     Some(seen::last_seen(case, finding, first.attempt))
@@ -102,7 +107,6 @@ fn unnamed(case: &Case<'_>, drops: &[Dropped<'_>]) -> Option<Finding> {
     let port = case.link(netns, first.event.ifindex).filter(|link| link.master.is_some())?;
     let bridge = port.master.and_then(|master| case.link(netns, master))?;
     let name = case.name(netns);
-    let inside = case.inside(netns);
     let finding = fatal(
         "bridge-blocked",
         format!("bridge {} in {name} refuses to forward what comes in at {}", bridge.name, port.name),
@@ -110,16 +114,18 @@ fn unnamed(case: &Case<'_>, drops: &[Dropped<'_>]) -> Option<Finding> {
     .at(case.node(netns), &name)
     .interface(&port.name)
     .of(drops.iter().map(|drop| drop.attempt))
-    .remedy(format!(
-        "look at the bridge's VLAN filter and port settings: `{inside}bridge vlan show`, `{inside}bridge -d link show`"
-    ))
+    .remedy(
+        Remedy::from("look at the bridge's VLAN filter and port settings")
+            .run(": ", case.command(netns, "bridge vlan show", &[]))
+            .run(", ", case.command(netns, "bridge -d link show", &[])),
+    )
     .because(format!("{} watched packets were freed there: {}", drops.len(), first.words()))
     .and("neither isolation, port state nor hairpin mode of its ports explains it");
     Some(seen::last_seen(case, finding, first.attempt))
 }
 
-/// Why the bridge forwards nothing from one port to another: the port whose setting it is, the reason, the command that changes it.
-fn refusal<'a>(from: &'a Link, to: &'a Link) -> Option<(&'a Link, String, String)> {
+/// Why the bridge forwards nothing from one port to another: the port whose setting it is, the reason, the command that changes it, and of which port.
+fn refusal<'a>(from: &'a Link, to: &'a Link) -> Option<(&'a Link, String, (&'static str, &'a Link))> {
     const FORWARDING: u8 = 3;
     let (one, other) = (from.bridge_port.as_ref()?, to.bridge_port.as_ref()?);
     if !from.up || !to.up || !from.carrier || !to.carrier {
@@ -136,7 +142,7 @@ fn refusal<'a>(from: &'a Link, to: &'a Link) -> Option<(&'a Link, String, String
             return Some((
                 link,
                 format!("port {} is {state}", link.name),
-                format!("bridge link set dev {} state forwarding", link.name),
+                ("bridge link set dev {} state forwarding", link),
             ));
         }
     }
@@ -145,7 +151,7 @@ fn refusal<'a>(from: &'a Link, to: &'a Link) -> Option<(&'a Link, String, String
             (
                 from,
                 "it is the same port, and hairpin mode is off".to_owned(),
-                format!("bridge link set dev {} hairpin on", from.name),
+                ("bridge link set dev {} hairpin on", from),
             )
         });
     }
@@ -153,7 +159,7 @@ fn refusal<'a>(from: &'a Link, to: &'a Link) -> Option<(&'a Link, String, String
         (
             from,
             "both ports are isolated".to_owned(),
-            format!("bridge link set dev {} isolated off", to.name),
+            ("bridge link set dev {} isolated off", to),
         )
     })
 }

@@ -11,6 +11,7 @@
 //! Silent on: entries that the rules would make again, flows that are answered, tuples that are new to the table.
 
 use super::{Checked, Need};
+use crate::remedy::Remedy;
 use crate::case::Case;
 use crate::finding::fatal;
 use crate::translate;
@@ -60,12 +61,16 @@ pub fn check(case: &Case<'_>) -> Checked {
                 )
                 .at(&netns.node, case.name(netns.id))
                 .of([id])
-                .remedy(format!(
-                    "in {}: conntrack -D --orig-dst {} --orig-port-src {}",
-                    case.name(netns.id),
-                    flow.dst(),
-                    flow.sport
-                ))
+                .remedy(
+                    Remedy::from(format!("delete the entry in {}", case.name(netns.id))).run(
+                        ": ",
+                        case.command(
+                            netns.id,
+                            "conntrack -D --orig-dst {} --orig-port-src {}",
+                            &[&flow.dst(), &flow.sport],
+                        ),
+                    ),
+                )
                 .because(format!("the table held {flow} before the window, translated to {backend}"))
                 .and(format!("the rules would send it to {}", targets.join(", "))),
             ]);

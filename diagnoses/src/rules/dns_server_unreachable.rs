@@ -13,6 +13,8 @@
 //! queries.
 
 use super::{Checked, Need};
+use crate::remedy::Remedy;
+use crate::words::shell::command;
 use crate::case::{Case, Fate};
 use crate::finding::{fatal, info, warning};
 use crate::lookups::{answers_seen, lookups, server_words, waited_ns};
@@ -32,7 +34,8 @@ pub fn check(case: &Case<'_>) -> Checked {
                 asked.clone().all(|query| waited_ns(query) == 0 && answers_seen(case, query).is_empty())
             })
             .collect();
-        if silent.is_empty() || lookup.tried.fate == Fate::Unknown {
+        // What our own socket had no room for may have been its answer.
+        if silent.is_empty() || lookup.tried.fate == Fate::Unknown || case.overran(lookup.id()) {
             continue;
         }
         let queries: Vec<_> = lookup
@@ -60,11 +63,20 @@ pub fn check(case: &Case<'_>) -> Checked {
         return Ok(vec![
             claim
                 .of([lookup.id()])
-                .remedy(format!(
-                    "see whether a name server runs at {servers} and the way is open: diagnose pod-to-pod {} {}:53 --protocol udp",
-                    case.source(),
-                    silent[0]
-                ))
+                .remedy(
+                    Remedy::from(format!("see whether a name server runs at {servers} and the way is open"))
+                        .run(
+                            ": ",
+                            command(
+                                if case.evidence.inventory.ok().is_some() {
+                                    "kubectl skoop diagnose pod-to-pod {} {} --protocol udp"
+                                } else {
+                                    "kubectl-skoop diagnose pod-to-pod {} {} --protocol udp --local"
+                                },
+                                &[&case.evidence.source.asked, &std::net::SocketAddr::new(silent[0], 53)],
+                            ),
+                        ),
+                )
                 .because(format!(
                     "{} to {servers}, none answered",
                     count(queries.len(), "query").replace("querys", "queries")

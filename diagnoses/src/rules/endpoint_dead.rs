@@ -13,6 +13,8 @@
 //! failed at a living pod.
 
 use super::{Checked, Need};
+use crate::remedy::Remedy;
+use crate::words::shell::command;
 use crate::case::{Case, Failure, Tried};
 use crate::cluster::{Asked, Backend, failed_at, services, unread};
 use crate::finding::{Finding, fatal, warning};
@@ -89,19 +91,16 @@ fn finding(case: &Case<'_>, asked: &Asked<'_>, backend: &Backend<'_>, all: bool)
         (Some(target), None) => format!("there is no {} {}/{} any more", target.kind.to_lowercase(), target.namespace, target.name),
         (None, None) => format!("no pod has {address}"),
     };
-    let of_slice = format!("kubectl -n {} {{}} endpointslice {}", slice.namespace, slice.name);
     Some(
         claim
             .object(asked.service.object())
             .of(hit.clone())
             .remedy(if by_hand {
-                format!("correct or delete the slice: {}", of_slice.replace("{}", "edit"))
+                Remedy::from("correct or delete the slice")
+                    .run(": ", command("kubectl -n {} edit endpointslice {}", &[&slice.namespace, &slice.name]))
             } else {
-                format!(
-                    "see why {} does not correct it: {}",
-                    slice.managed_by,
-                    of_slice.replace("{}", "describe")
-                )
+                Remedy::from(format!("see why {} does not correct it", slice.managed_by))
+                    .run(": ", command("kubectl -n {} describe endpointslice {}", &[&slice.namespace, &slice.name]))
             })
             .because(format!(
                 "EndpointSlice {}/{} lists {address}:{} as ready{}",

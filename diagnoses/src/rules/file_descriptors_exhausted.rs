@@ -11,6 +11,8 @@
 //! Silent on: processes with descriptors to spare, and processes at their limit on which nothing waits.
 
 use super::{Checked, Need};
+use crate::remedy::Remedy;
+use crate::words::shell::command;
 use crate::case::Case;
 use crate::ends::{far_end, holders, latest, listener, process_words};
 use crate::finding::fatal;
@@ -40,10 +42,10 @@ pub fn check(case: &Case<'_>) -> Checked {
                 format!("{who} in {netns} has no file descriptor left and cannot accept"),
             )
             .at(case.node(end.netns), &netns)
-            .remedy(format!(
-                "raise its limit (ulimit -n, LimitNOFILE=) and see what it keeps open: ls -l /proc/{}/fd",
-                process.pid
-            ))
+            .remedy(
+                Remedy::from("raise its limit (ulimit -n, LimitNOFILE=) and see what it keeps open")
+                    .run(": ", command("ls -l {}", &[&format!("/proc/{}/fd", process.pid)])),
+            )
             .because(format!("{who} has {open} descriptors open, its limit is {}", process.fd_limit))
             .and(format!("{} waiting to be accepted", count(socket.rx_queue as usize, "connection"))),
         ]);

@@ -12,6 +12,7 @@
 //! Silent on: hosts for which the packet is meant, missing routes, and answers (`no-return-route`).
 
 use super::{Checked, Need};
+use crate::remedy::Remedy;
 use crate::seen;
 use crate::routed;
 use crate::case::Case;
@@ -69,11 +70,17 @@ fn gateway(case: &Case<'_>) -> Option<Finding> {
     let finding = fatal("forwarding-disabled", says)
         .at(case.node(netns), &name)
         .of(case.failed_ids())
-        .remedy(format!(
-            "correct the route of {sender} (`{}ip route get {target}` shows it); or, if {name} is to be a router, `{}sysctl -w {sysctl}=1` there",
-            case.inside(hop.netns),
-            case.inside(netns)
-        ))
+        .remedy(
+            Remedy::from(format!("correct the route of {sender}"))
+                // What is run elsewhere than the rest would be run at the wrong place.
+                .run(
+                    ", shown by ",
+                    case.command(hop.netns, "ip route get {}", &[&target])
+                        .filter(|_| case.node(hop.netns) == case.node(netns)),
+                )
+                .say(format!("; or, if {name} is to be a router, let it forward"))
+                .run(": ", case.command(netns, "sysctl -w {}", &[&format!("{sysctl}=1")])),
+        )
         .because(format!("the route of {sender} for {target} leads to {gateway}, an address of {name}"))
         .and(format!("{sysctl} is 0 in {name}"));
     let lost = leg.drops.iter().find(|drop| drop.event.netns == netns);
@@ -110,10 +117,11 @@ fn claim(case: &Case<'_>, netns: u32, setting: Option<&str>, target: IpAddr) -> 
     });
     fatal("forwarding-disabled", format!("{name} does not forward packets ({key}=0)"))
         .at(case.node(netns), &name)
-        .remedy(format!(
-            "{}sysctl -w {key}=1, and find what switched it off (/etc/sysctl.d, a network manager)",
-            case.inside(netns)
-        ))
+        .remedy(
+            Remedy::from("switch it on")
+                .run(": ", case.command(netns, "sysctl -w {}", &[&format!("{key}=1")]))
+                .say(", and find what switched it off (/etc/sysctl.d, a network manager)"),
+        )
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@
 //! (`bridge-blocked`).
 
 use super::{Checked, Need};
+use crate::remedy::Remedy;
 use crate::case::Case;
 use crate::drops::Class;
 use crate::finding::fatal;
@@ -59,9 +60,10 @@ pub fn check(case: &Case<'_>) -> Checked {
         .interface(interface.clone())
         .of(drops.iter().map(|drop| drop.attempt))
         .remedy(if first.class == Class::OwnSource {
-            format!("masquerade in {netns} what is translated back to its own sender")
+            format!("masquerade in {netns} what is translated back to its own sender").into()
         } else {
-            format!("in {netns}: bridge link set dev {interface} hairpin on")
+            Remedy::from(format!("switch hairpin mode on in {netns}"))
+                .run(": ", case.command(event.netns, "bridge link set dev {} hairpin on", &[&interface]))
         })
         .because(format!("{asked} was translated to {}, the source itself", event.flow))
         .and(format!(

@@ -12,6 +12,7 @@
 //! Silent on: routed networks, where pods have no bridge at all, and ports whose interface is down (`interface-down`).
 
 use super::{Checked, Need};
+use crate::remedy::Remedy;
 use crate::seen;
 use crate::case::Case;
 use crate::finding::fatal;
@@ -54,7 +55,10 @@ pub fn check(case: &Case<'_>) -> Checked {
         .at(case.node(host), &name)
         .interface(&port.name)
         .of(case.failed_ids())
-        .remedy(format!("{}ip link set {} master {}", case.inside(host), port.name, bridge.name))
+        .remedy(
+            Remedy::from("plug it in")
+                .run(": ", case.command(host, "ip link set {} master {}", &[&port.name, &bridge.name])),
+        )
         .because(format!("{} in {name}: {now}", port.name))
         .and(format!("{name} expects {address} behind bridge {}", bridge.name));
         return Ok(vec![seen::last_seen(case, finding, first.attempt.id)]);

@@ -12,6 +12,7 @@
 //! Silent on: interfaces that are down beside the way, and attempts that work.
 
 use super::{Checked, Need};
+use crate::remedy::Remedy;
 use crate::seen;
 use crate::case::Case;
 use crate::finding::fatal;
@@ -46,12 +47,12 @@ pub fn check(case: &Case<'_>) -> Checked {
         );
         (
             "has no carrier",
-            format!("look at what {} is connected to: {behind}", link.name),
+            Remedy::from(format!("look at what {} is connected to: {behind}", link.name)),
         )
     } else {
         (
             "is down",
-            format!("{}ip link set {} up", case.inside(netns), link.name),
+            Remedy::from("set it up").run(": ", case.command(netns, "ip link set {} up", &[&link.name])),
         )
     };
     let mut finding = fatal("interface-down", format!("interface {} of {name} {state}", link.name))

@@ -10,6 +10,7 @@
 //! Silent on: policies that let the watched packets pass.
 
 use super::{Checked, Need};
+use crate::remedy::Remedy;
 use crate::case::{Case, Failure};
 use crate::drops::Class;
 use crate::finding::{Finding, fatal};
@@ -55,9 +56,11 @@ fn at_source(case: &Case<'_>) -> Option<Finding> {
     Some(policies(case, source, finding))
 }
 
-fn remedy(case: &Case<'_>, netns: u32) -> String {
-    let inside = case.inside(netns);
-    format!("compare `{inside}ip xfrm policy` and `{inside}ip xfrm state` with the other end, or restart the encryption agent")
+fn remedy(case: &Case<'_>, netns: u32) -> Remedy {
+    Remedy::from("compare policies and states with the other end")
+        .run(": ", case.command(netns, "ip xfrm policy", &[]))
+        .run(", ", case.command(netns, "ip xfrm state", &[]))
+        .say("; or restart the encryption agent")
 }
 
 fn policies(case: &Case<'_>, netns: u32, finding: Finding) -> Finding {

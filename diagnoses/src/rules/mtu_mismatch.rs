@@ -12,6 +12,7 @@
 //! nothing of that size is lost.
 
 use super::{Checked, Need};
+use crate::remedy::Remedy;
 use crate::case::Case;
 use crate::drops::Class;
 use crate::finding::{fatal, warning};
@@ -49,13 +50,11 @@ pub fn check(case: &Case<'_>) -> Checked {
         .at(case.node(netns), &name)
         .interface(&small.name)
         .of(drops.iter().map(|drop| drop.attempt))
-        .remedy(format!(
-            "give both the same MTU: `{}ip link set {} mtu {}`, or lower {}",
-            case.inside(netns),
-            small.name,
-            large.0,
-            large.1
-        ))
+        .remedy(
+            Remedy::from("give both the same MTU")
+                .run(": ", case.command(netns, "ip link set {} mtu {}", &[&small.name, &large.0]))
+                .say(format!(", or lower {}", large.1)),
+        )
         .because(format!(
             "{} (up to {bytes} bytes) freed in {}: {}",
             count(drops.len(), "watched packet"),

@@ -12,6 +12,7 @@
 //! Silent on: frames that a bridge floods to everybody, entries of other next hops, and packets that arrive all the same.
 
 use super::{Checked, Need};
+use crate::remedy::Remedy;
 use crate::case::Case;
 use crate::drops::Class;
 use crate::finding::{Finding, fatal};
@@ -140,7 +141,7 @@ fn disowned(case: &Case<'_>) -> Option<Finding> {
     .interface(&interface)
     .of(case.failed_ids())
     .remedy(format!(
-        "give {name} the address {target} again, or delete the neighbour entry of the host that sends to it (`ip neigh del {target}`)"
+        "give {name} the address {target} again, or delete the neighbour entry for it on the host that sends to it (ip neigh del)"
     ))
     .because(format!("{target} arrives at {interface} of {name} and is none of its addresses"));
     Some(seen::last_seen(case, finding, tried.attempt.id))
@@ -164,7 +165,7 @@ fn thrown_away(case: &Case<'_>) -> Option<Finding> {
     .at(case.node(first.event.netns), &name)
     .interface(case.interface(first.event))
     .of(lost.iter().map(|drop| drop.attempt))
-    .remedy(format!("delete the neighbour entry for {target} on the host that sends to it (`ip neigh del`)"))
+    .remedy(format!("delete the neighbour entry for {target} on the host that sends to it (ip neigh del)"))
     .because(format!("{} watched packets were freed in {name}: {}", lost.len(), first.words()));
     Some(seen::last_seen(case, finding, first.attempt))
 }
@@ -201,11 +202,11 @@ fn build(case: &Case<'_>, netns: u32, ifindex: u32, entry: &Neighbour, right: &s
     .at(case.node(netns), &name)
     .interface(&interface)
     .of(case.failed_ids())
-    .remedy(format!(
-        "{}ip neigh del {} dev {interface}, and see who wrote the entry",
-        case.inside(netns),
-        entry.address
-    ))
+    .remedy(
+        Remedy::from("delete the entry")
+            .run(": ", case.command(netns, "ip neigh del {} dev {}", &[&entry.address, &interface]))
+            .say(", and see who wrote it"),
+    )
     .because(format!(
         "neighbour entry in {name}: {} dev {interface} lladdr {} {}",
         entry.address, entry.mac, entry.state

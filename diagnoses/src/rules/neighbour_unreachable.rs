@@ -13,6 +13,7 @@
 //! plugged in (`interface-detached`).
 
 use super::{Checked, Need};
+use crate::remedy::Remedy;
 use crate::seen;
 use crate::case::Case;
 use crate::finding::{Finding, fatal};
@@ -82,19 +83,17 @@ fn finding(case: &Case<'_>, silent: &Silent) -> Finding {
 }
 
 /// What the silent address is, and what to do.
-fn describe(case: &Case<'_>, silent: &Silent, interface: &str) -> (String, String) {
-    let inside = case.inside(silent.netns);
+fn describe(case: &Case<'_>, silent: &Silent, interface: &str) -> (String, Remedy) {
     match silent.role {
         Role::Gateway(target) => (
             format!("the gateway towards {target}"),
-            format!(
-                "correct the route: `{inside}ip route get {target}` shows it; {} must be an address that somebody on {interface} has",
-                silent.address
-            ),
+            Remedy::from("correct the route")
+                .run(", shown by ", case.command(silent.netns, "ip route get {}", &[&target]))
+                .say(format!("; {} must be an address that somebody on {interface} has", silent.address)),
         ),
         Role::TunnelEnd => (
             "the far end of the tunnel".to_owned(),
-            format!("see that {} is up and on the same link as {interface}", silent.address),
+            format!("see that {} is up and on the same link as {interface}", silent.address).into(),
         ),
         Role::Target => match case.owner(silent.address) {
             None => (
@@ -102,18 +101,18 @@ fn describe(case: &Case<'_>, silent: &Silent, interface: &str) -> (String, Strin
                 format!(
                     "see who should own {}: a deleted pod or a stale endpoint; ask for an address that is in use",
                     silent.address
-                ),
+                )
+                .into(),
             ),
             Some((owner, _)) if same_link(case, silent, owner) => (
                 format!("the target itself, though {} owns it", case.name(owner)),
-                format!("see why {} does not answer on this link", case.name(owner)),
+                format!("see why {} does not answer on this link", case.name(owner)).into(),
             ),
             Some((owner, _)) => (
                 format!("looked for on the link, though {} owns it behind another one", case.name(owner)),
-                format!(
-                    "correct the netmask or route of {interface}: `{inside}ip addr show {interface}`; {} is not on this link",
-                    silent.address
-                ),
+                Remedy::from(format!("correct the netmask or route of {interface}"))
+                    .run(": ", case.command(silent.netns, "ip addr show {}", &[&interface]))
+                    .say(format!("; {} is not on this link", silent.address)),
             ),
         },
     }

@@ -87,7 +87,74 @@ mod tests {
         let place = &judgement.verdicts[0].place;
         assert_eq!(place.netns.as_deref(), Some("netns/x"));
         assert_eq!(place.rule.as_ref().unwrap().chain, "FORWARD");
-        assert!(judgement.verdicts[0].remedy.contains("iptables-legacy -t filter -D FORWARD 1"));
+        assert_eq!(
+            judgement.verdicts[0].remedy,
+            "delete the rule: `ip netns exec x iptables-legacy -t filter -S FORWARD` shows it, `ip netns exec x \
+             iptables-legacy -t filter -D FORWARD -p tcp --dport 80 -j DROP` deletes it; or accept 10.90.1.2:40000 -> \
+             10.90.2.2:80 tcp before it"
+        );
+    }
+
+    fn remedy(scene: &Scene) -> String {
+        let judgement = judge(&scene.evidence);
+        assert_eq!(scene::causes(&judgement), ["netfilter-drop"]);
+        judgement.verdicts[0].remedy.clone()
+    }
+
+    #[test]
+    fn no_command_is_given_that_would_be_run_in_another_namespace() {
+        let mut scene = Scene::two_nodes();
+        scene.filter(scene::X, "FORWARD", "-j DROP", &[], &Action::Drop, 3);
+        scene.dropped(3, scene::X, "cbr0", "NETFILTER_DROP", "nf_hook_slow");
+        let called = |scene: &mut Scene, name: &str| {
+            let x = scene.evidence.netns.iter_mut().find(|netns| netns.id == scene::X).unwrap();
+            name.clone_into(&mut x.name);
+            remedy(scene)
+        };
+        for name in ["", "nginx", "shop/web"] {
+            let remedy = called(&mut scene, name);
+            assert!(!remedy.contains('`'), "{name}: {remedy}");
+        }
+        for (name, way) in [
+            ("pid/77 (host)", "`nsenter -t 77 -n iptables-legacy -t filter -D FORWARD -j DROP`"),
+            ("host", "`nsenter -t 1 -n iptables-legacy -t filter -D FORWARD -j DROP`"),
+            ("netns//run/docker/netns/x", "`nsenter --net=/run/docker/netns/x iptables-legacy -t filter -D FORWARD -j DROP`"),
+        ] {
+            let remedy = called(&mut scene, name);
+            assert!(remedy.contains(way), "{name}: {remedy}");
+        }
+        scene.evidence.nodes[0].host_netns = scene::X;
+        let remedy = called(&mut scene, "host");
+        assert!(remedy.contains("`iptables-legacy -t filter -D FORWARD -j DROP`"), "{remedy}");
+    }
+
+    #[test]
+    fn a_rule_is_deleted_by_its_own_words_or_its_handle_and_else_only_shown() {
+        let mut scene = Scene::two_nodes();
+        let words = r#"-i vet+ ! -s 10.0.0.0/8 -m comment --comment "it's \"$(id)\"" -j DROP"#;
+        scene.filter(scene::X, "FORWARD", words, &[], &Action::Drop, 3);
+        scene.dropped(3, scene::X, "cbr0", "NETFILTER_DROP", "nf_hook_slow");
+        let said = remedy(&scene);
+        let argument = r#"-D FORWARD -i vet+ '!' -s 10.0.0.0/8 -m comment --comment 'it'\''s "$(id)"' -j DROP`"#;
+        assert!(said.contains(argument), "{said}");
+        let with = |scene: &mut Scene, change: &dyn Fn(&mut model::facts::Chain)| {
+            scene.facts(scene::X, |facts| {
+                if let model::missing::Known::Known(netfilter) = &mut facts.netfilter {
+                    change(&mut netfilter.chains[0]);
+                }
+            });
+            remedy(scene)
+        };
+        let said = with(&mut scene, &|chain| chain.rules[0].text = "-A FORWARD -m xyz (not decoded) -j DROP".into());
+        assert!(said.contains("-S FORWARD` shows it;") && !said.contains(" -D "), "{said}");
+        let said = with(&mut scene, &|chain| {
+            (chain.backend, chain.family, chain.name) = ("nftables".into(), "inet".into(), "forward".into());
+            (chain.rules[0].handle, chain.rules[0].text) = (7, "ip daddr 10.0.0.0/8 drop".into());
+        });
+        assert!(said.contains("`ip netns exec x nft -a list chain inet filter forward` shows it"), "{said}");
+        assert!(said.contains("`ip netns exec x nft delete rule inet filter forward handle 7` deletes it"), "{said}");
+        let said = with(&mut scene, &|chain| chain.name = "a; flush ruleset".into());
+        assert!(!said.contains('`'), "nft would read more than a name: {said}");
     }
 
     #[test]

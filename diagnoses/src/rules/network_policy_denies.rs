@@ -16,6 +16,8 @@
 //! implementation.
 
 use super::{Checked, Need};
+use crate::remedy::Remedy;
+use crate::words::shell::command;
 use crate::case::{Case, Failure, Tried};
 use crate::cluster::inventory;
 use crate::drops::Class;
@@ -165,10 +167,10 @@ fn described(claim: Claim, denials: &[Denial<'_>]) -> Claim {
             namespace: policy.namespace.clone(),
             name: policy.name.clone(),
         })
-        .remedy(format!(
-            "{who} by a rule of its own: kubectl -n {} edit networkpolicy {}",
-            policy.namespace, policy.name
-        ))
+        .remedy(
+            Remedy::from(format!("{who} by a rule of its own"))
+                .run(": ", command("kubectl -n {} edit networkpolicy {}", &[&policy.namespace, &policy.name])),
+        )
 }
 
 fn with_reasons(mut finding: Finding, denials: &[Denial<'_>]) -> Finding {

@@ -13,6 +13,7 @@
 //! (`accept-queue-full`), where `ListenOverflows` rises.
 
 use super::{Checked, Need};
+use crate::remedy::Remedy;
 use crate::seen;
 use crate::routed;
 use crate::case::Case;
@@ -53,14 +54,16 @@ fn dropped(case: &Case<'_>) -> Option<Finding> {
     let (why, remedy) = match (first.class, routed::way(case, first)) {
         (Class::ReversePath, _) => (
             format!("the reverse path filter of {name} rejects it on {}", case.interface(first.event)),
-            "make routing symmetric, or set rp_filter to 2 (loose) there".to_owned(),
+            "make routing symmetric, or set rp_filter to 2 (loose) there".into(),
         ),
         (Class::NotForwarding, _) => (
             format!("{name} does not forward it"),
-            format!("switch forwarding on in {name}"),
+            format!("switch forwarding on in {name}").into(),
         ),
         (_, Some(way)) => match routed::refusal(&way) {
-            Some((route, remedy)) => (format!("a route of {name} refuses it: {route}"), remedy),
+            Some((route, delete)) => {
+                (format!("a route of {name} refuses it: {route}"), routed::without(case, netns, &delete))
+            }
             None => (format!("{name} has no route to {back}"), add(case, netns, back)),
         },
         (_, None) => (format!("{name} has no route to {back}"), add(case, netns, back)),
@@ -97,8 +100,8 @@ fn unsent(case: &Case<'_>) -> Option<Finding> {
             (format!("{name} has no route to {back}"), add(case, netns, back))
         }
         Way::Refused(_) | Way::RuleRefuses(_) => {
-            let (route, remedy) = routed::refusal(&way)?;
-            (format!("a route of {name} refuses {back}: {route}"), remedy)
+            let (route, delete) = routed::refusal(&way)?;
+            (format!("a route of {name} refuses {back}: {route}"), routed::without(case, netns, &delete))
         }
         _ => return None,
     };
@@ -117,13 +120,10 @@ fn unsent(case: &Case<'_>) -> Option<Finding> {
     Some(seen::last_seen(case, finding, tried.attempt.id))
 }
 
-fn add(case: &Case<'_>, netns: u32, back: IpAddr) -> String {
-    let six = if back.is_ipv6() { "-6 " } else { "" };
-    format!(
-        "add a route back in {}: `{}ip {six}route add {back} via GATEWAY`, or masquerade the source before it leaves its own network",
-        case.name(netns),
-        case.inside(netns)
-    )
+fn add(case: &Case<'_>, netns: u32, back: IpAddr) -> Remedy {
+    Remedy::from(format!("add a route back in {}", case.name(netns)))
+        .run(": ", case.command(netns, routed::add_route(back), &[&back, &"GATEWAY"]))
+        .say(", or masquerade the source before it leaves its own network")
 }
 
 #[cfg(test)]

@@ -14,8 +14,9 @@
 //! carry pods' packets by their default route.
 
 use super::{Checked, Need};
+use crate::remedy::Remedy;
 use crate::seen;
-use crate::routed;
+use crate::routed::{self, add_route};
 use crate::case::{Case, Failure, Tried};
 use crate::cluster;
 use crate::drops::Class;
@@ -71,11 +72,11 @@ fn at_source(case: &Case<'_>) -> Option<Finding> {
     let finding = fatal("no-route", format!("{name} has no route to {target}"))
         .at(case.node(source), &name)
         .of(lost.iter().map(|tried| tried.attempt.id))
-        .remedy(format!(
-            "add one: `{}ip {}route add {target} via GATEWAY`, or a default route; see why the pod was set up without it",
-            case.inside(source),
-            family(target)
-        ))
+        .remedy(
+            Remedy::from("add one")
+                .run(": ", case.command(source, add_route(target), &[&target, &"GATEWAY"]))
+                .say(", or a default route; see why the pod was set up without it"),
+        )
         .because(seen::met(first))
         .and(format!("the routing table of {name} holds nothing for {target}, and no packet left it"));
     Some(finding.and_if(kernel_says(case, source, target)))
@@ -92,11 +93,11 @@ fn on_way(case: &Case<'_>) -> Option<Finding> {
         .at(case.node(netns), &name)
         .interface(case.interface(first.event))
         .of(drops.iter().map(|drop| drop.attempt))
-        .remedy(format!(
-            "add one on {name}: `{}ip {}route add {target} via ...`, or see why the CNI or the route daemon did not",
-            case.inside(netns),
-            family(target)
-        ))
+        .remedy(
+            Remedy::from(format!("add one on {name}"))
+                .run(": ", case.command(netns, add_route(target), &[&target, &"GATEWAY"]))
+                .say(", or see why the CNI or the route daemon did not"),
+        )
         .because(format!(
             "{} watched packets were freed in {name}: {}",
             drops.len(),
@@ -143,8 +144,9 @@ fn past_other_node(case: &Case<'_>) -> Option<Finding> {
         .at(&from, &name)
         .of(failed.iter().filter(unreachable).map(|tried| tried.attempt.id))
         .remedy(match via {
-            Some(via) => format!("see why the CNI of {name} did not write it: `ip {}route add {range} via {via}`", family(target)),
-            None => format!("see why the CNI of {name} did not write a route to {range}"),
+            Some(via) => Remedy::from(format!("see why the CNI of {name} did not write it"))
+                .run(": ", case.command(netns, add_route(target), &[&range, via])),
+            None => format!("see why the CNI of {name} did not write a route to {range}").into(),
         })
         .because(seen::met(first))
         .and(format!(
@@ -201,10 +203,6 @@ fn kernel_says(case: &Case<'_>, netns: u32, target: IpAddr) -> Option<String> {
         LookupAnswer::Error(errno) => Some(format!("asked for a route to {target}, its kernel answers {}", errno.name)),
         LookupAnswer::Route(_) => None,
     }
-}
-
-fn family(target: IpAddr) -> &'static str {
-    if target.is_ipv6() { "-6 " } else { "" }
 }
 
 #[cfg(test)]

@@ -11,6 +11,8 @@
 //! Silent on: nodes that are ready, nodes of neither end, and services that another node's pods can serve.
 
 use super::{Checked, Need};
+use crate::remedy::Remedy;
+use crate::words::shell::command;
 use crate::case::Case;
 use crate::cluster::{inventory, pod_of, services};
 use crate::drops::Class;
@@ -79,7 +81,12 @@ fn finding(case: &Case<'_>, node: &Node, alone: bool) -> Finding {
             name: node.name.clone(),
         })
         .of(case.failed_ids())
-        .remedy(format!("see why: kubectl describe node {0}; on {0}: systemctl status kubelet", node.name))
+        .remedy(
+            Remedy::from("see why")
+                .run(": ", command("kubectl describe node {}", &[&node.name]))
+                .say(format!("; on {}", node.name))
+                .run(": ", command("systemctl status kubelet", &[])),
+        )
         .because(format!("its condition Ready is {}", if node.ready { "still true" } else { "not true" }))
         .and_if((!node.ready && !node.message.is_empty()).then(|| node.message.clone()))
         .and_if(node.lease_age_s.map(|age| format!("its Lease was renewed {age} s ago (a kubelet does it every 10 s)")))

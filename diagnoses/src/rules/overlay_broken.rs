@@ -13,6 +13,7 @@
 //! tunnels beside the way.
 
 use super::{Checked, Need};
+use crate::remedy::Remedy;
 use crate::case::Case;
 use crate::drops::Class;
 use crate::finding::{Claim, Finding, fatal};
@@ -178,10 +179,12 @@ fn claim(case: &Case<'_>, netns: u32, interface: &str, why: &str) -> Claim {
     fatal("overlay-broken", format!("the tunnel between the nodes is broken at {name}: {why}"))
         .at(case.node(netns), &name)
         .interface(interface)
-        .remedy(format!(
-            "restart the CNI's agent on {name}, or write what is missing (`{}bridge fdb show`, `ip -d link`, `ip neigh`)",
-            case.inside(netns)
-        ))
+        .remedy(
+            Remedy::from(format!("restart the CNI's agent on {name}, or write what is missing"))
+                .run(": ", case.command(netns, "bridge fdb show", &[]))
+                .run(", ", case.command(netns, "ip -d link", &[]))
+                .run(", ", case.command(netns, "ip neigh", &[])),
+        )
 }
 
 #[cfg(test)]

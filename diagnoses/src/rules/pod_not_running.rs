@@ -13,6 +13,8 @@
 //! restarted and run again, and pods that answered.
 
 use super::{Checked, Need};
+use crate::remedy::Remedy;
+use crate::words::shell::command;
 use crate::case::Case;
 use crate::cluster::{inventory, pod_of};
 use crate::drops::Class;
@@ -51,10 +53,10 @@ fn unaddressed(case: &Case<'_>) -> Option<Finding> {
     Some(
         fatal("pod-not-running", format!("{name} has no address, so that nothing can be sent to it"))
             .at(case.node(netns), &name)
-            .remedy(format!(
-                "see why its CNI gave it none, or give it one: `{}ip address add ADDRESS/LENGTH dev INTERFACE`",
-                case.inside(netns)
-            ))
+            .remedy(
+                Remedy::from("see why its CNI gave it none, or give it one")
+                    .run(": ", case.command(netns, "ip address add ADDRESS/LENGTH dev INTERFACE", &[])),
+            )
             .because(match own.len() {
                 0 => format!("its interfaces ({}) have no address at all", links.join(", ")),
                 _ => format!("its interfaces ({}) have loopback and link-local addresses alone", links.join(", ")),
@@ -87,7 +89,7 @@ fn tentative(case: &Case<'_>) -> Option<Finding> {
         )
         .at(case.node(netns), &name)
         .of(of)
-        .remedy("ask again in a second or two; if it stays so, a pod's address needs no check (`ip -6 address add ... nodad`)")
+        .remedy("ask again in a second or two; if it stays so, a pod's address needs no check (nodad of ip -6 address add)")
         .because(format!("{} of {name} was tentative when the first packet was sent", own.address))
         .and_if(failed.first().map(|tried| seen::met(tried))),
     )
@@ -96,7 +98,7 @@ fn tentative(case: &Case<'_>) -> Option<Finding> {
 /// Why a pod does not run, and what to do.
 struct Why {
     says: String,
-    remedy: String,
+    remedy: Remedy,
 }
 
 fn finding(case: &Case<'_>, pod: &Pod) -> Option<Finding> {
@@ -121,35 +123,37 @@ fn finding(case: &Case<'_>, pod: &Pod) -> Option<Finding> {
 }
 
 fn why(case: &Case<'_>, pod: &Pod) -> Option<Why> {
-    let look = |more: &str| format!("kubectl -n {} {more} {}", pod.namespace, pod.name);
+    let describe = |why: &str| {
+        Remedy::from(why).run(": ", command("kubectl -n {} describe pod {}", &[&pod.namespace, &pod.name]))
+    };
     let stuck = pod.containers.iter().find(|container| stuck(container));
     let why = match (pod.phase.as_str(), stuck) {
         ("Succeeded", _) => Why {
             says: "has ended: its phase is Succeeded".to_owned(),
-            remedy: "name a pod that runs".to_owned(),
+            remedy: "name a pod that runs".into(),
         },
         ("Failed", _) if pod.reason.is_empty() => Why {
             says: "has failed".to_owned(),
-            remedy: format!("see why: {}", look("describe pod")),
+            remedy: describe("see why"),
         },
         ("Failed", _) => Why {
             says: format!("has failed: {}", pod.reason),
-            remedy: format!("see why: {}", look("describe pod")),
+            remedy: describe("see why"),
         },
         ("Running", Some(container)) if !pod.ready && only_closed(case) => crashed(pod, container),
         ("Running", _) if !pod.addresses.is_empty() => return None,
         (_, Some(container)) if is_image(container) => Why {
             says: format!("does not run: container {} waits: {}", container.name, container.reason),
-            remedy: format!("correct the image or the credentials for it: {}", look("describe pod")),
+            remedy: describe("correct the image or the credentials for it"),
         },
         (_, Some(container)) => crashed(pod, container),
         _ if pod.node.is_empty() => Why {
             says: format!("is not scheduled{}", because(&pod.reason)),
-            remedy: format!("see what it waits for: {}", look("describe pod")),
+            remedy: describe("see what it waits for"),
         },
         (phase, None) => Why {
             says: format!("is not running: its phase is {phase}{}", because(&pod.reason)),
-            remedy: format!("see what it waits for: {}", look("describe pod")),
+            remedy: describe("see what it waits for"),
         },
     };
     Some(why)
@@ -177,7 +181,10 @@ fn crashed(pod: &Pod, container: &Container) -> Why {
     let times = if container.restarts > 0 { format!(", restarted {} times", container.restarts) } else { String::new() };
     Why {
         says: format!("does not run: container {name} {verb}: {reason}{times}"),
-        remedy: format!("see why it ended: kubectl -n {} logs {} -c {name} --previous", pod.namespace, pod.name),
+        remedy: Remedy::from("see why it ended").run(
+            ": ",
+            command("kubectl -n {} logs {} -c {} --previous", &[&pod.namespace, &pod.name, name]),
+        ),
     }
 }
 

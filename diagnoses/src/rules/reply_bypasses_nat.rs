@@ -13,6 +13,7 @@
 //! Silent on: late answers to a socket that is closed (they carry the address that was asked).
 
 use super::{Checked, Need};
+use crate::remedy::Remedy;
 use crate::astray;
 use crate::case::{Case, Tried};
 use crate::ends::resets_sent;
@@ -82,11 +83,10 @@ pub fn check(case: &Case<'_>) -> Checked {
         .at(case.node(place), case.name(place))
         .of(ids)
         .remedy(match off {
-            Some(netns) => format!(
-                "in {}: modprobe br_netfilter; sysctl -w net.bridge.bridge-nf-call-iptables=1",
-                case.name(netns.id)
-            ),
-            None => "masquerade the request where it is translated, so that its answer returns there".to_owned(),
+            Some(netns) => Remedy::from(format!("let netfilter see what is bridged in {}", case.name(netns.id)))
+                .run(": ", case.command(netns.id, "modprobe br_netfilter", &[]))
+                .run(", ", case.command(netns.id, "sysctl -w net.bridge.bridge-nf-call-iptables=1", &[])),
+            None => "masquerade the request where it is translated, so that its answer returns there".into(),
         })
         .because(format!("{asked} was translated to {}", answer.reversed()))
         .and(format!(

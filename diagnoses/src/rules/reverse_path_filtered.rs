@@ -12,6 +12,8 @@
 //! Silent on: answers that are rejected this way (`no-return-route`), and packets of other flows.
 
 use super::{Checked, Need};
+use crate::remedy::Remedy;
+use crate::words::shell::of_interface;
 use crate::seen;
 use crate::case::Case;
 use crate::drops::Class;
@@ -77,10 +79,11 @@ fn claim(case: &Case<'_>, netns: u32, interface: &str, source: IpAddr) -> Claim 
     )
     .at(case.node(netns), &name)
     .interface(interface)
-    .remedy(format!(
-        "make the route back to {source} leave by {interface}, or `{}sysctl -w net.ipv4.conf.{interface}.rp_filter=2` (and `all`)",
-        case.inside(netns)
-    ))
+    .remedy(
+        Remedy::from(format!("make the route back to {source} leave by {interface}"))
+            .run(", or ", case.command(netns, "sysctl -w {}", &[&of_interface("net.ipv4.conf", interface, "rp_filter=2")]))
+            .say(" (and that of all)"),
+    )
 }
 
 fn mode(case: &Case<'_>, netns: u32, interface: &str) -> Option<String> {

@@ -11,7 +11,10 @@
 //!
 //! Silent on: missing routes (`no-route`), answers that are refused (`no-return-route`), firewall rules.
 
-use crate::routed::{refusal, way};
+
+use crate::remedy::Remedy;
+use crate::words::shell::of_interface;
+use crate::routed::{refusal, way, without};
 use super::{Checked, Need};
 use crate::seen;
 use crate::case::Case;
@@ -67,10 +70,12 @@ fn to_loopback(case: &Case<'_>) -> Option<Finding> {
         .at(case.node(netns), &name)
         .interface(&interface)
         .of(drops.iter().map(|drop| drop.attempt))
-        .remedy(format!(
-            "translate to an address of {name} that is no loopback address, or allow it: `{}sysctl -w net.ipv4.conf.{interface}.route_localnet=1`",
-            case.inside(netns)
-        ))
+        .remedy(
+            Remedy::from(format!("translate to an address of {name} that is no loopback address, or allow it")).run(
+                ": ",
+                case.command(netns, "sysctl -w {}", &[&of_interface("net.ipv4.conf", &interface, "route_localnet=1")]),
+            ),
+        )
         .because(format!("the watched packets were freed in {name}: {}", first.words()));
     Some(finding.and(format!("it came in by {interface} for {target}")))
 }
@@ -116,14 +121,16 @@ fn build(
     netns: u32,
     target: IpAddr,
     route: &str,
-    remedy: &str,
+    remedy: &[String],
     attempts: impl IntoIterator<Item = u32>,
 ) -> crate::finding::Claim {
     let name = case.name(netns);
     fatal("route-rejects", format!("a route of {name} refuses {target}: {route}"))
         .at(case.node(netns), &name)
         .of(attempts)
-        .remedy(format!("{}{remedy}, or add a more specific route", case.inside(netns)))
+        .remedy(
+            without(case, netns, remedy).say(", or add a more specific route"),
+        )
 }
 
 #[cfg(test)]

@@ -13,6 +13,8 @@
 //! ports that answered all the same.
 
 use super::{Checked, Need};
+use crate::remedy::Remedy;
+use crate::words::shell::command;
 use crate::case::Case;
 use crate::cluster::{Asked, inventory, services};
 use crate::finding::{Finding, fatal};
@@ -63,8 +65,8 @@ fn no_service(inventory: &Inventory, object: &ObjectRef) -> Finding {
     fatal("service-not-found", format!("there is no service {name} in namespace {namespace}"))
         .object(object.clone())
         .remedy(match near {
-            Some((_, near)) => format!("ask for {namespace}/{near}, or make the service"),
-            None => format!("see which there are: kubectl -n {namespace} get services"),
+            Some((_, near)) => format!("ask for {namespace}/{near}, or make the service").into(),
+            None => Remedy::from("see which there are").run(": ", command("kubectl -n {} get services", &[namespace])),
         })
         .because(format!("the API server knows no service {namespace}/{name}"))
         .and_if((!others.is_empty()).then(|| format!("services of {namespace}: {}", listed(&others))))
@@ -87,7 +89,10 @@ fn no_port(case: &Case<'_>, asked: &Asked<'_>) -> Finding {
     fatal("service-not-found", format!("{} has no {wanted}", asked.words()))
         .object(service.object())
         .of(case.failed_ids())
-        .remedy(format!("{instead}add the port: kubectl -n {namespace} edit service {name}"))
+        .remedy(
+            Remedy::from(format!("{instead}add the port"))
+                .run(": ", command("kubectl -n {} edit service {}", &[namespace, name])),
+        )
         .because(if ports.is_empty() {
             format!("{} has no ports at all", asked.words())
         } else {

@@ -13,6 +13,8 @@
 //! old entries of connection tracking (`conntrack-stale`), IPVS, and nodes whose rules could not be read.
 
 use super::{Checked, Need};
+use crate::remedy::Remedy;
+use crate::words::shell::command;
 use crate::case::Case;
 use crate::cluster::{Asked, services};
 use crate::finding::{Claim, Finding, fatal};
@@ -122,9 +124,17 @@ fn described(claim: Claim, case: &Case<'_>, asked: &Asked<'_>, host: &NetnsEvide
         .at(node.clone(), case.name(host.id))
         .object(asked.service.object())
         .of(case.failed_ids())
-        .remedy(format!(
-            "see whether kube-proxy runs on {node} and reaches the API server (kubectl -n kube-system get pods -o wide --field-selector spec.nodeName={node}), and restart it"
-        ))
+        .remedy(
+            Remedy::from(format!("see whether kube-proxy runs on {node} and reaches the API server"))
+                .run(
+                    ": ",
+                    command(
+                        "kubectl -n kube-system get pods -o wide --field-selector {}",
+                        &[&format!("spec.nodeName={node}")],
+                    ),
+                )
+                .say(", and restart it"),
+        )
 }
 
 fn endpoints(finding: Finding, asked: &Asked<'_>) -> Finding {

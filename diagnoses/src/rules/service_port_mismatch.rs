@@ -13,6 +13,8 @@
 //! (`listener-on-other-address`), pods that are not ready (`service-without-endpoints`).
 
 use super::{Checked, Need};
+use crate::remedy::Remedy;
+use crate::words::shell::command;
 use crate::case::Case;
 use crate::cluster::{Asked, not_ready, services, target_numbers};
 use crate::ends::{FarEnd, listeners, refused};
@@ -155,15 +157,18 @@ fn open_ports(case: &Case<'_>, end: FarEnd) -> Vec<u16> {
     ports
 }
 
-fn remedy(asked: &Asked<'_>, port: &ServicePort, right: Option<u16>) -> String {
+fn remedy(asked: &Asked<'_>, port: &ServicePort, right: Option<u16>) -> Remedy {
     let (namespace, name) = (&asked.service.namespace, &asked.service.name);
     let index = asked.service.ports.iter().position(|own| own == port).unwrap_or_default();
-    match right {
-        Some(right) => format!(
-            r#"correct the target port: kubectl -n {namespace} patch service {name} --type=json -p '[{{"op":"replace","path":"/spec/ports/{index}/targetPort","value":{right}}}]'"#
-        ),
-        None => format!("correct the target port: kubectl -n {namespace} edit service {name}"),
-    }
+    let command = match right {
+        Some(right) => {
+            let patch =
+                format!(r#"[{{"op":"replace","path":"/spec/ports/{index}/targetPort","value":{right}}}]"#);
+            command("kubectl -n {} patch service {} --type=json -p {}", &[namespace, name, &patch])
+        }
+        None => command("kubectl -n {} edit service {}", &[namespace, name]),
+    };
+    Remedy::from("correct the target port").run(": ", command)
 }
 
 #[cfg(test)]

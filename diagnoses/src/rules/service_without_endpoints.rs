@@ -13,6 +13,8 @@
 //! pod names (`service-port-mismatch`), services that are only a name (`ExternalName`), and services that answered.
 
 use super::{Checked, Need};
+use crate::remedy::Remedy;
+use crate::words::shell::command;
 use crate::case::Case;
 use crate::cluster::{Asked, not_ready, services, target_numbers, unread};
 use crate::finding::{Finding, fatal};
@@ -60,7 +62,7 @@ pub fn check(case: &Case<'_>) -> Checked {
 struct Why {
     says: String,
     because: Vec<String>,
-    remedy: String,
+    remedy: Remedy,
 }
 
 fn finding(case: &Case<'_>, asked: &Asked<'_>, why: Why) -> Finding {
@@ -104,8 +106,12 @@ fn elsewhere(asked: &Asked<'_>, node: &str) -> Why {
     Why {
         says: format!("its {policy} is Local, and none is on node {node}"),
         because: vec![format!("ready endpoints are on {}", nodes.join(", "))],
-        remedy: format!(
-            "run a pod of it on {node}, or: kubectl -n {namespace} patch service {name} -p '{{\"spec\":{{\"{policy}\":\"Cluster\"}}}}'"
+        remedy: Remedy::from(format!("run a pod of it on {node}, or let any node answer")).run(
+            ": ",
+            command(
+                "kubectl -n {} patch service {} -p {}",
+                &[namespace, name, &serde_json::json!({"spec": {policy: "Cluster"}})],
+            ),
         ),
     }
 }
@@ -121,7 +127,8 @@ fn nobody(asked: &Asked<'_>) -> Option<Why> {
             remedy: format!(
                 "make an EndpointSlice labelled kubernetes.io/service-name={} in {}, or give the service a selector",
                 service.name, service.namespace
-            ),
+            )
+            .into(),
         });
     }
     if selected.is_empty() {
@@ -141,7 +148,8 @@ fn nobody(asked: &Asked<'_>) -> Option<Why> {
         return Some(Why {
             says: "its pods are ready, and no EndpointSlice lists them as such".to_owned(),
             because: vec![format!("{} with {} ready", count(selected.len(), "pod"), label_words(&service.selector))],
-            remedy: "see whether the controller manager runs: kubectl -n kube-system get pods".to_owned(),
+            remedy: Remedy::from("see whether the controller manager runs")
+                .run(": ", command("kubectl -n kube-system get pods", &[])),
         });
     };
     let others = if unready.len() > 1 { format!(" ({} pods are not)", unready.len()) } else { String::new() };
@@ -152,7 +160,8 @@ fn nobody(asked: &Asked<'_>) -> Option<Why> {
             .take(4)
             .map(|(pod, why)| format!("{} (node {}) is not ready: {why}", pod.full_name(), pod.node))
             .collect(),
-        remedy: format!("see why: kubectl -n {} describe pod {}", pod.namespace, pod.name),
+        remedy: Remedy::from("see why")
+            .run(": ", command("kubectl -n {} describe pod {}", &[&pod.namespace, &pod.name])),
     })
 }
 
@@ -177,9 +186,11 @@ fn unselected(asked: &Asked<'_>) -> Why {
                 .filter_map(|key| Some((key.clone(), pod.labels.get(key)?.clone().into())))
                 .collect();
             let patch = serde_json::json!({"spec": {"selector": right}});
-            format!("correct the selector: kubectl -n {namespace} patch service {name} -p '{patch}'")
+            Remedy::from("correct the selector")
+                .run(": ", command("kubectl -n {} patch service {} -p {}", &[namespace, name, &patch]))
         }
-        None => format!("start the pods, label them {wanted}, or correct the selector: kubectl -n {namespace} edit service {name}"),
+        None => Remedy::from(format!("start the pods, label them {wanted}, or correct the selector"))
+            .run(": ", command("kubectl -n {} edit service {}", &[namespace, name])),
     };
     Why {
         says: format!("its selector {wanted} matches no pod of namespace {namespace}"),

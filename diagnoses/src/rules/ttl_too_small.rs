@@ -11,6 +11,7 @@
 //! Silent on: packets that go round (`routing-loop`).
 
 use super::{Checked, Need};
+use crate::remedy::Remedy;
 use crate::seen;
 use crate::case::Case;
 use crate::finding::{Finding, fatal};
@@ -85,9 +86,11 @@ fn lowered(case: &Case<'_>, leg: &Leg<'_>, end: &str) -> Option<Finding> {
             .at(case.node(after.netns), &name)
             .interface(after.interface.clone().unwrap_or_default())
             .of(case.failed_ids())
-            .remedy(format!(
-                "find what rewrites it in {name}: a rule with the target TTL or HL (`iptables-save -t mangle`), `ip ttl set` of nftables, a tc program"
-            ))
+            .remedy(
+                Remedy::from(format!("find what rewrites it in {name}: a rule with the target TTL or HL"))
+                    .run(" in ", case.command(after.netns, "iptables-save -t mangle", &[]))
+                    .say(", an nftables rule that sets ip ttl, a tc program"),
+            )
             .because(format!("the packet had a TTL of {from} at {} and one of {to} at {}", place(before), place(after))),
     )
 }

@@ -9,6 +9,8 @@
 //! Silent on: drops that another rule explains, drops of other flows, and drops of attempts that worked in the end.
 
 use super::{Checked, Need};
+use crate::remedy::Remedy;
+use crate::words::shell::command;
 use crate::case::Case;
 use crate::drops::meaning;
 use crate::finding::fatal;
@@ -30,9 +32,11 @@ pub fn check(case: &Case<'_>) -> Checked {
     .at(case.node(first.event.netns), case.name(first.event.netns))
     .interface(case.interface(first.event))
     .of(drops.iter().map(|drop| drop.attempt))
-    .remedy(format!(
-        "look at {place}; `kubectl skoop capture --probe drop` shows what else is dropped there"
-    ))
+    .remedy(
+        Remedy::from(format!("look at {place}; "))
+            .run("", command("kubectl skoop capture --probe drop", &[]))
+            .say(" shows what else is dropped there"),
+    )
     .because(format!("{} was dropped in {place}: {}", first.event.flow, first.words()));
     for drop in &drops[1..] {
         let place = at(&case.name(drop.event.netns), Some(&case.interface(drop.event)));

@@ -10,6 +10,8 @@
 //! Silent on: resets that another rule explains.
 
 use super::{Checked, Need};
+use crate::remedy::Remedy;
+use crate::words::shell::command;
 use crate::seen;
 use crate::case::{Case, Failure};
 use crate::finding::fatal;
@@ -32,7 +34,10 @@ pub fn check(case: &Case<'_>) -> Checked {
     };
     let mut finding = fatal("unexplained-reset", says)
         .of(reset.iter().map(|tried| tried.attempt.id))
-        .remedy("run again where both ends can be watched, or capture resets at the target: `kubectl skoop capture --probe tcpreset`")
+        .remedy(
+            Remedy::from("run again where both ends can be watched, or capture resets at the target")
+                .run(": ", command("kubectl skoop capture --probe tcpreset", &[])),
+        )
         .because(seen::met(first));
     for event in reset.iter().flat_map(|tried| case.about(tried.attempt.id)) {
         if let Seen::ResetReceived { state } = &event.seen {

@@ -2,6 +2,7 @@
 
 use super::manifest::{CONTAINER, MANAGED_BY};
 use super::options::OWN_NAMESPACE;
+use diagnoses::words::shell;
 use k8s_openapi::api::core::v1::{ContainerState, Event, Pod};
 use model::missing::Missing;
 use std::time::Duration;
@@ -178,9 +179,12 @@ impl Place<'_> {
             "OutOfpods" => format!("move a pod away from {node}: it has as many as its kubelet allows"),
             reason if reason.starts_with("OutOf") => format!("make room on {node} for a pod of 64Mi and 10m"),
             "NodeAffinity" | "NodeName" => "see whether the node still exists".to_owned(),
-            "Evicted" => format!("{node} is short of memory, disk or process ids; see `kubectl describe node {node}`"),
+            "Evicted" => format!(
+                "{node} is short of memory, disk or process ids; see {}",
+                shell::said("kubectl describe node {}", &[&node])
+            ),
             "DeadlineExceeded" => "look for a longer time with --for".to_owned(),
-            _ => format!("see `kubectl describe node {node}`"),
+            _ => format!("see {}", shell::said("kubectl describe node {}", &[&node])),
         };
         let reason = if reason.is_empty() { "no reason told" } else { reason };
         self.missing(format!("its pod failed ({reason}): {message}"))

@@ -8,6 +8,7 @@ use super::run::Run;
 use super::watch::Pods;
 use super::{gone, inject};
 use crate::site::{Heard, Recorder};
+use diagnoses::words::shell;
 use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::ResourceExt as _;
 use kube::api::ListParams;
@@ -133,7 +134,8 @@ pub fn unfit(node: &Node) -> Result<(), Missing> {
         Some(Unfit::NotReady(reason)) => place
             .missing(format!("{name} is not Ready ({reason}) {}", node.message))
             .remedy(format!(
-                "`kubectl describe node {name}`; on the node itself: kubectl-skoop ... --local"
+                "{}; on the node itself: kubectl-skoop ... --local",
+                shell::said("kubectl describe node {}", &[&name])
             )),
         Some(Unfit::Silent) => place
             .missing(format!(
@@ -223,7 +225,7 @@ async fn start(
             () = tokio::time::sleep_until(created + PATIENCE) => {
                 return Err(place
                     .missing(format!("its pod did not start within {} s; the last that was told: {now}", PATIENCE.as_secs()))
-                    .remedy(format!("see `kubectl describe node {}` and its kubelet", place.node)));
+                    .remedy(format!("see {} and its kubelet", shell::said("kubectl describe node {}", &[&place.node]))));
             }
             () = tell.closed() => return Err(unwanted()),
         }
@@ -268,8 +270,8 @@ pub fn not_created(refused: &crate::kubernetes::refused::Refused, place: Place<'
         Kind::NotFound => place
             .missing(format!("there is no namespace {}", place.namespace))
             .remedy(format!(
-                "`kubectl create namespace {}`, or name another with --helper-namespace",
-                place.namespace
+                "{}, or name another with --helper-namespace",
+                shell::said("kubectl create namespace {}", &[&place.namespace])
             )),
         // A policy that denies the Job itself, and no lack of permission.
         Kind::Forbidden if !refused.says.contains("cannot create resource") => place.refused(&refused.says),
