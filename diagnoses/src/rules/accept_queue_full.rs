@@ -17,6 +17,7 @@ use crate::drops::Class;
 use crate::ends::{far_end, holders, latest, listener, process_words, target_words, unanswered};
 use crate::finding::fatal;
 use crate::words::count;
+use model::report::Direction;
 use model::facts::Socket;
 
 pub const NEEDS: &[Need] = &[
@@ -27,7 +28,8 @@ pub const NEEDS: &[Need] = &[
 ];
 
 pub fn check(case: &Case<'_>) -> Checked {
-    let dropped = case.all_drops(Class::ListenOverflow);
+    let mut dropped = case.all_drops(Class::ListenOverflow);
+    dropped.retain(|drop| drop.direction == Direction::Request);
     let unanswered = unanswered(case);
     let Some(end) = dropped
         .first()

@@ -14,6 +14,7 @@ use super::{Checked, Need};
 use crate::case::Case;
 use crate::drops::Class;
 use crate::finding::fatal;
+use model::report::Direction;
 use crate::words::{at, count};
 
 pub const NEEDS: &[Need] = &[Need::Probe("drop"), Need::Probe("path"), Need::Fact("counters")];
@@ -24,6 +25,10 @@ pub fn check(case: &Case<'_>) -> Checked {
         return Ok(Vec::new());
     };
     let event = first.event;
+    let sender = match first.direction {
+        Direction::Request => case.source(),
+        Direction::Answer => case.destination(),
+    };
     let (netns, interface) = (case.name(event.netns), case.interface(event));
     let grew: u64 = ["Tcp.InCsumErrors", "Udp.InCsumErrors", "Udp6.InCsumErrors"]
         .into_iter()
@@ -34,7 +39,7 @@ pub fn check(case: &Case<'_>) -> Checked {
             .at(case.node(event.netns), &netns)
             .interface(interface.clone())
             .of(drops.iter().map(|drop| drop.attempt))
-            .remedy(format!("switch checksum offload off at the sender ({}): ethtool -K DEV tx off", case.source()))
+            .remedy(format!("switch checksum offload off at the sender ({sender}): ethtool -K DEV tx off"))
             .because(format!(
                 "{} of {} dropped at {} ({})",
                 count(drops.len(), "packet"),
@@ -63,5 +68,20 @@ mod tests {
         let mut scene = Scene::two_nodes();
         scene.connects(3).grew(scene::C, "Tcp.InCsumErrors", 3);
         assert_eq!(scene::causes(&judge(&scene.evidence)), Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_sender_of_an_answer_is_its_far_end() {
+        let sender = |answers| {
+            let mut scene = Scene::two_nodes();
+            if answers {
+                scene.answer_dropped(3, scene::A, "eth0", "TCP_CSUM", "tcp_v4_rcv");
+            } else {
+                scene.dropped(3, scene::C, "eth0", "TCP_CSUM", "tcp_v4_rcv");
+            }
+            judge(&scene.evidence).verdicts[0].remedy.clone()
+        };
+        assert!(sender(false).contains("the sender (netns/a)"), "{}", sender(false));
+        assert!(sender(true).contains("the sender (netns/c)"), "{}", sender(true));
     }
 }

@@ -34,7 +34,7 @@ pub fn check(case: &Case<'_>) -> Checked {
         let dropped = case
             .leg(lookup.id(), Direction::Answer)
             .is_some_and(|leg| !leg.stops.is_empty() && source.is_none_or(|source| !arrived(leg, source)));
-        if lookup.found() || (lost.is_empty() && !dropped) {
+        if lookup.found() || (lost.is_empty() && !dropped) || case.overran(lookup.id()) {
             continue;
         }
         let Some(query) = lost.first().copied().or_else(|| lookup.unanswered().first().copied()) else {

@@ -31,7 +31,7 @@ pub fn check(case: &Case<'_>) -> Checked {
             continue;
         }
         let late: Vec<&DnsExchange> = lookup.dns.queries.iter().filter(|query| is_late(case, query, limit_ns)).collect();
-        if late.is_empty() || (failed && answered_otherwise(&lookup)) {
+        if late.is_empty() || (failed && answered_otherwise(&lookup)) || case.overran(lookup.id()) {
             continue;
         }
         let servers = {

@@ -44,11 +44,12 @@ pub fn check(case: &Case<'_>) -> Checked {
     Ok(of_echoes(case).into_iter().collect())
 }
 
-fn severity(case: &Case<'_>, says: String) -> Claim {
-    if case.failed().is_empty() {
-        warning("packet-loss", says)
-    } else {
+/// It is fatal where it hit an attempt that failed.
+fn severity(case: &Case<'_>, hit: &[u32], says: String) -> Claim {
+    if case.failed_ids().iter().any(|id| hit.contains(id)) {
         fatal("packet-loss", says)
+    } else {
+        warning("packet-loss", says)
     }
 }
 
@@ -62,7 +63,8 @@ fn at_random(case: &Case<'_>) -> Option<crate::finding::Finding> {
         return None;
     }
     let (netns, interface) = (case.name(of.id), case.interface(first.event));
-    let mut claim = severity(case, format!("a rule in {netns} drops packets at random"))
+    let hit: Vec<u32> = drops.iter().map(|drop| drop.attempt).collect();
+    let mut claim = severity(case, &hit, format!("a rule in {netns} drops packets at random"))
         .at(case.node(of.id), &netns)
         .interface(interface.clone());
     let place: Option<RulePlace> = culprit.place();
@@ -100,8 +102,9 @@ fn by_a_program(case: &Case<'_>) -> Option<crate::finding::Finding> {
     }
     let event = first.event;
     let (netns, interface) = (case.name(event.netns), case.interface(event));
+    let hit: Vec<u32> = drops.iter().map(|drop| drop.attempt).collect();
     Some(
-        severity(case, format!("a program behind NFQUEUE in {netns} drops part of the packets"))
+        severity(case, &hit, format!("a program behind NFQUEUE in {netns} drops part of the packets"))
             .at(case.node(event.netns), &netns)
             .interface(interface.clone())
             .of(drops.iter().map(|drop| drop.attempt))
@@ -144,8 +147,8 @@ fn of_echoes(case: &Case<'_>) -> Option<crate::finding::Finding> {
         let mut ids = vec![tried.attempt.id];
         ids.extend(case.failed_ids());
         return Some(
-            severity(case, format!("{} of {all} packets are lost {wher}", lost.len()))
-                .of(ids)
+            severity(case, &ids, format!("{} of {all} packets are lost {wher}", lost.len()))
+                .of(ids.iter().copied())
                 .remedy("look at the place after which they are lost: cables and ports, queues, programs on the way")
                 .because(format!("{back} of {all} echoes were answered"))
                 .and_if(place.map(|(place, times)| format!("{times} of the lost ones were last seen at {place}"))),
@@ -260,5 +263,19 @@ mod tests {
         let mut scene = Scene::two_nodes();
         scene.dropped(3, scene::X, "cbr0", "NOT_SPECIFIED", "nfqnl_reinject");
         assert_ne!(scene::cause(&judge(&scene.evidence)), "packet-loss");
+    }
+
+    #[test]
+    fn a_rule_that_hit_none_that_failed_broke_none() {
+        let mut scene = Scene::two_nodes();
+        random_rule(&mut scene);
+        scene.connects(3);
+        let during = "read".to_owned();
+        scene.evidence.attempts[2].outcome = Outcome::TimedOut { during };
+        let flow = scene.evidence.watched[0].flow;
+        scene.drop(scene::X, "cbr0", flow, "NETFILTER_DROP", "nf_hook_slow");
+        let verdicts = judge(&scene.evidence).verdicts;
+        let loss = verdicts.iter().find(|verdict| verdict.rule == "packet-loss").unwrap();
+        assert_eq!(loss.severity, model::report::Severity::Warning);
     }
 }

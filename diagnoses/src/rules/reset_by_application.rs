@@ -32,7 +32,9 @@ pub fn check(case: &Case<'_>) -> Checked {
         }
         let end = far_end(case, tried.attempt.id);
         let sent = resets_sent(case, tried.attempt.id).into_iter().find(|event| {
-            let own = Some(event.netns) == source && source != end.map(|end| end.netns);
+            // Where both ends are in one namespace, the port tells whose reset it is.
+            let from_us = event.flow.sport == tried.attempt.flow.sport && event.flow.protocol == tried.attempt.flow.protocol;
+            let own = Some(event.netns) == source && (from_us || source != end.map(|end| end.netns));
             matches!(event.seen, Seen::ResetSent { state, .. } if state != TcpState::Listen) && !own
         });
         if let Some(event) = sent {
@@ -138,5 +140,19 @@ mod tests {
         scene.connects(3);
         sent_in(&mut scene, scene::A, "TCP_ABORT_ON_CLOSE", TcpState::Established);
         assert_eq!(scene::causes(&judge(&scene.evidence)), Vec::<String>::new());
+    }
+
+    #[test]
+    fn where_both_ends_share_a_namespace_our_own_reset_accuses_nobody() {
+        let mut scene = Scene::two_nodes();
+        reset(&mut scene);
+        scene.evidence.source.netns = Some(scene::C);
+        for watched in scene.evidence.watched.clone() {
+            let (reason, state, active) = (None, TcpState::Established, true);
+            scene.saw(scene::C, "eth0", watched.flow, Seen::ResetSent { reason, state, active });
+        }
+        assert!(!scene::causes(&judge(&scene.evidence)).contains(&"reset-by-application".to_owned()));
+        sent_in(&mut scene, scene::C, "TCP_ABORT_ON_CLOSE", TcpState::Established);
+        assert_eq!(scene::cause(&judge(&scene.evidence)), "reset-by-application");
     }
 }

@@ -69,4 +69,17 @@ mod tests {
         scene.drop(scene::C, "eth0", foreign, "PROTO_MEM", "tcp_rcv_established");
         assert_eq!(scene::causes(&judge(&scene.evidence)), Vec::<String>::new());
     }
+
+    #[test]
+    fn the_backlog_of_our_own_socket_is_our_limit_and_memory_is_everybodys() {
+        let causes = |reason| {
+            let mut scene = Scene::two_nodes();
+            scene.connects(3);
+            let answer = scene.evidence.watched[0].flow.reversed();
+            scene.drop(scene::A, "eth0", answer, reason, "tcp_rcv_established");
+            scene::causes(&judge(&scene.evidence))
+        };
+        assert_eq!(causes("SOCKET_BACKLOG"), Vec::<String>::new());
+        assert_eq!(causes("PROTO_MEM"), ["socket-memory-exhausted"]);
+    }
 }
