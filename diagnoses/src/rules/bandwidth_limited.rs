@@ -210,14 +210,14 @@ mod tests {
             during: "read".to_owned(),
             errno: Errno { number, name },
         };
-        let severity = |scene: &mut Scene, of: usize| {
-            let mut scene = Scene { evidence: scene.evidence.clone(), ..*scene };
+        let severity = |scene: &Scene, of: usize| {
+            let mut scene = scene.clone();
             let answer = scene.evidence.watched[of].flow.reversed();
             scene.drop(scene::X, "vetha", answer, "QDISC_DROP", "__dev_queue_xmit");
             let verdicts = judge(&scene.evidence).verdicts;
             verdicts.into_iter().find(|verdict| verdict.rule == "bandwidth-limited").unwrap().severity
         };
-        assert_eq!(severity(&mut scene, 0), Severity::Warning);
-        assert_eq!(severity(&mut scene, 2), Severity::Fatal);
+        assert_eq!(severity(&scene, 0), Severity::Warning);
+        assert_eq!(severity(&scene, 2), Severity::Fatal);
     }
 }

@@ -52,7 +52,7 @@ pub fn command(ours: &'static str, names: &[&dyn Display]) -> Option<Command> {
 }
 
 /// As it stands in a text: between backquotes.
-impl fmt::Display for Command {
+impl Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "`{}`", self.text)
     }
