@@ -191,9 +191,7 @@ impl Capture {
             took,
         })?;
         let several = look.nodes.len() > 1;
-        let doubt = site.doubt();
-        let mut gaps: Vec<String> = look.gaps().map(|missing| of_node(missing, several)).collect();
-        gaps.extend(doubt.map(|doubt| doubt.missing.reason()));
+        let gaps: Vec<String> = look.gaps().map(|missing| of_node(missing, several)).collect();
         match gaps.as_slice() {
             [] => Ok(keeping.end(Exit::Fine)),
             gaps => Err(anyhow!("the capture is not whole: {}", gaps.join("; "))),

@@ -171,12 +171,12 @@ impl Cluster {
             Thing::Service { service, slices } => {
                 let slices = slices.map_err(|refused| refused.fatal(&format!("reading the endpoints of {text}")))?;
                 let endpoints = slices.iter().flat_map(|slice| &slice.endpoints);
-                let named = endpoints.filter_map(|endpoint| endpoint.target.as_ref());
-                let names: BTreeSet<&str> = named
+                let behind: BTreeSet<&str> = endpoints
+                    .filter_map(|endpoint| endpoint.target.as_ref())
                     .filter(|object| object.kind == "Pod")
                     .map(|object| object.name.as_str())
                     .collect();
-                target.pods = self.behind(&service, &names, most).await?;
+                target.pods = self.behind(&service, &behind, most).await?;
                 if target.pods.is_empty() {
                     return Err(Usage::error(format!(
                         "service {} has no pods behind it; ask `diagnose pod-to-service` why",

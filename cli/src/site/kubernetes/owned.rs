@@ -108,7 +108,6 @@ pub fn kept(pod: Pod, run: &str) -> Option<Pod> {
 }
 
 #[cfg(test)]
-#[expect(clippy::needless_pass_by_value, reason = "`json!` makes values")]
 mod tests {
     use super::{Asked, Whose, kept, whose};
     use k8s_openapi::api::core::v1::{Container, Pod};

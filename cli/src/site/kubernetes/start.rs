@@ -207,8 +207,9 @@ async fn start(
                 return Err(place.missing("the watch over its pod ended"));
             },
             () = tokio::time::sleep_until(ask_at) => {
-                let about = pod.as_ref().map_or_else(|| job.to_owned(), kube::ResourceExt::name_any);
-                for event in events(run, &about).await {
+                // By its identity: whoever may write events may write any about an object of that name.
+                let about = pod.as_ref().and_then(kube::ResourceExt::uid);
+                for event in events(run, about.as_deref().unwrap_or(&made)).await {
                     if let Some(missing) = place.event(&event) {
                         return Err(missing);
                     }
@@ -282,10 +283,10 @@ pub fn not_created(refused: &crate::kubernetes::refused::Refused, place: Place<'
     }
 }
 
-/// What is told about an object of that name. Without permission nothing is, and its status must do.
+/// What is told about the object with this UID. Without permission nothing is, and its status must do.
 async fn events(run: &Run, about: &str) -> Vec<Event> {
     let wanted = ListParams::default()
-        .fields(&format!("involvedObject.name={about}"))
+        .fields(&format!("involvedObject.uid={about}"))
         .limit(EVENTS);
     let api = run.events_api();
     run.cluster

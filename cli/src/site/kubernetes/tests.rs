@@ -72,9 +72,8 @@ fn with_a_stranger(spec: Value) -> Fake {
 async fn given_up(helpers: &Helpers) -> String {
     let (_, mut link) = helpers.start(&n1(), None).pop().unwrap();
     loop {
-        match std::future::poll_fn(|task| link.poll_next(task)).await {
-            Heard::Cut(missing) => return missing.why,
-            _ => {}
+        if let Heard::Cut(missing) = std::future::poll_fn(|task| link.poll_next(task)).await {
+            return missing.why;
         }
     }
 }
