@@ -17,8 +17,9 @@
 //! needed, and where it is gone.
 //!
 //! Whoever looks at other users' processes (`CAP_SYS_PTRACE`) could write into their memory, and root's files can be written
-//! without any capability. So where that is possible (`CAP_SETUID`) such a process belongs to a user to whom nothing belongs; it
-//! reads all and writes nothing. Senders stay root: rules choose by user, too, and they cannot open files.
+//! without any capability. So where that is possible (`CAP_SETUID`) such a process belongs to a user to whom nothing belongs: it
+//! can read what root can, and write nothing. Senders stay root, because rules choose by user, too; they cannot open files.
+//! What remains to whoever runs code of his own in a reader is to change the network's settings (`CAP_NET_ADMIN`).
 
 use crate::seccomp::{self, Call};
 use anyhow::Context as _;
@@ -100,9 +101,14 @@ pub const USHER: Role = Role {
             Capability::CAP_SYS_ADMIN,
             "enter network namespaces, open eBPF programs by their ids, switch their statistics on",
         ),
-        keep(Capability::CAP_SETPCAP, "so that those lose for good what they give up"),
+        keep(
+            Capability::CAP_SETPCAP,
+            "so that what it starts loses for good what it gives up",
+        ),
+        keep(Capability::CAP_SETUID, "so that readers are nobody"),
+        keep(Capability::CAP_SETGID, "so that readers are nobody"),
         keep(Capability::CAP_NET_ADMIN, "for readers"),
-        keep(Capability::CAP_NET_RAW, "for both"),
+        keep(Capability::CAP_NET_RAW, "for senders"),
         keep(Capability::CAP_SYS_PTRACE, "for both"),
         keep(Capability::CAP_DAC_READ_SEARCH, "for both"),
         keep(Capability::CAP_DAC_OVERRIDE, "for senders"),
@@ -116,6 +122,7 @@ pub const USHER: Role = Role {
         seccomp::MAKE_SOCKETS,
         seccomp::NAME_PROGRAMS,
         seccomp::ENTER,
+        seccomp::PROCESSES,
         seccomp::CHANGE_ROLE,
     ],
 };
@@ -128,14 +135,10 @@ pub const READER: Role = Role {
             Capability::CAP_NET_ADMIN,
             "dumps of netfilter rules, conntrack and xfrm; which eBPF programs are attached",
         ),
-        keep(
-            Capability::CAP_NET_RAW,
-            "rules of iptables' older backend, told by a raw socket",
-        ),
         keep(Capability::CAP_SYS_PTRACE, "which process holds a socket"),
         keep(Capability::CAP_DAC_READ_SEARCH, "the same, of processes of any user"),
     ],
-    root: true,
+    root: false,
     calls: &[
         seccomp::READ_FILES,
         seccomp::READ_FILES_OLD,

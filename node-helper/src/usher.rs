@@ -29,6 +29,7 @@ const SOCKET: u32 = 0;
 const START: u32 = 1;
 const NAME: u32 = 2;
 const STATISTICS: u32 = 3;
+const KILL: u32 = 4;
 
 /// A socket that can be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,17 +115,25 @@ impl Process {
 
     /// Ends it at once.
     pub fn kill(&self) {
-        // SAFETY: a signal without further information, to a process that cannot have become another's.
-        unsafe {
-            libc::syscall(
-                libc::SYS_pidfd_send_signal,
-                self.pidfd.as_raw_fd(),
-                libc::SIGKILL,
-                std::ptr::null::<libc::siginfo_t>(),
-                0,
-            )
-        };
+        // What is root's only root may end, and that we may not be any more.
+        if kill(&self.pidfd) == Err(Errno::EPERM) {
+            let _ = ask(KILL, 0, &[self.pidfd.as_fd()]);
+        }
     }
+}
+
+fn kill(pidfd: &OwnedFd) -> nix::Result<()> {
+    // SAFETY: a signal without further information, to a process that cannot have become another's.
+    let sent = unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_raw_fd(),
+            libc::SIGKILL,
+            std::ptr::null::<libc::siginfo_t>(),
+            0,
+        )
+    };
+    Errno::result(sent).map(drop)
 }
 
 impl Drop for Process {
@@ -159,6 +168,10 @@ fn act(home: &File, request: Request, fds: &[OwnedFd]) -> anyhow::Result<Answer>
             text: sys::program_name(argument)?.into_bytes(),
             ..Answer::default()
         }),
+        (KILL, [pidfd]) => {
+            kill(pidfd)?;
+            Ok(Answer::default())
+        }
         (STATISTICS, []) => Ok(descriptor(sys::enable_stats()?)),
         _ => bail!("the process `usher` does not know request {what}"),
     }

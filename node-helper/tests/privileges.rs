@@ -410,7 +410,7 @@ fn escapes(master: &Master) {
 #[test]
 fn whoever_runs_code_of_his_own_in_a_process_that_reads_comes_no_further() {
     let namespace = Namespace::new("escape");
-    for role in [&SESSION, &SENDER] {
+    for role in [&SESSION, &READER, &SENDER] {
         let netns = fs::File::open(format!("/run/netns/{}", namespace.name)).unwrap();
         let hijacked = Servant::start(role, escapes).unwrap();
         let answer = hijacked.ask([0; 8], &[netns.as_fd()]).unwrap();
@@ -454,4 +454,30 @@ fn without_syslog_functions_of_the_kernel_have_no_names() {
     if read("kptr_restrict") > 0 || read("perf_event_paranoid") > 1 {
         assert!(!knows(&WITHOUT));
     }
+}
+
+#[test]
+fn a_sender_that_hangs_does_not_outlive_its_window() {
+    let mut helper = Helper::greeted();
+    let sender = stopped_sender(&mut helper);
+    helper.say(Request::Stop { id: 1 });
+    while !matches!(helper.hear(), Reply::Stopped { .. }) {}
+    let lives = || fs::read_to_string(format!("/proc/{sender}/stat")).is_ok_and(|stat| !stat.contains(") Z "));
+    let end = std::time::Instant::now() + talk::PATIENCE;
+    while lives() {
+        assert!(std::time::Instant::now() < end, "it still hangs");
+    }
+}
+
+/// A process that has reserved its ports and does nothing more.
+fn stopped_sender(helper: &mut Helper) -> u32 {
+    let nobody_there = IpAddr::from([127, 0, 0, 1]);
+    helper.plan(
+        1,
+        vec![spec(1, own_netns(), 1_000, tcp(nobody_there, 9, Exchange::default()))],
+    );
+    let sender = child(child(helper.pid(), USHER.name), SENDER.name);
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(sender).unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSTOP).unwrap();
+    sender
 }
