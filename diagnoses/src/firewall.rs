@@ -6,6 +6,8 @@ pub mod culprit;
 /// Whether one test of a rule fits a packet: yes, no, or it cannot be told.
 pub mod fits;
 mod members;
+/// Rules that hand packets to a proxy.
+pub mod proxy;
 
 use fits::{Fit, Packet};
 use model::facts::{Action, Chain, Match, Netfilter, NetfilterRule};

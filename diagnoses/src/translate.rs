@@ -81,7 +81,8 @@ pub fn mark(facts: &NetnsFacts, iif: Option<u32>, flow: Flow) -> u32 {
 }
 
 /// The first packet of a connection before it is routed, and the hook where its rules are.
-fn arriving(facts: &NetnsFacts, iif: Option<u32>, flow: Flow) -> (&'static str, Packet<'_>) {
+#[must_use]
+pub fn arriving(facts: &NetnsFacts, iif: Option<u32>, flow: Flow) -> (&'static str, Packet<'_>) {
     let packet = Packet {
         arrives: iif.map(|index| names(facts, index)),
         leaves: iif.is_none().then(Vec::new),

@@ -113,6 +113,7 @@ rules! {
         reply_bypasses_nat "reply-bypasses-nat"
         rate_limited "rate-limited"
         no_return_route "no-return-route"
+        transparent_proxy_broken "transparent-proxy-broken"
         path_mtu_blackhole "path-mtu-blackhole"
     }
     Link {
@@ -130,6 +131,7 @@ rules! {
         route_rejects "route-rejects"
         forwarding_disabled "forwarding-disabled"
         reverse_path_filtered "reverse-path-filtered"
+        martian_source "martian-source"
         no_route "no-route"
         routing_loop "routing-loop"
         ttl_too_small "ttl-too-small"
