@@ -108,6 +108,11 @@ pub fn answers_seen<'a>(case: &Case<'a>, query: &DnsExchange) -> Vec<&'a Event> 
         .collect()
 }
 
+/// Only a piece of an answer: the first of its fragments, which proves nothing about the others.
+pub fn is_piece(event: &Event) -> bool {
+    event.packet.is_some_and(|packet| packet.fragment != 0)
+}
+
 /// Longest wait of a query, answered late or in time, in nanoseconds.
 pub fn waited_ns(query: &DnsExchange) -> u64 {
     query.latency_ns.or(query.late_ns).unwrap_or(0)

@@ -8,7 +8,7 @@ pub(crate) mod attribute;
 
 use crate::clocks;
 use crate::drops::{Class, class_of};
-use attribute::{Known, is_icmp, learn, ours, owner_of, tunnelled};
+use attribute::{Datagrams, Known, is_icmp, learn, ours, owner_of, tunnelled};
 use model::event::{Event, Seen};
 use model::evidence::Evidence;
 use model::flow::Flow;
@@ -133,6 +133,7 @@ impl<'a> Trail<'a> {
         // Packets of ours that were met on the path: what shares only their tuple, elsewhere on this machine, is not ours.
         let mut ours: HashSet<u64> = HashSet::new();
         let mut births: HashMap<Marks, (u64, u64)> = HashMap::new();
+        let mut datagrams = Datagrams::default();
         for event in events {
             let carried = |skbs: &HashMap<u64, (u32, Direction, u64)>| {
                 let &(attempt, direction, at_ns) = skbs.get(&event.skb)?;
@@ -141,11 +142,13 @@ impl<'a> Trail<'a> {
             };
             let owner = owner_of(&known, event)
                 .or_else(|| carried(&inside))
-                .or_else(|| tunnelled(&known, event));
+                .or_else(|| tunnelled(&known, event))
+                .or_else(|| datagrams.whose(event));
             let Some((attempt, direction)) = owner else {
                 trail.lost_error(&known, event);
                 continue;
             };
+            datagrams.meet(event, (attempt, direction));
             if matches!(event.seen, Seen::NeighbourFailed { .. }) {
                 continue;
             }

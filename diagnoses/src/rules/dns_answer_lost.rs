@@ -12,9 +12,11 @@
 use super::{Checked, Need};
 use crate::case::Case;
 use crate::clocks;
-use crate::finding::fatal;
-use crate::lookups::{answers_seen, lookups};
+use crate::finding::{Finding, fatal};
+use crate::lookups::{Lookup, answers_seen, is_piece, lookups};
 use crate::words::{at, count};
+use model::attempt::DnsExchange;
+use model::event::Event;
 use model::report::Direction;
 
 pub const NEEDS: &[Need] = &[Need::Probe("dns"), Need::Probe("path"), Need::Probe("drop")];
@@ -28,9 +30,13 @@ pub fn check(case: &Case<'_>) -> Checked {
             .filter(|query| query.late_ns.is_none() && query.errno.is_none())
             .filter(|query| {
                 let seen = answers_seen(case, query);
-                !seen.is_empty() && !seen.iter().any(|event| Some(event.netns) == source)
+                !seen.is_empty() && !seen.iter().any(|event| Some(event.netns) == source && !is_piece(event))
             })
             .collect();
+        let in_pieces = |query: &DnsExchange| {
+            let pieces = answers_seen(case, query).into_iter().filter(|event| is_piece(event));
+            pieces.into_iter().find(|event| Some(event.netns) == source)
+        };
         let dropped = case
             .leg(lookup.id(), Direction::Answer)
             .is_some_and(|leg| !leg.stops.is_empty() && source.is_none_or(|source| !arrived(leg, source)));
@@ -40,6 +46,9 @@ pub fn check(case: &Case<'_>) -> Checked {
         let Some(query) = lost.first().copied().or_else(|| lookup.unanswered().first().copied()) else {
             continue;
         };
+        if let Some(piece) = in_pieces(query) {
+            return Ok(vec![lost_in_pieces(case, &lookup, query, piece)]);
+        }
         let farthest = case.leg(lookup.id(), Direction::Answer).and_then(|leg| leg.farthest());
         let place = farthest.map_or_else(
             || {
@@ -67,6 +76,23 @@ pub fn check(case: &Case<'_>) -> Checked {
         ]);
     }
     Ok(Vec::new())
+}
+
+/// The first piece of the answer arrived, and the whole never did.
+fn lost_in_pieces(case: &Case<'_>, lookup: &Lookup<'_>, query: &DnsExchange, piece: &Event) -> Finding {
+    let place = at(&case.name(piece.netns), piece.interface.as_deref());
+    let server = query.flow.dst();
+    fatal(
+        "dns-answer-lost",
+        format!("name server {server} answers in pieces (IP fragments), and not all of them arrive at {}", case.source()),
+    )
+    .of([lookup.id()])
+    .remedy(format!(
+        "let fragments pass between {server} and {}, or let answers be smaller: a lower EDNS buffer size at the name server (1232 bytes), or none in the client",
+        case.source()
+    ))
+    .because(format!("the first piece of the answer for {} was seen at {place}", query.name))
+    .and(format!("the lookup never got the answer; {} went unanswered", count(lookup.unanswered().len(), "query").replace("querys", "queries")))
 }
 
 fn arrived(leg: &crate::trail::Leg<'_>, source: u32) -> bool {

@@ -8,14 +8,14 @@
 //!
 //! Remedy: look at the name server's upstream, cache and CPU limit.
 //!
-//! Silent on: late answers of lookups that did not wait for them, servers that never answer, slow search lists
-//! (`dns-search-amplification`).
+//! Silent on: late answers of lookups that did not wait for them, servers that never answer, answers of which only a piece
+//! arrives (`dns-answer-lost`), slow search lists (`dns-search-amplification`).
 
 use super::{Checked, Need};
 use crate::astray;
 use crate::case::Case;
 use crate::finding::{fatal, warning};
-use crate::lookups::{Lookup, answers_seen, lookups, server_words, waited_ns};
+use crate::lookups::{Lookup, answers_seen, is_piece, lookups, server_words, waited_ns};
 use crate::words::{count, time};
 use model::attempt::DnsExchange;
 use model::event::{Event, Seen};
@@ -84,7 +84,7 @@ fn answered_otherwise(lookup: &Lookup<'_>) -> bool {
 fn is_late(case: &Case<'_>, query: &DnsExchange, limit_ns: u64) -> bool {
     // One that came from an address nobody asked was not taken, however early it came.
     let astray = || astray::answers(case.evidence, query.flow).next().is_some();
-    let arrived = || answers_seen(case, query).iter().any(|event| in_source(case, event));
+    let arrived = || answers_seen(case, query).iter().any(|event| in_source(case, event) && !is_piece(event));
     query.late_ns.is_some() || waited_ns(query) * 2 > limit_ns || (query.rcode.is_none() && arrived() && !astray())
 }
 
@@ -117,6 +117,7 @@ mod tests {
     use crate::judge;
     use crate::scene;
     use crate::scene_dns::Lookup;
+    use model::event::Seen;
     use model::report::Severity;
 
     #[test]
@@ -132,6 +133,28 @@ mod tests {
         let judgement = judge(&scene.evidence);
         assert_eq!(scene::causes(&judgement), ["dns-upstream-slow"]);
         assert_eq!(judgement.verdicts[0].severity, Severity::Warning);
+    }
+
+    #[test]
+    fn a_piece_of_an_answer_is_no_answer() {
+        let mut scene = Lookup::of("web").silence("web").scene();
+        let query = scene.evidence.attempts[0].dns.as_ref().unwrap().queries[0].clone();
+        let seen = Seen::DnsAnswer {
+            id: query.id,
+            name: query.name,
+            qtype: query.qtype,
+            rcode: "NOERROR".to_owned(),
+            answers: 1,
+            truncated: false,
+            latency_ns: 6_000_000,
+        };
+        scene.saw(scene::A, "eth0", query.flow.reversed(), seen);
+        if let Some(packet) = scene.evidence.events.last_mut().and_then(|event| event.packet.as_mut()) {
+            packet.fragment = 1;
+        }
+        let judgement = judge(&scene.evidence);
+        assert_eq!(scene::causes(&judgement), ["dns-answer-lost"]);
+        assert!(judgement.verdicts[0].says.contains("pieces"), "{}", judgement.verdicts[0].says);
     }
 
     #[test]

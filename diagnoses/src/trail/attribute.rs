@@ -6,6 +6,7 @@ use model::evidence::Evidence;
 use model::flow::{Flow, ICMP, ICMPV6, TCP};
 use model::report::Direction;
 use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 
 /// To which attempt a tuple belongs.
 pub type Known = HashMap<Flow, (u32, Direction)>;
@@ -101,6 +102,40 @@ pub fn owner_of(known: &Known, event: &Event) -> Option<(u32, Direction)> {
     });
     let owner = alike.next().map(|(_, owner)| *owner)?;
     alike.all(|(_, other)| *other == owner).then_some(owner)
+}
+
+/// Datagrams of ours that were cut into pieces: only the first piece bears ports, the others are known by addresses and
+/// identification (RFC 791, 3.2). IPv6's identification is not told, so there they stay nobody's.
+#[derive(Debug, Default)]
+pub struct Datagrams(HashMap<(u128, u128, u8, u16), (u32, Direction)>);
+
+impl Datagrams {
+    /// A packet of ours was met.
+    pub fn meet(&mut self, event: &Event, owner: (u32, Direction)) {
+        if let Some(key) = piece(event) {
+            self.0.insert(key, owner);
+        }
+    }
+
+    /// To which attempt a piece without ports belongs.
+    pub fn whose(&self, event: &Event) -> Option<(u32, Direction)> {
+        let portless = event.flow.sport == 0 && event.flow.dport == 0;
+        self.0.get(&piece(event).filter(|_| portless)?).copied()
+    }
+}
+
+/// What all pieces of one datagram share; nothing for what is whole.
+fn piece(event: &Event) -> Option<(u128, u128, u8, u16)> {
+    let packet = event.packet.filter(|packet| packet.fragment != 0 && packet.ip_id != 0)?;
+    let flow = &event.flow;
+    (!is_icmp(event)).then(|| (bits(flow.src()), bits(flow.dst()), flow.protocol, packet.ip_id))
+}
+
+fn bits(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(address) => address.to_bits(),
+    }
 }
 
 /// Which tuples belong to which attempt, and what each translated one was before.
