@@ -49,10 +49,19 @@ pub fn proxies<'a>(facts: &'a NetnsFacts, packet: &Packet<'_>) -> Vec<Proxy<'a>>
 /// `--on-port 15001` of iptables, `tproxy to :15001` of nft.
 fn port(text: &str) -> Option<u16> {
     let words: Vec<&str> = text.split_whitespace().collect();
-    let behind = |word: &str| words.iter().position(|other| *other == word).and_then(|at| words.get(at + 1));
-    let port = behind("--on-port")
-        .copied()
-        .or_else(|| Some(words[words.iter().position(|word| *word == "tproxy")?..].iter().find_map(|word| Some(word.rsplit_once(':')?.1))?))?;
+    let behind = |word: &str| {
+        words
+            .iter()
+            .position(|other| *other == word)
+            .and_then(|at| words.get(at + 1))
+    };
+    let port = behind("--on-port").copied().or_else(|| {
+        Some(
+            words[words.iter().position(|word| *word == "tproxy")?..]
+                .iter()
+                .find_map(|word| Some(word.rsplit_once(':')?.1))?,
+        )
+    })?;
     port.parse().ok().filter(|port| *port != 0)
 }
 
@@ -94,6 +103,9 @@ mod tests {
         );
         assert_eq!(port("tcp dport 80 tproxy to :15001 meta mark set 0x1"), Some(15001));
         assert_eq!(port("meta l4proto tcp tproxy ip to 127.0.0.1:8080"), Some(8080));
-        assert_eq!((port("-j TPROXY --on-port 0"), mark("-j TPROXY --on-port 0")), (None, None));
+        assert_eq!(
+            (port("-j TPROXY --on-port 0"), mark("-j TPROXY --on-port 0")),
+            (None, None)
+        );
     }
 }

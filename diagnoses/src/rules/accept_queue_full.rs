@@ -5,7 +5,8 @@
 //!
 //! How it knows: the listener of the watched flow holds more connections than it may (`Recv-Q` above `Send-Q`) and
 //! `TcpExt.ListenOverflows` of its namespace grew in the window while the watched request arrived and was not answered; or the
-//! kernel dropped the watched handshake itself for that reason.
+//! kernel dropped the watched handshake itself for that reason. Where several sockets share the port (`SO_REUSEPORT`), the
+//! one whose queue is full is meant.
 //!
 //! Remedy: make the program accept sooner, or raise its backlog (the argument of listen(2), and `net.core.somaxconn`).
 //!
@@ -14,7 +15,7 @@
 use super::{Checked, Need};
 use crate::case::Case;
 use crate::drops::Class;
-use crate::ends::{far_end, holders, latest, listener, process_words, target_words, unanswered};
+use crate::ends::{far_end, holders, latest, listeners, process_words, takes, target_words, unanswered};
 use crate::finding::fatal;
 use crate::words::count;
 use model::report::Direction;
@@ -39,7 +40,9 @@ pub fn check(case: &Case<'_>) -> Checked {
         return Ok(Vec::new());
     };
     let grew = case.growth(end.netns, "TcpExt.ListenOverflows")?;
-    let socket = listener(case, end)?;
+    // Several sockets may share the port (SO_REUSEPORT): the kernel gives each of them its share, however it fares.
+    let sharing: Vec<&Socket> = listeners(case, end)?.into_iter().filter(|socket| takes(socket, end.flow.dst())).collect();
+    let socket = sharing.iter().copied().find(|socket| is_full(socket)).or_else(|| sharing.first().copied());
     if dropped.is_empty() && (grew == 0 || !socket.is_some_and(is_full)) {
         return Ok(Vec::new());
     }
@@ -76,6 +79,13 @@ pub fn check(case: &Case<'_>) -> Checked {
                 socket.tx_queue
             )
         }))
+        .and_if((sharing.len() > 1).then(|| {
+            format!(
+                "{} listen there and share what comes (SO_REUSEPORT); the queue of {} is full",
+                count(sharing.len(), "socket"),
+                sharing.iter().filter(|socket| is_full(socket)).count()
+            )
+        }))
         .and_if((grew > 0).then(|| format!("ListenOverflows of {netns} grew by {grew} in the window"))),
     ])
 }
@@ -106,6 +116,23 @@ mod tests {
         queue(&mut scene, 2, 1);
         scene.vanishes(3, scene::C, "eth0").grew(scene::C, "TcpExt.ListenOverflows", 6);
         assert_eq!(scene::causes(&judge(&scene.evidence)), ["accept-queue-full"]);
+    }
+
+    #[test]
+    fn of_several_listeners_that_share_a_port_the_full_one_is_meant() {
+        let mut scene = Scene::two_nodes();
+        queue(&mut scene, 0, 128);
+        scene.facts(scene::C, |facts| {
+            if let Known::Known(sockets) = &mut facts.sockets {
+                let stuck = model::facts::Socket { rx_queue: 2, tx_queue: 1, ..sockets[0].clone() };
+                sockets.push(stuck);
+            }
+        });
+        scene.vanishes(3, scene::C, "eth0").grew(scene::C, "TcpExt.ListenOverflows", 6);
+        let judgement = judge(&scene.evidence);
+        assert_eq!(scene::causes(&judgement), ["accept-queue-full"]);
+        let because = judgement.verdicts[0].because.join("\n");
+        assert!(because.contains("2 connections waiting") && because.contains("the queue of 1 is full"), "{because}");
     }
 
     #[test]

@@ -126,7 +126,9 @@ impl Datagrams {
 
 /// What all pieces of one datagram share; nothing for what is whole.
 fn piece(event: &Event) -> Option<(u128, u128, u8, u16)> {
-    let packet = event.packet.filter(|packet| packet.fragment != 0 && packet.ip_id != 0)?;
+    let packet = event
+        .packet
+        .filter(|packet| packet.fragment != 0 && packet.ip_id != 0)?;
     let flow = &event.flow;
     (!is_icmp(event)).then(|| (bits(flow.src()), bits(flow.dst()), flow.protocol, packet.ip_id))
 }
