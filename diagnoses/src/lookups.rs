@@ -108,9 +108,16 @@ pub fn answers_seen<'a>(case: &Case<'a>, query: &DnsExchange) -> Vec<&'a Event> 
         .collect()
 }
 
-/// Only a piece of an answer: the first of its fragments, which proves nothing about the others.
-pub fn is_piece(event: &Event) -> bool {
-    event.packet.is_some_and(|packet| packet.fragment != 0)
+/// Only a piece of an answer was met there: the first of its IP fragments, which proves nothing about the others. The hop
+/// beside it tells.
+pub fn is_piece(case: &Case<'_>, answer: &Event) -> bool {
+    const SAME_PACKET_NS: u64 = 1_000_000;
+    case.evidence.events.iter().any(|event| {
+        matches!(event.seen, Seen::Hop { .. })
+            && (event.netns, event.flow) == (answer.netns, answer.flow)
+            && event.packet.is_some_and(|packet| packet.fragment != 0)
+            && event.at_ns.abs_diff(answer.at_ns) < SAME_PACKET_NS
+    })
 }
 
 /// Longest wait of a query, answered late or in time, in nanoseconds.

@@ -3,7 +3,7 @@
 
 use super::evaluate;
 use super::fits::Packet;
-use model::facts::{Action, NetfilterRule, NetnsFacts, SetMark};
+use model::facts::{NetfilterRule, NetnsFacts, SetMark};
 use model::report::RulePlace;
 
 /// A rule that hands a packet to a proxy.
@@ -31,11 +31,10 @@ pub fn proxies<'a>(facts: &'a NetnsFacts, packet: &Packet<'_>) -> Vec<Proxy<'a>>
         .into_iter()
         .filter_map(|stop| {
             let rule = stop.rule?;
-            let words = match &rule.action {
-                Action::Other { text } if text.to_ascii_uppercase().contains("TPROXY") => &rule.text,
-                _ => return None,
-            };
-            Some(Proxy {
+            // nft's rules may go on after the statement, most often with `accept`.
+            let words = &rule.text;
+            let hands = words.split_whitespace().any(|word| word.eq_ignore_ascii_case("tproxy"));
+            hands.then(|| Proxy {
                 rule,
                 place: stop.place(),
                 words: stop.words(),

@@ -30,12 +30,14 @@ pub fn check(case: &Case<'_>) -> Checked {
             .filter(|query| query.late_ns.is_none() && query.errno.is_none())
             .filter(|query| {
                 let seen = answers_seen(case, query);
-                !seen.is_empty() && !seen.iter().any(|event| Some(event.netns) == source && !is_piece(event))
+                !seen.is_empty() && !seen.iter().any(|event| Some(event.netns) == source && !is_piece(case, event))
             })
             .collect();
         let in_pieces = |query: &DnsExchange| {
-            let pieces = answers_seen(case, query).into_iter().filter(|event| is_piece(event));
-            pieces.into_iter().find(|event| Some(event.netns) == source)
+            let pieces = answers_seen(case, query).into_iter().filter(|event| is_piece(case, event));
+            let attempt = lookup.tried.attempt;
+            let in_time = |event: &&Event| event.at_ns < attempt.started_ns + attempt.took_ns;
+            pieces.filter(in_time).find(|event| Some(event.netns) == source)
         };
         let dropped = case
             .leg(lookup.id(), Direction::Answer)

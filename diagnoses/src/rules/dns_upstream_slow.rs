@@ -84,7 +84,7 @@ fn answered_otherwise(lookup: &Lookup<'_>) -> bool {
 fn is_late(case: &Case<'_>, query: &DnsExchange, limit_ns: u64) -> bool {
     // One that came from an address nobody asked was not taken, however early it came.
     let astray = || astray::answers(case.evidence, query.flow).next().is_some();
-    let arrived = || answers_seen(case, query).iter().any(|event| in_source(case, event) && !is_piece(event));
+    let arrived = || answers_seen(case, query).iter().any(|event| in_source(case, event) && !is_piece(case, event));
     query.late_ns.is_some() || waited_ns(query) * 2 > limit_ns || (query.rcode.is_none() && arrived() && !astray())
 }
 
@@ -149,6 +149,7 @@ mod tests {
             latency_ns: 6_000_000,
         };
         scene.saw(scene::A, "eth0", query.flow.reversed(), seen);
+        scene.hop(scene::A, "eth0", query.flow.reversed(), 90);
         if let Some(packet) = scene.evidence.events.last_mut().and_then(|event| event.packet.as_mut()) {
             packet.fragment = 1;
         }
