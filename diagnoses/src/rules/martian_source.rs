@@ -18,6 +18,7 @@ use crate::case::Case;
 use crate::drops::Class;
 use crate::finding::fatal;
 use crate::firewall::proxy;
+use crate::remedy::Remedy;
 use crate::route::{self, Query, Way};
 use crate::trail::Dropped;
 use crate::translate;
@@ -53,17 +54,18 @@ pub fn check(case: &Case<'_>) -> Checked {
                 rule.priority,
                 rule.table.unwrap_or_default()
             )),
-            format!(
-                "let the check leave the mark alone: `{inside}sysctl -w net.ipv4.conf.all.src_valid_mark=0` (and that of {interface}), or bind policy rule {} to what is meant for the proxy",
-                rule.priority,
-                inside = case.inside(netns)
-            ),
+            Remedy::from("let the check leave the mark alone")
+                .run(": ", case.command(netns, "sysctl -w net.ipv4.conf.all.src_valid_mark=0", &[]))
+                .say(format!(" (and that of {interface}), or bind policy rule {} to what is meant for the proxy", rule.priority)),
         ),
         None if bears => (
             Some(format!("{name} bears {source} itself")),
-            format!("take {source} off {name}, or give the sender another address"),
+            Remedy::from(format!("take {source} off {name}, or give the sender another address")),
         ),
-        None => (None, format!("see why {name} takes {source} for its own: `{}ip route get {source}`", case.inside(netns))),
+        None => (
+            None,
+            Remedy::from(format!("see why {name} takes {source} for its own")).run(": ", case.command(netns, "ip route get {}", &[&source])),
+        ),
     };
     Ok(vec![
         fatal(

@@ -19,6 +19,7 @@ use crate::case::Case;
 use crate::drops::Class;
 use crate::finding::{Finding, fatal};
 use crate::firewall::proxy::{self, Proxy};
+use crate::remedy::Remedy;
 use crate::route::{self, Query, Way};
 use crate::trail::Dropped;
 use crate::translate;
@@ -94,14 +95,22 @@ fn astray(case: &Case<'_>, drops: &[Dropped<'_>]) -> Option<Finding> {
         Some((rule, table)) => format!("the policy rule {} leads the mark {mark:#x} to table {table}, which has no local route for it", rule.priority),
         None => format!("no policy rule leads the mark {mark:#x} to a table with a local route"),
     };
-    let family = if flow.dst().is_ipv6() { "-6 " } else { "" };
-    let any = if flow.dst().is_ipv6() { "::/0" } else { "0.0.0.0/0" };
-    let inside = case.inside(netns);
-    let remedy = match leads.and_then(|rule| rule.table) {
-        Some(table) => format!("bring the route back: `{inside}ip {family}route add local {any} dev lo table {table}`"),
-        None => format!(
-            "bring the policy rule back: `{inside}ip {family}rule add fwmark {mark:#x} lookup TABLE`, where TABLE is the proxy's own (`{inside}ip {family}route show table all type local` shows which has its local route), and see what removed it"
-        ),
+    let table = leads.and_then(|rule| rule.table);
+    let remedy = match (table, flow.dst().is_ipv6()) {
+        (Some(table), false) => {
+            Remedy::from("bring its route back").run(": ", case.command(netns, "ip route add local 0.0.0.0/0 dev lo table {}", &[&table]))
+        }
+        (Some(table), true) => {
+            Remedy::from("bring its route back").run(": ", case.command(netns, "ip -6 route add local ::/0 dev lo table {}", &[&table]))
+        }
+        (None, v6) => {
+            let show = if v6 { "ip -6 route show table all type local" } else { "ip route show table all type local" };
+            Remedy::from(format!(
+                "bring the policy rule for the mark {mark:#x} back, which leads to the table with the proxy's local route, and see what removed it"
+            ))
+            .run("; ", case.command(netns, show, &[]))
+            .say(" shows these tables")
+        }
     };
     Some(
         claim(case, netns, &proxy, drops, format!("hands {flow} to a proxy, and the mark it sets leads nowhere"))
@@ -126,7 +135,7 @@ fn unserved(case: &Case<'_>, drops: &[Dropped<'_>]) -> Option<Finding> {
     let name = case.name(netns);
     Some(
         claim(case, netns, &proxy, drops, format!("hands {flow} to a proxy on port {port}, where nothing listens"))
-            .remedy(format!("start the proxy that listens on port {port} in {name}, or take its rule away"))
+            .remedy(Remedy::from(format!("start the proxy that listens on port {port} in {name}, or take its rule away")))
             .because(seen(case, drops))
             .and(proxy.words)
             .and(format!("no socket of {name} listens on port {port}")),
@@ -164,7 +173,7 @@ fn redirected(case: &Case<'_>, drops: &[Dropped<'_>]) -> Option<Finding> {
         .at(case.node(netns), &name)
         .rule(place)
         .of(drops.iter().map(|drop| drop.attempt))
-        .remedy(format!("start the proxy that listens on port {port} in {name}, or take its rule away"))
+        .remedy(Remedy::from(format!("start the proxy that listens on port {port} in {name}, or take its rule away")))
         .because(seen(case, drops))
         .and(format!("{asked} became {}", first.event.flow))
         .and(stop.words()),
