@@ -340,7 +340,10 @@ fn states(netfilter: &Netfilter, event: &Event, direction: Direction) -> Vec<&'s
         .iter()
         .filter(|chain| matches!(chain.hook.as_deref(), Some("prerouting" | "output")))
         .flat_map(|chain| &chain.rules)
-        .any(|rule| rule.text.to_ascii_lowercase().contains("notrack"));
+        .any(|rule| {
+            let text = rule.text.to_ascii_lowercase();
+            text.contains("notrack") || text.contains("-j ct (not decoded)")
+        });
     if untracked {
         states.push("UNTRACKED");
     }

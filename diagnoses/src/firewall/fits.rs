@@ -83,13 +83,13 @@ pub fn all(tests: &[Match], packet: &Packet<'_>, netfilter: &Netfilter) -> (Fit,
         match one(test, packet, netfilter) {
             Fit::Yes => {}
             Fit::No => return (Fit::No, Vec::new()),
-            Fit::Maybe => doubts.push(doubt(test)),
+            Fit::Maybe => doubts.push(doubt(test, netfilter)),
         }
     }
     (if doubts.is_empty() { Fit::Yes } else { Fit::Maybe }, doubts)
 }
 
-fn doubt(test: &Match) -> Doubt {
+fn doubt(test: &Match, netfilter: &Netfilter) -> Doubt {
     match test {
         Match::Limit { text } => Doubt::Limit(text.clone()),
         Match::Random { text } => Doubt::Random(text.clone()),
@@ -100,7 +100,15 @@ fn doubt(test: &Match) -> Doubt {
         }
         Match::Set { name, ends, not } => {
             let inverted = if *not { "! " } else { "" };
-            Doubt::Opaque(format!("-m set {inverted}--match-set {name} {}", ends.join(",")))
+            let unread = if netfilter.ipsets.contains_key(name) {
+                ""
+            } else {
+                " (its members were not read)"
+            };
+            Doubt::Opaque(format!(
+                "-m set {inverted}--match-set {name} {}{unread}",
+                ends.join(",")
+            ))
         }
         other => Doubt::Opaque(format!("{other:?}")),
     }
@@ -129,21 +137,34 @@ fn one(test: &Match, packet: &Packet<'_>, netfilter: &Netfilter) -> Fit {
 }
 
 pub(super) fn protocol(is: &str, number: u8) -> Fit {
-    let fits = list(is).any(|name| match name {
-        "all" | "ip" | "ipv6" => true,
-        "tcp" => number == TCP,
-        "udp" => number == UDP,
-        "icmp" => number == ICMP,
-        "icmpv6" | "ipv6-icmp" | "icmp6" => number == ICMPV6,
-        "sctp" => number == SCTP,
-        "udplite" => number == 136,
-        "gre" => number == 47,
-        "esp" | "ipv6-crypt" => number == 50,
-        "ah" | "ipv6-auth" => number == 51,
-        "igmp" => number == 2,
-        other => other.parse() == Ok(number) || other == "0",
-    });
-    Fit::of(fits)
+    let mut told = true;
+    for name in list(is) {
+        let own = match name {
+            "all" | "ip" | "ipv6" | "0" => return Fit::Yes,
+            "tcp" => Some(TCP),
+            "udp" => Some(UDP),
+            "icmp" => Some(ICMP),
+            "icmpv6" | "ipv6-icmp" | "icmp6" => Some(ICMPV6),
+            "sctp" => Some(SCTP),
+            "udplite" => Some(136),
+            "gre" => Some(47),
+            "esp" | "ipv6-crypt" => Some(50),
+            "ah" | "ipv6-auth" => Some(51),
+            "igmp" => Some(2),
+            "ipencap" => Some(4),
+            "dccp" => Some(33),
+            "ospf" => Some(89),
+            "pim" => Some(103),
+            "vrrp" => Some(112),
+            other => other.parse().ok(),
+        };
+        match own {
+            Some(own) if own == number => return Fit::Yes,
+            Some(_) => {}
+            None => told = false,
+        }
+    }
+    if told { Fit::No } else { Fit::Maybe }
 }
 
 /// The members of `{ a, b }` or `a,b`.

@@ -253,6 +253,30 @@ fn icmp_types_are_known_by_name_and_number() {
 }
 
 #[test]
+fn what_is_not_decoded_never_proves_innocence() {
+    let undecoded = |text: &str| Match::Opaque { text: text.to_owned() };
+    let other = |text: &str| Action::Other { text: text.to_owned() };
+    let one = |tests: Vec<Match>, action: Action| set(vec![base("filter", "forward", "ACCEPT").with(tests, action)]);
+    for rules in [
+        one(vec![undecoded("-m bpf (not decoded)")], Action::Drop),
+        one(vec![], other("SYNPROXY (not decoded)")),
+        one(vec![proto("a-name-from-a-newer-list")], Action::Drop),
+        one(
+            vec![Match::Set {
+                name: "unread".to_owned(),
+                ends: vec!["src".to_owned()],
+                not: false,
+            }],
+            Action::Drop,
+        ),
+    ] {
+        assert_eq!(fate(&rules, &syn()), "?");
+    }
+    assert_eq!(fate(&one(vec![proto("vrrp")], Action::Drop), &syn()), "PASS");
+    assert_eq!(fate(&one(vec![], other("LOG (not decoded)")), &syn()), "PASS");
+}
+
+#[test]
 fn a_loop_of_chains_ends() {
     let rules = set(vec![
         base("filter", "forward", "ACCEPT").with(vec![], jump("A")),

@@ -29,6 +29,10 @@ pub(super) fn chains(table: &Table, sets: &SetNames) -> Option<Vec<Chain>> {
         "ip6" => true,
         _ => return None,
     };
+    // One that is switched off was not switched off by iptables.
+    if table.dormant {
+        return None;
+    }
     let (_, hooks) = TABLES.iter().find(|(name, _)| *name == table.name)?;
     let context = Context { v6, sets };
     table
@@ -237,7 +241,9 @@ impl Words {
             Expr::Log {
                 prefix,
                 group: Some(group),
-            } => self.target = Some(log(prefix, *group)),
+                snaplen,
+                threshold,
+            } => self.target = Some(log(prefix, *group, *snaplen, *threshold)),
             Expr::Immediate { into, data } if data.first() == Some(&1) => self.ones.push(*into),
             Expr::MetaSet {
                 key: META_NFTRACE,
@@ -410,13 +416,19 @@ fn blob<'a>(name: &'a str, revision: u32, data: &'a [u8]) -> Blob<'a> {
     Blob { name, revision, data }
 }
 
-fn log(prefix: &str, group: u16) -> Clause {
+fn log(prefix: &str, group: u16, snaplen: Option<u32>, threshold: Option<u16>) -> Clause {
     let mut options = Vec::new();
     if !prefix.is_empty() {
         options.push(Opt::new("--nflog-prefix", prefix));
     }
     if group != 0 {
         options.push(Opt::new("--nflog-group", group));
+    }
+    if let Some(snaplen) = snaplen.filter(|snaplen| *snaplen != 0) {
+        options.push(Opt::new("--nflog-size", snaplen));
+    }
+    if let Some(threshold) = threshold.filter(|threshold| *threshold != 0) {
+        options.push(Opt::new("--nflog-threshold", threshold));
     }
     Clause::Target {
         name: "NFLOG".to_owned(),

