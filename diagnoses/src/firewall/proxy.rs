@@ -47,20 +47,9 @@ pub fn proxies<'a>(facts: &'a NetnsFacts, packet: &Packet<'_>) -> Vec<Proxy<'a>>
 
 /// `--on-port 15001` of iptables, `tproxy to :15001` of nft.
 fn port(text: &str) -> Option<u16> {
-    let words: Vec<&str> = text.split_whitespace().collect();
-    let behind = |word: &str| {
-        words
-            .iter()
-            .position(|other| *other == word)
-            .and_then(|at| words.get(at + 1))
-    };
-    let port = behind("--on-port").copied().or_else(|| {
-        Some(
-            words[words.iter().position(|word| *word == "tproxy")?..]
-                .iter()
-                .find_map(|word| Some(word.rsplit_once(':')?.1))?,
-        )
-    })?;
+    let behind = |word: &'static str| text.split_whitespace().skip_while(move |other| *other != word).skip(1);
+    let of_nft = || behind("tproxy").find_map(|word| Some(word.rsplit_once(':')?.1));
+    let port = behind("--on-port").next().or_else(of_nft)?;
     port.parse().ok().filter(|port| *port != 0)
 }
 

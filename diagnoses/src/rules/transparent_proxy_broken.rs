@@ -17,7 +17,7 @@
 use super::{Checked, Need};
 use crate::case::Case;
 use crate::drops::Class;
-use crate::finding::{Finding, fatal};
+use crate::finding::{Claim, Finding, fatal};
 use crate::firewall::proxy::{self, Proxy};
 use crate::remedy::Remedy;
 use crate::route::{self, Query, Way};
@@ -113,7 +113,7 @@ fn astray(case: &Case<'_>, drops: &[Dropped<'_>]) -> Option<Finding> {
         }
     };
     Some(
-        claim(case, netns, &proxy, drops, format!("hands {flow} to a proxy, and the mark it sets leads nowhere"))
+        claim(case, netns, &proxy, drops, &format!("hands {flow} to a proxy, and the mark it sets leads nowhere"))
             .remedy(remedy)
             .because(seen(case, drops))
             .and("the kernel does not forward what a socket already owns".to_owned())
@@ -134,7 +134,7 @@ fn unserved(case: &Case<'_>, drops: &[Dropped<'_>]) -> Option<Finding> {
     }
     let name = case.name(netns);
     Some(
-        claim(case, netns, &proxy, drops, format!("hands {flow} to a proxy on port {port}, where nothing listens"))
+        claim(case, netns, &proxy, drops, &format!("hands {flow} to a proxy on port {port}, where nothing listens"))
             .remedy(Remedy::from(format!("start the proxy that listens on port {port} in {name}, or take its rule away")))
             .because(seen(case, drops))
             .and(proxy.words)
@@ -180,7 +180,7 @@ fn redirected(case: &Case<'_>, drops: &[Dropped<'_>]) -> Option<Finding> {
     )
 }
 
-fn claim(case: &Case<'_>, netns: u32, proxy: &Proxy<'_>, drops: &[Dropped<'_>], says: String) -> crate::finding::Claim {
+fn claim(case: &Case<'_>, netns: u32, proxy: &Proxy<'_>, drops: &[Dropped<'_>], says: &str) -> Claim {
     let name = case.name(netns);
     fatal("transparent-proxy-broken", format!("a rule in {name} {says} ({})", rule_place(&proxy.place)))
         .at(case.node(netns), &name)
