@@ -3,6 +3,7 @@
 //! A [`lab::Lab`] is built from a [`topology::Topology`], breaks are steps run inside its namespaces, a
 //! [`scenario::Scenario`] says what must come out, and the [`judge`] compares it with the report.
 pub mod builtin;
+pub mod clocks;
 pub mod enter;
 pub mod judge;
 pub mod kubernetes;

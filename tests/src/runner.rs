@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 use crate::builtin;
+use crate::clocks;
 use crate::judge::{Report, judge};
 use crate::kubernetes::cluster::Cluster;
 use crate::kubernetes::stage::{self, Stage};
@@ -277,6 +278,13 @@ fn judged(
     if outturn.class != Class::Right {
         outturn.why = judgement.wrong;
         outturn.why.extend(told(&report));
+    } else if let Some(recording) = run.recording {
+        // What several nodes saw means the same whatever their clocks say.
+        let otherwise = clocks::told_otherwise(&recording, &scenario.run).context("with other clocks")?;
+        if !otherwise.is_empty() {
+            outturn.class = Class::Wrong;
+            outturn.why = otherwise;
+        }
     }
     Ok(())
 }

@@ -21,6 +21,8 @@ pub struct Run {
     pub took: Duration,
     /// What it said on stderr.
     pub stderr: String,
+    /// What its helpers said, where that was kept.
+    pub recording: Option<PathBuf>,
 }
 
 /// `$SKOOP_BIN`, or `kubectl-skoop` beside this program.
@@ -88,6 +90,7 @@ pub fn watched(command: &str, directory: &Path, start: impl FnOnce(&str) -> Resu
         exit_code: status.and_then(|status| status.code()),
         took,
         stderr,
+        recording: None,
     })
 }
 

@@ -181,10 +181,20 @@ impl<'a> Stage<'a> {
 
     /// Runs `kubectl-skoop ARGUMENTS -o json` in the stage's namespace.
     pub fn diagnose(&self, arguments: &str, beside: &Path) -> Result<Run> {
-        let command = format!("{} {} -o json", skoop::binary()?.display(), arguments.trim());
-        skoop::watched(&command, &self.directory, |command| {
+        let recording = self.directory.join("recording");
+        let command = format!(
+            "{} {} -o json --record {}",
+            skoop::binary()?.display(),
+            arguments.trim(),
+            recording.display()
+        );
+        let run = skoop::watched(&command, &self.directory, |command| {
             let program = here(&self.directory, command, beside);
             Process::spawn(program, command, &self.directory.join("log"), None)
+        })?;
+        Ok(Run {
+            recording: recording.is_file().then_some(recording),
+            ..run
         })
     }
 
