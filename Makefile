@@ -59,6 +59,14 @@ test: build ## all tests, then the scenarios
 scenarios: build ## every fault and every healthy control of the lab; also target/scenarios.json
 	$(CARGO) run -p tests --bin scenario -- tests/scenarios --only '^(faults|healthy|thin)/' --json target/scenarios.json
 
+# How long each target.
+SECONDS = 15
+
+.PHONY: fuzz
+fuzz: setup ## readers of foreign bytes against made-up ones, SECONDS=15 each; what breaks one is shown
+	@./setup.sh fuzz
+	@fuzz/run $(SECONDS)
+
 .PHONY: kernels
 kernels: build ## the same checks on this kernel and on Debian's 6.1 and 6.12 in QEMU, with ARCHES='x86_64 aarch64' on one for arm64 too
 	@./setup.sh kernels

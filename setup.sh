@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what building, testing and trying kubectl-skoop needs, on Debian 12; says what it does before it does it.
 #
-#   setup.sh [build|arm64|test|kernels|bench|lint|cluster]...      (nothing named: build and test)
+#   setup.sh [build|arm64|test|kernels|bench|lint|fuzz|cluster]...      (nothing named: build and test)
 #
 # Quick when all is there. Root (sudo) is asked for only when a system package is missing.
 set -eu
@@ -10,6 +10,7 @@ cd "$(dirname "$0")"
 # What the kernel side's compiler is made of: a Rust whose sources are packaged with it, and bpf-linker upon its LLVM.
 llvm=22
 bpf_linker=0.13.0
+cargo_fuzz=0.13.1
 
 build="build-essential ca-certificates rustc-web cargo-web rust-web-src llvm-$llvm-dev libzstd-dev zlib1g-dev"
 test="iproute2 iptables nftables conntrack iputils-ping procps python3 kmod"
@@ -24,7 +25,7 @@ die() {
     exit 1
 }
 
-packages= go=
+packages= go= fuzz=
 [ $# -gt 0 ] || set -- build test
 for part; do
     case $part in
@@ -33,13 +34,14 @@ for part; do
     arm64) packages="$packages $build $arm64" ;;
     kernels) packages="$packages $build $kernels" ;;
     bench) packages="$packages $build $bench" ;;
+    fuzz) packages="$packages $build" fuzz=wanted ;;
     cluster) packages="$packages $cluster" go=wanted ;;
     lint)
         packages="$packages $build rust-web-clippy"
         # The toolchain on PATH usually brings its own.
         .ci/cargo fmt --version >/dev/null 2>&1 || packages="$packages rustfmt-web"
         ;;
-    *) die "no such part: $part (build, arm64, test, kernels, bench, lint, cluster)" ;;
+    *) die "no such part: $part (build, arm64, test, kernels, bench, lint, fuzz, cluster)" ;;
     esac
 done
 
@@ -83,7 +85,15 @@ install_bpf_linker() {
         --no-default-features --features llvm-$llvm
 }
 
+install_cargo_fuzz() {
+    [ -n "$fuzz" ] || return 0
+    PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin command -v cargo-fuzz >/dev/null && return 0
+    say "building cargo-fuzz $cargo_fuzz (a minute), into ${CARGO_HOME:-$HOME/.cargo}/bin"
+    .ci/cargo install cargo-fuzz --version $cargo_fuzz --locked --quiet
+}
+
 install_packages
 .ci/cargo --which >/dev/null
 install_bpf_linker
+install_cargo_fuzz
 [ -z "$go" ] || tests/cluster/go --which >/dev/null

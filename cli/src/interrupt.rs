@@ -32,6 +32,12 @@ impl Interrupt {
         Self(asked)
     }
 
+    /// Nobody is listened to: a signal ends the program at once.
+    #[must_use]
+    pub fn never() -> Self {
+        Self(watch::channel(false).1)
+    }
+
     /// It was asked to end.
     #[must_use]
     pub fn asked(&self) -> bool {

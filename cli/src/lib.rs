@@ -30,7 +30,7 @@ mod watch;
 pub mod weight;
 mod window;
 
-pub use program::{command, main};
+pub use program::{command, main, replay};
 pub use render::schema::report_schema;
 pub use site::ended_recording;
 

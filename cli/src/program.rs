@@ -1,10 +1,11 @@
 //! The program: its command line, and what every command is given.
 
-use crate::commands::{COMMANDS, with_kind};
+use crate::commands::{COMMANDS, Diagnose, Run, with_kind};
 use crate::exit::{self, Exit};
 use crate::kubernetes::connect::Access;
 use crate::render::{self, Colour};
 use crate::site::kubernetes::NAME_IT;
+use anyhow::Context as _;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgMatches, Command, FromArgMatches as _};
 use std::ffi::OsString;
@@ -66,6 +67,34 @@ pub fn command(program: &'static str) -> Command {
         .fold(root, |root, entry| root.subcommand((entry.command)()))
 }
 
+fn context(program: &'static str, matches: &ArgMatches, arguments: &[OsString]) -> clap::error::Result<Context> {
+    let global = Global::from_arg_matches(matches)?;
+    Ok(Context {
+        program,
+        colour: global.color,
+        access: global.access,
+        arguments: arguments
+            .iter()
+            .skip(1)
+            .map(|argument| argument.to_string_lossy().into_owned())
+            .collect(),
+    })
+}
+
+/// The report of a recorded run of `diagnose`, instead of its print: `arguments` as they were, and `--replay FILE`.
+pub fn replay(arguments: &[&str]) -> anyhow::Result<model::report::Report> {
+    let arguments: Vec<OsString> = core::iter::once(TYPED)
+        .chain(arguments.iter().copied())
+        .map(OsString::from)
+        .collect();
+    let matches = command(TYPED).try_get_matches_from(&arguments)?;
+    let context = context(TYPED, &matches, &arguments)?;
+    let diagnose = matches.subcommand_matches(<Diagnose as Run>::NAME);
+    let diagnose = diagnose.context("only a run of `diagnose` has a report")?;
+    let report = Diagnose::from_arg_matches(diagnose)?.reported(&context)?;
+    report.context("nothing was looked at")
+}
+
 /// Runs the program.
 #[must_use]
 pub fn main(arguments: &[OsString]) -> ExitCode {
@@ -79,19 +108,9 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
         Ok(matches) => matches,
         Err(error) => return usage(error),
     };
-    let global = match Global::from_arg_matches(&matches) {
-        Ok(global) => global,
+    let context = match context(program, &matches, arguments) {
+        Ok(context) => context,
         Err(error) => return usage(error),
-    };
-    let context = Context {
-        program,
-        colour: global.color,
-        access: global.access,
-        arguments: arguments
-            .iter()
-            .skip(1)
-            .map(|argument| argument.to_string_lossy().into_owned())
-            .collect(),
     };
     match run(&matches, &context) {
         Ok(exit) => exit.into(),

@@ -32,6 +32,7 @@ pub mod probe;
 pub mod probes;
 pub mod programs;
 pub mod pump;
+pub mod readers;
 pub mod resolve;
 pub mod seccomp;
 pub mod servant;

@@ -8,6 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use crate::skoop;
 
@@ -48,6 +49,7 @@ impl Recorded {
         Ok(Self {
             head,
             lines: lines
+                .filter(|line| !line.as_ref().is_ok_and(is_digest))
                 .collect::<Result<_, _>>()
                 .context("a line of the recording is no JSON")?,
         })
@@ -139,14 +141,21 @@ impl Recorded {
         shifted
     }
 
-    /// Writes it as a recording.
+    /// Writes it as a recording, with the digest of what it holds now.
     pub fn write(&self, path: &Path) -> Result<()> {
         let mut text = format!("{}\n", self.head);
         for line in &self.lines {
             writeln!(text, "{line}")?;
         }
+        let digest = format!("sha256:{:x}", Sha256::digest(&text));
+        writeln!(text, "{}", json!({"digest": digest, "lines": self.lines.len() + 1}))?;
         fs::write(path, text).with_context(|| format!("writing {}", path.display()))
     }
+}
+
+/// The last line of a recording.
+fn is_digest(line: &Value) -> bool {
+    line.get("digest").is_some()
 }
 
 fn own_boot(boot: &mut Value, node: &str) {

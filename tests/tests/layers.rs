@@ -15,6 +15,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("cli", &["model", "diagnoses"]),
     ("completions", &["model", "cli"]),
     ("image", &[]),
+    ("targets", &["model", "node-helper", "cli"]),
 ];
 
 /// Crates from elsewhere (or the beginning of their names) that a crate must not know, and why.

@@ -8,13 +8,14 @@ use crate::gather::gather;
 use crate::inquiry::Inquiry;
 use crate::kubernetes::Via;
 use crate::program::Context;
+use crate::site::Keeping;
 use crate::{private, render, report};
 use anyhow::{Context as _, Result};
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, Subcommand};
 use model::evidence::Intent;
 use model::missing::Missing;
-use model::report::Outcome;
+use model::report::{Outcome, Report};
 use std::ffi::OsString;
 use std::io::Write as _;
 use tokio::time::Instant;
@@ -126,15 +127,35 @@ impl Run for Diagnose {
     const NAME: &'static str = "diagnose";
 
     fn run(self, context: &Context) -> Result<Exit> {
+        let (inquiry, how) = self.asked()?;
+        let Some((report, keeping)) = block_on(answer(inquiry, &how, context))? else {
+            return Ok(Exit::Fine);
+        };
+        render::report(&report, how.output, context.colour)?;
+        Ok(keeping.end(match report.outcome {
+            Outcome::Healthy => Exit::Fine,
+            Outcome::Fault => Exit::Fault,
+            Outcome::Inconclusive => Exit::Inconclusive,
+        }))
+    }
+}
+
+impl Diagnose {
+    /// The report alone.
+    pub fn reported(self, context: &Context) -> Result<Option<Report>> {
+        let (inquiry, how) = self.asked()?;
+        let answer = block_on(answer(inquiry, &how, context))?;
+        Ok(answer.map(|(report, _)| report))
+    }
+
+    /// What is to be found out, and how.
+    fn asked(self) -> Result<(Inquiry, How)> {
         let (intent, asked) = match self.what {
-            What::Dns(asked) => {
-                let inquiry = lookup(&asked.source, &asked.name, &asked.how)?;
-                return block_on(answer(inquiry, &asked.how, context));
-            }
+            What::Dns(asked) => return Ok((lookup(&asked.source, &asked.name, &asked.how)?, asked.how)),
             What::PodToService(ToService { via, reach }) => {
                 let mut inquiry = reach.inquiry(Some(Intent::PodToService))?;
                 inquiry.via = via;
-                return block_on(answer(inquiry, &reach.how, context));
+                return Ok((inquiry, reach.how));
             }
             What::PodToPod(asked) => (Some(Intent::PodToPod), asked),
             What::PodToNode(asked) => (Some(Intent::PodToNode), asked),
@@ -142,18 +163,19 @@ impl Run for Diagnose {
             What::NodeToPod(asked) => (Some(Intent::NodeToPod), asked),
             What::Between(asked) => (None, asked),
         };
-        block_on(answer(asked.inquiry(intent)?, &asked.how, context))
+        Ok((asked.inquiry(intent)?, asked.how))
     }
 }
 
-async fn answer(mut inquiry: Inquiry, how: &How, context: &Context) -> Result<Exit> {
+/// Asks, looks and judges; nothing where it is only to be told what would be started.
+async fn answer(mut inquiry: Inquiry, how: &How, context: &Context) -> Result<Option<(Report, Keeping)>> {
     let started = Instant::now();
     let site = how.place.site(context).await?;
     let ends = site.ends(&mut inquiry).await?;
     let window = inquiry.question.longest();
     if let Some(jobs) = how.place.dry_run(&site, &ends, window)? {
         render::manifests(&jobs)?;
-        return Ok(Exit::Fine);
+        return Ok(None);
     }
     let (mut session, keeping) = how.place.begin(context, &site, &ends, window)?;
     let known_anyway = ends.inventory.ok().is_some();
@@ -182,10 +204,5 @@ async fn answer(mut inquiry: Inquiry, how: &How, context: &Context) -> Result<Ex
         report.headline = format!("cannot tell: {}", doubt.missing.why);
     }
     session.progress.clear();
-    render::report(&report, how.output, context.colour)?;
-    Ok(keeping.end(match report.outcome {
-        Outcome::Healthy => Exit::Fine,
-        Outcome::Fault => Exit::Fault,
-        Outcome::Inconclusive => Exit::Inconclusive,
-    }))
+    Ok(Some((report, keeping)))
 }

@@ -15,7 +15,7 @@ mod rules;
 mod schema;
 mod version;
 
-pub use diagnose::{BETWEEN, with_kind};
+pub use diagnose::{BETWEEN, Diagnose, with_kind};
 
 use crate::exit::Exit;
 use crate::program::Context;
@@ -56,7 +56,7 @@ impl Entry {
 
 /// Every command.
 pub const COMMANDS: &[Entry] = &[
-    Entry::of::<diagnose::Diagnose>(),
+    Entry::of::<Diagnose>(),
     Entry::of::<capture::Capture>(),
     Entry::of::<doctor::Doctor>(),
     Entry::of::<cleanup::Cleanup>(),

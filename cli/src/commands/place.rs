@@ -59,7 +59,12 @@ impl Where {
             .map(|file| Recorder::create(file, &asked(&context.arguments), ends, self.record_payloads))
             .transpose()?;
         let keeping = Keeping::by(recorder.clone());
-        let interrupt = Interrupt::listen();
+        // What was said before is soon said again.
+        let interrupt = if self.replay.is_some() {
+            Interrupt::never()
+        } else {
+            Interrupt::listen()
+        };
         let links = site.helpers(&Beginning {
             ends,
             window,

@@ -29,6 +29,12 @@ pub mod worker;
 /// The session's side of these processes.
 pub mod workers;
 
+/// What a name server answered to a lookup is read; whether it is an answer to it.
+pub(crate) fn reads_answer(bytes: &[u8]) -> bool {
+    let _ = message::id(bytes);
+    message::answer(bytes, "example.com", hickory_proto::rr::RecordType::A).is_some()
+}
+
 /// What a worker is for: its first line.
 #[derive(Debug, Serialize, Deserialize)]
 struct Order {

@@ -1,0 +1,73 @@
+//! Readers of bytes that others write, by name: what fuzzing calls. One line for each; a reader panics on no input.
+
+use crate::btf::{self, Wanted};
+use crate::input::{self, Input};
+use crate::{attempts, dialogue, facts, owner, words};
+use model::protocol::{Line, Request};
+use std::io::Cursor;
+
+/// Every reader.
+pub const READERS: &[(&str, fn(&[u8]))] = &[
+    ("requests", requests),
+    ("dns", dns),
+    ("resolv-conf", resolv_conf),
+    ("cgroups", cgroups),
+    ("btf", btf),
+    ("records", records),
+];
+
+/// Lines of the client. What was understood is understood again when it is said again.
+fn requests(bytes: &[u8]) {
+    let (tell, inbox) = std::sync::mpsc::sync_channel(bytes.len() + 1);
+    input::read_lines(Cursor::new(bytes), &tell);
+    drop(tell);
+    for input in inbox {
+        let Input::Line(line) = input else { continue };
+        if let Ok(heard) = serde_json::from_slice::<Line<Request>>(&line) {
+            let again = serde_json::to_vec(&heard).unwrap_or_default();
+            let again = serde_json::from_slice::<Line<Request>>(&again).ok();
+            assert_eq!(again.as_ref(), Some(&heard), "said again it is something else");
+        }
+    }
+}
+
+/// A DNS message, as a packet carries it and as a name server answers.
+fn dns(bytes: &[u8]) {
+    let _ = dialogue::message(bytes);
+    let _ = attempts::reads_answer(bytes);
+}
+
+fn resolv_conf(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let read = facts::resolv::parse("/etc/resolv.conf", &text);
+    assert!(read.nameservers.len() <= 3, "glibc asks three");
+}
+
+/// A `/proc/PID/cgroup`.
+fn cgroups(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let _ = owner::of_cgroups(&text);
+    let _ = owner::of_path(&text);
+}
+
+/// The kernel's description of itself.
+fn btf(bytes: &[u8]) {
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let wanted = Wanted {
+        fields: [("sk_buff", "dev"), ("net_device", "ifindex"), ("record", "netns")]
+            .map(|(of, field)| (of.to_owned(), field.to_owned()))
+            .into(),
+        tracepoints: names(&["kfree_skb", "net_dev_queue"]),
+        functions: names(&["kfree_skb"]),
+        enums: names(&["skb_drop_reason"]),
+    };
+    let _ = btf::scan(bytes, &wanted);
+}
+
+/// What a probe writes into its ring.
+fn records(bytes: &[u8]) {
+    if let Some((record, tail)) = words::split(bytes) {
+        let _ = words::is_dns(&record);
+        let _ = dialogue::message(tail);
+    }
+}
