@@ -195,6 +195,10 @@ impl Session {
     }
 
     fn end(&mut self, end: End) -> ExitCode {
+        // A client that stands still takes no last line, and its pipe is full.
+        if matches!(end, End::Unasked(_)) {
+            exit_within(GRACE);
+        }
         self.windows.stop_all();
         for thread in self.reading.drain(..) {
             let _ = thread.join();
