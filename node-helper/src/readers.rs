@@ -13,6 +13,8 @@ pub const READERS: &[(&str, fn(&[u8]))] = &[
     ("resolv-conf", resolv_conf),
     ("cgroups", cgroups),
     ("btf", btf),
+    ("iptables", iptables),
+    ("nftables", nftables),
     ("records", records),
 ];
 
@@ -62,6 +64,16 @@ fn btf(bytes: &[u8]) {
         enums: names(&["skb_drop_reason"]),
     };
     let _ = btf::scan(bytes, &wanted);
+}
+
+/// A table of iptables, as a socket option hands it out.
+fn iptables(bytes: &[u8]) {
+    let _ = facts::netfilter::reads_table(bytes);
+}
+
+/// The expressions of a rule of nftables, as netlink lists them.
+fn nftables(bytes: &[u8]) {
+    let _ = facts::netfilter::reads_expressions(bytes);
 }
 
 /// What a probe writes into its ring.

@@ -10,7 +10,7 @@ mod fdb;
 mod links;
 mod lookups;
 mod neighbours;
-mod netfilter;
+pub(crate) mod netfilter;
 mod node;
 mod process;
 mod qdiscs;

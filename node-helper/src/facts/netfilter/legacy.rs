@@ -105,5 +105,14 @@ fn ask(socket: &OwnedFd, family: Family, table: &str) -> anyhow::Result<Option<B
     Ok(Some(Block::new(&info, entries.split_off(HEAD_BYTES))))
 }
 
+/// Whether these bytes are a table as the kernel hands one out, of either family: what is said of it, and its entries.
+pub(super) fn reads(bytes: &[u8]) -> bool {
+    bytes.split_at_checked(INFO_BYTES).is_some_and(|(info, entries)| {
+        let block = Block::new(info, entries.to_vec());
+        let [v4, v6] = FAMILIES.map(|family| block.chains(family, &SetNames::new()).is_ok());
+        v4 || v6
+    })
+}
+
 #[cfg(test)]
 mod tests;

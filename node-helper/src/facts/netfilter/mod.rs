@@ -147,6 +147,16 @@ fn unread(look: &Look, backend: &str, why: &str) -> Missing {
         .remedy("run the helper as root, or with CAP_NET_ADMIN and CAP_SYS_ADMIN")
 }
 
+/// Whether these bytes are a table of iptables as the kernel hands it out.
+pub(crate) fn reads_table(bytes: &[u8]) -> bool {
+    legacy::reads(bytes)
+}
+
+/// Whether these bytes are the expressions of an nftables rule as the kernel lists them.
+pub(crate) fn reads_expressions(bytes: &[u8]) -> bool {
+    expr::list(bytes).is_ok()
+}
+
 #[cfg(test)]
 mod nft_kernel_tests;
 #[cfg(test)]
