@@ -39,7 +39,8 @@ pub struct Line<T> {
     pub said: Option<Tally>,
 }
 
-/// Lines said so far, by their words: what was taken out of a stream is missing here, though the rest was numbered anew.
+/// Lines said so far, by their words: what was taken out of a stream is missing here, though the rest was numbered anew. It
+/// does not show what was changed inside a line, nor lines that were taken out of the counts as well.
 pub type Tally = BTreeMap<String, u64>;
 
 /// What the client asks.
