@@ -6,6 +6,7 @@
 //! asked first, because its LLVM is the one that `make setup` builds `bpf-linker` with.
 
 #![expect(clippy::print_stderr, reason = "how a build script talks to its reader")]
+#![allow(clippy::disallowed_methods, reason = "it builds the helper, and is none of it")]
 
 use std::env;
 use std::fmt::Write as _;

@@ -530,6 +530,6 @@ pub struct ResolvConf {
     pub attempts: u32,
     /// Other options as written.
     pub options: Vec<String>,
-    /// Lines that could not be read.
+    /// Lines that could not be read, by their number (`line 3`): what they hold may be another file's, and nobody's to see.
     pub garbage: Vec<String>,
 }

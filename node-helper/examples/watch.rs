@@ -1,4 +1,5 @@
 //! Attaches probes and prints what they see: `watch SECONDS PROBE[,PROBE] [NETNS-INODE PROTOCOL SPORT]`.
+#![allow(clippy::disallowed_methods, reason = "this is not the helper")]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "it prints")]
 
 use model::attempt::WatchedFlow;

@@ -1,8 +1,8 @@
 //! The kernel's own description of its structures (BTF), read by one scan for the names that are wanted.
 
+use crate::door;
 use anyhow::{Context, bail};
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
 use std::io::Read;
 
 use crate::sys::Mapped;
@@ -47,7 +47,7 @@ pub struct Layout {
 
 /// Reads the running kernel's.
 pub fn of_this_kernel(wanted: &Wanted) -> anyhow::Result<Layout> {
-    let mut file = File::open(PATH).with_context(|| {
+    let mut file = door::file(PATH).with_context(|| {
         format!("cannot open {PATH}: this kernel was built without CONFIG_DEBUG_INFO_BTF, or /sys is not mounted")
     })?;
     let length = file.metadata().map_or(0, |metadata| metadata.len() as usize);

@@ -1,6 +1,6 @@
 //! Which capabilities the helper was given, by their kernel names.
 
-use std::fs;
+use crate::door;
 use std::sync::OnceLock;
 
 /// In the order of their numbers (`include/uapi/linux/capability.h`).
@@ -52,7 +52,7 @@ const NAMES: [&str; 41] = [
 pub fn given() -> &'static [String] {
     static GIVEN: OnceLock<Vec<String>> = OnceLock::new();
     GIVEN.get_or_init(|| {
-        fs::read_to_string("/proc/self/status")
+        door::text("/proc/self/status", door::FEW_LINES)
             .map(|status| parse(&status))
             .unwrap_or_default()
     })

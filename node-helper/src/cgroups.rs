@@ -1,9 +1,9 @@
 //! The mounted hierarchies of cgroups, as the host's first process sees them, and cgroups of version 2 by their id.
 
+use crate::door;
 use crate::owner;
 use model::owner::Owner;
 use procfs::process::{MountInfo, MountInfos, Process};
-use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -42,8 +42,8 @@ pub fn contained() -> Vec<(u64, Owner)> {
 }
 
 fn walk(folder: &Path, path: &str, found: &mut Vec<(u64, Owner)>) {
-    let Ok(entries) = fs::read_dir(folder) else { return };
-    for entry in entries.filter_map(Result::ok) {
+    let Ok(entries) = door::entries(folder) else { return };
+    for entry in entries {
         let Ok(kind) = entry.file_type() else { continue };
         if !kind.is_dir() {
             continue;
@@ -55,7 +55,7 @@ fn walk(folder: &Path, path: &str, found: &mut Vec<(u64, Owner)>) {
         {
             found.push((metadata.ino(), owner));
         }
-        walk(&entry.path(), &path, found);
+        walk(&folder.join(entry.file_name()), &path, found);
     }
 }
 

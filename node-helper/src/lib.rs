@@ -1,5 +1,6 @@
 //! The short-lived privileged program that looks at one node: probes in the kernel, facts, and packets of its own, for
 //! as long as its client speaks to it and not a moment longer.
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make files of their own"))]
 
 pub mod armed;
 pub mod armer;
@@ -12,6 +13,8 @@ pub mod clock;
 pub mod cost;
 /// DNS messages as a dialogue.
 pub mod dialogue;
+/// The one door to files.
+pub mod door;
 pub mod facts;
 pub mod filter;
 /// Constants of this kernel, written into programs.

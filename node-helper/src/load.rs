@@ -2,6 +2,7 @@
 //! that this kernel has. A loader of our own over `aya-obj`, because a general one parses all of the kernel's BTF.
 
 use crate::btf::Layout;
+use crate::door;
 use crate::fold::{Constants, fold};
 use crate::sys::{self, Kind, Shape};
 use anyhow::{Context, anyhow};
@@ -109,7 +110,7 @@ impl Hook {
 
 /// The number under which this kernel offers kprobes, if it does.
 fn kprobe_type() -> Option<u32> {
-    std::fs::read_to_string("/sys/bus/event_source/devices/kprobe/type")
+    door::text("/sys/bus/event_source/devices/kprobe/type", door::FEW_LINES)
         .ok()?
         .trim()
         .parse()

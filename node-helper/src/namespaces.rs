@@ -1,10 +1,10 @@
 //! The network namespaces of this machine: what they are called, how to enter them, who lives in them.
 
+use crate::door;
 use crate::netlink::{Answer, Netlink, at, attribute, attributes};
-use nix::sys::statfs::{NSFS_MAGIC, statfs};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -77,10 +77,9 @@ impl Namespaces {
     }
 
     fn add_named(&mut self, base: &Path, folder: &str) {
-        let Ok(entries) = fs::read_dir(base.join(folder)) else {
-            return;
-        };
-        let mut paths: Vec<PathBuf> = entries.filter_map(Result::ok).map(|entry| entry.path()).collect();
+        let within = base.join(folder);
+        let Ok(names) = door::names(&within) else { return };
+        let mut paths: Vec<PathBuf> = names.into_iter().map(|name| within.join(name)).collect();
         paths.sort();
         for path in paths {
             let (Some(inode), Some(name)) = (bound_inode(&path), path.file_name().and_then(|name| name.to_str()))
@@ -136,7 +135,7 @@ impl Namespaces {
             if wanted.iter().all(|id| found.contains_key(id)) {
                 break;
             }
-            let Ok(file) = File::open(&namespace.path) else {
+            let Ok(file) = door::namespace(&namespace.path) else {
                 continue;
             };
             if let Some(id) = id_of(route, &file)
@@ -177,12 +176,12 @@ pub fn own() -> u32 {
 pub fn sees_all_pids() -> bool {
     /// Inode of the initial PID namespace (`PROC_PID_INIT_INO` of `linux/proc_ns.h`).
     const INITIAL: u64 = 0xEFFF_FFFC;
-    fs::metadata("/proc/self/ns/pid").is_ok_and(|metadata| metadata.ino() == INITIAL)
+    door::metadata("/proc/self/ns/pid").is_ok_and(|metadata| metadata.ino() == INITIAL)
 }
 
 /// What a namespace or an end without a name of its own is called, after a process: `pid/7 (nginx)`.
 pub fn of_process(proc: &Path, pid: u32) -> String {
-    match fs::read_to_string(proc.join(format!("{pid}/comm"))) {
+    match door::text(proc.join(format!("{pid}/comm")), door::FEW_LINES) {
         Ok(comm) => format!("pid/{pid} ({})", comm.trim()),
         Err(_) => format!("pid/{pid}"),
     }
@@ -190,12 +189,10 @@ pub fn of_process(proc: &Path, pid: u32) -> String {
 
 /// Process ids in a proc file system, in order.
 pub fn processes(proc: &Path) -> Vec<u32> {
-    let Ok(entries) = fs::read_dir(proc) else {
-        return Vec::new();
-    };
-    let mut pids: Vec<u32> = entries
-        .filter_map(Result::ok)
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+    let mut pids: Vec<u32> = door::names(proc)
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|name| name.to_str()?.parse().ok())
         .collect();
     pids.sort_unstable();
     pids
@@ -203,14 +200,13 @@ pub fn processes(proc: &Path) -> Vec<u32> {
 
 /// The inode a link like `net:[4026531833]` names. Reading the link is cheaper than opening what it leads to.
 fn inode(link: &Path) -> Option<u32> {
-    let target = fs::read_link(link).ok()?;
+    let target = door::link(link).ok()?;
     target.to_str()?.strip_prefix("net:[")?.strip_suffix(']')?.parse().ok()
 }
 
 /// The inode of a namespace that is bound to a file; `None` for a file nothing is bound to.
 fn bound_inode(path: &Path) -> Option<u32> {
-    let on = statfs(path).ok()?.filesystem_type();
-    (on == NSFS_MAGIC).then(|| u32::try_from(fs::metadata(path).ok()?.ino()).ok())?
+    u32::try_from(door::bound_namespace(path).ok()?).ok()
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! To whom a process or a network namespace belongs, from cgroup paths and namespaces alone: never a guess.
 
+use crate::door;
 use crate::namespaces::Namespace;
 use model::owner::Owner;
-use std::fs;
 
 /// The owner of a process, by its cgroup.
 pub fn of_pid(pid: u32) -> Owner {
-    match fs::read_to_string(format!("/proc/{pid}/cgroup")) {
+    match door::text(format!("/proc/{pid}/cgroup"), door::FEW_LINES) {
         Ok(text) => match of_cgroups(&text) {
             Owner::Unknown => Owner::Host,
             owner => owner,

@@ -1,6 +1,7 @@
 //! Names for the places where events happen: whose namespace, which interface, which process. Looked up where an event
 //! tells a number that is new, and remembered, because many events follow from the same place.
 
+use crate::door;
 use crate::facts;
 use crate::namespaces::Namespaces;
 use crate::namespaces::sees_all_pids;
@@ -93,7 +94,7 @@ impl Places {
             return Process::default();
         }
         let look = || Process {
-            name: std::fs::read_to_string(format!("/proc/{pid}/comm"))
+            name: door::text(format!("/proc/{pid}/comm"), door::FEW_LINES)
                 .ok()
                 .map(|name| name.trim_end().to_owned()),
             owner: of_pid(pid),

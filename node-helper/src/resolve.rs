@@ -1,6 +1,7 @@
 //! What an endpoint is that somebody named: `netns/NAME`, `pid/N`, `container/ID`, `pod/UID`, `host`, an address.
 
 use crate::attempts::source_by;
+use crate::door;
 use crate::facts;
 use crate::islands;
 use crate::namespaces::{Namespace, Namespaces, processes};
@@ -12,7 +13,6 @@ use model::missing::{Known, Missing};
 use model::owner::Owner;
 use model::protocol::{Ask, Reply};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
@@ -85,7 +85,7 @@ fn named(asked: &str, name: &str, namespaces: &Namespaces) -> Result<Endpoint, M
 
 fn by_path<'a>(path: &str, namespaces: &'a Namespaces) -> Option<&'a Namespace> {
     use std::os::unix::fs::MetadataExt as _;
-    let inode = fs::metadata(path).ok()?.ino();
+    let inode = door::metadata(path).ok()?.ino();
     namespaces.by_inode(u32::try_from(inode).ok()?)
 }
 
@@ -95,7 +95,7 @@ fn process(asked: &str, pid: &str, namespaces: &Namespaces) -> Result<Endpoint, 
         pid.parse().ok().filter(|pid| *pid > 0).ok_or_else(|| {
             Missing::new(what(), format!("`{pid}` is no process id")).remedy("a process id is a number")
         })?;
-    if !Path::new(&format!("/proc/{number}")).exists() {
+    if door::metadata(format!("/proc/{number}")).is_err() {
         return Err(
             Missing::new(what(), format!("no process has the id {number}; it may have ended"))
                 .remedy("`ps -e` lists those that run"),

@@ -2,15 +2,14 @@
 //! them, from a socket that nobody else has, and answers each. It reads nothing else, and ends when its master does.
 #![expect(unsafe_code, reason = "fork(2), and descriptors that came in a message")]
 
+use crate::door;
 use crate::privileges::Role;
 use anyhow::{Context as _, anyhow, bail};
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::socket::{
     AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, socketpair,
 };
-use nix::sys::stat::Mode;
 use nix::unistd::{ForkResult, fork};
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, IntoRawFd as _, OwnedFd, RawFd};
@@ -168,7 +167,7 @@ fn prepare(socket: OwnedFd) -> anyhow::Result<OwnedFd> {
     SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT])
         .thread_block()
         .context("cannot block signals")?;
-    let null = open("/dev/null", OFlag::O_RDWR, Mode::empty()).context("cannot open /dev/null")?;
+    let null = door::null().context("cannot open /dev/null")?;
     // Closed with all the rest.
     let null = null.into_raw_fd();
     let socket = only(&[null, null], &[socket.into_raw_fd()])?;

@@ -3,6 +3,7 @@
 //! It ends with `Bye`, with the end of stdin, after 15 s without a line from the client, at its own deadline, and on
 //! SIGTERM or SIGINT. Whatever the helper attached dies with the process, so every end is also a clean-up.
 
+use crate::door;
 use crate::input::{self, Input};
 use crate::privileges::SESSION;
 use crate::window::Windows;
@@ -382,7 +383,7 @@ fn hello() -> Hello {
         node: text(|uname| uname.nodename()),
         kernel: text(|uname| uname.release()),
         arch: text(|uname| uname.machine()),
-        boot_id: std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        boot_id: door::text("/proc/sys/kernel/random/boot_id", door::FEW_LINES)
             .map(|id| id.trim().to_owned())
             .unwrap_or_default(),
         netns: crate::namespaces::own(),

@@ -1,7 +1,7 @@
 //! Names of kernel addresses (`/proc/kallsyms`), read once in the background while probes are already attached.
 
+use crate::door;
 use std::borrow::Cow;
-use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::sync::OnceLock;
 
@@ -19,7 +19,7 @@ impl Symbols {
     pub fn of_this_kernel() -> &'static Self {
         static SYMBOLS: OnceLock<Symbols> = OnceLock::new();
         SYMBOLS.get_or_init(|| {
-            File::open("/proc/kallsyms").map_or_else(
+            door::file("/proc/kallsyms").map_or_else(
                 |_| Self::default(),
                 |file| Self::parse(BufReader::with_capacity(1 << 16, file)),
             )

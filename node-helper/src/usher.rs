@@ -3,6 +3,7 @@
 #![expect(unsafe_code, reason = "fork(2) and pidfd_open(2)")]
 
 use crate::attempts::worker;
+use crate::door;
 use crate::facts::reader;
 use crate::namespaces::Namespace;
 use crate::netns;
@@ -143,7 +144,7 @@ impl Drop for Process {
 }
 
 fn serve(master: &Master) {
-    let Ok(home) = File::open("/proc/self/ns/net") else {
+    let Ok(home) = door::namespace("/proc/self/ns/net") else {
         return;
     };
     while let Some((request, fds)) = master.next() {

@@ -1,5 +1,6 @@
 //! Attempts over loopback and through a namespace of the test's own: what each kind meets, in the kernel's words.
 
+#![allow(clippy::disallowed_methods, reason = "this is not the helper")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod talk;

@@ -1,5 +1,6 @@
 //! Totals that are called exact are: under floods that interrupt each other, what was counted and what was told as missed
 //! make up what the sender and the kernel's own counters saw. Needs root.
+#![allow(clippy::disallowed_methods, reason = "this is not the helper")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 mod bed;

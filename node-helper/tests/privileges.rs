@@ -1,6 +1,7 @@
 //! Which of the helper's processes may do what: that nobody has more than the table says, and that each capability in it is
 //! needed. Needs root.
 
+#![allow(clippy::disallowed_methods, reason = "this is not the helper")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![expect(unsafe_code, reason = "calls that no crate of ours may make")]
 

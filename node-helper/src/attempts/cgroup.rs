@@ -1,8 +1,8 @@
 //! Joins the cgroup of the source, so that what is bound to it (eBPF programs, classes of `net_cls`) applies to our packets.
 
+use crate::door;
 use model::missing::Missing;
 use nix::sched::{CloneFlags, setns};
-use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 /// Version 1 controllers that decide about packets. The others only limit resources, of which we take no share.
@@ -22,7 +22,7 @@ struct Hierarchy {
 /// Enters the cgroup namespace of the host's first process. Paths are told relative to one's own, and only within it may
 /// one move; threads and children that begin later are in it, too.
 pub fn see_all() {
-    if let Ok(namespace) = File::open("/proc/1/ns/cgroup") {
+    if let Ok(namespace) = door::namespace("/proc/1/ns/cgroup") {
         let _ = setns(namespace, CloneFlags::CLONE_NEWCGROUP);
     }
 }
@@ -34,11 +34,11 @@ pub fn join(pid: u32) -> Result<(), Missing> {
             .remedy("policies bound to that cgroup did not apply to our packets; run the helper as root on the host")
     };
     let read =
-        |path: String| fs::read_to_string(&path).map_err(|error| missing(format!("cannot read {path}: {error}")));
+        |path: String| door::text(&path, door::TABLE).map_err(|error| missing(format!("cannot read {path}: {error}")));
     let paths = read(format!("/proc/{pid}/cgroup"))?;
     // In a container only its own part is mounted, and that read-only; the host's mounts show all of it.
     let own = hierarchies(&read("/proc/self/mountinfo".into())?);
-    let of_host = fs::read_to_string("/proc/1/mountinfo").map(|text| hierarchies(&text));
+    let of_host = door::text("/proc/1/mountinfo", door::TABLE).map(|text| hierarchies(&text));
     let mounted = [("/", own), ("/proc/1/root", of_host.unwrap_or_default())];
     for controller in [""].into_iter().chain(V1_CONTROLLERS) {
         let Some(path) = path_in(&paths, controller) else {
@@ -56,11 +56,11 @@ pub fn join(pid: u32) -> Result<(), Missing> {
         let Some(folder) = folder else {
             return Err(missing(format!("{path} lies outside all that is mounted")));
         };
-        let events = fs::read_to_string(folder.join("cgroup.events")).unwrap_or_default();
+        let events = door::text(folder.join("cgroup.events"), door::FEW_LINES).unwrap_or_default();
         if events.lines().any(|line| line == "frozen 1") {
             return Err(missing(format!("{path} is frozen, and so would we be")));
         }
-        fs::write(folder.join("cgroup.procs"), "0")
+        door::write(folder.join("cgroup.procs"), "0")
             .map_err(|error| missing(format!("cannot move into {}: {error}", folder.display())))?;
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! eBPF programs that can drop packets here: XDP, tc (clsact, tcx, netkit), and those of the cgroups of processes.
 
 use super::{Fact, Look, links, qdiscs};
+use crate::door;
 use crate::namespaces::Namespace;
 use crate::netlink::{Netlink, attributes, text, u32_at};
 use crate::{sys, usher};
@@ -9,7 +10,6 @@ use model::facts::{BpfAttachment, NetnsFacts};
 use procfs::ProcessCGroups;
 use procfs::process::Process;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 
@@ -187,7 +187,7 @@ fn of_cgroups(namespace: &Namespace, asked: &[u32]) -> anyhow::Result<Vec<BpfAtt
 }
 
 fn of_cgroup(mount: &Path, path: &Path) -> Vec<BpfAttachment> {
-    let Ok(folder) = File::open(mount.join(path)) else {
+    let Ok(folder) = door::folder(mount.join(path)) else {
         return Vec::new();
     };
     OF_CGROUP

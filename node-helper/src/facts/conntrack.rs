@@ -1,12 +1,12 @@
 //! Connection tracking of a namespace: how full, what it did, and the watched flows' own entries (ctnetlink).
 
 use super::{Fact, Look};
+use crate::door;
 use crate::netlink::{Answer, Netlink, at, attribute, attributes};
 use anyhow::Context as _;
 use model::facts::{Conntrack, ConntrackEntry, NetnsFacts};
 use model::flow::{Flow, ICMP, ICMPV6, TCP, address, bytes};
 use std::collections::BTreeMap;
-use std::fs;
 use std::net::IpAddr;
 
 pub(super) const FACT: Fact = Fact {
@@ -21,7 +21,7 @@ const LISTED_MAX: u64 = 4096;
 fn read(look: &Look) -> anyhow::Result<Conntrack> {
     let number = |name: &str| -> anyhow::Result<u64> {
         let path = format!("/proc/sys/net/netfilter/nf_conntrack_{name}");
-        let text = fs::read_to_string(&path)
+        let text = door::text(&path, door::FEW_LINES)
             .with_context(|| format!("cannot read {path}; is connection tracking loaded in this kernel?"))?;
         text.trim().parse().with_context(|| format!("{path} holds no number"))
     };

@@ -27,6 +27,7 @@ pub(crate) mod reader;
 pub mod resolv;
 
 use crate::clock;
+use crate::door;
 use crate::namespaces::{Namespace, Namespaces};
 use crate::netlink::Netlink;
 use crate::usher::{self, Kind};
@@ -36,7 +37,6 @@ use model::missing::{Known, Missing};
 use model::protocol::{Ask, Reply};
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeSet;
-use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::mpsc;
@@ -124,7 +124,7 @@ impl<'a> Look<'a> {
     /// A file of this namespace's `/proc/net`.
     fn proc_net(&self, file: &str) -> anyhow::Result<String> {
         let path = format!("/proc/thread-self/net/{file}");
-        fs::read_to_string(&path).with_context(|| format!("cannot read {path} in {}", self.namespace.name))
+        door::text(&path, door::TABLE).with_context(|| format!("cannot read {path} in {}", self.namespace.name))
     }
 
     /// The addresses in question.

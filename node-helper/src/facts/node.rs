@@ -1,11 +1,11 @@
 //! Facts of the whole node: its CPUs' backlogs, load, limits.
 
 use super::sysctls::read_files;
+use crate::door;
 use anyhow::Context as _;
 use model::facts::NodeFacts;
 use model::missing::{Known, Missing};
 use procfs::{FromRead as _, LoadAverage};
-use std::fs;
 use std::path::Path;
 
 /// Sysctls that are the node's, not a namespace's.
@@ -34,7 +34,7 @@ const SYSCTLS: &[&str] = &[
 pub(super) fn read(root: &Path) -> NodeFacts {
     let file = |path: &str| {
         let path = root.join(path);
-        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
+        door::text(&path, door::TABLE).with_context(|| format!("cannot read {}", path.display()))
     };
     let softnet = || file("proc/net/softnet_stat");
     NodeFacts {

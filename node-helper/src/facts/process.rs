@@ -1,12 +1,11 @@
 //! A process at one end: what it does, how full its descriptor table is, and whether its CPU is throttled.
 
-use crate::{cgroups, owner};
+use crate::{cgroups, door, owner};
 use anyhow::Context as _;
 use model::facts::{ProcessFacts, Throttling};
 use model::missing::{Known, Missing};
 use procfs::process::{LimitValue, MountInfos, Process};
 use procfs::{ProcessCGroup, ProcessCGroups};
-use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -43,11 +42,11 @@ fn known<T>(what: &str, pid: u32, outcome: anyhow::Result<T>) -> Known<T> {
 /// `..`, which it counts too).
 fn count_files(folder: &Path) -> anyhow::Result<u64> {
     let cannot = || format!("cannot read {}", folder.display());
-    let size = fs::metadata(folder).with_context(cannot)?.size();
+    let size = door::metadata(folder).with_context(cannot)?.size();
     if size > 0 {
         return Ok(size);
     }
-    Ok(fs::read_dir(folder).with_context(cannot)?.count() as u64)
+    Ok(door::entries(folder).with_context(cannot)?.len() as u64)
 }
 
 /// Throttling of the process's cgroup, or of that above it which was throttled most: a pod's limit stands above its
@@ -101,10 +100,10 @@ fn throttling_at(place: &Place) -> anyhow::Result<Throttling> {
     let mut most: Option<Throttling> = None;
     for path in place.path.ancestors() {
         let folder = place.mount.join(path);
-        let Ok(stat) = fs::read_to_string(folder.join("cpu.stat")) else {
+        let Ok(stat) = door::text(folder.join("cpu.stat"), door::FEW_LINES) else {
             continue;
         };
-        let text = |file: &str| fs::read_to_string(folder.join(file)).unwrap_or_default();
+        let text = |file: &str| door::text(folder.join(file), door::FEW_LINES).unwrap_or_default();
         let throttling = Throttling {
             quota_percent: quota_percent(&text("cpu.max"), &text("cpu.cfs_quota_us"), &text("cpu.cfs_period_us")),
             ..parse_cpu_stat(&stat)

@@ -1,6 +1,7 @@
 //! Sockets: what listens, what is bound, and the watched flows' own (`SOCK_DIAG`).
 
 use super::{Fact, Look};
+use crate::door;
 use crate::netlink::{Answer, Netlink, at, attributes, u32_at, u64_at};
 use anyhow::Context as _;
 use model::facts::{NetnsFacts, Socket, TcpInfo};
@@ -254,13 +255,13 @@ fn note(holders: &mut BTreeMap<u64, Vec<u32>>, pid: u32, wanted: impl Fn(u64) ->
 
 /// Inodes of the sockets a process holds.
 pub fn held(pid: u32) -> Vec<u64> {
-    let Ok(entries) = std::fs::read_dir(format!("/proc/{pid}/fd")) else {
+    let Ok(entries) = door::entries(format!("/proc/{pid}/fd")) else {
         return Vec::new();
     };
     entries
-        .filter_map(Result::ok)
+        .into_iter()
         .filter_map(|entry| {
-            let target = std::fs::read_link(entry.path()).ok()?;
+            let target = door::link(entry.path()).ok()?;
             target
                 .to_str()?
                 .strip_prefix("socket:[")?

@@ -2,10 +2,10 @@
 //! dump instead of a dozen files each.
 
 use super::{Fact, Look, links};
+use crate::door;
 use crate::netlink::{attributes, text, u32_at};
 use model::facts::NetnsFacts;
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
@@ -121,7 +121,7 @@ pub(super) fn read_files(root: &Path, names: impl Iterator<Item = String>) -> BT
 /// One read is enough for a value, and there are a hundred of them.
 fn read_value(path: &Path) -> Option<String> {
     let mut value = [0; 512];
-    let length = File::open(path).ok()?.read(&mut value).ok()?;
+    let length = door::file(path).ok()?.read(&mut value).ok()?;
     Some(String::from_utf8_lossy(&value[..length]).trim().to_owned())
 }
 

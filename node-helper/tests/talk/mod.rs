@@ -1,5 +1,6 @@
 //! A client for tests: starts the built helper, speaks the protocol over its pipes, and kills it on the way out.
 
+#![allow(clippy::disallowed_methods, reason = "this is not the helper")]
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use model::attempt::{Attempt, AttemptSpec, Exchange, Sending, WatchedFlow};
