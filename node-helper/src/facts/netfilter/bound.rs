@@ -4,8 +4,8 @@
 //! those in question cannot concern it, nor can chains that only such rules lead to. Other tables are never thinned: a
 //! table that is too large is left out, and said to be.
 
-use model::facts::{Action, Chain, Match, NetfilterRule};
-use std::collections::BTreeSet;
+use model::facts::{Action, Chain, Match};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 /// So many rules are carried for one namespace.
@@ -13,8 +13,11 @@ pub(super) const RULES_MAX: usize = 12_000;
 
 /// Thins `nat` tables, then leaves out the largest tables, until few enough rules are left. Says which tables went.
 pub(super) fn keep_within(max: usize, chains: &mut Vec<Chain>, addresses: &BTreeSet<IpAddr>) -> Vec<String> {
-    if count(chains) > max && !addresses.is_empty() {
-        thin(chains, addresses);
+    if count(chains) > max {
+        if !addresses.is_empty() {
+            thin(chains, addresses);
+        }
+        keep_reached(chains);
     }
     let mut left_out = Vec::new();
     while count(chains) > max {
@@ -45,7 +48,7 @@ fn tables(chains: &[Chain]) -> BTreeSet<[String; 3]> {
 fn thin(chains: &mut Vec<Chain>, addresses: &BTreeSet<IpAddr>) {
     let translates = |chain: &Chain| chain.table == "nat";
     for chain in chains.iter_mut().filter(|chain| translates(chain)) {
-        chain.rules.retain(|rule| may_concern(rule, addresses));
+        chain.rules.retain(|rule| may_concern(&rule.matches, addresses));
     }
     loop {
         let reached: BTreeSet<([String; 3], String)> = chains
@@ -68,8 +71,47 @@ fn thin(chains: &mut Vec<Chain>, addresses: &BTreeSet<IpAddr>) {
     }
 }
 
-fn may_concern(rule: &NetfilterRule, addresses: &BTreeSet<IpAddr>) -> bool {
-    rule.matches.iter().all(|test| match test {
+/// A packet comes to no other chains than those that base chains lead to.
+fn keep_reached(chains: &mut Vec<Chain>) {
+    let places: BTreeMap<_, _> = (0..)
+        .zip(chains.iter())
+        .map(|(place, chain)| (name_of(chain, &chain.name), place))
+        .collect();
+    let mut reached: BTreeSet<usize> = (0..)
+        .zip(chains.iter())
+        .filter(|(_, chain)| chain.hook.is_some())
+        .map(|(place, _)| place)
+        .collect();
+    let mut next: Vec<usize> = reached.iter().copied().collect();
+    while let Some(place) = next.pop() {
+        let called = chains[place].rules.iter().filter_map(|rule| match &rule.action {
+            Action::Jump { chain } | Action::Goto { chain } => places.get(&name_of(&chains[place], chain)),
+            _ => None,
+        });
+        for called in called {
+            if reached.insert(*called) {
+                next.push(*called);
+            }
+        }
+    }
+    let mut place = 0..;
+    chains.retain(|_| place.next().is_some_and(|place| reached.contains(&place)));
+}
+
+fn name_of(chain: &Chain, name: &str) -> ([String; 3], String) {
+    (table_of(chain), name.to_owned())
+}
+
+/// It asks for one certain destination, other than these.
+pub(super) fn destined_elsewhere(tests: &[Match], addresses: &BTreeSet<IpAddr>) -> bool {
+    tests
+        .iter()
+        .any(|test| matches!(test, Match::Destination { .. }) && !may_concern(std::slice::from_ref(test), addresses))
+}
+
+/// Whether a packet of one of these addresses may fit.
+pub(super) fn may_concern(tests: &[Match], addresses: &BTreeSet<IpAddr>) -> bool {
+    tests.iter().all(|test| match test {
         Match::Source { any, not: false } | Match::Destination { any, not: false } => any
             .iter()
             .any(|text| single(text).is_none_or(|address| addresses.contains(&address))),

@@ -8,10 +8,10 @@ use super::raw::{Hook, RawChain, Rule, Set, Table};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// The objects of a table. `names` tells the interfaces of the namespace by index.
-pub(super) fn objects(table: &Table, names: Names<'_>) -> Vec<Value> {
+/// What rules of a table refer to by name: its sets, maps and counters. `names` tells the interfaces of the namespace by index.
+pub(super) fn named<'a>(table: &'a Table, names: Names<'a>) -> (Vec<Value>, Around<'a>) {
     let (family, name) = (table.family, table.name.as_str());
-    let mut objects = vec![json!({"table": {"family": family, "name": name}})];
+    let mut objects = Vec::new();
     let mut around = Around {
         family,
         sets: BTreeMap::new(),
@@ -36,20 +36,26 @@ pub(super) fn objects(table: &Table, names: Names<'_>) -> Vec<Value> {
             objects.push(words);
         }
     }
-    for own in &table.chains {
-        objects.push(json!({ "chain": chain(table, own) }));
-        for rule in &own.rules {
-            let mut words = json!({
-                "family": family, "table": name, "chain": own.name, "handle": rule.handle,
-                "expr": statements(&around, &rule.exprs),
-            });
-            if let Some(comment) = comment(rule) {
-                words["comment"] = json!(comment);
-            }
-            objects.push(json!({ "rule": words }));
-        }
+    (objects, around)
+}
+
+/// Its chains, each with its rules behind it. They are made one by one: all at once would take hundreds of megabytes.
+pub(super) fn chains<'a>(table: &'a Table, around: &'a Around<'a>) -> impl Iterator<Item = Value> + 'a {
+    table.chains.iter().flat_map(move |own| {
+        let rules = own.rules.iter().map(move |own_rule| rule(table, own, own_rule, around));
+        std::iter::once(json!({ "chain": chain(table, own) })).chain(rules)
+    })
+}
+
+fn rule(table: &Table, chain: &RawChain, own: &Rule, around: &Around<'_>) -> Value {
+    let mut words = json!({
+        "family": table.family, "table": table.name, "chain": chain.name, "handle": own.handle,
+        "expr": statements(around, &own.exprs),
+    });
+    if let Some(comment) = comment(own) {
+        words["comment"] = json!(comment);
     }
-    objects
+    json!({ "rule": words })
 }
 
 /// The elements of a set that rules call by its name.

@@ -100,7 +100,7 @@ fn add_tables(netfilter: &mut Netfilter, look: &Look, tables: Vec<raw::Table>, s
         let all = interfaces.get_or_init(|| look.links(interface_names).unwrap_or_default());
         all.get(&index).cloned()
     };
-    let parts = nft::Parts::default();
+    let parts = nft::Parts::new(look.addresses());
     for table in tables {
         if let Some(why) = &table.unread {
             let what = format!("table {} {}", table.family, table.name);
@@ -108,7 +108,8 @@ fn add_tables(netfilter: &mut Netfilter, look: &Look, tables: Vec<raw::Table>, s
         } else if let Some(chains) = compat::chains(&table, sets) {
             netfilter.chains.extend(chains);
         } else {
-            let ruleset = nft::ruleset(&decode::objects(&table, &names), &parts);
+            let (objects, around) = decode::named(&table, &names);
+            let ruleset = nft::ruleset(&objects, decode::chains(&table, &around), &parts);
             netfilter.chains.extend(ruleset.chains);
             netfilter.sets.extend(ruleset.sets);
         }

@@ -1,10 +1,11 @@
 //! The meaning of a ruleset in the form in which `nft -j list ruleset` prints it (libnftables-json(5)).
 
-use super::{nft_match, nft_text};
+use super::{bound, nft_match, nft_text};
 use model::facts::{Action, Chain, Match, NetfilterRule, SetMark};
 use serde_json::Value;
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 /// A verdict map with more elements is not taken apart; its rule then does something unknown.
 const MAP_MAX: usize = 4096;
@@ -13,12 +14,25 @@ const PARTS_MAX: usize = 100_000;
 /// A rule's words are cut behind so many characters: one may hold thousands of addresses.
 const TEXT_MAX: usize = 1000;
 
-/// How many rules may still come of taking maps apart.
-pub(super) struct Parts(Cell<usize>);
+/// A map of more elements is taken apart for the addresses in question alone.
+const LARGE: usize = 1024;
 
-impl Default for Parts {
-    fn default() -> Self {
-        Self(Cell::new(PARTS_MAX))
+/// How maps are taken apart.
+#[derive(Debug)]
+pub(super) struct Parts {
+    /// How many rules may still come of it.
+    left: Cell<usize>,
+    /// The addresses in question; none where they are not known.
+    asked: BTreeSet<IpAddr>,
+}
+
+impl Parts {
+    /// For these addresses.
+    pub(super) const fn new(asked: BTreeSet<IpAddr>) -> Self {
+        Self {
+            left: Cell::new(PARTS_MAX),
+            asked,
+        }
     }
 }
 
@@ -69,11 +83,11 @@ impl<'a> Named<'a> {
 impl<'a> Scope<'a> {
     /// Into how many each of these rules may be taken apart.
     fn parts(&self, rules: usize) -> usize {
-        self.parts.0.get().min(MAP_MAX) / rules.max(1)
+        self.parts.left.get().min(MAP_MAX) / rules.max(1)
     }
 
     fn spend(&self, parts: usize) {
-        self.parts.0.set(self.parts.0.get().saturating_sub(parts));
+        self.parts.left.set(self.parts.left.get().saturating_sub(parts));
     }
 
     fn find(&self, kind: &str, name: &str) -> Option<&'a Value> {
@@ -99,23 +113,29 @@ pub(super) fn text<'a>(object: &'a Value, member: &str) -> &'a str {
     object.get(member).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// Reads objects: tables, chains, sets, rules...
-pub(super) fn ruleset(objects: &[Value], parts: &Parts) -> Ruleset {
+/// Reads what is named (sets, maps, counters), then chains, each before its rules.
+pub(super) fn ruleset(objects: &[Value], chains: impl Iterator<Item = Value>, parts: &Parts) -> Ruleset {
     let named = Named::new(objects);
     let mut ruleset = Ruleset::default();
-    let mut places = BTreeMap::new();
     for (kind, object) in objects.iter().filter_map(only) {
+        if kind == "set" {
+            let key = set_key(text(object, "family"), text(object, "table"), text(object, "name"));
+            let elements = object.get("elem").and_then(Value::as_array);
+            let elements = elements.into_iter().flatten().map(nft_text::expression).collect();
+            ruleset.sets.insert(key, elements);
+        }
+    }
+    let mut places = BTreeMap::new();
+    for object in chains {
+        let Some((kind, object)) = only(&object) else {
+            continue;
+        };
         let (family, table) = (text(object, "family"), text(object, "table"));
+        let place = |name| (family.to_owned(), table.to_owned(), text(object, name).to_owned());
         match kind {
             "chain" => {
-                places.insert((family, table, text(object, "name")), ruleset.chains.len());
+                places.insert(place("name"), ruleset.chains.len());
                 ruleset.chains.push(chain(object));
-            }
-            "set" => {
-                let key = set_key(family, table, text(object, "name"));
-                let elements = object.get("elem").and_then(Value::as_array);
-                let elements = elements.into_iter().flatten().map(nft_text::expression).collect();
-                ruleset.sets.insert(key, elements);
             }
             "rule" => {
                 let scope = Scope {
@@ -124,7 +144,7 @@ pub(super) fn ruleset(objects: &[Value], parts: &Parts) -> Ruleset {
                     family,
                     table,
                 };
-                let place = places.get(&(family, table, text(object, "chain")));
+                let place = places.get(&place("chain"));
                 if let Some(chain) = place.and_then(|place| ruleset.chains.get_mut(*place)) {
                     chain.rules.extend(rules(object, scope));
                 }
@@ -165,11 +185,7 @@ fn rules(object: &Value, scope: Scope) -> Vec<NetfilterRule> {
         .get("expr")
         .and_then(Value::as_array)
         .map_or(&[][..], Vec::as_slice);
-    let mut text = nft_text::rule(statements, text(object, "comment"));
-    if let Some((end, _)) = text.char_indices().nth(TEXT_MAX) {
-        text.truncate(end);
-        text.push_str(" ...");
-    }
+    let text = shortened(nft_text::rule(statements, text(object, "comment")));
     let mut decided = Vec::new();
     let mut rules = vec![NetfilterRule {
         handle: object.get("handle").and_then(Value::as_u64).unwrap_or_default(),
@@ -205,6 +221,14 @@ fn rules(object: &Value, scope: Scope) -> Vec<NetfilterRule> {
     }
     decided.extend(rules);
     decided
+}
+
+fn shortened(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(TEXT_MAX) {
+        text.truncate(end);
+        text.push_str(" ...");
+    }
+    text
 }
 
 fn each_with_each(rules: &[NetfilterRule], alternatives: &[Vec<Match>]) -> Vec<NetfilterRule> {
@@ -296,28 +320,57 @@ fn by_element(rule: &NetfilterRule, vmap: &Value, scope: Scope, most: usize) -> 
         Some(reference) => scope.elements(reference),
         None => data.get("set").and_then(Value::as_array).map(Vec::as_slice),
     };
-    let Some(elements) = elements.filter(|elements| elements.len() <= most) else {
-        return vec![NetfilterRule {
-            action: Action::Other {
-                text: nft_text::statement("vmap", vmap),
-            },
-            ..rule.clone()
-        }];
+    let other = || NetfilterRule {
+        action: Action::Other {
+            text: shortened(nft_text::statement("vmap", vmap)),
+        },
+        ..rule.clone()
     };
-    elements
+    let Some(elements) = elements else {
+        return vec![other()];
+    };
+    let asked = &scope.parts.asked;
+    let large = elements.len() > LARGE.min(most);
+    if large && asked.is_empty() && elements.len() > most {
+        return vec![other()];
+    }
+    let mut others = Vec::new();
+    let mut rules: Vec<NetfilterRule> = elements
         .iter()
         .filter_map(|element| element.as_array().map(Vec::as_slice))
         .filter_map(|pair| match pair {
             [element, verdict] => Some((element, only(verdict)?)),
             _ => None,
         })
-        .map(|(element, (kind, target))| {
+        .filter_map(|(element, (kind, target))| {
+            let tests = nft_match::element_tests(key, element, scope);
+            if large && !asked.is_empty() && !bound::may_concern(&tests, asked) {
+                others.push(bound::destined_elsewhere(&tests, asked));
+                return None;
+            }
             let mut rule = rule.clone();
-            rule.matches.extend(nft_match::element_tests(key, element, scope));
+            rule.matches.extend(tests);
             rule.action = action(kind, target).unwrap_or_default();
-            rule
+            Some(rule)
         })
-        .collect()
+        .collect();
+    if rules.len() > most {
+        return vec![other()];
+    }
+    if !others.is_empty() {
+        let mut rest = other();
+        let text = format!("one of {} other elements", others.len());
+        rest.matches.push(Match::Opaque { text });
+        // Where all of them ask for another destination, no packet to one of these meets them.
+        if others.iter().all(|elsewhere| *elsewhere) {
+            rest.matches.push(Match::Destination {
+                any: asked.iter().map(IpAddr::to_string).collect(),
+                not: true,
+            });
+        }
+        rules.push(rest);
+    }
+    rules
 }
 
 /// What a statement does with the packet; `None` when it lets it go on.

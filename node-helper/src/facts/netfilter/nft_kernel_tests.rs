@@ -34,10 +34,15 @@ fn run(command: &[&str], input: &str) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+fn every_part() -> Parts {
+    Parts::new(BTreeSet::new())
+}
+
 /// What nft says.
 fn told() -> Ruleset {
     let json: Value = serde_json::from_str(&run(&["nft", "-j", "list", "ruleset"], "")).unwrap();
-    ruleset(json["nftables"].as_array().unwrap(), &Parts::default())
+    let objects = json["nftables"].as_array().unwrap();
+    ruleset(objects, objects.iter().cloned(), &every_part())
 }
 
 /// What is read of the kernel.
@@ -46,7 +51,8 @@ fn read() -> Ruleset {
     for table in dump::read().unwrap() {
         assert_eq!(table.unread, None);
         let names = |index: u32| (index == 1).then(|| "lo".to_owned());
-        let own = ruleset(&decode::objects(&table, &names), &Parts::default());
+        let (objects, around) = decode::named(&table, &names);
+        let own = ruleset(&objects, decode::chains(&table, &around), &every_part());
         all.chains.extend(own.chains);
         all.sets.extend(own.sets);
     }
@@ -227,7 +233,8 @@ fn an_expression_that_is_not_decoded_may_fit_and_may_decide() {
         }],
         ..Table::default()
     };
-    let read = ruleset(&decode::objects(&table, &|_| None), &Parts::default());
+    let (named, around) = decode::named(&table, &|_| None);
+    let read = ruleset(&named, decode::chains(&table, &around), &every_part());
     let text = || "brandnew (not decoded)".to_owned();
     let told: Vec<_> = read.chains[0]
         .rules

@@ -3,12 +3,14 @@
 use super::nft::{Parts, Ruleset, ruleset as meaning};
 use model::facts::{Action, Chain, Match, NetfilterRule};
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 const SAMPLE: &str = include_str!("samples/nft-1.0.6.json");
 
 fn parse(json: &str) -> Ruleset {
     let whole: Value = serde_json::from_str(json).unwrap();
-    meaning(whole["nftables"].as_array().unwrap(), &Parts::default())
+    let objects = whole["nftables"].as_array().unwrap();
+    meaning(objects, objects.iter().cloned(), &Parts::new(BTreeSet::new()))
 }
 
 fn ruleset() -> Ruleset {
@@ -360,6 +362,45 @@ fn a_set_of_joined_keys_is_a_rule_for_each_element() {
         rules
             .iter()
             .all(|rule| rule.action == Action::Drop && rule.packets == Some(7))
+    );
+}
+
+#[test]
+fn a_large_map_is_taken_apart_for_the_addresses_in_question() {
+    let element = |number: u32| {
+        let address = std::net::Ipv4Addr::from(0x0a60_0000 + number);
+        serde_json::json!([address.to_string(), {"goto": {"target": format!("service-{number}")}}])
+    };
+    let elements: Vec<Value> = (1..=5000).map(element).collect();
+    let named = [serde_json::json!({"map": {"family": "ip", "table": "t", "name": "m", "elem": elements}})];
+    let chains = [
+        serde_json::json!({"chain": {"family": "ip", "table": "t", "name": "c", "handle": 1}}),
+        serde_json::json!({"rule": {"family": "ip", "table": "t", "chain": "c", "handle": 2, "expr": [
+            {"vmap": {"key": {"payload": {"protocol": "ip", "field": "daddr"}}, "data": "@m"}}]}}),
+    ];
+    let asked: BTreeSet<std::net::IpAddr> = BTreeSet::from(["10.96.0.7".parse().unwrap()]);
+    let ruleset = meaning(&named, chains.into_iter(), &Parts::new(asked));
+    let [service, others] = ruleset.chains[0].rules.as_slice() else {
+        panic!("{:?}", ruleset.chains)
+    };
+    assert_eq!(
+        service.action,
+        Action::Goto {
+            chain: "service-7".to_owned()
+        }
+    );
+    assert!(matches!(others.action, Action::Other { .. }));
+    assert_eq!(
+        others.matches,
+        [
+            Match::Opaque {
+                text: "one of 4999 other elements".to_owned()
+            },
+            Match::Destination {
+                any: words(&["10.96.0.7"]),
+                not: true
+            }
+        ]
     );
 }
 
