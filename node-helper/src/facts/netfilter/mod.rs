@@ -103,8 +103,9 @@ fn add_tables(netfilter: &mut Netfilter, look: &Look, tables: Vec<raw::Table>, s
     let parts = nft::Parts::new(look.addresses());
     for table in tables {
         if let Some(why) = &table.unread {
-            let what = format!("table {} {}", table.family, table.name);
-            netfilter.unread.push(unread(look, &what, why));
+            let what = format!("nftables rules of {}", look.namespace.name);
+            let why = format!("table {} {} makes no sense: {why}", table.family, table.name);
+            netfilter.unread.push(Missing::new(what, why));
         } else if let Some(chains) = compat::chains(&table, sets) {
             netfilter.chains.extend(chains);
         } else {
