@@ -208,9 +208,10 @@ pub(super) fn within(fields: &[Field], offset: u32, mask: &[u8]) -> Option<(Fiel
     let mask = super::kinds::number(mask, true)?;
     let right = mask.trailing_zeros();
     let left = bits - (64 - mask.leading_zeros());
+    let at = offset.checked_mul(8)?.checked_add(left)?;
     let field = fields
         .iter()
-        .find(|field| field.offset == offset * 8 + left && field.bits == bits.saturating_sub(left + right))?;
+        .find(|field| field.offset == at && field.bits == bits.saturating_sub(left + right))?;
     (mask.count_ones() == field.bits).then_some((*field, right))
 }
 

@@ -154,9 +154,14 @@ pub(crate) fn reads_table(bytes: &[u8]) -> bool {
     legacy::reads(bytes)
 }
 
-/// Whether these bytes are the expressions of an nftables rule as the kernel lists them.
+/// Whether these bytes are the expressions of an nftables rule as the kernel lists them; if so, they are told in nft's words.
 pub(crate) fn reads_expressions(bytes: &[u8]) -> bool {
-    expr::list(bytes).is_ok()
+    let around = program::Around {
+        family: "inet",
+        sets: BTreeMap::new(),
+        names: &|_| None,
+    };
+    expr::list(bytes).is_ok_and(|exprs| !program::statements(&around, &exprs).is_empty())
 }
 
 #[cfg(test)]
