@@ -1,4 +1,4 @@
-//! `udp-echo`: sends every datagram back, once or many times.
+//! `udp-echo`: sends every datagram back.
 use std::net::UdpSocket;
 
 use anyhow::Result;
@@ -9,24 +9,21 @@ use super::{Builtin, ready};
 /// The registry's entry.
 pub const UDP_ECHO: Builtin = Builtin {
     name: "udp-echo",
-    usage: "[ADDRESS:]PORT [times=N]   sends every datagram back, N times",
+    usage: "[ADDRESS:]PORT   sends every datagram back",
     stays: true,
     run,
 };
 
 fn run(arguments: &[String]) -> Result<()> {
-    let mut arguments = Arguments::read(arguments, &["times"]);
+    let mut arguments = Arguments::read(arguments, &[]);
     let listen: Listen = arguments.next_as("port")?;
-    let times: u32 = arguments.value("times", 1)?;
     arguments.end()?;
     let socket: UdpSocket = listen.udp()?.into();
     ready()?;
     let mut datagram = vec![0; 65536];
     loop {
         if let Ok((length, from)) = socket.recv_from(&mut datagram) {
-            for _ in 0..times {
-                let _ = socket.send_to(&datagram[..length], from);
-            }
+            let _ = socket.send_to(&datagram[..length], from);
         }
     }
 }
