@@ -56,12 +56,15 @@ impl Recording {
     }
 
     /// The report of these bytes in its place; none where they are no recording of the question any more.
+    ///
+    /// # Panics
+    /// Where no temporary file can be written.
     pub fn replayed(&self, bytes: &[u8]) -> Option<Report> {
         let mut file = NamedTempFile::with_prefix("skoop-replay").expect("a temporary file can be made");
         file.write_all(bytes).expect("it can be written");
         let path = file.path().to_string_lossy();
         let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
-        cli::replay(&[&arguments[..], &["--replay", &*path]].concat()).ok()
+        cli::replay(&[&arguments[..], &["--replay", path.as_ref()]].concat()).ok()
     }
 }
 
