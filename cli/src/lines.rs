@@ -71,7 +71,7 @@ impl Lines {
             Ok(Line { seq, say, said }) => {
                 self.unknown_fields += unknown_fields;
                 self.count(seq, say.word())?;
-                self.agree(say, said).map(Some)
+                self.agree(say, said.as_ref()).map(Some)
             }
             Err(error) => match serde_json::from_slice::<Line<Word>>(line) {
                 Ok(Line { say: Word(word), .. }) if Reply::WORDS.contains(&word.as_str()) => Err(format!(
@@ -102,14 +102,14 @@ impl Lines {
     }
 
     /// What it says agrees with what was said before.
-    fn agree(&mut self, mut say: Reply, said: Option<Tally>) -> Result<Reply, String> {
+    fn agree(&mut self, mut say: Reply, said: Option<&Tally>) -> Result<Reply, String> {
         if say.is_sum() {
             // Those before this line.
             let came = |word: &str| {
                 let count = self.tally.get(word).copied().unwrap_or_default();
                 count - u64::from(word == say.word())
             };
-            let words = said.iter().flatten();
+            let words = said.into_iter().flatten();
             let all = words.clone().fold(0, |all: u64, (_, count)| all.saturating_add(*count));
             if let Some((word, count)) = words.clone().find(|(word, count)| came(word) != **count) {
                 return Err(format!(
@@ -267,14 +267,11 @@ mod tests {
     /// How such a stream ends: the last reply, or why no more is believed.
     fn heard(words: &[&str]) -> Result<Option<Reply>, String> {
         let mut lines = Lines::default();
-        let mut last = Ok(None);
+        let mut last = None;
         for line in numbered(words) {
-            last = lines.line(line.as_bytes());
-            if last.is_err() {
-                return last;
-            }
+            last = lines.line(line.as_bytes())?;
         }
-        last
+        Ok(last)
     }
 
     const HELLO: &str = r#"{"hello":{"version":1}}"#;

@@ -112,7 +112,7 @@ mod tests {
             0,
             "structures in structures, and text"
         );
-        assert_eq!(of(r#"[ {}, {} ]"#), 2 * (48 + OBJECT));
+        assert_eq!(of("[ {}, {} ]"), 2 * (48 + OBJECT));
         assert_eq!(of(r#"["\\",1,"\"[{",null]"#), 4 * 48);
         assert_eq!(of(r#"{"matches":[{"in":{}}]}"#), 48 + MATCH);
         let map: Vec<String> = (0..30).map(|name| format!("\"{name}\":1")).collect();

@@ -1,4 +1,5 @@
 //! What a helper must not be believed, and what its client makes of it: nothing is healthy of which a part was not told.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod skoop;
 
@@ -109,6 +110,7 @@ fn totals_and_losses_that_were_not_told_are_no_zeros() {
 
 #[test]
 fn an_attempt_that_was_not_made_or_not_told_is_a_gap_and_an_echo_beside_is_none() {
+    const ONE: &str = r#"{"attempt":{"id":1,"kind":"tcp","outcome":"ok"}}"#;
     const DIED: &str =
         r#"{"attempt":{"id":3,"kind":"tcp","outcome":{"not-tried":{"why":"the process that made it died"}}}}"#;
     const MUTE: &str = r#"{"attempt":{"id":4,"kind":"echo","outcome":{"not-tried":{"why":"no CAP_NET_RAW"}}}}"#;
@@ -118,7 +120,6 @@ fn an_attempt_that_was_not_made_or_not_told_is_a_gap_and_an_echo_beside_is_none(
     let echo = diagnosed(&go(MUTE));
     assert_eq!(echo.code, Some(0), "{echo:?}");
     assert!(echo.out.contains("no CAP_NET_RAW"), "{echo:?}");
-    const ONE: &str = r#"{"attempt":{"id":1,"kind":"tcp","outcome":"ok"}}"#;
     is_open(&but("go", &[GOING, ONE]), "2 of 3 attempts");
 }
 

@@ -1,5 +1,6 @@
 //! A run that is kept on file: whose the file is, what of secrets is in it, and what becomes of one that is not what it was.
 #![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod skoop;
 

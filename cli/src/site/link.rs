@@ -58,6 +58,12 @@ pub struct Room {
     _held: Option<OwnedSemaphorePermit>,
 }
 
+impl Room {
+    fn held(bytes: usize, held: Option<OwnedSemaphorePermit>) -> Self {
+        Self { bytes, _held: held }
+    }
+}
+
 /// A helper at work, or about to be.
 pub struct Link {
     ask: Box<dyn Fn(Request) + Send>,
@@ -320,8 +326,7 @@ impl Ear {
         let (bytes, kib) = takes(line);
         loop {
             if let Ok(held) = Arc::clone(&self.free).try_acquire_many_owned(kib) {
-                let _held = Some(held);
-                return Some(Room { bytes, _held });
+                return Some(Room::held(bytes, Some(held)));
             }
             if tell.is_closed() {
                 return None;
@@ -333,8 +338,7 @@ impl Ear {
     /// The same, for a task.
     pub async fn room_later(&self, line: &[u8]) -> Room {
         let (bytes, kib) = takes(line);
-        let _held = Arc::clone(&self.free).acquire_many_owned(kib).await.ok();
-        Room { bytes, _held }
+        Room::held(bytes, Arc::clone(&self.free).acquire_many_owned(kib).await.ok())
     }
 
     /// No more will be heard, for this reason.
