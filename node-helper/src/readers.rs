@@ -6,8 +6,11 @@ use crate::{attempts, dialogue, facts, owner, words};
 use model::protocol::{Line, Request};
 use std::io::Cursor;
 
+/// Takes any bytes.
+pub type Reader = fn(&[u8]);
+
 /// Every reader.
-pub const READERS: &[(&str, fn(&[u8]))] = &[
+pub const READERS: &[(&str, Reader)] = &[
     ("requests", requests),
     ("dns", dns),
     ("resolv-conf", resolv_conf),

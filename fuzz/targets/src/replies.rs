@@ -16,7 +16,7 @@ pub fn replies(bytes: &[u8]) {
     let recording = Base::Healthy.recording();
     let mut text = recording.text.lines().next().unwrap_or_default().to_owned();
     for line in String::from_utf8_lossy(bytes).lines() {
-        text += &format!("\n{{\"node\":\"\",\"line\":{line}}}");
+        text.extend(["\n{\"node\":\"\",\"line\":", line, "}"]);
     }
     must_not_be_healthy(cli::ended_recording(&text).as_bytes());
 }
