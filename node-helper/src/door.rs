@@ -4,7 +4,7 @@
 //! A path that leads through `/proc/PID/root` lies in another root, whose files anybody may write: a link there may point to
 //! anything, and a file may be none. Such a path is opened below a descriptor of that root (`openat2(2)`, `RESOLVE_IN_ROOT`),
 //! as a process there would see it, and by no link that only procfs can make; nothing but a regular file is read, none of
-//! procfs, and a file system that does not answer is waited for no longer than [`PATIENCE`].
+//! procfs, and a file system that does not answer is waited for no longer than two seconds.
 //!
 //! What the kernel itself makes for us (`/proc`, `/sys`, descriptors of namespaces) is opened as it is named.
 #![allow(
