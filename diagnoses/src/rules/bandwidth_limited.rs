@@ -12,9 +12,10 @@
 
 use super::{Checked, Need};
 use crate::remedy::Remedy;
-use crate::case::Case;
+use crate::case::{Case, Fate};
 use crate::drops::Class;
 use crate::finding::{fatal, warning};
+use crate::trail::Dropped;
 use crate::words::{at, count, time};
 use model::event::Seen;
 use model::facts::{Link, NetnsFacts, Qdisc};
@@ -73,6 +74,7 @@ pub fn check(case: &Case<'_>) -> Checked {
             .at(case.node(netns), &name)
             .interface(interface.clone())
             .of(drops.iter().map(|drop| drop.attempt))
+            .of(delayed(case, &drops, netns, ifindex))
             .remedy(
                 Remedy::from(format!("raise the rate or the limit in {name}"))
                     .run(", shown by ", case.command(netns, "tc -s qdisc show dev {}", &[&interface]))
@@ -151,6 +153,22 @@ fn longest_wait(case: &Case<'_>) -> Option<(u32, u32, u64)> {
         }
     }
     longest
+}
+
+/// Attempts that did not fail and whose packets wait in the same queue that drops others'.
+fn delayed<'a>(
+    case: &'a Case<'_>,
+    drops: &[Dropped<'_>],
+    netns: u32,
+    ifindex: u32,
+) -> impl Iterator<Item = u32> + use<'a> {
+    let dropped = !drops.is_empty();
+    let waits = move |id: u32| {
+        let mut legs = case.trail.legs.iter().filter(|leg| leg.attempt == id);
+        legs.any(|leg| leg.stops.iter().any(|stop| (stop.netns, stop.ifindex) == (netns, ifindex)))
+    };
+    let others = case.tried.iter().filter(move |tried| dropped && tried.fate != Fate::Failed);
+    others.map(|tried| tried.attempt.id).filter(move |id| waits(*id))
 }
 
 #[cfg(test)]
