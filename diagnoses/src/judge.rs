@@ -13,6 +13,7 @@ use crate::words;
 use model::attempt::Outcome as Made;
 use model::evidence::{Clock, Evidence, Intent};
 use model::missing::{Known, Missing};
+use model::protocol::Lost;
 use model::report::{Direction, Happened, Hop, Outcome, Severity, Verdict};
 
 /// What a run means; the client adds what was looked at and for how long, which makes it the report.
@@ -137,7 +138,9 @@ fn gaps(case: &Case<'_>) -> Vec<Missing> {
             let lack = Missing::new(what, why).remedy("run again when the node is less busy");
             push(&mut gaps, of_node(lack));
         }
-        for lost in node.lost.iter().filter(|lost| lost.missed > 0) {
+        // Whatever was not seen there, it kept nothing that was asked for from working.
+        let matters = |lost: &&Lost| lost.missed > 0 && !case.all_worked();
+        for lost in node.lost.iter().filter(matters) {
             let runs = words::count(lost.missed as usize, "run");
             let what = format!(
                 "{runs} of probe {}, which may have been about the watched flow",
@@ -494,21 +497,26 @@ mod tests {
     use model::report::Outcome;
 
     #[test]
-    fn a_run_is_not_healthy_where_the_kernel_left_a_probe_out() {
+    fn a_probe_that_the_kernel_left_out_matters_unless_all_that_was_asked_for_worked() {
         let mut scene = Scene::two_nodes();
         scene.connects(3);
-        assert_eq!(judge(&scene.evidence).outcome, Outcome::Healthy);
         scene.evidence.nodes[0].lost = vec![Lost {
             probe: "drop".to_owned(),
             missed: 2,
             ..Lost::default()
         }];
+        assert_eq!(judge(&scene.evidence).outcome, Outcome::Healthy);
+        scene.evidence.attempts[2].outcome = model::attempt::Outcome::Cancelled;
+        scene.evidence.attempts[2].connected_ns = None;
         let judged = judge(&scene.evidence);
-        assert_eq!(judged.outcome, Outcome::Inconclusive);
         assert!(
-            judged.missing[0].what.starts_with("2 runs of probe drop"),
+            judged
+                .missing
+                .iter()
+                .any(|lack| lack.what.starts_with("2 runs of probe drop")),
             "{:?}",
             judged.missing
         );
+        assert_ne!(judged.outcome, Outcome::Healthy);
     }
 }

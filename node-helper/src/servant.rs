@@ -61,12 +61,12 @@ impl Servant {
             ForkResult::Child => {
                 let _leaves = Leaves;
                 drop(ours);
-                let ready = prepare(theirs).and_then(|socket| {
-                    role.assume()?;
-                    Ok(socket)
-                });
-                if let Ok(socket) = ready {
-                    serve(&Master { socket });
+                if let Ok(socket) = prepare(theirs) {
+                    let master = Master { socket };
+                    match role.assume() {
+                        Ok(()) => serve(&master),
+                        Err(error) => master.refuse_all(&error),
+                    }
                 }
                 leave()
             }
@@ -131,6 +131,13 @@ impl Master {
             *to = u32::from_ne_bytes(from.try_into().ok()?);
         }
         Some((request, fds))
+    }
+
+    /// Does nothing that is asked, and says why each time: a process that could not give up its privileges must not use them.
+    fn refuse_all(&self, why: &anyhow::Error) {
+        while self.next().is_some() {
+            self.answer(Err(anyhow!("{why:#}")));
+        }
     }
 
     /// Says what came of it. A master that does not listen is gone; the next request tells.

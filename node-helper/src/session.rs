@@ -45,6 +45,8 @@ fn hold(writer: &Arc<Writer>, deadline: Duration) -> anyhow::Result<ExitCode> {
     // All of this while the process has one thread and has read nothing.
     capabilities::given();
     crate::attempts::cgroup::see_all();
+    // Kernels before 6.4 tell it by a file of /proc alone, which none of our processes may open later on.
+    let _ = procfs::page_size();
     armer::ours()?;
     usher::ours()?;
     SESSION.assume()?;
