@@ -88,6 +88,10 @@ pub const ARMER: Role = Role {
     keeps: &[
         keep(Capability::CAP_BPF, "make maps, load programs"),
         keep(Capability::CAP_PERFMON, "programs that trace, and read kernel memory"),
+        keep(
+            Capability::CAP_SYS_ADMIN,
+            "kprobes where Debian and Ubuntu ask for it (`perf_event_paranoid` above 2); kernels before 6.10 need them",
+        ),
     ],
     root: false,
     calls: &[seccomp::READ_FILES, seccomp::READ_FILES_OLD, seccomp::ARM],
