@@ -121,6 +121,12 @@ impl Grammar {
                 port: None,
                 port_name: Some(name.to_owned()),
             }),
+            // A bare name: which of a service's ports it was, the recording says.
+            (Some(name), Place::Name(_)) if matches!(self, Self::Recorded) && name::is_port_name(name) => Ok(Target {
+                place,
+                port: None,
+                port_name: Some(name.to_owned()),
+            }),
             (Some(digits), _) => Ok(Target::at(place, Some(port(digits, text)?))),
         }
     }
@@ -362,6 +368,11 @@ mod tests {
         let recorded = |text| Grammar::Recorded.destination(text).unwrap().place;
         assert_eq!(recorded("netns/a:80"), Place::Site("netns/a".into()));
         assert!(matches!(recorded("shop/web:80"), Place::Object(_)));
+        let named = Grammar::Recorded.destination("web:http").unwrap();
+        assert_eq!(
+            (named.place, named.port_name.as_deref()),
+            (Place::Name("web".into()), Some("http"))
+        );
     }
 
     #[test]
