@@ -13,7 +13,7 @@ bpf_linker=0.13.0
 cargo_fuzz=0.13.1
 
 build="build-essential ca-certificates rustc-web cargo-web rust-web-src llvm-$llvm-dev libzstd-dev zlib1g-dev"
-test="iproute2 iptables nftables conntrack ethtool iputils-ping procps python3 kmod"
+test="bpftool iproute2 iptables nftables conntrack ethtool iputils-ping procps python3 kmod"
 arm64="gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-system-arm"
 kernels="qemu-system-x86 busybox-static cpio xz-utils $test"
 bench="bpftrace iperf3 $test"

@@ -291,6 +291,12 @@ impl<'a> Case<'a> {
         lost.all(|lost| lost.of_watched_at_most() == 0)
     }
 
+    /// The same of what these probes tell: what the kernel left out of others does not matter.
+    pub fn saw_all_by(&self, probes: &[&str]) -> bool {
+        let mut lost = self.evidence.nodes.iter().flat_map(|node| &node.lost);
+        lost.all(|lost| lost.of_watched == 0 && (lost.missed == 0 || !probes.contains(&lost.probe.as_str())))
+    }
+
     /// A fact of a namespace as it was before the window, or why it is missing.
     pub fn before<T>(
         &self,

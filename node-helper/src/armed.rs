@@ -9,7 +9,7 @@ use crate::probes;
 use crate::pump::{Pump, Ring, Source};
 use crate::symbols::Symbols;
 use crate::sys::Mapped;
-use crate::totals;
+use crate::totals::{self, LeftOut};
 use crate::words::Words;
 use anyhow::Context;
 use aya::maps::{Map, MapData, RingBuf};
@@ -41,6 +41,8 @@ pub struct Armed {
     // In the order in which they end: programs are detached before the pump drains the rings.
     set: Set,
     attached: Vec<(&'static Probe, Loaded)>,
+    /// Of each of them, when all were attached.
+    left_out: Vec<LeftOut>,
     pump: Pump,
     maps: Maps,
     words: Words,
@@ -86,10 +88,12 @@ pub fn arm(probes: &[String], filter: &Filter, sink: Box<dyn FnMut(Event) + Send
         .context("cannot start a thread")?;
     let pump = Pump::start(sources, Words::new(layout), per_second, sink).context("cannot start a thread")?;
     let meter = Meter::start(programs(&attached)?).context("cannot start a thread")?;
+    let left_out = attached.iter().map(|(_, loaded)| LeftOut::so_far(loaded)).collect();
     Ok(Armed {
         statuses,
         set,
         attached,
+        left_out,
         pump,
         maps,
         words: Words::new(layout),
@@ -130,11 +134,17 @@ impl Armed {
             statuses: _,
             set,
             attached,
+            left_out,
             pump,
             maps: _,
             mut words,
             meter,
         } = self;
+        let missed: Vec<u64> = attached
+            .iter()
+            .zip(left_out)
+            .map(|((_, loaded), earlier)| LeftOut::so_far(loaded).missed_since(earlier))
+            .collect();
         set.detach();
         let bpf = meter.stop();
         let mut summary = Summary {
@@ -142,9 +152,9 @@ impl Armed {
             bpf,
             ..Summary::default()
         };
-        for (probe, loaded) in &attached {
+        for ((probe, loaded), missed) in attached.iter().zip(missed) {
             summary.totals.extend(totals::read(probe.name, loaded, &mut words));
-            summary.lost.push(totals::lost(probe.name, loaded));
+            summary.lost.push(totals::lost(probe.name, loaded, missed));
         }
         summary
     }

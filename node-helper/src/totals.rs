@@ -122,8 +122,8 @@ fn by_program<T: Pod>(loaded: &Loaded, name: &str) -> Vec<T> {
     slots.flat_map(|all| all.iter().copied().collect::<Vec<_>>()).collect()
 }
 
-/// What a probe could not send.
-pub fn lost(probe: &str, loaded: &Loaded) -> Lost {
+/// What a probe could not send, and how often it was left out of.
+pub fn lost(probe: &str, loaded: &Loaded, missed: u64) -> Lost {
     let mut lost = Lost {
         probe: probe.to_owned(),
         ..Lost::default()
@@ -136,20 +136,35 @@ pub fn lost(probe: &str, loaded: &Loaded) -> Lost {
     }
     let waiting = by_program::<Waiting>(loaded, "LAST");
     lost.over_budget += waiting.iter().map(|one| one.thinned).sum::<u64>();
-    lost.missed = missed(loaded);
+    lost.missed = missed;
     lost
 }
 
-/// How often programs were left out, because they were running already, and none stood in.
-fn missed(loaded: &Loaded) -> u64 {
-    let left_out: u64 = loaded
-        .programs
-        .iter()
-        .filter_map(|program| sys::program_cost(program.as_fd()).ok())
-        .map(|(_, _, left_out)| left_out)
-        .sum();
-    let turns = by_program::<Turn>(loaded, "TURNS");
-    let stood_in: u64 = turns.iter().map(|turn| turn.stood_in).sum();
-    // More would be as wrong as less.
-    left_out.abs_diff(stood_in)
+/// How often programs were left out because they were running already, and how often others stood in for them, since they were
+/// loaded.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LeftOut {
+    times: u64,
+    stood_in: u64,
+}
+
+impl LeftOut {
+    /// So far. One attaches a moment before the other and goes a moment before it, so only what lies between two readings while
+    /// both are there can be compared.
+    pub fn so_far(loaded: &Loaded) -> Self {
+        let programs = loaded.programs.iter();
+        let costs = programs.filter_map(|program| sys::program_cost(program.as_fd()).ok());
+        let turns = by_program::<Turn>(loaded, "TURNS");
+        Self {
+            times: costs.map(|(_, _, left_out)| left_out).sum(),
+            stood_in: turns.iter().map(|turn| turn.stood_in).sum(),
+        }
+    }
+
+    /// How often none stood in since that reading.
+    pub fn missed_since(self, earlier: Self) -> u64 {
+        let times = self.times.saturating_sub(earlier.times);
+        // More would be as wrong as less.
+        times.abs_diff(self.stood_in.saturating_sub(earlier.stood_in))
+    }
 }
