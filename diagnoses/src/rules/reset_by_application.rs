@@ -27,7 +27,7 @@ pub fn check(case: &Case<'_>) -> Checked {
     let mut first = None;
     for tried in case.failed() {
         let reset = matches!(tried.failure(), Some(Failure::Reset));
-        if !reset || !tried.connected() {
+        if !reset {
             continue;
         }
         let end = far_end(case, tried.attempt.id);
@@ -35,7 +35,9 @@ pub fn check(case: &Case<'_>) -> Checked {
             // Where both ends are in one namespace, the port tells whose reset it is.
             let from_us = event.flow.sport == tried.attempt.flow.sport && event.flow.protocol == tried.attempt.flow.protocol;
             let own = Some(event.netns) == source && (from_us || source != end.map(|end| end.netns));
-            matches!(event.seen, Seen::ResetSent { state, .. } if state != TcpState::Listen) && !own
+            // A socket that aborts by itself had a connection, even where its client had no time to see it made.
+            let had = |active: bool| active || tried.connected();
+            matches!(event.seen, Seen::ResetSent { state, active, .. } if state != TcpState::Listen && had(active)) && !own
         });
         if let Some(event) = sent {
             ids.push(tried.attempt.id);
@@ -66,11 +68,10 @@ pub fn check(case: &Case<'_>) -> Checked {
             "TCP of {} sent a reset {provoked} (reason {reason}, socket state {state:?})",
             at(&netns, event.interface.as_deref())
         ))
-        .and(format!(
-            "{} made after {} and then reset",
-            count(ids.len(), "connection"),
-            time(attempt.connected_ns.unwrap_or_default())
-        ))
+        .and(match attempt.connected_ns {
+            Some(connected_ns) => format!("{} made after {} and then reset", count(ids.len(), "connection"), time(connected_ns)),
+            None => format!("{} reset before the client saw it made", count(ids.len(), "connection")),
+        })
         .and_if((attempt.sent_bytes > 0).then(|| {
             format!("{} bytes had been sent, {} bytes received", attempt.sent_bytes, attempt.received_bytes)
         })),
@@ -132,6 +133,19 @@ mod tests {
         assert_eq!(scene::causes(&judgement), ["reset-by-application"]);
         assert!(judgement.verdicts[0].says.contains("data unread"));
         assert_eq!(judgement.verdicts[0].place.netns.as_deref(), Some("netns/c"));
+    }
+
+    #[test]
+    fn a_client_that_had_no_time_to_see_its_connection_made_was_reset_all_the_same() {
+        let mut scene = Scene::two_nodes();
+        reset(&mut scene);
+        for attempt in &mut scene.evidence.attempts {
+            attempt.connected_ns = None;
+        }
+        sent_in(&mut scene, scene::C, "TCP_ABORT_ON_LINGER", TcpState::Close);
+        let judgement = judge(&scene.evidence);
+        assert_eq!(scene::causes(&judgement), ["reset-by-application"]);
+        assert!(judgement.verdicts[0].because.join(" ").contains("before the client saw it made"));
     }
 
     #[test]
