@@ -185,16 +185,17 @@ fn arms(helper: &mut Helper) -> bool {
     }
 }
 
+// CAP_SYS_ADMIN holds both of the next (capabilities(7)), so it goes with them.
 #[test]
 fn without_bpf_no_probe_is_offered() {
-    let (_helper, hello) = without("bpf");
+    let (_helper, hello) = without("bpf,-sys_admin");
     assert!(hello.probes.iter().all(|probe| probe.unsupported.is_some()));
 }
 
 #[test]
 fn without_perfmon_no_probe_attaches() {
     assert!(arms(&mut Helper::greeted()));
-    assert!(!arms(&mut without("perfmon").0));
+    assert!(!arms(&mut without("perfmon,-sys_admin").0));
 }
 
 #[test]
