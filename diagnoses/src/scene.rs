@@ -6,7 +6,7 @@
 /// What each namespace is like.
 mod facts;
 
-pub use facts::{link, neighbour, one_rule, route, rule};
+pub use facts::{all_local, link, neighbour, one_rule, route, rule};
 
 use crate::Judgement;
 use facts::{node, pod};

@@ -3,7 +3,8 @@
 use crate::case::{Case, Failure, Tried};
 use crate::drops::Class;
 use crate::finding::Finding;
-use crate::words::{at, the, time};
+use crate::trail::Dropped;
+use crate::words::{at, count, the, time};
 use model::event::Seen;
 use model::report::Direction;
 
@@ -75,4 +76,18 @@ pub fn expired_towards(case: &Case<'_>, attempt: u32, direction: Direction) -> b
 fn time_exceeded(event: &model::event::Event) -> bool {
     let kind = if event.flow.dst().is_ipv6() { 3 } else { 11 };
     matches!(event.seen, Seen::IcmpSent { kind: sent, .. } if sent == kind)
+}
+
+/// `3 watched packets freed in netns/x cbr0: REASON in function (tuple)`: losses at one place, of which there is at least one.
+pub fn freed(case: &Case<'_>, drops: &[Dropped<'_>]) -> String {
+    let Some(first) = drops.first() else {
+        return String::new();
+    };
+    format!(
+        "{} freed in {}: {} ({})",
+        count(drops.len(), "watched packet"),
+        at(&case.name(first.event.netns), Some(&case.interface(first.event))),
+        first.words(),
+        first.event.flow
+    )
 }

@@ -3,14 +3,12 @@
 
 use super::evaluate;
 use super::fits::Packet;
-use model::facts::{NetfilterRule, NetnsFacts, SetMark};
+use model::facts::{NetnsFacts, SetMark};
 use model::report::RulePlace;
 
 /// A rule that hands a packet to a proxy.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Proxy<'a> {
-    /// The rule.
-    pub rule: &'a NetfilterRule,
+pub struct Proxy {
     /// As a report names it.
     pub place: RulePlace,
     /// In words.
@@ -23,7 +21,7 @@ pub struct Proxy<'a> {
 
 /// The rules of a namespace that hand this arriving packet to a proxy, in the order in which it meets them.
 #[must_use]
-pub fn proxies<'a>(facts: &'a NetnsFacts, packet: &Packet<'_>) -> Vec<Proxy<'a>> {
+pub fn proxies(facts: &NetnsFacts, packet: &Packet<'_>) -> Vec<Proxy> {
     let Ok(netfilter) = facts.netfilter.get() else {
         return Vec::new();
     };
@@ -35,7 +33,6 @@ pub fn proxies<'a>(facts: &'a NetnsFacts, packet: &Packet<'_>) -> Vec<Proxy<'a>>
             let words = &rule.text;
             let hands = words.split_whitespace().any(|word| word.eq_ignore_ascii_case("tproxy"));
             hands.then(|| Proxy {
-                rule,
                 place: stop.place(),
                 words: stop.words(),
                 port: port(words),

@@ -20,9 +20,9 @@ use crate::finding::fatal;
 use crate::firewall::proxy;
 use crate::remedy::Remedy;
 use crate::route::{self, Query, Way};
+use crate::seen::freed;
 use crate::trail::Dropped;
 use crate::translate;
-use crate::words::{at, count};
 use model::facts::PolicyRule;
 
 pub const NEEDS: &[Need] = &[
@@ -76,13 +76,7 @@ pub fn check(case: &Case<'_>) -> Checked {
         .interface(interface.clone())
         .of(drops.iter().map(|drop| drop.attempt))
         .remedy(remedy)
-        .because(format!(
-            "{} freed in {}: {} ({})",
-            count(drops.len(), "watched packet"),
-            at(&name, Some(&interface)),
-            first.words(),
-            event.flow
-        ))
+        .because(freed(case, &drops))
         .and_if(why),
     ])
 }
@@ -128,7 +122,7 @@ fn by_mark<'a>(case: &Case<'a>, drop: &Dropped<'a>) -> Option<(u32, &'a PolicyRu
 mod tests {
     use crate::judge;
     use crate::scene::{self, Scene};
-    use model::facts::{NetfilterRule, NextHop, Route, RouteKind, SetMark};
+    use model::facts::{NetfilterRule, SetMark};
     use model::missing::Known;
 
     fn freed() -> Scene {
@@ -150,17 +144,7 @@ mod tests {
                 let mut marked = scene::rule(4, 9, 2004);
                 marked.fwmark = Some((0x200, u32::MAX));
                 rules.push(marked);
-                routes.push(Route {
-                    table: 2004,
-                    dst: scene::ip("0.0.0.0"),
-                    prefix: 0,
-                    kind: RouteKind::Local,
-                    hops: vec![NextHop { oif: Some(1), ..NextHop::default() }],
-                    prefsrc: None,
-                    metric: 0,
-                    mtu: None,
-                    protocol: "boot".to_owned(),
-                });
+                routes.push(scene::all_local(2004));
             }
         });
         scene.sysctl(scene::Y, "net.ipv4.conf.all.src_valid_mark", "1");

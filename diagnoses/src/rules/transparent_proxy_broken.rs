@@ -21,9 +21,10 @@ use crate::finding::{Claim, Finding, fatal};
 use crate::firewall::proxy::{self, Proxy};
 use crate::remedy::Remedy;
 use crate::route::{self, Query, Way};
+use crate::seen::freed;
 use crate::trail::Dropped;
 use crate::translate;
-use crate::words::{at, count, rule_place};
+use crate::words::rule_place;
 use model::facts::{Action, Socket};
 use model::flow::{Flow, TCP};
 use model::report::Direction;
@@ -62,7 +63,7 @@ fn is_forwarding(drop: &Dropped<'_>) -> bool {
 }
 
 /// The rule that hands the packet of a drop to a proxy, and the packet as the rule met it.
-fn handed<'a>(case: &Case<'a>, drop: &Dropped<'a>) -> Option<(Proxy<'a>, Flow)> {
+fn handed(case: &Case<'_>, drop: &Dropped<'_>) -> Option<(Proxy, Flow)> {
     let facts = &case.evidence.netns(drop.event.netns)?.before;
     let iif = (drop.event.ifindex != 0).then_some(drop.event.ifindex)?;
     let forms = case.trail.forms(drop.attempt);
@@ -115,7 +116,7 @@ fn astray(case: &Case<'_>, drops: &[Dropped<'_>]) -> Option<Finding> {
     Some(
         claim(case, netns, &proxy, drops, &format!("hands {flow} to a proxy, and the mark it sets leads nowhere"))
             .remedy(remedy)
-            .because(seen(case, drops))
+            .because(freed(case, drops))
             .and("the kernel does not forward what a socket already owns".to_owned())
             .and(proxy.words)
             .and(lacks),
@@ -136,7 +137,7 @@ fn unserved(case: &Case<'_>, drops: &[Dropped<'_>]) -> Option<Finding> {
     Some(
         claim(case, netns, &proxy, drops, &format!("hands {flow} to a proxy on port {port}, where nothing listens"))
             .remedy(Remedy::from(format!("start the proxy that listens on port {port} in {name}, or take its rule away")))
-            .because(seen(case, drops))
+            .because(freed(case, drops))
             .and(proxy.words)
             .and(format!("no socket of {name} listens on port {port}")),
     )
@@ -174,13 +175,13 @@ fn redirected(case: &Case<'_>, drops: &[Dropped<'_>]) -> Option<Finding> {
         .rule(place)
         .of(drops.iter().map(|drop| drop.attempt))
         .remedy(Remedy::from(format!("start the proxy that listens on port {port} in {name}, or take its rule away")))
-        .because(seen(case, drops))
+        .because(freed(case, drops))
         .and(format!("{asked} became {}", first.event.flow))
         .and(stop.words()),
     )
 }
 
-fn claim(case: &Case<'_>, netns: u32, proxy: &Proxy<'_>, drops: &[Dropped<'_>], says: &str) -> Claim {
+fn claim(case: &Case<'_>, netns: u32, proxy: &Proxy, drops: &[Dropped<'_>], says: &str) -> Claim {
     let name = case.name(netns);
     fatal("transparent-proxy-broken", format!("a rule in {name} {says} ({})", rule_place(&proxy.place)))
         .at(case.node(netns), &name)
@@ -189,22 +190,11 @@ fn claim(case: &Case<'_>, netns: u32, proxy: &Proxy<'_>, drops: &[Dropped<'_>], 
         .of(drops.iter().map(|drop| drop.attempt))
 }
 
-fn seen(case: &Case<'_>, drops: &[Dropped<'_>]) -> String {
-    let first = &drops[0];
-    format!(
-        "{} freed in {}: {} ({})",
-        count(drops.len(), "watched packet"),
-        at(&case.name(first.event.netns), Some(&case.interface(first.event))),
-        first.words(),
-        first.event.flow
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use crate::judge;
     use crate::scene::{self, Scene};
-    use model::facts::{Action, Match, NetfilterRule, Netfilter, NextHop, Route, RouteKind, Socket};
+    use model::facts::{Action, Match, Netfilter, NetfilterRule, Socket};
     use model::missing::Known;
 
     fn handing() -> Netfilter {
@@ -223,20 +213,6 @@ mod tests {
         scene.facts(scene::Y, |facts| facts.netfilter = Known::Known(handing()));
         scene.dropped(3, scene::Y, "up0", reason, location);
         scene
-    }
-
-    fn local(table: u32) -> Route {
-        Route {
-            table,
-            dst: scene::ip("0.0.0.0"),
-            prefix: 0,
-            kind: RouteKind::Local,
-            hops: vec![NextHop { oif: Some(1), ..NextHop::default() }],
-            prefsrc: None,
-            metric: 0,
-            mtu: None,
-            protocol: "boot".to_owned(),
-        }
     }
 
     fn with_rule(scene: &mut Scene) {
@@ -273,7 +249,7 @@ mod tests {
         with_rule(&mut scene);
         scene.facts(scene::Y, |facts| {
             if let Known::Known(routes) = &mut facts.routes {
-                routes.push(local(2004));
+                routes.push(scene::all_local(2004));
             }
         });
         assert!(!scene::causes(&judge(&scene.evidence)).contains(&"transparent-proxy-broken".to_owned()));

@@ -62,6 +62,15 @@ pub fn rule(family: u8, priority: u32, table: u32) -> PolicyRule {
     }
 }
 
+/// The route of a table in which every IPv4 address is local, as transparent proxies have it.
+pub fn all_local(table: u32) -> Route {
+    Route {
+        table,
+        kind: RouteKind::Local,
+        ..route("0.0.0.0", 0, None, 1)
+    }
+}
+
 /// A unicast route of the main table.
 pub fn route(dst: &str, prefix: u8, via: Option<&str>, oif: u32) -> Route {
     Route {
