@@ -67,15 +67,7 @@ mod tests {
     #[test]
     fn an_answer_is_lost_between_them_as_well() {
         let mut scene = Scene::two_machines();
-        for id in 0..3 {
-            let flow = scene.flow(id);
-            scene.walk_to(id, flow, scene::C, "eth0");
-            for (netns, interface) in [(scene::C, "eth0"), (scene::Y, "vethc"), (scene::Y, "up0")] {
-                scene.hop(netns, interface, flow.reversed(), u64::from(id) * 100 + 2);
-            }
-            let during = "connect".to_owned();
-            scene.attempt(id, flow, model::attempt::Outcome::TimedOut { during });
-        }
+        scene.answers_vanish(3);
         let says = says(&scene);
         assert!(
             says.contains("the answer left") && says.contains("lost between n2 and n1"),

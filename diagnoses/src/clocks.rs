@@ -166,15 +166,7 @@ mod tests {
 
     fn answers_lost() -> Scene {
         let mut scene = Scene::two_machines();
-        for id in 0..3 {
-            let flow = scene.flow(id);
-            scene.walk_to(id, flow, scene::C, "eth0");
-            for (netns, interface) in [(scene::C, "eth0"), (scene::Y, "vethc"), (scene::Y, "up0")] {
-                scene.hop(netns, interface, flow.reversed(), u64::from(id) * 100 + 2);
-            }
-            let during = "connect".to_owned();
-            scene.attempt(id, flow, model::attempt::Outcome::TimedOut { during });
-        }
+        scene.answers_vanish(3);
         scene
     }
 

@@ -443,6 +443,20 @@ impl Scene {
         self
     }
 
+    /// `count` connections whose request arrives and whose answer leaves the target's node and is never seen again.
+    pub fn answers_vanish(&mut self, count: u32) -> &mut Self {
+        for id in 0..count {
+            let flow = self.flow(id);
+            self.walk_to(id, flow, C, "eth0");
+            for (netns, interface) in [(C, "eth0"), (Y, "vethc"), (Y, "up0")] {
+                self.hop(netns, interface, flow.reversed(), u64::from(id) * 100 + 2);
+            }
+            let during = "connect".to_owned();
+            self.attempt(id, flow, Outcome::TimedOut { during });
+        }
+        self
+    }
+
     /// The first packet of an attempt, hop by hop from a up to this place.
     pub fn walk_to(&mut self, id: u32, flow: Flow, netns: u32, interface: &str) {
         let skb = u64::from(id) * 100 + 1;
