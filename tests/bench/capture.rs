@@ -9,7 +9,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
-use tests::kubernetes::cluster::Cluster;
+use tests::kubernetes::cluster::TestCluster;
 use tests::kubernetes::ground;
 use tests::kubernetes::stage::Stage;
 use tests::scenario::Scenario;
@@ -54,7 +54,7 @@ struct Taken {
 /// All figures of captures.
 pub fn take() -> Result<Vec<Figure>> {
     signals::take_down_labs()?;
-    let cluster = Cluster::connect()?;
+    let cluster = TestCluster::connect()?;
     ensure!(
         cluster.own().is_some(),
         "the figures are taken on the project's own cluster"
@@ -86,7 +86,7 @@ pub fn take() -> Result<Vec<Figure>> {
     ])
 }
 
-fn capture(cluster: &Cluster, burst: u32) -> Result<Taken> {
+fn capture(cluster: &TestCluster, burst: u32) -> Result<Taken> {
     let scenario = Scenario::parse(&GROUND.replace("BURST", &burst.to_string()))?;
     let stage = ground::stage(cluster, &scenario)?;
     let taken = watch(&stage);

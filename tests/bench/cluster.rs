@@ -10,8 +10,8 @@ use std::path::Path;
 use std::process::Stdio;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
-use tests::kubernetes::audit::{self, Audit, Call, between};
-use tests::kubernetes::cluster::{CALL_WITHIN, Cluster};
+use tests::kubernetes::audit::{self, ApiCall, Audit, between};
+use tests::kubernetes::cluster::{CALL_WITHIN, TestCluster};
 use tests::kubernetes::ground;
 use tests::kubernetes::stage::Stage;
 use tests::kubernetes::traces;
@@ -102,7 +102,7 @@ const STAGES: [StageOf; 8] = [
 
 /// All figures of a cluster.
 pub fn take() -> Result<Vec<Figure>> {
-    let cluster = Cluster::connect()?;
+    let cluster = TestCluster::connect()?;
     ensure!(
         cluster.own().is_some(),
         "the figures are taken on the project's own cluster"
@@ -118,7 +118,7 @@ pub fn take() -> Result<Vec<Figure>> {
     taken
 }
 
-fn figures(cluster: &Cluster, stage: &Stage) -> Result<Vec<Figure>> {
+fn figures(cluster: &TestCluster, stage: &Stage) -> Result<Vec<Figure>> {
     runs(stage, &HEALTHY, 2)?;
     let mut answering = Vec::new();
     for kind in [&HEALTHY, &REFUSED, &RESET] {
@@ -188,7 +188,7 @@ fn figures(cluster: &Cluster, stage: &Stage) -> Result<Vec<Figure>> {
 }
 
 /// Pods that no node takes: they are there for whoever lists them.
-fn crowd(cluster: &Cluster, stage: &Stage) -> Result<()> {
+fn crowd(cluster: &TestCluster, stage: &Stage) -> Result<()> {
     let pod = |number: usize| {
         serde_json::json!({
             "apiVersion": "v1",
@@ -263,15 +263,15 @@ fn run(stage: &Stage, kind: &Kind) -> Result<Run> {
 }
 
 /// A run's stages: those up to the attached pods as the API server saw them, those after as the report says.
-fn stages(calls: &[Call], namespace: &str, began: f64, answer: f64, timing: &Value, memory_kb: u64) -> Run {
-    let own: Vec<&Call> = calls.iter().filter(|call| call.user == USER).collect();
+fn stages(calls: &[ApiCall], namespace: &str, began: f64, answer: f64, timing: &Value, memory_kb: u64) -> Run {
+    let own: Vec<&ApiCall> = calls.iter().filter(|call| call.user == USER).collect();
     let first = |verb: &str, resource: &str| {
         let all = own
             .iter()
             .filter(move |call| (verb.is_empty() || call.verb == verb) && call.resource == resource);
         all.map(|call| between(began, call.received_s)).reduce(f64::min)
     };
-    let last = |resource: &str, at: fn(&Call) -> f64| {
+    let last = |resource: &str, at: fn(&ApiCall) -> f64| {
         let all = own
             .iter()
             .filter(move |call| call.verb != "delete" && call.resource == resource);

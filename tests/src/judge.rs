@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::scenario::{Outcome, Scenario};
+use crate::scenario::{ExpectedOutcome, Scenario};
 
 /// The part of a report (`skoop/v1`, `Diagnosis`) that is judged.
 #[derive(Debug, Clone, Deserialize)]
-pub struct Report {
+pub struct PrintedReport {
     /// How the diagnosis ended.
-    pub outcome: Outcome,
+    pub outcome: ExpectedOutcome,
     /// Its verdicts, causes ranked first.
     #[serde(default)]
-    pub verdicts: Vec<Verdict>,
+    pub verdicts: Vec<PrintedVerdict>,
     /// What could not be seen.
     #[serde(default)]
     pub missing: Vec<Value>,
@@ -21,7 +21,7 @@ pub struct Report {
 
 /// One verdict of a report.
 #[derive(Debug, Clone, Deserialize)]
-pub struct Verdict {
+pub struct PrintedVerdict {
     /// The rule's id.
     pub rule: String,
     /// Whether it is a root cause (else a symptom, or only worth knowing).
@@ -40,16 +40,16 @@ pub struct Verdict {
 
 /// What the judge found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Judgement {
+pub struct ScenarioJudgement {
     /// Why it is not right; empty when it is.
     pub wrong: Vec<String>,
     /// Causes named that are none, and rules that must not appear.
     pub false_accusations: usize,
 }
 
-impl Report {
+impl PrintedReport {
     /// The first verdict that is a cause.
-    pub fn cause(&self) -> Option<&Verdict> {
+    pub fn cause(&self) -> Option<&PrintedVerdict> {
         self.verdicts.iter().find(|verdict| verdict.cause)
     }
 }
@@ -57,11 +57,11 @@ impl Report {
 /// Judges a report and the exit code it came with; `real` maps the scenario's names of namespaces to the kernel's.
 pub fn judge(
     scenario: &Scenario,
-    report: &Report,
+    report: &PrintedReport,
     exit_code: Option<i32>,
     real: &BTreeMap<String, String>,
-) -> Judgement {
-    let mut judgement = Judgement::default();
+) -> ScenarioJudgement {
+    let mut judgement = ScenarioJudgement::default();
     let mut wrong = |text: String| judgement.wrong.push(text);
     let expect = &scenario.expect;
     if report.outcome != expect.outcome {
@@ -134,7 +134,7 @@ pub fn judge(
 
 /// A cause is a false accusation on a healthy path, and where it is not among those expected. (A fault of which the
 /// scenario names no cause accuses nobody falsely.)
-fn falsely_accused(scenario: &Scenario, verdict: &Verdict) -> bool {
+fn falsely_accused(scenario: &Scenario, verdict: &PrintedVerdict) -> bool {
     let expect = &scenario.expect;
     let expected = || {
         expect
@@ -143,8 +143,8 @@ fn falsely_accused(scenario: &Scenario, verdict: &Verdict) -> bool {
             .chain(&expect.also)
             .any(|rule| *rule == verdict.rule)
     };
-    let any = expect.outcome == Outcome::Fault && expect.cause.is_empty();
-    verdict.cause && !any && (expect.outcome == Outcome::Healthy || !expected())
+    let any = expect.outcome == ExpectedOutcome::Fault && expect.cause.is_empty();
+    verdict.cause && !any && (expect.outcome == ExpectedOutcome::Healthy || !expected())
 }
 
 /// Whether `found` has the parts `expected` names. A namespace of the scenario is found by its real name, with or
@@ -193,7 +193,7 @@ mod tests {
         .unwrap()
     }
 
-    fn report(outcome: &str, verdicts: &Value) -> Report {
+    fn report(outcome: &str, verdicts: &Value) -> PrintedReport {
         serde_json::from_value(json!({"outcome": outcome, "verdicts": verdicts})).unwrap()
     }
 
@@ -206,7 +206,7 @@ mod tests {
     }
 
     /// The number of reasons why it is wrong, and of false accusations.
-    fn judged(expect: &str, never: &str, report: &Report, exit_code: i32) -> (usize, usize) {
+    fn judged(expect: &str, never: &str, report: &PrintedReport, exit_code: i32) -> (usize, usize) {
         let real = BTreeMap::from([
             ("x".to_owned(), "lab-1-0-x".to_owned()),
             ("y".to_owned(), "lab-1-0-y".to_owned()),

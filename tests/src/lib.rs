@@ -10,6 +10,7 @@ pub mod kubernetes;
 pub mod lab;
 pub mod needs;
 pub mod process;
+pub mod program;
 pub mod runner;
 pub mod scenario;
 pub mod signals;

@@ -13,9 +13,6 @@ use anyhow::{Context as _, Result, bail};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-use crate::lab::{self, Lab};
-use crate::skoop;
-
 /// How often a condition is looked at that nothing tells of.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(4);
 static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -24,7 +21,7 @@ static COUNT: AtomicU32 = AtomicU32::new(0);
 pub type Listeners = Box<dyn Fn() -> Result<Vec<String>>>;
 
 /// A running command. Dropping it ends its whole process group.
-pub struct Process {
+pub struct LabProcess {
     child: Child,
     command: String,
     output: PathBuf,
@@ -33,41 +30,14 @@ pub struct Process {
     left: bool,
 }
 
-impl fmt::Debug for Process {
+impl fmt::Debug for LabProcess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "`{}` ({})", self.command, self.child.id())
     }
 }
 
-impl Process {
-    /// Starts `/bin/sh -c command` in a namespace (none: this one) with the lab's built-in servers on PATH.
-    pub fn start(lab: &Lab, netns: Option<&str>, command: &str, beside: &Path) -> Result<Self> {
-        let bin = lab.directory().join("bin");
-        let own = std::env::var("PATH").unwrap_or_default();
-        let helper = skoop::helper_directory()
-            .map(|directory| directory.display().to_string())
-            .unwrap_or_default();
-        let system = "/usr/local/sbin:/usr/sbin:/sbin";
-        let path = format!("{}:{own}:{system}:{helper}:{}", bin.display(), beside.display());
-        let mut program = Command::new(bin.join("lab"));
-        program
-            .args([
-                Path::new("in"),
-                &lab.directory(),
-                Path::new(netns.unwrap_or("-")),
-                Path::new(if lab.kept() { "stays" } else { "dies" }),
-                Path::new(command),
-            ])
-            .env("PATH", path)
-            .env("LAB", lab.directory())
-            .current_dir(beside);
-        let netns = netns.map(str::to_owned);
-        let listeners = netns.map(|netns| -> Listeners { Box::new(move || lab::inside(&netns, listening)) });
-        let process = Self::spawn(program, command, &lab.directory().join("log"), listeners)?;
-        Ok(process.left(lab.kept()))
-    }
-
-    /// The same, which is left running when it is dropped, or not.
+impl LabProcess {
+    /// The same process, which is left running when it is dropped, or not.
     #[must_use]
     pub fn left(mut self, left: bool) -> Self {
         self.left = left;
@@ -165,7 +135,7 @@ impl Process {
     }
 }
 
-impl Drop for Process {
+impl Drop for LabProcess {
     fn drop(&mut self) {
         if self.left {
             return;
@@ -185,7 +155,7 @@ impl Drop for Process {
 pub const SOCKET_TABLES: [&str; 4] = ["tcp", "tcp6", "udp", "udp6"];
 
 /// What listens in the namespace of the calling thread.
-fn listening() -> Vec<String> {
+pub fn listening() -> Vec<String> {
     let read = |table| fs::read_to_string(format!("/proc/thread-self/net/{table}")).unwrap_or_default();
     SOCKET_TABLES
         .iter()

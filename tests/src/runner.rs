@@ -9,15 +9,15 @@ use anyhow::{Context as _, Result};
 
 use crate::builtin;
 use crate::clocks;
-use crate::judge::{Report, judge};
-use crate::kubernetes::cluster::Cluster;
-use crate::kubernetes::stage::{self, Stage};
+use crate::judge::{PrintedReport, judge};
+use crate::kubernetes::cluster::TestCluster;
+use crate::kubernetes::stage::Stage;
 use crate::kubernetes::well::Baseline;
 use crate::lab::Lab;
 use crate::needs;
-use crate::process::Process;
-use crate::scenario::{Found, Outcome, Scenario, Step, Steps};
-use crate::skoop::{self, Run};
+use crate::process::LabProcess;
+use crate::scenario::{ExpectedOutcome, Scenario, ScenarioFile, Step, Steps};
+use crate::skoop::SkoopRun;
 
 const SERVER_READY_WITHIN: Duration = Duration::from_secs(10);
 /// A node takes most of a minute to be called not ready, and a scenario may wait for that.
@@ -27,7 +27,7 @@ const HEAD_START: Duration = Duration::from_millis(500);
 
 /// How a scenario ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
+pub enum OutturnClass {
     /// As expected.
     Right,
     /// Not as expected.
@@ -54,7 +54,7 @@ pub struct Outturn {
     /// Wall time of the run.
     pub took: Duration,
     /// Where it is counted.
-    pub class: Class,
+    pub class: OutturnClass,
     /// False accusations.
     pub false_accusations: usize,
     /// Why it is not right, and what the report said.
@@ -63,7 +63,7 @@ pub struct Outturn {
 
 impl Outturn {
     /// It ended without a report.
-    fn end(&mut self, class: Class, word: &str, why: String) {
+    fn end(&mut self, class: OutturnClass, word: &str, why: String) {
         self.class = class;
         self.outcome = word.into();
         self.got = word.into();
@@ -73,19 +73,19 @@ impl Outturn {
 
 /// Where steps are run, and the command is: a lab of namespaces, or a namespace of a cluster.
 trait Ground {
-    fn start(&self, step: &Step, beside: &Path) -> Result<Process>;
-    fn diagnose(&self, arguments: &str, beside: &Path) -> Result<Run>;
+    fn start(&self, step: &Step, beside: &Path) -> Result<LabProcess>;
+    fn diagnose(&self, arguments: &str, beside: &Path) -> Result<SkoopRun>;
     /// What the scenario's names are called in reports.
     fn names(&self) -> BTreeMap<String, String>;
 }
 
 impl Ground for Lab {
-    fn start(&self, step: &Step, beside: &Path) -> Result<Process> {
+    fn start(&self, step: &Step, beside: &Path) -> Result<LabProcess> {
         Self::start(self, &step.place, &step.command, beside)
     }
 
-    fn diagnose(&self, arguments: &str, beside: &Path) -> Result<Run> {
-        skoop::run(self, arguments, beside)
+    fn diagnose(&self, arguments: &str, beside: &Path) -> Result<SkoopRun> {
+        self.diagnose(arguments, beside)
     }
 
     fn names(&self) -> BTreeMap<String, String> {
@@ -97,11 +97,11 @@ impl Ground for Lab {
 }
 
 impl Ground for Stage<'_> {
-    fn start(&self, step: &Step, beside: &Path) -> Result<Process> {
+    fn start(&self, step: &Step, beside: &Path) -> Result<LabProcess> {
         Self::start(self, step, beside)
     }
 
-    fn diagnose(&self, arguments: &str, beside: &Path) -> Result<Run> {
+    fn diagnose(&self, arguments: &str, beside: &Path) -> Result<SkoopRun> {
         Self::diagnose(self, arguments, beside)
     }
 
@@ -115,7 +115,7 @@ impl Ground for Stage<'_> {
 pub struct Runner {
     keep: bool,
     /// The cluster and how it was found, or why there is none; looked for when the first scenario needs it.
-    cluster: OnceCell<Result<(Cluster, Baseline), String>>,
+    cluster: OnceCell<Result<(TestCluster, Baseline), String>>,
 }
 
 impl Runner {
@@ -128,21 +128,21 @@ impl Runner {
     }
 
     /// Runs a scenario on ground of its own.
-    pub fn run(&self, found: Found) -> Outturn {
+    pub fn run(&self, found: ScenarioFile) -> Outturn {
         let mut outturn = Outturn {
             name: found.name,
             expected: String::new(),
             got: String::new(),
             outcome: String::new(),
             took: Duration::ZERO,
-            class: Class::Broken,
+            class: OutturnClass::Broken,
             false_accusations: 0,
             why: Vec::new(),
         };
         let scenario = match found.scenario {
             Ok(scenario) => scenario,
             Err(error) => {
-                outturn.end(Class::Broken, "broken", format!("{error:#}"));
+                outturn.end(OutturnClass::Broken, "broken", format!("{error:#}"));
                 return outturn;
             }
         };
@@ -153,7 +153,7 @@ impl Runner {
         let kubernetes = scenario.site.as_deref() == Some("kubernetes");
         let lacking = scenario.needs.iter().find_map(|need| needs::missing(need));
         if let Some(reason) = lacking.or_else(|| self.lacks(&scenario).filter(|_| kubernetes)) {
-            outturn.end(Class::Skipped, "skipped", reason);
+            outturn.end(OutturnClass::Skipped, "skipped", reason);
             return outturn;
         }
         let beside = found.path.parent().unwrap_or(Path::new("/"));
@@ -163,14 +163,14 @@ impl Runner {
             self.in_lab(&scenario, beside, &mut outturn)
         };
         if let Err(error) = done {
-            outturn.end(Class::Broken, "broken", format!("{error:#}"));
+            outturn.end(OutturnClass::Broken, "broken", format!("{error:#}"));
         }
         outturn
     }
 
-    fn cluster(&self) -> Result<&(Cluster, Baseline), String> {
+    fn cluster(&self) -> Result<&(TestCluster, Baseline), String> {
         let found = self.cluster.get_or_init(|| {
-            let cluster = Cluster::connect().map_err(|error| format!("{error:#}"))?;
+            let cluster = TestCluster::connect().map_err(|error| format!("{error:#}"))?;
             let baseline = Baseline::take(&cluster).map_err(|error| format!("{error:#}"))?;
             Ok((cluster, baseline))
         });
@@ -181,7 +181,7 @@ impl Runner {
     fn lacks(&self, scenario: &Scenario) -> Option<String> {
         match self.cluster() {
             Err(error) => Some(error),
-            Ok((cluster, _)) if cluster.own().is_none() && stage::needs_nodes(scenario) => {
+            Ok((cluster, _)) if cluster.own().is_none() && scenario.needs_nodes() => {
                 Some("needs access to nodes, which only the cluster of `make cluster` gives".to_owned())
             }
             Ok(_) => None,
@@ -225,7 +225,7 @@ fn judged(
     scenario: &Scenario,
     ground: &impl Ground,
     beside: &Path,
-    running: &mut Vec<Process>,
+    running: &mut Vec<LabProcess>,
     outturn: &mut Outturn,
 ) -> Result<()> {
     for step in &scenario.serve.0 {
@@ -248,11 +248,11 @@ fn judged(
         Ok(report) => report,
         Err(error) => {
             // It could not look at all: that is an answer where no more was expected.
-            let could_not_look = run.exit_code == Some(Outcome::Inconclusive.exit_code());
+            let could_not_look = run.exit_code == Some(ExpectedOutcome::Inconclusive.exit_code());
             let class = match (could_not_look, scenario.expect.outcome) {
-                (true, Outcome::Inconclusive) => Class::Right,
-                (true, _) => Class::Inconclusive,
-                (false, _) => Class::Wrong,
+                (true, ExpectedOutcome::Inconclusive) => OutturnClass::Right,
+                (true, _) => OutturnClass::Inconclusive,
+                (false, _) => OutturnClass::Wrong,
             };
             outturn.end(class, "error", format!("{error:#}"));
             let code = run
@@ -269,20 +269,23 @@ fn judged(
         .map_or_else(|| report.outcome.to_string(), |cause| cause.rule.clone());
     outturn.false_accusations = judgement.false_accusations;
     outturn.class = match judgement.wrong.is_empty() {
-        true => Class::Right,
-        false if report.outcome == Outcome::Inconclusive && scenario.expect.outcome != Outcome::Inconclusive => {
-            Class::Inconclusive
+        true => OutturnClass::Right,
+        false
+            if report.outcome == ExpectedOutcome::Inconclusive
+                && scenario.expect.outcome != ExpectedOutcome::Inconclusive =>
+        {
+            OutturnClass::Inconclusive
         }
-        false => Class::Wrong,
+        false => OutturnClass::Wrong,
     };
-    if outturn.class != Class::Right {
+    if outturn.class != OutturnClass::Right {
         outturn.why = judgement.wrong;
         outturn.why.extend(told(&report));
     } else if let Some(recording) = run.recording {
         // What several nodes saw means the same whatever their clocks say.
         let otherwise = clocks::told_otherwise(&recording, &scenario.run).context("with other clocks")?;
         if !otherwise.is_empty() {
-            outturn.class = Class::Wrong;
+            outturn.class = OutturnClass::Wrong;
             outturn.why = otherwise;
         }
     }
@@ -290,7 +293,7 @@ fn judged(
 }
 
 /// Runs steps in order, each to its end; a built-in server among them stays, once it is ready.
-fn steps(ground: &impl Ground, steps: &Steps, beside: &Path, running: &mut Vec<Process>) -> Result<()> {
+fn steps(ground: &impl Ground, steps: &Steps, beside: &Path, running: &mut Vec<LabProcess>) -> Result<()> {
     for step in &steps.0 {
         let mut process = ground.start(step, beside)?;
         if builtin::called_by(&step.command).is_some_and(|builtin| builtin.stays) {
@@ -307,7 +310,7 @@ fn steps(ground: &impl Ground, steps: &Steps, beside: &Path, running: &mut Vec<P
 }
 
 /// What the report said, for a person who wonders why it is wrong.
-fn told(report: &Report) -> Vec<String> {
+fn told(report: &PrintedReport) -> Vec<String> {
     let mut lines = Vec::new();
     for verdict in &report.verdicts {
         let kind = if verdict.cause { "cause" } else { "beside" };

@@ -4,17 +4,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::judge::Report;
-use crate::lab::Lab;
-use crate::process::Process;
+use crate::judge::PrintedReport;
+use crate::process::LabProcess;
 
 const WITHIN: Duration = Duration::from_mins(1);
 
 /// What a run gave.
 #[derive(Debug)]
-pub struct Run {
+pub struct SkoopRun {
     /// Its report, or why there is none.
-    pub report: Result<Report>,
+    pub report: Result<PrintedReport>,
     /// Its exit code, when it ended by itself.
     pub exit_code: Option<i32>,
     /// How long it took.
@@ -56,16 +55,8 @@ pub fn helper_directory() -> Option<PathBuf> {
         .flatten()
 }
 
-/// Runs `kubectl-skoop ARGUMENTS --local -o json`, with the names of the lab's namespaces in braces filled in.
-pub fn run(lab: &Lab, arguments: &str, beside: &Path) -> Result<Run> {
-    let command = command(lab, arguments, " -o json")?;
-    watched(&command, &lab.directory(), |line| {
-        Process::start(lab, None, line, beside)
-    })
-}
-
 /// One run of a shell command that prints a report, inside the bound; `start` starts it.
-pub fn watched(command: &str, directory: &Path, start: impl FnOnce(&str) -> Result<Process>) -> Result<Run> {
+pub fn watched(command: &str, directory: &Path, start: impl FnOnce(&str) -> Result<LabProcess>) -> Result<SkoopRun> {
     let (out, err) = (directory.join("report"), directory.join("stderr"));
     let line = format!("{command} >{} 2>{}", out.display(), err.display());
     let started = Instant::now();
@@ -85,20 +76,11 @@ pub fn watched(command: &str, directory: &Path, start: impl FnOnce(&str) -> Resu
             .context("it printed no report")
             .context(stderr.clone()),
     };
-    Ok(Run {
+    Ok(SkoopRun {
         report,
         exit_code: status.and_then(|status| status.code()),
         took,
         stderr,
         recording: None,
     })
-}
-
-/// The shell command of a run, as a person would type it.
-pub fn command(lab: &Lab, arguments: &str, more: &str) -> Result<String> {
-    let mut text = arguments.trim().to_owned();
-    for name in lab.names() {
-        text = text.replace(&format!("{{{name}}}"), &format!("netns/{}", lab.netns(name)?));
-    }
-    Ok(format!("{} {text} --local{more}", binary()?.display()))
 }

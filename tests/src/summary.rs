@@ -5,16 +5,16 @@ use anyhow::Result;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde_json::{Value, json};
 
-use crate::runner::{Class, Outturn};
+use crate::runner::{Outturn, OutturnClass};
 
 /// The line that precedes a scenario's result is printed as soon as it is known.
 pub fn line(out: &mut impl Write, outturn: &Outturn) -> Result<()> {
     let sign = match outturn.class {
-        Class::Right => "ok",
-        Class::Wrong => "WRONG",
-        Class::Inconclusive => "inconclusive",
-        Class::Skipped => "skipped",
-        Class::Broken => "BROKEN",
+        OutturnClass::Right => "ok",
+        OutturnClass::Wrong => "WRONG",
+        OutturnClass::Inconclusive => "inconclusive",
+        OutturnClass::Skipped => "skipped",
+        OutturnClass::Broken => "BROKEN",
     };
     writeln!(
         out,
@@ -68,7 +68,7 @@ pub fn table(out: &mut impl Write, outturns: &[Outturn]) -> Result<()> {
 
 /// The same as JSON.
 pub fn json(outturns: &[Outturn]) -> Value {
-    let count = |class: Class| outturns.iter().filter(|outturn| outturn.class == class).count();
+    let count = |class: OutturnClass| outturns.iter().filter(|outturn| outturn.class == class).count();
     let scenarios: Vec<_> = outturns
         .iter()
         .map(|outturn| {
@@ -78,18 +78,18 @@ pub fn json(outturns: &[Outturn]) -> Value {
                 "got": outturn.got,
                 "outcome": outturn.outcome,
                 "seconds": (outturn.took.as_secs_f64() * 1000.0).round() / 1000.0,
-                "right": outturn.class == Class::Right,
+                "right": outturn.class == OutturnClass::Right,
                 "why": outturn.why,
             })
         })
         .collect();
     json!({
         "total": outturns.len(),
-        "right": count(Class::Right),
-        "wrong": count(Class::Wrong),
-        "inconclusive": count(Class::Inconclusive),
-        "skipped": count(Class::Skipped),
-        "broken": count(Class::Broken),
+        "right": count(OutturnClass::Right),
+        "wrong": count(OutturnClass::Wrong),
+        "inconclusive": count(OutturnClass::Inconclusive),
+        "skipped": count(OutturnClass::Skipped),
+        "broken": count(OutturnClass::Broken),
         "false_accusations": outturns.iter().map(|outturn| outturn.false_accusations).sum::<usize>(),
         "scenarios": scenarios,
     })
@@ -101,5 +101,5 @@ pub fn all_right(outturns: &[Outturn]) -> bool {
 }
 
 fn fine(outturn: &Outturn) -> bool {
-    matches!(outturn.class, Class::Right | Class::Skipped)
+    matches!(outturn.class, OutturnClass::Right | OutturnClass::Skipped)
 }

@@ -8,14 +8,14 @@ pub struct Topology {
     /// The name scenario files use.
     pub name: String,
     /// Namespaces, nodes before the pods that hang on them (a node creates the veth pairs of its pods).
-    pub namespaces: Vec<Namespace>,
+    pub namespaces: Vec<LabNamespace>,
     /// Addresses that must answer, as (from namespace, address), before the lab counts as ready.
     pub answers: Vec<(&'static str, &'static str)>,
 }
 
 /// One namespace of a topology.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Namespace {
+pub struct LabNamespace {
     /// Its name in scenario files (`a`, `x`); the kernel knows it with the lab's prefix.
     pub name: String,
     /// Whether it is a node, which forwards packets.
@@ -77,9 +77,9 @@ pub fn named(name: &str) -> Option<Topology> {
 pub fn bare(namespaces: &[String]) -> Topology {
     let namespaces = namespaces
         .iter()
-        .map(|name| Namespace {
+        .map(|name| LabNamespace {
             name: name.clone(),
-            ..Namespace::default()
+            ..LabNamespace::default()
         })
         .collect();
     Topology {
@@ -98,7 +98,7 @@ fn far_pod() -> Vec<(&'static str, &'static str)> {
     ]
 }
 
-fn two_nodes() -> Vec<Namespace> {
+fn two_nodes() -> Vec<LabNamespace> {
     let mut namespaces = joined_nodes(1500);
     namespaces[0].ip.extend(lines(&[
         "route add 10.90.2.0/24 via 172.31.90.2",
@@ -111,7 +111,7 @@ fn two_nodes() -> Vec<Namespace> {
     namespaces
 }
 
-fn vxlan() -> Vec<Namespace> {
+fn vxlan() -> Vec<LabNamespace> {
     let mut namespaces = joined_nodes(1450);
     for (node, other) in [(1_u8, 2_u8), (2, 1)] {
         namespaces[usize::from(node) - 1].ip.extend([
@@ -131,7 +131,7 @@ fn vxlan() -> Vec<Namespace> {
     namespaces
 }
 
-fn external() -> Vec<Namespace> {
+fn external() -> Vec<LabNamespace> {
     let mut namespaces = two_nodes();
     namespaces[0].ip.extend(lines(&[
         "link add ext0 type veth peer name eth0 netns w",
@@ -148,7 +148,7 @@ fn external() -> Vec<Namespace> {
         "route add 203.0.113.0/24 via 172.31.90.1",
         "route add fd90:113::/64 via fd90:31::1",
     ]));
-    let w = Namespace {
+    let w = LabNamespace {
         name: "w".to_owned(),
         ip: lines(&[
             "link set lo up",
@@ -156,7 +156,7 @@ fn external() -> Vec<Namespace> {
             "addr add 203.0.113.10/24 dev eth0",
             "addr add fd90:113::10/64 dev eth0 nodad",
         ]),
-        ..Namespace::default()
+        ..LabNamespace::default()
     };
     namespaces.insert(2, w);
     namespaces
@@ -164,14 +164,14 @@ fn external() -> Vec<Namespace> {
 
 /// Nodes without bridges: each pod has a /32 and a gateway that the node's veth only pretends to have (proxy ARP); over
 /// IPv6 the gateway is the veth's own link-local address.
-fn routed() -> Vec<Namespace> {
-    let mut x = Namespace {
+fn routed() -> Vec<LabNamespace> {
+    let mut x = LabNamespace {
         name: "x".to_owned(),
         node: true,
         ip: lines(&["link set lo up"]),
-        ..Namespace::default()
+        ..LabNamespace::default()
     };
-    let mut y = Namespace {
+    let mut y = LabNamespace {
         name: "y".to_owned(),
         ..x.clone()
     };
@@ -198,7 +198,7 @@ fn routed() -> Vec<Namespace> {
             format!("ipv4/conf/veth{name}/proxy_arp=1"),
             format!("ipv4/neigh/veth{name}/proxy_delay=0"),
         ]);
-        pods.push(Namespace {
+        pods.push(LabNamespace {
             name: name.to_owned(),
             ip: vec![
                 "link set lo up".to_owned(),
@@ -209,7 +209,7 @@ fn routed() -> Vec<Namespace> {
                 "route add default via 169.254.1.1 dev eth0".to_owned(),
                 "route add default via fe80::ecee:eeff:feee:eeee dev eth0".to_owned(),
             ],
-            ..Namespace::default()
+            ..LabNamespace::default()
         });
     }
     // Proxy ARP answers only for what the node would send elsewhere.
@@ -220,7 +220,7 @@ fn routed() -> Vec<Namespace> {
 }
 
 /// Nodes `x` and `y` with their bridges, joined by `up0`, and pods `a`, `b`, `c`; no routes between the nodes yet.
-fn joined_nodes(mtu: u16) -> Vec<Namespace> {
+fn joined_nodes(mtu: u16) -> Vec<LabNamespace> {
     let mut x = bridged_node(1, &["a", "b"], mtu);
     let mut y = bridged_node(2, &["c"], mtu);
     x.ip.extend(uplink("x"));
@@ -243,7 +243,7 @@ fn uplink(node: &str) -> Vec<String> {
     lines
 }
 
-fn bridged_node(number: u8, pods: &[&str], mtu: u16) -> Namespace {
+fn bridged_node(number: u8, pods: &[&str], mtu: u16) -> LabNamespace {
     let mut ip = lines(&["link set lo up", "link add cbr0 type bridge"]);
     for pod in pods {
         ip.extend([
@@ -256,16 +256,16 @@ fn bridged_node(number: u8, pods: &[&str], mtu: u16) -> Namespace {
         format!("addr add 10.90.{number}.1/24 dev cbr0"),
         format!("addr add fd90:{number}::1/64 dev cbr0 nodad"),
     ]);
-    Namespace {
+    LabNamespace {
         name: if number == 1 { "x" } else { "y" }.to_owned(),
         node: true,
         ip,
-        ..Namespace::default()
+        ..LabNamespace::default()
     }
 }
 
-fn pod(name: &str, node: u8, host: u8, mtu: u16) -> Namespace {
-    Namespace {
+fn pod(name: &str, node: u8, host: u8, mtu: u16) -> LabNamespace {
+    LabNamespace {
         name: name.to_owned(),
         ip: vec![
             "link set lo up".to_owned(),
@@ -275,7 +275,7 @@ fn pod(name: &str, node: u8, host: u8, mtu: u16) -> Namespace {
             format!("route add default via 10.90.{node}.1"),
             format!("route add default via fd90:{node}::1"),
         ],
-        ..Namespace::default()
+        ..LabNamespace::default()
     }
 }
 

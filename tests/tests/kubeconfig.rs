@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tests::kubernetes::call::{Ended, call};
-use tests::kubernetes::cluster::Cluster;
+use tests::kubernetes::call::{CallEnd, call};
+use tests::kubernetes::cluster::TestCluster;
 use tests::kubernetes::ground::{own_cluster, stage, two_pods};
 use tests::kubernetes::stage::Stage;
 use tests::skoop;
@@ -21,7 +21,7 @@ const WITHIN: Duration = Duration::from_mins(1);
 const ROBOT: &str = "skoop-kubeconfig-test";
 
 /// The robot's rights, taken back when this is dropped.
-struct Robot<'a>(&'a Cluster);
+struct Robot<'a>(&'a TestCluster);
 
 impl Drop for Robot<'_> {
     fn drop(&mut self) {
@@ -91,7 +91,7 @@ struct Ground<'a> {
 
 impl Ground<'_> {
     /// A whole diagnosis with a changed kubeconfig.
-    fn diagnose(&self, change: impl FnOnce(&mut Value, &mut Value)) -> Ended {
+    fn diagnose(&self, change: impl FnOnce(&mut Value, &mut Value)) -> CallEnd {
         let mut kubeconfig = self.kubeconfig.clone();
         let (mut cluster, mut user) = (
             kubeconfig["clusters"][0]["cluster"].take(),
@@ -111,7 +111,7 @@ impl Ground<'_> {
     }
 }
 
-fn healthy(way: &str, ended: &Ended) {
+fn healthy(way: &str, ended: &CallEnd) {
     assert_eq!(ended.code, Some(0), "{way}: {}\n{}", ended.out, ended.err);
 }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use tests::kubernetes::cluster::{CALL_WITHIN, Cluster};
+use tests::kubernetes::cluster::{CALL_WITHIN, TestCluster};
 use tests::kubernetes::ground::{own_cluster, stage, two_pods};
 use tests::kubernetes::stage::Stage;
 use tests::kubernetes::traces::{self, Objects, gone};
@@ -35,12 +35,12 @@ const ARMED_WITHIN: Duration = Duration::from_secs(20);
 static TURN: Mutex<()> = Mutex::new(());
 
 /// This test's turn, and the cluster, if it is the project's own and up.
-fn turn() -> Option<(MutexGuard<'static, ()>, Cluster)> {
+fn turn() -> Option<(MutexGuard<'static, ()>, TestCluster)> {
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     Some((turn, own_cluster()?))
 }
 
-fn ground(cluster: &Cluster) -> Stage<'_> {
+fn ground(cluster: &TestCluster) -> Stage<'_> {
     stage(cluster, &two_pods("").unwrap()).unwrap()
 }
 

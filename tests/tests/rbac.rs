@@ -9,12 +9,12 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use serde_json::Value;
-use tests::kubernetes::audit::{Audit, Call};
+use tests::kubernetes::audit::{ApiCall, Audit};
 use tests::kubernetes::call::call;
-use tests::kubernetes::cluster::Cluster;
+use tests::kubernetes::cluster::TestCluster;
 use tests::kubernetes::ground::{own_cluster, stage};
-use tests::kubernetes::objects;
 use tests::scenario::Scenario;
+use tests::scenario::manifests;
 use tests::skoop;
 
 const USER: &str = "skoop-rbac-test";
@@ -122,7 +122,7 @@ const COMMANDS: &[&str] = &[
 const NOT_LOGGED: [&str; 1] = ["create pods/attach"];
 
 /// The grants, taken back when this is dropped.
-struct Granted<'a>(&'a Cluster);
+struct Granted<'a>(&'a TestCluster);
 
 impl Drop for Granted<'_> {
     fn drop(&mut self) {
@@ -136,7 +136,7 @@ fn manifest(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/rbac").join(name)
 }
 
-fn grant<'a>(cluster: &'a Cluster, namespace: &str) -> Granted<'a> {
+fn grant<'a>(cluster: &'a TestCluster, namespace: &str) -> Granted<'a> {
     let granted = Granted(cluster);
     let file = |name| manifest(name).display().to_string();
     let user = format!("--user={USER}");
@@ -167,7 +167,7 @@ fn grant<'a>(cluster: &'a Cluster, namespace: &str) -> Granted<'a> {
 
 /// `verb resource`, of a role's rules.
 fn granted_by(name: &str) -> BTreeSet<String> {
-    let documents = objects::read(&fs::read_to_string(manifest(name)).unwrap()).unwrap();
+    let documents = manifests::read(&fs::read_to_string(manifest(name)).unwrap()).unwrap();
     let list = |value: &Value| -> Vec<String> {
         let texts = value.as_array().into_iter().flatten().filter_map(Value::as_str);
         texts.map(str::to_owned).collect()
@@ -192,7 +192,7 @@ fn granted_by(name: &str) -> BTreeSet<String> {
 }
 
 /// Whether this cluster has that resource at all: of a policy engine that is not here, nothing can be asked.
-fn served(cluster: &Cluster, grant: &str) -> bool {
+fn served(cluster: &TestCluster, grant: &str) -> bool {
     let resource = grant.split_once(' ').unwrap().1;
     match resource.rsplit_once('/') {
         Some((group, _)) if group.contains('.') => cluster
@@ -208,7 +208,7 @@ fn served(cluster: &Cluster, grant: &str) -> bool {
     }
 }
 
-fn used(calls: &[Call]) -> BTreeSet<String> {
+fn used(calls: &[ApiCall]) -> BTreeSet<String> {
     let resources = calls.iter().filter(|call| !call.resource.is_empty());
     resources
         .map(|call| format!("{} {}", call.verb, call.resource))
@@ -239,9 +239,9 @@ fn what_is_granted_is_enough_and_nothing_in_it_is_superfluous() {
     run("diagnose pod-to-pod a rs/copies:8080");
     sleep(Duration::from_millis(500));
     let calls = audit.more().unwrap();
-    let own: Vec<Call> = calls.into_iter().filter(|call| call.user == USER).collect();
+    let own: Vec<ApiCall> = calls.into_iter().filter(|call| call.user == USER).collect();
     // `doctor` asks whether the pod itself would be admitted, and says so where it may not ask.
-    let only_doctor = |call: &&Call| call.verb == "create" && call.resource == "pods";
+    let only_doctor = |call: &&ApiCall| call.verb == "create" && call.resource == "pods";
     let refused: Vec<_> = own
         .iter()
         .filter(|call| call.code == 403 && !only_doctor(call))

@@ -12,14 +12,14 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 use tests::lab::Lab;
-use tests::process::Process;
+use tests::process::LabProcess;
 use tests::{skoop, topology};
 
 const SOON: Duration = Duration::from_secs(10);
 const BTF: &str = "/sys/kernel/btf/vmlinux";
 
 /// A working path from a to b, and a server on b; `None` without root.
-fn working_path(server: &str) -> Option<(Lab, Process)> {
+fn working_path(server: &str) -> Option<(Lab, LabProcess)> {
     if !nix::unistd::geteuid().is_root() {
         let _ = writeln!(std::io::stderr(), "skipped: building a lab needs root");
         return None;

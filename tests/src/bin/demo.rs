@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use tests::lab::Lab;
-use tests::{builtin, signals, skoop, topology};
+use tests::{program, signals, topology};
 
 const DIAGNOSE: &str = "diagnose pod-to-pod {a} {c}:80";
 const BREAK: &str =
     "iptables-legacy -w -A FORWARD -d 10.90.2.2 -p tcp --dport 80 -m comment --comment 'lockdown 2024-11' -j DROP";
 
 fn main() -> ExitCode {
-    if let Some(code) = builtin::called() {
+    if let Some(code) = program::called() {
         return code;
     }
     match run() {
@@ -39,7 +39,7 @@ fn run() -> Result<()> {
     )?;
     writeln!(out, "Then somebody ran this on node x:\n\n  {BREAK}\n")?;
     writeln!(out, "Why can a not reach c? Ask:\n")?;
-    let command = skoop::command(&lab, DIAGNOSE, "")?;
+    let command = lab.diagnosis(DIAGNOSE, "")?;
     writeln!(out, "  $ {command}\n")?;
     out.flush()?;
     let status = Command::new("/bin/sh")
@@ -51,7 +51,8 @@ fn run() -> Result<()> {
         status.code() == Some(1),
         "a fault was to be found (exit code 1), and it ended with {status}"
     );
-    let report = skoop::run(&lab, DIAGNOSE, Path::new("/"))?
+    let report = lab
+        .diagnose(DIAGNOSE, Path::new("/"))?
         .report
         .context("asking again for the report as JSON")?;
     let cause = report.cause().map_or("no cause", |cause| cause.rule.as_str());

@@ -2,5 +2,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    tests::builtin::called().unwrap_or(ExitCode::FAILURE)
+    tests::program::called().unwrap_or(ExitCode::FAILURE)
 }

@@ -7,8 +7,8 @@ use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 use regex::Regex;
 use tests::runner::Runner;
-use tests::scenario::Found;
-use tests::{builtin, scenario, signals, skoop, summary};
+use tests::scenario::ScenarioFile;
+use tests::{program, scenario, signals, skoop, summary};
 
 /// Runs scenario files and judges what kubectl-skoop says about each of them.
 #[derive(Parser)]
@@ -32,7 +32,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    if let Some(code) = builtin::called() {
+    if let Some(code) = program::called() {
         return code;
     }
     match run(&Args::parse()) {
@@ -73,7 +73,7 @@ fn run(args: &Args) -> Result<bool> {
 }
 
 /// Says which of the files cannot be understood; none of them is run.
-fn check(out: &mut impl Write, found: &[Found]) -> Result<bool> {
+fn check(out: &mut impl Write, found: &[ScenarioFile]) -> Result<bool> {
     let mut bad = 0;
     for one in found {
         if let Err(error) = one.understood() {

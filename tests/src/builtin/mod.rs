@@ -2,13 +2,9 @@
 //!
 //! They are one program: called as `lab NAME ARGUMENTS`, or by a link of that NAME, which is how steps find them on PATH.
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, bail};
-
-use crate::kubernetes::stage;
-use crate::{enter, lab};
+use anyhow::{Context as _, Result};
 
 mod accept;
 mod arguments;
@@ -36,7 +32,8 @@ pub struct Builtin {
     pub usage: &'static str,
     /// Whether it stays until it is ended (then it prints `ready` when it can be used).
     pub stays: bool,
-    run: fn(&[String]) -> Result<()>,
+    /// Does it.
+    pub run: fn(&[String]) -> Result<()>,
 }
 
 /// All built-ins.
@@ -69,31 +66,6 @@ pub fn called_by(command: &str) -> Option<&'static Builtin> {
     BUILTINS.iter().find(|builtin| builtin.name == first)
 }
 
-/// Runs the built-in this process was called as, when it was called by the name of one (or as `lab`).
-pub fn called() -> Option<ExitCode> {
-    let mut arguments: Vec<String> = std::env::args().collect();
-    let name = Path::new(arguments.first()?).file_name()?.to_str()?.to_owned();
-    arguments.remove(0);
-    let result = if name == "lab" {
-        if arguments.is_empty() {
-            arguments.push("help".to_owned());
-        }
-        let name = arguments.remove(0);
-        run(&name, &arguments)
-    } else if BUILTINS.iter().any(|builtin| builtin.name == name) {
-        run(&name, &arguments)
-    } else {
-        return None;
-    };
-    Some(match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let _ = writeln!(std::io::stderr(), "lab: {error:#}");
-            ExitCode::FAILURE
-        }
-    })
-}
-
 /// The program that carries the built-ins: this one when it can, else `lab` beside it or one directory up.
 pub fn program() -> Result<PathBuf> {
     let own = std::env::current_exe().context("finding this program's own path")?;
@@ -115,34 +87,6 @@ pub fn program() -> Result<PathBuf> {
             own.display()
         )
     })
-}
-
-fn run(name: &str, arguments: &[String]) -> Result<()> {
-    match (name, arguments) {
-        ("in", _) => enter::run(arguments),
-        ("down", [id]) if id.starts_with("scenario-") => stage::down(id),
-        ("down", [id]) => lab::down(id),
-        ("help" | "--help" | "-h", _) => help(),
-        _ => match BUILTINS.iter().find(|builtin| builtin.name == name) {
-            Some(builtin) => (builtin.run)(arguments).with_context(|| format!("running {name}")),
-            None => bail!(
-                "no built-in `{name}` (they are {})",
-                names().skip(1).collect::<Vec<_>>().join(", ")
-            ),
-        },
-    }
-}
-
-fn help() -> Result<()> {
-    let mut out = std::io::stdout();
-    for builtin in BUILTINS {
-        writeln!(out, "lab {} {}", builtin.name, builtin.usage)?;
-    }
-    writeln!(
-        out,
-        "lab down ID   takes down a lab, or a stage on a cluster, that was kept"
-    )?;
-    Ok(())
 }
 
 /// Says that the built-in can be used now.

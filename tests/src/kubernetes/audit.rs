@@ -21,7 +21,7 @@ pub struct Audit {
 
 /// One request and how it was answered.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Call {
+pub struct ApiCall {
     /// Who asked: the impersonated user, where one was.
     pub user: String,
     /// `get`, `list`, `watch`, `create`...
@@ -51,7 +51,7 @@ impl Audit {
     }
 
     /// The calls that have been added since this was asked last.
-    pub fn more(&mut self) -> Result<Vec<Call>> {
+    pub fn more(&mut self) -> Result<Vec<ApiCall>> {
         let mut file = File::open(&self.path).context("opening the audit log")?;
         // A log that was rotated begins anew.
         if file.metadata()?.len() < self.offset {
@@ -67,8 +67,8 @@ impl Audit {
 }
 
 /// The calls in a piece of the log. One has several lines (it arrived, its answer began, its answer ended).
-fn calls(text: &str) -> Vec<Call> {
-    let mut found: BTreeMap<(String, String), Call> = BTreeMap::new();
+fn calls(text: &str) -> Vec<ApiCall> {
+    let mut found: BTreeMap<(String, String), ApiCall> = BTreeMap::new();
     for line in text.lines() {
         let Ok(event) = serde_json::from_str::<Value>(line) else {
             continue;
@@ -89,7 +89,7 @@ fn calls(text: &str) -> Vec<Call> {
         let call = found
             .entry((text(&event["requestReceivedTimestamp"]), text(&event["auditID"])))
             .or_default();
-        *call = Call {
+        *call = ApiCall {
             user: text(user),
             verb: text(&event["verb"]),
             resource: parts

@@ -13,7 +13,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// How a command ended.
 #[derive(Debug, Clone)]
-pub struct Ended {
+pub struct CallEnd {
     /// Its exit code; none when a signal ended it.
     pub code: Option<i32>,
     /// Its stdout.
@@ -23,7 +23,7 @@ pub struct Ended {
 }
 
 /// Runs a command with `input`; it and what it started are killed when it does not end within the bound.
-pub fn call(command: &mut Command, input: &str, within: Duration) -> Result<Ended> {
+pub fn call(command: &mut Command, input: &str, within: Duration) -> Result<CallEnd> {
     let name = command.get_program().to_string_lossy().into_owned();
     let mut child = command
         .stdin(Stdio::piped())
@@ -53,7 +53,7 @@ pub fn call(command: &mut Command, input: &str, within: Duration) -> Result<Ende
         let text = |joined: thread::Result<String>| joined.unwrap_or_default();
         let (out, err) = (text(out.join()), text(err.join()));
         match status {
-            Some(status) => Ok(Ended {
+            Some(status) => Ok(CallEnd {
                 code: status.code(),
                 out,
                 err: err.trim().to_owned(),
@@ -71,7 +71,7 @@ fn all(stream: Option<impl Read>) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-impl Ended {
+impl CallEnd {
     /// What it wrote, if it ended well.
     pub fn good(self, what: &str) -> Result<String> {
         match self.code {

@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
-use super::call::{Ended, call};
-use super::objects::LAB_IMAGE;
+use super::call::{CallEnd, call};
+use crate::scenario::manifests::LAB_IMAGE;
 
 /// Where `make cluster` puts its program, and the kubeconfig beside it.
 const OWN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/cluster");
@@ -20,7 +20,7 @@ pub const CALL_WITHIN: Duration = Duration::from_secs(30);
 
 /// A cluster that answers.
 #[derive(Debug)]
-pub struct Cluster {
+pub struct TestCluster {
     kubeconfig: Value,
     file: PathBuf,
     /// The program that brought it up and that enters its nodes; another cluster has none.
@@ -30,7 +30,7 @@ pub struct Cluster {
     image: String,
 }
 
-impl Cluster {
+impl TestCluster {
     /// Finds it: `$KUBECONFIG`, else the project's own.
     pub fn connect() -> Result<Self> {
         let file = match std::env::var_os("KUBECONFIG").filter(|file| !file.is_empty()) {
@@ -83,7 +83,7 @@ impl Cluster {
     }
 
     /// Runs kubectl to its end, whatever that is.
-    pub fn call(&self, arguments: &[&str], input: &str, within: Duration) -> Result<Ended> {
+    pub fn call(&self, arguments: &[&str], input: &str, within: Duration) -> Result<CallEnd> {
         let mut command = Command::new(&self.kubectl);
         command.args(arguments).env("KUBECONFIG", &self.file);
         call(&mut command, input, within)

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::cluster::Cluster;
+use super::cluster::TestCluster;
 use super::stage::Stage;
 use crate::scenario::Scenario;
 
@@ -31,7 +31,7 @@ expect: {{outcome: healthy}}
 }
 
 /// A fresh namespace in which all that a scenario applies is ready, and nothing is broken yet. It goes when it is dropped.
-pub fn stage<'a>(cluster: &'a Cluster, scenario: &Scenario) -> Result<Stage<'a>> {
+pub fn stage<'a>(cluster: &'a TestCluster, scenario: &Scenario) -> Result<Stage<'a>> {
     let nowhere = Path::new("/");
     let mut stage = Stage::build(cluster, scenario, nowhere)?;
     stage.set(scenario, nowhere)?;
@@ -40,8 +40,8 @@ pub fn stage<'a>(cluster: &'a Cluster, scenario: &Scenario) -> Result<Stage<'a>>
 
 /// The project's own cluster. Where it is not up, or another one is named, it is said that the test is skipped, and why: these
 /// tests look into nodes, and some break them.
-pub fn own_cluster() -> Option<Cluster> {
-    let why = match Cluster::connect() {
+pub fn own_cluster() -> Option<TestCluster> {
+    let why = match TestCluster::connect() {
         Ok(cluster) if cluster.own().is_some() => return Some(cluster),
         Ok(_) => "this is somebody's cluster".to_owned(),
         Err(error) => format!("{error:#}"),

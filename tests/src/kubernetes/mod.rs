@@ -4,8 +4,6 @@ pub mod audit;
 pub mod call;
 pub mod cluster;
 pub mod ground;
-pub mod objects;
-pub mod place;
 pub mod settled;
 pub mod stage;
 pub mod traces;

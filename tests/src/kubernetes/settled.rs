@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use serde_json::Value;
 
-use super::cluster::Cluster;
+use super::cluster::TestCluster;
 
 const WITHIN: Duration = Duration::from_secs(15);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -20,7 +20,7 @@ const UNSEEN: Duration = Duration::from_secs(2);
 
 /// Waits until the slices of the namespace's services name their ready pods, and every node of the project's own cluster
 /// has rules for both. Services without a cluster address need no rules.
-pub fn wait(cluster: &Cluster, namespace: &str) -> Result<()> {
+pub fn wait(cluster: &TestCluster, namespace: &str) -> Result<()> {
     let list = |kind: &str| cluster.json(&["-n", namespace, "get", kind]);
     let services = list("services")?;
     if items(&services).next().is_none() {

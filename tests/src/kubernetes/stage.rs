@@ -19,14 +19,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::call::call;
-use super::cluster::{CALL_WITHIN, Cluster};
-use super::objects::{self, Awaited};
-use super::place::Place;
+use super::cluster::{CALL_WITHIN, TestCluster};
 use super::settled;
 use crate::builtin;
-use crate::process::{Listeners, Process, SOCKET_TABLES, listening_in};
-use crate::scenario::{Scenario, Step, Steps};
-use crate::skoop::{self, Run};
+use crate::process::{LabProcess, Listeners, SOCKET_TABLES, listening_in};
+use crate::scenario::manifests::{self, Awaited};
+use crate::scenario::place::StepPlace;
+use crate::scenario::{Scenario, Step};
+use crate::skoop::{self, SkoopRun};
 
 const PREFIX: &str = "skoop-scenario-";
 /// How long what was applied may take to be ready.
@@ -40,7 +40,7 @@ static COUNT: AtomicU32 = AtomicU32::new(0);
 /// A standing stage; dropping it takes it down.
 #[derive(Debug)]
 pub struct Stage<'a> {
-    cluster: &'a Cluster,
+    cluster: &'a TestCluster,
     namespace: String,
     directory: PathBuf,
     /// `Kind/name` of what the scenario applied here.
@@ -67,7 +67,7 @@ fn stages() -> PathBuf {
 
 impl<'a> Stage<'a> {
     /// A fresh namespace on the cluster, with what the scenario applies, ready. Stages of dead runs are taken down first.
-    pub fn build(cluster: &'a Cluster, scenario: &Scenario, beside: &Path) -> Result<Self> {
+    pub fn build(cluster: &'a TestCluster, scenario: &Scenario, beside: &Path) -> Result<Self> {
         sweep();
         let namespace = format!(
             "scenario-{}-{}",
@@ -114,9 +114,9 @@ impl<'a> Stage<'a> {
 
     /// Applies the scenario's manifests and waits until what it names is ready.
     pub fn set(&mut self, scenario: &Scenario, beside: &Path) -> Result<()> {
-        let mut documents = manifests(scenario, beside)?;
+        let mut documents = scenario.manifests(beside)?;
         for document in &mut documents {
-            objects::fit(document, self.cluster.nodes(), self.cluster.image());
+            manifests::fit(document, self.cluster.nodes(), self.cluster.image());
         }
         let name = |document: &Value| {
             let (kind, name) = (document["kind"].as_str()?, document["metadata"]["name"].as_str()?);
@@ -132,8 +132,8 @@ impl<'a> Stage<'a> {
                 .context("apply")?;
         }
         let awaited = match &scenario.ready {
-            Some(list) => list.iter().map(|name| objects::named(name)).collect::<Result<_>>()?,
-            None => objects::awaited(&documents),
+            Some(list) => list.iter().map(|name| manifests::named(name)).collect::<Result<_>>()?,
+            None => manifests::awaited(&documents),
         };
         self.wait(&awaited).context("ready")?;
         settled::wait(self.cluster, &self.namespace).context("ready")
@@ -165,22 +165,22 @@ impl<'a> Stage<'a> {
     }
 
     /// Starts a step where it belongs.
-    pub fn start(&self, step: &Step, beside: &Path) -> Result<Process> {
+    pub fn start(&self, step: &Step, beside: &Path) -> Result<LabProcess> {
         let undo = self.read()?;
         let line = undo.line(&step.place, &step.command, self.cluster.nodes())?;
         // Only of a server does anybody ask whether it listens.
         let stays = builtin::called_by(&step.command).is_some_and(|builtin| builtin.stays);
         let listeners = match step.place.parse()? {
-            Place::Node(_) | Place::Pod { .. } if stays => Some(self.listeners(&undo, &step.place)?),
+            StepPlace::Node(_) | StepPlace::Pod { .. } if stays => Some(self.listeners(&undo, &step.place)?),
             _ => None,
         };
         let command = here(&self.directory, &line, beside);
-        let process = Process::spawn(command, &step.command, &self.directory.join("log"), listeners)?;
+        let process = LabProcess::spawn(command, &step.command, &self.directory.join("log"), listeners)?;
         Ok(process.left(self.kept))
     }
 
     /// Runs `kubectl-skoop ARGUMENTS -o json` in the stage's namespace.
-    pub fn diagnose(&self, arguments: &str, beside: &Path) -> Result<Run> {
+    pub fn diagnose(&self, arguments: &str, beside: &Path) -> Result<SkoopRun> {
         let recording = self.directory.join("recording");
         let command = format!(
             "{} {} -o json --record {}",
@@ -190,9 +190,9 @@ impl<'a> Stage<'a> {
         );
         let run = skoop::watched(&command, &self.directory, |command| {
             let program = here(&self.directory, command, beside);
-            Process::spawn(program, command, &self.directory.join("log"), None)
+            LabProcess::spawn(program, command, &self.directory.join("log"), None)
         })?;
-        Ok(Run {
+        Ok(SkoopRun {
             recording: recording.is_file().then_some(recording),
             ..run
         })
@@ -311,7 +311,7 @@ impl Undo {
     /// The shell line that runs a step.
     fn line(&self, place: &str, command: &str, nodes: &BTreeMap<String, String>) -> Result<String> {
         Ok(match place.parse()? {
-            Place::Node(name) => {
+            StepPlace::Node(name) => {
                 let name = nodes.get(&name).unwrap_or(&name);
                 let program = self
                     .program
@@ -320,7 +320,7 @@ impl Undo {
                 let program = quoted(&program.display().to_string());
                 format!("exec {program} node {} -- /bin/sh -c {}", quoted(name), quoted(command))
             }
-            Place::Pod { namespace, name } => {
+            StepPlace::Pod { namespace, name } => {
                 let namespace = namespace.as_deref().unwrap_or(&self.namespace);
                 // The image has the built-ins as one program.
                 let lab = builtin::called_by(command).is_some() && !command.trim_start().starts_with("lab ");
@@ -328,7 +328,7 @@ impl Undo {
                 let (namespace, name) = (quoted(namespace), quoted(&name));
                 format!("exec kubectl exec -n {namespace} {name} -- sh -c {}", quoted(&command))
             }
-            Place::Kubectl => {
+            StepPlace::Kubectl => {
                 let line = command.trim_start();
                 format!("kubectl {}", line.strip_prefix("kubectl ").unwrap_or(line))
             }
@@ -422,30 +422,6 @@ fn here(directory: &Path, line: &str, beside: &Path) -> Command {
         .env("KUBECONFIG", directory.join("kubeconfig"))
         .env("LAB", directory);
     command
-}
-
-/// The documents a scenario applies: inline, or of a file beside it, or several of these.
-pub fn manifests(scenario: &Scenario, beside: &Path) -> Result<Vec<Value>> {
-    let mut documents = Vec::new();
-    for text in &scenario.apply {
-        let inline = text.contains('\n') || text.trim_start().starts_with('{') || text.contains(": ");
-        let text = if inline {
-            text.clone()
-        } else {
-            let path = beside.join(text.trim());
-            fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?
-        };
-        documents.extend(objects::read(&text).context("apply")?);
-    }
-    Ok(documents)
-}
-
-/// The steps of a scenario that only somebody with access to nodes can run.
-pub fn needs_nodes(scenario: &Scenario) -> bool {
-    let all: [&Steps; 4] = [&scenario.serve, &scenario.breaks, &scenario.during, &scenario.undo];
-    all.iter()
-        .flat_map(|steps| &steps.0)
-        .any(|step| matches!(step.place.parse(), Ok(Place::Node(_))))
 }
 
 fn standing() -> std::sync::MutexGuard<'static, Vec<PathBuf>> {

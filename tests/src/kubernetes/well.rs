@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
-use super::cluster::Cluster;
+use super::cluster::TestCluster;
 
 const WITHIN: Duration = Duration::from_mins(2);
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -21,7 +21,7 @@ pub struct Baseline {
 
 impl Baseline {
     /// Looks at it; a cluster whose nodes are not all Ready is no ground for a scenario.
-    pub fn take(cluster: &Cluster) -> Result<Self> {
+    pub fn take(cluster: &TestCluster) -> Result<Self> {
         let (replicas, corefile, _) = coredns(cluster)?;
         let baseline = Self { replicas, corefile };
         baseline.restore(cluster)?;
@@ -29,7 +29,7 @@ impl Baseline {
     }
 
     /// Puts back what differs, and waits until all is well.
-    pub fn restore(&self, cluster: &Cluster) -> Result<()> {
+    pub fn restore(&self, cluster: &TestCluster) -> Result<()> {
         if cluster.own().is_some() {
             let status = cluster.program(&["status"], super::cluster::CALL_WITHIN)?;
             for (machine, service) in stopped(&status) {
@@ -64,7 +64,7 @@ impl Baseline {
         }
     }
 
-    fn put_back(&self, cluster: &Cluster, replicas: Option<u64>, corefile: Option<&str>) -> Result<()> {
+    fn put_back(&self, cluster: &TestCluster, replicas: Option<u64>, corefile: Option<&str>) -> Result<()> {
         if let Some(wanted) = self.replicas
             && replicas != self.replicas
         {
@@ -91,7 +91,7 @@ impl Baseline {
 }
 
 /// Replicas and Corefile of the cluster's DNS, and how many of its pods are ready; nothing where the cluster has no such deployment.
-fn coredns(cluster: &Cluster) -> Result<(Option<u64>, Option<String>, Option<u64>)> {
+fn coredns(cluster: &TestCluster) -> Result<(Option<u64>, Option<String>, Option<u64>)> {
     let all = cluster
         .json(&["-n", "kube-system", "get", "deployments,configmaps"])
         .context("looking at CoreDNS")?;

@@ -14,7 +14,7 @@ pub const B: Ipv4Addr = Ipv4Addr::new(10, 99, 7, 2);
 
 /// A namespace of this bed.
 #[derive(Clone)]
-pub struct Netns {
+pub struct BedNetns {
     name: String,
     /// Inode, as events name it.
     pub id: u32,
@@ -23,9 +23,9 @@ pub struct Netns {
 /// Namespaces `a` and `b`; both are gone when this is dropped.
 pub struct Bed {
     /// Where packets are sent from.
-    pub a: Netns,
+    pub a: BedNetns,
     /// Where they should arrive.
-    pub b: Netns,
+    pub b: BedNetns,
 }
 
 impl Bed {
@@ -35,8 +35,8 @@ impl Bed {
         let (a, b) = (format!("kernel-check-{pid}-a"), format!("kernel-check-{pid}-b"));
         // From here on a failure takes down what is there.
         let mut bed = Self {
-            a: Netns { name: a, id: 0 },
-            b: Netns { name: b, id: 0 },
+            a: BedNetns { name: a, id: 0 },
+            b: BedNetns { name: b, id: 0 },
         };
         for end in [&mut bed.a, &mut bed.b] {
             ip(&["netns", "add", &end.name])?;
@@ -73,7 +73,7 @@ impl Drop for Bed {
     }
 }
 
-impl Netns {
+impl BedNetns {
     fn path(&self) -> String {
         format!("/run/netns/{}", self.name)
     }

@@ -24,8 +24,10 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::builtin;
-use crate::process::{LOOK_EVERY, Process};
-use crate::topology::{Namespace, Topology};
+use crate::process::LOOK_EVERY;
+use crate::topology::{LabNamespace, Topology};
+
+mod commands;
 
 /// Where labs keep their directories.
 pub const LABS: &str = "/run/skoop-lab";
@@ -107,17 +109,6 @@ impl Lab {
         fs::create_dir_all(&directory)
             .and_then(|()| fs::write(directory.join("resolv.conf"), format!("{}\n", text.trim_end())))
             .with_context(|| format!("writing {}/resolv.conf", directory.display()))
-    }
-
-    /// Starts a shell command in a namespace, with `beside` as its working directory.
-    pub fn start(&self, name: &str, command: &str, beside: &Path) -> Result<Process> {
-        let netns = self.netns(name)?;
-        Process::start(self, Some(&netns), command, beside)
-    }
-
-    /// Runs a shell command in a namespace to its end, which must be a good one.
-    pub fn run(&self, name: &str, command: &str, within: Duration) -> Result<String> {
-        self.start(name, command, Path::new("/"))?.finish(within)
     }
 
     /// Runs `work` on a thread that has entered a namespace.
@@ -336,7 +327,7 @@ fn processes_in(inodes: &[u64]) -> Vec<Pid> {
 
 /// Sysctls that must be set before the first link is there: no duplicate address detection (it eats the first second of
 /// IPv6), no reverse path filter, and forwarding on nodes.
-fn prepare(namespace: &Namespace) -> Result<()> {
+fn prepare(namespace: &LabNamespace) -> Result<()> {
     let forward = u8::from(namespace.node);
     for (path, value) in [
         ("ipv6/conf/all/accept_dad", 0),
@@ -351,7 +342,7 @@ fn prepare(namespace: &Namespace) -> Result<()> {
     Ok(())
 }
 
-fn shape(namespace: &Namespace, lines: &[String]) -> Result<()> {
+fn shape(namespace: &LabNamespace, lines: &[String]) -> Result<()> {
     batch(lines)?;
     for setting in &namespace.sysctl {
         let (path, value) = setting

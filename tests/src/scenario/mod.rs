@@ -9,10 +9,11 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
-use crate::kubernetes::objects;
-use crate::kubernetes::place::Place;
-use crate::kubernetes::stage;
+use self::place::StepPlace;
 use crate::topology::{self, Topology};
+
+pub mod manifests;
+pub mod place;
 
 /// A scenario as its file says it.
 #[derive(Debug, Clone, Deserialize)]
@@ -79,7 +80,7 @@ pub struct OwnLab {
 #[serde(deny_unknown_fields)]
 pub struct Expect {
     /// How it ends.
-    pub outcome: Outcome,
+    pub outcome: ExpectedOutcome,
     /// The first cause; of several, any is right.
     #[serde(default, deserialize_with = "one_or_more")]
     pub cause: Vec<String>,
@@ -97,7 +98,7 @@ pub struct Expect {
 /// How a diagnosis ends.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Outcome {
+pub enum ExpectedOutcome {
     /// All was seen and all is well.
     #[default]
     Healthy,
@@ -107,7 +108,7 @@ pub enum Outcome {
     Inconclusive,
 }
 
-impl Outcome {
+impl ExpectedOutcome {
     /// The exit code that belongs to it.
     pub fn exit_code(self) -> i32 {
         match self {
@@ -118,7 +119,7 @@ impl Outcome {
     }
 }
 
-impl fmt::Display for Outcome {
+impl fmt::Display for ExpectedOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Healthy => "healthy",
@@ -241,13 +242,37 @@ impl Scenario {
         }
         for steps in [&self.serve, &self.breaks, &self.during, &self.undo] {
             for step in &steps.0 {
-                step.place.parse::<Place>()?;
+                step.place.parse::<StepPlace>()?;
             }
         }
         for name in self.ready.iter().flatten() {
-            objects::named(name)?;
+            manifests::named(name)?;
         }
         Ok(())
+    }
+
+    /// The documents it applies: inline, or of a file beside it, or several of these.
+    pub fn manifests(&self, beside: &Path) -> Result<Vec<Value>> {
+        let mut documents = Vec::new();
+        for text in &self.apply {
+            let inline = text.contains('\n') || text.trim_start().starts_with('{') || text.contains(": ");
+            let text = if inline {
+                text.clone()
+            } else {
+                let path = beside.join(text.trim());
+                fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?
+            };
+            documents.extend(manifests::read(&text).context("apply")?);
+        }
+        Ok(documents)
+    }
+
+    /// Whether it has steps that only somebody with access to nodes can run.
+    pub fn needs_nodes(&self) -> bool {
+        let all: [&Steps; 4] = [&self.serve, &self.breaks, &self.during, &self.undo];
+        all.iter()
+            .flat_map(|steps| &steps.0)
+            .any(|step| matches!(step.place.parse(), Ok(StepPlace::Node(_))))
     }
 
     /// The network it starts from.
@@ -263,7 +288,7 @@ impl Scenario {
 
 /// A scenario file that was found, and what it holds, or why it cannot be run.
 #[derive(Debug)]
-pub struct Found {
+pub struct ScenarioFile {
     /// Its path below the directory that was asked for, without `.yaml`.
     pub name: String,
     /// The file.
@@ -272,16 +297,18 @@ pub struct Found {
     pub scenario: Result<Scenario>,
 }
 
-impl Found {
+impl ScenarioFile {
     /// Whether all of it can be understood, its manifests too, without running any of it.
     pub fn understood(&self) -> Result<()> {
         let scenario = self.scenario.as_ref().map_err(|error| anyhow!("{error:#}"))?;
-        stage::manifests(scenario, self.path.parent().unwrap_or(Path::new("/"))).map(drop)
+        scenario
+            .manifests(self.path.parent().unwrap_or(Path::new("/")))
+            .map(drop)
     }
 }
 
 /// All scenario files among these files and directories, in order of their names.
-pub fn find(paths: &[PathBuf]) -> Result<Vec<Found>> {
+pub fn find(paths: &[PathBuf]) -> Result<Vec<ScenarioFile>> {
     let mut found = Vec::new();
     for path in paths {
         let mut files = Vec::new();
@@ -307,7 +334,7 @@ pub fn find(paths: &[PathBuf]) -> Result<Vec<Found>> {
             let text = fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
             let scenario = Scenario::parse(&text).with_context(|| file.display().to_string());
             let path = fs::canonicalize(&file).with_context(|| format!("finding {}", file.display()))?;
-            found.push(Found { name, path, scenario });
+            found.push(ScenarioFile { name, path, scenario });
         }
     }
     Ok(found)
@@ -359,7 +386,7 @@ never: [conntrack-full, port-closed]
             }]
         );
         assert_eq!(scenario.expect.cause, ["netfilter-drop"]);
-        assert_eq!(scenario.expect.outcome, Outcome::Fault);
+        assert_eq!(scenario.expect.outcome, ExpectedOutcome::Fault);
         assert_eq!(scenario.topology().unwrap().name, "two-nodes");
     }
 

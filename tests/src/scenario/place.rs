@@ -5,7 +5,7 @@ use anyhow::{Error, Result, bail};
 
 /// A place as a step names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum StepPlace {
     /// On a node, as root, in its namespaces.
     Node(String),
     /// In the first container of a pod; without a namespace, in the scenario's own.
@@ -19,7 +19,7 @@ pub enum Place {
     Kubectl,
 }
 
-impl FromStr for Place {
+impl FromStr for StepPlace {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
@@ -48,21 +48,21 @@ mod tests {
 
     #[test]
     fn a_place_is_a_node_a_pod_or_kubectl() {
-        let pod = |namespace: Option<&str>| Place::Pod {
+        let pod = |namespace: Option<&str>| StepPlace::Pod {
             namespace: namespace.map(str::to_owned),
             name: "web".to_owned(),
         };
         for (text, place) in [
-            ("node/n1", Place::Node("n1".to_owned())),
+            ("node/n1", StepPlace::Node("n1".to_owned())),
             ("pod/web", pod(None)),
             ("pod/kube-system/web", pod(Some("kube-system"))),
-            ("kubectl", Place::Kubectl),
+            ("kubectl", StepPlace::Kubectl),
         ] {
-            assert_eq!(text.parse::<Place>().unwrap(), place);
+            assert_eq!(text.parse::<StepPlace>().unwrap(), place);
         }
         for text in ["n1", "node/", "pod/a/b/c", "pod//a", "deploy/web", ""] {
             assert!(
-                text.parse::<Place>().unwrap_err().to_string().contains("no place"),
+                text.parse::<StepPlace>().unwrap_err().to_string().contains("no place"),
                 "{text}"
             );
         }
