@@ -1,5 +1,5 @@
 //! One scenario from its file to its result: ground, servers, break, run, judgement.
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::thread::sleep;
@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result};
 use crate::builtin;
 use crate::clocks;
 use crate::judge::{PrintedReport, judge};
+use crate::kubernetes::cleared;
 use crate::kubernetes::cluster::TestCluster;
 use crate::kubernetes::stage::Stage;
 use crate::kubernetes::well::Baseline;
@@ -116,6 +117,8 @@ pub struct Runner {
     keep: bool,
     /// The cluster and how it was found, or why there is none; looked for when the first scenario needs it.
     cluster: OnceCell<Result<(TestCluster, Baseline), String>>,
+    /// The namespace of the last scenario, which has to be gone before the next one is judged.
+    leaving: RefCell<Option<String>>,
 }
 
 impl Runner {
@@ -209,10 +212,15 @@ impl Runner {
         let (cluster, baseline) = self.cluster().map_err(anyhow::Error::msg)?;
         baseline.restore(cluster).context("before it")?;
         let mut stage = Stage::build(cluster, scenario, beside)?;
+        let before = self.leaving.replace((!self.keep).then(|| stage.namespace().to_owned()));
         let kept = self.keep.then(|| stage.keep()).transpose()?;
         let mut running = Vec::new();
         let done = stage
             .set(scenario, beside)
+            .and_then(|()| match &before {
+                Some(namespace) => cleared::wait(cluster, namespace).context("before it"),
+                None => Ok(()),
+            })
             .and_then(|()| judged(scenario, &stage, beside, &mut running, outturn));
         drop(running);
         outturn.why.extend(kept);

@@ -2,6 +2,7 @@
 //! before the next one.
 pub mod audit;
 pub mod call;
+pub mod cleared;
 pub mod cluster;
 pub mod ground;
 pub mod settled;

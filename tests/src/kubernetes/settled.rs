@@ -11,7 +11,7 @@ use super::cluster::TestCluster;
 const WITHIN: Duration = Duration::from_secs(15);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// What a node's service rules are in, whichever mode its kube-proxy has.
-const RULES: &str =
+pub const RULES: &str =
     "for family in ip ip6; do ${family}tables-save; nft list table $family kube-proxy; done 2>/dev/null; true";
 
 /// Of another cluster's nodes nothing can be seen: it gets the second that kube-proxy gathers changes for

@@ -381,9 +381,11 @@ fn take_down(directory: &Path) -> Result<()> {
             });
             failed.extend(done.err().map(|error| format!("undo in {place}: {error:#}")));
         }
-        // Its pods need no time to think: they are programs of the lab.
+        // Services first: nodes have rules for them until they hear that they are gone. Pods need no time to think: they are
+        // programs of the lab.
         let line = format!(
-            "kubectl delete pods --all --grace-period=1 --wait=false; kubectl delete namespace {} --wait=false --ignore-not-found",
+            "kubectl delete services --all --wait=false; kubectl delete pods --all --grace-period=1 --wait=false; \
+             kubectl delete namespace {} --wait=false --ignore-not-found",
             undo.namespace
         );
         let gone = call(&mut here(directory, &line, &undo.beside), "", CALL_WITHIN)
