@@ -77,6 +77,7 @@ kernels: build ## the same checks on this kernel and on Debian's 6.1 and 6.12 in
 .PHONY: bench
 bench: build ## the figures of tests/bench/README.md; also target/bench.json
 	@./setup.sh bench
+	@[ -s target/scenarios.json ] || $(MAKE) --no-print-directory scenarios
 	$(CARGO) run --release -p tests --bin bench -- target/bench.json
 
 # How many nodes.

@@ -5,9 +5,20 @@
 use model::attempt::WatchedFlow;
 use model::flow::Flow;
 use model::protocol::Filter;
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
+    match watch() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("watch: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn watch() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let seconds: f64 = arguments.first().map_or(Ok(1.0), |text| text.parse())?;
     let probes: Vec<String> = arguments.get(1).map_or(vec!["drop".to_owned()], |names| {

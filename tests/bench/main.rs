@@ -19,9 +19,10 @@ mod scenarios;
 mod start;
 mod traffic;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use figure::Figure;
 use std::io::Write as _;
+use std::process::ExitCode;
 
 /// A group of figures: its name and what takes it.
 type Group = (&'static str, fn() -> Result<Vec<Figure>>);
@@ -45,27 +46,52 @@ fn peak_kb(pid: u32) -> u64 {
 /// Those that need a cluster are taken only when they are named.
 const ON_CLUSTER: &[Group] = &[("cluster", cluster::take), ("capture", capture::take)];
 
-fn main() -> Result<()> {
-    let mut args = std::env::args().skip(1);
-    let first = args.next();
-    if first.as_deref() == Some("traffic") {
-        return traffic::main(&args.collect::<Vec<_>>());
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let result = match args.split_first() {
+        Some((first, rest)) if first == "traffic" => traffic::main(rest).map(|()| true),
+        Some((file, only)) => run(file, only),
+        None => run("target/bench.json", &[]),
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
     }
-    let file = first.unwrap_or_else(|| "target/bench.json".into());
-    let only: Vec<String> = args.collect();
-    let mut figures = Vec::new();
+}
+
+/// Takes the groups named by `only`, or all usual ones; tells whether each could be taken.
+fn run(file: &str, only: &[String]) -> Result<bool> {
+    let known = || GROUPS.iter().chain(ON_CLUSTER);
+    for name in only {
+        ensure!(
+            known().any(|(known, _)| known == name),
+            "no group `{name}` (they are {})",
+            known().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+        );
+    }
+    let (mut figures, mut not_taken) = (Vec::new(), Vec::new());
     let usual = GROUPS.iter().map(|group| (group, only.is_empty()));
     for ((name, take), usual) in usual.chain(ON_CLUSTER.iter().map(|group| (group, false))) {
         if usual || only.iter().any(|wanted| wanted == name) {
             eprintln!("bench: {name}");
-            figures.extend(take().with_context(|| format!("take the figures of `{name}`"))?);
+            match take() {
+                Ok(taken) => figures.extend(taken),
+                Err(error) => not_taken.push(format!("`{name}` was not taken: {error:#}")),
+            }
         }
     }
     println!("{}", figure::table(&figures));
-    let mut out = std::fs::File::create(&file).with_context(|| format!("write `{file}`; is its directory there?"))?;
+    let mut out = std::fs::File::create(file).with_context(|| format!("write `{file}`; is its directory there?"))?;
     serde_json::to_writer_pretty(&mut out, &figures)?;
     writeln!(out)?;
     let missed = figures.iter().filter(|figure| figure.reached == Some(false)).count();
     println!("{} figures, {missed} not reached; written to {file}", figures.len());
-    Ok(())
+    for why in &not_taken {
+        println!("{}", why.replace('\n', " "));
+    }
+    Ok(not_taken.is_empty())
 }

@@ -2,7 +2,7 @@
 //!
 //! `kernel-check run` speaks to the helper over its protocol, makes each fault in two namespaces joined by a veth, and
 //! prints one JSON line a check; `kernel-check table FILE...` lays such files side by side.
-#![expect(clippy::print_stdout, reason = "its output is what it is for")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "its output is what it is for")]
 
 mod bed;
 mod checks;
@@ -13,7 +13,14 @@ use anyhow::{Context, Result, bail};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-fn main() -> Result<ExitCode> {
+fn main() -> ExitCode {
+    run().unwrap_or_else(|error| {
+        eprintln!("kernel-check: {error:#}");
+        ExitCode::from(2)
+    })
+}
+
+fn run() -> Result<ExitCode> {
     let mut arguments = std::env::args().skip(1);
     match arguments.next().as_deref() {
         Some("run") => {
