@@ -1,8 +1,14 @@
-//! Imports run one way: which crate may know which, and what a rule, a probe and the pure crates must not name.
+//! Imports run one way: which crate may know which, that the rooms of a crate form no circle, and what a rule, a probe and
+//! the pure crates must not name.
 #![expect(clippy::unwrap_used, reason = "sources that cannot be read fail the test")]
+
+#[path = "layers/rooms.rs"]
+mod rooms;
 
 use cargo_metadata::{Dependency, DependencyKind, Metadata, MetadataCommand, Package};
 use regex::Regex;
+use rooms::House;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -125,6 +131,70 @@ fn crates_know_nothing_they_have_no_business_with() {
             );
         }
     }
+}
+
+/// The crates whose rooms are looked at.
+const HOUSES: &[&str] = &[
+    "model/src",
+    "node-helper-ebpf/src",
+    "node-helper/src",
+    "diagnoses/src",
+    "cli/src",
+    "tests/src",
+];
+
+#[test]
+fn no_rooms_name_each_other_in_a_circle() {
+    let mut found = Vec::new();
+    for folder in HOUSES {
+        let house = House::read(&root().join(folder));
+        assert!(house.len() > 5, "{folder} was not read");
+        found.extend(house.circles().into_iter().map(|tie| format!("{folder}: {tie}")));
+    }
+    assert!(found.is_empty(), "neighbours name each other: {found:#?}");
+}
+
+/// What `main` returns as an error is printed for developers: with its backtrace, where one is asked for.
+#[test]
+fn no_program_leaves_its_errors_to_the_language() {
+    let main = Regex::new(r"fn main\(\) -> [^{]*Result").unwrap();
+    let mut found = Vec::new();
+    for package in packages() {
+        for target in &package.targets {
+            let (name, file) = (&target.name, target.src_path.as_std_path());
+            if !target.is_custom_build() && main.is_match(&code(file)) {
+                found.push(format!("{name} of {}", package.name));
+            }
+        }
+    }
+    assert!(found.is_empty(), "they print errors as the language does: {found:#?}");
+}
+
+#[test]
+fn one_noun_is_one_type() {
+    let mut files_by_name: BTreeMap<String, BTreeSet<PathBuf>> = BTreeMap::new();
+    for folder in HOUSES {
+        for defined in House::read(&root().join(folder)).types() {
+            let files = files_by_name.entry(defined.name.clone()).or_default();
+            files.insert(defined.file.strip_prefix(root()).unwrap().to_path_buf());
+        }
+    }
+    assert!(files_by_name.contains_key("Evidence"), "no types were found");
+    files_by_name.retain(|_, files| files.len() > 1);
+    assert!(
+        files_by_name.is_empty(),
+        "public types of the same name; the short one belongs to model: {files_by_name:#?}"
+    );
+}
+
+#[test]
+fn every_rule_lies_in_the_folder_of_its_layer() {
+    let loose: Vec<PathBuf> = fs::read_dir(root().join("diagnoses/src/rules"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_file() && !path.ends_with("mod.rs"))
+        .collect();
+    assert!(loose.is_empty(), "rules that lie in no folder: {loose:#?}");
 }
 
 /// The code of a file: no comments, no tests.
