@@ -11,7 +11,6 @@ use model::endpoint::{Endpoint, EndpointKind};
 use model::evidence::{Evidence, Intent, Limits};
 use model::facts::{Phase, ResolvConf};
 use model::missing::{Known, Missing};
-use model::protocol::Request;
 use model::report::Timing;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -108,8 +107,7 @@ pub async fn gather(
         }
         None => {}
     }
-    session.ask_all(&Request::Bye);
-    session.finish(|look| look.all(|node| node.done)).await;
+    session.dismiss().await;
     session.look.order();
     if question.passive {
         passive::tell_apart(&mut session.look.evidence);

@@ -9,6 +9,7 @@ use model::facts::{NetnsFacts, Phase, ProcessFacts};
 use model::missing::{Known, Missing};
 use model::protocol::{Hello, Reply};
 use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
 
 /// Most events kept of one window, as far as they fit; more are counted, not kept.
 const EVENTS_MAX: usize = 200_000;
@@ -357,6 +358,19 @@ impl Look {
             vec![missing.remedy("run it again; with -v the helper's own messages are shown")],
         );
         self.tell_unkept();
+    }
+
+    /// It was told to go and did not say its last word within this time: more may have been on its way.
+    pub fn not_ended(&mut self, node: usize, within: Duration) {
+        let why = format!(
+            "the helper did not say its last word within {} s of being told to go",
+            within.as_secs()
+        );
+        let rest = the_rest(why);
+        self.cut(
+            node,
+            rest.remedy("run it again; with -v the helper's own messages are shown"),
+        );
     }
 
     fn tell_unkept(&mut self) {

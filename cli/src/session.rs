@@ -150,6 +150,15 @@ impl Session {
         }
     }
 
+    /// Tells all helpers to go, and waits for their last words. One that does not say it has not told that this was all.
+    pub async fn dismiss(&mut self) {
+        self.ask_all(&Request::Bye);
+        self.finish(|look| look.all(|node| node.done)).await;
+        for node in self.living() {
+            self.look.not_ended(node, ORDER);
+        }
+    }
+
     /// Waits for an answer without which there is nothing to look at.
     pub async fn need(&mut self, what: &str, holds: impl Fn(&Look) -> bool) -> Result<()> {
         match self.until(Some(Instant::now() + STEP), |look| holds(look)).await {

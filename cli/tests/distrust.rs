@@ -4,6 +4,7 @@
 mod skoop;
 
 use skoop::{A, ARMED, DONE, DROP, Fake, GOING, Run, STOPPED};
+use std::time::{Duration, Instant};
 
 /// It has every probe that the rules listen to.
 const HELLO: &str = r#"{"hello":{"version":1,"node":"n1","kernel":"6.18.0","arch":"x86_64","boot_id":"b",
@@ -92,6 +93,42 @@ fn an_end_that_nobody_asked_for_is_a_cut() {
     let untold = but("go", &[GOING, ATTEMPTS, STOPPED, DONE, "!exit 0"]);
     is_open(&untold, "although nobody asked it to");
     is_not_whole(&untold, "although nobody asked it to");
+}
+
+#[test]
+fn a_last_word_that_does_not_come_is_a_cut_whatever_was_told_before() {
+    const SAYS: &str = "did not say its last word";
+    let silent = but("bye", &["!:"]);
+    let stopped = but("bye", &["!kill -STOP $$"]);
+    let killed = but("bye", &["!kill -KILL $$"]);
+    let stopped_before = but("stop", &[STOPPED, "!kill -STOP $$"]);
+    // Each waits; so they do it beside each other.
+    std::thread::scope(|scope| {
+        for told_all in [&silent, &stopped] {
+            scope.spawn(|| {
+                let began = Instant::now();
+                is_open(told_all, SAYS);
+                // It is waited for some seconds, and killed then.
+                assert!(began.elapsed() < Duration::from_secs(12), "{:?}", began.elapsed());
+            });
+            scope.spawn(|| is_not_whole(told_all, SAYS));
+        }
+        scope.spawn(|| is_open(&killed, "ended without its last line"));
+        // Between its totals and its last word. Where facts are read meanwhile its silence is noticed.
+        scope.spawn(|| is_open(&stopped_before, "the rest of what the helper saw"));
+        scope.spawn(|| is_not_whole(&stopped_before, SAYS));
+    });
+}
+
+#[test]
+fn a_fault_that_was_seen_stays_one_though_the_last_word_does_not_come() {
+    const REFUSED: &str = r#"{"attempt":{"id":1,"kind":"tcp","outcome":
+        {"error":{"during":"connect","errno":{"number":111,"name":"ECONNREFUSED"}}}}}"#;
+    let mut answers = but("bye", &["!:"]);
+    answers[5].1 = vec![GOING, ATTEMPTS, REFUSED];
+    let run = diagnosed(&answers);
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(run.out.contains("did not say its last word"), "{run:?}");
 }
 
 #[test]

@@ -166,7 +166,6 @@ impl Capture {
         let mut newcomers = site.cluster_of().cloned().map(Newcomers::of);
         let broken = self.print(&mut session, &mut stream, newcomers.as_mut()).await?;
         session.close(id).await;
-        session.ask_all(&Request::Bye);
         // What was on its way when the window closed is shown, too, as far as it was asked for.
         session.look.order();
         let mut written = Ok(());
@@ -176,7 +175,7 @@ impl Capture {
             }
         }
         let took = began.elapsed();
-        session.finish(|look| look.all(|node| node.done)).await;
+        session.dismiss().await;
         if broken {
             return Ok(keeping.end(Exit::Fine));
         }

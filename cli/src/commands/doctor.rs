@@ -22,7 +22,6 @@ use futures_util::future::join_all;
 use k8s_openapi::jiff::Timestamp;
 use model::inventory::Node;
 use model::missing::Missing;
-use model::protocol::Request;
 use std::time::Duration;
 
 /// A trial needs no window.
@@ -324,14 +323,13 @@ async fn try_on(helpers: &Helpers, nodes: &[(String, Option<Node>)], interrupt: 
     let mut session = Session::begin(links, interrupt, Progress::new());
     // Why one did not answer is told of each.
     let _ = session.hello().await;
-    session.ask_all(&Request::Bye);
-    session.finish(|look| look.all(|node| node.done)).await;
+    session.dismiss().await;
     session.progress.clear();
     let look = &session.look;
     let told = look.nodes.iter().zip(&look.evidence.nodes).map(|(talk, node)| {
         let what = format!("a helper on {}", node.name);
         match &talk.hello {
-            Some(hello) => Finding::fine(format!(
+            Some(hello) if node.truncated.is_none() => Finding::fine(format!(
                 "{what} answers: kernel {}, {}, boot {}, {} of {} probes",
                 hello.kernel,
                 hello.arch,
@@ -339,7 +337,7 @@ async fn try_on(helpers: &Helpers, nodes: &[(String, Option<Node>)], interrupt: 
                 hello.probes.iter().filter(|probe| probe.unsupported.is_none()).count(),
                 hello.probes.len()
             )),
-            None => Finding::missing(what, node.truncated.clone().unwrap_or_default()),
+            _ => Finding::missing(what, node.truncated.clone().unwrap_or_default()),
         }
     });
     told.collect()

@@ -7,7 +7,7 @@ use crate::program::Context;
 use crate::render::{self, ListFormat};
 use anyhow::{Context as _, Result};
 use clap::Args;
-use model::protocol::{Hello, Request};
+use model::protocol::Hello;
 use std::time::Duration;
 
 /// List the probes, what they cost, and whether this kernel can run them
@@ -42,8 +42,7 @@ pub async fn ask(place: Where, context: &Context) -> Result<Hello> {
     let site = place.site(context).await?;
     let (mut session, _keeping) = place.begin(context, &site, &site.nodes(), WITHIN)?;
     session.hello().await?;
-    session.ask_all(&Request::Bye);
-    session.finish(|look| look.all(|node| node.done)).await;
+    session.dismiss().await;
     let hello = session.look.nodes.iter_mut().find_map(|node| node.hello.take());
     hello.context("the helper said nothing of its probes; run it again with -v")
 }
