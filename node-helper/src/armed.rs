@@ -32,6 +32,8 @@ pub struct Summary {
     pub totals: Vec<Total>,
     /// What our programs cost, where the kernel told.
     pub bpf: Option<BpfCost>,
+    /// Why it is not known that the probes ran to the end and are detached, where it is not.
+    pub not_detached: Option<String>,
 }
 
 /// Probes that are attached. Dropping it detaches them.
@@ -145,11 +147,12 @@ impl Armed {
             .zip(left_out)
             .map(|((_, loaded), earlier)| LeftOut::so_far(loaded).missed_since(earlier))
             .collect();
-        set.detach();
+        let not_detached = set.detach().err().map(|error| format!("{error:#}"));
         let bpf = meter.stop();
         let mut summary = Summary {
             events: pump.stop(),
             bpf,
+            not_detached,
             ..Summary::default()
         };
         for ((probe, loaded), missed) in attached.iter().zip(missed) {

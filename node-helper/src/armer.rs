@@ -8,7 +8,7 @@ use crate::load::{self, Hook, Loaded, Plan, Shared};
 use crate::privileges::ARMER;
 use crate::probe::Probe;
 use crate::probes::{self, PROBES};
-use crate::servant::{Answer, Master, Request, Servant, TEXT_MAX};
+use crate::servant::{Answer, Errand, Master, Request, Servant, TEXT_MAX};
 use crate::sys;
 use anyhow::{Context as _, anyhow, bail};
 use model::protocol::ProbeStatus;
@@ -17,12 +17,28 @@ use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 // What is asked, in the first word.
 const TRY: u32 = 0;
 const MAPS: u32 = 1;
 const ATTACH: u32 = 2;
 const DETACH: u32 = 3;
+
+/// The first of it comes before the greeting, for which a client waits 10 s.
+const TRYING: Errand = within("tell whether the kernel lets it make maps", 4);
+const MAKING: Errand = within("make maps", 4);
+/// All probes at once: some hundred milliseconds on an idle machine, and a client waits 20 s.
+const ATTACHING: Errand = within("attach probes", 15);
+/// A client waits 5 s for a window to close.
+const DETACHING: Errand = within("detach probes", 4);
+
+const fn within(what: &'static str, seconds: u64) -> Errand {
+    Errand {
+        what,
+        within: Duration::from_secs(seconds),
+    }
+}
 
 /// The most entries of a list of the filter.
 const ENTRIES_MAX: u32 = 1 << 20;
@@ -61,7 +77,7 @@ fn request(what: u32, number: u32, rest: &[u32]) -> Request {
 
 /// Why the kernel refuses us, if it does.
 pub fn refused() -> Option<String> {
-    let tried = ours().and_then(|armer| armer.ask(request(TRY, 0, &[]), &[]));
+    let tried = ours().and_then(|armer| armer.ask(TRYING, request(TRY, 0, &[]), &[]));
     tried.err().map(|error| format!("{error:#}"))
 }
 
@@ -78,7 +94,7 @@ impl Set {
     pub fn new(entries: [u32; filter::LISTS]) -> anyhow::Result<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let made = ours()?.ask(request(MAPS, number, &entries), &[])?;
+        let made = ours()?.ask(MAKING, request(MAPS, number, &entries), &[])?;
         let names = filter::shapes(entries).map(|(name, _)| name.to_owned());
         let shared = names.into_iter().zip(made.fds.into_iter().map(Arc::new)).collect();
         Ok(Self { number, shared })
@@ -93,7 +109,8 @@ impl Set {
         let place = |probe: &Probe| PROBES.iter().position(|known| known.name == probe.name);
         let places: Vec<usize> = probes.iter().filter_map(|probe| place(probe)).collect();
         let bits = places.iter().fold(0, |bits, place| bits | 1 << place);
-        let answers = ours()?.ask_for(places.len(), request(ATTACH, self.number, &[bits, per_second]), &[])?;
+        let asked = request(ATTACH, self.number, &[bits, per_second]);
+        let answers = ours()?.ask_for(places.len(), ATTACHING, asked, &[])?;
         let mut by_place = BTreeMap::new();
         // The armer goes through the registry in its order.
         let in_order = (0..PROBES.len()).filter(|place| bits & 1 << place != 0);
@@ -104,15 +121,18 @@ impl Set {
     }
 
     /// Detaches all; what the maps hold can still be read.
-    pub fn detach(&self) {
-        // Without the armer nothing is attached.
-        let _ = ours().and_then(|armer| armer.ask(request(DETACH, self.number, &[]), &[]));
+    ///
+    /// # Errors
+    /// The armer hangs, and it is not known whether they still run; or it has ended, and nobody knows since when they do not.
+    pub fn detach(&self) -> anyhow::Result<()> {
+        ours()?.ask(DETACHING, request(DETACH, self.number, &[]), &[]).map(drop)
     }
 }
 
 impl Drop for Set {
     fn drop(&mut self) {
-        self.detach();
+        // Whoever wants to know has asked before.
+        let _ = self.detach();
     }
 }
 

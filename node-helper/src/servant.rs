@@ -6,14 +6,16 @@ use crate::door;
 use crate::privileges::Role;
 use anyhow::{Context as _, anyhow, bail};
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::socket::{
     AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, socketpair,
 };
 use nix::unistd::{ForkResult, fork};
 use std::io::{IoSlice, IoSliceMut};
-use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, IntoRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, IntoRawFd as _, OwnedFd, RawFd};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// What is asked: numbers, whose meaning the servant's own module tells.
 pub type Request = [u32; WORDS];
@@ -38,11 +40,29 @@ pub struct Answer {
     pub fds: Vec<OwnedFd>,
 }
 
+/// What a servant is asked to do.
+#[derive(Clone, Copy, Debug)]
+pub struct Errand {
+    /// In words that follow `to`.
+    pub what: &'static str,
+    /// A servant that takes longer for it hangs.
+    pub within: Duration,
+}
+
 /// The master's side.
 #[derive(Debug)]
 pub struct Servant {
     name: &'static str,
-    socket: Mutex<OwnedFd>,
+    line: Mutex<Line>,
+}
+
+/// How a servant can be reached.
+#[derive(Debug)]
+enum Line {
+    Open(OwnedFd),
+    /// No more, for this reason: it did not answer once. What it may still say to that would be taken for the answer to another
+    /// request, and at the end of its socket it ends.
+    Closed(String),
 }
 
 impl Servant {
@@ -56,7 +76,7 @@ impl Servant {
         match unsafe { fork() }.with_context(cannot)? {
             ForkResult::Parent { .. } => Ok(Self {
                 name: role.name,
-                socket: Mutex::new(ours),
+                line: Mutex::new(Line::Open(ours)),
             }),
             ForkResult::Child => {
                 let _leaves = Leaves;
@@ -73,15 +93,16 @@ impl Servant {
         }
     }
 
-    /// Asks, and waits for the answer.
-    pub fn ask(&self, request: Request, fds: &[BorrowedFd<'_>]) -> anyhow::Result<Answer> {
-        self.ask_for(1, request, fds)?.remove(0)
+    /// Asks, and waits for the answer, for as long as the errand may take.
+    pub fn ask(&self, errand: Errand, request: Request, fds: &[BorrowedFd<'_>]) -> anyhow::Result<Answer> {
+        self.ask_for(1, errand, request, fds)?.remove(0)
     }
 
     /// Asks what has so many answers; each is done or refused on its own.
     pub fn ask_for(
         &self,
         answers: usize,
+        errand: Errand,
         request: Request,
         fds: &[BorrowedFd<'_>],
     ) -> anyhow::Result<Vec<anyhow::Result<Answer>>> {
@@ -90,13 +111,28 @@ impl Servant {
             to.copy_from_slice(&word.to_ne_bytes());
         }
         // Requests come from several threads; each waits for its own answer.
-        let socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        let socket = match &*line {
+            Line::Open(socket) => socket,
+            Line::Closed(why) => bail!("{why}"),
+        };
         let gone = || format!("the helper's process `{}` has ended; run it again", self.name);
-        send(&socket, &bytes, fds).with_context(gone)?;
+        send(socket, &bytes, fds).with_context(gone)?;
+        let until = Instant::now() + errand.within;
         let mut heard = Vec::new();
         for _ in 0..answers {
+            if !is_heard(socket, until).context("cannot wait for an answer")? {
+                let why = format!(
+                    "the helper's process `{}` did not {} within {} s; run it again",
+                    self.name,
+                    errand.what,
+                    errand.within.as_secs()
+                );
+                *line = Line::Closed(why.clone());
+                bail!(why);
+            }
             let mut buffer = vec![0; TEXT_MAX + 1];
-            let (length, fds) = receive(&socket, &mut buffer).with_context(gone)?;
+            let (length, fds) = receive(socket, &mut buffer).with_context(gone)?;
             buffer.truncate(length);
             heard.push(match buffer.split_first() {
                 Some((&DONE, text)) => Ok(Answer {
@@ -222,6 +258,19 @@ fn send(socket: &OwnedFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> nix::Result<(
         match sent {
             Err(Errno::EINTR) => {}
             other => return other.map(drop),
+        }
+    }
+}
+
+/// Whether there is a message, or the end of the other side, before this moment.
+fn is_heard(socket: &OwnedFd, until: Instant) -> nix::Result<bool> {
+    loop {
+        // Up to the next whole millisecond: what is left of one must not be waited for in vain again and again.
+        let left = until.saturating_duration_since(Instant::now()) + Duration::from_micros(999);
+        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+        match poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLIN)], timeout) {
+            Err(Errno::EINTR) => {}
+            other => return other.map(|ready| ready > 0),
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::facts::reader;
 use crate::namespaces::Namespace;
 use crate::netns;
 use crate::privileges::{JOINER, READER, Role, USHER};
-use crate::servant::{Answer, Leaves, Master, Request, Servant, only};
+use crate::servant::{Answer, Errand, Leaves, Master, Request, Servant, only};
 use crate::sys;
 use anyhow::{Context as _, anyhow, bail};
 use nix::errno::Errno;
@@ -31,6 +31,9 @@ const START: u32 = 1;
 const NAME: u32 = 2;
 const STATISTICS: u32 = 3;
 const KILL: u32 = 4;
+
+/// Each is a few system calls.
+const WITHIN: Duration = Duration::from_secs(4);
 
 /// A socket that can be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +72,17 @@ pub fn ours() -> anyhow::Result<&'static Servant> {
 }
 
 fn ask(what: u32, argument: u32, fds: &[BorrowedFd<'_>]) -> anyhow::Result<Answer> {
-    ours()?.ask([what, argument, 0, 0, 0, 0, 0, 0], fds)
+    let errand = Errand {
+        what: match what {
+            SOCKET => "open a socket",
+            START => "start a process",
+            NAME => "name an eBPF program",
+            STATISTICS => "switch on the statistics of eBPF programs",
+            _ => "end a process",
+        },
+        within: WITHIN,
+    };
+    ours()?.ask(errand, [what, argument, 0, 0, 0, 0, 0, 0], fds)
 }
 
 fn only_one(answer: Answer) -> anyhow::Result<OwnedFd> {

@@ -193,6 +193,10 @@ impl Windows {
             totals: summary.totals,
             bpf: summary.bpf,
         });
+        if let Some(why) = summary.not_detached {
+            let what = format!("whether the probes of window {id} ran to its end and are detached");
+            self.writer.say(&failed("detach", Missing::new(what, why)));
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use model::facts::NetnsFacts;
 use model::missing::Known;
 use model::protocol::{Ask, Filter, Hello, Reply, Request, VERSION};
 use node_helper::privileges::{ARMER, JOINER, READER, Role, SENDER, SESSION, USHER};
-use node_helper::servant::{Answer, Master, Servant};
+use node_helper::servant::{Answer, Errand, Master, Servant};
 use node_helper::symbols::Symbols;
 use node_helper::usher::{self, Task};
 use std::collections::BTreeSet;
@@ -415,7 +415,7 @@ fn whoever_runs_code_of_his_own_in_a_process_that_reads_comes_no_further() {
     for role in [&SESSION, &READER, &SENDER] {
         let netns = fs::File::open(format!("/run/netns/{}", namespace.name)).unwrap();
         let hijacked = Servant::start(role, escapes).unwrap();
-        let answer = hijacked.ask([0; 8], &[netns.as_fd()]).unwrap();
+        let answer = hijacked.ask(TRIAL, [0; 8], &[netns.as_fd()]).unwrap();
         assert_eq!(String::from_utf8(answer.text).unwrap(), "", "{} can", role.name);
     }
 }
@@ -441,7 +441,7 @@ fn without_syslog_functions_of_the_kernel_have_no_names() {
     };
     let knows = |role: &'static Role| {
         let servant = Servant::start(role, knows_functions).unwrap();
-        servant.ask([0; 8], &[]).unwrap().text == [1]
+        servant.ask(TRIAL, [0; 8], &[]).unwrap().text == [1]
     };
     let read = |file| {
         fs::read_to_string(format!("/proc/sys/kernel/{file}"))
@@ -451,6 +451,12 @@ fn without_syslog_functions_of_the_kernel_have_no_names() {
             .unwrap()
     };
     if read("kptr_restrict") < 2 {
+/// What this test asks of a process in a role.
+const TRIAL: Errand = Errand {
+    what: "try it",
+    within: talk::PATIENCE,
+};
+
         assert!(knows(&SESSION));
     }
     if read("kptr_restrict") > 0 || read("perf_event_paranoid") > 1 {
