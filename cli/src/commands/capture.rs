@@ -23,6 +23,7 @@ use model::event::Event;
 use model::inventory::Pod;
 use model::missing::Missing;
 use model::protocol::{Hello, Request};
+use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -182,12 +183,15 @@ impl Capture {
         written?;
         let look = &session.look;
         let untold: Vec<&str> = look.untold().collect();
+        let shown = look.evidence.nodes.iter().filter(|node| stream.has_shown(&node.name));
+        let kernels: BTreeSet<&str> = shown.map(|node| node.boot_id.as_str()).collect();
         stream.summary(&Summary {
             nodes: &look.evidence.nodes,
             untold: &untold,
             printed: stream.printed,
             left_out: stream.left_out,
             took,
+            several_clocks: kernels.len() > 1,
         })?;
         let several = look.nodes.len() > 1;
         let gaps: Vec<String> = look.gaps().map(|missing| of_node(missing, several)).collect();

@@ -190,6 +190,7 @@ fn nothing_in_an_event_or_in_the_totals_does_either() {
             printed: 1,
             left_out: 1,
             took: std::time::Duration::ZERO,
+            several_clocks: false,
         };
         let shown = screen(&summary.page(&super::stream::Netns::new()), 100);
         assert!(shown.len() <= 4, "{shown:#?}");

@@ -9,7 +9,7 @@ use model::evidence::NodeEvidence;
 use model::inventory::Pod;
 use model::owner::Owner;
 use model::protocol::{BpfCost, Hello};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufWriter, Stdout, Write};
 use std::time::{Duration, Instant};
 
@@ -79,6 +79,8 @@ pub struct Stream {
     pub printed: u64,
     /// Events that were of no consequence.
     pub left_out: u64,
+    /// The nodes of those printed, where there are several.
+    nodes: BTreeSet<String>,
 }
 
 /// What the lines of a stream share.
@@ -123,6 +125,7 @@ impl Stream {
             },
             printed: 0,
             left_out: 0,
+            nodes: BTreeSet::new(),
         }
     }
 
@@ -138,6 +141,9 @@ impl Stream {
     /// One event.
     pub fn event(&mut self, event: &Event) -> Result<()> {
         self.printed += 1;
+        if !self.nodes.contains(&event.node) {
+            self.nodes.insert(event.node.clone());
+        }
         self.lines.learn(event);
         match self.format {
             EventFormat::Json => {
@@ -181,6 +187,11 @@ impl Stream {
     pub fn leave_out(&mut self, event: &Event) {
         self.left_out += 1;
         self.lines.learn(event);
+    }
+
+    /// Events of this node were printed.
+    pub fn has_shown(&self, node: &str) -> bool {
+        self.nodes.contains(node)
     }
 
     /// Shows what was written, now and then; called whenever there is time.
@@ -370,6 +381,8 @@ pub struct Summary<'a> {
     pub left_out: u64,
     /// How long it looked.
     pub took: Duration,
+    /// The events printed happened on several kernels, each of which counts time by a clock of its own.
+    pub several_clocks: bool,
 }
 
 impl Summary<'_> {
@@ -466,6 +479,10 @@ impl Summary<'_> {
             super::words::time(self.took.as_nanos() as u64)
         );
         page.line(Line::default().ink(Ink::Quiet, &line));
+        if self.several_clocks {
+            let order = "Events of different nodes are ordered by the nodes' own clocks, which may differ.";
+            page.line(Line::default().ink(Ink::Quiet, order));
+        }
         page
     }
 }
