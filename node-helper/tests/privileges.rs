@@ -67,6 +67,11 @@ fn assert_is(pid: u32, role: &Role) {
     assert_eq!(status.field("Seccomp"), "2", "{}", role.name);
     let is_root = status.field("Uid").starts_with("0\t0\t0\t0");
     assert_eq!(is_root, role.root, "the user of {}", role.name);
+    let is_roots = status.field("Gid").starts_with("0\t0\t0\t0");
+    assert_eq!(is_roots, role.root, "the group of {}", role.name);
+    if !role.root {
+        assert_eq!(status.field("Groups"), "", "further groups of {}", role.name);
+    }
 }
 
 fn children(pid: u32) -> Vec<u32> {
@@ -291,6 +296,43 @@ fn without_setuid_it_stays_root_and_works() {
     assert!(arms(&mut helper));
 }
 
+#[test]
+fn without_setgid_its_group_stays_roots_and_it_works() {
+    let group = |helper: &Helper, role: &Role| Status::of(child(helper.pid(), role.name)).field("Gid").to_owned();
+    let root = "0\t0\t0\t0";
+    let mut whole = Helper::greeted();
+    assert_ne!(Status::of(whole.pid()).field("Gid"), root);
+    assert_ne!(group(&whole, &ARMER), root);
+    let (mut helper, _) = without("setgid");
+    assert_eq!(Status::of(helper.pid()).field("Gid"), root);
+    assert_eq!(group(&helper, &ARMER), root);
+    // What it reads of the node's does not depend on the group.
+    for helper in [&mut whole, &mut helper] {
+        assert!(arms(helper));
+    }
+}
+
+#[test]
+fn without_setpcap_what_is_given_up_could_be_had_again_and_it_works() {
+    let sender = |helper: &mut Helper| {
+        let nobody_there = IpAddr::from([127, 0, 0, 1]);
+        let attempt = spec(1, own_netns(), 1_000, tcp(nobody_there, 9, Exchange::default()));
+        helper.plan(1, vec![attempt]);
+        Status::of(child(child(helper.pid(), USHER.name), SENDER.name))
+    };
+    assert_eq!(sender(&mut Helper::greeted()).set("CapBnd"), names(&SENDER));
+    let (mut helper, _) = without("setpcap");
+    let status = sender(&mut helper);
+    // The bounding set is that of whoever started the helper; the others are those of the role all the same.
+    let given_up = Capability::CAP_SYS_ADMIN.to_string();
+    assert!(status.set("CapBnd").contains(&given_up), "{:?}", status.set("CapBnd"));
+    for set in ["CapEff", "CapPrm"] {
+        assert_eq!(status.set(set), names(&SENDER), "{set}");
+    }
+    assert_eq!(status.field("NoNewPrivs"), "1");
+    assert!(arms(&mut helper));
+}
+
 /// A cgroup of a user, with a process in it.
 struct Delegated {
     folder: String,
@@ -409,6 +451,12 @@ fn escapes(master: &Master) {
     }));
 }
 
+/// What this test asks of a process in a role.
+const TRIAL: Errand = Errand {
+    what: "try it",
+    within: talk::PATIENCE,
+};
+
 #[test]
 fn whoever_runs_code_of_his_own_in_a_process_that_reads_comes_no_further() {
     let namespace = Namespace::new("escape");
@@ -451,12 +499,6 @@ fn without_syslog_functions_of_the_kernel_have_no_names() {
             .unwrap()
     };
     if read("kptr_restrict") < 2 {
-/// What this test asks of a process in a role.
-const TRIAL: Errand = Errand {
-    what: "try it",
-    within: talk::PATIENCE,
-};
-
         assert!(knows(&SESSION));
     }
     if read("kptr_restrict") > 0 || read("perf_event_paranoid") > 1 {
