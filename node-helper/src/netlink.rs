@@ -187,34 +187,56 @@ impl Netlink {
             if let Some(budget) = &mut self.budget {
                 budget.spend(self.buffer.len())?;
             }
-            let mut rest = self.buffer.as_slice();
-            while !rest.is_empty() {
-                let message = NetlinkBuffer::new_checked(rest).context("a netlink answer is cut short")?;
-                let length = message.length() as usize;
-                let body = &rest[HEADER_BYTES..length];
-                rest = rest.get(aligned(length)..).unwrap_or_default();
-                if message.sequence_number() != self.sequence {
-                    continue;
-                }
-                changed |= i32::from(message.flags()) & libc::NLM_F_DUMP_INTR != 0;
-                let done = if changed { End::Changed } else { End::Done };
-                match i32::from(message.message_type()) {
-                    libc::NLMSG_DONE => match number_i32(body).map(i32::wrapping_neg) {
-                        Some(error) if error > 0 => return Ok(End::Refused(error)),
-                        _ => return Ok(done),
-                    },
-                    libc::NLMSG_ERROR => match number_i32(body) {
-                        Some(0) if !dump => return Ok(done),
-                        Some(0) => {}
-                        Some(negative) => return Ok(End::Refused(-negative)),
-                        None => bail!("a netlink error carries no number"),
-                    },
-                    libc::NLMSG_NOOP | libc::NLMSG_OVERRUN => {}
-                    _ => each(message.message_type(), body),
-                }
+            if let Some(end) = take(&self.buffer, self.sequence, dump, &mut changed, &mut each)? {
+                return Ok(end);
             }
         }
     }
+}
+
+/// Takes the messages of one datagram that answer this request; how the answer ends, where it ends here.
+fn take(
+    datagram: &[u8],
+    sequence: u32,
+    dump: bool,
+    changed: &mut bool,
+    each: &mut impl FnMut(u16, &[u8]),
+) -> anyhow::Result<Option<End>> {
+    let mut rest = datagram;
+    while !rest.is_empty() {
+        let message = NetlinkBuffer::new_checked(rest).context("a netlink answer is cut short")?;
+        let length = message.length() as usize;
+        let body = &rest[HEADER_BYTES..length];
+        rest = rest.get(aligned(length)..).unwrap_or_default();
+        if message.sequence_number() != sequence {
+            continue;
+        }
+        *changed |= i32::from(message.flags()) & libc::NLM_F_DUMP_INTR != 0;
+        let done = if *changed { End::Changed } else { End::Done };
+        match i32::from(message.message_type()) {
+            libc::NLMSG_DONE => {
+                return Ok(Some(match number_i32(body).map(i32::wrapping_neg) {
+                    Some(error) if error > 0 => End::Refused(error),
+                    _ => done,
+                }));
+            }
+            libc::NLMSG_ERROR => match number_i32(body) {
+                Some(0) if !dump => return Ok(Some(done)),
+                Some(0) => {}
+                Some(negative) => return Ok(Some(End::Refused(negative.wrapping_neg()))),
+                None => bail!("a netlink error carries no number"),
+            },
+            libc::NLMSG_NOOP | libc::NLMSG_OVERRUN => {}
+            _ => each(message.message_type(), body),
+        }
+    }
+    Ok(None)
+}
+
+/// The messages of a dump as the kernel sends them one after another, of request 0, to its end: what fuzzing has in the
+/// kernel's place.
+pub fn each_of(dump: &[u8], mut each: impl FnMut(u16, &[u8])) -> anyhow::Result<()> {
+    take(dump, 0, true, &mut false, &mut each).map(drop)
 }
 
 /// A body as the message it is.

@@ -18,6 +18,8 @@ pub const READERS: &[(&str, Reader)] = &[
     ("btf", btf),
     ("iptables", iptables),
     ("nftables", nftables),
+    ("nftables-dump", nftables_dump),
+    ("ipsets", ipsets),
     ("records", records),
 ];
 
@@ -77,6 +79,23 @@ fn iptables(bytes: &[u8]) {
 /// The expressions of a rule of nftables, as netlink lists them.
 fn nftables(bytes: &[u8]) {
     let _ = facts::netfilter::reads_expressions(bytes);
+}
+
+/// A whole dump of nftables, message by message as netlink tells it. What was read means the same when it was said.
+fn nftables_dump(bytes: &[u8]) {
+    if let Some(netfilter) = facts::netfilter::reads_dump(bytes) {
+        let said = serde_json::to_vec(&netfilter).unwrap_or_default();
+        let heard = serde_json::from_slice(&said).ok();
+        assert_eq!(Some(netfilter), heard, "said, it is something else");
+    }
+}
+
+/// A listing of sets of addresses, message by message as netlink tells it.
+fn ipsets(bytes: &[u8]) {
+    if let Some(sets) = facts::netfilter::reads_sets(bytes) {
+        let members = sets.values().map(|set| set.members.len()).sum::<usize>();
+        assert!(members <= 10_000, "a namespace's sets are carried up to a bound");
+    }
 }
 
 /// What a probe writes into its ring.

@@ -5,7 +5,7 @@
 use super::attributes::Attributes;
 use super::expr;
 use super::raw::{Element, Hook, Object, RawChain, Rule, Set, Table};
-use crate::netlink::{Answer, Budget, Netlink, attribute};
+use crate::netlink::{Answer, Budget, Netlink, attribute, each_of};
 use anyhow::{Context as _, bail};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -30,6 +30,12 @@ const GET_SET: u16 = of(10);
 const GET_SETELEM: u16 = of(13);
 const GET_GEN: u16 = of(16);
 const GET_OBJ: u16 = of(19);
+const TABLE: u16 = of(0);
+const CHAIN: u16 = of(3);
+const RULE: u16 = of(6);
+const SET: u16 = of(9);
+const SETELEM: u16 = of(12);
+const OBJ: u16 = of(18);
 
 /// A message of nftables (`NFT_MSG_*`).
 const fn of(message: u16) -> u16 {
@@ -69,6 +75,19 @@ fn read_within(budget: Budget) -> anyhow::Result<Vec<Table>> {
         }
     }
     bail!("the rules changed each of the {READINGS} times they were read")
+}
+
+/// The tables that these messages tell, which come one after another as the kernel sends them.
+pub(super) fn told(messages: &[u8]) -> anyhow::Result<Vec<Table>> {
+    let mut all = Tables::default();
+    let mut outcome = Ok(());
+    each_of(messages, |kind, message| {
+        if outcome.is_ok() {
+            outcome = inner(message).and_then(|(family, attributes)| all.take(kind, family, attributes));
+        }
+    })?;
+    outcome?;
+    Ok(all.list)
 }
 
 struct Dump {
@@ -184,6 +203,19 @@ fn elements_of(family: &str, table: &str, set: &str) -> Vec<u8> {
 }
 
 impl Tables {
+    /// A message of any kind; of one that is not known, nothing.
+    fn take(&mut self, kind: u16, family: u8, attributes: Attributes<'_>) -> anyhow::Result<()> {
+        match kind {
+            TABLE => self.table(family, attributes),
+            CHAIN => self.chain(family, attributes),
+            SET => self.set(family, attributes),
+            SETELEM => self.elements(family, attributes),
+            OBJ => self.object(family, attributes),
+            RULE => self.rule(family, attributes),
+            _ => Ok(()),
+        }
+    }
+
     fn table(&mut self, family: u8, attributes: Attributes<'_>) -> anyhow::Result<()> {
         let name = attributes.name(1)?;
         // A family of a newer kernel, which no hook of ours meets.
@@ -233,6 +265,15 @@ impl Tables {
         self.within(family, attributes, |all, place| {
             all.list[place].sets.push(set(attributes)?);
             Ok(())
+        })
+    }
+
+    fn elements(&mut self, family: u8, attributes: Attributes<'_>) -> anyhow::Result<()> {
+        self.within(family, attributes, |all, place| {
+            let name = attributes.name(2)?;
+            let set = all.list[place].sets.iter_mut().find(|set| set.name == name);
+            let set = set.context("an element is in a set that is not there")?;
+            add_elements(&mut set.elements, attributes).with_context(|| format!("set {name}"))
         })
     }
 

@@ -3,7 +3,7 @@
 //! A set that is too large, or that a newer kernel tells in a way that is not known here, is left out: whether a packet is in
 //! it cannot be told then.
 
-use crate::netlink::{Budget, Netlink, address, at, attribute, attributes, hardware, text};
+use crate::netlink::{Budget, Netlink, address, at, attribute, attributes, each_of, hardware, text};
 use anyhow::Context as _;
 use model::facts::IpSet;
 use std::collections::{BTreeMap, BTreeSet};
@@ -61,6 +61,14 @@ pub(super) fn read(wanted: &BTreeSet<String>) -> anyhow::Result<BTreeMap<String,
         .dump_once(LIST, &request, |_, body| sets.add(body))
         .context("cannot list sets of addresses")?;
     Ok(sets.of(wanted))
+}
+
+/// All sets that these messages tell, which come one after another as the kernel sends them.
+pub(super) fn told(messages: &[u8]) -> anyhow::Result<BTreeMap<String, IpSet>> {
+    let mut sets = Sets::default();
+    each_of(messages, |_, body| sets.add(body))?;
+    let all = sets.sets.keys().cloned().collect();
+    Ok(sets.of(&all))
 }
 
 /// Sets while they are told, piece by piece.

@@ -32,10 +32,11 @@ mod xt;
 
 use super::{Fact, Look};
 use crate::netlink::{attributes, text, u32_at};
-use model::facts::{Match, Netfilter, NetnsFacts};
+use model::facts::{IpSet, Match, Netfilter, NetnsFacts};
 use model::missing::{Known, Missing};
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use xt::SetNames;
 
 pub(super) const FACT: Fact = Fact {
@@ -49,7 +50,20 @@ fn read(look: &Look) -> Known<Netfilter> {
     let sets = SetNames::new();
     add_legacy(&mut netfilter, look, &sets);
     match dump::read() {
-        Ok(tables) => add_tables(&mut netfilter, look, tables, &sets),
+        Ok(tables) => {
+            let interfaces = OnceCell::new();
+            let names = |index: u32| {
+                let all = interfaces.get_or_init(|| look.links(interface_names).unwrap_or_default());
+                all.get(&index).cloned()
+            };
+            let found = Found {
+                place: &look.namespace.name,
+                asked: look.addresses(),
+                names: &names,
+                sets: &sets,
+            };
+            add_tables(&mut netfilter, tables, found);
+        }
         Err(error) => netfilter.unread.push(unread(look, "nftables", &format!("{error:#}"))),
     }
     let asked = asked_sets(&netfilter);
@@ -94,22 +108,34 @@ fn add_legacy(netfilter: &mut Netfilter, look: &Look, sets: &SetNames) {
     }
 }
 
-fn add_tables(netfilter: &mut Netfilter, look: &Look, tables: Vec<raw::Table>, sets: &SetNames) {
-    let interfaces = OnceCell::new();
-    let names = |index: u32| {
-        let all = interfaces.get_or_init(|| look.links(interface_names).unwrap_or_default());
-        all.get(&index).cloned()
-    };
-    let parts = nft::Parts::new(look.addresses());
+/// What of a namespace is needed to tell its tables.
+struct Found<'a> {
+    /// The namespace.
+    place: &'a str,
+    /// Addresses in question.
+    asked: BTreeSet<IpAddr>,
+    /// Its interfaces.
+    names: kinds::Names<'a>,
+    sets: &'a SetNames,
+}
+
+fn add_tables(netfilter: &mut Netfilter, tables: Vec<raw::Table>, found: Found<'_>) {
+    let Found {
+        place,
+        asked,
+        names,
+        sets,
+    } = found;
+    let parts = nft::Parts::new(asked);
     for table in tables {
         if let Some(why) = &table.unread {
-            let what = format!("nftables rules of {}", look.namespace.name);
+            let what = format!("nftables rules of {place}");
             let why = format!("table {} {} makes no sense: {why}", table.family, table.name);
             netfilter.unread.push(Missing::new(what, why));
         } else if let Some(chains) = compat::chains(&table, sets) {
             netfilter.chains.extend(chains);
         } else {
-            let (objects, around) = decode::named(&table, &names);
+            let (objects, around) = decode::named(&table, names);
             let ruleset = nft::ruleset(&objects, decode::chains(&table, &around), &parts);
             netfilter.chains.extend(ruleset.chains);
             netfilter.sets.extend(ruleset.sets);
@@ -162,6 +188,27 @@ pub(crate) fn reads_expressions(bytes: &[u8]) -> bool {
         names: &|_| None,
     };
     expr::list(bytes).is_ok_and(|exprs| !program::statements(&around, &exprs).is_empty())
+}
+
+/// What a dump of `nf_tables` tells, if it can be read: messages as the kernel sends them.
+pub(crate) fn reads_dump(bytes: &[u8]) -> Option<Netfilter> {
+    let mut netfilter = Netfilter::default();
+    let tables = dump::told(bytes).ok()?;
+    let found = Found {
+        place: "netns/fuzzed",
+        asked: BTreeSet::from([IpAddr::from([10, 0, 0, 7])]),
+        names: &|index| (index == 1).then(|| "lo".to_owned()),
+        sets: &SetNames::of(&[(0, "cali40s:abc"), (1, "kube-ports")]),
+    };
+    let asked = found.asked.clone();
+    add_tables(&mut netfilter, tables, found);
+    bound::keep_within(bound::RULES_MAX, &mut netfilter.chains, &asked);
+    Some(netfilter)
+}
+
+/// What a listing of sets of addresses tells, if it can be read: messages as the kernel sends them.
+pub(crate) fn reads_sets(bytes: &[u8]) -> Option<BTreeMap<String, IpSet>> {
+    ipset::told(bytes).ok()
 }
 
 #[cfg(test)]

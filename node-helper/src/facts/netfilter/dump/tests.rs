@@ -107,3 +107,37 @@ fn no_more_is_listened_to_than_there_is_room_for() {
     .join()
     .unwrap();
 }
+
+#[test]
+fn what_fuzzing_begins_with_are_dumps_that_are_read_to_their_end() {
+    let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/nftables-dump");
+    let rules = |seed: &str| {
+        let tables = super::told(&std::fs::read(corpus.join(seed)).unwrap()).unwrap();
+        let unread: Vec<_> = tables.iter().filter_map(|table| table.unread.as_ref()).collect();
+        assert!(unread.is_empty(), "{seed}: {unread:?}");
+        let chains = tables.iter().flat_map(|table| &table.chains);
+        let elements = tables
+            .iter()
+            .flat_map(|table| &table.sets)
+            .map(|set| set.elements.len());
+        (
+            chains.map(|chain| chain.rules.len()).sum::<usize>(),
+            elements.sum::<usize>(),
+        )
+    };
+    // Two elements of a map, and two ranges by where they begin and end, with what lies before the first.
+    assert_eq!(rules("small"), (5, 7));
+    for seed in [
+        "kube-proxy",
+        "firewalld",
+        "networks",
+        "scenarios",
+        "words",
+        "iptables",
+        "ip6tables",
+    ] {
+        assert!(rules(seed).0 > 10, "{seed}: {:?}", rules(seed));
+    }
+    let cut = std::fs::read(corpus.join("cut")).unwrap();
+    assert!(super::told(&cut).is_err(), "it ends within a message");
+}

@@ -53,7 +53,6 @@ impl SetNames {
     }
 
     /// Knows these, and asks nobody.
-    #[cfg(test)]
     pub(in super::super) fn of(names: &[(u16, &str)]) -> Self {
         let own = Self::new();
         let _ = own.socket.set(None);
