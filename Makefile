@@ -103,10 +103,11 @@ cluster-down: ## take it down: nothing of it stays
 	@[ ! -x $(CLUSTER) ] || $(AS_ROOT) $(CLUSTER) down
 
 .PHONY: e2e
-e2e: image ## on a real Kubernetes (KUBECONFIG, else one of its own): its scenarios, and that nothing stays; also target/e2e.json
+e2e: image ## on a real Kubernetes (KUBECONFIG, else one of its own): its scenarios, that nothing stays, and its rules; also target/e2e.json
 	@AS_ROOT='$(AS_ROOT)' tests/on-cluster target/node-helper.tar '\
 		$(CARGO) run -p tests --bin scenario -- tests/scenarios/kubernetes --json target/e2e.json; scenarios=$$?; \
-		$(CARGO) test -p tests --test nothing_stays --test rbac --test kubeconfig --test attribution --no-fail-fast -- --test-threads=1 --nocapture && exit $$scenarios'
+		$(CARGO) test -p tests --test nothing_stays --test rbac --test kubeconfig --test attribution --no-fail-fast -- --test-threads=1 --nocapture; tests=$$?; \
+		tests/rules-of-nodes && [ $$tests = 0 ] && exit $$scenarios'
 
 .PHONY: bench-cluster
 bench-cluster: image ## thirty runs on a cluster, stage by stage: the figures of tests/bench/README.md; also target/bench-cluster.json

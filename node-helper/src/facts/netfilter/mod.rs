@@ -212,6 +212,8 @@ pub(crate) fn reads_sets(bytes: &[u8]) -> Option<BTreeMap<String, IpSet>> {
 }
 
 #[cfg(test)]
+mod existing;
+#[cfg(test)]
 mod nft_kernel_tests;
 #[cfg(test)]
 mod nft_tests;

@@ -34,12 +34,12 @@ fn run(command: &[&str], input: &str) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-fn every_part() -> Parts {
+pub(super) fn every_part() -> Parts {
     Parts::new(BTreeSet::new())
 }
 
 /// What nft says.
-fn told() -> Ruleset {
+pub(super) fn told() -> Ruleset {
     let json: Value = serde_json::from_str(&run(&["nft", "-j", "list", "ruleset"], "")).unwrap();
     let objects = json["nftables"].as_array().unwrap();
     ruleset(objects, objects.iter().cloned(), &every_part())
@@ -94,45 +94,53 @@ fn numbered(mut rule: NetfilterRule) -> NetfilterRule {
     rule
 }
 
-fn sorted(mut sets: BTreeMap<String, Vec<String>>) -> BTreeMap<String, Vec<String>> {
+pub(super) fn sorted(mut sets: BTreeMap<String, Vec<String>>) -> BTreeMap<String, Vec<String>> {
     for elements in sets.values_mut() {
         elements.sort();
     }
     sets
 }
 
+/// Every rule that nft tells against what is read of the kernel: same numbers, same meaning, same text.
+pub(super) fn differences(told: &[Chain], read: &[Chain]) -> Vec<String> {
+    let by_name = |chains: &[Chain]| -> BTreeMap<String, Chain> {
+        let named = chains.iter().map(|chain| {
+            let name = format!("{} {} {}", chain.family, chain.table, chain.name);
+            (name, plain(chain))
+        });
+        named.collect()
+    };
+    let (told, read) = (by_name(told), by_name(read));
+    if !told.keys().eq(read.keys()) {
+        return vec![format!("nft: {:?}\nwe:  {:?}", told.keys(), read.keys())];
+    }
+    let mut differences = Vec::new();
+    for ((name, told), read) in told.iter().zip(read.values()) {
+        let head = |chain: &Chain| Chain {
+            rules: Vec::new(),
+            ..chain.clone()
+        };
+        if head(told) != head(read) {
+            differences.push(format!("nft: {:?}\nwe:  {:?}", head(told), head(read)));
+        }
+        if told.rules.len() != read.rules.len() {
+            differences.push(format!("{name}: {told:#?}\n{read:#?}"));
+        }
+        for (told, read) in told.rules.iter().zip(&read.rules) {
+            let told = &numbered(told.clone());
+            if told != read {
+                differences.push(format!("nft: {told:?}\nwe:  {read:?}"));
+            }
+        }
+    }
+    differences
+}
+
 fn same(loaded: &str) {
     alone(|| {
         run(&["nft", "-f", "-"], loaded);
         let (told, read) = (told(), read());
-        let by_name = |ruleset: &Ruleset| -> BTreeMap<String, Chain> {
-            let named = ruleset.chains.iter().map(|chain| {
-                let name = format!("{} {} {}", chain.family, chain.table, chain.name);
-                (name, plain(chain))
-            });
-            named.collect()
-        };
-        let (told_chains, read_chains) = (by_name(&told), by_name(&read));
-        assert_eq!(
-            told_chains.keys().collect::<Vec<_>>(),
-            read_chains.keys().collect::<Vec<_>>()
-        );
-        let mut wrong = Vec::new();
-        for (name, told) in &told_chains {
-            let read = &read_chains[name];
-            let head = |chain: &Chain| Chain {
-                rules: Vec::new(),
-                ..chain.clone()
-            };
-            assert_eq!(head(told), head(read), "{name}");
-            assert_eq!(told.rules.len(), read.rules.len(), "{name}: {told:#?}\n{read:#?}");
-            for (told, read) in told.rules.iter().zip(&read.rules) {
-                let told = &numbered(told.clone());
-                if told != read {
-                    wrong.push(format!("nft: {told:?}\nwe:  {read:?}"));
-                }
-            }
-        }
+        let wrong = differences(&told.chains, &read.chains);
         assert!(
             wrong.is_empty(),
             "{} rules differ:\n{}",
