@@ -2,7 +2,7 @@
 
 mod skoop;
 
-use skoop::{A, ARMED, DONE, DROP, Fake, GOING, HELLO, PURGED, Run, STOPPED, signal};
+use skoop::{A, ARMED, DONE, DROP, Fake, GOING, HELLO, PURGED, STOPPED, signal};
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::Stdio;
@@ -59,33 +59,32 @@ fn as_json_an_event_is_a_line_and_nothing_else_is_on_stdout() {
     assert!(run.err.contains("41  drop"), "the summary is beside the data: {run:?}");
 }
 
-/// What a capture shows of two nodes of which each said the same, the second on a kernel of this boot id.
-fn of_two_nodes(boot_id: &str, more: &str) -> Run {
+#[test]
+fn that_nodes_have_clocks_of_their_own_is_said_where_events_of_several_kernels_are_shown() {
+    const SAYS: &str = "ordered by the nodes' own clocks, which may differ";
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("run");
     let ask = "capture netns/a --max-events 2 --for 300ms";
     Fake::capturing().run(&format!("{ask} --record {}", file.display()));
-    let text = fs::read_to_string(&file).unwrap();
-    let mut lines = text.lines().filter(|line| !line.starts_with("{\"digest\""));
-    let mut head: serde_json::Value = serde_json::from_str(lines.next().unwrap()).unwrap();
-    head["ends"]["nodes"] = serde_json::json!(["n1", "n2"]);
-    let mut two = format!("{head}\n");
-    for line in lines {
-        for node in ["n1", "n2"] {
-            let mut line = line.replacen("\"node\":\"\"", &format!("\"node\":\"{node}\""), 1);
-            if node == "n2" {
-                line = line.replace("\"boot_id\":\"b\"", &format!("\"boot_id\":\"{boot_id}\""));
+    let recorded = fs::read_to_string(&file).unwrap();
+    // Two nodes of which each said the same, the second on a kernel of this boot id.
+    let of_two_nodes = |boot_id: &str, more: &str| {
+        let mut lines = recorded.lines().filter(|line| !line.starts_with("{\"digest\""));
+        let mut head: serde_json::Value = serde_json::from_str(lines.next().unwrap()).unwrap();
+        head["ends"]["nodes"] = serde_json::json!(["n1", "n2"]);
+        let mut two = format!("{head}\n");
+        for line in lines {
+            for node in ["n1", "n2"] {
+                let mut line = line.replacen("\"node\":\"\"", &format!("\"node\":\"{node}\""), 1);
+                if node == "n2" {
+                    line = line.replace("\"boot_id\":\"b\"", &format!("\"boot_id\":\"{boot_id}\""));
+                }
+                two.extend([line.as_str(), "\n"]);
             }
-            two += &format!("{line}\n");
         }
-    }
-    fs::write(&file, cli::ended_recording(&two)).unwrap();
-    skoop::run(&format!("{ask} {more} --replay {}", file.display()))
-}
-
-#[test]
-fn that_nodes_have_clocks_of_their_own_is_said_where_events_of_several_kernels_are_shown() {
-    const SAYS: &str = "ordered by the nodes' own clocks, which may differ";
+        fs::write(&file, cli::ended_recording(&two)).unwrap();
+        skoop::run(&format!("{ask} {more} --replay {}", file.display()))
+    };
     let two = of_two_nodes("c", "");
     assert!(two.out.contains("2 events shown"), "{two:?}");
     assert_eq!(two.out.matches(SAYS).count(), 1, "{two:?}");

@@ -20,7 +20,7 @@ impl Repository {
         own.program(".ci/cargo", "#!/bin/sh\n[ \"$1\" != --which ] || echo /usr/bin/cargo\n");
         let mut manifest = "name = \"fuzz\"\n".to_owned();
         for (name, script) in targets {
-            manifest += &format!("name = \"{name}\"\n");
+            manifest.extend(["name = \"", name, "\"\n"]);
             own.program(
                 &format!("target/fuzz/any/release/{name}"),
                 &format!("#!/bin/sh\n{script}\n"),
