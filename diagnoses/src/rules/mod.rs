@@ -1,5 +1,20 @@
 //! The registry of rules: one file each, one entry in [`RULES`] each. Help, `explain` and documentation are derived from it.
+//!
+//! A rule reads a [`Case`] and concludes findings, or says which fact it lacked. Each lies in the folder of its [`Layer`] and
+//! knows no other rule; what several need belongs into `case/`, `kernel/` or `kubernetes/`.
 #![allow(clippy::unnecessary_wraps, reason = "every rule's check has one signature")]
+
+mod compound;
+mod end;
+mod link;
+mod names;
+mod neighbour;
+mod object;
+mod policy;
+mod quality;
+mod routing;
+mod translation;
+mod unexplained;
 
 use crate::case::Case;
 use crate::finding::Finding;
@@ -21,8 +36,8 @@ pub enum Need {
 pub enum Layer {
     /// What the cluster's API says of the objects themselves: it needs no packet to be proven.
     Object,
-    /// A constellation that explains lower facts and must be named instead of them (a limiter, a lost return route).
-    Constellation,
+    /// Made of several lower facts, and to be named instead of them (a limiter, a lost return route).
+    Compound,
     /// Interfaces, bridges, tunnels.
     Link,
     /// ARP and ND.
@@ -76,25 +91,24 @@ impl Rule {
     }
 }
 
-/// Declares the modules and the registry from one list, so that no second one exists.
+/// The registry from one list: the source of a rule, what it needs and its check are found by its folder and its id.
 macro_rules! rules {
-    ($($layer:ident { $($module:ident $id:literal)* })*) => {
-        $($(mod $module;)*)*
+    ($($folder:ident $layer:ident { $($module:ident $id:literal)* })*) => {
         /// Every rule, deepest layer first.
         pub const RULES: &[Rule] = &[
             $($(Rule {
                 id: $id,
-                source: include_str!(concat!(stringify!($module), ".rs")),
+                source: include_str!(concat!(stringify!($folder), "/", stringify!($module), ".rs")),
                 layer: Layer::$layer,
-                needs: $module::NEEDS,
-                check: $module::check,
+                needs: $folder::$module::NEEDS,
+                check: $folder::$module::check,
             },)*)*
         ];
     };
 }
 
 rules! {
-    Object {
+    object Object {
         pod_not_running "pod-not-running"
         node_not_ready "node-not-ready"
         service_not_found "service-not-found"
@@ -102,7 +116,7 @@ rules! {
         service_port_mismatch "service-port-mismatch"
         endpoint_dead "endpoint-dead"
     }
-    Constellation {
+    compound Compound {
         service_not_programmed "service-not-programmed"
         dns_misconfigured "dns-misconfigured"
         conntrack_full "conntrack-full"
@@ -116,18 +130,18 @@ rules! {
         transparent_proxy_broken "transparent-proxy-broken"
         path_mtu_blackhole "path-mtu-blackhole"
     }
-    Link {
+    link Link {
         interface_down "interface-down"
         interface_detached "interface-detached"
         bridge_blocked "bridge-blocked"
         overlay_broken "overlay-broken"
     }
-    Neighbour {
+    neighbour Neighbour {
         neighbour_stale "neighbour-stale"
         address_conflict "address-conflict"
         neighbour_unreachable "neighbour-unreachable"
     }
-    Routing {
+    routing Routing {
         route_rejects "route-rejects"
         forwarding_disabled "forwarding-disabled"
         reverse_path_filtered "reverse-path-filtered"
@@ -136,7 +150,7 @@ rules! {
         routing_loop "routing-loop"
         ttl_too_small "ttl-too-small"
     }
-    Policy {
+    policy Policy {
         network_policy_denies "network-policy-denies"
         netfilter_reject "netfilter-reject"
         netfilter_drop "netfilter-drop"
@@ -145,11 +159,11 @@ rules! {
         ipsec_mismatch "ipsec-mismatch"
         tcp_signature_mismatch "tcp-signature-mismatch"
     }
-    Translation {
+    translation Translation {
         conntrack_stale "conntrack-stale"
         local_ports_exhausted "local-ports-exhausted"
     }
-    End {
+    end End {
         file_descriptors_exhausted "file-descriptors-exhausted"
         application_stalled "application-stalled"
         accept_queue_full "accept-queue-full"
@@ -163,7 +177,7 @@ rules! {
         udp_buffer_overflow "udp-buffer-overflow"
         time_wait_overflow "time-wait-overflow"
     }
-    Quality {
+    quality Quality {
         mtu_mismatch "mtu-mismatch"
         node_overloaded "node-overloaded"
         checksum_broken "checksum-broken"
@@ -171,7 +185,7 @@ rules! {
         packet_reordering "packet-reordering"
         path_slow "path-slow"
     }
-    Names {
+    names Names {
         dns_tcp_blocked "dns-tcp-blocked"
         dns_answer_lost "dns-answer-lost"
         dns_upstream_slow "dns-upstream-slow"
@@ -180,7 +194,7 @@ rules! {
         dns_name_not_found "dns-name-not-found"
         dns_search_amplification "dns-search-amplification"
     }
-    Unexplained {
+    unexplained Unexplained {
         unexplained_drop "unexplained-drop"
         unexplained_reset "unexplained-reset"
         unexplained_timeout "unexplained-timeout"
@@ -219,16 +233,23 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
-    fn every_file_of_the_folder_is_in_the_registry() {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/rules");
-        let files: BTreeSet<String> = std::fs::read_dir(folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
-            .filter_map(|name| Some(name.strip_suffix(".rs")?.replace('_', "-")))
-            .filter(|name| name != "mod")
-            .collect();
-        let ids: BTreeSet<String> = RULES.iter().map(|rule| rule.id.to_owned()).collect();
-        assert_eq!(files, ids);
+    fn every_file_of_the_folders_is_in_the_registry_under_its_layer() {
+        let names = |folder: &str| -> Vec<String> {
+            std::fs::read_dir(folder)
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+                .collect()
+        };
+        let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/src/rules");
+        let folders: Vec<String> = names(rules).into_iter().filter(|name| name != "mod.rs").collect();
+        let mut files = BTreeSet::new();
+        for folder in &folders {
+            let sources = names(&format!("{rules}/{folder}")).into_iter();
+            let modules = sources.filter_map(|name| Some(name.strip_suffix(".rs")?.replace('_', "-")));
+            files.extend(modules.filter(|name| name != "mod").map(|id| (folder.clone(), id)));
+        }
+        let listed = RULES.iter().map(|rule| (format!("{:?}", rule.layer).to_lowercase(), rule.id.to_owned()));
+        assert_eq!(files, listed.collect());
     }
 
     #[test]

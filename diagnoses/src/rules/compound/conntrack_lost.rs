@@ -1,0 +1,175 @@
+//! Connection tracking has lost the connection: its packets are called INVALID, or go to a backend that never saw it.
+//!
+//! Why it happens: the entry timed out while the connection was idle, the table was flushed or a node changed, or only one
+//! direction passes this node (asymmetric routing, NOTRACK), so that the tracker never saw the beginning.
+//!
+//! How it knows: the watched packets were dropped by a rule that asks for `ctstate INVALID`, or met a listener that knows no such
+//! connection and answered with a reset (`TCP_FLAGS`, socket state LISTEN).
+//!
+//! Remedy: send keep-alives more often than `nf_conntrack_tcp_timeout_established`, route both directions through the same node,
+//! track what must be tracked; or accept INVALID where asymmetry is wanted.
+//!
+//! Silent on: INVALID packets of other flows (stray late segments are everyday), rules that drop new connections, services
+//! whose backend is gone.
+
+use crate::rules::{Checked, Need};
+use crate::case::Case;
+use crate::drops::Class;
+use crate::finding::fatal;
+use crate::firewall::Stop;
+use crate::firewall::culprit::of_drop;
+use crate::words::{at, count, the};
+
+pub const NEEDS: &[Need] = &[
+    Need::Probe("drop"),
+    Need::Probe("tcpreset"),
+    Need::Probe("path"),
+    Need::Fact("conntrack"),
+    Need::Fact("netfilter"),
+];
+
+pub fn check(case: &Case<'_>) -> Checked {
+    let unknown = case.drops(Class::UnknownConnection);
+    if let Some(first) = unknown.first() {
+        let event = first.event;
+        let netns = case.name(event.netns);
+        // Who translates it now is who should have remembered.
+        let leg = case.leg(first.attempt, first.direction);
+        let translator = leg.and_then(|leg| leg.stops.iter().find(|stop| stop.translated_from.is_some()));
+        let (place, of) = match translator.map(|stop| stop.netns).filter(|by| *by != event.netns) {
+            Some(by) => (by, format!("its translation in {} was lost", case.name(by))),
+            None => (event.netns, "its translation was lost".to_owned()),
+        };
+        return Ok(vec![
+            fatal(
+                "conntrack-lost",
+                format!("the connection was moved to {netns}, which does not know it: {of}"),
+            )
+            .at(case.node(place), case.name(place))
+            .of(unknown.iter().map(|drop| drop.attempt))
+            .remedy("send keep-alives more often than the tracker's time-out, or raise nf_conntrack_tcp_timeout_established")
+            .because(format!(
+                "{} of {} met a listener in {netns} that knows no such connection ({})",
+                count(unknown.len(), "segment"),
+                event.flow,
+                first.words()
+            )),
+        ]);
+    }
+    let drops = case.drops(Class::Netfilter);
+    let Some(first) = drops.first() else {
+        return Ok(Vec::new());
+    };
+    let event = first.event;
+    let Some(of) = case.evidence.netns(event.netns) else {
+        return Ok(Vec::new());
+    };
+    let same = drops.iter().filter(|drop| drop.event.netns == event.netns && drop.event.flow == event.flow);
+    let culprit = of_drop(of, event, first.direction, same.count() as u64);
+    if !culprit.all(Stop::wants_invalid) {
+        return Ok(Vec::new());
+    }
+    let (netns, interface) = (case.name(event.netns), case.interface(event));
+    let what = the(first.direction);
+    let invalid = case.conntrack_growth(event.netns, "invalid").unwrap_or(0);
+    let mut claim = fatal(
+        "conntrack-lost",
+        format!("connection tracking in {netns} does not know the connection, and {what} is dropped as INVALID"),
+    )
+    .at(case.node(event.netns), &netns)
+    .interface(interface.clone());
+    if let Some(place) = culprit.place() {
+        claim = claim.rule(place);
+    }
+    Ok(vec![
+        claim
+            .of(drops.iter().map(|drop| drop.attempt))
+            .remedy(format!(
+                "let both directions pass {netns} and be tracked there (no NOTRACK, symmetric routes), or accept INVALID for them"
+            ))
+            .because(format!(
+                "{} of {} dropped at {} ({})",
+                count(drops.len(), "packet"),
+                event.flow,
+                at(&netns, Some(&interface)),
+                first.words()
+            ))
+            .and(culprit.words())
+            .and_if((invalid > 0).then(|| format!("packets called invalid in the window: {invalid}"))),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::judge;
+    use crate::scene::{self, Scene, tcp};
+    use model::attempt::Outcome;
+    use model::facts::{Action, Match, NetfilterRule};
+    use model::missing::Known;
+
+    fn rule_for(scene: &mut Scene, state: &str) {
+        let rule = NetfilterRule {
+            text: format!("-m conntrack --ctstate {state} -j DROP"),
+            matches: vec![Match::CtState {
+                any: vec![state.to_owned()],
+                not: false,
+            }],
+            action: Action::Drop,
+            ..NetfilterRule::default()
+        };
+        let rules = scene::one_rule("filter", "FORWARD", rule);
+        scene.facts(scene::X, |facts| facts.netfilter = Known::Known(rules.clone()));
+    }
+
+    fn answers_dropped(scene: &mut Scene) {
+        scene.vanishes(3, scene::C, "eth0");
+        for watched in scene.evidence.watched.clone() {
+            let answer = watched.flow.reversed();
+            scene.hop(scene::C, "eth0", answer, 60 + u64::from(watched.attempt));
+            scene.drop(scene::X, "up0", answer, "NETFILTER_DROP", "nf_hook_slow");
+        }
+    }
+
+    #[test]
+    fn an_answer_dropped_as_invalid_is_a_lost_connection() {
+        let mut scene = Scene::two_nodes();
+        rule_for(&mut scene, "INVALID");
+        answers_dropped(&mut scene);
+        let judgement = judge(&scene.evidence);
+        assert_eq!(scene::cause(&judgement), "conntrack-lost");
+        assert_eq!(judgement.verdicts[0].place.rule.as_ref().and_then(|rule| rule.handle), Some(1));
+    }
+
+    #[test]
+    fn a_segment_that_meets_a_strange_listener_is_a_lost_connection() {
+        let mut scene = Scene::two_nodes();
+        scene.dropped(1, scene::C, "eth0", "TCP_FLAGS", "tcp_v4_do_rcv");
+        assert_eq!(scene::cause(&judge(&scene.evidence)), "conntrack-lost");
+    }
+
+    #[test]
+    fn who_translates_it_is_who_forgot_it() {
+        let mut scene = Scene::two_nodes();
+        let asked = tcp("10.90.1.2:40001", "10.96.0.10:80");
+        let moved = tcp("10.90.1.2:40001", "10.90.2.2:80");
+        scene.watch(0, asked);
+        scene
+            .hop(scene::A, "eth0", asked, 7)
+            .hop_learned(scene::X, "up0", moved, 7)
+            .hop(scene::C, "eth0", moved, 7)
+            .drop(scene::C, "eth0", moved, "TCP_FLAGS", "tcp_v4_do_rcv");
+        let during = "connect".to_owned();
+        scene.attempt(0, asked, Outcome::TimedOut { during });
+        let judgement = judge(&scene.evidence);
+        assert_eq!(scene::cause(&judgement), "conntrack-lost");
+        assert_eq!(judgement.verdicts[0].place.netns.as_deref(), Some("netns/x"));
+    }
+
+    #[test]
+    fn a_rule_against_established_packets_is_no_lost_connection() {
+        let mut scene = Scene::two_nodes();
+        rule_for(&mut scene, "ESTABLISHED");
+        answers_dropped(&mut scene);
+        assert_ne!(scene::cause(&judge(&scene.evidence)), "conntrack-lost");
+    }
+}

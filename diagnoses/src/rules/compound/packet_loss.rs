@@ -1,0 +1,281 @@
+//! Part of the packets is lost on the way; says where.
+//!
+//! Why it happens: a bad cable or port, a full queue in the fabric, a program that drops some of what it is given (NFQUEUE), or a
+//! rule that drops at random (`statistic`, `numgen random`), which some use for tests and forget.
+//!
+//! How it knows: packets of the watched flows were dropped by such a rule or program while others passed; or part of the echo
+//! train was lost, and the hop trail says where each lost packet was seen last.
+//!
+//! Remedy: look at the place that is named; where a rule drops at random, delete it.
+//!
+//! Silent on: single lost echoes, ICMP that is filtered or limited altogether, rules and queues that lose all or that limit by
+//! rate, retransmissions without loss (tail probes, spurious ones), and requests that arrive and are not answered.
+
+use crate::rules::{Checked, Need};
+use crate::case::{Case, Fate, Tried};
+use crate::clocks;
+use crate::drops::Class;
+use crate::finding::{Claim, fatal, warning};
+use crate::firewall::Stop;
+use crate::firewall::culprit::of_drop;
+use crate::words::{at, count};
+use model::event::{Event, Seen};
+use model::flow::Flow;
+use model::report::{Direction, RulePlace};
+use std::collections::HashMap;
+
+pub const NEEDS: &[Need] = &[
+    Need::Probe("drop"),
+    Need::Probe("path"),
+    Need::Probe("tcpretrans"),
+    Need::Fact("netfilter"),
+];
+
+/// Fewer lost echoes than this say nothing.
+const LOST_LEAST: usize = 2;
+
+pub fn check(case: &Case<'_>) -> Checked {
+    if let Some(finding) = at_random(case) {
+        return Ok(vec![finding]);
+    }
+    if let Some(finding) = by_a_program(case) {
+        return Ok(vec![finding]);
+    }
+    Ok(of_echoes(case).into_iter().collect())
+}
+
+/// It is fatal where it hit an attempt that failed.
+fn severity(case: &Case<'_>, hit: &[u32], says: String) -> Claim {
+    if case.failed_ids().iter().any(|id| hit.contains(id)) {
+        fatal("packet-loss", says)
+    } else {
+        warning("packet-loss", says)
+    }
+}
+
+/// A rule that drops by chance met watched packets.
+fn at_random(case: &Case<'_>) -> Option<crate::finding::Finding> {
+    let drops = case.all_drops(Class::Netfilter);
+    let first = drops.first()?;
+    let of = case.evidence.netns(first.event.netns)?;
+    let culprit = of_drop(of, first.event, first.direction, 1);
+    if !culprit.all(Stop::random) {
+        return None;
+    }
+    let (netns, interface) = (case.name(of.id), case.interface(first.event));
+    let hit: Vec<u32> = drops.iter().map(|drop| drop.attempt).collect();
+    let mut claim = severity(case, &hit, format!("a rule in {netns} drops packets at random"))
+        .at(case.node(of.id), &netns)
+        .interface(interface.clone());
+    let place: Option<RulePlace> = culprit.place();
+    if let Some(place) = place {
+        claim = claim.rule(place);
+    }
+    Some(
+        claim
+            .of(drops.iter().map(|drop| drop.attempt))
+            .remedy(format!("delete the rule in {netns}"))
+            .because(format!(
+                "{} of the watched flows dropped at {} ({}), others passed",
+                count(drops.len(), "packet"),
+                at(&netns, Some(&interface)),
+                first.words()
+            ))
+            .and(culprit.words()),
+    )
+}
+
+/// A program dropped some watched packets and let others of the same kind pass.
+fn by_a_program(case: &Case<'_>) -> Option<crate::finding::Finding> {
+    let mut drops = case.all_drops(Class::Queue);
+    // Without a program behind the queue all are lost; a namespace off the path is none of ours.
+    drops.retain(|drop| !drop.location().starts_with("nf_queue") && case.evidence.netns(drop.event.netns).is_some());
+    let first = drops.first()?;
+    let kind = &case.attempt(first.attempt)?.attempt.kind;
+    let passed = case
+        .tried
+        .iter()
+        .filter(|tried| tried.attempt.kind == *kind)
+        .any(|tried| tried.fate == Fate::Worked || answered(tried) > 0 || tried.connected());
+    if !passed {
+        return None;
+    }
+    let event = first.event;
+    let (netns, interface) = (case.name(event.netns), case.interface(event));
+    let hit: Vec<u32> = drops.iter().map(|drop| drop.attempt).collect();
+    Some(
+        severity(case, &hit, format!("a program behind NFQUEUE in {netns} drops part of the packets"))
+            .at(case.node(event.netns), &netns)
+            .interface(interface.clone())
+            .of(drops.iter().map(|drop| drop.attempt))
+            .remedy(format!("look at the program that takes packets from NFQUEUE in {netns} (/proc/net/netfilter/nfnetlink_queue)"))
+            .because(format!(
+                "{} of the watched flows dropped at {} ({}), others passed",
+                count(drops.len(), "packet"),
+                at(&netns, Some(&interface)),
+                first.words()
+            )),
+    )
+}
+
+fn answered(tried: &Tried<'_>) -> usize {
+    tried
+        .attempt
+        .echo
+        .as_ref()
+        .map_or(0, |echo| echo.rtt_ns.iter().flatten().count())
+}
+
+/// Part of an echo train was lost, without a drop that says why.
+fn of_echoes(case: &Case<'_>) -> Option<crate::finding::Finding> {
+    for tried in case.tried.iter().filter(|tried| tried.attempt.kind == "echo") {
+        let echo = tried.attempt.echo.as_ref()?;
+        let (all, back) = (echo.rtt_ns.len(), answered(tried));
+        let dropped = case.trail.drops().any(|drop| drop.attempt == tried.attempt.id);
+        if back == 0 || all - back < LOST_LEAST || dropped {
+            continue;
+        }
+        let lost: Vec<u32> = (0..)
+            .zip(&echo.rtt_ns)
+            .filter(|(_, rtt)| rtt.is_none())
+            .map(|(seq, _)| seq)
+            .collect();
+        let place = last_seen(case, tried.attempt.id, &lost);
+        let wher = place
+            .as_ref()
+            .map_or_else(|| "on the way".to_owned(), |(place, _)| format!("after {place}"));
+        let mut ids = vec![tried.attempt.id];
+        ids.extend(case.failed_ids());
+        return Some(
+            severity(case, &ids, format!("{} of {all} packets are lost {wher}", lost.len()))
+                .of(ids.iter().copied())
+                .remedy("look at the place after which they are lost: cables and ports, queues, programs on the way")
+                .because(format!("{back} of {all} echoes were answered"))
+                .and_if(place.map(|(place, times)| format!("{times} of the lost ones were last seen at {place}"))),
+        );
+    }
+    None
+}
+
+/// Where most of the lost packets were seen last, and how many of them.
+fn last_seen(case: &Case<'_>, attempt: u32, lost: &[u32]) -> Option<(String, usize)> {
+    let forms: Vec<Flow> = case.trail.forms(attempt);
+    // Whatever the times, an answer comes after what it answers.
+    let order = |event: &Event| {
+        let answers = !forms.contains(&event.flow);
+        let direction = if answers { Direction::Answer } else { Direction::Request };
+        (answers, clocks::order(case.evidence, event, direction))
+    };
+    let ours = |flow: &Flow| forms.contains(flow) || forms.contains(&flow.reversed());
+    // Trains may count from 0 or from 1; the least number seen is the first.
+    let hops: Vec<_> = case
+        .evidence
+        .events
+        .iter()
+        .filter(|event| matches!(event.seen, Seen::Hop { .. }) && ours(&event.flow))
+        .filter_map(|event| Some((event.packet?.seq, event)))
+        .collect();
+    let base = hops.iter().map(|(seq, _)| *seq).min()?;
+    let mut places: HashMap<String, usize> = HashMap::new();
+    for seq in lost {
+        let final_sight = hops
+            .iter()
+            .filter(|(own, _)| *own == base + seq)
+            .max_by_key(|(_, event)| order(event));
+        if let Some((_, event)) = final_sight {
+            let place = at(&case.name(event.netns), Some(&case.interface(event)));
+            *places.entry(place).or_default() += 1;
+        }
+    }
+    places.into_iter().max_by_key(|(_, times)| *times)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::judge;
+    use crate::scene::{self, Scene};
+    use model::attempt::{EchoTrain, Outcome};
+    use model::facts::{Action, Match, NetfilterRule};
+    use model::missing::Known;
+
+    fn random_rule(scene: &mut Scene) {
+        let rule = NetfilterRule {
+            matches: vec![Match::Random {
+                text: "statistic mode random probability 0.2".to_owned(),
+            }],
+            action: Action::Drop,
+            ..NetfilterRule::default()
+        };
+        let rules = scene::one_rule("filter", "FORWARD", rule);
+        scene.facts(scene::X, |facts| facts.netfilter = Known::Known(rules.clone()));
+    }
+
+    fn train(scene: &mut Scene, lost: &[usize]) {
+        let flow = scene::tcp("10.90.1.2:9", "10.90.2.2:0");
+        let rtt_ns = (0..20).map(|seq| (!lost.contains(&seq)).then_some(300_000)).collect();
+        let attempt = scene.attempt(90, flow, Outcome::Ok);
+        "echo".clone_into(&mut attempt.kind);
+        attempt.echo = Some(EchoTrain {
+            packet_bytes: 64,
+            rtt_ns,
+            order: vec![],
+        });
+    }
+
+    #[test]
+    fn a_rule_that_drops_at_random_is_loss_even_where_all_got_through() {
+        let mut scene = Scene::two_nodes();
+        random_rule(&mut scene);
+        scene.connects(3);
+        let flow = scene.evidence.watched[1].flow;
+        scene.drop(scene::X, "cbr0", flow, "NETFILTER_DROP", "nf_hook_slow");
+        assert_eq!(scene::causes(&judge(&scene.evidence)), ["packet-loss"]);
+    }
+
+    #[test]
+    fn a_train_with_holes_is_loss() {
+        let mut scene = Scene::two_nodes();
+        scene.connects(3);
+        train(&mut scene, &[3, 7, 12]);
+        assert_eq!(scene::causes(&judge(&scene.evidence)), ["packet-loss"]);
+    }
+
+    #[test]
+    fn a_single_hole_or_no_answer_at_all_is_not() {
+        for lost in [vec![4], (0..20).collect()] {
+            let mut scene = Scene::two_nodes();
+            scene.connects(3);
+            train(&mut scene, &lost);
+            assert_eq!(scene::causes(&judge(&scene.evidence)), Vec::<String>::new(), "{lost:?}");
+        }
+    }
+
+    #[test]
+    fn a_program_that_drops_all_of_one_kind_is_not_loss_because_echoes_pass() {
+        let mut scene = Scene::two_nodes();
+        scene.dropped(3, scene::X, "cbr0", "NOT_SPECIFIED", "nfqnl_reinject");
+        train(&mut scene, &[]);
+        assert_ne!(scene::cause(&judge(&scene.evidence)), "packet-loss");
+    }
+
+    #[test]
+    fn a_program_that_drops_everything_is_not_loss() {
+        let mut scene = Scene::two_nodes();
+        scene.dropped(3, scene::X, "cbr0", "NOT_SPECIFIED", "nfqnl_reinject");
+        assert_ne!(scene::cause(&judge(&scene.evidence)), "packet-loss");
+    }
+
+    #[test]
+    fn a_rule_that_hit_none_that_failed_broke_none() {
+        let mut scene = Scene::two_nodes();
+        random_rule(&mut scene);
+        scene.connects(3);
+        let during = "read".to_owned();
+        scene.evidence.attempts[2].outcome = Outcome::TimedOut { during };
+        let flow = scene.evidence.watched[0].flow;
+        scene.drop(scene::X, "cbr0", flow, "NETFILTER_DROP", "nf_hook_slow");
+        let verdicts = judge(&scene.evidence).verdicts;
+        let loss = verdicts.iter().find(|verdict| verdict.rule == "packet-loss").unwrap();
+        assert_eq!(loss.severity, model::report::Severity::Warning);
+    }
+}

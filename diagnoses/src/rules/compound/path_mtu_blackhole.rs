@@ -1,0 +1,252 @@
+//! Full-size packets vanish, and the ICMP message that would tell the sender to send smaller ones does not arrive.
+//!
+//! Why it happens: a tunnel or an uplink takes less than the sender thinks, and a firewall drops "fragmentation needed" (`ICMPv6`
+//! "packet too big") on its way back; or a link beyond our sight takes less and says nothing.
+//!
+//! How it knows: a router freed full-size packets with `PKT_TOO_BIG` again and again and sent its ICMP errors, and these were
+//! dropped; or the sender never learned of them. Or, beyond our sight: connections are made, small packets are answered,
+//! full-size ones never, and segments are sent again in vain.
+//!
+//! Remedy: let ICMP type 3 code 4 (`ICMPv6` type 2) pass, or set the sender's MTU to that of the path.
+//!
+//! Silent on: path MTU discovery at work (one or two such drops, then smaller packets), links whose two ends disagree
+//! (`mtu-mismatch`), and networks that answer no echo at all.
+
+use crate::rules::{Checked, Need};
+use crate::case::{Case, Fate};
+use crate::drops::Class;
+use crate::finding::{Finding, fatal, warning};
+use crate::seen;
+use crate::trail::Dropped;
+use crate::words::{at, count};
+use model::attempt::Attempt;
+use model::event::{Event, Seen};
+use model::report::Direction;
+
+pub const NEEDS: &[Need] = &[
+    Need::Probe("drop"),
+    Need::Probe("path"),
+    Need::Probe("icmp"),
+    Need::Probe("tcpretrans"),
+    Need::Fact("links"),
+    Need::Fact("netfilter"),
+];
+
+pub fn check(case: &Case<'_>) -> Checked {
+    Ok(unheard(case).or_else(|| unseen(case)).into_iter().collect())
+}
+
+/// A router said "too big", and its message was lost on the way.
+fn unheard(case: &Case<'_>) -> Option<Finding> {
+    let too_big: Vec<Dropped<'_>> = case.all_drops(Class::PathMtu);
+    let lost = lost_messages(case);
+    // Either the message was seen to be dropped, or a failed exchange was told again and again and never got smaller.
+    let repeated = |drop: &&Dropped<'_>| {
+        let same = too_big.iter().filter(|other| (other.attempt, other.direction) == (drop.attempt, drop.direction));
+        let failed = case.attempt(drop.attempt).is_some_and(|tried| tried.asked && tried.fate == Fate::Failed);
+        failed && same.count() > 2
+    };
+    let first = too_big
+        .iter()
+        .find(|drop| lost.iter().any(|lost| lost.attempt == drop.attempt))
+        .or_else(|| too_big.iter().find(|_| !lost.is_empty()))
+        .or_else(|| too_big.iter().find(repeated))?;
+    if learned(case, first.attempt) {
+        return None;
+    }
+    let netns = first.event.netns;
+    let name = case.name(netns);
+    let mtu = told_mtu(case, first);
+    let bytes = too_big.iter().filter_map(|drop| drop.event.packet).map(|packet| packet.len).max().unwrap_or(0);
+    let broken = case
+        .asked()
+        .any(|tried| tried.fate == Fate::Failed && too_big.iter().any(|drop| drop.attempt == tried.attempt.id));
+    let mtu_words = mtu.map_or_else(|| "less".to_owned(), |mtu| format!("only {mtu} bytes"));
+    let says = format!("packets of full size vanish: the way on from {name} takes {mtu_words}, and the sender is not told");
+    let claim = if broken || !case.failed().is_empty() {
+        fatal("path-mtu-blackhole", says)
+    } else {
+        warning("path-mtu-blackhole", says)
+    };
+    let mut finding = claim
+        .at(case.node(netns), &name)
+        .interface(case.interface(first.event))
+        .of(too_big.iter().map(|drop| drop.attempt).chain(case.failed_ids()))
+        .remedy(remedy(case, first, mtu))
+        .because(format!(
+            "{} of up to {bytes} bytes freed in {}: {}",
+            count(too_big.len(), "watched packet"),
+            at(&name, Some(&case.interface(first.event))),
+            first.words()
+        ));
+    for event in case.about(first.attempt).filter(|event| is_too_big(event)).take(1) {
+        finding = finding.and(format!("{} sent \"too big\" to the sender", case.name(event.netns)));
+    }
+    if let Some(lost) = lost.first() {
+        let place = at(&case.name(lost.event.netns), Some(&case.interface(lost.event)));
+        finding = finding.and(format!("that message was dropped in {place}: {}", lost.words()));
+        if lost.class == Class::Netfilter
+            && let Some(of) = case.evidence.netns(lost.event.netns)
+        {
+            let culprit = crate::firewall::culprit::of_drop(of, lost.event, lost.direction, 1);
+            finding = finding.and(culprit.words());
+        }
+    }
+    Some(finding)
+}
+
+/// Beyond our sight: small packets pass, large ones never, and the exchange stalls.
+fn unseen(case: &Case<'_>) -> Option<Finding> {
+    if !case.all_drops(Class::PathMtu).is_empty() || !case.all_drops(Class::LinkMtu).is_empty() {
+        return None;
+    }
+    let full = case.tried.iter().find(|tried| is_full_size(tried.attempt))?;
+    let echo = full.attempt.echo.as_ref()?;
+    let target = full.attempt.flow.dst();
+    let small = case.tried.iter().find(|tried| {
+        tried.attempt.kind == "echo" && tried.attempt.flow.dst() == target && tried.attempt.echo.is_some()
+    })?;
+    let answered = small.attempt.echo.iter().flat_map(|echo| &echo.rtt_ns).flatten().count();
+    let all = small.attempt.echo.as_ref()?.rtt_ns.len();
+    let vanished = echo.rtt_ns.len() >= 2 && echo.rtt_ns.iter().all(Option::is_none);
+    let told = full.attempt.icmp.iter().any(|error| error.info > 0);
+    let dropped = case.trail.drops().any(|drop| drop.attempt == full.attempt.id);
+    let stalled: Vec<_> = case
+        .failed()
+        .into_iter()
+        .filter(|tried| tried.connected() && tried.attempt.flow.dst().is_ipv6() == target.is_ipv6())
+        .collect();
+    let resent = stalled.iter().any(|tried| {
+        [Direction::Request, Direction::Answer]
+            .iter()
+            .any(|way| case.leg(tried.attempt.id, *way).is_some_and(|leg| leg.retransmits() > 0))
+    });
+    if !vanished || told || dropped || answered * 10 < all * 9 || answered == 0 || !resent {
+        return None;
+    }
+    let first = stalled.first()?;
+    let finding = fatal(
+        "path-mtu-blackhole",
+        format!("packets of {} bytes vanish on the way to {target}, smaller ones pass", echo.packet_bytes),
+    )
+    .of(stalled.iter().map(|tried| tried.attempt.id))
+    .remedy("lower the MTU of the pods' interfaces to what the network between the nodes takes, or let ICMP \"fragmentation needed\" pass")
+    .because(format!("{answered} of {all} small echoes came back, none of {} of {} bytes", echo.rtt_ns.len(), echo.packet_bytes))
+    .and("no watched host dropped them, and no ICMP message said that they are too big".to_owned())
+    .and(seen::met(first));
+    Some(seen::last_seen(case, finding, full.attempt.id))
+}
+
+fn is_full_size(attempt: &Attempt) -> bool {
+    attempt.kind == "echo-full-size"
+}
+
+/// "Fragmentation needed" (ICMP 3/4) or "packet too big" (`ICMPv6` 2).
+fn is_too_big(event: &Event) -> bool {
+    match event.seen {
+        Seen::IcmpSent { kind, code, .. } if event.flow.dst().is_ipv6() => kind == 2 && code == 0,
+        Seen::IcmpSent { kind, code, .. } => kind == 3 && code == 4,
+        _ => false,
+    }
+}
+
+/// Messages of that kind about watched packets that were dropped on their way.
+fn lost_messages<'a>(case: &Case<'a>) -> Vec<Dropped<'a>> {
+    let is_message = |drop: &&Dropped<'a>| {
+        drop.event.packet.is_some_and(|packet| {
+            let v6 = drop.event.flow.dst().is_ipv6();
+            (v6 && packet.tcp_flags == 2) || (!v6 && packet.tcp_flags == 3 && packet.fragment == 4)
+        })
+    };
+    case.trail
+        .legs
+        .iter()
+        .flat_map(|leg| &leg.lost_errors)
+        .filter(is_message)
+        .copied()
+        .collect()
+}
+
+/// The sender got the message.
+fn learned(case: &Case<'_>, attempt: u32) -> bool {
+    case.attempt(attempt)
+        .is_some_and(|tried| tried.attempt.icmp.iter().any(|error| !error.local && error.info > 0))
+}
+
+/// What the next link takes: as the message said, else as the route and its interface say.
+fn told_mtu(case: &Case<'_>, first: &Dropped<'_>) -> Option<u32> {
+    let told = case.about(first.attempt).find_map(|event| match event.seen {
+        Seen::IcmpSent { info, .. } if is_too_big(event) && info > 0 => Some(info),
+        _ => None,
+    });
+    told.or_else(|| {
+        let way = crate::routed::way(case, first)?;
+        let link = case.link(first.event.netns, way.oif()?)?;
+        way.route().and_then(|route| route.mtu).or(Some(link.mtu))
+    })
+}
+
+fn remedy(case: &Case<'_>, first: &Dropped<'_>, mtu: Option<u32>) -> String {
+    let source = case.source();
+    let message = if first.event.flow.dst().is_ipv6() {
+        "ICMPv6 type 2 (packet too big)"
+    } else {
+        "ICMP type 3 code 4 (fragmentation needed)"
+    };
+    match mtu {
+        Some(mtu) => format!("let {message} pass back to the sender, or set the MTU of {source} to {mtu}"),
+        None => format!("let {message} pass back to the sender, or lower its MTU"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::judge;
+    use crate::scene::{self, Scene};
+    use model::event::{Packet, Seen};
+
+    fn too_big(scene: &mut Scene) {
+        scene.dropped(1, scene::X, "cbr0", "PKT_TOO_BIG", "ip_forward");
+        let flow = scene.evidence.watched[0].flow;
+        let sent = Seen::IcmpSent {
+            kind: 3,
+            code: 4,
+            info: 1400,
+        };
+        scene.saw(scene::X, "cbr0", flow, sent);
+    }
+
+    #[test]
+    fn the_message_is_dropped_on_its_way_back() {
+        let mut scene = Scene::two_nodes();
+        too_big(&mut scene);
+        let flow = scene.evidence.watched[0].flow;
+        let back = scene::icmp("10.90.1.1", "10.90.1.2");
+        scene.drop(scene::A, "eth0", back, "NETFILTER_DROP", "nf_hook_slow");
+        let event = scene.evidence.events.last_mut().unwrap();
+        event.quoted = Some(flow);
+        event.packet = Some(Packet {
+            tcp_flags: 3,
+            fragment: 4,
+            ..Packet::default()
+        });
+        let judgement = judge(&scene.evidence);
+        assert_eq!(scene::causes(&judgement), ["path-mtu-blackhole"]);
+        assert!(judgement.verdicts[0].says.contains("1400"), "{}", judgement.verdicts[0].says);
+    }
+
+    #[test]
+    fn discovery_at_work_accuses_nobody() {
+        let mut scene = Scene::two_nodes();
+        scene.connects(2);
+        let flow = scene.evidence.watched[0].flow;
+        scene.drop(scene::X, "cbr0", flow, "PKT_TOO_BIG", "ip_forward");
+        let sent = Seen::IcmpSent {
+            kind: 3,
+            code: 4,
+            info: 1400,
+        };
+        scene.saw(scene::X, "cbr0", flow, sent);
+        assert!(scene::causes(&judge(&scene.evidence)).is_empty());
+    }
+}

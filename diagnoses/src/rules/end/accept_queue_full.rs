@@ -1,0 +1,156 @@
+//! The application does not accept connections fast enough: its accept queue is full.
+//!
+//! Why it happens: the program is busy, blocked (a lock, garbage collection, a slow disk) or throttled, or its backlog is too
+//! small for the bursts it gets. The kernel drops the SYN, or the last ACK of the handshake, without a word to anybody.
+//!
+//! How it knows: the listener of the watched flow holds more connections than it may (`Recv-Q` above `Send-Q`) and
+//! `TcpExt.ListenOverflows` of its namespace grew in the window while the watched request arrived and was not answered; or the
+//! kernel dropped the watched handshake itself for that reason. Where several sockets share the port (`SO_REUSEPORT`), the
+//! one whose queue is full is meant.
+//!
+//! Remedy: make the program accept sooner, or raise its backlog (the argument of listen(2), and `net.core.somaxconn`).
+//!
+//! Silent on: listeners with a queue that has room, overflows of other listeners, half-open connections (`syn-queue-full`).
+
+use crate::rules::{Checked, Need};
+use crate::case::Case;
+use crate::drops::Class;
+use crate::ends::{far_end, holders, latest, listeners, process_words, takes, target_words, unanswered};
+use crate::finding::fatal;
+use crate::words::count;
+use model::report::Direction;
+use model::facts::Socket;
+
+pub const NEEDS: &[Need] = &[
+    Need::Probe("drop"),
+    Need::Probe("path"),
+    Need::Fact("sockets"),
+    Need::Fact("counters"),
+];
+
+pub fn check(case: &Case<'_>) -> Checked {
+    let mut dropped = case.all_drops(Class::ListenOverflow);
+    dropped.retain(|drop| drop.direction == Direction::Request);
+    let unanswered = unanswered(case);
+    let Some(end) = dropped
+        .first()
+        .and_then(|drop| far_end(case, drop.attempt))
+        .or_else(|| unanswered.first().map(|(_, end)| *end))
+    else {
+        return Ok(Vec::new());
+    };
+    let grew = case.growth(end.netns, "TcpExt.ListenOverflows")?;
+    // Several sockets may share the port (SO_REUSEPORT): the kernel gives each of them its share, however it fares.
+    let sharing: Vec<&Socket> = listeners(case, end)?.into_iter().filter(|socket| takes(socket, end.flow.dst())).collect();
+    let socket = sharing.iter().copied().find(|socket| is_full(socket)).or_else(|| sharing.first().copied());
+    if dropped.is_empty() && (grew == 0 || !socket.is_some_and(is_full)) {
+        return Ok(Vec::new());
+    }
+    let mut ids: Vec<u32> = dropped.iter().map(|drop| drop.attempt).collect();
+    ids.extend(unanswered.iter().map(|(id, _)| *id));
+    let netns = case.name(end.netns);
+    let program = socket
+        .and_then(|socket| holders(case, end.netns, socket).first().copied())
+        .map(|process| process_words(latest(process)));
+    let who = program.as_deref().unwrap_or("the program");
+    let seen = match dropped.first() {
+        Some(drop) => format!(
+            "{} of the watched handshake dropped in {netns} ({})",
+            count(dropped.len(), "packet"),
+            drop.words()
+        ),
+        None => format!("the request arrived in {netns} and was not answered, and no drop of it was seen"),
+    };
+    Ok(vec![
+        fatal(
+            "accept-queue-full",
+            format!("{who} in {netns} does not accept fast enough: the accept queue of {} is full", target_words(end.flow)),
+        )
+        .at(case.node(end.netns), &netns)
+        .of(ids)
+        .remedy(format!(
+            "see what keeps {who} from accepting (CPU, locks, file descriptors), or raise its backlog and net.core.somaxconn"
+        ))
+        .because(seen)
+        .and_if(socket.map(|socket| {
+            format!(
+                "{} waiting to be accepted, the most is {}",
+                count(socket.rx_queue as usize, "connection"),
+                socket.tx_queue
+            )
+        }))
+        .and_if((sharing.len() > 1).then(|| {
+            format!(
+                "{} listen there and share what comes (SO_REUSEPORT); the queue of {} is full",
+                count(sharing.len(), "socket"),
+                sharing.iter().filter(|socket| is_full(socket)).count()
+            )
+        }))
+        .and_if((grew > 0).then(|| format!("ListenOverflows of {netns} grew by {grew} in the window"))),
+    ])
+}
+
+/// The kernel takes one more than the backlog says.
+fn is_full(socket: &Socket) -> bool {
+    socket.rx_queue > socket.tx_queue
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::judge;
+    use crate::scene::{self, Scene};
+    use model::missing::Known;
+
+    fn queue(scene: &mut Scene, waiting: u32, most: u32) {
+        scene.facts(scene::C, |facts| {
+            if let Known::Known(sockets) = &mut facts.sockets {
+                sockets[0].rx_queue = waiting;
+                sockets[0].tx_queue = most;
+            }
+        });
+    }
+
+    #[test]
+    fn a_full_queue_and_an_unanswered_request_name_it() {
+        let mut scene = Scene::two_nodes();
+        queue(&mut scene, 2, 1);
+        scene.vanishes(3, scene::C, "eth0").grew(scene::C, "TcpExt.ListenOverflows", 6);
+        assert_eq!(scene::causes(&judge(&scene.evidence)), ["accept-queue-full"]);
+    }
+
+    #[test]
+    fn of_several_listeners_that_share_a_port_the_full_one_is_meant() {
+        let mut scene = Scene::two_nodes();
+        queue(&mut scene, 0, 128);
+        scene.facts(scene::C, |facts| {
+            if let Known::Known(sockets) = &mut facts.sockets {
+                let stuck = model::facts::Socket { rx_queue: 2, tx_queue: 1, ..sockets[0].clone() };
+                sockets.push(stuck);
+            }
+        });
+        scene.vanishes(3, scene::C, "eth0").grew(scene::C, "TcpExt.ListenOverflows", 6);
+        let judgement = judge(&scene.evidence);
+        assert_eq!(scene::causes(&judgement), ["accept-queue-full"]);
+        let because = judgement.verdicts[0].because.join("\n");
+        assert!(because.contains("2 connections waiting") && because.contains("the queue of 1 is full"), "{because}");
+    }
+
+    #[test]
+    fn the_last_ack_refused_names_it() {
+        let mut scene = Scene::two_nodes();
+        scene.dropped(3, scene::C, "eth0", "TCP_LISTEN_OVERFLOW", "tcp_v4_rcv");
+        assert_eq!(scene::cause(&judge(&scene.evidence)), "accept-queue-full");
+    }
+
+    #[test]
+    fn an_overflow_of_another_listener_accuses_nobody() {
+        let mut scene = Scene::two_nodes();
+        queue(&mut scene, 0, 128);
+        scene.vanishes(3, scene::C, "eth0").grew(scene::C, "TcpExt.ListenOverflows", 6);
+        assert!(!scene::causes(&judge(&scene.evidence)).contains(&"accept-queue-full".to_owned()));
+        let mut healthy = Scene::two_nodes();
+        queue(&mut healthy, 2, 1);
+        healthy.connects(3).grew(scene::C, "TcpExt.ListenOverflows", 6);
+        assert_eq!(scene::causes(&judge(&healthy.evidence)), Vec::<String>::new());
+    }
+}

@@ -1,0 +1,128 @@
+//! Something listens on that port, but not on the address that was asked for.
+//!
+//! Why it happens: the program binds to loopback (`127.0.0.1`, `localhost`), to one family only (`0.0.0.0`, or `[::]` with
+//! `IPV6_V6ONLY`), or to one of several addresses.
+//!
+//! How it knows: the target's own kernel found no socket for the request, and its list of sockets has one of that port and
+//! protocol whose address does not take it.
+//!
+//! Remedy: bind the program to the address that is asked for, or to all of them (`[::]` takes both families).
+//!
+//! Silent on: ports on which nothing listens at all (`port-closed`), and requests that another listener takes.
+
+use crate::rules::{Checked, Need};
+use crate::case::Case;
+use crate::ends::{FarEnd, holders, latest, listeners, process_words, refused, takes, target_words};
+use crate::finding::fatal;
+use crate::words::list;
+use model::facts::Socket;
+use std::net::{IpAddr, SocketAddr};
+
+pub const NEEDS: &[Need] = &[
+    Need::Probe("drop"),
+    Need::Probe("tcpreset"),
+    Need::Probe("path"),
+    Need::Fact("sockets"),
+];
+
+pub fn check(case: &Case<'_>) -> Checked {
+    let mut ids = Vec::new();
+    let mut first: Option<(FarEnd, Vec<&Socket>)> = None;
+    for (id, end) in refused(case) {
+        let found = listeners(case, end)?;
+        if found.is_empty() || found.iter().any(|socket| takes(socket, end.flow.dst())) {
+            continue;
+        }
+        ids.push(id);
+        first.get_or_insert((end, found));
+    }
+    let Some((end, found)) = first else {
+        return Ok(Vec::new());
+    };
+    let netns = case.name(end.netns);
+    let bound: Vec<String> = found.iter().map(|socket| bound_to(socket)).collect();
+    let program = found
+        .iter()
+        .flat_map(|socket| holders(case, end.netns, socket))
+        .map(|process| process_words(latest(process)))
+        .next();
+    let who = program.as_deref().unwrap_or("a program");
+    Ok(vec![
+        fatal(
+            "listener-on-other-address",
+            format!(
+                "{who} in {netns} listens on port {} at {} only, not at {}",
+                end.flow.dport,
+                list(&bound),
+                end.flow.dst()
+            ),
+        )
+        .at(case.node(end.netns), &netns)
+        .of(ids)
+        .remedy(format!(
+            "bind {who} to {} or to all addresses ({})",
+            end.flow.dst(),
+            if end.flow.dst().is_ipv4() {
+                "0.0.0.0, or [::] for both families"
+            } else {
+                "[::]"
+            }
+        ))
+        .because(format!("{netns} found no socket for {}", target_words(end.flow)))
+        .and(format!("sockets of port {} there: {}", end.flow.dport, list(&bound))),
+    ])
+}
+
+fn bound_to(socket: &Socket) -> String {
+    let own = socket.flow.src();
+    let address = SocketAddr::new(own, socket.flow.sport);
+    match own {
+        own if own.is_loopback() => format!("{address} (loopback)"),
+        IpAddr::V4(own) if own.is_unspecified() => format!("{address} (IPv4 only)"),
+        IpAddr::V6(own) if own.is_unspecified() && socket.v6only => format!("{address} (IPv6 only)"),
+        _ => address.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::judge;
+    use crate::scene::{self, Scene};
+    use model::facts::Socket;
+    use model::flow::{Flow, TCP};
+    use model::missing::Known;
+
+    fn listening_on(address: &str, v6only: bool) -> Scene {
+        let mut scene = Scene::two_nodes();
+        let own = address.parse().unwrap();
+        scene.facts(scene::C, |facts| {
+            facts.sockets = Known::Known(vec![Socket {
+                flow: Flow::new(TCP, own, "[::]:0".parse().unwrap()),
+                state: "LISTEN".to_owned(),
+                v6only,
+                ..Socket::default()
+            }]);
+        });
+        scene.refused(3);
+        for watched in scene.evidence.watched.clone() {
+            scene.walk_to(watched.attempt, watched.flow, scene::C, "eth0");
+            scene.drop(scene::C, "eth0", watched.flow, "NO_SOCKET", "tcp_v4_rcv");
+        }
+        scene
+    }
+
+    #[test]
+    fn a_listener_on_loopback_or_of_the_other_family_is_named() {
+        for (address, v6only, says) in [("127.0.0.1:80", false, "loopback"), ("[::]:80", true, "IPv6 only")] {
+            let judgement = judge(&listening_on(address, v6only).evidence);
+            assert_eq!(scene::causes(&judgement), ["listener-on-other-address"], "{address}");
+            assert!(judgement.verdicts[0].says.contains(says), "{}", judgement.verdicts[0].says);
+        }
+    }
+
+    #[test]
+    fn a_port_that_opened_meanwhile_is_no_wrong_address() {
+        let judgement = judge(&listening_on("[::]:80", false).evidence);
+        assert!(!scene::causes(&judgement).contains(&"listener-on-other-address".to_owned()));
+    }
+}

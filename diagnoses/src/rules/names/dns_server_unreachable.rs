@@ -1,0 +1,130 @@
+//! Queries get no answer from the name server.
+//!
+//! Why it happens: the server is down, does not listen, is cut off by a rule or a route, or its address is wrong. Where one of
+//! these is proven, it is the cause and this its symptom.
+//!
+//! How it knows: every query of the watched lookup to that server went unanswered (or was refused by ICMP), and no answer of it
+//! was seen anywhere on the way.
+//!
+//! Remedy: see whether the server runs and listens on port 53, and whether the way to it is open
+//! (`diagnose pod-to-pod SOURCE SERVER:53 --protocol udp`).
+//!
+//! Silent on: servers that answer late (`dns-upstream-slow`) or whose answers are lost (`dns-answer-lost`), and single lost
+//! queries.
+
+use crate::rules::{Checked, Need};
+use crate::remedy::Remedy;
+use crate::words::shell::command;
+use crate::case::{Case, Fate};
+use crate::finding::{fatal, info, warning};
+use crate::lookups::{answers_seen, lookups, server_words, waited_ns};
+use crate::words::{count, time};
+
+pub const NEEDS: &[Need] = &[Need::Probe("dns"), Need::Probe("path")];
+
+pub fn check(case: &Case<'_>) -> Checked {
+    let limit_ns = case.evidence.limits.dns_slow_ms * 1_000_000;
+    for lookup in lookups(case) {
+        let silent: Vec<_> = lookup
+            .servers()
+            .into_iter()
+            .filter(|server| lookup.silent(*server))
+            .filter(|server| {
+                let asked = lookup.dns.queries.iter().filter(|query| query.flow.dst() == *server);
+                asked.clone().all(|query| waited_ns(query) == 0 && answers_seen(case, query).is_empty())
+            })
+            .collect();
+        // What our own socket had no room for may have been its answer.
+        if silent.is_empty() || lookup.tried.fate == Fate::Unknown || case.overran(lookup.id()) {
+            continue;
+        }
+        let queries: Vec<_> = lookup
+            .dns
+            .queries
+            .iter()
+            .filter(|query| silent.contains(&query.flow.dst()))
+            .collect();
+        let refused = queries.iter().find_map(|query| query.errno.as_ref());
+        let servers = server_words(&silent);
+        let says = match refused {
+            Some(errno) if errno.name == "ECONNREFUSED" => format!("name server {servers} refuses queries: nothing listens there"),
+            Some(errno) => format!("queries to name server {servers} fail with {}", errno.name),
+            None => format!("name server {servers} does not answer"),
+        };
+        let took = lookup.tried.attempt.took_ns;
+        let claim = if lookup.found() && took <= limit_ns {
+            info("dns-server-unreachable", format!("{says}, another one does"))
+        } else if lookup.found() {
+            let wait = time(took);
+            warning("dns-server-unreachable", format!("{says}, so that lookups wait for it ({wait})"))
+        } else {
+            fatal("dns-server-unreachable", says)
+        };
+        return Ok(vec![
+            claim
+                .of([lookup.id()])
+                .remedy(
+                    Remedy::from(format!("see whether a name server runs at {servers} and the way is open"))
+                        .run(
+                            ": ",
+                            command(
+                                if case.evidence.inventory.ok().is_some() {
+                                    "kubectl skoop diagnose pod-to-pod {} {} --protocol udp"
+                                } else {
+                                    "kubectl-skoop diagnose pod-to-pod {} {} --protocol udp --local"
+                                },
+                                &[&case.evidence.source.asked, &std::net::SocketAddr::new(silent[0], 53)],
+                            ),
+                        ),
+                )
+                .because(format!(
+                    "{} to {servers}, none answered",
+                    count(queries.len(), "query").replace("querys", "queries")
+                ))
+                .and_if(refused.map(|errno| format!("the sender's socket got {}", errno.name))),
+        ]);
+    }
+    Ok(Vec::new())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::judge;
+    use crate::scene;
+    use crate::scene_dns::Lookup;
+
+    #[test]
+    fn a_server_that_never_answers_is_the_cause_when_nothing_deeper_is_proven() {
+        let scene = Lookup::of("web").silence("web").silence("web").scene();
+        assert_eq!(scene::causes(&judge(&scene.evidence)), ["dns-server-unreachable"]);
+    }
+
+    #[test]
+    fn it_is_a_symptom_of_a_rule_that_drops_the_queries() {
+        let mut scene = Lookup::of("web").silence("web").scene();
+        let flow = scene.evidence.watched[0].flow;
+        scene.drop(scene::X, "cbr0", flow, "NETFILTER_DROP", "nf_hook_slow");
+        let judgement = judge(&scene.evidence);
+        assert_eq!(scene::causes(&judgement), ["netfilter-drop"]);
+        let symptom = judgement.verdicts.iter().find(|verdict| verdict.rule == "dns-server-unreachable");
+        assert!(symptom.is_some_and(|symptom| !symptom.cause));
+    }
+
+    #[test]
+    fn a_dead_server_that_is_passed_over_at_once_is_only_worth_knowing() {
+        let mut scene = Lookup::of("web").silence("web").says("web", "NOERROR", 1).scene();
+        let attempt = &mut scene.evidence.attempts[0];
+        attempt.dns.as_mut().unwrap().queries[0].flow.daddr = model::flow::bytes(scene::ip("10.90.1.1"));
+        attempt.took_ns = 3_000_000;
+        assert_eq!(scene::causes(&judge(&scene.evidence)), Vec::<String>::new());
+        scene.evidence.attempts[0].took_ns = 2_003_000_000;
+        assert_eq!(scene::causes(&judge(&scene.evidence)), ["dns-server-unreachable"]);
+    }
+
+    #[test]
+    fn a_late_answer_is_no_silence() {
+        let scene = Lookup::of("web").late("web", 1_500).scene();
+        let causes = scene::causes(&judge(&scene.evidence));
+        assert!(!causes.contains(&"dns-server-unreachable".to_owned()), "{causes:?}");
+    }
+}

@@ -1,0 +1,280 @@
+//! A wrong hardware address is in use for the next hop.
+//!
+//! Why it happens: a permanent entry that nobody updates (the far tunnel end of a node that was re-created), or an address that
+//! moved to another pod or host while the old entry is still taken for good.
+//!
+//! How it knows: the watched packet arrived at a host that threw it away because it carries another host's hardware address
+//! (`OTHERHOST`); or the entry for the next hop names a hardware address that no interface of that address' owner has, while
+//! the packets vanish behind it.
+//!
+//! Remedy: delete the entry, so that it is asked for again, or correct what writes it.
+//!
+//! Silent on: frames that a bridge floods to everybody, entries of other next hops, and packets that arrive all the same.
+
+use crate::rules::{Checked, Need};
+use crate::remedy::Remedy;
+use crate::case::Case;
+use crate::drops::Class;
+use crate::finding::{Finding, fatal};
+use crate::seen;
+use model::facts::{Link, Neighbour};
+use model::report::{Direction, Happened};
+use std::net::IpAddr;
+
+pub const NEEDS: &[Need] = &[
+    Need::Probe("drop"),
+    Need::Probe("path"),
+    Need::Fact("neighbours"),
+    Need::Fact("links"),
+    Need::Fact("addresses"),
+    Need::Fact("routes"),
+];
+
+pub fn check(case: &Case<'_>) -> Checked {
+    let failed = case.failed();
+    let Some(tried) = failed.first() else {
+        return Ok(Vec::new());
+    };
+    let lost = case.drops(Class::OtherHost);
+    for hop in case.way() {
+        let (Some(next), Some(oif)) = (hop.next_hop, hop.leaves) else {
+            continue;
+        };
+        // A namespace that only shares an address with the path sends nothing of ours.
+        if !was_there(case, tried.attempt.id, hop.direction, hop.netns) {
+            continue;
+        }
+        // What arrives behind this hop proves its entry right.
+        let leg = case.leg(tried.attempt.id, hop.direction);
+        let owners = case.owners(next);
+        let came_through = leg.is_some_and(|leg| {
+            leg.stops
+                .iter()
+                .filter(|stop| stop.netns != hop.netns)
+                .any(|stop| {
+                    let owner = owners.iter().find(|(owner, _)| *owner == stop.netns);
+                    // A port of the bridge that owns the address is not yet the bridge.
+                    owner.is_some_and(|(_, link)| link.kind != "bridge" || link.index == stop.ifindex || stop.happened == Happened::Left)
+                })
+        });
+        let thrown = lost.iter().find(|drop| {
+            drop.direction == hop.direction && owners.iter().any(|(owner, _)| *owner == drop.event.netns)
+        });
+        if (came_through && thrown.is_none()) || owners.iter().any(|(owner, _)| *owner == hop.netns) {
+            continue;
+        }
+        let unclaimed = case
+            .drops(Class::BridgeNoPort)
+            .iter()
+            .any(|drop| owners.iter().any(|(owner, _)| *owner == drop.event.netns));
+        let Some((entry, wrong)) = wrong_entry(case, hop.netns, oif, next, unclaimed) else {
+            continue;
+        };
+        let near = case
+            .link(hop.netns, oif)
+            .zip(case.owner(next))
+            .is_some_and(|(link, owner)| on_one_link(case, (hop.netns, link), owner));
+        if !near && entry.state != "PERMANENT" && thrown.is_none() {
+            continue;
+        }
+        let mut finding = build(case, hop.netns, oif, &entry, &wrong);
+        if let Some(drop) = thrown {
+            finding = finding.and(format!(
+                "{} got the packet and threw it away: {}",
+                case.name(drop.event.netns),
+                drop.words()
+            ));
+        }
+        return Ok(vec![seen::last_seen(case, finding, tried.attempt.id)]);
+    }
+    Ok(thrown_away(case).or_else(|| disowned(case)).into_iter().collect())
+}
+
+/// Packets of this direction were seen in this namespace, or are made there; without a trail nothing tells.
+fn was_there(case: &Case<'_>, attempt: u32, direction: Direction, netns: u32) -> bool {
+    let legs = [Direction::Request, Direction::Answer].map(|direction| case.leg(attempt, direction));
+    let untold = legs.into_iter().flatten().all(|leg| leg.stops.is_empty());
+    let seen = |leg: &crate::trail::Leg<'_>| leg.stops.iter().any(|stop| stop.netns == netns);
+    let made = direction == Direction::Request && case.evidence.source.netns == Some(netns);
+    untold || made || case.leg(attempt, direction).is_some_and(seen)
+}
+
+/// Both are known to be on one link: two ends of a pair, or ports of one bridge. Elsewhere somebody between may answer for the
+/// owner (proxy ARP, as clouds do), and its hardware address is right.
+fn on_one_link(case: &Case<'_>, (netns, link): (u32, &Link), (owner, own): (u32, &Link)) -> bool {
+    let plugged = |netns: u32, link: &Link| {
+        let far = case.peer(netns, link);
+        let (netns, link) = far.unwrap_or((netns, link));
+        (netns, link.master.unwrap_or(link.index))
+    };
+    let peer = |netns: u32, link: &Link| case.peer(netns, link).map(|(netns, link)| (netns, link.index));
+    peer(netns, link) == Some((owner, own.index))
+        || peer(owner, own) == Some((netns, link.index))
+        || plugged(netns, link) == plugged(owner, own)
+        || plugged(netns, link) == (owner, own.index)
+        || plugged(owner, own) == (netns, link.index)
+}
+
+/// The packets arrive at an end that does not have their address any more: whoever sends them there remembers it wrongly.
+fn disowned(case: &Case<'_>) -> Option<Finding> {
+    let failed = case.failed();
+    let tried = failed.first()?;
+    let leg = case.leg(tried.attempt.id, Direction::Request)?;
+    let stop = leg.farthest().filter(|stop| stop.happened == Happened::Arrived)?;
+    let target = stop.flow.dst();
+    let addresses = case.after(stop.netns, "addresses", |facts| &facts.addresses).ok()?;
+    let own = addresses.iter().any(|own| own.address == target) || !case.owners(target).is_empty();
+    // A route that leads to it means it as a gateway, not as the owner.
+    let is_gateway = case.way().iter().filter_map(|hop| hop.next_hop).any(|next| {
+        next != target && addresses.iter().any(|own| own.address == next)
+    });
+    if own || is_gateway || crate::routed::is_router(case, stop.netns) || case.evidence.source.netns == Some(stop.netns) {
+        return None;
+    }
+    let name = case.name(stop.netns);
+    let interface = stop.interface.clone().unwrap_or_default();
+    let finding = fatal(
+        "neighbour-stale",
+        format!("packets for {target} are still sent to {name}, which does not have this address any more"),
+    )
+    .at(case.node(stop.netns), &name)
+    .interface(&interface)
+    .of(case.failed_ids())
+    .remedy(format!(
+        "give {name} the address {target} again, or delete the neighbour entry for it on the host that sends to it (ip neigh del)"
+    ))
+    .because(format!("{target} arrives at {interface} of {name} and is none of its addresses"));
+    Some(seen::last_seen(case, finding, tried.attempt.id))
+}
+
+/// No entry could be read, but a host threw the watched packet away for its hardware address.
+fn thrown_away(case: &Case<'_>) -> Option<Finding> {
+    let lost = case.drops(Class::OtherHost);
+    let first = lost.first()?;
+    let target = first.event.flow.dst();
+    let owned = case.owners(target).iter().any(|(owner, _)| *owner == first.event.netns);
+    let unanswered = case.leg(first.attempt, Direction::Answer).is_none_or(|leg| leg.stops.is_empty());
+    if !owned && !unanswered {
+        return None;
+    }
+    let name = case.name(first.event.netns);
+    let finding = fatal(
+        "neighbour-stale",
+        format!("packets to {target} arrive at {name} with another host's hardware address"),
+    )
+    .at(case.node(first.event.netns), &name)
+    .interface(case.interface(first.event))
+    .of(lost.iter().map(|drop| drop.attempt))
+    .remedy(format!("delete the neighbour entry for {target} on the host that sends to it (ip neigh del)"))
+    .because(format!("{} watched packets were freed in {name}: {}", lost.len(), first.words()));
+    Some(seen::last_seen(case, finding, first.attempt))
+}
+
+/// An entry in use whose hardware address no interface of the owner has; `strict`: is not that of the owning interface.
+fn wrong_entry(case: &Case<'_>, netns: u32, ifindex: u32, next: IpAddr, strict: bool) -> Option<(Neighbour, String)> {
+    let table = case.after(netns, "neighbours", |facts| &facts.neighbours).ok()?;
+    let entry = table
+        .iter()
+        .find(|entry| entry.address == next && entry.ifindex == ifindex && !entry.mac.is_empty() && !entry.proxy)?;
+    if matches!(entry.state.as_str(), "FAILED" | "INCOMPLETE" | "NOARP" | "") {
+        return None;
+    }
+    let (owner, link) = case.owner(next)?;
+    let links = case.after(owner, "interfaces", |facts| &facts.links).ok()?;
+    let same = |mac: &str| mac.eq_ignore_ascii_case(&entry.mac);
+    // A host may answer for its address on any of its interfaces; routed networks answer through the host's own end.
+    let host = case.peer(owner, link).and_then(|(host, _)| case.after(host, "interfaces", |facts| &facts.links).ok());
+    let known = !strict && links.iter().chain(host.into_iter().flatten()).any(|link| same(&link.mac));
+    (!known && !same(&link.mac) && !link.mac.is_empty()).then(|| (entry.clone(), link.mac.clone()))
+}
+
+fn build(case: &Case<'_>, netns: u32, ifindex: u32, entry: &Neighbour, right: &str) -> Finding {
+    let name = case.name(netns);
+    let interface = case.link(netns, ifindex).map_or(String::new(), |link| link.name.clone());
+    let owner = case.owner(entry.address).map_or_else(String::new, |(owner, _)| case.name(owner));
+    fatal(
+        "neighbour-stale",
+        format!(
+            "{name} sends packets for {} to {}, which is not its hardware address ({right})",
+            entry.address, entry.mac
+        ),
+    )
+    .at(case.node(netns), &name)
+    .interface(&interface)
+    .of(case.failed_ids())
+    .remedy(
+        Remedy::from("delete the entry")
+            .run(": ", case.command(netns, "ip neigh del {} dev {}", &[&entry.address, &interface]))
+            .say(", and see who wrote it"),
+    )
+    .because(format!(
+        "neighbour entry in {name}: {} dev {interface} lladdr {} {}",
+        entry.address, entry.mac, entry.state
+    ))
+    .and(format!("{owner} owns {} and has {right}", entry.address))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::judge;
+    use crate::scene::{self, Scene};
+    use model::missing::Known;
+
+    #[test]
+    fn a_permanent_entry_with_a_wrong_address() {
+        let mut scene = Scene::two_nodes();
+        scene.facts(scene::Y, |facts| {
+            facts.neighbours = Known::Known(vec![scene::neighbour(9, "10.90.2.2", "02:00:00:00:00:99", "PERMANENT")]);
+        });
+        scene.dropped(3, scene::C, "eth0", "OTHERHOST", "ip_rcv_core");
+        let judgement = judge(&scene.evidence);
+        assert_eq!(scene::causes(&judgement), ["neighbour-stale"]);
+        assert_eq!(judgement.verdicts[0].place.netns.as_deref(), Some("netns/y"));
+        assert!(judgement.verdicts[0].remedy.contains("ip neigh del 10.90.2.2 dev cbr0"));
+    }
+
+    #[test]
+    fn an_end_that_lost_its_address_is_no_router() {
+        let mut scene = Scene::two_nodes();
+        scene.vanishes(3, scene::C, "eth0");
+        scene.sysctl(scene::C, "net.ipv4.ip_forward", "0");
+        scene.facts(scene::C, |facts| facts.addresses = Known::Known(Vec::new()));
+        assert_eq!(scene::causes(&judge(&scene.evidence)), ["neighbour-stale"]);
+    }
+
+    #[test]
+    fn a_bridge_that_took_another_address() {
+        let mut scene = Scene::two_nodes();
+        scene.facts(scene::A, |facts| {
+            facts.neighbours = Known::Known(vec![scene::neighbour(2, "10.90.1.1", "02:00:00:00:00:04", "REACHABLE")]);
+        });
+        scene.dropped(3, scene::X, "vetha", "NO_TX_TARGET", "br_handle_frame_finish");
+        let judgement = judge(&scene.evidence);
+        assert_eq!(scene::causes(&judgement), ["neighbour-stale"]);
+        assert_eq!(judgement.verdicts[0].place.netns.as_deref(), Some("netns/a"));
+    }
+
+    #[test]
+    fn a_router_that_answers_for_the_other_node_is_not_it() {
+        let mut scene = Scene::two_nodes();
+        for (node, other) in [(scene::X, "172.31.90.2"), (scene::Y, "172.31.90.1")] {
+            scene.link(node, "up0", |link| link.peer = Some(model::facts::Peer { netns: Some(999), ifindex: 7 }));
+            scene.facts(node, |facts| {
+                facts.neighbours = Known::Known(vec![scene::neighbour(2, other, "3a:c0:68:e2:76:c9", "REACHABLE")]);
+            });
+        }
+        scene.vanishes(3, scene::X, "up0");
+        let causes = scene::causes(&judge(&scene.evidence));
+        assert_eq!(causes, ["unexplained-timeout"]);
+    }
+
+    #[test]
+    fn a_right_entry_accuses_nobody() {
+        let mut scene = Scene::two_nodes();
+        scene.facts(scene::Y, |facts| {
+            facts.neighbours = Known::Known(vec![scene::neighbour(9, "10.90.2.2", "02:00:00:00:00:02", "REACHABLE")]);
+        });
+        scene.vanishes(3, scene::Y, "vethc");
+        assert!(!scene::causes(&judge(&scene.evidence)).contains(&"neighbour-stale".to_owned()));
+    }
+}

@@ -1,0 +1,300 @@
+//! A service has no ready endpoint that a connection could be sent to.
+//!
+//! Why it happens: the service's selector matches no pod (a typo, another label), its pods are not ready (they do not start, or
+//! their readiness probe fails), they are scaled to zero, or its traffic policy is `Local` and no ready pod is on the node.
+//!
+//! How it knows: the cluster's API. The `EndpointSlices` of the service list no address for the port that is ready (nor one
+//! that still serves while it ends); its selector is held against the pods of its namespace, whose own state says the rest.
+//! Nothing that was sent to the service worked.
+//!
+//! Remedy: correct the selector or the labels, mend or start the pods.
+//!
+//! Silent on: services with a ready endpoint, ports that the service does not have (`service-not-found`), target ports that no
+//! pod names (`service-port-mismatch`), services that are only a name (`ExternalName`), and services that answered.
+
+use crate::rules::{Checked, Need};
+use crate::remedy::Remedy;
+use crate::words::shell::command;
+use crate::case::Case;
+use crate::cluster::{Asked, not_ready, services, target_numbers, unread};
+use crate::finding::{Finding, fatal};
+use crate::seen;
+use crate::selector::{self, label_words};
+use crate::words::count;
+use model::inventory::{Node, Pod};
+
+pub const NEEDS: &[Need] = &[];
+
+/// Labels at least so near to those wanted are named.
+const NEAR: f64 = 0.65;
+
+pub fn check(case: &Case<'_>) -> Checked {
+    let mut findings = Vec::new();
+    if !case.worked().is_empty() {
+        return Ok(findings);
+    }
+    for asked in services(case) {
+        let is_name = asked.service.kind == "ExternalName";
+        if asked.port.is_none() || is_name {
+            continue;
+        }
+        let usable = asked.usable();
+        let none_here = local_only(case, &asked).filter(|node| usable.iter().all(|backend| backend.endpoint.node != *node));
+        if !usable.is_empty() && none_here.is_none() {
+            continue;
+        }
+        if let Some(lack) = unread(asked.inventory, &["endpoints of"]) {
+            return Err(lack);
+        }
+        let why = match none_here {
+            Some(node) if !usable.is_empty() => elsewhere(&asked, node),
+            _ => match nobody(&asked) {
+                Some(why) => why,
+                None => continue,
+            },
+        };
+        findings.push(finding(case, &asked, why));
+    }
+    Ok(findings)
+}
+
+/// Why there is none, what shows it, and what to do.
+struct Why {
+    says: String,
+    because: Vec<String>,
+    remedy: Remedy,
+}
+
+fn finding(case: &Case<'_>, asked: &Asked<'_>, why: Why) -> Finding {
+    let listed = asked.backends();
+    let mut finding = fatal("service-without-endpoints", format!("{} has no ready endpoint: {}", asked.words(), why.says))
+        .object(asked.service.object())
+        .of(case.failed_ids())
+        .remedy(why.remedy)
+        .because(match listed.len() {
+            0 => "its EndpointSlices list no address".to_owned(),
+            many => format!("its EndpointSlices list {}", count(many, "address").replace("addresss", "addresses")),
+        });
+    for fact in why.because {
+        finding = finding.and(fact);
+    }
+    finding.and_if(case.failed().first().map(|tried| seen::met(tried)))
+}
+
+/// The node whose own endpoints alone may be used: the source's, or the one whose address was asked. For the latter pods are
+/// often excepted, so that only a failure tells.
+fn local_only<'a>(case: &Case<'a>, asked: &Asked<'a>) -> Option<&'a str> {
+    let service = asked.service;
+    if asked.by_node {
+        let local = service.external_traffic_policy == "Local" && !case.failed().is_empty();
+        let addressed = |node: &&Node| node.addresses.iter().any(|own| case.evidence.destination.addresses.contains(own));
+        let node = asked.inventory.nodes.iter().find(addressed).filter(|_| local)?;
+        return Some(&node.name);
+    }
+    let node = case.evidence.source.node.as_str();
+    let local = service.internal_traffic_policy == "Local" && !service.headless;
+    (local && !node.is_empty()).then_some(node)
+}
+
+/// There are some, on other nodes only.
+fn elsewhere(asked: &Asked<'_>, node: &str) -> Why {
+    let (namespace, name) = (&asked.service.namespace, &asked.service.name);
+    let mut nodes: Vec<&str> = asked.usable().iter().map(|backend| backend.endpoint.node.as_str()).collect();
+    nodes.sort_unstable();
+    nodes.dedup();
+    let policy = if asked.by_node { "externalTrafficPolicy" } else { "internalTrafficPolicy" };
+    Why {
+        says: format!("its {policy} is Local, and none is on node {node}"),
+        because: vec![format!("ready endpoints are on {}", nodes.join(", "))],
+        remedy: Remedy::from(format!("run a pod of it on {node}, or let any node answer")).run(
+            ": ",
+            command(
+                "kubectl -n {} patch service {} -p {}",
+                &[namespace, name, &serde_json::json!({"spec": {policy: "Cluster"}})],
+            ),
+        ),
+    }
+}
+
+/// There is none at all; `None` where its pods are ready and only its target port is wrong.
+fn nobody(asked: &Asked<'_>) -> Option<Why> {
+    let service = asked.service;
+    let selected = asked.selected();
+    if service.selector.is_empty() {
+        return Some(Why {
+            says: "it has no selector, and nobody made an EndpointSlice with a ready address".to_owned(),
+            because: vec![],
+            remedy: format!(
+                "make an EndpointSlice labelled kubernetes.io/service-name={} in {}, or give the service a selector",
+                service.name, service.namespace
+            )
+            .into(),
+        });
+    }
+    if selected.is_empty() {
+        return Some(unselected(asked));
+    }
+    let unready: Vec<(&Pod, String)> = selected
+        .iter()
+        .filter_map(|pod| Some((*pod, not_ready(asked.inventory, pod)?)))
+        .collect();
+    let named_by_none = asked
+        .port
+        .is_some_and(|port| selected.iter().all(|pod| target_numbers(pod, port).is_empty()));
+    if unready.is_empty() && named_by_none {
+        return None;
+    }
+    let Some((pod, first)) = unready.first() else {
+        return Some(Why {
+            says: "its pods are ready, and no EndpointSlice lists them as such".to_owned(),
+            because: vec![format!("{} with {} ready", count(selected.len(), "pod"), label_words(&service.selector))],
+            remedy: Remedy::from("see whether the controller manager runs")
+                .run(": ", command("kubectl -n kube-system get pods", &[])),
+        });
+    };
+    let others = if unready.len() > 1 { format!(" ({} pods are not)", unready.len()) } else { String::new() };
+    Some(Why {
+        says: format!("pod {} is not ready: {first}{others}", pod.full_name()),
+        because: unready
+            .iter()
+            .take(4)
+            .map(|(pod, why)| format!("{} (node {}) is not ready: {why}", pod.full_name(), pod.node))
+            .collect(),
+        remedy: Remedy::from("see why")
+            .run(": ", command("kubectl -n {} describe pod {}", &[&pod.namespace, &pod.name])),
+    })
+}
+
+/// No pod has the labels; perhaps one has nearly them.
+fn unselected(asked: &Asked<'_>) -> Why {
+    let service = asked.service;
+    let (namespace, name) = (&service.namespace, &service.name);
+    let wanted = label_words(&service.selector);
+    let near = asked
+        .inventory
+        .pods
+        .iter()
+        .filter(|pod| pod.namespace == *namespace)
+        .map(|pod| (selector::nearness(&service.selector, &pod.labels), pod))
+        .filter(|(nearness, _)| *nearness >= NEAR)
+        .max_by(|one, other| one.0.total_cmp(&other.0));
+    let remedy = match near {
+        Some((_, pod)) => {
+            let right: serde_json::Map<String, serde_json::Value> = service
+                .selector
+                .keys()
+                .filter_map(|key| Some((key.clone(), pod.labels.get(key)?.clone().into())))
+                .collect();
+            let patch = serde_json::json!({"spec": {"selector": right}});
+            Remedy::from("correct the selector")
+                .run(": ", command("kubectl -n {} patch service {} -p {}", &[namespace, name, &patch]))
+        }
+        None => Remedy::from(format!("start the pods, label them {wanted}, or correct the selector"))
+            .run(": ", command("kubectl -n {} edit service {}", &[namespace, name])),
+    };
+    Why {
+        says: format!("its selector {wanted} matches no pod of namespace {namespace}"),
+        because: near
+            .map(|(_, pod)| format!("{} is near: it has {}", pod.full_name(), label_words(&pod.labels)))
+            .into_iter()
+            .collect(),
+        remedy,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::judge;
+    use crate::scene;
+    use crate::scene_cluster::{Cluster, labels};
+    use model::report::Outcome;
+
+    #[test]
+    fn a_selector_with_a_typo_names_the_near_pod() {
+        let mut cluster = Cluster::web();
+        "wbe".clone_into(cluster.service("web").selector.get_mut("app").unwrap());
+        cluster.no_endpoints("web");
+        cluster.scene.refused(3);
+        let judgement = judge(cluster.evidence());
+        assert_eq!(scene::causes(&judgement), ["service-without-endpoints"]);
+        let verdict = &judgement.verdicts[0];
+        assert_eq!(verdict.place.object.as_ref().unwrap().name, "web");
+        assert!(verdict.says.contains("app=wbe"), "{}", verdict.says);
+        assert!(verdict.because.iter().any(|fact| fact.contains("shop/web-1 is near: it has app=web")), "{verdict:?}");
+        assert!(verdict.remedy.contains(r#"kubectl -n shop patch service web -p '{"spec":{"selector":{"app":"web"}}}'"#));
+    }
+
+    #[test]
+    fn the_api_alone_proves_it() {
+        let mut cluster = Cluster::web();
+        cluster.service("web").selector = labels("app=gone");
+        cluster.no_endpoints("web").without_helpers();
+        let judgement = judge(cluster.evidence());
+        assert_eq!(judgement.outcome, Outcome::Fault);
+        assert_eq!(scene::causes(&judgement), ["service-without-endpoints"]);
+        assert!(judgement.verdicts[0].remedy.contains("label them app=gone"));
+    }
+
+    #[test]
+    fn pods_that_are_not_ready_say_why() {
+        let mut cluster = Cluster::web();
+        cluster.unready("shop/web-1", "waiting", "CrashLoopBackOff");
+        cluster.scene.refused(3);
+        let judgement = judge(cluster.evidence());
+        assert_eq!(scene::causes(&judgement), ["service-without-endpoints"]);
+        assert!(judgement.verdicts[0].says.contains("shop/web-1 is not ready: container main waits: CrashLoopBackOff"));
+    }
+
+    #[test]
+    fn pods_on_other_nodes_do_not_serve_where_only_local_ones_may() {
+        let mut cluster = Cluster::web();
+        "Local".clone_into(&mut cluster.service("web").internal_traffic_policy);
+        cluster.scene.fails(3, 110, "ETIMEDOUT");
+        let judgement = judge(cluster.evidence());
+        assert_eq!(scene::causes(&judgement), ["service-without-endpoints"]);
+        assert!(judgement.verdicts[0].says.contains("none is on node x"), "{}", judgement.verdicts[0].says);
+    }
+
+    #[test]
+    fn a_node_that_was_asked_from_outside_must_have_one_of_its_own() {
+        let mut cluster = Cluster::web();
+        "Local".clone_into(&mut cluster.service("web").external_traffic_policy);
+        cluster.service("web").ports[0].node_port = Some(30_080);
+        cluster.scene.aim("172.31.90.1");
+        cluster.scene.evidence.destination.port = Some(30_080);
+        cluster.scene.fails(3, 110, "ETIMEDOUT");
+        let judgement = judge(cluster.evidence());
+        assert_eq!(scene::causes(&judgement), ["service-without-endpoints"]);
+        assert!(judgement.verdicts[0].says.contains("externalTrafficPolicy is Local, and none is on node x"));
+    }
+
+    #[test]
+    fn a_name_server_without_pods_is_it_and_the_lookup_its_symptom() {
+        let mut cluster = Cluster::dns_scaled_to_zero();
+        let judgement = judge(cluster.evidence());
+        assert_eq!(scene::causes(&judgement), ["service-without-endpoints"]);
+        assert_eq!(judgement.verdicts[0].place.object.as_ref().unwrap().name, "kube-dns");
+        let symptoms: Vec<&str> = judgement.verdicts[1..].iter().map(|verdict| verdict.rule.as_str()).collect();
+        assert_eq!(symptoms, ["dns-server-unreachable"]);
+    }
+
+    #[test]
+    fn a_service_with_a_ready_endpoint_or_one_that_answers_is_not_it() {
+        let mut cluster = Cluster::web();
+        cluster.scene.refused(3);
+        assert!(!scene::causes(&judge(cluster.evidence())).contains(&"service-without-endpoints".to_owned()));
+        let mut cluster = Cluster::web();
+        cluster.no_endpoints("web");
+        cluster.scene.connects(3);
+        assert_eq!(scene::causes(&judge(cluster.evidence())), Vec::<String>::new());
+    }
+
+    #[test]
+    fn pods_that_serve_while_they_end_are_used_when_no_other_is_left() {
+        let mut cluster = Cluster::web();
+        let endpoint = &mut cluster.slice("web").endpoints[0];
+        (endpoint.ready, endpoint.serving, endpoint.terminating) = (false, true, true);
+        cluster.scene.refused(3);
+        assert!(!scene::causes(&judge(cluster.evidence())).contains(&"service-without-endpoints".to_owned()));
+    }
+}

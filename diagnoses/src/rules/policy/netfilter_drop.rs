@@ -1,0 +1,197 @@
+//! A netfilter rule (iptables or nftables) drops the packets.
+//!
+//! Why it happens: a network policy or a firewall written by hand forbids the flow, a chain's default policy is DROP and no
+//! rule accepts it, or a rule meant for other traffic matches too widely.
+//!
+//! How it knows: the kernel freed the watched packets with `NETFILTER_DROP` (or in netfilter's own functions, on kernels
+//! before 5.17), which says the namespace, the interface and, by the direction of the packet, whether the request or its
+//! answer is meant. Which rule it was is found by matching the packet's tuple in its form at that place against the rules of
+//! that namespace, and confirmed by the counters before and after the window.
+//!
+//! Remedy: delete the rule, or accept the flow before it.
+//!
+//! Silent on: drops of other flows, connection tracking that is full or clashes (no rule matches and its counters of drops
+//! grow), rules that limit or drop at random, and rules that answer (`netfilter-reject`).
+
+use crate::rules::{Checked, Need};
+use crate::case::Case;
+use crate::finding::{Claim, fatal};
+use crate::firewall::Stop;
+use crate::firewalled::{Blocked, blocked, mixed, tracking_dropped};
+
+pub const NEEDS: &[Need] = &[
+    Need::Probe("drop"),
+    Need::Probe("path"),
+    Need::Fact("netfilter"),
+    Need::Fact("conntrack"),
+];
+
+pub fn check(case: &Case<'_>) -> Checked {
+    let mut findings = Vec::new();
+    for blocked in blocked(case) {
+        let elsewhere = blocked.answered(case)
+            || blocked.all(Stop::limited)
+            || blocked.all(Stop::random)
+            || blocked.all(Stop::wants_invalid);
+        let by_tracking = blocked.unnamed() && tracking_dropped(case, blocked.netns);
+        let by_chance = blocked.unnamed() && mixed(case, &blocked);
+        if elsewhere || by_tracking || by_chance {
+            continue;
+        }
+        let finding = claim(case, &blocked).because(blocked.seen(case));
+        findings.push(
+            finding
+                .and_if(blocked.rule_words())
+                .and_if(blocked.rewritten(case))
+                .and_if(blocked.counted())
+                .and_if(blocked.comment()),
+        );
+    }
+    Ok(findings)
+}
+
+fn claim(case: &Case<'_>, blocked: &Blocked<'_>) -> Claim {
+    let name = case.name(blocked.netns);
+    let mut claim = fatal(
+        "netfilter-drop",
+        format!("{} in {name} drops {}{}", blocked.who(), blocked.what(), blocked.named()),
+    )
+    .at(case.node(blocked.netns), &name)
+    .interface(case.interface(blocked.first().event))
+    .of(blocked.attempts())
+    .remedy(blocked.remedy(case));
+    if let Some(place) = blocked.place() {
+        claim = claim.rule(place);
+    }
+    claim
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::judge;
+    use crate::scene::{self, Scene};
+    use crate::scene_dns::Lookup;
+    use model::facts::{Action, Match};
+
+    #[test]
+    fn a_dropped_syn_names_the_rule() {
+        let mut scene = Scene::two_nodes();
+        let tests = vec![Match::DestinationPort {
+            any: vec![(80, 80)],
+            not: false,
+        }];
+        scene.filter(scene::X, "FORWARD", "-p tcp --dport 80 -j DROP", &tests, &Action::Drop, 3);
+        scene.dropped(3, scene::X, "cbr0", "NETFILTER_DROP", "nf_hook_slow");
+        let judgement = judge(&scene.evidence);
+        assert_eq!(scene::causes(&judgement), ["netfilter-drop"]);
+        let place = &judgement.verdicts[0].place;
+        assert_eq!(place.netns.as_deref(), Some("netns/x"));
+        assert_eq!(place.rule.as_ref().unwrap().chain, "FORWARD");
+        assert_eq!(
+            judgement.verdicts[0].remedy,
+            "delete the rule: `ip netns exec x iptables-legacy -t filter -S FORWARD` shows it, `ip netns exec x \
+             iptables-legacy -t filter -D FORWARD -p tcp --dport 80 -j DROP` deletes it; or accept 10.90.1.2:40000 -> \
+             10.90.2.2:80 tcp before it"
+        );
+    }
+
+    fn remedy(scene: &Scene) -> String {
+        let judgement = judge(&scene.evidence);
+        assert_eq!(scene::causes(&judgement), ["netfilter-drop"]);
+        judgement.verdicts[0].remedy.clone()
+    }
+
+    #[test]
+    fn no_command_is_given_that_would_be_run_in_another_namespace() {
+        let mut scene = Scene::two_nodes();
+        scene.filter(scene::X, "FORWARD", "-j DROP", &[], &Action::Drop, 3);
+        scene.dropped(3, scene::X, "cbr0", "NETFILTER_DROP", "nf_hook_slow");
+        let called = |scene: &mut Scene, name: &str| {
+            let x = scene.evidence.netns.iter_mut().find(|netns| netns.id == scene::X).unwrap();
+            name.clone_into(&mut x.name);
+            remedy(scene)
+        };
+        for name in ["", "nginx", "shop/web"] {
+            let remedy = called(&mut scene, name);
+            assert!(!remedy.contains('`'), "{name}: {remedy}");
+        }
+        for (name, way) in [
+            ("pid/77 (host)", "`nsenter -t 77 -n iptables-legacy -t filter -D FORWARD -j DROP`"),
+            ("host", "`nsenter -t 1 -n iptables-legacy -t filter -D FORWARD -j DROP`"),
+            ("netns//run/docker/netns/x", "`nsenter --net=/run/docker/netns/x iptables-legacy -t filter -D FORWARD -j DROP`"),
+        ] {
+            let remedy = called(&mut scene, name);
+            assert!(remedy.contains(way), "{name}: {remedy}");
+        }
+        scene.evidence.nodes[0].host_netns = scene::X;
+        let remedy = called(&mut scene, "host");
+        assert!(remedy.contains("`iptables-legacy -t filter -D FORWARD -j DROP`"), "{remedy}");
+    }
+
+    #[test]
+    fn a_rule_is_deleted_by_its_own_words_or_its_handle_and_else_only_shown() {
+        let mut scene = Scene::two_nodes();
+        let words = r#"-i vet+ ! -s 10.0.0.0/8 -m comment --comment "it's \"$(id)\"" -j DROP"#;
+        scene.filter(scene::X, "FORWARD", words, &[], &Action::Drop, 3);
+        scene.dropped(3, scene::X, "cbr0", "NETFILTER_DROP", "nf_hook_slow");
+        let said = remedy(&scene);
+        let argument = r#"-D FORWARD -i vet+ '!' -s 10.0.0.0/8 -m comment --comment 'it'\''s "$(id)"' -j DROP`"#;
+        assert!(said.contains(argument), "{said}");
+        let with = |scene: &mut Scene, change: &dyn Fn(&mut model::facts::Chain)| {
+            scene.facts(scene::X, |facts| {
+                if let model::missing::Known::Known(netfilter) = &mut facts.netfilter {
+                    change(&mut netfilter.chains[0]);
+                }
+            });
+            remedy(scene)
+        };
+        let said = with(&mut scene, &|chain| chain.rules[0].text = "-A FORWARD -m xyz (not decoded) -j DROP".into());
+        assert!(said.contains("-S FORWARD` shows it;") && !said.contains(" -D "), "{said}");
+        let said = with(&mut scene, &|chain| {
+            (chain.backend, chain.family, chain.name) = ("nftables".into(), "inet".into(), "forward".into());
+            (chain.rules[0].handle, chain.rules[0].text) = (7, "ip daddr 10.0.0.0/8 drop".into());
+        });
+        assert!(said.contains("`ip netns exec x nft -a list chain inet filter forward` shows it"), "{said}");
+        assert!(said.contains("`ip netns exec x nft delete rule inet filter forward handle 7` deletes it"), "{said}");
+        let said = with(&mut scene, &|chain| chain.name = "a; flush ruleset".into());
+        assert!(!said.contains('`'), "nft would read more than a name: {said}");
+    }
+
+    #[test]
+    fn a_dropped_answer_is_told_from_a_dropped_request() {
+        let mut scene = Scene::two_nodes();
+        scene.answer_dropped(2, scene::C, "", "NETFILTER_DROP", "nft_do_chain");
+        let judgement = judge(&scene.evidence);
+        assert_eq!(scene::causes(&judgement), ["netfilter-drop"]);
+        assert!(judgement.verdicts[0].says.contains("drops the answer"));
+    }
+
+    #[test]
+    fn a_drop_by_connection_tracking_is_not_a_rule() {
+        let mut scene = Scene::two_nodes();
+        scene.dropped(3, scene::X, "cbr0", "NETFILTER_DROP", "nf_hook_slow");
+        scene.tracking(scene::X, "drop", 3);
+        assert!(!scene::causes(&judge(&scene.evidence)).contains(&"netfilter-drop".to_owned()));
+    }
+
+    #[test]
+    fn a_drop_of_another_flow_accuses_nobody() {
+        let mut scene = Scene::two_nodes();
+        scene.connects(3);
+        let foreign = scene::tcp("10.90.1.9:1000", "10.90.2.2:80");
+        scene.drop(scene::X, "cbr0", foreign, "NETFILTER_DROP", "nf_hook_slow");
+        assert_eq!(scene::causes(&judge(&scene.evidence)), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_lookup_that_waits_for_one_dropped_question_of_two_is_late() {
+        let mut scene = Lookup::of("web").says("web", "NOERROR", 1).silence("web").scene();
+        let query = scene.evidence.watched[0].flow;
+        scene.drop(scene::X, "cbr0", query, "NETFILTER_DROP", "nf_hook_slow");
+        let judgement = judge(&scene.evidence);
+        assert_eq!(scene::causes(&judgement), ["netfilter-drop"]);
+        assert!(judgement.headline.contains("late or not at all"), "{}", judgement.headline);
+        scene.evidence.attempts[0].took_ns = 3_000_000;
+        assert_eq!(scene::causes(&judge(&scene.evidence)), Vec::<String>::new());
+    }
+}

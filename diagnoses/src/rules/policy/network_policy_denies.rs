@@ -1,0 +1,297 @@
+//! A `NetworkPolicy` forbids this connection.
+//!
+//! Why it happens: a policy selects the target (or the source, for what goes out), and no rule of any policy that selects it
+//! names this peer on this port: a default denial without an exception, a label or port that differs, DNS forgotten in a policy
+//! for what goes out.
+//!
+//! How it knows: the policies of both ends are evaluated as Kubernetes defines them. That they are enforced is proven by a drop
+//! that was seen on the watched packets, by a netfilter rule, a queue's agent or an eBPF program, on their way to the target; that
+//! drop is how it is enforced. Without one, where packets vanished all the same, it is a warning, and so it is where nothing was
+//! sent. Where a forbidden connection works, nothing enforces the policy, and an info says so.
+//!
+//! Remedy: let the source in by a rule of that policy, or by one more policy.
+//!
+//! Silent on: connections that some policy allows, drops of packets that no policy forbids (`netfilter-drop`, `bpf-drop`), dropped
+//! answers (policies are about connections, not packets), failures that arrived at the target, and what policies leave to each
+//! implementation.
+
+use crate::rules::{Checked, Need};
+use crate::remedy::Remedy;
+use crate::words::shell::command;
+use crate::case::{Case, Failure, Tried};
+use crate::cluster::inventory;
+use crate::drops::Class;
+use crate::finding::{Claim, Finding, fatal, info, warning};
+use crate::firewalled::blocked;
+use crate::permitted::{of_attempt, of_question};
+use crate::policy::{Denial, Ruling, Side};
+use crate::seen;
+use crate::trail::Dropped;
+use crate::words::{at, count};
+use model::inventory::{NetworkPolicy, ObjectRef};
+use model::report::Direction;
+
+pub const NEEDS: &[Need] = &[Need::Probe("drop"), Need::Probe("path"), Need::Fact("netfilter")];
+
+pub fn check(case: &Case<'_>) -> Checked {
+    if inventory(case).is_none() {
+        return Ok(Vec::new());
+    }
+    if case.asked().next().is_none() {
+        return Ok(match of_question(case) {
+            Some(Ruling::Denied(denials)) => vec![unsent(&denials)],
+            _ => Vec::new(),
+        });
+    }
+    let denied = |tried: &&Tried<'_>| matches!(of_attempt(case, tried), Some(Ruling::Denied(_)));
+    let worked: Vec<_> = case.worked().into_iter().filter(denied).collect();
+    let failed: Vec<_> = case.failed().into_iter().filter(denied).collect();
+    let first = failed.first().or(worked.first());
+    let Some(Some(Ruling::Denied(denials))) = first.map(|tried| of_attempt(case, tried)) else {
+        return Ok(Vec::new());
+    };
+    let ids: Vec<u32> = failed.iter().map(|tried| tried.attempt.id).collect();
+    let drops: Vec<Dropped<'_>> = case
+        .accusing()
+        .filter(|drop| ids.contains(&drop.attempt) && drop.direction == Direction::Request)
+        .filter(|drop| matches!(drop.class, Class::Netfilter | Class::Bpf | Class::Queue))
+        .collect();
+    if let Some(first) = drops.first() {
+        return Ok(vec![confirmed(case, &denials, &drops, first)]);
+    }
+    // Where one got through, nothing enforces it, and the others failed for another reason.
+    if worked.is_empty() {
+        return Ok(unconfirmed(case, &denials, &failed).into_iter().collect());
+    }
+    Ok(vec![unenforced(&denials, worked.len())])
+}
+
+/// A drop was seen.
+fn confirmed(case: &Case<'_>, denials: &[Denial<'_>], drops: &[Dropped<'_>], first: &Dropped<'_>) -> Finding {
+    let netns = first.event.netns;
+    let place = at(&case.name(netns), Some(&case.interface(first.event)));
+    let claim = fatal("network-policy-denies", says(denials, "forbids it"));
+    let mut finding = described(claim, denials)
+        .at(case.node(netns), case.name(netns))
+        .interface(case.interface(first.event))
+        .of(drops.iter().map(|drop| drop.attempt))
+        .because(format!(
+            "{} of the request freed in {place}: {} ({})",
+            count(drops.len(), "watched packet"),
+            first.words(),
+            first.event.flow
+        ));
+    for blocked in blocked(case).iter().filter(|blocked| blocked.netns == netns) {
+        finding = finding
+            .and_if(blocked.rule_words())
+            .and_if(blocked.counted())
+            .and_if(blocked.comment());
+    }
+    with_reasons(finding, denials)
+}
+
+/// Packets vanished, and nobody saw where.
+fn unconfirmed(case: &Case<'_>, denials: &[Denial<'_>], failed: &[&Tried<'_>]) -> Option<Finding> {
+    let arrived = |tried: &&&Tried<'_>| {
+        let request = case.leg(tried.attempt.id, Direction::Request);
+        case.evidence
+            .destination
+            .netns
+            .zip(request)
+            .is_some_and(|(netns, leg)| leg.reached(netns) || leg.delivered())
+    };
+    if failed.iter().any(|tried| arrived(&tried)) {
+        return Some(unenforced(denials, 0));
+    }
+    let vanished = failed
+        .iter()
+        .all(|tried| matches!(tried.failure(), Some(Failure::Silent(_) | Failure::Forbidden) | None));
+    let ids: Vec<u32> = failed.iter().map(|tried| tried.attempt.id).collect();
+    let explained = case.accusing().any(|drop| ids.contains(&drop.attempt)) || !case.silent.is_empty();
+    if !vanished || explained {
+        return None;
+    }
+    let claim = warning("network-policy-denies", says(denials, "forbids it, though no drop was seen"));
+    let finding = described(claim, denials).of(ids).because(seen::met(failed[0]));
+    Some(with_reasons(finding, denials))
+}
+
+/// Nothing was sent.
+fn unsent(denials: &[Denial<'_>]) -> Finding {
+    let claim = warning("network-policy-denies", says(denials, "forbids it, if it is enforced"));
+    let finding = described(claim, denials).because("nothing was sent, so nobody saw whether it is enforced");
+    with_reasons(finding, denials)
+}
+
+/// It got through all the same.
+fn unenforced(denials: &[Denial<'_>], worked: usize) -> Finding {
+    let claim = info("network-policy-denies", says(denials, "forbids it, and nothing enforces it"));
+    let finding = described(claim, denials)
+        .remedy("use a network plug-in that enforces NetworkPolicy, if it should hold")
+        .because(match worked {
+            0 => "the request arrived at the target".to_owned(),
+            many => format!("{} worked all the same", count(many, "attempt")),
+        });
+    with_reasons(finding, denials)
+}
+
+/// `network policy shop/deny-all forbids it (Ingress of shop/db-0)`.
+fn says(denials: &[Denial<'_>], verb: &str) -> String {
+    let denial = &denials[0];
+    let names: Vec<String> = denial.policies.iter().map(|policy| name(policy)).collect();
+    let what = match (names.as_slice(), verb.strip_prefix("forbids")) {
+        ([one], _) => format!("network policy {one} {verb}"),
+        ([one, another], Some(rest)) => format!("network policies {one} and {another} together forbid{rest}"),
+        ([one, more @ ..], Some(rest)) => format!("network policy {one} and {} more together forbid{rest}", more.len()),
+        _ => format!("a network policy {verb}"),
+    };
+    format!("{what} ({} of {})", denial.side.name(), denial.pod.full_name())
+}
+
+fn name(policy: &NetworkPolicy) -> String {
+    format!("{}/{}", policy.namespace, policy.name)
+}
+
+fn described(claim: Claim, denials: &[Denial<'_>]) -> Claim {
+    let denial = &denials[0];
+    let Some(policy) = denial.policies.first() else {
+        return claim;
+    };
+    let who = match denial.side {
+        Side::Ingress => format!("let it in at {}", denial.pod.full_name()),
+        Side::Egress => format!("let it out of {}", denial.pod.full_name()),
+    };
+    claim
+        .object(ObjectRef {
+            kind: "NetworkPolicy".to_owned(),
+            namespace: policy.namespace.clone(),
+            name: policy.name.clone(),
+        })
+        .remedy(
+            Remedy::from(format!("{who} by a rule of its own"))
+                .run(": ", command("kubectl -n {} edit networkpolicy {}", &[&policy.namespace, &policy.name])),
+        )
+}
+
+fn with_reasons(mut finding: Finding, denials: &[Denial<'_>]) -> Finding {
+    for denial in denials {
+        for why in denial.why.iter().take(4) {
+            finding = finding.and(format!("{}: {why}", denial.side.name()));
+        }
+    }
+    finding
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::judge;
+    use crate::scene;
+    use crate::scene_cluster::{Cluster, labels};
+    use model::facts::{Action, Match};
+    use model::inventory::{LabelSelector, NetworkPolicy, PolicyPeer, PolicyRule};
+    use model::missing::Known;
+    use model::report::{Outcome, Severity};
+
+    /// shop/web-1 lets in pods with app=api alone.
+    fn only_api(mut cluster: Cluster) -> Cluster {
+        let by_label = |text: &str| LabelSelector {
+            match_labels: labels(text),
+            ..LabelSelector::default()
+        };
+        cluster.inventory().policies = Known::Known(vec![NetworkPolicy {
+            namespace: "shop".to_owned(),
+            name: "web-from-api".to_owned(),
+            pod_selector: by_label("app=web"),
+            policy_types: vec!["Ingress".to_owned()],
+            ingress: vec![PolicyRule {
+                peers: vec![PolicyPeer {
+                    pod_selector: Some(by_label("app=api")),
+                    ..PolicyPeer::default()
+                }],
+                ports: vec![],
+            }],
+            egress: vec![],
+        }]);
+        cluster
+    }
+
+    #[test]
+    fn a_drop_of_what_a_policy_forbids_is_the_policy_and_the_rule_its_proof() {
+        let mut cluster = only_api(Cluster::pods());
+        let tests = vec![Match::DestinationPort {
+            any: vec![(80, 80)],
+            not: false,
+        }];
+        let scene = &mut cluster.scene;
+        scene.filter(scene::Y, "FORWARD", "-p tcp --dport 80 -j DROP", &tests, &Action::Drop, 3);
+        scene.dropped(3, scene::Y, "vethc", "NETFILTER_DROP", "nf_hook_slow");
+        let judgement = judge(cluster.evidence());
+        assert_eq!(scene::causes(&judgement), ["network-policy-denies"]);
+        let verdict = &judgement.verdicts[0];
+        assert_eq!(verdict.severity, Severity::Fatal);
+        assert_eq!(verdict.place.object.as_ref().unwrap().name, "web-from-api");
+        assert_eq!(verdict.place.node.as_deref(), Some("y"));
+        let proof = verdict.because.join("\n");
+        assert!(proof.contains("--dport 80 -j DROP"), "{proof}");
+        assert!(proof.contains("lets in only pods with app=api of namespace shop; shop/a has app=client"), "{proof}");
+    }
+
+    #[test]
+    fn without_a_drop_it_is_said_with_care() {
+        let mut cluster = only_api(Cluster::pods());
+        cluster.scene.vanishes(3, scene::X, "up0");
+        let judgement = judge(cluster.evidence());
+        assert_eq!(scene::causes(&judgement), ["network-policy-denies"]);
+        assert_eq!(judgement.verdicts[0].severity, Severity::Warning);
+    }
+
+    #[test]
+    fn behind_a_service_the_pods_port_and_address_count() {
+        let mut cluster = only_api(Cluster::web());
+        cluster.scene.vanishes(3, scene::X, "up0");
+        assert_eq!(scene::cause(&judge(cluster.evidence())), "network-policy-denies");
+    }
+
+    #[test]
+    fn the_api_alone_makes_it_a_warning_and_no_verdict() {
+        let mut cluster = only_api(Cluster::pods());
+        cluster.without_helpers();
+        let judgement = judge(cluster.evidence());
+        assert_eq!(judgement.outcome, Outcome::Inconclusive);
+        assert_eq!(judgement.verdicts[0].severity, Severity::Warning);
+        assert!(judgement.headline.contains("web-from-api"), "{}", judgement.headline);
+    }
+
+    #[test]
+    fn where_it_works_all_the_same_nothing_enforces_it() {
+        let mut cluster = only_api(Cluster::pods());
+        cluster.scene.connects(3);
+        let judgement = judge(cluster.evidence());
+        assert_eq!(judgement.outcome, Outcome::Healthy);
+        assert_eq!(judgement.verdicts[0].severity, Severity::Info);
+        assert!(judgement.verdicts[0].says.contains("nothing enforces it"));
+    }
+
+    #[test]
+    fn a_drop_of_what_is_allowed_and_a_port_that_is_closed_are_not_it() {
+        let mut cluster = only_api(Cluster::pods());
+        cluster.pod("shop/a").labels = labels("app=api");
+        cluster.scene.dropped(3, scene::X, "cbr0", "NETFILTER_DROP", "nf_hook_slow");
+        assert_eq!(scene::causes(&judge(cluster.evidence())), ["netfilter-drop"]);
+        let mut cluster = only_api(Cluster::pods());
+        cluster.scene.facts(scene::C, |facts| facts.sockets = Known::Known(vec![]));
+        cluster.scene.refused(3);
+        for watched in cluster.scene.evidence.watched.clone() {
+            cluster.scene.walk_to(watched.attempt, watched.flow, scene::C, "eth0");
+            cluster.scene.drop(scene::C, "eth0", watched.flow, "NO_SOCKET", "tcp_v4_rcv");
+        }
+        assert_eq!(scene::causes(&judge(cluster.evidence())), ["port-closed"]);
+    }
+
+    #[test]
+    fn a_dropped_answer_is_not_a_policys_doing() {
+        let mut cluster = only_api(Cluster::pods());
+        cluster.scene.answer_dropped(3, scene::Y, "up0", "NETFILTER_DROP", "nf_hook_slow");
+        assert_eq!(scene::causes(&judge(cluster.evidence())), ["netfilter-drop"]);
+    }
+}

@@ -1,0 +1,269 @@
+//! A host on the way has no route for the target.
+//!
+//! Why it happens: the pod has no default route, the CNI did not write the route to the other node's pods (or its /32 to this
+//! pod), a service address is handled by nobody and routed nowhere, or the route went away.
+//!
+//! How it knows: the source's own kernel answers ENETUNREACH and its table holds nothing for the target; or a node freed the
+//! watched packet for want of a route (`IP_INNOROUTES`) and its table holds nothing for it. Or a node sends what is for another
+//! node's pods to a gateway that is not that node, by no route of their own, and an ICMP error comes back that nobody can be reached there.
+//!
+//! Remedy: add the route, or see why the CNI did not.
+//!
+//! Silent on: routes that refuse on purpose (`route-rejects`), answers that find no way back (`no-return-route`), routes that
+//! went away with their interface (`interface-down`), hosts that do not forward (`forwarding-disabled`), and networks that
+//! carry pods' packets by their default route.
+
+use crate::rules::{Checked, Need};
+use crate::remedy::Remedy;
+use crate::seen;
+use crate::routed::{self, add_route};
+use crate::case::{Case, Failure, Tried};
+use crate::cluster;
+use crate::drops::Class;
+use crate::finding::{Finding, fatal};
+use crate::route::{self, Query, Way};
+use crate::trail::Dropped;
+use crate::words::list;
+use ipnet::IpNet;
+use model::facts::LookupAnswer;
+use model::flow::Flow;
+use model::inventory::Node;
+use model::report::Direction;
+use std::net::IpAddr;
+
+pub const NEEDS: &[Need] = &[
+    Need::Probe("drop"),
+    Need::Probe("path"),
+    Need::Probe("icmp"),
+    Need::Fact("routes"),
+    Need::Fact("rules"),
+    Need::Fact("lookups"),
+    Need::Fact("addresses"),
+];
+
+pub fn check(case: &Case<'_>) -> Checked {
+    let mut findings = Vec::new();
+    findings.extend(at_source(case));
+    if findings.is_empty() {
+        findings.extend(on_way(case));
+    }
+    if findings.is_empty() {
+        findings.extend(past_other_node(case));
+    }
+    Ok(findings)
+}
+
+/// The source itself knows no way.
+fn at_source(case: &Case<'_>) -> Option<Finding> {
+    let source = case.evidence.source.netns?;
+    let failed = case.failed();
+    let lost: Vec<_> = failed
+        .iter()
+        .filter(|tried| {
+            let nothing_left = case.leg(tried.attempt.id, Direction::Request).is_none_or(|leg| leg.stops.is_empty());
+            matches!(tried.failure(), Some(Failure::NetUnreachable | Failure::HostUnreachable | Failure::NoLocalAddress))
+                && nothing_left
+                && knows_no_way(case, source, tried.attempt.flow)
+        })
+        .collect();
+    let first = lost.first()?;
+    let target = first.attempt.flow.dst();
+    let name = case.name(source);
+    let finding = fatal("no-route", format!("{name} has no route to {target}"))
+        .at(case.node(source), &name)
+        .of(lost.iter().map(|tried| tried.attempt.id))
+        .remedy(
+            Remedy::from("add one")
+                .run(": ", case.command(source, add_route(target), &[&target, &"GATEWAY"]))
+                .say(", or a default route; see why the pod was set up without it"),
+        )
+        .because(seen::met(first))
+        .and(format!("the routing table of {name} holds nothing for {target}, and no packet left it"));
+    Some(finding.and_if(kernel_says(case, source, target)))
+}
+
+/// A node on the way freed it for want of a route.
+fn on_way(case: &Case<'_>) -> Option<Finding> {
+    let drops: Vec<Dropped<'_>> = routeless(case, Direction::Request);
+    let first = drops.first()?;
+    let netns = first.event.netns;
+    let target = first.event.flow.dst();
+    let name = case.name(netns);
+    let finding = fatal("no-route", format!("{name} has no route to {target}"))
+        .at(case.node(netns), &name)
+        .interface(case.interface(first.event))
+        .of(drops.iter().map(|drop| drop.attempt))
+        .remedy(
+            Remedy::from(format!("add one on {name}"))
+                .run(": ", case.command(netns, add_route(target), &[&target, &"GATEWAY"]))
+                .say(", or see why the CNI or the route daemon did not"),
+        )
+        .because(format!(
+            "{} watched packets were freed in {name}: {}",
+            drops.len(),
+            first.words()
+        ));
+    let finding = finding.and(format!("its routing table holds nothing for {target}"));
+    Some(finding.and_if(kernel_says(case, netns, target)))
+}
+
+/// A node hands what is for another node's pods to a gateway, which knows no way either.
+fn past_other_node(case: &Case<'_>) -> Option<Finding> {
+    let inventory = cluster::inventory(case)?;
+    let failed = case.failed();
+    let unreachable = |tried: &&&Tried<'_>| {
+        matches!(tried.failure(), Some(Failure::HostUnreachable | Failure::NetUnreachable))
+            || tried.attempt.icmp.iter().any(|error| !error.local && matches!(error.errno.name.as_str(), "EHOSTUNREACH" | "ENETUNREACH"))
+    };
+    let first = failed.iter().find(unreachable)?;
+    let leg = case.leg(first.attempt.id, Direction::Request)?;
+    let stop = leg.stops.iter().rev().find(|stop| case.evidence.netns(stop.netns).is_some())?;
+    let (netns, target) = (stop.netns, stop.flow.dst());
+    let from = case.node(netns);
+    let holds = |node: &&Node| {
+        let own_pod = inventory.pods_at(target).any(|pod| pod.node == node.name);
+        own_pod || pods_range(node, target).is_some()
+    };
+    let node = inventory.nodes.iter().find(holds).filter(|node| node.name != from)?;
+    let Way::Out { route, hop } = route::lookup(&case.evidence.netns(netns)?.before, &Query::to(target)) else {
+        return None;
+    };
+    let gateway = hop.via.filter(|via| !node.addresses.contains(via))?;
+    let of_its_own = pods_range(node, target).map_or(0, |range| range.prefix_len().min(16));
+    if route.prefix > of_its_own {
+        return None;
+    }
+    let range = pods_range(node, target).map_or_else(|| target.to_string(), |range| range.to_string());
+    let via = node.addresses.iter().find(|own| own.is_ipv4() == target.is_ipv4());
+    let name = case.name(netns);
+    Some(
+        fatal(
+            "no-route",
+            format!("{name} has no route to the pods of node {} ({target}): it sends them to {gateway}, which knows no way either", node.name),
+        )
+        .at(&from, &name)
+        .of(failed.iter().filter(unreachable).map(|tried| tried.attempt.id))
+        .remedy(match via {
+            Some(via) => Remedy::from(format!("see why the CNI of {name} did not write it"))
+                .run(": ", case.command(netns, add_route(target), &[&range, via])),
+            None => format!("see why the CNI of {name} did not write a route to {range}").into(),
+        })
+        .because(seen::met(first))
+        .and(format!(
+            "the route of {name} for {target} is {}/{} via {gateway}, and node {} is {}",
+            route.dst,
+            route.prefix,
+            node.name,
+            list(&node.addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>())
+        )),
+    )
+}
+
+/// The range of the node's pods that an address is in.
+fn pods_range(node: &Node, address: IpAddr) -> Option<IpNet> {
+    let ranges = node.pod_cidrs.iter().filter_map(|range| range.parse::<IpNet>().ok());
+    ranges.into_iter().find(|range| range.contains(&address))
+}
+
+/// Watched packets freed for want of a route, where the table agrees (or could not be read, and the reason says so alone).
+pub fn routeless<'a>(case: &Case<'a>, direction: Direction) -> Vec<Dropped<'a>> {
+    let mut drops: Vec<Dropped<'a>> = case
+        .drops(Class::Route)
+        .into_iter()
+        .chain(case.drops(Class::NotForwarding))
+        .collect();
+    drops.retain(|drop| {
+        drop.direction == direction
+            && match routed::way(case, drop) {
+                Some(Way::None) => true,
+                Some(Way::Unknown(_)) | None => drop.reason().contains("NOROUTES"),
+                Some(Way::Refused(route)) => routed::is_kernels_own_refusal(route),
+                Some(_) => false,
+            }
+    });
+    drops
+}
+
+fn knows_no_way(case: &Case<'_>, netns: u32, flow: Flow) -> bool {
+    let Some(facts) = case.evidence.netns(netns).map(|netns| &netns.before) else {
+        return false;
+    };
+    match route::lookup(facts, &Query::ours(flow)) {
+        Way::None => true,
+        Way::Refused(route) => routed::is_kernels_own_refusal(route),
+        Way::Unknown(_) => kernel_says(case, netns, flow.dst()).is_some(),
+        _ => false,
+    }
+}
+
+fn kernel_says(case: &Case<'_>, netns: u32, target: IpAddr) -> Option<String> {
+    let lookups = case.before(netns, "route lookups", |facts| &facts.lookups).ok()?;
+    let answer = lookups.iter().find(|lookup| lookup.dst == target && lookup.src.is_none())?;
+    match &answer.answer {
+        LookupAnswer::Error(errno) => Some(format!("asked for a route to {target}, its kernel answers {}", errno.name)),
+        LookupAnswer::Route(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::judge;
+    use crate::scene::{self, Scene};
+    use crate::scene_cluster::Cluster;
+
+    #[test]
+    fn the_pod_has_no_default_route() {
+        let mut scene = Scene::two_nodes();
+        scene.unroute(scene::A, "0.0.0.0", 0).fails(3, 101, "ENETUNREACH");
+        let judgement = judge(&scene.evidence);
+        assert_eq!(scene::causes(&judgement), ["no-route"]);
+        assert_eq!(judgement.verdicts[0].place.netns.as_deref(), Some("netns/a"));
+    }
+
+    #[test]
+    fn the_node_has_no_route_to_the_other_nodes_pods() {
+        let mut scene = Scene::two_nodes();
+        scene.unroute(scene::X, "10.90.2.0", 24);
+        scene.dropped(3, scene::X, "cbr0", "IP_INNOROUTES", "ip_error");
+        let judgement = judge(&scene.evidence);
+        assert_eq!(scene::causes(&judgement), ["no-route"]);
+        assert_eq!(judgement.verdicts[0].place.netns.as_deref(), Some("netns/x"));
+    }
+
+    #[test]
+    fn over_ipv6_the_location_and_the_table_say_so() {
+        let mut scene = Scene::two_nodes().over_ipv6();
+        scene.unroute(scene::X, "fd90:2::", 64);
+        scene.dropped(3, scene::X, "cbr0", "NOT_SPECIFIED", "ip6_pkt_drop");
+        assert_eq!(scene::causes(&judge(&scene.evidence)), ["no-route"]);
+    }
+
+    #[test]
+    fn what_is_for_the_other_nodes_pods_goes_to_a_gateway_that_knows_no_way() {
+        let mut cluster = Cluster::pods();
+        cluster.node("y").pod_cidrs = vec!["10.90.2.0/24".to_owned()];
+        cluster.scene.unroute(scene::X, "10.90.2.0", 24);
+        let gateway = scene::route("0.0.0.0", 0, Some("172.31.90.254"), 2);
+        cluster.scene.reroute(scene::X, &gateway);
+        cluster.scene.fails(3, 113, "EHOSTUNREACH");
+        for watched in cluster.scene.evidence.watched.clone() {
+            cluster.scene.walk_to(watched.attempt, watched.flow, scene::X, "up0");
+        }
+        let judgement = judge(cluster.evidence());
+        assert_eq!(scene::causes(&judgement), ["no-route"]);
+        assert_eq!(judgement.verdicts[0].place.node.as_deref(), Some("x"));
+        assert!(judgement.verdicts[0].remedy.contains("ip route add 10.90.2.0/24 via 172.31.90.2"));
+        // A fabric that carries pods' packets by the default route answers nothing of the kind.
+        let mut cluster = Cluster::pods();
+        cluster.scene.unroute(scene::X, "10.90.2.0", 24).reroute(scene::X, &gateway);
+        cluster.scene.vanishes(3, scene::X, "up0");
+        assert_eq!(scene::causes(&judge(cluster.evidence())), ["unexplained-timeout"]);
+    }
+
+    #[test]
+    fn a_refused_connection_with_all_routes_in_place_is_not_this() {
+        let mut scene = Scene::two_nodes();
+        scene.fails(3, 111, "ECONNREFUSED");
+        assert!(!scene::causes(&judge(&scene.evidence)).contains(&"no-route".to_owned()));
+    }
+}
