@@ -278,7 +278,10 @@ fn no_rule_names_another_rule() {
     let layers = modules(&folder);
     let layers: Vec<&str> = layers.iter().map(|(layer, _)| layer.as_str()).collect();
     for layer in &layers {
-        assert!(folder.join(layer).is_dir(), "{layer}: a rule lies in the folder of its layer");
+        assert!(
+            folder.join(layer).is_dir(),
+            "{layer}: a rule lies in the folder of its layer"
+        );
     }
     let rules: Vec<(String, Vec<PathBuf>)> = layers.iter().flat_map(|layer| modules(&folder.join(layer))).collect();
     assert!(!rules.is_empty(), "there are no rules");

@@ -248,7 +248,9 @@ mod tests {
             let modules = sources.filter_map(|name| Some(name.strip_suffix(".rs")?.replace('_', "-")));
             files.extend(modules.filter(|name| name != "mod").map(|id| (folder.clone(), id)));
         }
-        let listed = RULES.iter().map(|rule| (format!("{:?}", rule.layer).to_lowercase(), rule.id.to_owned()));
+        let listed = RULES
+            .iter()
+            .map(|rule| (format!("{:?}", rule.layer).to_lowercase(), rule.id.to_owned()));
         assert_eq!(files, listed.collect());
     }
 

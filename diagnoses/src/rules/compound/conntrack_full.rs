@@ -10,10 +10,10 @@
 //!
 //! Silent on: tables with room, drops by a rule (its counter grows, the statistic does not), drops of other flows.
 
-use crate::rules::{Checked, Need};
 use crate::case::Case;
 use crate::drops::Class;
 use crate::finding::fatal;
+use crate::rules::{Checked, Need};
 use crate::words::{at, count};
 
 pub const NEEDS: &[Need] = &[Need::Probe("drop"), Need::Probe("path"), Need::Fact("conntrack")];
@@ -37,12 +37,17 @@ pub fn check(case: &Case<'_>) -> Checked {
         return Ok(vec![
             fatal(
                 "conntrack-full",
-                format!("the connection tracking table of {netns} is full ({} of {})", table.count, table.max),
+                format!(
+                    "the connection tracking table of {netns} is full ({} of {})",
+                    table.count, table.max
+                ),
             )
             .at(case.node(event.netns), &netns)
             .interface(interface.clone())
             .of(here.iter().map(|drop| drop.attempt))
-            .remedy("raise net.netfilter.nf_conntrack_max on the node, and find who opens the connections (conntrack -L)")
+            .remedy(
+                "raise net.netfilter.nf_conntrack_max on the node, and find who opens the connections (conntrack -L)",
+            )
             .because(format!("{} entries, the most is {}", table.count, table.max))
             .and(format!("connection tracking dropped {dropped} packets in the window"))
             .and(format!(

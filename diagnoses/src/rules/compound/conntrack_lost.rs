@@ -12,12 +12,12 @@
 //! Silent on: INVALID packets of other flows (stray late segments are everyday), rules that drop new connections, services
 //! whose backend is gone.
 
-use crate::rules::{Checked, Need};
 use crate::case::Case;
 use crate::drops::Class;
 use crate::finding::fatal;
 use crate::firewall::Stop;
 use crate::firewall::culprit::of_drop;
+use crate::rules::{Checked, Need};
 use crate::words::{at, count, the};
 
 pub const NEEDS: &[Need] = &[
@@ -64,7 +64,9 @@ pub fn check(case: &Case<'_>) -> Checked {
     let Some(of) = case.evidence.netns(event.netns) else {
         return Ok(Vec::new());
     };
-    let same = drops.iter().filter(|drop| drop.event.netns == event.netns && drop.event.flow == event.flow);
+    let same = drops
+        .iter()
+        .filter(|drop| drop.event.netns == event.netns && drop.event.flow == event.flow);
     let culprit = of_drop(of, event, first.direction, same.count() as u64);
     if !culprit.all(Stop::wants_invalid) {
         return Ok(Vec::new());
@@ -137,7 +139,10 @@ mod tests {
         answers_dropped(&mut scene);
         let judgement = judge(&scene.evidence);
         assert_eq!(scene::cause(&judgement), "conntrack-lost");
-        assert_eq!(judgement.verdicts[0].place.rule.as_ref().and_then(|rule| rule.handle), Some(1));
+        assert_eq!(
+            judgement.verdicts[0].place.rule.as_ref().and_then(|rule| rule.handle),
+            Some(1)
+        );
     }
 
     #[test]

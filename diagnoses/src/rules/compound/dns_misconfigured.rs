@@ -12,17 +12,17 @@
 //! Silent on: name servers that could be right and do not answer (`dns-server-unreachable`), lookups that work, and names that
 //! the cluster's own servers do not know (`dns-name-not-found`).
 
-use crate::rules::{Checked, Need};
 use crate::case::Case;
-use crate::ends::{FarEnd, listener};
 use crate::cluster;
+use crate::ends::{FarEnd, listener};
 use crate::finding::{Finding, fatal};
 use crate::lookups::{lookups, server_words};
+use crate::rules::{Checked, Need};
 use crate::words::list;
 use model::attempt::DnsExchange;
 use model::evidence::Intent;
-use model::inventory::Service;
 use model::flow::{Flow, UDP};
+use model::inventory::Service;
 use std::net::{IpAddr, SocketAddr};
 
 pub const NEEDS: &[Need] = &[Need::Fact("sockets")];
@@ -52,7 +52,11 @@ pub fn check(case: &Case<'_>) -> Checked {
     let says = if asked == 0 {
         format!("{path} of {} names no name server", case.source())
     } else {
-        format!("{path} of {} names {}, which cannot be a name server", case.source(), list(&wrong))
+        format!(
+            "{path} of {} names {}, which cannot be a name server",
+            case.source(),
+            list(&wrong)
+        )
     };
     let source = case.evidence.source.netns.unwrap_or(0);
     Ok(vec![
@@ -64,7 +68,10 @@ pub fn check(case: &Case<'_>) -> Checked {
             } else {
                 format!("nameserver lines of {path}: {}", list(&wrong))
             })
-            .and_if((!resolv.garbage.is_empty()).then(|| format!("lines that could not be read: {}", list(&resolv.garbage)))),
+            .and_if(
+                (!resolv.garbage.is_empty())
+                    .then(|| format!("lines that could not be read: {}", list(&resolv.garbage))),
+            ),
     ])
 }
 
@@ -87,7 +94,12 @@ fn nodes_servers(case: &Case<'_>) -> Option<Finding> {
         .flat_map(|service| service.cluster_ips.iter().copied())
         .collect();
     let lookup = lookups(case).into_iter().find(|lookup| {
-        let of_service = lookup.dns.name.trim_end_matches('.').split('.').any(|label| label == "svc");
+        let of_service = lookup
+            .dns
+            .name
+            .trim_end_matches('.')
+            .split('.')
+            .any(|label| label == "svc");
         let unknown = |query: &DnsExchange| query.rcode.as_deref() == Some("NXDOMAIN");
         of_service && !lookup.found() && !lookup.dns.queries.is_empty() && lookup.dns.queries.iter().all(unknown)
     })?;
@@ -95,7 +107,11 @@ fn nodes_servers(case: &Case<'_>) -> Option<Finding> {
     if clusters.is_empty() || servers.iter().any(|server| clusters.contains(server)) {
         return None;
     }
-    let cluster_first = if pod.host_network { "ClusterFirstWithHostNet" } else { "ClusterFirst" };
+    let cluster_first = if pod.host_network {
+        "ClusterFirstWithHostNet"
+    } else {
+        "ClusterFirst"
+    };
     Some(
         fatal(
             "dns-misconfigured",
@@ -107,8 +123,15 @@ fn nodes_servers(case: &Case<'_>) -> Option<Finding> {
         )
         .pod(pod)
         .of([lookup.id()])
-        .remedy(format!("set dnsPolicy: {cluster_first} where pod {} is made from", pod.full_name()))
-        .because(format!("{} answered NXDOMAIN for {}", server_words(&servers), lookup.dns.name))
+        .remedy(format!(
+            "set dnsPolicy: {cluster_first} where pod {} is made from",
+            pod.full_name()
+        ))
+        .because(format!(
+            "{} answered NXDOMAIN for {}",
+            server_words(&servers),
+            lookup.dns.name
+        ))
         .and(format!("the cluster's own name server is {}", server_words(&clusters))),
     )
 }

@@ -12,11 +12,11 @@
 //! Silent on: requests that are translated to any other pod, and bridges that block a port for other reasons
 //! (`bridge-blocked`).
 
-use crate::rules::{Checked, Need};
-use crate::remedy::Remedy;
 use crate::case::Case;
 use crate::drops::Class;
 use crate::finding::fatal;
+use crate::remedy::Remedy;
+use crate::rules::{Checked, Need};
 use crate::words::{at, count};
 use model::report::Direction;
 
@@ -62,8 +62,10 @@ pub fn check(case: &Case<'_>) -> Checked {
         .remedy(if first.class == Class::OwnSource {
             format!("masquerade in {netns} what is translated back to its own sender").into()
         } else {
-            Remedy::from(format!("switch hairpin mode on in {netns}"))
-                .run(": ", case.command(event.netns, "bridge link set dev {} hairpin on", &[&interface]))
+            Remedy::from(format!("switch hairpin mode on in {netns}")).run(
+                ": ",
+                case.command(event.netns, "bridge link set dev {} hairpin on", &[&interface]),
+            )
         })
         .because(format!("{asked} was translated to {}, the source itself", event.flow))
         .and(format!(

@@ -10,12 +10,12 @@
 //!
 //! Silent on: full tables (`conntrack-full`), rules that drop (`netfilter-drop`), namespaces that translate no source.
 
-use crate::rules::{Checked, Need};
 use crate::case::Case;
 use crate::drops::Class;
 use crate::finding::fatal;
 use crate::firewall::culprit::of_drop;
 use crate::route::{self, Query};
+use crate::rules::{Checked, Need};
 use crate::translate;
 use crate::words::{at, count};
 
@@ -35,7 +35,10 @@ pub fn check(case: &Case<'_>) -> Checked {
     let Some(of) = case.evidence.netns(event.netns) else {
         return Ok(Vec::new());
     };
-    if !of_drop(of, event, first.direction, drops.len() as u64).suspects().is_empty() {
+    if !of_drop(of, event, first.direction, drops.len() as u64)
+        .suspects()
+        .is_empty()
+    {
         return Ok(Vec::new());
     }
     let grew = |stat: &str| case.conntrack_growth(event.netns, stat).unwrap_or(0);
@@ -46,7 +49,9 @@ pub fn check(case: &Case<'_>) -> Checked {
     if failed + dropped == 0 || full {
         return Ok(Vec::new());
     }
-    let asked = case.attempt(first.attempt).map_or(event.flow, |tried| tried.attempt.flow);
+    let asked = case
+        .attempt(first.attempt)
+        .map_or(event.flow, |tried| tried.attempt.flow);
     let oif = route::lookup(&of.before, &Query::to(event.flow.dst())).oif();
     let translates = event.flow.src() != asked.src()
         || oif.is_some_and(|oif| {
@@ -61,7 +66,10 @@ pub fn check(case: &Case<'_>) -> Checked {
     Ok(vec![
         fatal(
             "nat-ports-exhausted",
-            format!("{netns} has no source port left to translate connections to {}", event.flow.dst()),
+            format!(
+                "{netns} has no source port left to translate connections to {}",
+                event.flow.dst()
+            ),
         )
         .at(case.node(event.netns), &netns)
         .interface(interface.clone())
@@ -74,7 +82,9 @@ pub fn check(case: &Case<'_>) -> Checked {
             at(&netns, Some(&interface)),
             first.words()
         ))
-        .and(format!("in the window insert_failed grew by {failed}, drop by {dropped}"))
+        .and(format!(
+            "in the window insert_failed grew by {failed}, drop by {dropped}"
+        ))
         .and(format!("{netns} translates the source of these packets")),
     ])
 }

@@ -12,14 +12,14 @@
 //! Silent on: requests that never arrived, answers that a firewall drops (`netfilter-drop`), and full accept queues
 //! (`accept-queue-full`), where `ListenOverflows` rises.
 
-use crate::rules::{Checked, Need};
-use crate::remedy::Remedy;
-use crate::seen;
-use crate::routed;
 use crate::case::Case;
 use crate::drops::Class;
 use crate::finding::{Finding, fatal};
+use crate::remedy::Remedy;
 use crate::route::{self, Query, Way};
+use crate::routed;
+use crate::rules::{Checked, Need};
+use crate::seen;
 use crate::trail::Dropped;
 use model::report::Direction;
 use std::net::IpAddr;
@@ -53,7 +53,10 @@ fn dropped(case: &Case<'_>) -> Option<Finding> {
     let back = first.event.flow.dst();
     let (why, remedy) = match (first.class, routed::way(case, first)) {
         (Class::ReversePath, _) => (
-            format!("the reverse path filter of {name} rejects it on {}", case.interface(first.event)),
+            format!(
+                "the reverse path filter of {name} rejects it on {}",
+                case.interface(first.event)
+            ),
             "make routing symmetric, or set rp_filter to 2 (loose) there".into(),
         ),
         (Class::NotForwarding, _) => (
@@ -61,19 +64,23 @@ fn dropped(case: &Case<'_>) -> Option<Finding> {
             format!("switch forwarding on in {name}").into(),
         ),
         (_, Some(way)) => match routed::refusal(&way) {
-            Some((route, delete)) => {
-                (format!("a route of {name} refuses it: {route}"), routed::without(case, netns, &delete))
-            }
+            Some((route, delete)) => (
+                format!("a route of {name} refuses it: {route}"),
+                routed::without(case, netns, &delete),
+            ),
             None => (format!("{name} has no route to {back}"), add(case, netns, back)),
         },
         (_, None) => (format!("{name} has no route to {back}"), add(case, netns, back)),
     };
-    let finding = fatal("no-return-route", format!("the answer to {back} has no way back: {why}"))
-        .at(case.node(netns), &name)
-        .interface(case.interface(first.event))
-        .of(drops.iter().map(|drop| drop.attempt))
-        .remedy(remedy)
-        .because(format!("answers to {back} were freed in {name}: {}", first.words()));
+    let finding = fatal(
+        "no-return-route",
+        format!("the answer to {back} has no way back: {why}"),
+    )
+    .at(case.node(netns), &name)
+    .interface(case.interface(first.event))
+    .of(drops.iter().map(|drop| drop.attempt))
+    .remedy(remedy)
+    .because(format!("answers to {back} were freed in {name}: {}", first.words()));
     Some(seen::last_seen(case, finding, first.attempt))
 }
 
@@ -83,7 +90,10 @@ fn unsent(case: &Case<'_>) -> Option<Finding> {
     let (tried, stop) = failed.iter().find_map(|tried| {
         let request = case.leg(tried.attempt.id, Direction::Request)?;
         let stop = request.farthest()?;
-        let arrived = case.owners(stop.flow.dst()).iter().any(|(netns, _)| *netns == stop.netns);
+        let arrived = case
+            .owners(stop.flow.dst())
+            .iter()
+            .any(|(netns, _)| *netns == stop.netns);
         let answered = case
             .leg(tried.attempt.id, Direction::Answer)
             .is_some_and(|leg| leg.stops.iter().any(|answer| answer.netns != stop.netns));
@@ -101,22 +111,32 @@ fn unsent(case: &Case<'_>) -> Option<Finding> {
         }
         Way::Refused(_) | Way::RuleRefuses(_) => {
             let (route, delete) = routed::refusal(&way)?;
-            (format!("a route of {name} refuses {back}: {route}"), routed::without(case, netns, &delete))
+            (
+                format!("a route of {name} refuses {back}: {route}"),
+                routed::without(case, netns, &delete),
+            )
         }
         _ => return None,
     };
-    let counter = if back.is_ipv6() { "Ip6.Ip6OutNoRoutes" } else { "Ip.OutNoRoutes" };
+    let counter = if back.is_ipv6() {
+        "Ip6.Ip6OutNoRoutes"
+    } else {
+        "Ip.OutNoRoutes"
+    };
     let rose = case.growth(netns, counter).unwrap_or(0);
-    let finding = fatal("no-return-route", format!("the request arrives, but {why}, so no answer comes back"))
-        .at(case.node(netns), &name)
-        .of(case.failed_ids())
-        .remedy(remedy)
-        .because(format!(
-            "{} from {back} was seen in {name}, and no answer left it",
-            case.evidence.protocol
-        ))
-        .and(why)
-        .and_if((rose > 0).then(|| format!("{counter} of {name} rose by {rose} in the window")));
+    let finding = fatal(
+        "no-return-route",
+        format!("the request arrives, but {why}, so no answer comes back"),
+    )
+    .at(case.node(netns), &name)
+    .of(case.failed_ids())
+    .remedy(remedy)
+    .because(format!(
+        "{} from {back} was seen in {name}, and no answer left it",
+        case.evidence.protocol
+    ))
+    .and(why)
+    .and_if((rose > 0).then(|| format!("{counter} of {name} rose by {rose} in the window")));
     Some(seen::last_seen(case, finding, tried.attempt.id))
 }
 
@@ -139,13 +159,20 @@ mod tests {
         let judgement = judge(&scene.evidence);
         assert_eq!(scene::causes(&judgement), ["no-return-route"]);
         assert_eq!(judgement.verdicts[0].place.netns.as_deref(), Some("netns/c"));
-        assert!(judgement.verdicts[0].because.iter().any(|fact| fact.contains("rose by 3")));
+        assert!(
+            judgement.verdicts[0]
+                .because
+                .iter()
+                .any(|fact| fact.contains("rose by 3"))
+        );
     }
 
     #[test]
     fn the_answers_node_has_no_route() {
         let mut scene = Scene::two_nodes();
-        scene.unroute(scene::Y, "10.90.1.0", 24).answer_dropped(2, scene::Y, "cbr0", "IP_INNOROUTES", "ip_error");
+        scene
+            .unroute(scene::Y, "10.90.1.0", 24)
+            .answer_dropped(2, scene::Y, "cbr0", "IP_INNOROUTES", "ip_error");
         let judgement = judge(&scene.evidence);
         assert_eq!(scene::causes(&judgement), ["no-return-route"]);
         assert_eq!(judgement.verdicts[0].place.netns.as_deref(), Some("netns/y"));

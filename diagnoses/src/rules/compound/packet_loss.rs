@@ -11,13 +11,13 @@
 //! Silent on: single lost echoes, ICMP that is filtered or limited altogether, rules and queues that lose all or that limit by
 //! rate, retransmissions without loss (tail probes, spurious ones), and requests that arrive and are not answered.
 
-use crate::rules::{Checked, Need};
 use crate::case::{Case, Fate, Tried};
 use crate::clocks;
 use crate::drops::Class;
 use crate::finding::{Claim, fatal, warning};
 use crate::firewall::Stop;
 use crate::firewall::culprit::of_drop;
+use crate::rules::{Checked, Need};
 use crate::words::{at, count};
 use model::event::{Event, Seen};
 use model::flow::Flow;
@@ -104,17 +104,23 @@ fn by_a_program(case: &Case<'_>) -> Option<crate::finding::Finding> {
     let (netns, interface) = (case.name(event.netns), case.interface(event));
     let hit: Vec<u32> = drops.iter().map(|drop| drop.attempt).collect();
     Some(
-        severity(case, &hit, format!("a program behind NFQUEUE in {netns} drops part of the packets"))
-            .at(case.node(event.netns), &netns)
-            .interface(interface.clone())
-            .of(drops.iter().map(|drop| drop.attempt))
-            .remedy(format!("look at the program that takes packets from NFQUEUE in {netns} (/proc/net/netfilter/nfnetlink_queue)"))
-            .because(format!(
-                "{} of the watched flows dropped at {} ({}), others passed",
-                count(drops.len(), "packet"),
-                at(&netns, Some(&interface)),
-                first.words()
-            )),
+        severity(
+            case,
+            &hit,
+            format!("a program behind NFQUEUE in {netns} drops part of the packets"),
+        )
+        .at(case.node(event.netns), &netns)
+        .interface(interface.clone())
+        .of(drops.iter().map(|drop| drop.attempt))
+        .remedy(format!(
+            "look at the program that takes packets from NFQUEUE in {netns} (/proc/net/netfilter/nfnetlink_queue)"
+        ))
+        .because(format!(
+            "{} of the watched flows dropped at {} ({}), others passed",
+            count(drops.len(), "packet"),
+            at(&netns, Some(&interface)),
+            first.words()
+        )),
     )
 }
 

@@ -12,10 +12,10 @@
 //! Silent on: path MTU discovery at work (one or two such drops, then smaller packets), links whose two ends disagree
 //! (`mtu-mismatch`), and networks that answer no echo at all.
 
-use crate::rules::{Checked, Need};
 use crate::case::{Case, Fate};
 use crate::drops::Class;
 use crate::finding::{Finding, fatal, warning};
+use crate::rules::{Checked, Need};
 use crate::seen;
 use crate::trail::Dropped;
 use crate::words::{at, count};
@@ -42,8 +42,12 @@ fn unheard(case: &Case<'_>) -> Option<Finding> {
     let lost = lost_messages(case);
     // Either the message was seen to be dropped, or a failed exchange was told again and again and never got smaller.
     let repeated = |drop: &&Dropped<'_>| {
-        let same = too_big.iter().filter(|other| (other.attempt, other.direction) == (drop.attempt, drop.direction));
-        let failed = case.attempt(drop.attempt).is_some_and(|tried| tried.asked && tried.fate == Fate::Failed);
+        let same = too_big
+            .iter()
+            .filter(|other| (other.attempt, other.direction) == (drop.attempt, drop.direction));
+        let failed = case
+            .attempt(drop.attempt)
+            .is_some_and(|tried| tried.asked && tried.fate == Fate::Failed);
         failed && same.count() > 2
     };
     let first = too_big
@@ -57,12 +61,18 @@ fn unheard(case: &Case<'_>) -> Option<Finding> {
     let netns = first.event.netns;
     let name = case.name(netns);
     let mtu = told_mtu(case, first);
-    let bytes = too_big.iter().filter_map(|drop| drop.event.packet).map(|packet| packet.len).max().unwrap_or(0);
+    let bytes = too_big
+        .iter()
+        .filter_map(|drop| drop.event.packet)
+        .map(|packet| packet.len)
+        .max()
+        .unwrap_or(0);
     let broken = case
         .asked()
         .any(|tried| tried.fate == Fate::Failed && too_big.iter().any(|drop| drop.attempt == tried.attempt.id));
     let mtu_words = mtu.map_or_else(|| "less".to_owned(), |mtu| format!("only {mtu} bytes"));
-    let says = format!("packets of full size vanish: the way on from {name} takes {mtu_words}, and the sender is not told");
+    let says =
+        format!("packets of full size vanish: the way on from {name} takes {mtu_words}, and the sender is not told");
     let claim = if broken || !case.failed().is_empty() {
         fatal("path-mtu-blackhole", says)
     } else {
@@ -106,7 +116,13 @@ fn unseen(case: &Case<'_>) -> Option<Finding> {
     let small = case.tried.iter().find(|tried| {
         tried.attempt.kind == "echo" && tried.attempt.flow.dst() == target && tried.attempt.echo.is_some()
     })?;
-    let answered = small.attempt.echo.iter().flat_map(|echo| &echo.rtt_ns).flatten().count();
+    let answered = small
+        .attempt
+        .echo
+        .iter()
+        .flat_map(|echo| &echo.rtt_ns)
+        .flatten()
+        .count();
     let all = small.attempt.echo.as_ref()?.rtt_ns.len();
     let vanished = echo.rtt_ns.len() >= 2 && echo.rtt_ns.iter().all(Option::is_none);
     let told = full.attempt.icmp.iter().any(|error| error.info > 0);
@@ -117,9 +133,10 @@ fn unseen(case: &Case<'_>) -> Option<Finding> {
         .filter(|tried| tried.connected() && tried.attempt.flow.dst().is_ipv6() == target.is_ipv6())
         .collect();
     let resent = stalled.iter().any(|tried| {
-        [Direction::Request, Direction::Answer]
-            .iter()
-            .any(|way| case.leg(tried.attempt.id, *way).is_some_and(|leg| leg.retransmits() > 0))
+        [Direction::Request, Direction::Answer].iter().any(|way| {
+            case.leg(tried.attempt.id, *way)
+                .is_some_and(|leg| leg.retransmits() > 0)
+        })
     });
     if !vanished || told || dropped || answered * 10 < all * 9 || answered == 0 || !resent {
         return None;
@@ -232,7 +249,11 @@ mod tests {
         });
         let judgement = judge(&scene.evidence);
         assert_eq!(scene::causes(&judgement), ["path-mtu-blackhole"]);
-        assert!(judgement.verdicts[0].says.contains("1400"), "{}", judgement.verdicts[0].says);
+        assert!(
+            judgement.verdicts[0].says.contains("1400"),
+            "{}",
+            judgement.verdicts[0].says
+        );
     }
 
     #[test]

@@ -10,12 +10,12 @@
 //!
 //! Silent on: rules that drop everything (`netfilter-drop`) or by chance (`packet-loss`).
 
-use crate::rules::{Checked, Need};
 use crate::case::Case;
 use crate::finding::{fatal, warning};
-use crate::firewall::{Doubt, Stop};
 use crate::firewall::culprit::Culprit;
+use crate::firewall::{Doubt, Stop};
 use crate::firewalled::blocked_at_all;
+use crate::rules::{Checked, Need};
 
 pub const NEEDS: &[Need] = &[Need::Probe("drop"), Need::Probe("path"), Need::Fact("netfilter")];
 
@@ -56,7 +56,10 @@ pub fn check(case: &Case<'_>) -> Checked {
             .and_if(blocked.rule_words())
             .and_if(blocked.counted())
             .and_if(blocked.comment())
-            .and(format!("of {} attempts {passed} worked and {refused} failed", case.asked().count()));
+            .and(format!(
+                "of {} attempts {passed} worked and {refused} failed",
+                case.asked().count()
+            ));
         findings.push(finding);
     }
     Ok(findings)
@@ -74,7 +77,14 @@ mod tests {
         let limit = vec![Match::Limit {
             text: "connlimit above 2".to_owned(),
         }];
-        scene.filter(scene::X, "FORWARD", "-m connlimit --connlimit-above 2 -j DROP", &limit, &Action::Drop, 3);
+        scene.filter(
+            scene::X,
+            "FORWARD",
+            "-m connlimit --connlimit-above 2 -j DROP",
+            &limit,
+            &Action::Drop,
+            3,
+        );
         scene.dropped(3, scene::X, "cbr0", "NETFILTER_DROP", "nf_hook_slow");
         let judgement = judge(&scene.evidence);
         assert_eq!(scene::causes(&judgement), ["rate-limited"]);

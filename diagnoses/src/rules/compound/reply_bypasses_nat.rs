@@ -12,12 +12,12 @@
 //!
 //! Silent on: late answers to a socket that is closed (they carry the address that was asked).
 
-use crate::rules::{Checked, Need};
-use crate::remedy::Remedy;
 use crate::astray;
 use crate::case::{Case, Tried};
 use crate::ends::resets_sent;
 use crate::finding::{Finding, fatal};
+use crate::remedy::Remedy;
+use crate::rules::{Checked, Need};
 use model::event::{Event, Seen};
 use model::flow::Flow;
 use model::report::Direction;
@@ -46,7 +46,8 @@ pub fn check(case: &Case<'_>) -> Checked {
             .map(|drop| drop.event)
             .find(|event| stray(event.flow));
         let reset = resets_sent(case, id).into_iter().find(|event| {
-            let no_socket = matches!(&event.seen, Seen::ResetSent { reason: Some(reason), .. } if reason == "NO_SOCKET");
+            let no_socket =
+                matches!(&event.seen, Seen::ResetSent { reason: Some(reason), .. } if reason == "NO_SOCKET");
             no_socket && event.netns == source && stray(event.flow.reversed())
         });
         if let Some(event) = dropped.or(reset) {
@@ -66,9 +67,9 @@ pub fn check(case: &Case<'_>) -> Checked {
     let off = case.evidence.netns.iter().find(|netns| {
         let value = |key: &str| case.sysctl(netns.id, key).ok().flatten();
         value("net.bridge.bridge-nf-call-iptables") == Some("0")
-            && case.before(netns.id, "interfaces", |facts| &facts.links).is_ok_and(|links| {
-                links.iter().any(|link| link.kind == "bridge")
-            })
+            && case
+                .before(netns.id, "interfaces", |facts| &facts.links)
+                .is_ok_and(|links| links.iter().any(|link| link.kind == "bridge"))
     });
     let place = off.map_or(source, |netns| netns.id);
     Ok(vec![
@@ -85,7 +86,10 @@ pub fn check(case: &Case<'_>) -> Checked {
         .remedy(match off {
             Some(netns) => Remedy::from(format!("let netfilter see what is bridged in {}", case.name(netns.id)))
                 .run(": ", case.command(netns.id, "modprobe br_netfilter", &[]))
-                .run(", ", case.command(netns.id, "sysctl -w net.bridge.bridge-nf-call-iptables=1", &[])),
+                .run(
+                    ", ",
+                    case.command(netns.id, "sysctl -w net.bridge.bridge-nf-call-iptables=1", &[]),
+                ),
             None => "masquerade the request where it is translated, so that its answer returns there".into(),
         })
         .because(format!("{asked} was translated to {}", answer.reversed()))
@@ -101,7 +105,11 @@ pub fn check(case: &Case<'_>) -> Checked {
 fn untranslated(case: &Case<'_>) -> Option<Finding> {
     let failed = case.failed();
     let strays = |tried: &Tried<'_>| {
-        let queries = tried.attempt.dns.iter().flat_map(|dns| dns.queries.iter().map(|query| query.flow));
+        let queries = tried
+            .attempt
+            .dns
+            .iter()
+            .flat_map(|dns| dns.queries.iter().map(|query| query.flow));
         let mut asked = std::iter::once(tried.attempt.flow).chain(queries);
         asked.find_map(|asked| Some((asked, astray::answers(case.evidence, asked).next()?.flow)))
     };
@@ -109,21 +117,32 @@ fn untranslated(case: &Case<'_>) -> Option<Finding> {
     let (source, from) = (case.source(), answer.src());
     let server = case.evidence.destination.netns.filter(|netns| {
         let request = |tried: &&&Tried<'_>| case.leg(tried.attempt.id, Direction::Request);
-        failed.iter().filter_map(|tried| request(&tried)).any(|leg| leg.reached(*netns))
+        failed
+            .iter()
+            .filter_map(|tried| request(&tried))
+            .any(|leg| leg.reached(*netns))
     });
     let place = server.or(case.evidence.source.netns)?;
     let finding = fatal(
         "reply-bypasses-nat",
-        format!("the answer comes back to {source} from {from} instead of {}, which was asked", asked.dst()),
+        format!(
+            "the answer comes back to {source} from {from} instead of {}, which was asked",
+            asked.dst()
+        ),
     )
     .at(case.node(place), case.name(place))
-    .of(failed.iter().filter(|tried| strays(tried).is_some()).map(|tried| tried.attempt.id))
+    .of(failed
+        .iter()
+        .filter(|tried| strays(tried).is_some())
+        .map(|tried| tried.attempt.id))
     .remedy(format!(
         "let the server answer from {}: bind its socket to that address, or correct what rewrites its answers",
         asked.dst()
     ))
     .because(format!("the request was {asked}"))
-    .and(format!("its answer {answer} arrived in {source}, where no socket knows {from}"));
+    .and(format!(
+        "its answer {answer} arrived in {source}, where no socket knows {from}"
+    ));
     Some(finding)
 }
 
@@ -155,13 +174,26 @@ mod tests {
     fn an_answer_from_another_address_of_the_server_is_it_too() {
         let mut scene = Scene::two_nodes();
         let asked = scene::udp("10.90.1.2:40000", "10.90.2.2:53");
-        scene.watch(0, asked).hop(scene::A, "eth0", asked, 7).hop(scene::C, "eth0", asked, 7);
+        scene
+            .watch(0, asked)
+            .hop(scene::A, "eth0", asked, 7)
+            .hop(scene::C, "eth0", asked, 7);
         let during = "answer".to_owned();
         scene.attempt(0, asked, Outcome::TimedOut { during });
-        scene.drop(scene::A, "eth0", scene::udp("10.90.2.9:53", "10.90.1.2:40000"), "NO_SOCKET", "__udp4_lib_rcv");
+        scene.drop(
+            scene::A,
+            "eth0",
+            scene::udp("10.90.2.9:53", "10.90.1.2:40000"),
+            "NO_SOCKET",
+            "__udp4_lib_rcv",
+        );
         let judgement = judge(&scene.evidence);
         assert_eq!(scene::cause(&judgement), "reply-bypasses-nat");
-        assert!(judgement.verdicts[0].says.contains("from 10.90.2.9 instead of 10.90.2.2"));
+        assert!(
+            judgement.verdicts[0]
+                .says
+                .contains("from 10.90.2.9 instead of 10.90.2.2")
+        );
     }
 
     #[test]
@@ -171,7 +203,13 @@ mod tests {
         scene.watch(0, asked).hop(scene::A, "eth0", asked, 7);
         let during = "answer".to_owned();
         scene.attempt(0, asked, Outcome::TimedOut { during });
-        scene.drop(scene::A, "eth0", scene::udp("10.90.2.9:53", "10.90.1.2:40001"), "NO_SOCKET", "__udp4_lib_rcv");
+        scene.drop(
+            scene::A,
+            "eth0",
+            scene::udp("10.90.2.9:53", "10.90.1.2:40001"),
+            "NO_SOCKET",
+            "__udp4_lib_rcv",
+        );
         assert!(!scene::causes(&judge(&scene.evidence)).contains(&"reply-bypasses-nat".to_owned()));
     }
 

@@ -12,15 +12,15 @@
 //! Silent on: services without ready endpoints (`service-without-endpoints`), packets that were translated to a listed endpoint,
 //! old entries of connection tracking (`conntrack-stale`), IPVS, and nodes whose rules could not be read.
 
-use crate::rules::{Checked, Need};
-use crate::remedy::Remedy;
-use crate::words::shell::command;
 use crate::case::Case;
 use crate::cluster::{Asked, services};
 use crate::finding::{Claim, Finding, fatal};
 use crate::firewalled::blocked;
+use crate::remedy::Remedy;
+use crate::rules::{Checked, Need};
 use crate::seen;
 use crate::translate;
+use crate::words::shell::command;
 use model::evidence::{Evidence, NetnsEvidence};
 use model::flow::Flow;
 use model::report::{Direction, RulePlace};
@@ -37,7 +37,10 @@ pub fn check(case: &Case<'_>) -> Checked {
         }
         for tried in case.failed() {
             let (id, flow) = (tried.attempt.id, tried.attempt.flow);
-            let same_family = asked.usable().iter().any(|backend| backend.address.is_ipv4() == flow.dst().is_ipv4());
+            let same_family = asked
+                .usable()
+                .iter()
+                .any(|backend| backend.address.is_ipv4() == flow.dst().is_ipv4());
             let arrived = case.leg(id, Direction::Request).is_some_and(|leg| leg.reached(host.id));
             if !asked.service.cluster_ips.contains(&flow.dst()) || !same_family || !arrived {
                 continue;
@@ -67,7 +70,12 @@ fn wrong(
 ) -> Result<Option<Finding>, model::missing::Missing> {
     let to = case.trail.forms(id).last().copied().unwrap_or(flow);
     let node = &case.evidence.source.node;
-    let says = |what: &str| fatal("service-not-programmed", format!("node {node} {what} {} ({})", asked.words(), flow.dst()));
+    let says = |what: &str| {
+        fatal(
+            "service-not-programmed",
+            format!("node {node} {what} {} ({})", asked.words(), flow.dst()),
+        )
+    };
     let by_kube_proxy = blocked(case).into_iter().find(|blocked| {
         let own = |place: &RulePlace| {
             place.table == "kube-proxy" || (place.chain.starts_with("KUBE-SERVICES") && blocked.answered(case))
@@ -77,13 +85,20 @@ fn wrong(
     });
     if let Some(blocked) = by_kube_proxy {
         // It rejects what has no endpoints, and drops what is no service's.
-        let what = if blocked.answered(case) { "still rejects what is sent to" } else { "has no rule for" };
+        let what = if blocked.answered(case) {
+            "still rejects what is sent to"
+        } else {
+            "has no rule for"
+        };
         let finding = described(says(what), case, asked, host)
             .because(blocked.seen(case))
             .and_if(blocked.rule_words());
         return Ok(Some(met(endpoints(finding, asked), case)));
     }
-    let ipvs = case.before(host.id, "links", |facts| &facts.links)?.iter().any(|link| link.name == "kube-ipvs0");
+    let ipvs = case
+        .before(host.id, "links", |facts| &facts.links)?
+        .iter()
+        .any(|link| link.name == "kube-ipvs0");
     let dropped = case.accusing().any(|drop| {
         let class = drop.class;
         drop.attempt == id && !matches!(class, crate::drops::Class::Route | crate::drops::Class::Neighbour)
@@ -105,7 +120,11 @@ fn wrong(
         }
         let finding = described(says("has no rule for"), case, asked, host)
             .because(format!("{flow} came to node {node} and was never translated"))
-            .and(format!("no netfilter rule of node {node} translates {}:{}", flow.dst(), flow.dport));
+            .and(format!(
+                "no netfilter rule of node {node} translates {}:{}",
+                flow.dst(),
+                flow.dport
+            ));
         return Ok(Some(met(endpoints(finding, asked), case)));
     }
     let listed = asked.backends().iter().any(|backend| backend.address == to.dst());
@@ -113,8 +132,11 @@ fn wrong(
     if listed || !by_rule {
         return Ok(None);
     }
-    let finding = described(says("has an old rule for"), case, asked, host)
-        .because(format!("{flow} was sent on to {}:{}, which no EndpointSlice lists", to.dst(), to.dport));
+    let finding = described(says("has an old rule for"), case, asked, host).because(format!(
+        "{flow} was sent on to {}:{}, which no EndpointSlice lists",
+        to.dst(),
+        to.dport
+    ));
     Ok(Some(met(endpoints(finding, asked), case)))
 }
 
@@ -125,15 +147,17 @@ fn described(claim: Claim, case: &Case<'_>, asked: &Asked<'_>, host: &NetnsEvide
         .object(asked.service.object())
         .of(case.failed_ids())
         .remedy(
-            Remedy::from(format!("see whether kube-proxy runs on {node} and reaches the API server"))
-                .run(
-                    ": ",
-                    command(
-                        "kubectl -n kube-system get pods -o wide --field-selector {}",
-                        &[&format!("spec.nodeName={node}")],
-                    ),
-                )
-                .say(", and restart it"),
+            Remedy::from(format!(
+                "see whether kube-proxy runs on {node} and reaches the API server"
+            ))
+            .run(
+                ": ",
+                command(
+                    "kubectl -n kube-system get pods -o wide --field-selector {}",
+                    &[&format!("spec.nodeName={node}")],
+                ),
+            )
+            .say(", and restart it"),
         )
 }
 
@@ -163,7 +187,9 @@ mod tests {
     /// The SYN comes to node x and leaves it as it came.
     fn untranslated() -> Cluster {
         let mut cluster = Cluster::web();
-        cluster.scene.facts(scene::X, |facts| facts.netfilter = Known::Known(Netfilter::default()));
+        cluster
+            .scene
+            .facts(scene::X, |facts| facts.netfilter = Known::Known(Netfilter::default()));
         cluster.scene.vanishes(3, scene::X, "up0");
         cluster
     }
@@ -184,13 +210,20 @@ mod tests {
         let asked = tcp("10.90.1.2:40000", &format!("{WEB_IP}:80"));
         let real = tcp("10.90.1.2:40000", "10.90.2.2:80");
         let scene = &mut cluster.scene;
-        scene.watch(0, asked).hop(scene::A, "eth0", asked, 7).hop_learned(scene::X, "up0", real, 7);
+        scene
+            .watch(0, asked)
+            .hop(scene::A, "eth0", asked, 7)
+            .hop_learned(scene::X, "up0", real, 7);
         let during = "connect".to_owned();
         scene.attempt(0, asked, Outcome::TimedOut { during });
         cluster.pod("shop/web-1").addresses = vec![scene::ip("10.90.2.9")];
         let judgement = judge(cluster.evidence());
         assert_eq!(scene::causes(&judgement), ["service-not-programmed"]);
-        assert!(judgement.verdicts[0].says.contains("has an old rule for service shop/web"));
+        assert!(
+            judgement.verdicts[0]
+                .says
+                .contains("has an old rule for service shop/web")
+        );
     }
 
     #[test]
@@ -207,11 +240,19 @@ mod tests {
         };
         let mut rules = scene::one_rule("kube-proxy", "FORWARD", rule);
         "nftables".clone_into(&mut rules.chains[0].backend);
-        cluster.scene.facts(scene::X, |facts| facts.netfilter = Known::Known(rules.clone()));
-        cluster.scene.dropped(3, scene::X, "cbr0", "NETFILTER_DROP", "nft_do_chain");
+        cluster
+            .scene
+            .facts(scene::X, |facts| facts.netfilter = Known::Known(rules.clone()));
+        cluster
+            .scene
+            .dropped(3, scene::X, "cbr0", "NETFILTER_DROP", "nft_do_chain");
         let judgement = judge(cluster.evidence());
         assert_eq!(scene::causes(&judgement), ["service-not-programmed"]);
-        assert!(judgement.verdicts[0].because[1].contains("10.96.0.0/16 drop"), "{:?}", judgement.verdicts[0]);
+        assert!(
+            judgement.verdicts[0].because[1].contains("10.96.0.0/16 drop"),
+            "{:?}",
+            judgement.verdicts[0]
+        );
     }
 
     #[test]
@@ -228,9 +269,16 @@ mod tests {
     fn rules_that_could_not_be_read_accuse_nobody() {
         let mut cluster = untranslated();
         let unread = Missing::new("netfilter rules of x", "no tool reads them");
-        cluster.scene.facts(scene::X, |facts| facts.netfilter = Known::Missing(unread.clone()));
+        cluster
+            .scene
+            .facts(scene::X, |facts| facts.netfilter = Known::Missing(unread.clone()));
         let judgement = judge(cluster.evidence());
         assert_eq!(scene::causes(&judgement), ["unexplained-timeout"]);
-        assert!(judgement.missing.iter().any(|lack| lack.what.contains("netfilter rules")));
+        assert!(
+            judgement
+                .missing
+                .iter()
+                .any(|lack| lack.what.contains("netfilter rules"))
+        );
     }
 }

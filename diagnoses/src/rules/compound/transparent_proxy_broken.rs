@@ -14,13 +14,13 @@
 //! Silent on: proxies that work, packets that other rules drop (`netfilter-drop`), hosts that do not forward
 //! (`forwarding-disabled`), and targets on which nothing listens (`port-closed`).
 
-use crate::rules::{Checked, Need};
 use crate::case::Case;
 use crate::drops::Class;
 use crate::finding::{Claim, Finding, fatal};
 use crate::firewall::proxy::{self, Proxy};
 use crate::remedy::Remedy;
 use crate::route::{self, Query, Way};
+use crate::rules::{Checked, Need};
 use crate::seen::freed;
 use crate::trail::Dropped;
 use crate::translate;
@@ -42,7 +42,12 @@ pub fn check(case: &Case<'_>) -> Checked {
     let mut drops: Vec<Dropped<'_>> = case.accusing().collect();
     drops.retain(|drop| drop.direction == Direction::Request);
     let finding = |netns: u32| {
-        let here = |class: Class| drops.iter().copied().filter(move |drop| drop.event.netns == netns && drop.class == class);
+        let here = |class: Class| {
+            drops
+                .iter()
+                .copied()
+                .filter(move |drop| drop.event.netns == netns && drop.class == class)
+        };
         let owned: Vec<_> = here(Class::Other).filter(is_forwarding).collect();
         let dropped: Vec<_> = here(Class::Netfilter).collect();
         let refused: Vec<_> = here(Class::NoSocket).collect();
@@ -90,22 +95,33 @@ fn astray(case: &Case<'_>, drops: &[Dropped<'_>]) -> Option<Finding> {
     }
     let leads = facts.rules.ok().into_iter().flatten().find(|rule| {
         let ours = rule.family == if flow.dst().is_ipv4() { 4 } else { 6 };
-        ours && rule.fwmark.is_some_and(|(value, mask)| mark != 0 && mark & mask == value & mask)
+        ours && rule
+            .fwmark
+            .is_some_and(|(value, mask)| mark != 0 && mark & mask == value & mask)
     });
     let lacks = match leads.and_then(|rule| Some((rule, rule.table?))) {
-        Some((rule, table)) => format!("the policy rule {} leads the mark {mark:#x} to table {table}, which has no local route for it", rule.priority),
+        Some((rule, table)) => format!(
+            "the policy rule {} leads the mark {mark:#x} to table {table}, which has no local route for it",
+            rule.priority
+        ),
         None => format!("no policy rule leads the mark {mark:#x} to a table with a local route"),
     };
     let table = leads.and_then(|rule| rule.table);
     let remedy = match (table, flow.dst().is_ipv6()) {
-        (Some(table), false) => {
-            Remedy::from("bring its route back").run(": ", case.command(netns, "ip route add local 0.0.0.0/0 dev lo table {}", &[&table]))
-        }
-        (Some(table), true) => {
-            Remedy::from("bring its route back").run(": ", case.command(netns, "ip -6 route add local ::/0 dev lo table {}", &[&table]))
-        }
+        (Some(table), false) => Remedy::from("bring its route back").run(
+            ": ",
+            case.command(netns, "ip route add local 0.0.0.0/0 dev lo table {}", &[&table]),
+        ),
+        (Some(table), true) => Remedy::from("bring its route back").run(
+            ": ",
+            case.command(netns, "ip -6 route add local ::/0 dev lo table {}", &[&table]),
+        ),
         (None, v6) => {
-            let show = if v6 { "ip -6 route show table all type local" } else { "ip route show table all type local" };
+            let show = if v6 {
+                "ip -6 route show table all type local"
+            } else {
+                "ip route show table all type local"
+            };
             Remedy::from(format!(
                 "bring the policy rule for the mark {mark:#x} back, which leads to the table with the proxy's local route, and see what removed it"
             ))
@@ -114,12 +130,18 @@ fn astray(case: &Case<'_>, drops: &[Dropped<'_>]) -> Option<Finding> {
         }
     };
     Some(
-        claim(case, netns, &proxy, drops, &format!("hands {flow} to a proxy, and the mark it sets leads nowhere"))
-            .remedy(remedy)
-            .because(freed(case, drops))
-            .and("the kernel does not forward what a socket already owns".to_owned())
-            .and(proxy.words)
-            .and(lacks),
+        claim(
+            case,
+            netns,
+            &proxy,
+            drops,
+            &format!("hands {flow} to a proxy, and the mark it sets leads nowhere"),
+        )
+        .remedy(remedy)
+        .because(freed(case, drops))
+        .and("the kernel does not forward what a socket already owns".to_owned())
+        .and(proxy.words)
+        .and(lacks),
     )
 }
 
@@ -135,11 +157,19 @@ fn unserved(case: &Case<'_>, drops: &[Dropped<'_>]) -> Option<Finding> {
     }
     let name = case.name(netns);
     Some(
-        claim(case, netns, &proxy, drops, &format!("hands {flow} to a proxy on port {port}, where nothing listens"))
-            .remedy(Remedy::from(format!("start the proxy that listens on port {port} in {name}, or take its rule away")))
-            .because(freed(case, drops))
-            .and(proxy.words)
-            .and(format!("no socket of {name} listens on port {port}")),
+        claim(
+            case,
+            netns,
+            &proxy,
+            drops,
+            &format!("hands {flow} to a proxy on port {port}, where nothing listens"),
+        )
+        .remedy(Remedy::from(format!(
+            "start the proxy that listens on port {port} in {name}, or take its rule away"
+        )))
+        .because(freed(case, drops))
+        .and(proxy.words)
+        .and(format!("no socket of {name} listens on port {port}")),
     )
 }
 
@@ -169,12 +199,17 @@ fn redirected(case: &Case<'_>, drops: &[Dropped<'_>]) -> Option<Finding> {
     Some(
         fatal(
             "transparent-proxy-broken",
-            format!("a rule in {name} redirects the request to port {port}, where nothing listens ({})", rule_place(&place)),
+            format!(
+                "a rule in {name} redirects the request to port {port}, where nothing listens ({})",
+                rule_place(&place)
+            ),
         )
         .at(case.node(netns), &name)
         .rule(place)
         .of(drops.iter().map(|drop| drop.attempt))
-        .remedy(Remedy::from(format!("start the proxy that listens on port {port} in {name}, or take its rule away")))
+        .remedy(Remedy::from(format!(
+            "start the proxy that listens on port {port} in {name}, or take its rule away"
+        )))
         .because(freed(case, drops))
         .and(format!("{asked} became {}", first.event.flow))
         .and(stop.words()),
@@ -183,11 +218,14 @@ fn redirected(case: &Case<'_>, drops: &[Dropped<'_>]) -> Option<Finding> {
 
 fn claim(case: &Case<'_>, netns: u32, proxy: &Proxy, drops: &[Dropped<'_>], says: &str) -> Claim {
     let name = case.name(netns);
-    fatal("transparent-proxy-broken", format!("a rule in {name} {says} ({})", rule_place(&proxy.place)))
-        .at(case.node(netns), &name)
-        .interface(case.interface(drops[0].event))
-        .rule(proxy.place.clone())
-        .of(drops.iter().map(|drop| drop.attempt))
+    fatal(
+        "transparent-proxy-broken",
+        format!("a rule in {name} {says} ({})", rule_place(&proxy.place)),
+    )
+    .at(case.node(netns), &name)
+    .interface(case.interface(drops[0].event))
+    .rule(proxy.place.clone())
+    .of(drops.iter().map(|drop| drop.attempt))
 }
 
 #[cfg(test)]
@@ -240,7 +278,10 @@ mod tests {
         let judgement = judge(&scene.evidence);
         assert_eq!(scene::causes(&judgement), ["transparent-proxy-broken"]);
         let remedy = &judgement.verdicts[0].remedy;
-        assert!(remedy.contains("ip route add local 0.0.0.0/0 dev lo table 2004"), "{remedy}");
+        assert!(
+            remedy.contains("ip route add local 0.0.0.0/0 dev lo table 2004"),
+            "{remedy}"
+        );
     }
 
     #[test]

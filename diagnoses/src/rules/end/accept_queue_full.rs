@@ -12,14 +12,14 @@
 //!
 //! Silent on: listeners with a queue that has room, overflows of other listeners, half-open connections (`syn-queue-full`).
 
-use crate::rules::{Checked, Need};
 use crate::case::Case;
 use crate::drops::Class;
 use crate::ends::{far_end, holders, latest, listeners, process_words, takes, target_words, unanswered};
 use crate::finding::fatal;
+use crate::rules::{Checked, Need};
 use crate::words::count;
-use model::report::Direction;
 use model::facts::Socket;
+use model::report::Direction;
 
 pub const NEEDS: &[Need] = &[
     Need::Probe("drop"),
@@ -41,8 +41,15 @@ pub fn check(case: &Case<'_>) -> Checked {
     };
     let grew = case.growth(end.netns, "TcpExt.ListenOverflows")?;
     // Several sockets may share the port (SO_REUSEPORT): the kernel gives each of them its share, however it fares.
-    let sharing: Vec<&Socket> = listeners(case, end)?.into_iter().filter(|socket| takes(socket, end.flow.dst())).collect();
-    let socket = sharing.iter().copied().find(|socket| is_full(socket)).or_else(|| sharing.first().copied());
+    let sharing: Vec<&Socket> = listeners(case, end)?
+        .into_iter()
+        .filter(|socket| takes(socket, end.flow.dst()))
+        .collect();
+    let socket = sharing
+        .iter()
+        .copied()
+        .find(|socket| is_full(socket))
+        .or_else(|| sharing.first().copied());
     if dropped.is_empty() && (grew == 0 || !socket.is_some_and(is_full)) {
         return Ok(Vec::new());
     }
@@ -114,7 +121,9 @@ mod tests {
     fn a_full_queue_and_an_unanswered_request_name_it() {
         let mut scene = Scene::two_nodes();
         queue(&mut scene, 2, 1);
-        scene.vanishes(3, scene::C, "eth0").grew(scene::C, "TcpExt.ListenOverflows", 6);
+        scene
+            .vanishes(3, scene::C, "eth0")
+            .grew(scene::C, "TcpExt.ListenOverflows", 6);
         assert_eq!(scene::causes(&judge(&scene.evidence)), ["accept-queue-full"]);
     }
 
@@ -124,15 +133,24 @@ mod tests {
         queue(&mut scene, 0, 128);
         scene.facts(scene::C, |facts| {
             if let Known::Known(sockets) = &mut facts.sockets {
-                let stuck = model::facts::Socket { rx_queue: 2, tx_queue: 1, ..sockets[0].clone() };
+                let stuck = model::facts::Socket {
+                    rx_queue: 2,
+                    tx_queue: 1,
+                    ..sockets[0].clone()
+                };
                 sockets.push(stuck);
             }
         });
-        scene.vanishes(3, scene::C, "eth0").grew(scene::C, "TcpExt.ListenOverflows", 6);
+        scene
+            .vanishes(3, scene::C, "eth0")
+            .grew(scene::C, "TcpExt.ListenOverflows", 6);
         let judgement = judge(&scene.evidence);
         assert_eq!(scene::causes(&judgement), ["accept-queue-full"]);
         let because = judgement.verdicts[0].because.join("\n");
-        assert!(because.contains("2 connections waiting") && because.contains("the queue of 1 is full"), "{because}");
+        assert!(
+            because.contains("2 connections waiting") && because.contains("the queue of 1 is full"),
+            "{because}"
+        );
     }
 
     #[test]
@@ -146,7 +164,9 @@ mod tests {
     fn an_overflow_of_another_listener_accuses_nobody() {
         let mut scene = Scene::two_nodes();
         queue(&mut scene, 0, 128);
-        scene.vanishes(3, scene::C, "eth0").grew(scene::C, "TcpExt.ListenOverflows", 6);
+        scene
+            .vanishes(3, scene::C, "eth0")
+            .grew(scene::C, "TcpExt.ListenOverflows", 6);
         assert!(!scene::causes(&judge(&scene.evidence)).contains(&"accept-queue-full".to_owned()));
         let mut healthy = Scene::two_nodes();
         queue(&mut healthy, 2, 1);

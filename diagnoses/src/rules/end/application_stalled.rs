@@ -12,13 +12,13 @@
 //! Silent on: loss on the way (there are retransmissions or drops), full accept queues, closed windows, and programs that
 //! answer late but in time.
 
-use crate::rules::{Checked, Need};
-use crate::words::shell::command;
-use crate::remedy::Remedy;
 use crate::case::{Case, Failure, Tried};
 use crate::ends::{FarEnd, Process, far_end, holders, latest, listener, listener_before, process_words};
 use crate::finding::{Finding, fatal};
+use crate::remedy::Remedy;
+use crate::rules::{Checked, Need};
 use crate::trail::Leg;
+use crate::words::shell::command;
 use crate::words::{count, time};
 use model::facts::ProcessFacts;
 use model::flow::{TCP, UDP};
@@ -94,7 +94,9 @@ fn unanswered(case: &Case<'_>, tried: &Tried<'_>) -> bool {
     let taken = attempt.sent_bytes > 0
         && attempt
             .acknowledged_bytes
-            .map_or(attempt.tcp.is_some_and(|tcp| tcp.unacked == 0), |bytes| bytes >= attempt.sent_bytes);
+            .map_or(attempt.tcp.is_some_and(|tcp| tcp.unacked == 0), |bytes| {
+                bytes >= attempt.sent_bytes
+            });
     let whole = [Direction::Request, Direction::Answer].into_iter().all(|direction| {
         case.leg(attempt.id, direction)
             .is_none_or(|leg| leg.drops.is_empty() && Leg::retransmits(leg) == 0)

@@ -10,13 +10,13 @@
 //!
 //! Silent on: processes with descriptors to spare, and processes at their limit on which nothing waits.
 
-use crate::rules::{Checked, Need};
-use crate::remedy::Remedy;
-use crate::words::shell::command;
 use crate::case::Case;
 use crate::ends::{far_end, holders, latest, listener, process_words};
 use crate::finding::fatal;
+use crate::remedy::Remedy;
+use crate::rules::{Checked, Need};
 use crate::words::count;
+use crate::words::shell::command;
 
 pub const NEEDS: &[Need] = &[Need::Probe("path"), Need::Fact("sockets")];
 
@@ -29,10 +29,13 @@ pub fn check(case: &Case<'_>) -> Checked {
         let Some(socket) = waiting.filter(|socket| socket.rx_queue > 0 && socket.state == "LISTEN") else {
             continue;
         };
-        let full = holders(case, end.netns, socket).into_iter().map(latest).find_map(|process| {
-            let open = *process.fds.ok()?;
-            (process.fd_limit > 0 && open >= process.fd_limit).then_some((process, open))
-        });
+        let full = holders(case, end.netns, socket)
+            .into_iter()
+            .map(latest)
+            .find_map(|process| {
+                let open = *process.fds.ok()?;
+                (process.fd_limit > 0 && open >= process.fd_limit).then_some((process, open))
+            });
         let Some((process, open)) = full else { continue };
         let netns = case.name(end.netns);
         let who = process_words(process);
@@ -46,8 +49,14 @@ pub fn check(case: &Case<'_>) -> Checked {
                 Remedy::from("raise its limit (ulimit -n, LimitNOFILE=) and see what it keeps open")
                     .run(": ", command("ls -l {}", &[&format!("/proc/{}/fd", process.pid)])),
             )
-            .because(format!("{who} has {open} descriptors open, its limit is {}", process.fd_limit))
-            .and(format!("{} waiting to be accepted", count(socket.rx_queue as usize, "connection"))),
+            .because(format!(
+                "{who} has {open} descriptors open, its limit is {}",
+                process.fd_limit
+            ))
+            .and(format!(
+                "{} waiting to be accepted",
+                count(socket.rx_queue as usize, "connection")
+            )),
         ]);
     }
     Ok(Vec::new())
@@ -82,7 +91,10 @@ mod tests {
 
     #[test]
     fn a_process_at_its_limit_with_connections_waiting_is_named() {
-        assert_eq!(scene::causes(&judge(&at_limit(3, 64).evidence)), ["file-descriptors-exhausted"]);
+        assert_eq!(
+            scene::causes(&judge(&at_limit(3, 64).evidence)),
+            ["file-descriptors-exhausted"]
+        );
     }
 
     #[test]

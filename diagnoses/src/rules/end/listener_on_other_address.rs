@@ -10,10 +10,10 @@
 //!
 //! Silent on: ports on which nothing listens at all (`port-closed`), and requests that another listener takes.
 
-use crate::rules::{Checked, Need};
 use crate::case::Case;
 use crate::ends::{FarEnd, holders, latest, listeners, process_words, refused, takes, target_words};
 use crate::finding::fatal;
+use crate::rules::{Checked, Need};
 use crate::words::list;
 use model::facts::Socket;
 use std::net::{IpAddr, SocketAddr};
@@ -116,7 +116,11 @@ mod tests {
         for (address, v6only, says) in [("127.0.0.1:80", false, "loopback"), ("[::]:80", true, "IPv6 only")] {
             let judgement = judge(&listening_on(address, v6only).evidence);
             assert_eq!(scene::causes(&judgement), ["listener-on-other-address"], "{address}");
-            assert!(judgement.verdicts[0].says.contains(says), "{}", judgement.verdicts[0].says);
+            assert!(
+                judgement.verdicts[0].says.contains(says),
+                "{}",
+                judgement.verdicts[0].says
+            );
         }
     }
 

@@ -12,12 +12,12 @@
 //! Silent on: answers that come after the sender has closed its socket (they find no socket at the sender), segments that
 //! arrive after a connection was closed, and ports that are open on another address (`listener-on-other-address`).
 
-use crate::rules::{Checked, Need};
 use crate::case::Case;
 use crate::cluster;
 use crate::drops::Class;
 use crate::ends::{FarEnd, listeners, refused, target_words};
 use crate::finding::fatal;
+use crate::rules::{Checked, Need};
 use crate::words::{at, count};
 use model::report::Direction;
 
@@ -44,9 +44,11 @@ pub fn check(case: &Case<'_>) -> Checked {
     };
     let netns = case.name(end.netns);
     let target = target_words(end.flow);
-    let drop = case
-        .leg(id, Direction::Request)
-        .and_then(|leg| leg.drops.iter().find(|drop| drop.class == Class::NoSocket && drop.event.flow == end.flow));
+    let drop = case.leg(id, Direction::Request).and_then(|leg| {
+        leg.drops
+            .iter()
+            .find(|drop| drop.class == Class::NoSocket && drop.event.flow == end.flow)
+    });
     let interface = drop.map_or_else(String::new, |drop| case.interface(drop.event));
     let seen = match drop {
         Some(drop) => format!(

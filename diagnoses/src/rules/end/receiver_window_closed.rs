@@ -9,22 +9,18 @@
 //!
 //! Silent on: short closures that open again while the exchange goes on, resets (their window is always zero), and loss.
 
-use crate::rules::{Checked, Need};
 use crate::case::{Case, Failure};
 use crate::clocks;
 use crate::ends::{answer_packets, far_end, holders, latest, listener, process_words};
 use crate::finding::fatal;
+use crate::rules::{Checked, Need};
 use crate::words::{count, time};
 use model::event::Event;
 use model::facts::Socket;
 use model::flow::TCP;
 use model::report::Direction;
 
-pub const NEEDS: &[Need] = &[
-    Need::Probe("path"),
-    Need::Fact("sockets"),
-    Need::Fact("counters"),
-];
+pub const NEEDS: &[Need] = &[Need::Probe("path"), Need::Fact("sockets"), Need::Fact("counters")];
 
 /// SYN and RST carry windows that say nothing.
 const SYN_OR_RST: u8 = 2 | 4;
@@ -34,12 +30,17 @@ pub fn check(case: &Case<'_>) -> Checked {
     let mut first = None;
     for tried in case.asked() {
         let attempt = tried.attempt;
-        let stuck = matches!(tried.failure(), Some(Failure::Silent("send" | "read" | "write" | "close")));
+        let stuck = matches!(
+            tried.failure(),
+            Some(Failure::Silent("send" | "read" | "write" | "close"))
+        );
         if attempt.flow.protocol != TCP || !tried.connected() || !stuck {
             continue;
         }
         let waits = attempt.tcp.is_some_and(|tcp| tcp.not_sent_bytes > 0 || tcp.unacked > 0)
-            || attempt.acknowledged_bytes.is_some_and(|bytes| bytes < attempt.sent_bytes)
+            || attempt
+                .acknowledged_bytes
+                .is_some_and(|bytes| bytes < attempt.sent_bytes)
             || matches!(tried.failure(), Some(Failure::Silent("send" | "write")));
         let goes_on = |event: &&Event| event.packet.is_some_and(|packet| packet.tcp_flags & SYN_OR_RST == 0);
         let last = answer_packets(case, attempt.id)

@@ -12,10 +12,10 @@
 //! Silent on: resets of other connections, a connection that the client itself aborts, refused connections (`port-closed`),
 //! resets made by a firewall rule or on the way, and those of a listener that never knew the connection (`conntrack-lost`).
 
-use crate::rules::{Checked, Need};
 use crate::case::{Case, Failure};
 use crate::ends::{far_end, resets_sent};
 use crate::finding::fatal;
+use crate::rules::{Checked, Need};
 use crate::words::{at, count, time};
 use model::event::{Seen, TcpState};
 
@@ -33,11 +33,13 @@ pub fn check(case: &Case<'_>) -> Checked {
         let end = far_end(case, tried.attempt.id);
         let sent = resets_sent(case, tried.attempt.id).into_iter().find(|event| {
             // Where both ends are in one namespace, the port tells whose reset it is.
-            let from_us = event.flow.sport == tried.attempt.flow.sport && event.flow.protocol == tried.attempt.flow.protocol;
+            let from_us =
+                event.flow.sport == tried.attempt.flow.sport && event.flow.protocol == tried.attempt.flow.protocol;
             let own = Some(event.netns) == source && (from_us || source != end.map(|end| end.netns));
             // A socket that aborts by itself had a connection, even where its client had no time to see it made.
             let had = |active: bool| active || tried.connected();
-            matches!(event.seen, Seen::ResetSent { state, active, .. } if state != TcpState::Listen && had(active)) && !own
+            matches!(event.seen, Seen::ResetSent { state, active, .. } if state != TcpState::Listen && had(active))
+                && !own
         });
         if let Some(event) = sent {
             ids.push(tried.attempt.id);
@@ -69,11 +71,18 @@ pub fn check(case: &Case<'_>) -> Checked {
             at(&netns, event.interface.as_deref())
         ))
         .and(match attempt.connected_ns {
-            Some(connected_ns) => format!("{} made after {} and then reset", count(ids.len(), "connection"), time(connected_ns)),
+            Some(connected_ns) => format!(
+                "{} made after {} and then reset",
+                count(ids.len(), "connection"),
+                time(connected_ns)
+            ),
             None => format!("{} reset before the client saw it made", count(ids.len(), "connection")),
         })
         .and_if((attempt.sent_bytes > 0).then(|| {
-            format!("{} bytes had been sent, {} bytes received", attempt.sent_bytes, attempt.received_bytes)
+            format!(
+                "{} bytes had been sent, {} bytes received",
+                attempt.sent_bytes, attempt.received_bytes
+            )
         })),
     ])
 }
@@ -145,7 +154,12 @@ mod tests {
         sent_in(&mut scene, scene::C, "TCP_ABORT_ON_LINGER", TcpState::Close);
         let judgement = judge(&scene.evidence);
         assert_eq!(scene::causes(&judgement), ["reset-by-application"]);
-        assert!(judgement.verdicts[0].because.join(" ").contains("before the client saw it made"));
+        assert!(
+            judgement.verdicts[0]
+                .because
+                .join(" ")
+                .contains("before the client saw it made")
+        );
     }
 
     #[test]
@@ -163,7 +177,12 @@ mod tests {
         scene.evidence.source.netns = Some(scene::C);
         for watched in scene.evidence.watched.clone() {
             let (reason, state, active) = (None, TcpState::Established, true);
-            scene.saw(scene::C, "eth0", watched.flow, Seen::ResetSent { reason, state, active });
+            scene.saw(
+                scene::C,
+                "eth0",
+                watched.flow,
+                Seen::ResetSent { reason, state, active },
+            );
         }
         assert!(!scene::causes(&judge(&scene.evidence)).contains(&"reset-by-application".to_owned()));
         sent_in(&mut scene, scene::C, "TCP_ABORT_ON_CLOSE", TcpState::Established);

@@ -11,12 +11,12 @@
 //! Silent on: resets that either end's TCP is seen to send, resets made by a rule (`netfilter-reject`), and targets whose own
 //! kernel is not watched, where nobody can tell.
 
-use crate::rules::{Checked, Need};
 use crate::case::{Case, Failure};
 use crate::clocks;
 use crate::drops::Class;
 use crate::ends::{far_end, resets_sent};
 use crate::finding::fatal;
+use crate::rules::{Checked, Need};
 use crate::trail::node_of;
 use crate::words::{count, time};
 use model::event::{Event, Seen};
@@ -51,7 +51,10 @@ pub fn check(case: &Case<'_>) -> Checked {
         let own = resets_sent(case, id)
             .iter()
             .any(|event| accepted.is_none_or(|accepted| !surely_after(case, event, accepted)));
-        let by_a_rule = case.trail.drops().any(|drop| drop.attempt == id && drop.class == Class::Netfilter);
+        let by_a_rule = case
+            .trail
+            .drops()
+            .any(|drop| drop.attempt == id && drop.class == Class::Netfilter);
         // A reset in answer to a handshake that never came is a refusal by whoever; there the request must have arrived.
         let arrived = tried.connected()
             || case
@@ -80,9 +83,16 @@ pub fn check(case: &Case<'_>) -> Checked {
             format!("something between {source} and {target} resets the connection: neither end did"),
         )
         .of(ids.iter().copied())
-        .remedy("look at firewalls, load balancers and proxies between the two ends: idle time-outs, inspection, limits")
-        .because(format!("{} {when}; TCP of {source} accepted the reset", count(ids.len(), "connection")))
-        .and(format!("TCP of {target} sent no reset for it (no event, OutRsts grew by {out})"))
+        .remedy(
+            "look at firewalls, load balancers and proxies between the two ends: idle time-outs, inspection, limits",
+        )
+        .because(format!(
+            "{} {when}; TCP of {source} accepted the reset",
+            count(ids.len(), "connection")
+        ))
+        .and(format!(
+            "TCP of {target} sent no reset for it (no event, OutRsts grew by {out})"
+        ))
         .and("no netfilter rule on the path met its packets".to_owned()),
     ])
 }

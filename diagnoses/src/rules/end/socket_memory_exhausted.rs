@@ -9,10 +9,10 @@
 //!
 //! Silent on: a single socket's receive buffer (`udp-buffer-overflow`, `receiver-window-closed`) and drops of other flows.
 
-use crate::rules::{Checked, Need};
 use crate::case::Case;
 use crate::drops::Class;
 use crate::finding::{fatal, warning};
+use crate::rules::{Checked, Need};
 use crate::words::count;
 
 pub const NEEDS: &[Need] = &[Need::Probe("drop"), Need::Probe("path"), Need::Fact("counters")];
@@ -43,9 +43,10 @@ pub fn check(case: &Case<'_>) -> Checked {
                 event.flow,
                 first.words()
             ))
-            .and_if((pruned + refused > 0).then(|| {
-                format!("in the window PruneCalled grew by {pruned}, TCPRcvQDrop by {refused}")
-            })),
+            .and_if(
+                (pruned + refused > 0)
+                    .then(|| format!("in the window PruneCalled grew by {pruned}, TCPRcvQDrop by {refused}")),
+            ),
     ])
 }
 

@@ -12,10 +12,10 @@
 //! Silent on: accept queues that are full (`accept-queue-full`), answers that have no route (`ListenDrops` grows too), SYN
 //! cookies that do their work.
 
-use crate::rules::{Checked, Need};
 use crate::case::Case;
 use crate::ends::{target_words, unanswered};
 use crate::finding::fatal;
+use crate::rules::{Checked, Need};
 
 pub const NEEDS: &[Need] = &[
     Need::Probe("path"),
@@ -72,7 +72,9 @@ mod tests {
     #[test]
     fn requests_dropped_for_a_full_backlog_name_it() {
         let mut scene = Scene::two_nodes();
-        scene.vanishes(3, scene::C, "eth0").grew(scene::C, "TcpExt.TCPReqQFullDrop", 3);
+        scene
+            .vanishes(3, scene::C, "eth0")
+            .grew(scene::C, "TcpExt.TCPReqQFullDrop", 3);
         assert_eq!(scene::causes(&judge(&scene.evidence)), ["syn-queue-full"]);
     }
 

@@ -9,9 +9,9 @@
 //!
 //! Silent on: namespaces whose counter did not grow.
 
-use crate::rules::{Checked, Need};
 use crate::case::Case;
 use crate::finding::info;
+use crate::rules::{Checked, Need};
 
 pub const NEEDS: &[Need] = &[Need::Fact("counters")];
 

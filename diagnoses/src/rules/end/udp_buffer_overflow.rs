@@ -11,11 +11,11 @@
 //! Silent on: overflows of other sockets, and loss on the way. Answers that overflow the socket we send from ourselves accuse
 //! nobody: that is told as worth knowing.
 
-use crate::rules::{Checked, Need};
 use crate::case::Case;
 use crate::drops::Class;
 use crate::ends::{FarEnd, far_end, holders, latest, listener, process_words, target_words};
 use crate::finding::{Finding, fatal, info};
+use crate::rules::{Checked, Need};
 use crate::words::count;
 use model::event::{Event, Seen};
 use model::report::Direction;
@@ -61,16 +61,24 @@ fn overflow(case: &Case<'_>) -> Option<Finding> {
             drop.event.flow,
             drop.words()
         ),
-        None => format!("{} found the receive buffer full in {netns}", count(packets, "datagram")),
+        None => format!(
+            "{} found the receive buffer full in {netns}",
+            count(packets, "datagram")
+        ),
     };
     Some(
         fatal(
             "udp-buffer-overflow",
-            format!("the receive buffer of {} in {netns} overflows: {who} reads too slowly", target_words(end.flow)),
+            format!(
+                "the receive buffer of {} in {netns} overflows: {who} reads too slowly",
+                target_words(end.flow)
+            ),
         )
         .at(case.node(end.netns), &netns)
         .of(ids)
-        .remedy(format!("make {who} read faster, or enlarge its buffer (SO_RCVBUF, net.core.rmem_max)"))
+        .remedy(format!(
+            "make {who} read faster, or enlarge its buffer (SO_RCVBUF, net.core.rmem_max)"
+        ))
         .because(seen)
         .and_if((grew > 0).then(|| format!("RcvbufErrors of {netns} grew by {grew} in the window")))
         .and_if(socket.filter(|socket| socket.rcvbuf_bytes > 0).map(|socket| {
@@ -104,7 +112,11 @@ fn ours(case: &Case<'_>) -> Option<Finding> {
     let end = first.event.flow;
     let says = format!("{} sends more at once than our own socket in {netns} takes", end.src());
     let place = info("udp-buffer-overflow", says).at(case.node(first.event.netns), &netns);
-    let seen = format!("{} of {end} dropped at that socket ({})", count(drops.len(), "answer"), first.words());
+    let seen = format!(
+        "{} of {end} dropped at that socket ({})",
+        count(drops.len(), "answer"),
+        first.words()
+    );
     Some(place.of(drops.iter().map(|drop| drop.attempt)).because(seen))
 }
 
@@ -159,10 +171,20 @@ mod tests {
     fn what_our_own_socket_drops_accuses_nobody_and_is_told() {
         let mut scene = flooded(false);
         let judgement = judge(&scene.evidence);
-        assert_eq!((judgement.outcome, scene::causes(&judgement)), (Outcome_::Healthy, vec![]), "{judgement:#?}");
+        assert_eq!(
+            (judgement.outcome, scene::causes(&judgement)),
+            (Outcome_::Healthy, vec![]),
+            "{judgement:#?}"
+        );
         let told = &judgement.verdicts[0];
-        assert_eq!((told.severity, told.place.netns.as_deref()), (Severity::Info, Some("netns/a")));
-        assert!(told.because[0].starts_with("3 answers of 10.90.2.2:700 -> 10.90.1.2:41000 udp"), "{told:?}");
+        assert_eq!(
+            (told.severity, told.place.netns.as_deref()),
+            (Severity::Info, Some("netns/a"))
+        );
+        assert!(
+            told.because[0].starts_with("3 answers of 10.90.2.2:700 -> 10.90.1.2:41000 udp"),
+            "{told:?}"
+        );
         // Unanswered, it may be what our socket dropped that was waited for.
         for attempt in &mut scene.evidence.attempts {
             let during = "lookup".to_owned();
@@ -170,8 +192,16 @@ mod tests {
             (attempt.outcome, attempt.first_answer_ns) = (Outcome::TimedOut { during }, None);
         }
         let judgement = judge(&scene.evidence);
-        assert_eq!((judgement.outcome, scene::causes(&judgement)), (Outcome_::Inconclusive, vec![]), "{judgement:#?}");
-        assert!(judgement.missing.iter().any(|lack| lack.why.contains("our own socket")), "{:?}", judgement.missing);
+        assert_eq!(
+            (judgement.outcome, scene::causes(&judgement)),
+            (Outcome_::Inconclusive, vec![]),
+            "{judgement:#?}"
+        );
+        assert!(
+            judgement.missing.iter().any(|lack| lack.why.contains("our own socket")),
+            "{:?}",
+            judgement.missing
+        );
     }
 
     #[test]
@@ -179,6 +209,10 @@ mod tests {
         let judgement = judge(&flooded(true).evidence);
         assert_eq!(scene::causes(&judgement), ["udp-buffer-overflow"]);
         assert_eq!(judgement.verdicts[0].place.netns.as_deref(), Some("netns/a"));
-        assert!(judgement.verdicts[0].says.contains("10.90.1.2:41000/udp"), "{}", judgement.verdicts[0].says);
+        assert!(
+            judgement.verdicts[0].says.contains("10.90.1.2:41000/udp"),
+            "{}",
+            judgement.verdicts[0].says
+        );
     }
 }

@@ -11,16 +11,16 @@
 //! Silent on: ports that are down (`interface-down`) or not plugged in (`interface-detached`), and a pod that calls itself
 //! through a service (`hairpin-broken`).
 
-use crate::rules::{Checked, Need};
-use crate::remedy::Remedy;
-use crate::seen;
 use crate::case::Case;
 use crate::drops::Class;
 use crate::finding::{Finding, fatal};
+use crate::remedy::Remedy;
+use crate::rules::{Checked, Need};
+use crate::seen;
 use crate::trail::Dropped;
 use crate::walk::Layer;
-use model::facts::Link;
 use crate::words::the;
+use model::facts::Link;
 
 pub const NEEDS: &[Need] = &[
     Need::Fact("links"),
@@ -49,15 +49,22 @@ pub fn check(case: &Case<'_>) -> Checked {
         let seen = drops.iter().filter(|drop| drop.event.netns == hop.netns).count();
         let mut finding = fatal(
             "bridge-blocked",
-            format!("the bridge in {name} does not forward from {} to {}: {why}", from.name, to.name),
+            format!(
+                "the bridge in {name} does not forward from {} to {}: {why}",
+                from.name, to.name
+            ),
         )
         .at(case.node(hop.netns), &name)
         .interface(&at.name)
         .of(case.failed_ids())
         .remedy(
-            Remedy::from(format!("change that of {} in {name}", at.name)).run(": ", case.command(hop.netns, change, &[&of.name])),
+            Remedy::from(format!("change that of {} in {name}", at.name))
+                .run(": ", case.command(hop.netns, change, &[&of.name])),
         )
-        .because(format!("{direction} has to pass from {} to {}: {why}", from.name, to.name));
+        .because(format!(
+            "{direction} has to pass from {} to {}: {why}",
+            from.name, to.name
+        ));
         if let Some(drop) = drops.iter().find(|drop| drop.event.netns == hop.netns) {
             finding = finding.and(format!("{seen} watched packets were freed there: {}", drop.words()));
         }
@@ -84,19 +91,35 @@ fn unknown(case: &Case<'_>) -> Option<Finding> {
     let name = case.name(netns);
     let finding = fatal(
         "bridge-blocked",
-        format!("bridge {} in {name} does not know that {} is behind {}, and floods nothing there", bridge.name, own.mac, port.name),
+        format!(
+            "bridge {} in {name} does not know that {} is behind {}, and floods nothing there",
+            bridge.name, own.mac, port.name
+        ),
     )
     .at(case.node(netns), &name)
     .interface(&port.name)
     .of(drops.iter().map(|drop| drop.attempt))
     .remedy(
         Remedy::from(format!("let {} flood", port.name))
-            .run(": ", case.command(netns, "bridge link set dev {} flood on", &[&port.name]))
+            .run(
+                ": ",
+                case.command(netns, "bridge link set dev {} flood on", &[&port.name]),
+            )
             .say(", or give the bridge the entry")
-            .run(": ", case.command(netns, "bridge fdb add {} dev {} master static", &[&own.mac, &port.name])),
+            .run(
+                ": ",
+                case.command(netns, "bridge fdb add {} dev {} master static", &[&own.mac, &port.name]),
+            ),
     )
-    .because(format!("{} watched packets were freed there: {}", drops.len(), first.words()))
-    .and(format!("{} leads to {target}, and its flooding of unknown addresses is off", port.name));
+    .because(format!(
+        "{} watched packets were freed there: {}",
+        drops.len(),
+        first.words()
+    ))
+    .and(format!(
+        "{} leads to {target}, and its flooding of unknown addresses is off",
+        port.name
+    ));
     Some(seen::last_seen(case, finding, first.attempt))
 }
 
@@ -104,12 +127,17 @@ fn unknown(case: &Case<'_>) -> Option<Finding> {
 fn unnamed(case: &Case<'_>, drops: &[Dropped<'_>]) -> Option<Finding> {
     let first = drops.first()?;
     let netns = first.event.netns;
-    let port = case.link(netns, first.event.ifindex).filter(|link| link.master.is_some())?;
+    let port = case
+        .link(netns, first.event.ifindex)
+        .filter(|link| link.master.is_some())?;
     let bridge = port.master.and_then(|master| case.link(netns, master))?;
     let name = case.name(netns);
     let finding = fatal(
         "bridge-blocked",
-        format!("bridge {} in {name} refuses to forward what comes in at {}", bridge.name, port.name),
+        format!(
+            "bridge {} in {name} refuses to forward what comes in at {}",
+            bridge.name, port.name
+        ),
     )
     .at(case.node(netns), &name)
     .interface(&port.name)
@@ -119,7 +147,11 @@ fn unnamed(case: &Case<'_>, drops: &[Dropped<'_>]) -> Option<Finding> {
             .run(": ", case.command(netns, "bridge vlan show", &[]))
             .run(", ", case.command(netns, "bridge -d link show", &[])),
     )
-    .because(format!("{} watched packets were freed there: {}", drops.len(), first.words()))
+    .because(format!(
+        "{} watched packets were freed there: {}",
+        drops.len(),
+        first.words()
+    ))
     .and("neither isolation, port state nor hairpin mode of its ports explains it");
     Some(seen::last_seen(case, finding, first.attempt))
 }
@@ -184,7 +216,10 @@ mod tests {
 
     #[test]
     fn two_isolated_ports_do_not_meet_and_one_alone_does() {
-        let (one, other) = (port(1, |port| port.isolated = true), port(2, |port| port.isolated = true));
+        let (one, other) = (
+            port(1, |port| port.isolated = true),
+            port(2, |port| port.isolated = true),
+        );
         assert!(refusal(&one, &other).unwrap().1.contains("isolated"));
         assert_eq!(refusal(&one, &port(3, |_| ())), None);
     }

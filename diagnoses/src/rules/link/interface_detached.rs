@@ -11,12 +11,12 @@
 //!
 //! Silent on: routed networks, where pods have no bridge at all, and ports whose interface is down (`interface-down`).
 
-use crate::rules::{Checked, Need};
-use crate::remedy::Remedy;
-use crate::seen;
 use crate::case::Case;
 use crate::finding::fatal;
+use crate::remedy::Remedy;
 use crate::route::{self, Query, Way};
+use crate::rules::{Checked, Need};
+use crate::seen;
 use model::facts::Link;
 use std::net::IpAddr;
 
@@ -50,15 +50,18 @@ pub fn check(case: &Case<'_>) -> Checked {
         };
         let finding = fatal(
             "interface-detached",
-            format!("{} of {name}, the host's end of {owner}, is not plugged into bridge {}", port.name, bridge.name),
+            format!(
+                "{} of {name}, the host's end of {owner}, is not plugged into bridge {}",
+                port.name, bridge.name
+            ),
         )
         .at(case.node(host), &name)
         .interface(&port.name)
         .of(case.failed_ids())
-        .remedy(
-            Remedy::from("plug it in")
-                .run(": ", case.command(host, "ip link set {} master {}", &[&port.name, &bridge.name])),
-        )
+        .remedy(Remedy::from("plug it in").run(
+            ": ",
+            case.command(host, "ip link set {} master {}", &[&port.name, &bridge.name]),
+        ))
         .because(format!("{} in {name}: {now}", port.name))
         .and(format!("{name} expects {address} behind bridge {}", bridge.name));
         return Ok(vec![seen::last_seen(case, finding, first.attempt.id)]);

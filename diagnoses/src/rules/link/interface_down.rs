@@ -11,11 +11,11 @@
 //!
 //! Silent on: interfaces that are down beside the way, and attempts that work.
 
-use crate::rules::{Checked, Need};
-use crate::remedy::Remedy;
-use crate::seen;
 use crate::case::Case;
 use crate::finding::fatal;
+use crate::remedy::Remedy;
+use crate::rules::{Checked, Need};
+use crate::seen;
 use crate::walk::End;
 use model::facts::Link;
 use std::net::IpAddr;
@@ -65,7 +65,11 @@ pub fn check(case: &Case<'_>) -> Checked {
             link.name,
             if link.up { "set up" } else { "set down" },
             if link.carrier { "" } else { ", without carrier" },
-            if link.operstate.is_empty() { "not told" } else { &link.operstate }
+            if link.operstate.is_empty() {
+                "not told"
+            } else {
+                &link.operstate
+            }
         ));
     for (far, other) in dead.into_iter().skip(1) {
         finding = finding.and(format!(
@@ -87,7 +91,10 @@ fn on_way<'a>(case: &Case<'a>) -> Vec<(u32, &'a Link)> {
     let mut add = |netns: u32, link: &'a Link| {
         let peer = case.peer(netns, link).filter(|_| link.kind == "veth");
         for (netns, link) in [Some((netns, link)), peer].into_iter().flatten() {
-            if !links.iter().any(|(at, known)| *at == netns && known.index == link.index) {
+            if !links
+                .iter()
+                .any(|(at, known)| *at == netns && known.index == link.index)
+            {
                 links.push((netns, link));
             }
         }
@@ -124,10 +131,15 @@ fn on_way<'a>(case: &Case<'a>) -> Vec<(u32, &'a Link)> {
         // A route goes with its interface: where none is left, the interface that lost it is one of these.
         if matches!(hop.end, Some(End::NoRoute | End::Refused)) {
             for link in links_of(case, hop.netns).filter(|link| !link.loopback && !link.up) {
-                let leads_on = link.peer.as_ref().and_then(|peer| peer.netns).is_some_and(|far| {
-                    far != hop.netns && case.evidence.netns(far).is_some()
-                });
-                if leads_on || (link.kind.is_empty() && has_address(case, hop.netns, link.index)) || only_way_out(case, hop.netns, link) {
+                let leads_on = link
+                    .peer
+                    .as_ref()
+                    .and_then(|peer| peer.netns)
+                    .is_some_and(|far| far != hop.netns && case.evidence.netns(far).is_some());
+                if leads_on
+                    || (link.kind.is_empty() && has_address(case, hop.netns, link.index))
+                    || only_way_out(case, hop.netns, link)
+                {
                     add(hop.netns, link);
                 }
             }
@@ -143,13 +155,14 @@ fn links_of<'a>(case: &Case<'a>, netns: u32) -> impl Iterator<Item = &'a Link> {
 }
 
 fn has_address(case: &Case<'_>, netns: u32, ifindex: u32) -> bool {
-    case.before(netns, "addresses", |facts| &facts.addresses).is_ok_and(|addresses| {
-        addresses.iter().any(|own| own.ifindex == ifindex && !own.link_scope)
-    })
+    case.before(netns, "addresses", |facts| &facts.addresses)
+        .is_ok_and(|addresses| addresses.iter().any(|own| own.ifindex == ifindex && !own.link_scope))
 }
 
 fn only_way_out(case: &Case<'_>, netns: u32, link: &Link) -> bool {
-    links_of(case, netns).filter(|other| !other.loopback).all(|other| other.index == link.index)
+    links_of(case, netns)
+        .filter(|other| !other.loopback)
+        .all(|other| other.index == link.index)
 }
 
 #[cfg(test)]

@@ -12,11 +12,11 @@
 //! Silent on: firewalls that drop the outer packets (`netfilter-drop`), underlay links that are down (`interface-down`), and
 //! tunnels beside the way.
 
-use crate::rules::{Checked, Need};
-use crate::remedy::Remedy;
 use crate::case::Case;
 use crate::drops::Class;
 use crate::finding::{Claim, Finding, fatal};
+use crate::remedy::Remedy;
+use crate::rules::{Checked, Need};
 use crate::seen;
 use model::facts::{Link, Vxlan};
 use model::report::Direction;
@@ -38,7 +38,10 @@ pub fn check(case: &Case<'_>) -> Checked {
     }
     let finding = freed(case).or_else(|| unresolved(case)).or_else(|| far_end(case));
     let attempt = case.failed()[0].attempt.id;
-    Ok(finding.map(|finding| seen::last_seen(case, finding, attempt)).into_iter().collect())
+    Ok(finding
+        .map(|finding| seen::last_seen(case, finding, attempt))
+        .into_iter()
+        .collect())
 }
 
 /// The tunnel device itself freed the packet.
@@ -66,7 +69,10 @@ fn freed(case: &Case<'_>) -> Option<Finding> {
 
 /// Nobody answers for the address on the tunnel: its entry was not written.
 fn unresolved(case: &Case<'_>) -> Option<Finding> {
-    let silent = case.silent.iter().find(|silent| tunnel(case, silent.netns, silent.ifindex).is_some())?;
+    let silent = case
+        .silent
+        .iter()
+        .find(|silent| tunnel(case, silent.netns, silent.ifindex).is_some())?;
     let link = case.link(silent.netns, silent.ifindex)?;
     let why = format!("it has no neighbour entry for {}", silent.address);
     let finding = claim(case, silent.netns, &link.name, &why)
@@ -97,7 +103,8 @@ fn far_end(case: &Case<'_>) -> Option<Finding> {
                 .iter()
                 .filter_map(|link| Some((link, link.vxlan.as_ref()?)))
                 .collect();
-            let fits = |(device, other): &&(&Link, &Vxlan)| other.vni == vxlan.vni && other.port == vxlan.port && device.up;
+            let fits =
+                |(device, other): &&(&Link, &Vxlan)| other.vni == vxlan.vni && other.port == vxlan.port && device.up;
             if devices.iter().any(|device| fits(&device)) {
                 continue;
             }
@@ -139,7 +146,10 @@ fn failed_leg_reaches(case: &Case<'_>, direction: Direction, far: u32, tunnel: &
     case.failed().iter().any(|tried| {
         case.leg(tried.attempt.id, direction).is_some_and(|leg| {
             leg.stops.iter().any(|stop| {
-                stop.netns == far && case.link(far, stop.ifindex).is_some_and(|link| link.vxlan.is_some() && tunnel.up)
+                stop.netns == far
+                    && case
+                        .link(far, stop.ifindex)
+                        .is_some_and(|link| link.vxlan.is_some() && tunnel.up)
             })
         })
     })
@@ -154,7 +164,11 @@ fn tunnel<'a>(case: &Case<'a>, netns: u32, ifindex: u32) -> Option<(&'a Link, &'
 fn remotes(case: &Case<'_>, netns: u32, link: &Link, vxlan: &Vxlan) -> Vec<IpAddr> {
     let mut remotes: Vec<IpAddr> = vxlan.remote.into_iter().collect();
     if let Ok(fdb) = case.before(netns, "forwarding entries", |facts| &facts.fdb) {
-        remotes.extend(fdb.iter().filter(|entry| entry.ifindex == link.index).filter_map(|entry| entry.dst));
+        remotes.extend(
+            fdb.iter()
+                .filter(|entry| entry.ifindex == link.index)
+                .filter_map(|entry| entry.dst),
+        );
     }
     remotes.dedup();
     remotes
@@ -176,15 +190,18 @@ fn entries(case: &Case<'_>, netns: u32, ifindex: u32) -> Option<String> {
 
 fn claim(case: &Case<'_>, netns: u32, interface: &str, why: &str) -> Claim {
     let name = case.name(netns);
-    fatal("overlay-broken", format!("the tunnel between the nodes is broken at {name}: {why}"))
-        .at(case.node(netns), &name)
-        .interface(interface)
-        .remedy(
-            Remedy::from(format!("restart the CNI's agent on {name}, or write what is missing"))
-                .run(": ", case.command(netns, "bridge fdb show", &[]))
-                .run(", ", case.command(netns, "ip -d link", &[]))
-                .run(", ", case.command(netns, "ip neigh", &[])),
-        )
+    fatal(
+        "overlay-broken",
+        format!("the tunnel between the nodes is broken at {name}: {why}"),
+    )
+    .at(case.node(netns), &name)
+    .interface(interface)
+    .remedy(
+        Remedy::from(format!("restart the CNI's agent on {name}, or write what is missing"))
+            .run(": ", case.command(netns, "bridge fdb show", &[]))
+            .run(", ", case.command(netns, "ip -d link", &[]))
+            .run(", ", case.command(netns, "ip neigh", &[])),
+    )
 }
 
 #[cfg(test)]

@@ -9,11 +9,11 @@
 //!
 //! Silent on: answers that arrive after the lookup gave up (`dns-upstream-slow`), and servers that do not answer.
 
-use crate::rules::{Checked, Need};
 use crate::case::Case;
 use crate::clocks;
 use crate::finding::{Finding, fatal};
 use crate::lookups::{Lookup, answers_seen, is_piece, lookups};
+use crate::rules::{Checked, Need};
 use crate::words::{at, count};
 use model::attempt::DnsExchange;
 use model::event::Event;
@@ -30,11 +30,16 @@ pub fn check(case: &Case<'_>) -> Checked {
             .filter(|query| query.late_ns.is_none() && query.errno.is_none())
             .filter(|query| {
                 let seen = answers_seen(case, query);
-                !seen.is_empty() && !seen.iter().any(|event| Some(event.netns) == source && !is_piece(case, event))
+                !seen.is_empty()
+                    && !seen
+                        .iter()
+                        .any(|event| Some(event.netns) == source && !is_piece(case, event))
             })
             .collect();
         let in_pieces = |query: &DnsExchange| {
-            let pieces = answers_seen(case, query).into_iter().filter(|event| is_piece(case, event));
+            let pieces = answers_seen(case, query)
+                .into_iter()
+                .filter(|event| is_piece(case, event));
             let attempt = lookup.tried.attempt;
             let in_time = |event: &&Event| event.at_ns < attempt.started_ns + attempt.took_ns;
             pieces.filter(in_time).find(|event| Some(event.netns) == source)
@@ -57,14 +62,19 @@ pub fn check(case: &Case<'_>) -> Checked {
                 let event = answers_seen(case, query)
                     .into_iter()
                     .max_by_key(|event| clocks::order(case.evidence, event, Direction::Answer));
-                event.map_or_else(String::new, |event| at(&case.name(event.netns), event.interface.as_deref()))
+                event.map_or_else(String::new, |event| {
+                    at(&case.name(event.netns), event.interface.as_deref())
+                })
             },
             |stop| at(&case.name(stop.netns), stop.interface.as_deref()),
         );
         return Ok(vec![
             fatal(
                 "dns-answer-lost",
-                format!("name server {} answers, and the answer is lost after {place}", query.flow.dst()),
+                format!(
+                    "name server {} answers, and the answer is lost after {place}",
+                    query.flow.dst()
+                ),
             )
             .of([lookup.id()])
             .remedy(format!("look at what lies between {place} and {}", case.source()))
@@ -111,7 +121,9 @@ mod tests {
     fn an_answer_that_left_the_server_and_never_came_is_lost() {
         let mut scene = Lookup::of("web").silence("web").scene();
         let answer = scene.evidence.watched[0].flow.reversed();
-        scene.hop(scene::C, "eth0", answer, 90).hop(scene::Y, "vethc", answer, 90);
+        scene
+            .hop(scene::C, "eth0", answer, 90)
+            .hop(scene::Y, "vethc", answer, 90);
         let judgement = judge(&scene.evidence);
         assert_eq!(scene::causes(&judgement), ["dns-answer-lost"]);
         assert!(judgement.verdicts[0].says.contains("netns/y"));

@@ -10,10 +10,10 @@
 //! Silent on: names of the search list that are not found before one that is (`dns-search-amplification`), servers that fail
 //! (`dns-server-error`) or do not answer.
 
-use crate::rules::{Checked, Need};
 use crate::case::Case;
 use crate::finding::fatal;
 use crate::lookups::{answered, lookups, server_words};
+use crate::rules::{Checked, Need};
 use crate::words::list;
 
 pub const NEEDS: &[Need] = &[Need::Probe("dns")];
@@ -80,7 +80,12 @@ mod tests {
         let judgement = judge(&scene.evidence);
         assert_eq!(judgement.outcome, Outcome::Fault);
         assert_eq!(scene::causes(&judgement), ["dns-name-not-found"]);
-        assert!(judgement.verdicts[0].because.iter().any(|fact| fact.contains("web.default.svc")));
+        assert!(
+            judgement.verdicts[0]
+                .because
+                .iter()
+                .any(|fact| fact.contains("web.default.svc"))
+        );
     }
 
     #[test]

@@ -10,10 +10,10 @@
 //!
 //! Silent on: lookups that find their name at the first or second try, and names that are not found at all.
 
-use crate::rules::{Checked, Need};
 use crate::case::Case;
 use crate::finding::{info, warning};
 use crate::lookups::{lookups, waited_ns};
+use crate::rules::{Checked, Need};
 use crate::words::{list, time};
 
 pub const NEEDS: &[Need] = &[Need::Probe("dns")];
@@ -54,7 +54,10 @@ pub fn check(case: &Case<'_>) -> Checked {
         return Ok(vec![
             claim
                 .of([lookup.id()])
-                .remedy(format!("write {}. with a final dot, or set ndots lower in the pod's dnsConfig", dns.name))
+                .remedy(format!(
+                    "write {}. with a final dot, or set ndots lower in the pod's dnsConfig",
+                    dns.name
+                ))
                 .because(format!("NXDOMAIN for {}", list(&names)))
                 .and_if(ndots.map(|ndots| format!("ndots is {ndots}"))),
         ]);

@@ -9,10 +9,10 @@
 //!
 //! Silent on: errors of one server where another one answered the lookup, and names that do not exist.
 
-use crate::rules::{Checked, Need};
 use crate::case::Case;
 use crate::finding::fatal;
 use crate::lookups::{lookups, server_words};
+use crate::rules::{Checked, Need};
 use crate::words::count;
 
 pub const NEEDS: &[Need] = &[Need::Probe("dns")];
@@ -45,7 +45,11 @@ pub fn check(case: &Case<'_>) -> Checked {
         return Ok(vec![
             fatal(
                 "dns-server-error",
-                format!("name server {} answers {rcode} for {}: {why}", server_words(&servers), first.name),
+                format!(
+                    "name server {} answers {rcode} for {}: {why}",
+                    server_words(&servers),
+                    first.name
+                ),
             )
             .of([lookup.id()])
             .remedy(match rcode {
@@ -81,7 +85,10 @@ mod tests {
 
     #[test]
     fn an_error_before_an_answer_is_not_it() {
-        let scene = Lookup::of("web").says("web", "SERVFAIL", 0).says("web", "NOERROR", 1).scene();
+        let scene = Lookup::of("web")
+            .says("web", "SERVFAIL", 0)
+            .says("web", "NOERROR", 1)
+            .scene();
         assert_eq!(scene::causes(&judge(&scene.evidence)), Vec::<String>::new());
     }
 }

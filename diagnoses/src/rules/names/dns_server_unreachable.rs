@@ -12,12 +12,12 @@
 //! Silent on: servers that answer late (`dns-upstream-slow`) or whose answers are lost (`dns-answer-lost`), and single lost
 //! queries.
 
-use crate::rules::{Checked, Need};
-use crate::remedy::Remedy;
-use crate::words::shell::command;
 use crate::case::{Case, Fate};
 use crate::finding::{fatal, info, warning};
 use crate::lookups::{answers_seen, lookups, server_words, waited_ns};
+use crate::remedy::Remedy;
+use crate::rules::{Checked, Need};
+use crate::words::shell::command;
 use crate::words::{count, time};
 
 pub const NEEDS: &[Need] = &[Need::Probe("dns"), Need::Probe("path")];
@@ -31,7 +31,9 @@ pub fn check(case: &Case<'_>) -> Checked {
             .filter(|server| lookup.silent(*server))
             .filter(|server| {
                 let asked = lookup.dns.queries.iter().filter(|query| query.flow.dst() == *server);
-                asked.clone().all(|query| waited_ns(query) == 0 && answers_seen(case, query).is_empty())
+                asked
+                    .clone()
+                    .all(|query| waited_ns(query) == 0 && answers_seen(case, query).is_empty())
             })
             .collect();
         // What our own socket had no room for may have been its answer.
@@ -47,7 +49,9 @@ pub fn check(case: &Case<'_>) -> Checked {
         let refused = queries.iter().find_map(|query| query.errno.as_ref());
         let servers = server_words(&silent);
         let says = match refused {
-            Some(errno) if errno.name == "ECONNREFUSED" => format!("name server {servers} refuses queries: nothing listens there"),
+            Some(errno) if errno.name == "ECONNREFUSED" => {
+                format!("name server {servers} refuses queries: nothing listens there")
+            }
             Some(errno) => format!("queries to name server {servers} fail with {}", errno.name),
             None => format!("name server {servers} does not answer"),
         };
@@ -56,7 +60,10 @@ pub fn check(case: &Case<'_>) -> Checked {
             info("dns-server-unreachable", format!("{says}, another one does"))
         } else if lookup.found() {
             let wait = time(took);
-            warning("dns-server-unreachable", format!("{says}, so that lookups wait for it ({wait})"))
+            warning(
+                "dns-server-unreachable",
+                format!("{says}, so that lookups wait for it ({wait})"),
+            )
         } else {
             fatal("dns-server-unreachable", says)
         };
@@ -64,18 +71,20 @@ pub fn check(case: &Case<'_>) -> Checked {
             claim
                 .of([lookup.id()])
                 .remedy(
-                    Remedy::from(format!("see whether a name server runs at {servers} and the way is open"))
-                        .run(
-                            ": ",
-                            command(
-                                if case.evidence.inventory.ok().is_some() {
-                                    "kubectl skoop diagnose pod-to-pod {} {} --protocol udp"
-                                } else {
-                                    "kubectl-skoop diagnose pod-to-pod {} {} --protocol udp --local"
-                                },
-                                &[&case.evidence.source.asked, &std::net::SocketAddr::new(silent[0], 53)],
-                            ),
+                    Remedy::from(format!(
+                        "see whether a name server runs at {servers} and the way is open"
+                    ))
+                    .run(
+                        ": ",
+                        command(
+                            if case.evidence.inventory.ok().is_some() {
+                                "kubectl skoop diagnose pod-to-pod {} {} --protocol udp"
+                            } else {
+                                "kubectl-skoop diagnose pod-to-pod {} {} --protocol udp --local"
+                            },
+                            &[&case.evidence.source.asked, &std::net::SocketAddr::new(silent[0], 53)],
                         ),
+                    ),
                 )
                 .because(format!(
                     "{} to {servers}, none answered",
@@ -106,7 +115,10 @@ mod tests {
         scene.drop(scene::X, "cbr0", flow, "NETFILTER_DROP", "nf_hook_slow");
         let judgement = judge(&scene.evidence);
         assert_eq!(scene::causes(&judgement), ["netfilter-drop"]);
-        let symptom = judgement.verdicts.iter().find(|verdict| verdict.rule == "dns-server-unreachable");
+        let symptom = judgement
+            .verdicts
+            .iter()
+            .find(|verdict| verdict.rule == "dns-server-unreachable");
         assert!(symptom.is_some_and(|symptom| !symptom.cause));
     }
 

@@ -9,10 +9,10 @@
 //!
 //! Silent on: truncated answers that TCP completes.
 
-use crate::rules::{Checked, Need};
 use crate::case::Case;
 use crate::finding::fatal;
 use crate::lookups::{answered, lookups};
+use crate::rules::{Checked, Need};
 use model::flow::TCP;
 
 pub const NEEDS: &[Need] = &[Need::Probe("dns"), Need::Probe("path"), Need::Probe("drop")];
@@ -22,7 +22,12 @@ pub fn check(case: &Case<'_>) -> Checked {
         let Some(cut) = lookup.dns.queries.iter().find(|query| query.truncated) else {
             continue;
         };
-        let over_tcp: Vec<_> = lookup.dns.queries.iter().filter(|query| query.flow.protocol == TCP).collect();
+        let over_tcp: Vec<_> = lookup
+            .dns
+            .queries
+            .iter()
+            .filter(|query| query.flow.protocol == TCP)
+            .collect();
         if lookup.found() || over_tcp.is_empty() || over_tcp.iter().any(|query| answered(query)) {
             continue;
         }
@@ -37,8 +42,13 @@ pub fn check(case: &Case<'_>) -> Checked {
                 format!("name server {server} truncates its answer, and TCP port 53 is shut ({met})"),
             )
             .of([lookup.id()])
-            .remedy(format!("allow TCP port 53 to {server} beside UDP, and let the server listen on it"))
-            .because(format!("the answer for {} ({}) over UDP was truncated", cut.name, cut.qtype))
+            .remedy(format!(
+                "allow TCP port 53 to {server} beside UDP, and let the server listen on it"
+            ))
+            .because(format!(
+                "the answer for {} ({}) over UDP was truncated",
+                cut.name, cut.qtype
+            ))
             .and(format!("the same query over TCP met {met}")),
         ]);
     }
@@ -68,7 +78,10 @@ mod tests {
 
     #[test]
     fn a_truncated_answer_that_tcp_completes_is_not() {
-        let mut scene = Lookup::of("big").says("big", "NOERROR", 0).says("big", "NOERROR", 1).scene();
+        let mut scene = Lookup::of("big")
+            .says("big", "NOERROR", 0)
+            .says("big", "NOERROR", 1)
+            .scene();
         let queries = &mut scene.evidence.attempts[0].dns.as_mut().unwrap().queries;
         queries[0].truncated = true;
         queries[1].flow.protocol = TCP;

@@ -11,11 +11,11 @@
 //! Silent on: late answers of lookups that did not wait for them, servers that never answer, answers of which only a piece
 //! arrives (`dns-answer-lost`), slow search lists (`dns-search-amplification`).
 
-use crate::rules::{Checked, Need};
 use crate::astray;
 use crate::case::Case;
 use crate::finding::{fatal, warning};
 use crate::lookups::{Lookup, answers_seen, is_piece, lookups, server_words, waited_ns};
+use crate::rules::{Checked, Need};
 use crate::words::{count, time};
 use model::attempt::DnsExchange;
 use model::event::{Event, Seen};
@@ -30,7 +30,12 @@ pub fn check(case: &Case<'_>) -> Checked {
         if !failed && took <= limit_ns {
             continue;
         }
-        let late: Vec<&DnsExchange> = lookup.dns.queries.iter().filter(|query| is_late(case, query, limit_ns)).collect();
+        let late: Vec<&DnsExchange> = lookup
+            .dns
+            .queries
+            .iter()
+            .filter(|query| is_late(case, query, limit_ns))
+            .collect();
         if late.is_empty() || (failed && answered_otherwise(&lookup)) || case.overran(lookup.id()) {
             continue;
         }
@@ -40,7 +45,11 @@ pub fn check(case: &Case<'_>) -> Checked {
             servers
         };
         let longest = late.iter().map(|query| latency_ns(case, query)).max().unwrap_or(0);
-        let says = format!("name server {} answers too late (after {})", server_words(&servers), time(longest));
+        let says = format!(
+            "name server {} answers too late (after {})",
+            server_words(&servers),
+            time(longest)
+        );
         let claim = if failed {
             fatal("dns-upstream-slow", says)
         } else {
@@ -84,7 +93,11 @@ fn answered_otherwise(lookup: &Lookup<'_>) -> bool {
 fn is_late(case: &Case<'_>, query: &DnsExchange, limit_ns: u64) -> bool {
     // One that came from an address nobody asked was not taken, however early it came.
     let astray = || astray::answers(case.evidence, query.flow).next().is_some();
-    let arrived = || answers_seen(case, query).iter().any(|event| in_source(case, event) && !is_piece(case, event));
+    let arrived = || {
+        answers_seen(case, query)
+            .iter()
+            .any(|event| in_source(case, event) && !is_piece(case, event))
+    };
     query.late_ns.is_some() || waited_ns(query) * 2 > limit_ns || (query.rcode.is_none() && arrived() && !astray())
 }
 
@@ -94,18 +107,20 @@ fn in_source(case: &Case<'_>, event: &Event) -> bool {
 
 /// How long the answer took, as the sender or a probe saw it.
 fn latency_ns(case: &Case<'_>, query: &DnsExchange) -> u64 {
-    let seen = answers_seen(case, query).into_iter().filter_map(|event| match event.seen {
-        Seen::DnsAnswer { latency_ns, .. } => Some(latency_ns),
-        _ => None,
-    });
+    let seen = answers_seen(case, query)
+        .into_iter()
+        .filter_map(|event| match event.seen {
+            Seen::DnsAnswer { latency_ns, .. } => Some(latency_ns),
+            _ => None,
+        });
     waited_ns(query).max(seen.max().unwrap_or(0))
 }
 
 /// Between the query's arrival in the server's namespace and its answer there.
 fn stayed(case: &Case<'_>, query: &DnsExchange) -> Option<(u32, u64)> {
-    let answer = answers_seen(case, query)
-        .into_iter()
-        .find(|event| !in_source(case, event) && matches!(event.seen, Seen::DnsAnswer { latency_ns, .. } if latency_ns > 0))?;
+    let answer = answers_seen(case, query).into_iter().find(|event| {
+        !in_source(case, event) && matches!(event.seen, Seen::DnsAnswer { latency_ns, .. } if latency_ns > 0)
+    })?;
     match answer.seen {
         Seen::DnsAnswer { latency_ns, .. } => Some((answer.netns, latency_ns)),
         _ => None,
@@ -155,7 +170,11 @@ mod tests {
         }
         let judgement = judge(&scene.evidence);
         assert_eq!(scene::causes(&judgement), ["dns-answer-lost"]);
-        assert!(judgement.verdicts[0].says.contains("pieces"), "{}", judgement.verdicts[0].says);
+        assert!(
+            judgement.verdicts[0].says.contains("pieces"),
+            "{}",
+            judgement.verdicts[0].says
+        );
     }
 
     #[test]

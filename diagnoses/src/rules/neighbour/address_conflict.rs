@@ -11,11 +11,11 @@
 //! Silent on: addresses that are meant to be on many hosts (loopback, link-local, service addresses on dummy devices), and
 //! attempts that work.
 
-use crate::rules::{Checked, Need};
-use crate::remedy::Remedy;
 use crate::case::Case;
 use crate::drops::Class;
 use crate::finding::{Claim, Finding, fatal};
+use crate::remedy::Remedy;
+use crate::rules::{Checked, Need};
 use crate::walk::{End, WalkHop};
 use crate::words::list;
 use model::facts::Route;
@@ -45,7 +45,10 @@ pub fn check(case: &Case<'_>) -> Checked {
         }
     }
     let id = tried.attempt.id;
-    Ok(taken(case, id).or_else(|| answers_taken(case, id)).into_iter().collect())
+    Ok(taken(case, id)
+        .or_else(|| answers_taken(case, id))
+        .into_iter()
+        .collect())
 }
 
 /// Several namespaces own it on ordinary interfaces.
@@ -69,8 +72,14 @@ fn duplicate(case: &Case<'_>, address: IpAddr) -> Option<Finding> {
         .map(|(netns, link)| format!("{} ({}, {})", case.name(*netns), link.name, link.mac))
         .collect();
     let (netns, link) = owners[1];
-    let finding = claim(case, address, netns, &link.name, &format!("{} all have it", list(&names)))
-        .because(format!("{address} is an address of {}", list(&names)));
+    let finding = claim(
+        case,
+        address,
+        netns,
+        &link.name,
+        &format!("{} all have it", list(&names)),
+    )
+    .because(format!("{address} is an address of {}", list(&names)));
     Some(finding)
 }
 
@@ -80,11 +89,17 @@ fn detected(case: &Case<'_>, address: IpAddr) -> Option<Finding> {
         let own = netns.after.addresses.ok().or_else(|| netns.before.addresses.ok())?;
         let own = own.iter().find(|own| own.address == address && own.dad_failed)?;
         let interface = case.link(netns.id, own.ifindex).map_or("", |link| &link.name);
-        let finding = claim(case, address, netns.id, interface, "duplicate address detection failed there")
-            .because(format!(
-                "{address} on {interface} of {} is marked dadfailed: somebody else on the link has it",
-                case.name(netns.id)
-            ));
+        let finding = claim(
+            case,
+            address,
+            netns.id,
+            interface,
+            "duplicate address detection failed there",
+        )
+        .because(format!(
+            "{address} on {interface} of {} is marked dadfailed: somebody else on the link has it",
+            case.name(netns.id)
+        ));
         Some(finding)
     })
 }
@@ -112,7 +127,10 @@ fn taken(case: &Case<'_>, attempt: u32) -> Option<Finding> {
     if !owned || taker == destination || taker == 0 || request.reached(destination) || (on_way && by_route.is_none()) {
         return None;
     }
-    let link = owners.iter().find(|(netns, _)| *netns == taker).map(|(_, link)| &link.name);
+    let link = owners
+        .iter()
+        .find(|(netns, _)| *netns == taker)
+        .map(|(_, link)| &link.name);
     let claim = match (link, by_route) {
         (None, Some(route)) => by_route_alone(case, target, taker, route),
         (link, _) => {
@@ -140,12 +158,19 @@ fn answers_taken(case: &Case<'_>, attempt: u32) -> Option<Finding> {
     if !owned || taker == 0 || taker == source || answer.reached(source) {
         return None;
     }
-    let why = format!("{} took the answers to {} as its own", case.name(taker), case.name(source));
+    let why = format!(
+        "{} took the answers to {} as its own",
+        case.name(taker),
+        case.name(source)
+    );
     let interface = case.interface(lost.event);
     let finding = claim(case, address, taker, &interface, &why)
         .remedy(
             Remedy::from(format!("let {} send from an address of its own", case.name(source)))
-                .run(", the one it takes being shown by ", case.command(source, "ip route get {}", &[&lost.event.flow.src()]))
+                .run(
+                    ", the one it takes being shown by ",
+                    case.command(source, "ip route get {}", &[&lost.event.flow.src()]),
+                )
                 .say(format!("; or take {address} away from {}", case.name(taker))),
         )
         .because(format!("{} found no socket there: {}", lost.event.flow, lost.words()))
@@ -176,7 +201,11 @@ fn by_route_alone(case: &Case<'_>, address: IpAddr, netns: u32, route: &Route) -
             ": ",
             case.command(
                 netns,
-                if address.is_ipv6() { "ip -6 route del local {} table {}" } else { "ip route del local {} table {}" },
+                if address.is_ipv6() {
+                    "ip -6 route del local {} table {}"
+                } else {
+                    "ip route del local {} table {}"
+                },
                 &[&prefix, &route.table],
             ),
         ))
@@ -184,14 +213,19 @@ fn by_route_alone(case: &Case<'_>, address: IpAddr, netns: u32, route: &Route) -
 
 fn claim(case: &Case<'_>, address: IpAddr, netns: u32, interface: &str, why: &str) -> Claim {
     let name = case.name(netns);
-    fatal("address-conflict", format!("two hosts have the address {address}: {why}"))
-        .at(case.node(netns), &name)
-        .interface(interface)
-        .of(case.failed_ids())
-        .remedy(
-            Remedy::from(format!("take {address} away from the one that should not have it"))
-                .run(", for example ", case.command(netns, "ip addr del {} dev {}", &[&address, &interface])),
-        )
+    fatal(
+        "address-conflict",
+        format!("two hosts have the address {address}: {why}"),
+    )
+    .at(case.node(netns), &name)
+    .interface(interface)
+    .of(case.failed_ids())
+    .remedy(
+        Remedy::from(format!("take {address} away from the one that should not have it")).run(
+            ", for example ",
+            case.command(netns, "ip addr del {} dev {}", &[&address, &interface]),
+        ),
+    )
 }
 
 #[cfg(test)]
@@ -223,11 +257,14 @@ mod tests {
     #[test]
     fn a_node_takes_what_is_for_a_pod_behind_it() {
         let mut scene = Scene::two_nodes();
-        scene.reroute(scene::X, &Route {
-            kind: RouteKind::Local,
-            table: 255,
-            ..scene::route("10.90.2.0", 24, None, 1)
-        });
+        scene.reroute(
+            scene::X,
+            &Route {
+                kind: RouteKind::Local,
+                table: 255,
+                ..scene::route("10.90.2.0", 24, None, 1)
+            },
+        );
         scene.dropped(3, scene::X, "cbr0", "NO_SOCKET", "tcp_v4_rcv");
         let judgement = judge(&scene.evidence);
         assert_eq!(scene::causes(&judgement), ["address-conflict"]);
@@ -241,7 +278,11 @@ mod tests {
         scene.answer_dropped(2, scene::X, "cbr0", "NO_SOCKET", "tcp_v4_rcv");
         let judgement = judge(&scene.evidence);
         assert_eq!(scene::causes(&judgement), ["address-conflict"]);
-        assert!(judgement.verdicts[0].says.contains("took the answers"), "{}", judgement.verdicts[0].says);
+        assert!(
+            judgement.verdicts[0].says.contains("took the answers"),
+            "{}",
+            judgement.verdicts[0].says
+        );
     }
 
     #[test]

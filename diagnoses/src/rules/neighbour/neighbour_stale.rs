@@ -11,11 +11,11 @@
 //!
 //! Silent on: frames that a bridge floods to everybody, entries of other next hops, and packets that arrive all the same.
 
-use crate::rules::{Checked, Need};
-use crate::remedy::Remedy;
 use crate::case::Case;
 use crate::drops::Class;
 use crate::finding::{Finding, fatal};
+use crate::remedy::Remedy;
+use crate::rules::{Checked, Need};
 use crate::seen;
 use model::facts::{Link, Neighbour};
 use model::report::{Direction, Happened};
@@ -48,18 +48,17 @@ pub fn check(case: &Case<'_>) -> Checked {
         let leg = case.leg(tried.attempt.id, hop.direction);
         let owners = case.owners(next);
         let came_through = leg.is_some_and(|leg| {
-            leg.stops
-                .iter()
-                .filter(|stop| stop.netns != hop.netns)
-                .any(|stop| {
-                    let owner = owners.iter().find(|(owner, _)| *owner == stop.netns);
-                    // A port of the bridge that owns the address is not yet the bridge.
-                    owner.is_some_and(|(_, link)| link.kind != "bridge" || link.index == stop.ifindex || stop.happened == Happened::Left)
+            leg.stops.iter().filter(|stop| stop.netns != hop.netns).any(|stop| {
+                let owner = owners.iter().find(|(owner, _)| *owner == stop.netns);
+                // A port of the bridge that owns the address is not yet the bridge.
+                owner.is_some_and(|(_, link)| {
+                    link.kind != "bridge" || link.index == stop.ifindex || stop.happened == Happened::Left
                 })
+            })
         });
-        let thrown = lost.iter().find(|drop| {
-            drop.direction == hop.direction && owners.iter().any(|(owner, _)| *owner == drop.event.netns)
-        });
+        let thrown = lost
+            .iter()
+            .find(|drop| drop.direction == hop.direction && owners.iter().any(|(owner, _)| *owner == drop.event.netns));
         if (came_through && thrown.is_none()) || owners.iter().any(|(owner, _)| *owner == hop.netns) {
             continue;
         }
@@ -125,10 +124,13 @@ fn disowned(case: &Case<'_>) -> Option<Finding> {
     let addresses = case.after(stop.netns, "addresses", |facts| &facts.addresses).ok()?;
     let own = addresses.iter().any(|own| own.address == target) || !case.owners(target).is_empty();
     // A route that leads to it means it as a gateway, not as the owner.
-    let is_gateway = case.way().iter().filter_map(|hop| hop.next_hop).any(|next| {
-        next != target && addresses.iter().any(|own| own.address == next)
-    });
-    if own || is_gateway || crate::routed::is_router(case, stop.netns) || case.evidence.source.netns == Some(stop.netns) {
+    let is_gateway = case
+        .way()
+        .iter()
+        .filter_map(|hop| hop.next_hop)
+        .any(|next| next != target && addresses.iter().any(|own| own.address == next));
+    if own || is_gateway || crate::routed::is_router(case, stop.netns) || case.evidence.source.netns == Some(stop.netns)
+    {
         return None;
     }
     let name = case.name(stop.netns);
@@ -153,7 +155,9 @@ fn thrown_away(case: &Case<'_>) -> Option<Finding> {
     let first = lost.first()?;
     let target = first.event.flow.dst();
     let owned = case.owners(target).iter().any(|(owner, _)| *owner == first.event.netns);
-    let unanswered = case.leg(first.attempt, Direction::Answer).is_none_or(|leg| leg.stops.is_empty());
+    let unanswered = case
+        .leg(first.attempt, Direction::Answer)
+        .is_none_or(|leg| leg.stops.is_empty());
     if !owned && !unanswered {
         return None;
     }
@@ -165,8 +169,14 @@ fn thrown_away(case: &Case<'_>) -> Option<Finding> {
     .at(case.node(first.event.netns), &name)
     .interface(case.interface(first.event))
     .of(lost.iter().map(|drop| drop.attempt))
-    .remedy(format!("delete the neighbour entry for {target} on the host that sends to it (ip neigh del)"))
-    .because(format!("{} watched packets were freed in {name}: {}", lost.len(), first.words()));
+    .remedy(format!(
+        "delete the neighbour entry for {target} on the host that sends to it (ip neigh del)"
+    ))
+    .because(format!(
+        "{} watched packets were freed in {name}: {}",
+        lost.len(),
+        first.words()
+    ));
     Some(seen::last_seen(case, finding, first.attempt))
 }
 
@@ -183,15 +193,25 @@ fn wrong_entry(case: &Case<'_>, netns: u32, ifindex: u32, next: IpAddr, strict: 
     let links = case.after(owner, "interfaces", |facts| &facts.links).ok()?;
     let same = |mac: &str| mac.eq_ignore_ascii_case(&entry.mac);
     // A host may answer for its address on any of its interfaces; routed networks answer through the host's own end.
-    let host = case.peer(owner, link).and_then(|(host, _)| case.after(host, "interfaces", |facts| &facts.links).ok());
-    let known = !strict && links.iter().chain(host.into_iter().flatten()).any(|link| same(&link.mac));
+    let host = case
+        .peer(owner, link)
+        .and_then(|(host, _)| case.after(host, "interfaces", |facts| &facts.links).ok());
+    let known = !strict
+        && links
+            .iter()
+            .chain(host.into_iter().flatten())
+            .any(|link| same(&link.mac));
     (!known && !same(&link.mac) && !link.mac.is_empty()).then(|| (entry.clone(), link.mac.clone()))
 }
 
 fn build(case: &Case<'_>, netns: u32, ifindex: u32, entry: &Neighbour, right: &str) -> Finding {
     let name = case.name(netns);
-    let interface = case.link(netns, ifindex).map_or(String::new(), |link| link.name.clone());
-    let owner = case.owner(entry.address).map_or_else(String::new, |(owner, _)| case.name(owner));
+    let interface = case
+        .link(netns, ifindex)
+        .map_or(String::new(), |link| link.name.clone());
+    let owner = case
+        .owner(entry.address)
+        .map_or_else(String::new, |(owner, _)| case.name(owner));
     fatal(
         "neighbour-stale",
         format!(
@@ -204,7 +224,10 @@ fn build(case: &Case<'_>, netns: u32, ifindex: u32, entry: &Neighbour, right: &s
     .of(case.failed_ids())
     .remedy(
         Remedy::from("delete the entry")
-            .run(": ", case.command(netns, "ip neigh del {} dev {}", &[&entry.address, &interface]))
+            .run(
+                ": ",
+                case.command(netns, "ip neigh del {} dev {}", &[&entry.address, &interface]),
+            )
             .say(", and see who wrote it"),
     )
     .because(format!(
@@ -258,7 +281,12 @@ mod tests {
     fn a_router_that_answers_for_the_other_node_is_not_it() {
         let mut scene = Scene::two_nodes();
         for (node, other) in [(scene::X, "172.31.90.2"), (scene::Y, "172.31.90.1")] {
-            scene.link(node, "up0", |link| link.peer = Some(model::facts::Peer { netns: Some(999), ifindex: 7 }));
+            scene.link(node, "up0", |link| {
+                link.peer = Some(model::facts::Peer {
+                    netns: Some(999),
+                    ifindex: 7,
+                })
+            });
             scene.facts(node, |facts| {
                 facts.neighbours = Known::Known(vec![scene::neighbour(2, other, "3a:c0:68:e2:76:c9", "REACHABLE")]);
             });

@@ -12,12 +12,12 @@
 //! Silent on: neighbours of other flows, tunnel devices (`overlay-broken`), interfaces that are down (`interface-down`) or not
 //! plugged in (`interface-detached`).
 
-use crate::rules::{Checked, Need};
-use crate::remedy::Remedy;
-use crate::seen;
 use crate::case::Case;
 use crate::finding::{Finding, fatal};
 use crate::neighbours::{Role, Silent};
+use crate::remedy::Remedy;
+use crate::rules::{Checked, Need};
+use crate::seen;
 use crate::words::at;
 use model::report::Direction;
 use std::net::IpAddr;
@@ -36,7 +36,10 @@ pub fn check(case: &Case<'_>) -> Checked {
     if case.failed().is_empty() {
         return Ok(Vec::new());
     }
-    let tunnel = |silent: &Silent| case.link(silent.netns, silent.ifindex).is_some_and(|link| link.vxlan.is_some());
+    let tunnel = |silent: &Silent| {
+        case.link(silent.netns, silent.ifindex)
+            .is_some_and(|link| link.vxlan.is_some())
+    };
     let silent = case.silent.iter().filter(|silent| !tunnel(silent));
     Ok(silent.take(1).map(|silent| finding(case, silent)).collect())
 }
@@ -47,7 +50,11 @@ fn finding(case: &Case<'_>, silent: &Silent) -> Finding {
         .link(silent.netns, silent.ifindex)
         .map_or(String::new(), |link| link.name.clone());
     let place = at(&name, Some(&interface));
-    let how = if silent.address.is_ipv6() { "neighbour solicitation" } else { "ARP" };
+    let how = if silent.address.is_ipv6() {
+        "neighbour solicitation"
+    } else {
+        "ARP"
+    };
     let (who, remedy) = describe(case, silent, &interface);
     let answer = match silent.direction {
         Direction::Request => "",
@@ -67,13 +74,22 @@ fn finding(case: &Case<'_>, silent: &Silent) -> Finding {
             silent.address,
             probes.max(1)
         ),
-        None => format!("packets to {} were dropped in {place} because it answers no {how}", silent.address),
+        None => format!(
+            "packets to {} were dropped in {place} because it answers no {how}",
+            silent.address
+        ),
     });
     if silent.drops > 0 {
-        finding = finding.and(format!("{} watched packets were dropped for it in {place}", silent.drops));
+        finding = finding.and(format!(
+            "{} watched packets were dropped for it in {place}",
+            silent.drops
+        ));
     }
     if silent.failed_entry {
-        finding = finding.and(format!("the neighbour table of {name} holds {} as failed or incomplete", silent.address));
+        finding = finding.and(format!(
+            "the neighbour table of {name} holds {} as failed or incomplete",
+            silent.address
+        ));
     }
     finding = finding.and_if(quiet(case, silent));
     match case.failed().first() {
@@ -89,7 +105,10 @@ fn describe(case: &Case<'_>, silent: &Silent, interface: &str) -> (String, Remed
             format!("the gateway towards {target}"),
             Remedy::from("correct the route")
                 .run(", shown by ", case.command(silent.netns, "ip route get {}", &[&target]))
-                .say(format!("; {} must be an address that somebody on {interface} has", silent.address)),
+                .say(format!(
+                    "; {} must be an address that somebody on {interface} has",
+                    silent.address
+                )),
         ),
         Role::TunnelEnd => (
             "the far end of the tunnel".to_owned(),
@@ -109,7 +128,10 @@ fn describe(case: &Case<'_>, silent: &Silent, interface: &str) -> (String, Remed
                 format!("see why {} does not answer on this link", case.name(owner)).into(),
             ),
             Some((owner, _)) => (
-                format!("looked for on the link, though {} owns it behind another one", case.name(owner)),
+                format!(
+                    "looked for on the link, though {} owns it behind another one",
+                    case.name(owner)
+                ),
                 Remedy::from(format!("correct the netmask or route of {interface}"))
                     .run(": ", case.command(silent.netns, "ip addr show {}", &[&interface]))
                     .say(format!("; {} is not on this link", silent.address)),
@@ -184,7 +206,12 @@ mod tests {
         } else {
             tcp("0.0.0.0:0", &format!("{address}:0"))
         };
-        scene.saw(netns, interface, asked, Seen::NeighbourFailed { state: 0x20, probes: 3 });
+        scene.saw(
+            netns,
+            interface,
+            asked,
+            Seen::NeighbourFailed { state: 0x20, probes: 3 },
+        );
     }
 
     #[test]
@@ -196,7 +223,11 @@ mod tests {
         failed(&mut scene, scene::Y, "cbr0", "10.90.2.77");
         let judgement = judge(&scene.evidence);
         assert_eq!(scene::causes(&judgement), ["neighbour-unreachable"]);
-        assert!(judgement.verdicts[0].says.contains("no live owner"), "{}", judgement.verdicts[0].says);
+        assert!(
+            judgement.verdicts[0].says.contains("no live owner"),
+            "{}",
+            judgement.verdicts[0].says
+        );
     }
 
     #[test]

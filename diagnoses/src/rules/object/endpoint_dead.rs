@@ -12,13 +12,13 @@
 //! Silent on: addresses outside the cluster, which services without a selector may list, addresses of nodes, and connections that
 //! failed at a living pod.
 
-use crate::rules::{Checked, Need};
-use crate::remedy::Remedy;
-use crate::words::shell::command;
 use crate::case::{Case, Failure, Tried};
 use crate::cluster::{Asked, Backend, failed_at, services, unread};
 use crate::finding::{Finding, fatal, warning};
+use crate::remedy::Remedy;
+use crate::rules::{Checked, Need};
 use crate::seen;
+use crate::words::shell::command;
 use ipnet::IpNet;
 use std::net::IpAddr;
 
@@ -41,7 +41,12 @@ pub fn check(case: &Case<'_>) -> Checked {
 fn is_dead(case: &Case<'_>, asked: &Asked<'_>, backend: &Backend<'_>) -> bool {
     let inventory = asked.inventory;
     let (address, text) = (backend.address, format!("the pod that has {}", backend.address));
-    if unread(inventory, &[&text, "names of the node's other pods", "pods behind the service"]).is_some() {
+    if unread(
+        inventory,
+        &[&text, "names of the node's other pods", "pods behind the service"],
+    )
+    .is_some()
+    {
         return false;
     }
     let ended = |phase: &str| matches!(phase, "Succeeded" | "Failed");
@@ -49,7 +54,11 @@ fn is_dead(case: &Case<'_>, asked: &Asked<'_>, backend: &Backend<'_>) -> bool {
         return ended(&pod.phase) || !(pod.addresses.is_empty() || pod.addresses.contains(&address));
     }
     let of_node = inventory.nodes.iter().any(|node| node.addresses.contains(&address));
-    let named = backend.endpoint.target.as_ref().is_some_and(|target| target.kind == "Pod");
+    let named = backend
+        .endpoint
+        .target
+        .as_ref()
+        .is_some_and(|target| target.kind == "Pod");
     !of_node && (named || of_pods(case, asked, address))
 }
 
@@ -59,7 +68,13 @@ fn of_pods(case: &Case<'_>, asked: &Asked<'_>, address: IpAddr) -> bool {
     let ranges = asked.inventory.nodes.iter().flat_map(|node| &node.pod_cidrs);
     let mut ranges = ranges.filter_map(|range| range.parse::<IpNet>().ok());
     let hit = failed_at(case, address);
-    let silent = !hit.is_empty() && hit.iter().all(|id| !matches!(case.attempt(*id).and_then(Tried::failure), Some(Failure::Refused | Failure::Reset)));
+    let silent = !hit.is_empty()
+        && hit.iter().all(|id| {
+            !matches!(
+                case.attempt(*id).and_then(Tried::failure),
+                Some(Failure::Refused | Failure::Reset)
+            )
+        });
     let wide = |range: &IpNet| {
         let length = if range.addr().is_ipv4() { 16 } else { 48 };
         IpNet::new(range.addr(), range.prefix_len().min(length)).is_ok_and(|wide| wide.contains(&address))
@@ -86,9 +101,16 @@ fn finding(case: &Case<'_>, asked: &Asked<'_>, backend: &Backend<'_>, all: bool)
     let slice = backend.slice;
     let by_hand = slice.managed_by.is_empty();
     let pod = match (&backend.endpoint.target, backend.pod) {
-        (_, Some(pod)) if pod.addresses.contains(&address) => format!("pod {} has ended: its phase is {}", pod.full_name(), pod.phase),
+        (_, Some(pod)) if pod.addresses.contains(&address) => {
+            format!("pod {} has ended: its phase is {}", pod.full_name(), pod.phase)
+        }
         (_, Some(pod)) => format!("pod {} now has another address", pod.full_name()),
-        (Some(target), None) => format!("there is no {} {}/{} any more", target.kind.to_lowercase(), target.namespace, target.name),
+        (Some(target), None) => format!(
+            "there is no {} {}/{} any more",
+            target.kind.to_lowercase(),
+            target.namespace,
+            target.name
+        ),
         (None, None) => format!("no pod has {address}"),
     };
     Some(
@@ -96,18 +118,29 @@ fn finding(case: &Case<'_>, asked: &Asked<'_>, backend: &Backend<'_>, all: bool)
             .object(asked.service.object())
             .of(hit.clone())
             .remedy(if by_hand {
-                Remedy::from("correct or delete the slice")
-                    .run(": ", command("kubectl -n {} edit endpointslice {}", &[&slice.namespace, &slice.name]))
+                Remedy::from("correct or delete the slice").run(
+                    ": ",
+                    command("kubectl -n {} edit endpointslice {}", &[&slice.namespace, &slice.name]),
+                )
             } else {
-                Remedy::from(format!("see why {} does not correct it", slice.managed_by))
-                    .run(": ", command("kubectl -n {} describe endpointslice {}", &[&slice.namespace, &slice.name]))
+                Remedy::from(format!("see why {} does not correct it", slice.managed_by)).run(
+                    ": ",
+                    command(
+                        "kubectl -n {} describe endpointslice {}",
+                        &[&slice.namespace, &slice.name],
+                    ),
+                )
             })
             .because(format!(
                 "EndpointSlice {}/{} lists {address}:{} as ready{}",
                 slice.namespace,
                 slice.name,
                 backend.port,
-                if by_hand { "; nothing keeps that slice (it was made by hand)" } else { "" }
+                if by_hand {
+                    "; nothing keeps that slice (it was made by hand)"
+                } else {
+                    ""
+                }
             ))
             .and(pod)
             .and_if(hit.first().and_then(|id| case.attempt(*id)).map(seen::met)),
@@ -138,7 +171,10 @@ mod tests {
         let asked = scene::tcp("10.90.1.2:40000", &format!("{WEB_IP}:80"));
         let real = scene::tcp("10.90.1.2:40000", &format!("{address}:80"));
         let scene = &mut cluster.scene;
-        scene.watch(0, asked).hop(scene::A, "eth0", asked, 7).hop_learned(scene::X, "up0", real, 7);
+        scene
+            .watch(0, asked)
+            .hop(scene::A, "eth0", asked, 7)
+            .hop_learned(scene::X, "up0", real, 7);
         let during = "connect".to_owned();
         scene.attempt(0, asked, Outcome::TimedOut { during });
     }
@@ -157,7 +193,11 @@ mod tests {
         cluster.scene.evidence.events.clear();
         sent_on(&mut cluster, "10.90.2.77");
         assert_eq!(scene::causes(&judge(cluster.evidence())), ["endpoint-dead"]);
-        assert!(judgement.verdicts[0].remedy.contains("kubectl -n shop edit endpointslice web-abcde"));
+        assert!(
+            judgement.verdicts[0]
+                .remedy
+                .contains("kubectl -n shop edit endpointslice web-abcde")
+        );
     }
 
     #[test]
@@ -187,7 +227,10 @@ mod tests {
         cluster.scene.vanishes(3, scene::X, "up0");
         assert!(!scene::causes(&judge(cluster.evidence())).contains(&"endpoint-dead".to_owned()));
         let mut cluster = stale();
-        cluster.inventory().missing.push(Missing::new("the pod that has 10.90.2.77", "forbidden"));
+        cluster
+            .inventory()
+            .missing
+            .push(Missing::new("the pod that has 10.90.2.77", "forbidden"));
         cluster.scene.vanishes(3, scene::X, "up0");
         assert!(!scene::causes(&judge(cluster.evidence())).contains(&"endpoint-dead".to_owned()));
     }

@@ -10,14 +10,14 @@
 //!
 //! Silent on: nodes that are ready, nodes of neither end, and services that another node's pods can serve.
 
-use crate::rules::{Checked, Need};
-use crate::remedy::Remedy;
-use crate::words::shell::command;
 use crate::case::Case;
 use crate::cluster::{inventory, pod_of, services};
 use crate::drops::Class;
 use crate::finding::{Finding, fatal, info, warning};
+use crate::remedy::Remedy;
+use crate::rules::{Checked, Need};
 use crate::seen;
+use crate::words::shell::command;
 use model::inventory::{Node, ObjectRef};
 
 pub const NEEDS: &[Need] = &[];
@@ -45,7 +45,9 @@ pub fn check(case: &Case<'_>) -> Checked {
     names.dedup();
     let nodes = names.into_iter().filter_map(|name| inventory.node(name));
     let lost = nodes.filter(|node| is_lost(node));
-    Ok(lost.map(|node| finding(case, node, alone.contains(&node.name.as_str()))).collect())
+    Ok(lost
+        .map(|node| finding(case, node, alone.contains(&node.name.as_str())))
+        .collect())
 }
 
 fn is_lost(node: &Node) -> bool {
@@ -62,7 +64,10 @@ fn finding(case: &Case<'_>, node: &Node, alone: bool) -> Finding {
             age.unwrap_or_default()
         ),
     };
-    let better = !alone && case.accusing().any(|drop| !matches!(drop.class, Class::Neighbour | Class::NoSocket));
+    let better = !alone
+        && case
+            .accusing()
+            .any(|drop| !matches!(drop.class, Class::Neighbour | Class::NoSocket));
     let claim = if better {
         info("node-not-ready", says)
     } else if case.worked().is_empty() {
@@ -87,9 +92,15 @@ fn finding(case: &Case<'_>, node: &Node, alone: bool) -> Finding {
                 .say(format!("; on {}", node.name))
                 .run(": ", command("systemctl status kubelet", &[])),
         )
-        .because(format!("its condition Ready is {}", if node.ready { "still true" } else { "not true" }))
+        .because(format!(
+            "its condition Ready is {}",
+            if node.ready { "still true" } else { "not true" }
+        ))
         .and_if((!node.ready && !node.message.is_empty()).then(|| node.message.clone()))
-        .and_if(node.lease_age_s.map(|age| format!("its Lease was renewed {age} s ago (a kubelet does it every 10 s)")))
+        .and_if(
+            node.lease_age_s
+                .map(|age| format!("its Lease was renewed {age} s ago (a kubelet does it every 10 s)")),
+        )
         .and_if(case.failed().first().map(|tried| seen::met(tried)))
 }
 
@@ -122,7 +133,11 @@ mod tests {
         cluster.without_helpers();
         let judgement = judge(cluster.evidence());
         assert_eq!(scene::causes(&judgement), ["node-not-ready"]);
-        assert!(judgement.verdicts[0].says.contains("25 s ago"), "{}", judgement.verdicts[0].says);
+        assert!(
+            judgement.verdicts[0].says.contains("25 s ago"),
+            "{}",
+            judgement.verdicts[0].says
+        );
     }
 
     #[test]
@@ -142,14 +157,18 @@ mod tests {
         (endpoint.ready, endpoint.serving) = (false, false);
         cluster.scene.refused(3);
         let flow = cluster.scene.evidence.watched[0].flow;
-        cluster.scene.drop(scene::X, "cbr0", flow, "NETFILTER_DROP", "nf_hook_slow");
+        cluster
+            .scene
+            .drop(scene::X, "cbr0", flow, "NETFILTER_DROP", "nf_hook_slow");
         assert_eq!(scene::causes(&judge(cluster.evidence())), ["node-not-ready"]);
     }
 
     #[test]
     fn a_node_that_serves_nobody_here_or_what_is_explained_better_is_not_it() {
         let mut cluster = lost(Cluster::pods(), "y");
-        cluster.scene.dropped(3, scene::X, "cbr0", "NETFILTER_DROP", "nf_hook_slow");
+        cluster
+            .scene
+            .dropped(3, scene::X, "cbr0", "NETFILTER_DROP", "nf_hook_slow");
         assert_eq!(scene::causes(&judge(cluster.evidence())), ["netfilter-drop"]);
         let mut cluster = Cluster::web();
         cluster.scene.refused(3);

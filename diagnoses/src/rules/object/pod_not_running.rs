@@ -12,14 +12,14 @@
 //! Silent on: pods that run, also when they are not ready (a port that is closed there is `port-closed`), containers that were
 //! restarted and run again, and pods that answered.
 
-use crate::rules::{Checked, Need};
-use crate::remedy::Remedy;
-use crate::words::shell::command;
 use crate::case::Case;
 use crate::cluster::{inventory, pod_of};
 use crate::drops::Class;
 use crate::finding::{Finding, fatal};
+use crate::remedy::Remedy;
+use crate::rules::{Checked, Need};
 use crate::seen;
+use crate::words::shell::command;
 use model::endpoint::EndpointKind;
 use model::inventory::{Container, Pod};
 use model::report::Direction;
@@ -51,16 +51,22 @@ fn unaddressed(case: &Case<'_>) -> Option<Finding> {
     }
     let name = case.name(netns);
     Some(
-        fatal("pod-not-running", format!("{name} has no address, so that nothing can be sent to it"))
-            .at(case.node(netns), &name)
-            .remedy(
-                Remedy::from("see why its CNI gave it none, or give it one")
-                    .run(": ", case.command(netns, "ip address add ADDRESS/LENGTH dev INTERFACE", &[])),
-            )
-            .because(match own.len() {
-                0 => format!("its interfaces ({}) have no address at all", links.join(", ")),
-                _ => format!("its interfaces ({}) have loopback and link-local addresses alone", links.join(", ")),
-            }),
+        fatal(
+            "pod-not-running",
+            format!("{name} has no address, so that nothing can be sent to it"),
+        )
+        .at(case.node(netns), &name)
+        .remedy(Remedy::from("see why its CNI gave it none, or give it one").run(
+            ": ",
+            case.command(netns, "ip address add ADDRESS/LENGTH dev INTERFACE", &[]),
+        ))
+        .because(match own.len() {
+            0 => format!("its interfaces ({}) have no address at all", links.join(", ")),
+            _ => format!(
+                "its interfaces ({}) have loopback and link-local addresses alone",
+                links.join(", ")
+            ),
+        }),
     )
 }
 
@@ -85,12 +91,20 @@ fn tentative(case: &Case<'_>) -> Option<Finding> {
     Some(
         fatal(
             "pod-not-running",
-            format!("{name} may not use {} yet: it is still being checked for duplicates", own.address),
+            format!(
+                "{name} may not use {} yet: it is still being checked for duplicates",
+                own.address
+            ),
         )
         .at(case.node(netns), &name)
         .of(of)
-        .remedy("ask again in a second or two; if it stays so, a pod's address needs no check (nodad of ip -6 address add)")
-        .because(format!("{} of {name} was tentative when the first packet was sent", own.address))
+        .remedy(
+            "ask again in a second or two; if it stays so, a pod's address needs no check (nodad of ip -6 address add)",
+        )
+        .because(format!(
+            "{} of {name} was tentative when the first packet was sent",
+            own.address
+        ))
         .and_if(failed.first().map(|tried| seen::met(tried))),
     )
 }
@@ -110,9 +124,17 @@ fn finding(case: &Case<'_>, pod: &Pod) -> Option<Finding> {
         .because(format!(
             "its phase is {}{}",
             pod.phase,
-            if pod.reason.is_empty() { String::new() } else { format!(", reason {}", pod.reason) }
+            if pod.reason.is_empty() {
+                String::new()
+            } else {
+                format!(", reason {}", pod.reason)
+            }
         ));
-    for container in pod.containers.iter().filter(|container| container.state != "running" && !container.state.is_empty()) {
+    for container in pod
+        .containers
+        .iter()
+        .filter(|container| container.state != "running" && !container.state.is_empty())
+    {
         finding = finding.and(container_words(container));
     }
     Some(
@@ -124,7 +146,10 @@ fn finding(case: &Case<'_>, pod: &Pod) -> Option<Finding> {
 
 fn why(case: &Case<'_>, pod: &Pod) -> Option<Why> {
     let describe = |why: &str| {
-        Remedy::from(why).run(": ", command("kubectl -n {} describe pod {}", &[&pod.namespace, &pod.name]))
+        Remedy::from(why).run(
+            ": ",
+            command("kubectl -n {} describe pod {}", &[&pod.namespace, &pod.name]),
+        )
     };
     let stuck = pod.containers.iter().find(|container| stuck(container));
     let why = match (pod.phase.as_str(), stuck) {
@@ -177,13 +202,24 @@ fn is_image(container: &Container) -> bool {
 
 fn crashed(pod: &Pod, container: &Container) -> Why {
     let (name, reason) = (&container.name, &container.reason);
-    let verb = if container.state == "waiting" { "waits" } else { "has ended" };
-    let times = if container.restarts > 0 { format!(", restarted {} times", container.restarts) } else { String::new() };
+    let verb = if container.state == "waiting" {
+        "waits"
+    } else {
+        "has ended"
+    };
+    let times = if container.restarts > 0 {
+        format!(", restarted {} times", container.restarts)
+    } else {
+        String::new()
+    };
     Why {
         says: format!("does not run: container {name} {verb}: {reason}{times}"),
         remedy: Remedy::from("see why it ended").run(
             ": ",
-            command("kubectl -n {} logs {} -c {} --previous", &[&pod.namespace, &pod.name, name]),
+            command(
+                "kubectl -n {} logs {} -c {} --previous",
+                &[&pod.namespace, &pod.name, name],
+            ),
         ),
     }
 }
@@ -194,14 +230,31 @@ fn only_closed(case: &Case<'_>) -> bool {
 }
 
 fn because(reason: &str) -> String {
-    if reason.is_empty() { String::new() } else { format!(" ({reason})") }
+    if reason.is_empty() {
+        String::new()
+    } else {
+        format!(" ({reason})")
+    }
 }
 
 fn container_words(container: &Container) -> String {
-    let code = container.exit_code.map_or(String::new(), |code| format!(", last exit code {code}"));
-    let message = if container.message.is_empty() { String::new() } else { format!(": {}", container.message) };
-    let reason = if container.reason.is_empty() { String::new() } else { format!(" ({})", container.reason) };
-    format!("container {} is {}{reason}{code}{message}", container.name, container.state)
+    let code = container
+        .exit_code
+        .map_or(String::new(), |code| format!(", last exit code {code}"));
+    let message = if container.message.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", container.message)
+    };
+    let reason = if container.reason.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", container.reason)
+    };
+    format!(
+        "container {} is {}{reason}{code}{message}",
+        container.name, container.state
+    )
 }
 
 #[cfg(test)]
@@ -228,13 +281,20 @@ mod tests {
         let mut scene = scene::Scene::two_nodes().over_ipv6();
         scene.facts(scene::C, |facts| {
             if let Known::Known(addresses) = &mut facts.addresses {
-                addresses.iter_mut().filter(|own| own.address.is_ipv6()).for_each(|own| own.tentative = true);
+                addresses
+                    .iter_mut()
+                    .filter(|own| own.address.is_ipv6())
+                    .for_each(|own| own.tentative = true);
             }
         });
         scene.dropped(3, scene::C, "eth0", "IP_INADDRERRORS", "ip6_forward");
         let judgement = judge(&scene.evidence);
         assert_eq!(scene::causes(&judgement), ["pod-not-running"]);
-        assert!(judgement.verdicts[0].says.contains("checked for duplicates"), "{}", judgement.verdicts[0].says);
+        assert!(
+            judgement.verdicts[0].says.contains("checked for duplicates"),
+            "{}",
+            judgement.verdicts[0].says
+        );
     }
 
     fn pending(reason: &str) -> Cluster {
@@ -254,7 +314,11 @@ mod tests {
         assert_eq!(judgement.outcome, Outcome::Fault);
         assert_eq!(scene::causes(&judgement), ["pod-not-running"]);
         let verdict = &judgement.verdicts[0];
-        assert!(verdict.says.contains("container main waits: ImagePullBackOff"), "{}", verdict.says);
+        assert!(
+            verdict.says.contains("container main waits: ImagePullBackOff"),
+            "{}",
+            verdict.says
+        );
         assert_eq!(verdict.place.pod.as_deref(), Some("shop/web-1"));
         assert_eq!(verdict.place.node.as_deref(), Some("y"));
     }
@@ -272,7 +336,11 @@ mod tests {
 
     #[test]
     fn a_pod_that_was_not_scheduled_or_has_ended_says_so() {
-        for (phase, word) in [("Pending", "is not scheduled"), ("Succeeded", "has ended"), ("Failed", "has failed: Evicted")] {
+        for (phase, word) in [
+            ("Pending", "is not scheduled"),
+            ("Succeeded", "has ended"),
+            ("Failed", "has failed: Evicted"),
+        ] {
             let mut cluster = Cluster::pods();
             cluster.without_helpers();
             let pod = cluster.pod("shop/web-1");
@@ -282,7 +350,11 @@ mod tests {
             pod.addresses.clear();
             let judgement = judge(cluster.evidence());
             assert_eq!(scene::causes(&judgement), ["pod-not-running"], "{phase}");
-            assert!(judgement.verdicts[0].says.contains(word), "{}", judgement.verdicts[0].says);
+            assert!(
+                judgement.verdicts[0].says.contains(word),
+                "{}",
+                judgement.verdicts[0].says
+            );
         }
     }
 
@@ -290,7 +362,9 @@ mod tests {
     fn a_crashing_sidecar_is_not_it_where_a_firewall_drops() {
         let mut cluster = Cluster::pods();
         cluster.unready("shop/web-1", "waiting", "CrashLoopBackOff");
-        cluster.scene.dropped(3, scene::X, "cbr0", "NETFILTER_DROP", "nf_hook_slow");
+        cluster
+            .scene
+            .dropped(3, scene::X, "cbr0", "NETFILTER_DROP", "nf_hook_slow");
         assert_eq!(scene::causes(&judge(cluster.evidence())), ["netfilter-drop"]);
     }
 

@@ -12,13 +12,13 @@
 //! Silent on: services and ports that exist, whatever is behind them; headless services, whose pods are reached at any port; and
 //! ports that answered all the same.
 
-use crate::rules::{Checked, Need};
-use crate::remedy::Remedy;
-use crate::words::shell::command;
 use crate::case::Case;
 use crate::cluster::{Asked, inventory, services};
 use crate::finding::{Finding, fatal};
+use crate::remedy::Remedy;
+use crate::rules::{Checked, Need};
 use crate::seen;
+use crate::words::shell::command;
 use model::endpoint::EndpointKind;
 use model::inventory::{Inventory, ObjectRef, ServicePort};
 
@@ -62,14 +62,17 @@ fn no_service(inventory: &Inventory, object: &ObjectRef) -> Finding {
         .map(|other| (strsim::damerau_levenshtein(name, other), *other))
         .filter(|(distance, other)| *distance <= 2.max(other.len() / 3))
         .min();
-    fatal("service-not-found", format!("there is no service {name} in namespace {namespace}"))
-        .object(object.clone())
-        .remedy(match near {
-            Some((_, near)) => format!("ask for {namespace}/{near}, or make the service").into(),
-            None => Remedy::from("see which there are").run(": ", command("kubectl -n {} get services", &[namespace])),
-        })
-        .because(format!("the API server knows no service {namespace}/{name}"))
-        .and_if((!others.is_empty()).then(|| format!("services of {namespace}: {}", listed(&others))))
+    fatal(
+        "service-not-found",
+        format!("there is no service {name} in namespace {namespace}"),
+    )
+    .object(object.clone())
+    .remedy(match near {
+        Some((_, near)) => format!("ask for {namespace}/{near}, or make the service").into(),
+        None => Remedy::from("see which there are").run(": ", command("kubectl -n {} get services", &[namespace])),
+    })
+    .because(format!("the API server knows no service {namespace}/{name}"))
+    .and_if((!others.is_empty()).then(|| format!("services of {namespace}: {}", listed(&others))))
 }
 
 fn no_port(case: &Case<'_>, asked: &Asked<'_>) -> Finding {
@@ -82,7 +85,11 @@ fn no_port(case: &Case<'_>, asked: &Asked<'_>) -> Finding {
     };
     let ports: Vec<String> = service.ports.iter().map(port_words).collect();
     let instead = service.ports.first().map_or_else(String::new, |port| {
-        let own = if asked.by_node { port.node_port.unwrap_or(port.port) } else { port.port };
+        let own = if asked.by_node {
+            port.node_port.unwrap_or(port.port)
+        } else {
+            port.port
+        };
         format!("ask for port {own}, or ")
     });
     let (namespace, name) = (&service.namespace, &service.name);
@@ -103,8 +110,14 @@ fn no_port(case: &Case<'_>, asked: &Asked<'_>) -> Finding {
 
 /// `http 80/TCP (node port 30080)`.
 fn port_words(port: &ServicePort) -> String {
-    let name = if port.name.is_empty() { String::new() } else { format!("{} ", port.name) };
-    let node = port.node_port.map_or(String::new(), |number| format!(" (node port {number})"));
+    let name = if port.name.is_empty() {
+        String::new()
+    } else {
+        format!("{} ", port.name)
+    };
+    let node = port
+        .node_port
+        .map_or(String::new(), |number| format!(" (node port {number})"));
     format!("{name}{}/{}{node}", port.port, port.protocol)
 }
 
@@ -132,7 +145,11 @@ mod tests {
         let judgement = judge(cluster.evidence());
         assert_eq!(judgement.outcome, Outcome::Fault);
         assert_eq!(scene::causes(&judgement), ["service-not-found"]);
-        assert!(judgement.verdicts[0].remedy.contains("shop/web"), "{}", judgement.verdicts[0].remedy);
+        assert!(
+            judgement.verdicts[0].remedy.contains("shop/web"),
+            "{}",
+            judgement.verdicts[0].remedy
+        );
     }
 
     #[test]

@@ -12,18 +12,23 @@
 //! Silent on: ports that are closed in a pod that was asked directly, or where no port is open at all (`port-closed`), programs that listen on another address
 //! (`listener-on-other-address`), pods that are not ready (`service-without-endpoints`).
 
-use crate::rules::{Checked, Need};
-use crate::remedy::Remedy;
-use crate::words::shell::command;
 use crate::case::Case;
 use crate::cluster::{Asked, not_ready, services, target_numbers};
 use crate::ends::{FarEnd, listeners, refused};
 use crate::finding::{Finding, fatal};
+use crate::remedy::Remedy;
+use crate::rules::{Checked, Need};
 use crate::seen;
 use crate::words::list;
+use crate::words::shell::command;
 use model::inventory::{Pod, Port, ServicePort};
 
-pub const NEEDS: &[Need] = &[Need::Probe("drop"), Need::Probe("path"), Need::Probe("tcpreset"), Need::Fact("sockets")];
+pub const NEEDS: &[Need] = &[
+    Need::Probe("drop"),
+    Need::Probe("path"),
+    Need::Probe("tcpreset"),
+    Need::Fact("sockets"),
+];
 
 pub fn check(case: &Case<'_>) -> Checked {
     let mut findings = Vec::new();
@@ -54,13 +59,20 @@ fn unnamed(case: &Case<'_>, asked: &Asked<'_>, port: &ServicePort) -> Option<Fin
         .containers
         .iter()
         .flat_map(|container| &container.ports)
-        .map(|own| format!("{} {}/{}", own.name, own.port, own.protocol).trim_start().to_owned())
+        .map(|own| {
+            format!("{} {}/{}", own.name, own.port, own.protocol)
+                .trim_start()
+                .to_owned()
+        })
         .collect();
     let right = pod.containers.iter().flat_map(|container| &container.ports).next();
     Some(
         fatal(
             "service-port-mismatch",
-            format!("the target port {name} of {} is a name that no container of its pods has", asked.words()),
+            format!(
+                "the target port {name} of {} is a name that no container of its pods has",
+                asked.words()
+            ),
         )
         .object(asked.service.object())
         .of(case.failed_ids())
@@ -97,14 +109,22 @@ fn closed(case: &Case<'_>, asked: &Asked<'_>, port: &ServicePort) -> Option<Find
     let (end, pod) = proof?;
     let looked = listeners(case, end).is_ok();
     // What its containers declare is what they mean to listen on; it stands in where nobody looked.
-    let open = if looked { open_ports(case, end) } else { declared(pod, port, end.flow.dport) };
+    let open = if looked {
+        open_ports(case, end)
+    } else {
+        declared(pod, port, end.flow.dport)
+    };
     let one = match open.as_slice() {
         [] => return None,
         [one] => Some(*one),
         _ => None,
     };
     let numbers: Vec<String> = open.iter().map(u16::to_string).collect();
-    let verb = if looked { "it listens on" } else { "its containers declare" };
+    let verb = if looked {
+        "it listens on"
+    } else {
+        "its containers declare"
+    };
     Some(
         fatal(
             "service-port-mismatch",
@@ -121,7 +141,11 @@ fn closed(case: &Case<'_>, asked: &Asked<'_>, port: &ServicePort) -> Option<Find
         .object(asked.service.object())
         .of(ids)
         .remedy(remedy(asked, port, one))
-        .because(format!("the kernel of {} found no socket for {}", pod.full_name(), end.flow))
+        .because(format!(
+            "the kernel of {} found no socket for {}",
+            pod.full_name(),
+            end.flow
+        ))
         .and(if looked {
             format!("ports that are open there: {}", numbers.join(", "))
         } else {
@@ -159,12 +183,19 @@ fn open_ports(case: &Case<'_>, end: FarEnd) -> Vec<u16> {
 
 fn remedy(asked: &Asked<'_>, port: &ServicePort, right: Option<u16>) -> Remedy {
     let (namespace, name) = (&asked.service.namespace, &asked.service.name);
-    let index = asked.service.ports.iter().position(|own| own == port).unwrap_or_default();
+    let index = asked
+        .service
+        .ports
+        .iter()
+        .position(|own| own == port)
+        .unwrap_or_default();
     let command = match right {
         Some(right) => {
-            let patch =
-                format!(r#"[{{"op":"replace","path":"/spec/ports/{index}/targetPort","value":{right}}}]"#);
-            command("kubectl -n {} patch service {} --type=json -p {}", &[namespace, name, &patch])
+            let patch = format!(r#"[{{"op":"replace","path":"/spec/ports/{index}/targetPort","value":{right}}}]"#);
+            command(
+                "kubectl -n {} patch service {} --type=json -p {}",
+                &[namespace, name, &patch],
+            )
         }
         None => command("kubectl -n {} edit service {}", &[namespace, name]),
     };
@@ -188,11 +219,20 @@ mod tests {
         let asked = tcp("10.90.1.2:40000", &format!("{WEB_IP}:80"));
         let real = tcp("10.90.1.2:40000", "10.90.2.2:8080");
         let scene = &mut cluster.scene;
-        scene.watch(0, asked).hop(scene::A, "eth0", asked, 7).hop_learned(scene::X, "up0", real, 7);
+        scene
+            .watch(0, asked)
+            .hop(scene::A, "eth0", asked, 7)
+            .hop_learned(scene::X, "up0", real, 7);
         scene.hop(scene::C, "eth0", real, 7);
         scene.drop(scene::C, "eth0", real, "NO_SOCKET", "tcp_v4_rcv");
         scene.evidence.events.last_mut().unwrap().skb = 7;
-        let (during, errno) = ("connect".to_owned(), Errno { number: 111, name: "ECONNREFUSED".to_owned() });
+        let (during, errno) = (
+            "connect".to_owned(),
+            Errno {
+                number: 111,
+                name: "ECONNREFUSED".to_owned(),
+            },
+        );
         scene.attempt(0, asked, Outcome::Error { during, errno });
         cluster
     }
@@ -203,8 +243,18 @@ mod tests {
         let judgement = judge(cluster.evidence());
         assert_eq!(scene::causes(&judgement), ["service-port-mismatch"]);
         let verdict = &judgement.verdicts[0];
-        assert!(verdict.says.contains("sends port 80 to 8080 of pod shop/web-1"), "{}", verdict.says);
-        assert!(verdict.remedy.contains(r#""path":"/spec/ports/0/targetPort","value":80"#), "{}", verdict.remedy);
+        assert!(
+            verdict.says.contains("sends port 80 to 8080 of pod shop/web-1"),
+            "{}",
+            verdict.says
+        );
+        assert!(
+            verdict
+                .remedy
+                .contains(r#""path":"/spec/ports/0/targetPort","value":80"#),
+            "{}",
+            verdict.remedy
+        );
     }
 
     #[test]
@@ -213,7 +263,11 @@ mod tests {
         cluster.scene.evidence.netns.retain(|netns| netns.id != scene::C);
         let judgement = judge(cluster.evidence());
         assert_eq!(scene::causes(&judgement), ["service-port-mismatch"]);
-        assert!(judgement.verdicts[0].says.contains("its containers declare 80"), "{}", judgement.verdicts[0].says);
+        assert!(
+            judgement.verdicts[0].says.contains("its containers declare 80"),
+            "{}",
+            judgement.verdicts[0].says
+        );
         cluster.pod("shop/web-1").containers[0].ports.clear();
         assert_eq!(scene::causes(&judge(cluster.evidence())), ["port-closed"]);
     }
@@ -232,7 +286,9 @@ mod tests {
     #[test]
     fn a_pod_on_which_no_port_is_open_has_a_closed_port() {
         let mut cluster = wrong_port();
-        cluster.scene.facts(scene::C, |facts| facts.sockets = Known::Known(vec![]));
+        cluster
+            .scene
+            .facts(scene::C, |facts| facts.sockets = Known::Known(vec![]));
         assert_eq!(scene::causes(&judge(cluster.evidence())), ["port-closed"]);
     }
 
@@ -243,7 +299,9 @@ mod tests {
         cluster.scene.refused(3);
         for watched in cluster.scene.evidence.watched.clone() {
             cluster.scene.walk_to(watched.attempt, watched.flow, scene::C, "eth0");
-            cluster.scene.drop(scene::C, "eth0", watched.flow, "NO_SOCKET", "tcp_v4_rcv");
+            cluster
+                .scene
+                .drop(scene::C, "eth0", watched.flow, "NO_SOCKET", "tcp_v4_rcv");
         }
         assert_eq!(scene::causes(&judge(cluster.evidence())), ["port-closed"]);
     }

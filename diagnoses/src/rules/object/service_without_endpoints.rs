@@ -12,15 +12,15 @@
 //! Silent on: services with a ready endpoint, ports that the service does not have (`service-not-found`), target ports that no
 //! pod names (`service-port-mismatch`), services that are only a name (`ExternalName`), and services that answered.
 
-use crate::rules::{Checked, Need};
-use crate::remedy::Remedy;
-use crate::words::shell::command;
 use crate::case::Case;
 use crate::cluster::{Asked, not_ready, services, target_numbers, unread};
 use crate::finding::{Finding, fatal};
+use crate::remedy::Remedy;
+use crate::rules::{Checked, Need};
 use crate::seen;
 use crate::selector::{self, label_words};
 use crate::words::count;
+use crate::words::shell::command;
 use model::inventory::{Node, Pod};
 
 pub const NEEDS: &[Need] = &[];
@@ -39,7 +39,8 @@ pub fn check(case: &Case<'_>) -> Checked {
             continue;
         }
         let usable = asked.usable();
-        let none_here = local_only(case, &asked).filter(|node| usable.iter().all(|backend| backend.endpoint.node != *node));
+        let none_here =
+            local_only(case, &asked).filter(|node| usable.iter().all(|backend| backend.endpoint.node != *node));
         if !usable.is_empty() && none_here.is_none() {
             continue;
         }
@@ -67,14 +68,20 @@ struct Why {
 
 fn finding(case: &Case<'_>, asked: &Asked<'_>, why: Why) -> Finding {
     let listed = asked.backends();
-    let mut finding = fatal("service-without-endpoints", format!("{} has no ready endpoint: {}", asked.words(), why.says))
-        .object(asked.service.object())
-        .of(case.failed_ids())
-        .remedy(why.remedy)
-        .because(match listed.len() {
-            0 => "its EndpointSlices list no address".to_owned(),
-            many => format!("its EndpointSlices list {}", count(many, "address").replace("addresss", "addresses")),
-        });
+    let mut finding = fatal(
+        "service-without-endpoints",
+        format!("{} has no ready endpoint: {}", asked.words(), why.says),
+    )
+    .object(asked.service.object())
+    .of(case.failed_ids())
+    .remedy(why.remedy)
+    .because(match listed.len() {
+        0 => "its EndpointSlices list no address".to_owned(),
+        many => format!(
+            "its EndpointSlices list {}",
+            count(many, "address").replace("addresss", "addresses")
+        ),
+    });
     for fact in why.because {
         finding = finding.and(fact);
     }
@@ -87,7 +94,11 @@ fn local_only<'a>(case: &Case<'a>, asked: &Asked<'a>) -> Option<&'a str> {
     let service = asked.service;
     if asked.by_node {
         let local = service.external_traffic_policy == "Local" && !case.failed().is_empty();
-        let addressed = |node: &&Node| node.addresses.iter().any(|own| case.evidence.destination.addresses.contains(own));
+        let addressed = |node: &&Node| {
+            node.addresses
+                .iter()
+                .any(|own| case.evidence.destination.addresses.contains(own))
+        };
         let node = asked.inventory.nodes.iter().find(addressed).filter(|_| local)?;
         return Some(&node.name);
     }
@@ -99,10 +110,18 @@ fn local_only<'a>(case: &Case<'a>, asked: &Asked<'a>) -> Option<&'a str> {
 /// There are some, on other nodes only.
 fn elsewhere(asked: &Asked<'_>, node: &str) -> Why {
     let (namespace, name) = (&asked.service.namespace, &asked.service.name);
-    let mut nodes: Vec<&str> = asked.usable().iter().map(|backend| backend.endpoint.node.as_str()).collect();
+    let mut nodes: Vec<&str> = asked
+        .usable()
+        .iter()
+        .map(|backend| backend.endpoint.node.as_str())
+        .collect();
     nodes.sort_unstable();
     nodes.dedup();
-    let policy = if asked.by_node { "externalTrafficPolicy" } else { "internalTrafficPolicy" };
+    let policy = if asked.by_node {
+        "externalTrafficPolicy"
+    } else {
+        "internalTrafficPolicy"
+    };
     Why {
         says: format!("its {policy} is Local, and none is on node {node}"),
         because: vec![format!("ready endpoints are on {}", nodes.join(", "))],
@@ -147,12 +166,20 @@ fn nobody(asked: &Asked<'_>) -> Option<Why> {
     let Some((pod, first)) = unready.first() else {
         return Some(Why {
             says: "its pods are ready, and no EndpointSlice lists them as such".to_owned(),
-            because: vec![format!("{} with {} ready", count(selected.len(), "pod"), label_words(&service.selector))],
+            because: vec![format!(
+                "{} with {} ready",
+                count(selected.len(), "pod"),
+                label_words(&service.selector)
+            )],
             remedy: Remedy::from("see whether the controller manager runs")
                 .run(": ", command("kubectl -n kube-system get pods", &[])),
         });
     };
-    let others = if unready.len() > 1 { format!(" ({} pods are not)", unready.len()) } else { String::new() };
+    let others = if unready.len() > 1 {
+        format!(" ({} pods are not)", unready.len())
+    } else {
+        String::new()
+    };
     Some(Why {
         says: format!("pod {} is not ready: {first}{others}", pod.full_name()),
         because: unready
@@ -160,8 +187,10 @@ fn nobody(asked: &Asked<'_>) -> Option<Why> {
             .take(4)
             .map(|(pod, why)| format!("{} (node {}) is not ready: {why}", pod.full_name(), pod.node))
             .collect(),
-        remedy: Remedy::from("see why")
-            .run(": ", command("kubectl -n {} describe pod {}", &[&pod.namespace, &pod.name])),
+        remedy: Remedy::from("see why").run(
+            ": ",
+            command("kubectl -n {} describe pod {}", &[&pod.namespace, &pod.name]),
+        ),
     })
 }
 
@@ -186,8 +215,10 @@ fn unselected(asked: &Asked<'_>) -> Why {
                 .filter_map(|key| Some((key.clone(), pod.labels.get(key)?.clone().into())))
                 .collect();
             let patch = serde_json::json!({"spec": {"selector": right}});
-            Remedy::from("correct the selector")
-                .run(": ", command("kubectl -n {} patch service {} -p {}", &[namespace, name, &patch]))
+            Remedy::from("correct the selector").run(
+                ": ",
+                command("kubectl -n {} patch service {} -p {}", &[namespace, name, &patch]),
+            )
         }
         None => Remedy::from(format!("start the pods, label them {wanted}, or correct the selector"))
             .run(": ", command("kubectl -n {} edit service {}", &[namespace, name])),
@@ -220,8 +251,18 @@ mod tests {
         let verdict = &judgement.verdicts[0];
         assert_eq!(verdict.place.object.as_ref().unwrap().name, "web");
         assert!(verdict.says.contains("app=wbe"), "{}", verdict.says);
-        assert!(verdict.because.iter().any(|fact| fact.contains("shop/web-1 is near: it has app=web")), "{verdict:?}");
-        assert!(verdict.remedy.contains(r#"kubectl -n shop patch service web -p '{"spec":{"selector":{"app":"web"}}}'"#));
+        assert!(
+            verdict
+                .because
+                .iter()
+                .any(|fact| fact.contains("shop/web-1 is near: it has app=web")),
+            "{verdict:?}"
+        );
+        assert!(
+            verdict
+                .remedy
+                .contains(r#"kubectl -n shop patch service web -p '{"spec":{"selector":{"app":"web"}}}'"#)
+        );
     }
 
     #[test]
@@ -242,7 +283,11 @@ mod tests {
         cluster.scene.refused(3);
         let judgement = judge(cluster.evidence());
         assert_eq!(scene::causes(&judgement), ["service-without-endpoints"]);
-        assert!(judgement.verdicts[0].says.contains("shop/web-1 is not ready: container main waits: CrashLoopBackOff"));
+        assert!(
+            judgement.verdicts[0]
+                .says
+                .contains("shop/web-1 is not ready: container main waits: CrashLoopBackOff")
+        );
     }
 
     #[test]
@@ -252,7 +297,11 @@ mod tests {
         cluster.scene.fails(3, 110, "ETIMEDOUT");
         let judgement = judge(cluster.evidence());
         assert_eq!(scene::causes(&judgement), ["service-without-endpoints"]);
-        assert!(judgement.verdicts[0].says.contains("none is on node x"), "{}", judgement.verdicts[0].says);
+        assert!(
+            judgement.verdicts[0].says.contains("none is on node x"),
+            "{}",
+            judgement.verdicts[0].says
+        );
     }
 
     #[test]
@@ -265,7 +314,11 @@ mod tests {
         cluster.scene.fails(3, 110, "ETIMEDOUT");
         let judgement = judge(cluster.evidence());
         assert_eq!(scene::causes(&judgement), ["service-without-endpoints"]);
-        assert!(judgement.verdicts[0].says.contains("externalTrafficPolicy is Local, and none is on node x"));
+        assert!(
+            judgement.verdicts[0]
+                .says
+                .contains("externalTrafficPolicy is Local, and none is on node x")
+        );
     }
 
     #[test]
@@ -274,7 +327,10 @@ mod tests {
         let judgement = judge(cluster.evidence());
         assert_eq!(scene::causes(&judgement), ["service-without-endpoints"]);
         assert_eq!(judgement.verdicts[0].place.object.as_ref().unwrap().name, "kube-dns");
-        let symptoms: Vec<&str> = judgement.verdicts[1..].iter().map(|verdict| verdict.rule.as_str()).collect();
+        let symptoms: Vec<&str> = judgement.verdicts[1..]
+            .iter()
+            .map(|verdict| verdict.rule.as_str())
+            .collect();
         assert_eq!(symptoms, ["dns-server-unreachable"]);
     }
 

@@ -11,13 +11,13 @@
 //!
 //! Silent on: programs that are attached and let the watched packets pass.
 
-use crate::rules::{Checked, Need};
-use crate::remedy::Remedy;
-use crate::words::shell::command;
 use crate::case::Case;
 use crate::drops::Class;
 use crate::finding::{Finding, fatal};
+use crate::remedy::Remedy;
+use crate::rules::{Checked, Need};
 use crate::seen;
+use crate::words::shell::command;
 use crate::words::{at, the};
 use model::report::{Direction, Happened};
 
@@ -54,7 +54,9 @@ pub fn check(case: &Case<'_>) -> Checked {
         at(&name, Some(&interface)),
         first.words()
     ));
-    Ok(vec![programs.iter().fold(finding, |finding, (text, _)| finding.and(text))])
+    Ok(vec![
+        programs.iter().fold(finding, |finding, (text, _)| finding.and(text)),
+    ])
 }
 
 /// A program before the first hook leaves no trace but the absence behind it.
@@ -74,16 +76,19 @@ fn swallowed(case: &Case<'_>) -> Option<Finding> {
         let id = peer.xdp?;
         let name = case.name(far);
         let programs = programs(case, far, peer.index, "XDP");
-        let finding = fatal("bpf-drop", format!("an XDP program on {} swallows the packets", at(&name, Some(&peer.name))))
-            .at(case.node(far), &name)
-            .interface(&peer.name)
-            .of(case.failed_ids())
-            .remedy(remedy(case, far, &programs))
-            .because(format!(
-                "packets left through {} and were never seen at its other end, {}, where XDP program {id} is attached",
-                at(&case.name(stop.netns), stop.interface.as_deref()),
-                at(&name, Some(&peer.name))
-            ));
+        let finding = fatal(
+            "bpf-drop",
+            format!("an XDP program on {} swallows the packets", at(&name, Some(&peer.name))),
+        )
+        .at(case.node(far), &name)
+        .interface(&peer.name)
+        .of(case.failed_ids())
+        .remedy(remedy(case, far, &programs))
+        .because(format!(
+            "packets left through {} and were never seen at its other end, {}, where XDP program {id} is attached",
+            at(&case.name(stop.netns), stop.interface.as_deref()),
+            at(&name, Some(&peer.name))
+        ));
         return Some(seen::last_seen(case, finding, tried.attempt.id));
     }
     None
@@ -126,11 +131,18 @@ fn programs(case: &Case<'_>, netns: u32, ifindex: u32, kind: &str) -> Vec<(Strin
                     }
                 })
                 .map(|program| {
-                    let name = if program.name.is_empty() { "without a name" } else { &program.name };
+                    let name = if program.name.is_empty() {
+                        "without a name"
+                    } else {
+                        &program.name
+                    };
                     if program.id == 0 {
                         return (format!("attached there: {} on {}: {name}", program.kind, program.on), 0);
                     }
-                    let text = format!("program {} ({name}) is attached there: {} on {}", program.id, program.kind, program.on);
+                    let text = format!(
+                        "program {} ({name}) is attached there: {} on {}",
+                        program.id, program.kind, program.on
+                    );
                     (text, program.id)
                 })
                 .collect()

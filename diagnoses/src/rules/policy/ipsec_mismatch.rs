@@ -9,11 +9,11 @@
 //!
 //! Silent on: policies that let the watched packets pass.
 
-use crate::rules::{Checked, Need};
-use crate::remedy::Remedy;
 use crate::case::{Case, Failure};
 use crate::drops::Class;
 use crate::finding::{Finding, fatal};
+use crate::remedy::Remedy;
+use crate::rules::{Checked, Need};
 use crate::seen;
 
 pub const NEEDS: &[Need] = &[Need::Probe("drop"), Need::Probe("path"), Need::Fact("xfrm")];
@@ -23,12 +23,19 @@ pub fn check(case: &Case<'_>) -> Checked {
     if let Some(first) = drops.first() {
         let netns = first.event.netns;
         let name = case.name(netns);
-        let finding = fatal("ipsec-mismatch", format!("the IPsec policy of {name} rejects the packets"))
-            .at(case.node(netns), &name)
-            .interface(case.interface(first.event))
-            .of(drops.iter().map(|drop| drop.attempt))
-            .remedy(remedy(case, netns))
-            .because(format!("{} watched packets were freed in {name}: {}", drops.len(), first.words()));
+        let finding = fatal(
+            "ipsec-mismatch",
+            format!("the IPsec policy of {name} rejects the packets"),
+        )
+        .at(case.node(netns), &name)
+        .interface(case.interface(first.event))
+        .of(drops.iter().map(|drop| drop.attempt))
+        .remedy(remedy(case, netns))
+        .because(format!(
+            "{} watched packets were freed in {name}: {}",
+            drops.len(),
+            first.words()
+        ));
         return Ok(vec![policies(case, netns, finding)]);
     }
     Ok(at_source(case).into_iter().collect())
@@ -42,17 +49,24 @@ fn at_source(case: &Case<'_>) -> Option<Finding> {
         .iter()
         .find(|tried| matches!(tried.failure(), Some(Failure::Forbidden)))?;
     let policies_out = case.before(source, "IPsec policies", |facts| &facts.xfrm).ok()?;
-    if case.drops(Class::Netfilter).iter().any(|drop| drop.event.netns == source) {
+    if case
+        .drops(Class::Netfilter)
+        .iter()
+        .any(|drop| drop.event.netns == source)
+    {
         return None;
     }
     let blocking = |line: &&String| line.contains("dir out") && line.contains("block");
     policies_out.iter().find(blocking)?;
     let name = case.name(source);
-    let finding = fatal("ipsec-mismatch", format!("an IPsec policy of {name} blocks what it sends"))
-        .at(case.node(source), &name)
-        .of(case.failed_ids())
-        .remedy(remedy(case, source))
-        .because(seen::met(tried));
+    let finding = fatal(
+        "ipsec-mismatch",
+        format!("an IPsec policy of {name} blocks what it sends"),
+    )
+    .at(case.node(source), &name)
+    .of(case.failed_ids())
+    .remedy(remedy(case, source))
+    .because(seen::met(tried));
     Some(policies(case, source, finding))
 }
 
@@ -65,9 +79,13 @@ fn remedy(case: &Case<'_>, netns: u32) -> Remedy {
 
 fn policies(case: &Case<'_>, netns: u32, finding: Finding) -> Finding {
     let lines = case.before(netns, "IPsec policies", |facts| &facts.xfrm);
-    lines.map_or(&[] as &[String], Vec::as_slice).iter().take(4).fold(finding, |finding, line| {
-        finding.and(format!("policy in {}: {line}", case.name(netns)))
-    })
+    lines
+        .map_or(&[] as &[String], Vec::as_slice)
+        .iter()
+        .take(4)
+        .fold(finding, |finding, line| {
+            finding.and(format!("policy in {}: {line}", case.name(netns)))
+        })
 }
 
 #[cfg(test)]
@@ -85,6 +103,11 @@ mod tests {
         scene.dropped(3, scene::C, "eth0", "XFRM_POLICY", "tcp_v4_rcv");
         let judgement = judge(&scene.evidence);
         assert_eq!(scene::causes(&judgement), ["ipsec-mismatch"]);
-        assert!(judgement.verdicts[0].because.iter().any(|fact| fact.contains("action block")));
+        assert!(
+            judgement.verdicts[0]
+                .because
+                .iter()
+                .any(|fact| fact.contains("action block"))
+        );
     }
 }

@@ -13,11 +13,11 @@
 //! Silent on: drops of other flows, connection tracking that is full or clashes (no rule matches and its counters of drops
 //! grow), rules that limit or drop at random, and rules that answer (`netfilter-reject`).
 
-use crate::rules::{Checked, Need};
 use crate::case::Case;
 use crate::finding::{Claim, fatal};
 use crate::firewall::Stop;
 use crate::firewalled::{Blocked, blocked, mixed, tracking_dropped};
+use crate::rules::{Checked, Need};
 
 pub const NEEDS: &[Need] = &[
     Need::Probe("drop"),
@@ -54,7 +54,12 @@ fn claim(case: &Case<'_>, blocked: &Blocked<'_>) -> Claim {
     let name = case.name(blocked.netns);
     let mut claim = fatal(
         "netfilter-drop",
-        format!("{} in {name} drops {}{}", blocked.who(), blocked.what(), blocked.named()),
+        format!(
+            "{} in {name} drops {}{}",
+            blocked.who(),
+            blocked.what(),
+            blocked.named()
+        ),
     )
     .at(case.node(blocked.netns), &name)
     .interface(case.interface(blocked.first().event))
@@ -80,7 +85,14 @@ mod tests {
             any: vec![(80, 80)],
             not: false,
         }];
-        scene.filter(scene::X, "FORWARD", "-p tcp --dport 80 -j DROP", &tests, &Action::Drop, 3);
+        scene.filter(
+            scene::X,
+            "FORWARD",
+            "-p tcp --dport 80 -j DROP",
+            &tests,
+            &Action::Drop,
+            3,
+        );
         scene.dropped(3, scene::X, "cbr0", "NETFILTER_DROP", "nf_hook_slow");
         let judgement = judge(&scene.evidence);
         assert_eq!(scene::causes(&judgement), ["netfilter-drop"]);
@@ -107,7 +119,12 @@ mod tests {
         scene.filter(scene::X, "FORWARD", "-j DROP", &[], &Action::Drop, 3);
         scene.dropped(3, scene::X, "cbr0", "NETFILTER_DROP", "nf_hook_slow");
         let called = |scene: &mut Scene, name: &str| {
-            let x = scene.evidence.netns.iter_mut().find(|netns| netns.id == scene::X).unwrap();
+            let x = scene
+                .evidence
+                .netns
+                .iter_mut()
+                .find(|netns| netns.id == scene::X)
+                .unwrap();
             name.clone_into(&mut x.name);
             remedy(scene)
         };
@@ -116,16 +133,25 @@ mod tests {
             assert!(!remedy.contains('`'), "{name}: {remedy}");
         }
         for (name, way) in [
-            ("pid/77 (host)", "`nsenter -t 77 -n iptables-legacy -t filter -D FORWARD -j DROP`"),
+            (
+                "pid/77 (host)",
+                "`nsenter -t 77 -n iptables-legacy -t filter -D FORWARD -j DROP`",
+            ),
             ("host", "`nsenter -t 1 -n iptables-legacy -t filter -D FORWARD -j DROP`"),
-            ("netns//run/docker/netns/x", "`nsenter --net=/run/docker/netns/x iptables-legacy -t filter -D FORWARD -j DROP`"),
+            (
+                "netns//run/docker/netns/x",
+                "`nsenter --net=/run/docker/netns/x iptables-legacy -t filter -D FORWARD -j DROP`",
+            ),
         ] {
             let remedy = called(&mut scene, name);
             assert!(remedy.contains(way), "{name}: {remedy}");
         }
         scene.evidence.nodes[0].host_netns = scene::X;
         let remedy = called(&mut scene, "host");
-        assert!(remedy.contains("`iptables-legacy -t filter -D FORWARD -j DROP`"), "{remedy}");
+        assert!(
+            remedy.contains("`iptables-legacy -t filter -D FORWARD -j DROP`"),
+            "{remedy}"
+        );
     }
 
     #[test]
@@ -145,14 +171,25 @@ mod tests {
             });
             remedy(scene)
         };
-        let said = with(&mut scene, &|chain| chain.rules[0].text = "-A FORWARD -m xyz (not decoded) -j DROP".into());
-        assert!(said.contains("-S FORWARD` shows it;") && !said.contains(" -D "), "{said}");
+        let said = with(&mut scene, &|chain| {
+            chain.rules[0].text = "-A FORWARD -m xyz (not decoded) -j DROP".into()
+        });
+        assert!(
+            said.contains("-S FORWARD` shows it;") && !said.contains(" -D "),
+            "{said}"
+        );
         let said = with(&mut scene, &|chain| {
             (chain.backend, chain.family, chain.name) = ("nftables".into(), "inet".into(), "forward".into());
             (chain.rules[0].handle, chain.rules[0].text) = (7, "ip daddr 10.0.0.0/8 drop".into());
         });
-        assert!(said.contains("`ip netns exec x nft -a list chain inet filter forward` shows it"), "{said}");
-        assert!(said.contains("`ip netns exec x nft delete rule inet filter forward handle 7` deletes it"), "{said}");
+        assert!(
+            said.contains("`ip netns exec x nft -a list chain inet filter forward` shows it"),
+            "{said}"
+        );
+        assert!(
+            said.contains("`ip netns exec x nft delete rule inet filter forward handle 7` deletes it"),
+            "{said}"
+        );
         let said = with(&mut scene, &|chain| chain.name = "a; flush ruleset".into());
         assert!(!said.contains('`'), "nft would read more than a name: {said}");
     }
@@ -190,7 +227,11 @@ mod tests {
         scene.drop(scene::X, "cbr0", query, "NETFILTER_DROP", "nf_hook_slow");
         let judgement = judge(&scene.evidence);
         assert_eq!(scene::causes(&judgement), ["netfilter-drop"]);
-        assert!(judgement.headline.contains("late or not at all"), "{}", judgement.headline);
+        assert!(
+            judgement.headline.contains("late or not at all"),
+            "{}",
+            judgement.headline
+        );
         scene.evidence.attempts[0].took_ns = 3_000_000;
         assert_eq!(scene::causes(&judge(&scene.evidence)), Vec::<String>::new());
     }

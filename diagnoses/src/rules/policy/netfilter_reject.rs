@@ -11,12 +11,12 @@
 //! Silent on: closed ports (the target's own TCP sent the reset), resets that no visible rule sent (`reset-by-middlebox`), and
 //! limiters (`rate-limited`).
 
-use crate::rules::{Checked, Need};
 use crate::case::Case;
 use crate::finding::fatal;
-use crate::firewall::{Fall, Stop};
 use crate::firewall::culprit::Culprit;
+use crate::firewall::{Fall, Stop};
 use crate::firewalled::blocked;
+use crate::rules::{Checked, Need};
 use crate::seen;
 use model::event::Seen;
 use model::facts::Action;
@@ -118,11 +118,19 @@ mod tests {
         scene.saw(scene::X, "cbr0", flow, Seen::IcmpSent { kind, code, info });
         scene.filter(scene::X, "FORWARD", "-j ACCEPT", &[], &Action::Accept, 1);
         let alike = judge(&scene.evidence);
-        assert!(!alike.verdicts[0].remedy.contains("run again"), "{}", alike.verdicts[0].remedy);
+        assert!(
+            !alike.verdicts[0].remedy.contains("run again"),
+            "{}",
+            alike.verdicts[0].remedy
+        );
         scene.after(scene::X, |facts| facts.netfilter = Known::Known(Netfilter::default()));
         let rewritten = judge(&scene.evidence);
         assert_eq!(scene::causes(&rewritten), ["netfilter-reject"]);
-        assert!(rewritten.verdicts[0].remedy.contains("run again"), "{}", rewritten.verdicts[0].remedy);
+        assert!(
+            rewritten.verdicts[0].remedy.contains("run again"),
+            "{}",
+            rewritten.verdicts[0].remedy
+        );
     }
 
     #[test]

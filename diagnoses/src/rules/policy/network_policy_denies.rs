@@ -15,9 +15,6 @@
 //! answers (policies are about connections, not packets), failures that arrived at the target, and what policies leave to each
 //! implementation.
 
-use crate::rules::{Checked, Need};
-use crate::remedy::Remedy;
-use crate::words::shell::command;
 use crate::case::{Case, Failure, Tried};
 use crate::cluster::inventory;
 use crate::drops::Class;
@@ -25,8 +22,11 @@ use crate::finding::{Claim, Finding, fatal, info, warning};
 use crate::firewalled::blocked;
 use crate::permitted::{of_attempt, of_question};
 use crate::policy::{Denial, Ruling, Side};
+use crate::remedy::Remedy;
+use crate::rules::{Checked, Need};
 use crate::seen;
 use crate::trail::Dropped;
+use crate::words::shell::command;
 use crate::words::{at, count};
 use model::inventory::{NetworkPolicy, ObjectRef};
 use model::report::Direction;
@@ -111,7 +111,10 @@ fn unconfirmed(case: &Case<'_>, denials: &[Denial<'_>], failed: &[&Tried<'_>]) -
     if !vanished || explained {
         return None;
     }
-    let claim = warning("network-policy-denies", says(denials, "forbids it, though no drop was seen"));
+    let claim = warning(
+        "network-policy-denies",
+        says(denials, "forbids it, though no drop was seen"),
+    );
     let finding = described(claim, denials).of(ids).because(seen::met(failed[0]));
     Some(with_reasons(finding, denials))
 }
@@ -125,7 +128,10 @@ fn unsent(denials: &[Denial<'_>]) -> Finding {
 
 /// It got through all the same.
 fn unenforced(denials: &[Denial<'_>], worked: usize) -> Finding {
-    let claim = info("network-policy-denies", says(denials, "forbids it, and nothing enforces it"));
+    let claim = info(
+        "network-policy-denies",
+        says(denials, "forbids it, and nothing enforces it"),
+    );
     let finding = described(claim, denials)
         .remedy("use a network plug-in that enforces NetworkPolicy, if it should hold")
         .because(match worked {
@@ -167,10 +173,13 @@ fn described(claim: Claim, denials: &[Denial<'_>]) -> Claim {
             namespace: policy.namespace.clone(),
             name: policy.name.clone(),
         })
-        .remedy(
-            Remedy::from(format!("{who} by a rule of its own"))
-                .run(": ", command("kubectl -n {} edit networkpolicy {}", &[&policy.namespace, &policy.name])),
-        )
+        .remedy(Remedy::from(format!("{who} by a rule of its own")).run(
+            ": ",
+            command(
+                "kubectl -n {} edit networkpolicy {}",
+                &[&policy.namespace, &policy.name],
+            ),
+        ))
 }
 
 fn with_reasons(mut finding: Finding, denials: &[Denial<'_>]) -> Finding {
@@ -223,7 +232,14 @@ mod tests {
             not: false,
         }];
         let scene = &mut cluster.scene;
-        scene.filter(scene::Y, "FORWARD", "-p tcp --dport 80 -j DROP", &tests, &Action::Drop, 3);
+        scene.filter(
+            scene::Y,
+            "FORWARD",
+            "-p tcp --dport 80 -j DROP",
+            &tests,
+            &Action::Drop,
+            3,
+        );
         scene.dropped(3, scene::Y, "vethc", "NETFILTER_DROP", "nf_hook_slow");
         let judgement = judge(cluster.evidence());
         assert_eq!(scene::causes(&judgement), ["network-policy-denies"]);
@@ -233,7 +249,10 @@ mod tests {
         assert_eq!(verdict.place.node.as_deref(), Some("y"));
         let proof = verdict.because.join("\n");
         assert!(proof.contains("--dport 80 -j DROP"), "{proof}");
-        assert!(proof.contains("lets in only pods with app=api of namespace shop; shop/a has app=client"), "{proof}");
+        assert!(
+            proof.contains("lets in only pods with app=api of namespace shop; shop/a has app=client"),
+            "{proof}"
+        );
     }
 
     #[test]
@@ -276,14 +295,20 @@ mod tests {
     fn a_drop_of_what_is_allowed_and_a_port_that_is_closed_are_not_it() {
         let mut cluster = only_api(Cluster::pods());
         cluster.pod("shop/a").labels = labels("app=api");
-        cluster.scene.dropped(3, scene::X, "cbr0", "NETFILTER_DROP", "nf_hook_slow");
+        cluster
+            .scene
+            .dropped(3, scene::X, "cbr0", "NETFILTER_DROP", "nf_hook_slow");
         assert_eq!(scene::causes(&judge(cluster.evidence())), ["netfilter-drop"]);
         let mut cluster = only_api(Cluster::pods());
-        cluster.scene.facts(scene::C, |facts| facts.sockets = Known::Known(vec![]));
+        cluster
+            .scene
+            .facts(scene::C, |facts| facts.sockets = Known::Known(vec![]));
         cluster.scene.refused(3);
         for watched in cluster.scene.evidence.watched.clone() {
             cluster.scene.walk_to(watched.attempt, watched.flow, scene::C, "eth0");
-            cluster.scene.drop(scene::C, "eth0", watched.flow, "NO_SOCKET", "tcp_v4_rcv");
+            cluster
+                .scene
+                .drop(scene::C, "eth0", watched.flow, "NO_SOCKET", "tcp_v4_rcv");
         }
         assert_eq!(scene::causes(&judge(cluster.evidence())), ["port-closed"]);
     }
@@ -291,7 +316,9 @@ mod tests {
     #[test]
     fn a_dropped_answer_is_not_a_policys_doing() {
         let mut cluster = only_api(Cluster::pods());
-        cluster.scene.answer_dropped(3, scene::Y, "up0", "NETFILTER_DROP", "nf_hook_slow");
+        cluster
+            .scene
+            .answer_dropped(3, scene::Y, "up0", "NETFILTER_DROP", "nf_hook_slow");
         assert_eq!(scene::causes(&judge(cluster.evidence())), ["netfilter-drop"]);
     }
 }

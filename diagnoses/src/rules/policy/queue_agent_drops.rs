@@ -11,10 +11,10 @@
 //! Silent on: queues that let the watched packets pass or only delay them, and programs that drop some of many packets
 //! (`packet-loss`).
 
-use crate::rules::{Checked, Need};
 use crate::case::Case;
 use crate::drops::Class;
 use crate::finding::fatal;
+use crate::rules::{Checked, Need};
 use crate::words::at;
 use model::facts::Action;
 
@@ -26,7 +26,11 @@ pub fn check(case: &Case<'_>) -> Checked {
         return Ok(Vec::new());
     };
     let target = case.attempt(first.attempt).map(|tried| tried.attempt.flow.dst());
-    if case.worked().iter().any(|tried| Some(tried.attempt.flow.dst()) == target) {
+    if case
+        .worked()
+        .iter()
+        .any(|tried| Some(tried.attempt.flow.dst()) == target)
+    {
         return Ok(Vec::new());
     }
     let netns = first.event.netns;

@@ -9,10 +9,10 @@
 //!
 //! Silent on: segments dropped for any other reason.
 
-use crate::rules::{Checked, Need};
 use crate::case::Case;
 use crate::drops::Class;
 use crate::finding::fatal;
+use crate::rules::{Checked, Need};
 
 pub const NEEDS: &[Need] = &[Need::Probe("drop"), Need::Probe("path")];
 
@@ -31,12 +31,19 @@ pub fn check(case: &Case<'_>) -> Checked {
         "the signature does not match its key"
     };
     Ok(vec![
-        fatal("tcp-signature-mismatch", format!("{name} rejects the TCP signature: {how}"))
-            .at(case.node(first.event.netns), &name)
-            .interface(case.interface(first.event))
-            .of(drops.iter().map(|drop| drop.attempt))
-            .remedy("set the same TCP MD5 or AO key (the BGP password) on both peers")
-            .because(format!("{} watched segments were freed in {name}: {}", drops.len(), first.words())),
+        fatal(
+            "tcp-signature-mismatch",
+            format!("{name} rejects the TCP signature: {how}"),
+        )
+        .at(case.node(first.event.netns), &name)
+        .interface(case.interface(first.event))
+        .of(drops.iter().map(|drop| drop.attempt))
+        .remedy("set the same TCP MD5 or AO key (the BGP password) on both peers")
+        .because(format!(
+            "{} watched segments were freed in {name}: {}",
+            drops.len(),
+            first.words()
+        )),
     ])
 }
 

@@ -10,11 +10,11 @@
 //!
 //! Silent on: queues of interfaces that are down, drops of other flows, rates that nothing of the watched flow met.
 
-use crate::rules::{Checked, Need};
-use crate::remedy::Remedy;
 use crate::case::{Case, Fate};
 use crate::drops::Class;
 use crate::finding::{fatal, warning};
+use crate::remedy::Remedy;
+use crate::rules::{Checked, Need};
 use crate::trail::Dropped;
 use crate::words::{at, count, time};
 use model::event::Seen;
@@ -42,7 +42,9 @@ pub fn check(case: &Case<'_>) -> Checked {
         _ => return Ok(Vec::new()),
     };
     let name = case.name(netns);
-    let interface = case.link(netns, ifindex).map_or_else(String::new, |link| link.name.clone());
+    let interface = case
+        .link(netns, ifindex)
+        .map_or_else(String::new, |link| link.name.clone());
     let place = at(&name, Some(&interface));
     let shaper = shaper(case, netns, ifindex);
     let rate = shaper.and_then(|qdisc| qdisc.rate_bits);
@@ -77,7 +79,10 @@ pub fn check(case: &Case<'_>) -> Checked {
             .of(delayed(case, &drops, netns, ifindex))
             .remedy(
                 Remedy::from(format!("raise the rate or the limit in {name}"))
-                    .run(", shown by ", case.command(netns, "tc -s qdisc show dev {}", &[&interface]))
+                    .run(
+                        ", shown by ",
+                        case.command(netns, "tc -s qdisc show dev {}", &[&interface]),
+                    )
                     .say(" (tc qdisc change); or the pod's bandwidth annotation"),
             )
             .because(seen)
@@ -123,7 +128,8 @@ fn grown(case: &Case<'_>, netns: u32, ifindex: u32) -> Option<String> {
     };
     let (before, after) = (sums(&of.before)?, sums(&of.after)?);
     let (drops, limits) = (after.0.saturating_sub(before.0), after.1.saturating_sub(before.1));
-    (drops + limits > 0).then(|| format!("its queue dropped {drops} packets in the window and met its limit {limits} times"))
+    (drops + limits > 0)
+        .then(|| format!("its queue dropped {drops} packets in the window and met its limit {limits} times"))
 }
 
 /// The longest that a watched packet waited between queue and driver of one interface.
@@ -165,9 +171,16 @@ fn delayed<'a>(
     let dropped = !drops.is_empty();
     let waits = move |id: u32| {
         let mut legs = case.trail.legs.iter().filter(|leg| leg.attempt == id);
-        legs.any(|leg| leg.stops.iter().any(|stop| (stop.netns, stop.ifindex) == (netns, ifindex)))
+        legs.any(|leg| {
+            leg.stops
+                .iter()
+                .any(|stop| (stop.netns, stop.ifindex) == (netns, ifindex))
+        })
     };
-    let others = case.tried.iter().filter(move |tried| dropped && tried.fate != Fate::Failed);
+    let others = case
+        .tried
+        .iter()
+        .filter(move |tried| dropped && tried.fate != Fate::Failed);
     others.map(|tried| tried.attempt.id).filter(move |id| waits(*id))
 }
 
@@ -233,7 +246,11 @@ mod tests {
             let answer = scene.evidence.watched[of].flow.reversed();
             scene.drop(scene::X, "vetha", answer, "QDISC_DROP", "__dev_queue_xmit");
             let verdicts = judge(&scene.evidence).verdicts;
-            verdicts.into_iter().find(|verdict| verdict.rule == "bandwidth-limited").unwrap().severity
+            verdicts
+                .into_iter()
+                .find(|verdict| verdict.rule == "bandwidth-limited")
+                .unwrap()
+                .severity
         };
         assert_eq!(severity(&scene, 0), Severity::Warning);
         assert_eq!(severity(&scene, 2), Severity::Fatal);

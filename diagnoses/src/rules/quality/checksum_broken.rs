@@ -10,12 +10,12 @@
 //!
 //! Silent on: bad checksums of other flows.
 
-use crate::rules::{Checked, Need};
 use crate::case::Case;
 use crate::drops::Class;
 use crate::finding::fatal;
-use model::report::Direction;
+use crate::rules::{Checked, Need};
 use crate::words::{at, count};
+use model::report::Direction;
 
 pub const NEEDS: &[Need] = &[Need::Probe("drop"), Need::Probe("path"), Need::Fact("counters")];
 
@@ -35,19 +35,24 @@ pub fn check(case: &Case<'_>) -> Checked {
         .map(|name| case.growth(event.netns, name).unwrap_or(0))
         .sum();
     Ok(vec![
-        fatal("checksum-broken", format!("packets arrive in {netns} with a wrong checksum"))
-            .at(case.node(event.netns), &netns)
-            .interface(interface.clone())
-            .of(drops.iter().map(|drop| drop.attempt))
-            .remedy(format!("switch checksum offload off at the sender ({sender}): ethtool -K DEV tx off"))
-            .because(format!(
-                "{} of {} dropped at {} ({})",
-                count(drops.len(), "packet"),
-                event.flow,
-                at(&netns, Some(&interface)),
-                first.words()
-            ))
-            .and_if((grew > 0).then(|| format!("InCsumErrors of {netns} grew by {grew} in the window"))),
+        fatal(
+            "checksum-broken",
+            format!("packets arrive in {netns} with a wrong checksum"),
+        )
+        .at(case.node(event.netns), &netns)
+        .interface(interface.clone())
+        .of(drops.iter().map(|drop| drop.attempt))
+        .remedy(format!(
+            "switch checksum offload off at the sender ({sender}): ethtool -K DEV tx off"
+        ))
+        .because(format!(
+            "{} of {} dropped at {} ({})",
+            count(drops.len(), "packet"),
+            event.flow,
+            at(&netns, Some(&interface)),
+            first.words()
+        ))
+        .and_if((grew > 0).then(|| format!("InCsumErrors of {netns} grew by {grew} in the window"))),
     ])
 }
 

@@ -11,11 +11,11 @@
 //! Silent on: routers that send "too big" (`path-mtu-blackhole`, or discovery at work), and links whose MTUs differ while
 //! nothing of that size is lost.
 
-use crate::rules::{Checked, Need};
-use crate::remedy::Remedy;
 use crate::case::Case;
 use crate::drops::Class;
 use crate::finding::{fatal, warning};
+use crate::remedy::Remedy;
+use crate::rules::{Checked, Need};
 use crate::trail::Dropped;
 use crate::walk::Layer;
 use crate::words::{at, count};
@@ -52,7 +52,10 @@ pub fn check(case: &Case<'_>) -> Checked {
         .of(drops.iter().map(|drop| drop.attempt))
         .remedy(
             Remedy::from("give both the same MTU")
-                .run(": ", case.command(netns, "ip link set {} mtu {}", &[&small.name, &large.0]))
+                .run(
+                    ": ",
+                    case.command(netns, "ip link set {} mtu {}", &[&small.name, &large.0]),
+                )
                 .say(format!(", or lower {}", large.1)),
         )
         .because(format!(
@@ -75,7 +78,11 @@ fn ends<'a>(case: &Case<'a>, drop: &Dropped<'_>) -> Option<(u32, &'a Link, (u32,
     let here = case.link(netns, drop.event.ifindex);
     near.extend(here.map(|link| (netns, link)));
     near.extend(here.and_then(|link| case.peer(netns, link)));
-    for hop in case.way().iter().filter(|hop| hop.layer == Layer::Bridge && hop.netns == netns) {
+    for hop in case
+        .way()
+        .iter()
+        .filter(|hop| hop.layer == Layer::Bridge && hop.netns == netns)
+    {
         for index in [hop.arrives, hop.leaves].into_iter().flatten() {
             if let Some(link) = case.link(netns, index) {
                 near.push((netns, link));
@@ -83,8 +90,14 @@ fn ends<'a>(case: &Case<'a>, drop: &Dropped<'_>) -> Option<(u32, &'a Link, (u32,
             }
         }
     }
-    let (at, small) = near.iter().filter(|(_, link)| link.mtu < bytes).min_by_key(|(_, link)| link.mtu)?;
-    let large = near.iter().filter(|(_, link)| link.mtu > small.mtu).max_by_key(|(_, link)| link.mtu)?;
+    let (at, small) = near
+        .iter()
+        .filter(|(_, link)| link.mtu < bytes)
+        .min_by_key(|(_, link)| link.mtu)?;
+    let large = near
+        .iter()
+        .filter(|(_, link)| link.mtu > small.mtu)
+        .max_by_key(|(_, link)| link.mtu)?;
     let name = format!("{} in {}", large.1.name, case.name(large.0));
     Some((*at, small, (large.1.mtu, name)))
 }

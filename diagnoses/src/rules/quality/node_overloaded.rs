@@ -11,11 +11,11 @@
 //! Silent on: busy nodes on which the watched flow met no delay, throttled containers that answer in time, slow paths (their
 //! handshakes are slow too).
 
-use crate::rules::{Checked, Need};
 use crate::case::{Case, Failure};
 use crate::drops::Class;
 use crate::ends::{Process, far_end, holders, listener, process_words};
 use crate::finding::{Finding, fatal, warning};
+use crate::rules::{Checked, Need};
 use crate::words::{count, time};
 
 pub const NEEDS: &[Need] = &[Need::Probe("drop"), Need::Probe("path"), Need::Fact("sockets")];
@@ -38,7 +38,12 @@ fn backlog(case: &Case<'_>) -> Option<Finding> {
         .iter()
         .filter(|node| node.name == case.node(event.netns))
         .filter_map(|node| {
-            Some(node.after.softnet_dropped.ok()?.saturating_sub(*node.before.softnet_dropped.ok()?))
+            Some(
+                node.after
+                    .softnet_dropped
+                    .ok()?
+                    .saturating_sub(*node.before.softnet_dropped.ok()?),
+            )
         })
         .sum();
     let says = format!("a CPU of the node takes packets too slowly: its backlog is full at {netns}");
@@ -74,7 +79,11 @@ fn throttled(case: &Case<'_>) -> Option<Finding> {
             let silent = matches!(tried.failure(), Some(Failure::Silent("read"))) && attempt.sent_bytes > 0;
             let exchanged = attempt.sent_bytes > 0 && attempt.received_bytes > 0;
             let slow = exchanged && attempt.took_ns.saturating_sub(connected) > limit_ns;
-            silent || slow || attempt.first_answer_ns.is_some_and(|first| first.saturating_sub(connected) > limit_ns)
+            silent
+                || slow
+                || attempt
+                    .first_answer_ns
+                    .is_some_and(|first| first.saturating_sub(connected) > limit_ns)
         })
         .collect();
     let first = late.first()?;
@@ -104,7 +113,10 @@ fn throttled(case: &Case<'_>) -> Option<Finding> {
             .and(format!(
                 "connected in {}, the first answer came after {}, the exchange took {}",
                 time(first.attempt.connected_ns.unwrap_or_default()),
-                first.attempt.first_answer_ns.map_or_else(|| "more than the time-out".to_owned(), time),
+                first
+                    .attempt
+                    .first_answer_ns
+                    .map_or_else(|| "more than the time-out".to_owned(), time),
                 time(first.attempt.took_ns)
             ))
             .and_if(quota.map(|percent| format!("its quota is {percent} % of one CPU"))),
@@ -153,7 +165,10 @@ mod tests {
 
     #[test]
     fn a_late_answer_of_a_throttled_container_is_it() {
-        assert_eq!(scene::causes(&judge(&answered_after(150, 8).evidence)), ["node-overloaded"]);
+        assert_eq!(
+            scene::causes(&judge(&answered_after(150, 8).evidence)),
+            ["node-overloaded"]
+        );
     }
 
     #[test]

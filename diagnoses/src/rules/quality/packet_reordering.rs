@@ -10,9 +10,9 @@
 //!
 //! Silent on: single swaps, and loss (what never came overtakes nothing).
 
-use crate::rules::{Checked, Need};
 use crate::case::Case;
 use crate::finding::{Finding, warning};
+use crate::rules::{Checked, Need};
 use crate::trail::{Leg, Stop};
 use crate::words::at;
 use model::attempt::Attempt;
@@ -168,7 +168,11 @@ fn numbers(case: &Case<'_>, stop: &Stop) -> Vec<u32> {
         let once = seen.into_iter().map(|(_, number)| number);
         once.filter(|number| times[number] == 1).collect::<Vec<u32>>()
     };
-    hooks.iter().map(|hook| at_hook(*hook)).max_by_key(Vec::len).unwrap_or_default()
+    hooks
+        .iter()
+        .map(|hook| at_hook(*hook))
+        .max_by_key(Vec::len)
+        .unwrap_or_default()
 }
 
 /// A TCP segment without data: headers with all options at most.

@@ -11,10 +11,10 @@
 //! Silent on: handshakes that are slow because a packet was lost and sent again, slow applications, slow lookups, and single
 //! slow packets.
 
-use crate::rules::{Checked, Need};
 use crate::case::Case;
 use crate::clocks;
 use crate::finding::warning;
+use crate::rules::{Checked, Need};
 use crate::trail::{Leg, Stop};
 use crate::words::{at, list, time};
 use model::evidence::Clock;
@@ -41,7 +41,12 @@ pub fn check(case: &Case<'_>) -> Checked {
         .collect();
     echoes.sort_unstable();
     // The middle one: neither the first packet, which may wait for ARP, nor a single straggler decides.
-    let slow = |sorted: &[(u64, u32)]| sorted.get((sorted.len().max(1) - 1) / 2).copied().filter(|(ns, _)| *ns > limit_ns);
+    let slow = |sorted: &[(u64, u32)]| {
+        sorted
+            .get((sorted.len().max(1) - 1) / 2)
+            .copied()
+            .filter(|(ns, _)| *ns > limit_ns)
+    };
     let (Some((took, _)), what) = (match slow(&handshakes) {
         Some(handshake) => (Some(handshake), "handshakes"),
         None => (slow(&echoes), "echoes"),
@@ -53,7 +58,9 @@ pub fn check(case: &Case<'_>) -> Checked {
         .chain(&echoes)
         .filter_map(|(_, id)| widest_gap(case, *id))
         .max_by_key(|(_, ns, _)| *ns);
-    let place = gap.as_ref().map_or_else(String::new, |(words, ..)| format!(", most of it {words}"));
+    let place = gap
+        .as_ref()
+        .map_or_else(String::new, |(words, ..)| format!(", most of it {words}"));
     let mut claim = warning("path-slow", format!("{what} take {}{place}", time(took)));
     if let Some((_, _, netns)) = &gap {
         claim = claim.at(case.node(*netns), case.name(*netns));
@@ -92,7 +99,11 @@ fn widest_gap(case: &Case<'_>, attempt: u32) -> Option<(String, u64, u32)> {
         // What a program reads comes when it likes; only the way counts.
         for stop in leg.stops.iter().filter(|stop| stop.happened != Happened::Delivered) {
             let (rank, first_ns) = stop.first_met();
-            let order = if compared { (0, 0, first_ns) } else { (way, rank, first_ns) };
+            let order = if compared {
+                (0, 0, first_ns)
+            } else {
+                (way, rank, first_ns)
+            };
             stops.push((order, stop));
         }
     }
@@ -104,11 +115,19 @@ fn widest_gap(case: &Case<'_>, attempt: u32) -> Option<(String, u64, u32)> {
         let mut between = [node(case, from), node(case, to)];
         between.sort_unstable();
         let gap_ns = i128::from(to.first_ns) - i128::from(from.first_ns);
-        let crossed = gaps.iter_mut().find(|gap| between[0] != between[1] && gap.between == between);
+        let crossed = gaps
+            .iter_mut()
+            .find(|gap| between[0] != between[1] && gap.between == between);
         match crossed {
             // How long each way took, two clocks cannot tell; both ways together they can.
             Some(gap) => (gap.ns, gap.back) = (gap.ns + gap_ns, true),
-            None => gaps.push(Gap { between, from, to, ns: gap_ns, back: false }),
+            None => gaps.push(Gap {
+                between,
+                from,
+                to,
+                ns: gap_ns,
+                back: false,
+            }),
         }
     }
     let exact = |[one, other]: [&str; 2]| clocks::error_ns(case.evidence, one, other) == Some(0);
@@ -158,20 +177,29 @@ mod tests {
     #[test]
     fn slow_handshakes_without_loss_are_a_slow_path_and_the_place_is_told() {
         let mut scene = slow(&[300, 310, 305]);
-        let up = scene.evidence.events.iter().position(|event| {
-            event.netns == scene::X && event.interface.as_deref() == Some("up0")
-        });
+        let up = scene
+            .evidence
+            .events
+            .iter()
+            .position(|event| event.netns == scene::X && event.interface.as_deref() == Some("up0"));
         for event in &mut scene.evidence.events[up.unwrap()..] {
             event.at_ns += 300_000_000;
         }
         let judgement = judge(&scene.evidence);
         assert_eq!(scene::causes(&judgement), ["path-slow"]);
-        assert!(judgement.verdicts[0].says.contains("inside netns/x"), "{}", judgement.verdicts[0].says);
+        assert!(
+            judgement.verdicts[0].says.contains("inside netns/x"),
+            "{}",
+            judgement.verdicts[0].says
+        );
     }
 
     #[test]
     fn one_slow_handshake_is_not() {
-        assert_eq!(scene::causes(&judge(&slow(&[300, 1, 1]).evidence)), Vec::<String>::new());
+        assert_eq!(
+            scene::causes(&judge(&slow(&[300, 1, 1]).evidence)),
+            Vec::<String>::new()
+        );
     }
 
     #[test]

@@ -11,12 +11,12 @@
 //!
 //! Silent on: hosts for which the packet is meant, missing routes, and answers (`no-return-route`).
 
-use crate::rules::{Checked, Need};
-use crate::remedy::Remedy;
-use crate::seen;
-use crate::routed;
 use crate::case::Case;
 use crate::finding::{Claim, Finding, fatal};
+use crate::remedy::Remedy;
+use crate::routed;
+use crate::rules::{Checked, Need};
+use crate::seen;
 use crate::walk::Layer;
 use model::report::{Direction, Happened};
 use std::net::IpAddr;
@@ -43,7 +43,9 @@ pub fn check(case: &Case<'_>) -> Checked {
                 first.event.flow.dst(),
                 first.words()
             ));
-        return Ok(vec![finding.and_if(setting.map(|name| format!("{name} is 0 in {}", case.name(netns))))]);
+        return Ok(vec![
+            finding.and_if(setting.map(|name| format!("{name} is 0 in {}", case.name(netns)))),
+        ]);
     }
     Ok(gateway(case).or_else(|| unnamed(case)).into_iter().collect())
 }
@@ -66,7 +68,9 @@ fn gateway(case: &Case<'_>) -> Option<Finding> {
     let sysctl = routed::setting(case, netns, stop.interface.as_deref().unwrap_or_default(), target)?;
     let (sender, name) = (case.name(hop.netns), case.name(netns));
     let gateway = hop.next_hop?;
-    let says = format!("{sender} sends what is for {target} to {gateway}, and {name}, which has that address, does not forward");
+    let says = format!(
+        "{sender} sends what is for {target} to {gateway}, and {name}, which has that address, does not forward"
+    );
     let finding = fatal("forwarding-disabled", says)
         .at(case.node(netns), &name)
         .of(case.failed_ids())
@@ -81,7 +85,9 @@ fn gateway(case: &Case<'_>) -> Option<Finding> {
                 .say(format!("; or, if {name} is to be a router, let it forward"))
                 .run(": ", case.command(netns, "sysctl -w {}", &[&format!("{sysctl}=1")])),
         )
-        .because(format!("the route of {sender} for {target} leads to {gateway}, an address of {name}"))
+        .because(format!(
+            "the route of {sender} for {target} leads to {gateway}, an address of {name}"
+        ))
         .and(format!("{sysctl} is 0 in {name}"));
     let lost = leg.drops.iter().find(|drop| drop.event.netns == netns);
     let finding = finding.and_if(lost.map(|drop| format!("the watched packets were freed there: {}", drop.words())));
@@ -95,7 +101,10 @@ fn unnamed(case: &Case<'_>) -> Option<Finding> {
     let leg = case.leg(tried.attempt.id, Direction::Request)?;
     let stop = leg.farthest()?;
     let foreign = case.evidence.source.netns != Some(stop.netns)
-        && !case.owners(stop.flow.dst()).iter().any(|(netns, _)| *netns == stop.netns);
+        && !case
+            .owners(stop.flow.dst())
+            .iter()
+            .any(|(netns, _)| *netns == stop.netns);
     if !routed::is_router(case, stop.netns) || !leg.drops.is_empty() || stop.happened != Happened::Arrived || !foreign {
         return None;
     }
@@ -115,13 +124,16 @@ fn claim(case: &Case<'_>, netns: u32, setting: Option<&str>, target: IpAddr) -> 
     } else {
         "net.ipv4.ip_forward"
     });
-    fatal("forwarding-disabled", format!("{name} does not forward packets ({key}=0)"))
-        .at(case.node(netns), &name)
-        .remedy(
-            Remedy::from("switch it on")
-                .run(": ", case.command(netns, "sysctl -w {}", &[&format!("{key}=1")]))
-                .say(", and find what switched it off (/etc/sysctl.d, a network manager)"),
-        )
+    fatal(
+        "forwarding-disabled",
+        format!("{name} does not forward packets ({key}=0)"),
+    )
+    .at(case.node(netns), &name)
+    .remedy(
+        Remedy::from("switch it on")
+            .run(": ", case.command(netns, "sysctl -w {}", &[&format!("{key}=1")]))
+            .say(", and find what switched it off (/etc/sysctl.d, a network manager)"),
+    )
 }
 
 #[cfg(test)]

@@ -13,13 +13,13 @@
 //! Silent on: pods that reach themselves through a service (`hairpin-broken`), strict reverse path filters
 //! (`reverse-path-filtered`), and packets of other flows.
 
-use crate::rules::{Checked, Need};
 use crate::case::Case;
 use crate::drops::Class;
 use crate::finding::fatal;
 use crate::firewall::proxy;
 use crate::remedy::Remedy;
 use crate::route::{self, Query, Way};
+use crate::rules::{Checked, Need};
 use crate::seen::freed;
 use crate::trail::Dropped;
 use crate::translate;
@@ -37,7 +37,9 @@ pub const NEEDS: &[Need] = &[
 pub fn check(case: &Case<'_>) -> Checked {
     let mut drops = case.drops(Class::OwnSource);
     // What comes back to its own sender is another story.
-    drops.retain(|drop| Some(drop.event.netns) != case.evidence.source.netns && drop.event.flow.src() != drop.event.flow.dst());
+    drops.retain(|drop| {
+        Some(drop.event.netns) != case.evidence.source.netns && drop.event.flow.src() != drop.event.flow.dst()
+    });
     let Some(first) = drops.first().copied() else {
         return Ok(Vec::new());
     };
@@ -46,7 +48,10 @@ pub fn check(case: &Case<'_>) -> Checked {
     drops.retain(|drop| drop.event.netns == netns);
     let (name, interface) = (case.name(netns), case.interface(event));
     let by_mark = by_mark(case, &first);
-    let bears = case.evidence.netns(netns).is_some_and(|netns| route::owns(&netns.before, source));
+    let bears = case
+        .evidence
+        .netns(netns)
+        .is_some_and(|netns| route::owns(&netns.before, source));
     let (why, remedy) = match &by_mark {
         Some((mark, rule)) => (
             Some(format!(
@@ -55,8 +60,14 @@ pub fn check(case: &Case<'_>) -> Checked {
                 rule.table.unwrap_or_default()
             )),
             Remedy::from("let the check leave the mark alone")
-                .run(": ", case.command(netns, "sysctl -w net.ipv4.conf.all.src_valid_mark=0", &[]))
-                .say(format!(" (and that of {interface}), or bind policy rule {} to what is meant for the proxy", rule.priority)),
+                .run(
+                    ": ",
+                    case.command(netns, "sysctl -w net.ipv4.conf.all.src_valid_mark=0", &[]),
+                )
+                .say(format!(
+                    " (and that of {interface}), or bind policy rule {} to what is meant for the proxy",
+                    rule.priority
+                )),
         ),
         None if bears => (
             Some(format!("{name} bears {source} itself")),
@@ -64,7 +75,8 @@ pub fn check(case: &Case<'_>) -> Checked {
         ),
         None => (
             None,
-            Remedy::from(format!("see why {name} takes {source} for its own")).run(": ", case.command(netns, "ip route get {}", &[&source])),
+            Remedy::from(format!("see why {name} takes {source} for its own"))
+                .run(": ", case.command(netns, "ip route get {}", &[&source])),
         ),
     };
     Ok(vec![
@@ -85,7 +97,10 @@ pub fn check(case: &Case<'_>) -> Checked {
 fn by_mark<'a>(case: &Case<'a>, drop: &Dropped<'a>) -> Option<(u32, &'a PolicyRule)> {
     let (netns, event) = (drop.event.netns, drop.event);
     let on = |scope: &str| {
-        let value = case.sysctl(netns, &format!("net.ipv4.conf.{scope}.src_valid_mark")).ok().flatten();
+        let value = case
+            .sysctl(netns, &format!("net.ipv4.conf.{scope}.src_valid_mark"))
+            .ok()
+            .flatten();
         value.is_some_and(|value| value.trim() == "1")
     };
     if !on("all") && !on(&case.interface(event)) {
@@ -114,7 +129,9 @@ fn by_mark<'a>(case: &Case<'a>, drop: &Dropped<'a>) -> Option<(u32, &'a PolicyRu
         return None;
     }
     let rules = facts.rules.ok()?.iter();
-    let rule = rules.filter(|rule| rule.fwmark.is_some_and(|(value, mask)| mark & mask == value & mask)).min_by_key(|rule| rule.priority)?;
+    let rule = rules
+        .filter(|rule| rule.fwmark.is_some_and(|(value, mask)| mark & mask == value & mask))
+        .min_by_key(|rule| rule.priority)?;
     Some((mark, rule))
 }
 
@@ -136,7 +153,10 @@ mod tests {
         let mut scene = freed();
         scene.facts(scene::Y, |facts| {
             let rule = NetfilterRule {
-                mark: Some(SetMark { value: 0x200, mask: u32::MAX }),
+                mark: Some(SetMark {
+                    value: 0x200,
+                    mask: u32::MAX,
+                }),
                 ..NetfilterRule::default()
             };
             facts.netfilter = Known::Known(scene::one_rule("mangle", "PREROUTING", rule));

@@ -13,15 +13,15 @@
 //! went away with their interface (`interface-down`), hosts that do not forward (`forwarding-disabled`), and networks that
 //! carry pods' packets by their default route.
 
-use crate::rules::{Checked, Need};
-use crate::remedy::Remedy;
-use crate::seen;
-use crate::routed::{self, add_route};
 use crate::case::{Case, Failure, Tried};
 use crate::cluster;
 use crate::drops::Class;
 use crate::finding::{Finding, fatal};
+use crate::remedy::Remedy;
 use crate::route::{self, Query, Way};
+use crate::routed::{self, add_route};
+use crate::rules::{Checked, Need};
+use crate::seen;
 use crate::trail::Dropped;
 use crate::words::list;
 use ipnet::IpNet;
@@ -60,9 +60,13 @@ fn at_source(case: &Case<'_>) -> Option<Finding> {
     let lost: Vec<_> = failed
         .iter()
         .filter(|tried| {
-            let nothing_left = case.leg(tried.attempt.id, Direction::Request).is_none_or(|leg| leg.stops.is_empty());
-            matches!(tried.failure(), Some(Failure::NetUnreachable | Failure::HostUnreachable | Failure::NoLocalAddress))
-                && nothing_left
+            let nothing_left = case
+                .leg(tried.attempt.id, Direction::Request)
+                .is_none_or(|leg| leg.stops.is_empty());
+            matches!(
+                tried.failure(),
+                Some(Failure::NetUnreachable | Failure::HostUnreachable | Failure::NoLocalAddress)
+            ) && nothing_left
                 && knows_no_way(case, source, tried.attempt.flow)
         })
         .collect();
@@ -78,7 +82,9 @@ fn at_source(case: &Case<'_>) -> Option<Finding> {
                 .say(", or a default route; see why the pod was set up without it"),
         )
         .because(seen::met(first))
-        .and(format!("the routing table of {name} holds nothing for {target}, and no packet left it"));
+        .and(format!(
+            "the routing table of {name} holds nothing for {target}, and no packet left it"
+        ));
     Some(finding.and_if(kernel_says(case, source, target)))
 }
 
@@ -112,12 +118,22 @@ fn past_other_node(case: &Case<'_>) -> Option<Finding> {
     let inventory = cluster::inventory(case)?;
     let failed = case.failed();
     let unreachable = |tried: &&&Tried<'_>| {
-        matches!(tried.failure(), Some(Failure::HostUnreachable | Failure::NetUnreachable))
-            || tried.attempt.icmp.iter().any(|error| !error.local && matches!(error.errno.name.as_str(), "EHOSTUNREACH" | "ENETUNREACH"))
+        matches!(
+            tried.failure(),
+            Some(Failure::HostUnreachable | Failure::NetUnreachable)
+        ) || tried
+            .attempt
+            .icmp
+            .iter()
+            .any(|error| !error.local && matches!(error.errno.name.as_str(), "EHOSTUNREACH" | "ENETUNREACH"))
     };
     let first = failed.iter().find(unreachable)?;
     let leg = case.leg(first.attempt.id, Direction::Request)?;
-    let stop = leg.stops.iter().rev().find(|stop| case.evidence.netns(stop.netns).is_some())?;
+    let stop = leg
+        .stops
+        .iter()
+        .rev()
+        .find(|stop| case.evidence.netns(stop.netns).is_some())?;
     let (netns, target) = (stop.netns, stop.flow.dst());
     let from = case.node(netns);
     let holds = |node: &&Node| {
@@ -198,9 +214,14 @@ fn knows_no_way(case: &Case<'_>, netns: u32, flow: Flow) -> bool {
 
 fn kernel_says(case: &Case<'_>, netns: u32, target: IpAddr) -> Option<String> {
     let lookups = case.before(netns, "route lookups", |facts| &facts.lookups).ok()?;
-    let answer = lookups.iter().find(|lookup| lookup.dst == target && lookup.src.is_none())?;
+    let answer = lookups
+        .iter()
+        .find(|lookup| lookup.dst == target && lookup.src.is_none())?;
     match &answer.answer {
-        LookupAnswer::Error(errno) => Some(format!("asked for a route to {target}, its kernel answers {}", errno.name)),
+        LookupAnswer::Error(errno) => Some(format!(
+            "asked for a route to {target}, its kernel answers {}",
+            errno.name
+        )),
         LookupAnswer::Route(_) => None,
     }
 }
@@ -252,10 +273,17 @@ mod tests {
         let judgement = judge(cluster.evidence());
         assert_eq!(scene::causes(&judgement), ["no-route"]);
         assert_eq!(judgement.verdicts[0].place.node.as_deref(), Some("x"));
-        assert!(judgement.verdicts[0].remedy.contains("ip route add 10.90.2.0/24 via 172.31.90.2"));
+        assert!(
+            judgement.verdicts[0]
+                .remedy
+                .contains("ip route add 10.90.2.0/24 via 172.31.90.2")
+        );
         // A fabric that carries pods' packets by the default route answers nothing of the kind.
         let mut cluster = Cluster::pods();
-        cluster.scene.unroute(scene::X, "10.90.2.0", 24).reroute(scene::X, &gateway);
+        cluster
+            .scene
+            .unroute(scene::X, "10.90.2.0", 24)
+            .reroute(scene::X, &gateway);
         cluster.scene.vanishes(3, scene::X, "up0");
         assert_eq!(scene::causes(&judge(cluster.evidence())), ["unexplained-timeout"]);
     }

@@ -11,14 +11,14 @@
 //!
 //! Silent on: answers that are rejected this way (`no-return-route`), and packets of other flows.
 
-use crate::rules::{Checked, Need};
-use crate::remedy::Remedy;
-use crate::words::shell::of_interface;
-use crate::seen;
 use crate::case::Case;
 use crate::drops::Class;
 use crate::finding::{Claim, fatal};
+use crate::remedy::Remedy;
 use crate::route::{self, Query, Way};
+use crate::rules::{Checked, Need};
+use crate::seen;
+use crate::words::shell::of_interface;
 use model::report::{Direction, Happened};
 use std::net::IpAddr;
 
@@ -55,7 +55,10 @@ pub fn check(case: &Case<'_>) -> Checked {
     let Some(leg) = case.leg(tried.attempt.id, Direction::Request) else {
         return Ok(Vec::new());
     };
-    let Some(stop) = leg.farthest().filter(|stop| stop.happened == Happened::Arrived && leg.drops.is_empty()) else {
+    let Some(stop) = leg
+        .farthest()
+        .filter(|stop| stop.happened == Happened::Arrived && leg.drops.is_empty())
+    else {
         return Ok(Vec::new());
     };
     let rose = case.growth(stop.netns, "TcpExt.IPReversePathFilter").unwrap_or(0);
@@ -65,7 +68,10 @@ pub fn check(case: &Case<'_>) -> Checked {
     let interface = stop.interface.clone().unwrap_or_default();
     let finding = claim(case, stop.netns, &interface, stop.flow.src())
         .of(case.failed_ids())
-        .because(format!("IPReversePathFilter of {} rose by {rose} in the window", case.name(stop.netns)))
+        .because(format!(
+            "IPReversePathFilter of {} rose by {rose} in the window",
+            case.name(stop.netns)
+        ))
         .and_if(mode(case, stop.netns, &interface))
         .and_if(way_back(case, stop.netns, stop.flow.src()));
     Ok(vec![seen::last_seen(case, finding, tried.attempt.id)])
@@ -87,7 +93,11 @@ fn claim(case: &Case<'_>, netns: u32, interface: &str, source: IpAddr) -> Claim 
 }
 
 fn mode(case: &Case<'_>, netns: u32, interface: &str) -> Option<String> {
-    let value = |scope: &str| case.sysctl(netns, &format!("net.ipv4.conf.{scope}.rp_filter")).ok().flatten();
+    let value = |scope: &str| {
+        case.sysctl(netns, &format!("net.ipv4.conf.{scope}.rp_filter"))
+            .ok()
+            .flatten()
+    };
     let (of_all, own) = (value("all"), value(interface));
     if of_all.is_none() && own.is_none() {
         return None;
@@ -124,6 +134,11 @@ mod tests {
         scene.dropped(3, scene::X, "cbr0", "IP_RPFILTER", "ip_rcv_finish_core");
         let judgement = judge(&scene.evidence);
         assert_eq!(scene::causes(&judgement), ["reverse-path-filtered"]);
-        assert!(judgement.verdicts[0].because.iter().any(|fact| fact.contains("rp_filter in netns/x is 1")));
+        assert!(
+            judgement.verdicts[0]
+                .because
+                .iter()
+                .any(|fact| fact.contains("rp_filter in netns/x is 1"))
+        );
     }
 }

@@ -11,17 +11,16 @@
 //!
 //! Silent on: missing routes (`no-route`), answers that are refused (`no-return-route`), firewall rules.
 
-
-use crate::remedy::Remedy;
-use crate::words::shell::of_interface;
-use crate::routed::{refusal, way, without};
-use crate::rules::{Checked, Need};
-use crate::seen;
 use crate::case::Case;
 use crate::drops::Class;
 use crate::finding::{Finding, fatal};
+use crate::remedy::Remedy;
 use crate::route::{self, Query};
+use crate::routed::{refusal, way, without};
+use crate::rules::{Checked, Need};
+use crate::seen;
 use crate::translate;
+use crate::words::shell::of_interface;
 
 use model::report::Direction;
 use std::net::IpAddr;
@@ -43,8 +42,11 @@ pub fn check(case: &Case<'_>) -> Checked {
             continue;
         };
         let netns = drop.event.netns;
-        let finding = build(case, netns, drop.event.flow.dst(), &route, &remedy, [drop.attempt])
-            .because(format!("the watched packets were freed in {}: {}", case.name(netns), drop.words()));
+        let finding = build(case, netns, drop.event.flow.dst(), &route, &remedy, [drop.attempt]).because(format!(
+            "the watched packets were freed in {}: {}",
+            case.name(netns),
+            drop.words()
+        ));
         findings.push(finding.and(format!("its routing leads {} to: {route}", drop.event.flow.dst())));
         break;
     }
@@ -66,17 +68,27 @@ fn to_loopback(case: &Case<'_>) -> Option<Finding> {
     let first = drops.iter().find(|drop| drop.direction == Direction::Request)?;
     let (netns, target) = (first.event.netns, first.event.flow.dst());
     let (name, interface) = (case.name(netns), case.interface(first.event));
-    let finding = fatal("route-rejects", format!("{name} takes no packets for {target} that come in from outside"))
-        .at(case.node(netns), &name)
-        .interface(&interface)
-        .of(drops.iter().map(|drop| drop.attempt))
-        .remedy(
-            Remedy::from(format!("translate to an address of {name} that is no loopback address, or allow it")).run(
-                ": ",
-                case.command(netns, "sysctl -w {}", &[&of_interface("net.ipv4.conf", &interface, "route_localnet=1")]),
+    let finding = fatal(
+        "route-rejects",
+        format!("{name} takes no packets for {target} that come in from outside"),
+    )
+    .at(case.node(netns), &name)
+    .interface(&interface)
+    .of(drops.iter().map(|drop| drop.attempt))
+    .remedy(
+        Remedy::from(format!(
+            "translate to an address of {name} that is no loopback address, or allow it"
+        ))
+        .run(
+            ": ",
+            case.command(
+                netns,
+                "sysctl -w {}",
+                &[&of_interface("net.ipv4.conf", &interface, "route_localnet=1")],
             ),
-        )
-        .because(format!("the watched packets were freed in {name}: {}", first.words()));
+        ),
+    )
+    .because(format!("the watched packets were freed in {name}: {}", first.words()));
     Some(finding.and(format!("it came in by {interface} for {target}")))
 }
 
@@ -86,13 +98,17 @@ fn at_source(case: &Case<'_>) -> Option<Finding> {
     let facts = &case.evidence.netns(source)?.before;
     let failed = case.failed();
     let tried = failed.iter().find(|tried| {
-        case.leg(tried.attempt.id, Direction::Request).is_none_or(|leg| leg.stops.is_empty())
+        case.leg(tried.attempt.id, Direction::Request)
+            .is_none_or(|leg| leg.stops.is_empty())
     })?;
     let target = tried.attempt.flow.dst();
     let (route, remedy) = refusal(&route::lookup(facts, &Query::ours(tried.attempt.flow)))?;
     let finding = build(case, source, target, &route, &remedy, case.failed_ids())
         .because(seen::met(tried))
-        .and(format!("the routing of {} leads {target} to: {route}", case.name(source)));
+        .and(format!(
+            "the routing of {} leads {target} to: {route}",
+            case.name(source)
+        ));
     Some(finding)
 }
 
@@ -111,8 +127,11 @@ fn last_seen(case: &Case<'_>) -> Option<Finding> {
         ..Query::of(stop.flow, Some(stop.ifindex))
     };
     let (route, remedy) = refusal(&route::lookup(facts, &query))?;
-    let finding = build(case, stop.netns, stop.flow.dst(), &route, &remedy, case.failed_ids())
-        .because(format!("the routing of {} leads {} to: {route}", case.name(stop.netns), stop.flow.dst()));
+    let finding = build(case, stop.netns, stop.flow.dst(), &route, &remedy, case.failed_ids()).because(format!(
+        "the routing of {} leads {} to: {route}",
+        case.name(stop.netns),
+        stop.flow.dst()
+    ));
     Some(seen::last_seen(case, finding, tried.attempt.id))
 }
 
@@ -128,9 +147,7 @@ fn build(
     fatal("route-rejects", format!("a route of {name} refuses {target}: {route}"))
         .at(case.node(netns), &name)
         .of(attempts)
-        .remedy(
-            without(case, netns, remedy).say(", or add a more specific route"),
-        )
+        .remedy(without(case, netns, remedy).say(", or add a more specific route"))
 }
 
 #[cfg(test)]
@@ -154,7 +171,11 @@ mod tests {
         scene.dropped(3, scene::X, "cbr0", "NOT_SPECIFIED", "ip_error");
         let judgement = judge(&scene.evidence);
         assert_eq!(scene::causes(&judgement), ["route-rejects"]);
-        assert!(judgement.verdicts[0].says.contains("blackhole 10.90.2.0/24"), "{}", judgement.verdicts[0].says);
+        assert!(
+            judgement.verdicts[0].says.contains("blackhole 10.90.2.0/24"),
+            "{}",
+            judgement.verdicts[0].says
+        );
     }
 
     #[test]
@@ -163,13 +184,19 @@ mod tests {
         scene.dropped(3, scene::X, "cbr0", "IP_LOCALNET", "ip_route_input_slow");
         let judgement = judge(&scene.evidence);
         assert_eq!(scene::causes(&judgement), ["route-rejects"]);
-        assert!(judgement.verdicts[0].remedy.contains("net.ipv4.conf.cbr0.route_localnet=1"));
+        assert!(
+            judgement.verdicts[0]
+                .remedy
+                .contains("net.ipv4.conf.cbr0.route_localnet=1")
+        );
     }
 
     #[test]
     fn a_prohibit_in_the_pod_itself() {
         let mut scene = Scene::two_nodes();
-        scene.reroute(scene::A, &refusing(RouteKind::Prohibit)).fails(3, 13, "EACCES");
+        scene
+            .reroute(scene::A, &refusing(RouteKind::Prohibit))
+            .fails(3, 13, "EACCES");
         let judgement = judge(&scene.evidence);
         assert_eq!(scene::causes(&judgement), ["route-rejects"]);
         assert_eq!(judgement.verdicts[0].place.netns.as_deref(), Some("netns/a"));
@@ -178,11 +205,14 @@ mod tests {
     #[test]
     fn a_more_specific_route_wins_over_a_blackhole() {
         let mut scene = Scene::two_nodes();
-        scene.reroute(scene::X, &Route {
-            kind: RouteKind::Blackhole,
-            hops: Vec::new(),
-            ..scene::route("10.90.0.0", 16, None, 2)
-        });
+        scene.reroute(
+            scene::X,
+            &Route {
+                kind: RouteKind::Blackhole,
+                hops: Vec::new(),
+                ..scene::route("10.90.0.0", 16, None, 2)
+            },
+        );
         scene.vanishes(3, scene::X, "up0");
         assert!(!scene::causes(&judge(&scene.evidence)).contains(&"route-rejects".to_owned()));
     }

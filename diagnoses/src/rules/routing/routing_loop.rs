@@ -10,10 +10,10 @@
 //!
 //! Silent on: a TTL that was too small from the start (`ttl-too-small`).
 
-use crate::rules::{Checked, Need};
-use crate::seen;
 use crate::case::Case;
 use crate::finding::fatal;
+use crate::rules::{Checked, Need};
+use crate::seen;
 use crate::words::{at, list};
 use model::report::Direction;
 
@@ -48,12 +48,18 @@ pub fn check(case: &Case<'_>) -> Checked {
             let target = stop.flow.dst();
             let finding = fatal(
                 "routing-loop",
-                format!("packets to {target} go round between {} until their TTL is used up", list(&hosts)),
+                format!(
+                    "packets to {target} go round between {} until their TTL is used up",
+                    list(&hosts)
+                ),
             )
             .at(case.node(stop.netns), case.name(stop.netns))
             .interface(stop.interface.clone().unwrap_or_default())
             .of(case.failed_ids())
-            .remedy(format!("give one of {} the route to {target} that leads on", list(&hosts)))
+            .remedy(format!(
+                "give one of {} the route to {target} that leads on",
+                list(&hosts)
+            ))
             .because(format!(
                 "{} saw packets of this attempt {} times, with a TTL from {} down to {}",
                 at(&case.name(stop.netns), stop.interface.as_deref()),
@@ -78,6 +84,10 @@ mod tests {
         scene.goes_round(3);
         let judgement = judge(&scene.evidence);
         assert_eq!(scene::causes(&judgement), ["routing-loop"]);
-        assert!(judgement.verdicts[0].says.contains("netns/x and netns/y"), "{}", judgement.verdicts[0].says);
+        assert!(
+            judgement.verdicts[0].says.contains("netns/x and netns/y"),
+            "{}",
+            judgement.verdicts[0].says
+        );
     }
 }

@@ -10,11 +10,11 @@
 //!
 //! Silent on: packets that go round (`routing-loop`).
 
-use crate::rules::{Checked, Need};
-use crate::remedy::Remedy;
-use crate::seen;
 use crate::case::Case;
 use crate::finding::{Finding, fatal};
+use crate::remedy::Remedy;
+use crate::rules::{Checked, Need};
+use crate::seen;
 use crate::trail::{Leg, Stop};
 use crate::words::at;
 use model::report::Direction;
@@ -65,7 +65,9 @@ pub fn check(case: &Case<'_>) -> Checked {
         .remedy(format!(
             "raise it where it is set: {key} in {name}, the program's IP_TTL, or a firewall rule that rewrites it"
         ))
-        .because(format!("the packet had a TTL of {ttl} when it was first seen in {name}"))
+        .because(format!(
+            "the packet had a TTL of {ttl} when it was first seen in {name}"
+        ))
         .and_if(default.map(|value| format!("{key} is {} in {name}", value.trim())));
         return Ok(vec![seen::last_seen(case, finding, id)]);
     }
@@ -82,16 +84,25 @@ fn lowered(case: &Case<'_>, leg: &Leg<'_>, end: &str) -> Option<Finding> {
     let name = case.name(after.netns);
     let place = |stop: &Stop| at(&case.name(stop.netns), stop.interface.as_deref());
     Some(
-        fatal("ttl-too-small", format!("the TTL is lowered from {from} to {to} in {name}, which ends before {end}"))
-            .at(case.node(after.netns), &name)
-            .interface(after.interface.clone().unwrap_or_default())
-            .of(case.failed_ids())
-            .remedy(
-                Remedy::from(format!("find what rewrites it in {name}: a rule with the target TTL or HL"))
-                    .run(" in ", case.command(after.netns, "iptables-save -t mangle", &[]))
-                    .say(", an nftables rule that sets ip ttl, a tc program"),
-            )
-            .because(format!("the packet had a TTL of {from} at {} and one of {to} at {}", place(before), place(after))),
+        fatal(
+            "ttl-too-small",
+            format!("the TTL is lowered from {from} to {to} in {name}, which ends before {end}"),
+        )
+        .at(case.node(after.netns), &name)
+        .interface(after.interface.clone().unwrap_or_default())
+        .of(case.failed_ids())
+        .remedy(
+            Remedy::from(format!(
+                "find what rewrites it in {name}: a rule with the target TTL or HL"
+            ))
+            .run(" in ", case.command(after.netns, "iptables-save -t mangle", &[]))
+            .say(", an nftables rule that sets ip ttl, a tc program"),
+        )
+        .because(format!(
+            "the packet had a TTL of {from} at {} and one of {to} at {}",
+            place(before),
+            place(after)
+        )),
     )
 }
 
@@ -115,13 +126,25 @@ mod tests {
     fn a_router_that_lowers_it_is_named() {
         let mut scene = Scene::two_nodes();
         scene.dropped(3, scene::Y, "up0", "IP_INHDR", "ip_forward");
-        let places = scene.evidence.events.iter_mut().filter(|event| matches!(event.seen, Seen::Hop { .. }));
+        let places = scene
+            .evidence
+            .events
+            .iter_mut()
+            .filter(|event| matches!(event.seen, Seen::Hop { .. }));
         for event in places {
-            event.packet.as_mut().unwrap().ttl = if event.netns == scene::A || event.netns == scene::X { 64 } else { 1 };
+            event.packet.as_mut().unwrap().ttl = if event.netns == scene::A || event.netns == scene::X {
+                64
+            } else {
+                1
+            };
         }
         let judgement = judge(&scene.evidence);
         assert_eq!(scene::causes(&judgement), ["ttl-too-small"]);
-        assert!(judgement.verdicts[0].says.contains("from 64 to 1"), "{}", judgement.verdicts[0].says);
+        assert!(
+            judgement.verdicts[0].says.contains("from 64 to 1"),
+            "{}",
+            judgement.verdicts[0].says
+        );
     }
 
     #[test]
@@ -141,7 +164,16 @@ mod tests {
         let mut scene = Scene::two_nodes();
         scene.vanishes(1, scene::X, "cbr0");
         let flow = scene.evidence.watched[0].flow;
-        scene.saw(scene::X, "cbr0", flow, Seen::IcmpSent { kind: 3, code: 0, info: 0 });
+        scene.saw(
+            scene::X,
+            "cbr0",
+            flow,
+            Seen::IcmpSent {
+                kind: 3,
+                code: 0,
+                info: 0,
+            },
+        );
         assert_eq!(scene::causes(&judge(&scene.evidence)), ["unexplained-timeout"]);
     }
 }

@@ -10,10 +10,10 @@
 //!
 //! Silent on: entries that the rules would make again, flows that are answered, tuples that are new to the table.
 
-use crate::rules::{Checked, Need};
-use crate::remedy::Remedy;
 use crate::case::Case;
 use crate::finding::fatal;
+use crate::remedy::Remedy;
+use crate::rules::{Checked, Need};
 use crate::translate;
 use model::evidence::Evidence;
 use model::flow::Flow;
@@ -21,7 +21,11 @@ use model::flow::Flow;
 pub const NEEDS: &[Need] = &[Need::Probe("path"), Need::Fact("conntrack"), Need::Fact("netfilter")];
 
 pub fn check(case: &Case<'_>) -> Checked {
-    let mut flows: Vec<(u32, Flow)> = case.failed().iter().map(|tried| (tried.attempt.id, tried.attempt.flow)).collect();
+    let mut flows: Vec<(u32, Flow)> = case
+        .failed()
+        .iter()
+        .map(|tried| (tried.attempt.id, tried.attempt.flow))
+        .collect();
     if case.evidence.passive {
         let silent = |attempt: u32| {
             case.leg(attempt, model::report::Direction::Answer)
@@ -57,7 +61,10 @@ pub fn check(case: &Case<'_>) -> Checked {
             return Ok(vec![
                 fatal(
                     "conntrack-stale",
-                    format!("an old entry in {} still sends the flow to {backend}, which the rules no longer name", case.name(netns.id)),
+                    format!(
+                        "an old entry in {} still sends the flow to {backend}, which the rules no longer name",
+                        case.name(netns.id)
+                    ),
                 )
                 .at(&netns.node, case.name(netns.id))
                 .of([id])
@@ -71,7 +78,9 @@ pub fn check(case: &Case<'_>) -> Checked {
                         ),
                     ),
                 )
-                .because(format!("the table held {flow} before the window, translated to {backend}"))
+                .because(format!(
+                    "the table held {flow} before the window, translated to {backend}"
+                ))
                 .and(format!("the rules would send it to {}", targets.join(", "))),
             ]);
         }
@@ -120,11 +129,17 @@ mod tests {
 
     #[test]
     fn an_entry_that_no_rule_would_make_is_stale() {
-        assert_eq!(scene::cause(&judge(&remembered("10.90.2.77", "10.90.2.2:80").evidence)), "conntrack-stale");
+        assert_eq!(
+            scene::cause(&judge(&remembered("10.90.2.77", "10.90.2.2:80").evidence)),
+            "conntrack-stale"
+        );
     }
 
     #[test]
     fn an_entry_that_the_rules_would_make_again_is_not() {
-        assert_ne!(scene::cause(&judge(&remembered("10.90.2.2", "10.90.2.2:80").evidence)), "conntrack-stale");
+        assert_ne!(
+            scene::cause(&judge(&remembered("10.90.2.2", "10.90.2.2:80").evidence)),
+            "conntrack-stale"
+        );
     }
 }

@@ -10,9 +10,9 @@
 //!
 //! Silent on: `EADDRNOTAVAIL` for an address the client does not have, while ports are free.
 
-use crate::rules::{Checked, Need};
 use crate::case::{Case, Failure};
 use crate::finding::fatal;
+use crate::rules::{Checked, Need};
 use model::attempt::{Attempt, Outcome};
 
 pub const NEEDS: &[Need] = &[Need::Fact("sysctls"), Need::Fact("socket_counts")];

@@ -8,12 +8,12 @@
 //!
 //! Silent on: drops that another rule explains, drops of other flows, and drops of attempts that worked in the end.
 
-use crate::rules::{Checked, Need};
-use crate::remedy::Remedy;
-use crate::words::shell::command;
 use crate::case::Case;
 use crate::drops::meaning;
 use crate::finding::fatal;
+use crate::remedy::Remedy;
+use crate::rules::{Checked, Need};
+use crate::words::shell::command;
 use crate::words::{at, the};
 
 pub const NEEDS: &[Need] = &[Need::Probe("drop"), Need::Probe("path")];
@@ -27,7 +27,11 @@ pub fn check(case: &Case<'_>) -> Checked {
     let what = the(first.direction);
     let mut finding = fatal(
         "unexplained-drop",
-        format!("the kernel drops {what} in {place} ({}): {}", first.words(), meaning(first.class)),
+        format!(
+            "the kernel drops {what} in {place} ({}): {}",
+            first.words(),
+            meaning(first.class)
+        ),
     )
     .at(case.node(first.event.netns), case.name(first.event.netns))
     .interface(case.interface(first.event))
@@ -37,7 +41,11 @@ pub fn check(case: &Case<'_>) -> Checked {
             .run("", command("kubectl skoop capture --probe drop", &[]))
             .say(" shows what else is dropped there"),
     )
-    .because(format!("{} was dropped in {place}: {}", first.event.flow, first.words()));
+    .because(format!(
+        "{} was dropped in {place}: {}",
+        first.event.flow,
+        first.words()
+    ));
     for drop in &drops[1..] {
         let place = at(&case.name(drop.event.netns), Some(&case.interface(drop.event)));
         finding = finding.and(format!("{} was dropped in {place}: {}", drop.event.flow, drop.words()));
@@ -73,7 +81,10 @@ mod tests {
                 }
             }
             scene.drop(scene::C, "eth0", flow, "NOT_SPECIFIED", "tcp_v4_rcv");
-            let syn = Packet { tcp_flags: 2, ..Packet::default() };
+            let syn = Packet {
+                tcp_flags: 2,
+                ..Packet::default()
+            };
             scene.evidence.events.last_mut().unwrap().packet = Some(syn);
             let during = "connect".to_owned();
             scene.attempt(id, flow, Outcome::TimedOut { during });
@@ -86,7 +97,10 @@ mod tests {
         let judgement = judge(&syns_dropped_at_the_listener(false).evidence);
         assert_eq!(scene::cause(&judgement), "unexplained-drop");
         let judgement = judge(&syns_dropped_at_the_listener(true).evidence);
-        assert!(!scene::causes(&judgement).contains(&"unexplained-drop".to_owned()), "{judgement:?}");
+        assert!(
+            !scene::causes(&judgement).contains(&"unexplained-drop".to_owned()),
+            "{judgement:?}"
+        );
         assert!(judgement.verdicts[0].says.contains("answer"), "{judgement:?}");
     }
 }

@@ -9,12 +9,12 @@
 //!
 //! Silent on: resets that another rule explains.
 
-use crate::rules::{Checked, Need};
-use crate::remedy::Remedy;
-use crate::words::shell::command;
-use crate::seen;
 use crate::case::{Case, Failure};
 use crate::finding::fatal;
+use crate::remedy::Remedy;
+use crate::rules::{Checked, Need};
+use crate::seen;
+use crate::words::shell::command;
 use model::event::Seen;
 
 pub const NEEDS: &[Need] = &[Need::Probe("tcpreset"), Need::Probe("path")];

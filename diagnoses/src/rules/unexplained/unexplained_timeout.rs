@@ -9,11 +9,11 @@
 //!
 //! Silent on: attempts whose failure another rule explains.
 
-use crate::rules::{Checked, Need};
 use crate::between;
 use crate::case::{Case, Failure};
-use crate::seen;
 use crate::finding::fatal;
+use crate::rules::{Checked, Need};
+use crate::seen;
 use crate::words::at;
 use model::report::{Direction, Happened};
 
@@ -58,10 +58,15 @@ pub fn check(case: &Case<'_>) -> Checked {
         (None, None) => "no packet of it was seen anywhere, and no answer came".to_owned(),
     };
     let remedy = if came_back {
-        format!("see what the program at {} speaks: its answer is not what was asked for, or not all of it", case.target())
+        format!(
+            "see what the program at {} speaks: its answer is not what was asked for, or not all of it",
+            case.target()
+        )
     } else {
         let beyond = if back.is_some() { "source" } else { "target" };
-        format!("look between the last place on the path and the {beyond}: cables, fabric, security groups, the {beyond} itself")
+        format!(
+            "look between the last place on the path and the {beyond}: cables, fabric, security groups, the {beyond} itself"
+        )
     };
     let finding = fatal("unexplained-timeout", says)
         .of(silent.iter().map(|tried| tried.attempt.id))
@@ -83,6 +88,10 @@ mod tests {
         let judgement = judge(&scene.evidence);
         assert_eq!(judgement.outcome, Outcome::Fault);
         assert_eq!(scene::cause(&judgement), "unexplained-timeout");
-        assert!(judgement.verdicts[0].says.contains("netns/x up0"), "{}", judgement.verdicts[0].says);
+        assert!(
+            judgement.verdicts[0].says.contains("netns/x up0"),
+            "{}",
+            judgement.verdicts[0].says
+        );
     }
 }
