@@ -47,7 +47,7 @@ async fn find(session: &mut Session) {
     read(session, Phase::Before).await;
     loop {
         let evidence = &session.look.evidence;
-        let new: Vec<u32> = diagnoses::walk::next(evidence)
+        let new: Vec<u32> = diagnoses::kernel::walk::next(evidence)
             .into_iter()
             .filter(|id| evidence.netns(*id).is_none() && session.look.home(*id).is_some())
             .collect();

@@ -2,56 +2,20 @@
 //!
 //! [`needs`] says what a run must bring, [`settled()`] when it may stop early, [`judge()`] what it means.
 
-mod astray;
-pub mod between;
 pub mod case;
-pub mod clocks;
-pub mod cluster;
-pub mod drops;
-pub mod ends;
-pub mod finding;
-pub mod firewall;
-pub mod firewalled;
 mod judge;
-mod lookups;
-pub mod neighbours;
-mod not_made;
-mod permitted;
-pub mod policy;
-mod proven;
-mod rank;
-mod remedy;
-pub mod route;
-pub mod routed;
+pub mod kernel;
+pub mod kubernetes;
 pub mod rules;
-pub mod seen;
-pub mod selector;
-mod settled;
-pub mod trail;
-pub mod translate;
-pub mod walk;
+pub mod verdict;
 pub mod words;
 
-/// Hostile names in the rules' own tests.
-#[cfg(test)]
-mod hostile;
-
-/// Hand-made evidence for the rules' own tests.
 #[cfg(test)]
 #[allow(dead_code, reason = "each rule's tests use what they need")]
-mod scene;
+mod scenes;
 
-/// Hand-made clusters for the tests of rules about Kubernetes' objects.
-#[cfg(test)]
-#[allow(dead_code, reason = "each rule's tests use what they need")]
-mod scene_cluster;
-
-/// Hand-made lookups for the tests of the DNS rules.
-#[cfg(test)]
-mod scene_dns;
-
+pub use judge::early_end::{answer_due, settled};
 pub use judge::{Judgement, judge};
-pub use settled::{answer_due, settled};
 
 use model::evidence::Intent;
 

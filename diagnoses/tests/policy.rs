@@ -2,7 +2,7 @@
 //! those where the only honest answer is that it depends.
 #![expect(clippy::unwrap_used, reason = "a case that is no case fails the test")]
 
-use diagnoses::policy::{Connection, Party, Ruling, ruling};
+use diagnoses::kubernetes::policy::{Connection, Party, Ruling, ruling};
 use model::inventory::{Container, ContainerPort, Inventory, Namespace, NetworkPolicy, Node, Pod};
 use model::missing::{Known, Missing};
 use serde_json::{Map, Value};

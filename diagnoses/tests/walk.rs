@@ -5,8 +5,8 @@
 )]
 
 use core::net::IpAddr;
-use diagnoses::walk::Layer::{Bridge, Route as Routed, Tunnel};
-use diagnoses::walk::{End, next, path};
+use diagnoses::kernel::walk::Layer::{Bridge, Route as Routed, Tunnel};
+use diagnoses::kernel::walk::{End, next, path};
 use model::endpoint::Endpoint;
 use model::evidence::{Evidence, NetnsEvidence};
 use model::facts::{

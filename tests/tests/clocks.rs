@@ -116,7 +116,7 @@ fn a_healthy_path_over_two_machines() {
     let Some(evidence) = seen(&[]) else { return };
     assert_eq!(report(&evidence)["outcome"], "healthy");
     assert_same_with_every_clock(&evidence);
-    let aligned = diagnoses::clocks::aligned(&shifted(&evidence, 2_000, 100)).into_owned();
+    let aligned = diagnoses::case::clocks::aligned(&shifted(&evidence, 2_000, 100)).into_owned();
     assert!(
         matches!(aligned.nodes[1].clock, Clock::Within { ns } if ns < 1_000_000),
         "{:?}",

@@ -17,7 +17,7 @@ use crate::wanted::{HOST, Wanted};
 use crate::{names, window};
 use anyhow::{Result, anyhow};
 use clap::Args;
-use diagnoses::drops::{Class, class_of};
+use diagnoses::kernel::drops::{Class, class_of};
 use model::endpoint::Endpoint;
 use model::event::Event;
 use model::inventory::Pod;

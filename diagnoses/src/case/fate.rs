@@ -1,10 +1,10 @@
 //! What became of an attempt: as the sender saw it, and, where the sender cannot know, as the trail tells.
 
 use super::{Failure, Fate};
-use crate::astray;
-use crate::drops::Class;
-use crate::route;
-use crate::trail::{Dropped, Leg, Trail};
+use crate::case::foreign_answers;
+use crate::case::trail::{Dropped, Leg, Trail};
+use crate::kernel::drops::Class;
+use crate::kernel::route;
 use model::attempt::{Attempt, Outcome};
 use model::evidence::{Evidence, Intent};
 use model::flow::{ICMP, ICMPV6, protocol_name};
@@ -142,7 +142,7 @@ fn datagram(evidence: &Evidence, attempt: &Attempt, trail: &Trail<'_>) -> Fate {
     if attempt.first_answer_ns.is_some() || attempt.received_bytes > 0 {
         return Fate::Worked;
     }
-    if astray::answers(evidence, attempt.flow).next().is_some() {
+    if foreign_answers::answers(evidence, attempt.flow).next().is_some() {
         return Fate::Failed;
     }
     let request = trail.leg(attempt.id, Direction::Request);

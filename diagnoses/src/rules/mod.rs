@@ -17,7 +17,7 @@ mod translation;
 mod unexplained;
 
 use crate::case::Case;
-use crate::finding::Finding;
+use crate::verdict::finding::Finding;
 use model::evidence::Intent;
 use model::missing::Missing;
 

@@ -1,8 +1,8 @@
 //! Which rule is named for a packet that was dropped: evaluation and counters together.
 
 use crate::*;
-use diagnoses::firewall::Stop;
-use diagnoses::firewall::culprit::{Culprit, of_drop, which};
+use diagnoses::kernel::firewall::Stop;
+use diagnoses::kernel::firewall::culprit::{Culprit, of_drop, which};
 use model::event::{Event, Packet as Marks, Seen, TcpState};
 use model::evidence::NetnsEvidence;
 use model::facts::{Address, Link, NetnsFacts, NextHop, Route, RouteKind};

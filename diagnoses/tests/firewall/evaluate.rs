@@ -1,7 +1,7 @@
 //! Where a packet's way through the rules of a hook ends, as in the kernel.
 
 use crate::*;
-use diagnoses::firewall::{Fall, evaluate, marked};
+use diagnoses::kernel::firewall::{Fall, evaluate, marked};
 use model::facts::SetMark;
 use model::flow::ICMP;
 

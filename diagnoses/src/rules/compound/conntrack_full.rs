@@ -11,9 +11,9 @@
 //! Silent on: tables with room, drops by a rule (its counter grows, the statistic does not), drops of other flows.
 
 use crate::case::Case;
-use crate::drops::Class;
-use crate::finding::fatal;
+use crate::kernel::drops::Class;
 use crate::rules::{Checked, Need};
+use crate::verdict::finding::fatal;
 use crate::words::{at, count};
 
 pub const NEEDS: &[Need] = &[Need::Probe("drop"), Need::Probe("path"), Need::Fact("conntrack")];
@@ -65,17 +65,17 @@ pub fn check(case: &Case<'_>) -> Checked {
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene::{self, Scene};
+    use crate::scenes::{self, Scene};
     use model::missing::Known;
 
     fn table(scene: &mut Scene, entries: u64, dropped: u64) {
-        scene.facts(scene::X, |facts| {
+        scene.facts(scenes::X, |facts| {
             if let Known::Known(table) = &mut facts.conntrack {
                 table.count = entries;
                 table.max = 1000;
             }
         });
-        scene.after(scene::X, |facts| {
+        scene.after(scenes::X, |facts| {
             if let Known::Known(table) = &mut facts.conntrack {
                 table.stats.insert("drop".to_owned(), dropped);
             }
@@ -85,18 +85,18 @@ mod tests {
     #[test]
     fn a_full_table_that_drops_is_the_cause() {
         let mut scene = Scene::two_nodes();
-        scene.dropped(3, scene::X, "cbr0", "NETFILTER_DROP", "nf_hook_slow");
+        scene.dropped(3, scenes::X, "cbr0", "NETFILTER_DROP", "nf_hook_slow");
         table(&mut scene, 1000, 3);
-        assert_eq!(scene::cause(&judge(&scene.evidence)), "conntrack-full");
+        assert_eq!(scenes::cause(&judge(&scene.evidence)), "conntrack-full");
     }
 
     #[test]
     fn a_table_with_room_or_without_drops_is_not() {
         for (entries, dropped) in [(500, 3), (1000, 0)] {
             let mut scene = Scene::two_nodes();
-            scene.dropped(3, scene::X, "cbr0", "NETFILTER_DROP", "nf_hook_slow");
+            scene.dropped(3, scenes::X, "cbr0", "NETFILTER_DROP", "nf_hook_slow");
             table(&mut scene, entries, dropped);
-            assert_ne!(scene::cause(&judge(&scene.evidence)), "conntrack-full");
+            assert_ne!(scenes::cause(&judge(&scene.evidence)), "conntrack-full");
         }
     }
 }

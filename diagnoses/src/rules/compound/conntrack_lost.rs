@@ -13,11 +13,11 @@
 //! whose backend is gone.
 
 use crate::case::Case;
-use crate::drops::Class;
-use crate::finding::fatal;
-use crate::firewall::Stop;
-use crate::firewall::culprit::of_drop;
+use crate::kernel::drops::Class;
+use crate::kernel::firewall::Stop;
+use crate::kernel::firewall::culprit::of_drop;
 use crate::rules::{Checked, Need};
+use crate::verdict::finding::fatal;
 use crate::words::{at, count, the};
 
 pub const NEEDS: &[Need] = &[
@@ -104,7 +104,7 @@ pub fn check(case: &Case<'_>) -> Checked {
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene::{self, Scene, tcp};
+    use crate::scenes::{self, Scene, tcp};
     use model::attempt::Outcome;
     use model::facts::{Action, Match, NetfilterRule};
     use model::missing::Known;
@@ -119,16 +119,16 @@ mod tests {
             action: Action::Drop,
             ..NetfilterRule::default()
         };
-        let rules = scene::one_rule("filter", "FORWARD", rule);
-        scene.facts(scene::X, |facts| facts.netfilter = Known::Known(rules.clone()));
+        let rules = scenes::one_rule("filter", "FORWARD", rule);
+        scene.facts(scenes::X, |facts| facts.netfilter = Known::Known(rules.clone()));
     }
 
     fn answers_dropped(scene: &mut Scene) {
-        scene.vanishes(3, scene::C, "eth0");
+        scene.vanishes(3, scenes::C, "eth0");
         for watched in scene.evidence.watched.clone() {
             let answer = watched.flow.reversed();
-            scene.hop(scene::C, "eth0", answer, 60 + u64::from(watched.attempt));
-            scene.drop(scene::X, "up0", answer, "NETFILTER_DROP", "nf_hook_slow");
+            scene.hop(scenes::C, "eth0", answer, 60 + u64::from(watched.attempt));
+            scene.drop(scenes::X, "up0", answer, "NETFILTER_DROP", "nf_hook_slow");
         }
     }
 
@@ -138,7 +138,7 @@ mod tests {
         rule_for(&mut scene, "INVALID");
         answers_dropped(&mut scene);
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::cause(&judgement), "conntrack-lost");
+        assert_eq!(scenes::cause(&judgement), "conntrack-lost");
         assert_eq!(
             judgement.verdicts[0].place.rule.as_ref().and_then(|rule| rule.handle),
             Some(1)
@@ -148,8 +148,8 @@ mod tests {
     #[test]
     fn a_segment_that_meets_a_strange_listener_is_a_lost_connection() {
         let mut scene = Scene::two_nodes();
-        scene.dropped(1, scene::C, "eth0", "TCP_FLAGS", "tcp_v4_do_rcv");
-        assert_eq!(scene::cause(&judge(&scene.evidence)), "conntrack-lost");
+        scene.dropped(1, scenes::C, "eth0", "TCP_FLAGS", "tcp_v4_do_rcv");
+        assert_eq!(scenes::cause(&judge(&scene.evidence)), "conntrack-lost");
     }
 
     #[test]
@@ -159,14 +159,14 @@ mod tests {
         let moved = tcp("10.90.1.2:40001", "10.90.2.2:80");
         scene.watch(0, asked);
         scene
-            .hop(scene::A, "eth0", asked, 7)
-            .hop_learned(scene::X, "up0", moved, 7)
-            .hop(scene::C, "eth0", moved, 7)
-            .drop(scene::C, "eth0", moved, "TCP_FLAGS", "tcp_v4_do_rcv");
+            .hop(scenes::A, "eth0", asked, 7)
+            .hop_learned(scenes::X, "up0", moved, 7)
+            .hop(scenes::C, "eth0", moved, 7)
+            .drop(scenes::C, "eth0", moved, "TCP_FLAGS", "tcp_v4_do_rcv");
         let during = "connect".to_owned();
         scene.attempt(0, asked, Outcome::TimedOut { during });
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::cause(&judgement), "conntrack-lost");
+        assert_eq!(scenes::cause(&judgement), "conntrack-lost");
         assert_eq!(judgement.verdicts[0].place.netns.as_deref(), Some("netns/x"));
     }
 
@@ -175,6 +175,6 @@ mod tests {
         let mut scene = Scene::two_nodes();
         rule_for(&mut scene, "ESTABLISHED");
         answers_dropped(&mut scene);
-        assert_ne!(scene::cause(&judge(&scene.evidence)), "conntrack-lost");
+        assert_ne!(scenes::cause(&judge(&scene.evidence)), "conntrack-lost");
     }
 }

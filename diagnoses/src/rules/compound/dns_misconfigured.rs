@@ -13,11 +13,11 @@
 //! the cluster's own servers do not know (`dns-name-not-found`).
 
 use crate::case::Case;
-use crate::cluster;
-use crate::ends::{FarEnd, listener};
-use crate::finding::{Finding, fatal};
-use crate::lookups::{lookups, server_words};
+use crate::case::far_end::{FarEnd, listener};
+use crate::case::lookups::{lookups, server_words};
+use crate::case::services;
 use crate::rules::{Checked, Need};
+use crate::verdict::finding::{Finding, fatal};
 use crate::words::list;
 use model::attempt::DnsExchange;
 use model::evidence::Intent;
@@ -77,7 +77,7 @@ pub fn check(case: &Case<'_>) -> Checked {
 
 /// A service's name was asked of servers that know none, since the pod's policy says so.
 fn nodes_servers(case: &Case<'_>) -> Option<Finding> {
-    let pod = cluster::pod_of(case.evidence, &case.evidence.source)?;
+    let pod = services::pod_of(case.evidence, &case.evidence.source)?;
     let by_policy = match pod.dns_policy.as_str() {
         "Default" => "its dnsPolicy is Default".to_owned(),
         "ClusterFirst" if pod.host_network => {
@@ -85,7 +85,7 @@ fn nodes_servers(case: &Case<'_>) -> Option<Finding> {
         }
         _ => return None,
     };
-    let inventory = cluster::inventory(case)?;
+    let inventory = services::inventory(case)?;
     let serves_names = |service: &&Service| service.ports.iter().any(|port| port.port == 53);
     let clusters: Vec<IpAddr> = inventory
         .services
@@ -161,15 +161,15 @@ fn nothing_listens(case: &Case<'_>, server: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene;
-    use crate::scene_cluster::Cluster;
-    use crate::scene_dns::Lookup;
+    use crate::scenes;
+    use crate::scenes::cluster::Cluster;
+    use crate::scenes::dns::Lookup;
     use model::missing::Known;
 
-    fn servers(addresses: &[&str]) -> scene::Scene {
+    fn servers(addresses: &[&str]) -> scenes::Scene {
         let mut scene = Lookup::of("web").silence("web").scene();
         if let Known::Known(resolv) = &mut scene.evidence.source.resolv {
-            resolv.nameservers = addresses.iter().map(|address| scene::ip(address)).collect();
+            resolv.nameservers = addresses.iter().map(|address| scenes::ip(address)).collect();
         }
         scene
     }
@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn no_server_or_one_on_an_empty_loopback_is_it() {
         for addresses in [&[][..], &["127.0.0.53"], &["255.255.255.255", "127.0.0.1"]] {
-            let causes = scene::causes(&judge(&servers(addresses).evidence));
+            let causes = scenes::causes(&judge(&servers(addresses).evidence));
             assert_eq!(causes, ["dns-misconfigured"], "{addresses:?}");
         }
     }
@@ -186,17 +186,17 @@ mod tests {
     fn a_pod_that_asks_its_nodes_servers_for_a_service_has_the_wrong_policy() {
         let name = "web.shop.svc.cluster.local";
         let mut cluster = Cluster::asks_its_node(Lookup::of(name).says(name, "NXDOMAIN", 0));
-        assert_eq!(scene::causes(&judge(cluster.evidence())), ["dns-misconfigured"]);
+        assert_eq!(scenes::causes(&judge(cluster.evidence())), ["dns-misconfigured"]);
         "ClusterFirst".clone_into(&mut cluster.pod("shop/a").dns_policy);
-        assert_eq!(scene::causes(&judge(cluster.evidence())), ["dns-name-not-found"]);
+        assert_eq!(scenes::causes(&judge(cluster.evidence())), ["dns-name-not-found"]);
         let other = "www.outside.example";
         let mut cluster = Cluster::asks_its_node(Lookup::of(other).says(other, "NXDOMAIN", 0));
-        assert_eq!(scene::causes(&judge(cluster.evidence())), ["dns-name-not-found"]);
+        assert_eq!(scenes::causes(&judge(cluster.evidence())), ["dns-name-not-found"]);
     }
 
     #[test]
     fn a_server_that_could_be_right_is_not() {
-        let causes = scene::causes(&judge(&servers(&["127.0.0.53", "10.90.2.2"]).evidence));
+        let causes = scenes::causes(&judge(&servers(&["127.0.0.53", "10.90.2.2"]).evidence));
         assert_eq!(causes, ["dns-server-unreachable"]);
     }
 }

@@ -13,10 +13,10 @@
 //! (`bridge-blocked`).
 
 use crate::case::Case;
-use crate::drops::Class;
-use crate::finding::fatal;
-use crate::remedy::Remedy;
+use crate::kernel::drops::Class;
 use crate::rules::{Checked, Need};
+use crate::verdict::finding::fatal;
+use crate::verdict::remedy::Remedy;
 use crate::words::{at, count};
 use model::report::Direction;
 
@@ -81,26 +81,26 @@ pub fn check(case: &Case<'_>) -> Checked {
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene::{self, Scene};
+    use crate::scenes::{self, Scene};
     use model::attempt::Outcome;
 
     #[test]
     fn a_request_translated_back_to_its_source_and_dropped_by_the_bridge_is_it() {
         let mut scene = Scene::two_nodes();
-        let asked = scene::tcp("10.90.1.2:40000", "10.96.0.10:80");
-        let back = scene::tcp("10.90.1.2:40000", "10.90.1.2:80");
-        scene.watch(0, asked).hop(scene::A, "eth0", asked, 7);
-        scene.hop_learned(scene::X, "vetha", back, 7);
-        scene.drop(scene::X, "vetha", back, "NOT_SPECIFIED", "br_handle_frame_finish");
+        let asked = scenes::tcp("10.90.1.2:40000", "10.96.0.10:80");
+        let back = scenes::tcp("10.90.1.2:40000", "10.90.1.2:80");
+        scene.watch(0, asked).hop(scenes::A, "eth0", asked, 7);
+        scene.hop_learned(scenes::X, "vetha", back, 7);
+        scene.drop(scenes::X, "vetha", back, "NOT_SPECIFIED", "br_handle_frame_finish");
         let during = "connect".to_owned();
         scene.attempt(0, asked, Outcome::TimedOut { during });
-        assert_eq!(scene::cause(&judge(&scene.evidence)), "hairpin-broken");
+        assert_eq!(scenes::cause(&judge(&scene.evidence)), "hairpin-broken");
     }
 
     #[test]
     fn a_bridge_that_blocks_the_way_to_another_pod_is_not_it() {
         let mut scene = Scene::two_nodes();
-        scene.dropped(3, scene::X, "vetha", "NOT_SPECIFIED", "br_handle_frame_finish");
-        assert!(!scene::causes(&judge(&scene.evidence)).contains(&"hairpin-broken".to_owned()));
+        scene.dropped(3, scenes::X, "vetha", "NOT_SPECIFIED", "br_handle_frame_finish");
+        assert!(!scenes::causes(&judge(&scene.evidence)).contains(&"hairpin-broken".to_owned()));
     }
 }

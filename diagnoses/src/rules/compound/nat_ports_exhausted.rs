@@ -11,12 +11,12 @@
 //! Silent on: full tables (`conntrack-full`), rules that drop (`netfilter-drop`), namespaces that translate no source.
 
 use crate::case::Case;
-use crate::drops::Class;
-use crate::finding::fatal;
-use crate::firewall::culprit::of_drop;
-use crate::route::{self, Query};
+use crate::kernel::drops::Class;
+use crate::kernel::firewall::culprit::of_drop;
+use crate::kernel::route::{self, Query};
+use crate::kernel::translate;
 use crate::rules::{Checked, Need};
-use crate::translate;
+use crate::verdict::finding::fatal;
 use crate::words::{at, count};
 
 pub const NEEDS: &[Need] = &[
@@ -92,12 +92,12 @@ pub fn check(case: &Case<'_>) -> Checked {
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene::{self, Scene};
+    use crate::scenes::{self, Scene};
     use model::facts::{Action, Chain, NetfilterRule};
     use model::missing::Known;
 
     fn masquerading(scene: &mut Scene) {
-        scene.facts(scene::X, |facts| {
+        scene.facts(scenes::X, |facts| {
             if let Known::Known(netfilter) = &mut facts.netfilter {
                 netfilter.chains.push(Chain {
                     backend: "iptables-legacy".to_owned(),
@@ -120,7 +120,7 @@ mod tests {
     }
 
     fn insert_failed(scene: &mut Scene, by: u64) {
-        scene.after(scene::X, |facts| {
+        scene.after(scenes::X, |facts| {
             if let Known::Known(table) = &mut facts.conntrack {
                 table.stats.insert("insert_failed".to_owned(), by);
             }
@@ -132,19 +132,19 @@ mod tests {
         let mut scene = Scene::two_nodes();
         masquerading(&mut scene);
         insert_failed(&mut scene, 3);
-        scene.dropped(3, scene::X, "up0", "NETFILTER_DROP", "nf_hook_slow");
-        assert_eq!(scene::cause(&judge(&scene.evidence)), "nat-ports-exhausted");
+        scene.dropped(3, scenes::X, "up0", "NETFILTER_DROP", "nf_hook_slow");
+        assert_eq!(scenes::cause(&judge(&scene.evidence)), "nat-ports-exhausted");
     }
 
     #[test]
     fn without_translation_or_without_failures_it_is_not() {
         let mut plain = Scene::two_nodes();
         insert_failed(&mut plain, 3);
-        plain.dropped(3, scene::X, "up0", "NETFILTER_DROP", "nf_hook_slow");
-        assert_ne!(scene::cause(&judge(&plain.evidence)), "nat-ports-exhausted");
+        plain.dropped(3, scenes::X, "up0", "NETFILTER_DROP", "nf_hook_slow");
+        assert_ne!(scenes::cause(&judge(&plain.evidence)), "nat-ports-exhausted");
         let mut quiet = Scene::two_nodes();
         masquerading(&mut quiet);
-        quiet.dropped(3, scene::X, "up0", "NETFILTER_DROP", "nf_hook_slow");
-        assert_ne!(scene::cause(&judge(&quiet.evidence)), "nat-ports-exhausted");
+        quiet.dropped(3, scenes::X, "up0", "NETFILTER_DROP", "nf_hook_slow");
+        assert_ne!(scenes::cause(&judge(&quiet.evidence)), "nat-ports-exhausted");
     }
 }

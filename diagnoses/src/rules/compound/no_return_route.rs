@@ -13,14 +13,14 @@
 //! (`accept-queue-full`), where `ListenOverflows` rises.
 
 use crate::case::Case;
-use crate::drops::Class;
-use crate::finding::{Finding, fatal};
-use crate::remedy::Remedy;
-use crate::route::{self, Query, Way};
-use crate::routed;
+use crate::case::observations;
+use crate::case::routing;
+use crate::case::trail::Dropped;
+use crate::kernel::drops::Class;
+use crate::kernel::route::{self, Query, Way};
 use crate::rules::{Checked, Need};
-use crate::seen;
-use crate::trail::Dropped;
+use crate::verdict::finding::{Finding, fatal};
+use crate::verdict::remedy::Remedy;
 use model::report::Direction;
 use std::net::IpAddr;
 
@@ -45,13 +45,13 @@ pub fn check(case: &Case<'_>) -> Checked {
 fn dropped(case: &Case<'_>) -> Option<Finding> {
     let classes = [Class::Route, Class::NotForwarding, Class::ReversePath];
     let mut drops: Vec<Dropped<'_>> = classes.into_iter().flat_map(|class| case.drops(class)).collect();
-    drops.extend(routed::not_forwarded(case, Direction::Answer));
+    drops.extend(routing::not_forwarded(case, Direction::Answer));
     drops.retain(|drop| drop.direction == Direction::Answer);
     let first = drops.first()?;
     let netns = first.event.netns;
     let name = case.name(netns);
     let back = first.event.flow.dst();
-    let (why, remedy) = match (first.class, routed::way(case, first)) {
+    let (why, remedy) = match (first.class, routing::way(case, first)) {
         (Class::ReversePath, _) => (
             format!(
                 "the reverse path filter of {name} rejects it on {}",
@@ -63,10 +63,10 @@ fn dropped(case: &Case<'_>) -> Option<Finding> {
             format!("{name} does not forward it"),
             format!("switch forwarding on in {name}").into(),
         ),
-        (_, Some(way)) => match routed::refusal(&way) {
+        (_, Some(way)) => match routing::refusal(&way) {
             Some((route, delete)) => (
                 format!("a route of {name} refuses it: {route}"),
-                routed::without(case, netns, &delete),
+                routing::without(case, netns, &delete),
             ),
             None => (format!("{name} has no route to {back}"), add(case, netns, back)),
         },
@@ -81,7 +81,7 @@ fn dropped(case: &Case<'_>) -> Option<Finding> {
     .of(drops.iter().map(|drop| drop.attempt))
     .remedy(remedy)
     .because(format!("answers to {back} were freed in {name}: {}", first.words()));
-    Some(seen::last_seen(case, finding, first.attempt))
+    Some(observations::last_seen(case, finding, first.attempt))
 }
 
 /// The request arrived and its receiver knows no way to answer.
@@ -106,14 +106,14 @@ fn unsent(case: &Case<'_>) -> Option<Finding> {
     let name = case.name(netns);
     let (why, remedy) = match &way {
         Way::None => (format!("{name} has no route to {back}"), add(case, netns, back)),
-        Way::Refused(route) if routed::is_kernels_own_refusal(route) => {
+        Way::Refused(route) if routing::is_kernels_own_refusal(route) => {
             (format!("{name} has no route to {back}"), add(case, netns, back))
         }
         Way::Refused(_) | Way::RuleRefuses(_) => {
-            let (route, delete) = routed::refusal(&way)?;
+            let (route, delete) = routing::refusal(&way)?;
             (
                 format!("a route of {name} refuses {back}: {route}"),
-                routed::without(case, netns, &delete),
+                routing::without(case, netns, &delete),
             )
         }
         _ => return None,
@@ -137,27 +137,30 @@ fn unsent(case: &Case<'_>) -> Option<Finding> {
     ))
     .and(why)
     .and_if((rose > 0).then(|| format!("{counter} of {name} rose by {rose} in the window")));
-    Some(seen::last_seen(case, finding, tried.attempt.id))
+    Some(observations::last_seen(case, finding, tried.attempt.id))
 }
 
 fn add(case: &Case<'_>, netns: u32, back: IpAddr) -> Remedy {
     Remedy::from(format!("add a route back in {}", case.name(netns)))
-        .run(": ", case.command(netns, routed::add_route(back), &[&back, &"GATEWAY"]))
+        .run(
+            ": ",
+            case.command(netns, routing::add_route(back), &[&back, &"GATEWAY"]),
+        )
         .say(", or masquerade the source before it leaves its own network")
 }
 
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene::{self, Scene};
+    use crate::scenes::{self, Scene};
 
     #[test]
     fn the_target_knows_no_way_back() {
         let mut scene = Scene::two_nodes();
-        scene.unroute(scene::C, "0.0.0.0", 0).vanishes(3, scene::C, "eth0");
-        scene.grew(scene::C, "Ip.OutNoRoutes", 3);
+        scene.unroute(scenes::C, "0.0.0.0", 0).vanishes(3, scenes::C, "eth0");
+        scene.grew(scenes::C, "Ip.OutNoRoutes", 3);
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::causes(&judgement), ["no-return-route"]);
+        assert_eq!(scenes::causes(&judgement), ["no-return-route"]);
         assert_eq!(judgement.verdicts[0].place.netns.as_deref(), Some("netns/c"));
         assert!(
             judgement.verdicts[0]
@@ -171,17 +174,17 @@ mod tests {
     fn the_answers_node_has_no_route() {
         let mut scene = Scene::two_nodes();
         scene
-            .unroute(scene::Y, "10.90.1.0", 24)
-            .answer_dropped(2, scene::Y, "cbr0", "IP_INNOROUTES", "ip_error");
+            .unroute(scenes::Y, "10.90.1.0", 24)
+            .answer_dropped(2, scenes::Y, "cbr0", "IP_INNOROUTES", "ip_error");
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::causes(&judgement), ["no-return-route"]);
+        assert_eq!(scenes::causes(&judgement), ["no-return-route"]);
         assert_eq!(judgement.verdicts[0].place.netns.as_deref(), Some("netns/y"));
     }
 
     #[test]
     fn a_silent_target_with_a_route_back_is_not_this() {
         let mut scene = Scene::two_nodes();
-        scene.vanishes(3, scene::C, "eth0");
-        assert!(!scene::causes(&judge(&scene.evidence)).contains(&"no-return-route".to_owned()));
+        scene.vanishes(3, scenes::C, "eth0");
+        assert!(!scenes::causes(&judge(&scene.evidence)).contains(&"no-return-route".to_owned()));
     }
 }

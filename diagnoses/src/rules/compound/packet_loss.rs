@@ -11,13 +11,13 @@
 //! Silent on: single lost echoes, ICMP that is filtered or limited altogether, rules and queues that lose all or that limit by
 //! rate, retransmissions without loss (tail probes, spurious ones), and requests that arrive and are not answered.
 
+use crate::case::clocks;
 use crate::case::{Case, Fate, Tried};
-use crate::clocks;
-use crate::drops::Class;
-use crate::finding::{Claim, fatal, warning};
-use crate::firewall::Stop;
-use crate::firewall::culprit::of_drop;
+use crate::kernel::drops::Class;
+use crate::kernel::firewall::Stop;
+use crate::kernel::firewall::culprit::of_drop;
 use crate::rules::{Checked, Need};
+use crate::verdict::finding::{Claim, fatal, warning};
 use crate::words::{at, count};
 use model::event::{Event, Seen};
 use model::flow::Flow;
@@ -54,7 +54,7 @@ fn severity(case: &Case<'_>, hit: &[u32], says: String) -> Claim {
 }
 
 /// A rule that drops by chance met watched packets.
-fn at_random(case: &Case<'_>) -> Option<crate::finding::Finding> {
+fn at_random(case: &Case<'_>) -> Option<crate::verdict::finding::Finding> {
     let drops = case.all_drops(Class::Netfilter);
     let first = drops.first()?;
     let of = case.evidence.netns(first.event.netns)?;
@@ -86,7 +86,7 @@ fn at_random(case: &Case<'_>) -> Option<crate::finding::Finding> {
 }
 
 /// A program dropped some watched packets and let others of the same kind pass.
-fn by_a_program(case: &Case<'_>) -> Option<crate::finding::Finding> {
+fn by_a_program(case: &Case<'_>) -> Option<crate::verdict::finding::Finding> {
     let mut drops = case.all_drops(Class::Queue);
     // Without a program behind the queue all are lost; a namespace off the path is none of ours.
     drops.retain(|drop| !drop.location().starts_with("nf_queue") && case.evidence.netns(drop.event.netns).is_some());
@@ -133,7 +133,7 @@ fn answered(tried: &Tried<'_>) -> usize {
 }
 
 /// Part of an echo train was lost, without a drop that says why.
-fn of_echoes(case: &Case<'_>) -> Option<crate::finding::Finding> {
+fn of_echoes(case: &Case<'_>) -> Option<crate::verdict::finding::Finding> {
     for tried in case.tried.iter().filter(|tried| tried.attempt.kind == "echo") {
         let echo = tried.attempt.echo.as_ref()?;
         let (all, back) = (echo.rtt_ns.len(), answered(tried));
@@ -199,7 +199,7 @@ fn last_seen(case: &Case<'_>, attempt: u32, lost: &[u32]) -> Option<(String, usi
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene::{self, Scene};
+    use crate::scenes::{self, Scene};
     use model::attempt::{EchoTrain, Outcome};
     use model::facts::{Action, Match, NetfilterRule};
     use model::missing::Known;
@@ -212,12 +212,12 @@ mod tests {
             action: Action::Drop,
             ..NetfilterRule::default()
         };
-        let rules = scene::one_rule("filter", "FORWARD", rule);
-        scene.facts(scene::X, |facts| facts.netfilter = Known::Known(rules.clone()));
+        let rules = scenes::one_rule("filter", "FORWARD", rule);
+        scene.facts(scenes::X, |facts| facts.netfilter = Known::Known(rules.clone()));
     }
 
     fn train(scene: &mut Scene, lost: &[usize]) {
-        let flow = scene::tcp("10.90.1.2:9", "10.90.2.2:0");
+        let flow = scenes::tcp("10.90.1.2:9", "10.90.2.2:0");
         let rtt_ns = (0..20).map(|seq| (!lost.contains(&seq)).then_some(300_000)).collect();
         let attempt = scene.attempt(90, flow, Outcome::Ok);
         "echo".clone_into(&mut attempt.kind);
@@ -234,8 +234,8 @@ mod tests {
         random_rule(&mut scene);
         scene.connects(3);
         let flow = scene.evidence.watched[1].flow;
-        scene.drop(scene::X, "cbr0", flow, "NETFILTER_DROP", "nf_hook_slow");
-        assert_eq!(scene::causes(&judge(&scene.evidence)), ["packet-loss"]);
+        scene.drop(scenes::X, "cbr0", flow, "NETFILTER_DROP", "nf_hook_slow");
+        assert_eq!(scenes::causes(&judge(&scene.evidence)), ["packet-loss"]);
     }
 
     #[test]
@@ -243,7 +243,7 @@ mod tests {
         let mut scene = Scene::two_nodes();
         scene.connects(3);
         train(&mut scene, &[3, 7, 12]);
-        assert_eq!(scene::causes(&judge(&scene.evidence)), ["packet-loss"]);
+        assert_eq!(scenes::causes(&judge(&scene.evidence)), ["packet-loss"]);
     }
 
     #[test]
@@ -252,23 +252,27 @@ mod tests {
             let mut scene = Scene::two_nodes();
             scene.connects(3);
             train(&mut scene, &lost);
-            assert_eq!(scene::causes(&judge(&scene.evidence)), Vec::<String>::new(), "{lost:?}");
+            assert_eq!(
+                scenes::causes(&judge(&scene.evidence)),
+                Vec::<String>::new(),
+                "{lost:?}"
+            );
         }
     }
 
     #[test]
     fn a_program_that_drops_all_of_one_kind_is_not_loss_because_echoes_pass() {
         let mut scene = Scene::two_nodes();
-        scene.dropped(3, scene::X, "cbr0", "NOT_SPECIFIED", "nfqnl_reinject");
+        scene.dropped(3, scenes::X, "cbr0", "NOT_SPECIFIED", "nfqnl_reinject");
         train(&mut scene, &[]);
-        assert_ne!(scene::cause(&judge(&scene.evidence)), "packet-loss");
+        assert_ne!(scenes::cause(&judge(&scene.evidence)), "packet-loss");
     }
 
     #[test]
     fn a_program_that_drops_everything_is_not_loss() {
         let mut scene = Scene::two_nodes();
-        scene.dropped(3, scene::X, "cbr0", "NOT_SPECIFIED", "nfqnl_reinject");
-        assert_ne!(scene::cause(&judge(&scene.evidence)), "packet-loss");
+        scene.dropped(3, scenes::X, "cbr0", "NOT_SPECIFIED", "nfqnl_reinject");
+        assert_ne!(scenes::cause(&judge(&scene.evidence)), "packet-loss");
     }
 
     #[test]
@@ -279,7 +283,7 @@ mod tests {
         let during = "read".to_owned();
         scene.evidence.attempts[2].outcome = Outcome::TimedOut { during };
         let flow = scene.evidence.watched[0].flow;
-        scene.drop(scene::X, "cbr0", flow, "NETFILTER_DROP", "nf_hook_slow");
+        scene.drop(scenes::X, "cbr0", flow, "NETFILTER_DROP", "nf_hook_slow");
         let verdicts = judge(&scene.evidence).verdicts;
         let loss = verdicts.iter().find(|verdict| verdict.rule == "packet-loss").unwrap();
         assert_eq!(loss.severity, model::report::Severity::Warning);

@@ -12,12 +12,12 @@
 //! Silent on: path MTU discovery at work (one or two such drops, then smaller packets), links whose two ends disagree
 //! (`mtu-mismatch`), and networks that answer no echo at all.
 
+use crate::case::observations;
+use crate::case::trail::Dropped;
 use crate::case::{Case, Fate};
-use crate::drops::Class;
-use crate::finding::{Finding, fatal, warning};
+use crate::kernel::drops::Class;
 use crate::rules::{Checked, Need};
-use crate::seen;
-use crate::trail::Dropped;
+use crate::verdict::finding::{Finding, fatal, warning};
 use crate::words::{at, count};
 use model::attempt::Attempt;
 use model::event::{Event, Seen};
@@ -98,7 +98,7 @@ fn unheard(case: &Case<'_>) -> Option<Finding> {
         if lost.class == Class::Netfilter
             && let Some(of) = case.evidence.netns(lost.event.netns)
         {
-            let culprit = crate::firewall::culprit::of_drop(of, lost.event, lost.direction, 1);
+            let culprit = crate::kernel::firewall::culprit::of_drop(of, lost.event, lost.direction, 1);
             finding = finding.and(culprit.words());
         }
     }
@@ -150,8 +150,8 @@ fn unseen(case: &Case<'_>) -> Option<Finding> {
     .remedy("lower the MTU of the pods' interfaces to what the network between the nodes takes, or let ICMP \"fragmentation needed\" pass")
     .because(format!("{answered} of {all} small echoes came back, none of {} of {} bytes", echo.rtt_ns.len(), echo.packet_bytes))
     .and("no watched host dropped them, and no ICMP message said that they are too big".to_owned())
-    .and(seen::met(first));
-    Some(seen::last_seen(case, finding, full.attempt.id))
+    .and(observations::met(first));
+    Some(observations::last_seen(case, finding, full.attempt.id))
 }
 
 fn is_full_size(attempt: &Attempt) -> bool {
@@ -197,7 +197,7 @@ fn told_mtu(case: &Case<'_>, first: &Dropped<'_>) -> Option<u32> {
         _ => None,
     });
     told.or_else(|| {
-        let way = crate::routed::way(case, first)?;
+        let way = crate::case::routing::way(case, first)?;
         let link = case.link(first.event.netns, way.oif()?)?;
         way.route().and_then(|route| route.mtu).or(Some(link.mtu))
     })
@@ -219,18 +219,18 @@ fn remedy(case: &Case<'_>, first: &Dropped<'_>, mtu: Option<u32>) -> String {
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene::{self, Scene};
+    use crate::scenes::{self, Scene};
     use model::event::{Packet, Seen};
 
     fn too_big(scene: &mut Scene) {
-        scene.dropped(1, scene::X, "cbr0", "PKT_TOO_BIG", "ip_forward");
+        scene.dropped(1, scenes::X, "cbr0", "PKT_TOO_BIG", "ip_forward");
         let flow = scene.evidence.watched[0].flow;
         let sent = Seen::IcmpSent {
             kind: 3,
             code: 4,
             info: 1400,
         };
-        scene.saw(scene::X, "cbr0", flow, sent);
+        scene.saw(scenes::X, "cbr0", flow, sent);
     }
 
     #[test]
@@ -238,8 +238,8 @@ mod tests {
         let mut scene = Scene::two_nodes();
         too_big(&mut scene);
         let flow = scene.evidence.watched[0].flow;
-        let back = scene::icmp("10.90.1.1", "10.90.1.2");
-        scene.drop(scene::A, "eth0", back, "NETFILTER_DROP", "nf_hook_slow");
+        let back = scenes::icmp("10.90.1.1", "10.90.1.2");
+        scene.drop(scenes::A, "eth0", back, "NETFILTER_DROP", "nf_hook_slow");
         let event = scene.evidence.events.last_mut().unwrap();
         event.quoted = Some(flow);
         event.packet = Some(Packet {
@@ -248,7 +248,7 @@ mod tests {
             ..Packet::default()
         });
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::causes(&judgement), ["path-mtu-blackhole"]);
+        assert_eq!(scenes::causes(&judgement), ["path-mtu-blackhole"]);
         assert!(
             judgement.verdicts[0].says.contains("1400"),
             "{}",
@@ -261,13 +261,13 @@ mod tests {
         let mut scene = Scene::two_nodes();
         scene.connects(2);
         let flow = scene.evidence.watched[0].flow;
-        scene.drop(scene::X, "cbr0", flow, "PKT_TOO_BIG", "ip_forward");
+        scene.drop(scenes::X, "cbr0", flow, "PKT_TOO_BIG", "ip_forward");
         let sent = Seen::IcmpSent {
             kind: 3,
             code: 4,
             info: 1400,
         };
-        scene.saw(scene::X, "cbr0", flow, sent);
-        assert!(scene::causes(&judge(&scene.evidence)).is_empty());
+        scene.saw(scenes::X, "cbr0", flow, sent);
+        assert!(scenes::causes(&judge(&scene.evidence)).is_empty());
     }
 }

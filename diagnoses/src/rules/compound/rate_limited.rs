@@ -11,11 +11,11 @@
 //! Silent on: rules that drop everything (`netfilter-drop`) or by chance (`packet-loss`).
 
 use crate::case::Case;
-use crate::finding::{fatal, warning};
-use crate::firewall::culprit::Culprit;
-use crate::firewall::{Doubt, Stop};
-use crate::firewalled::blocked_at_all;
+use crate::case::firewall_drops::blocked_at_all;
+use crate::kernel::firewall::culprit::Culprit;
+use crate::kernel::firewall::{Doubt, Stop};
 use crate::rules::{Checked, Need};
+use crate::verdict::finding::{fatal, warning};
 
 pub const NEEDS: &[Need] = &[Need::Probe("drop"), Need::Probe("path"), Need::Fact("netfilter")];
 
@@ -68,7 +68,7 @@ pub fn check(case: &Case<'_>) -> Checked {
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene::{self, Scene};
+    use crate::scenes::{self, Scene};
     use model::facts::{Action, Match};
 
     #[test]
@@ -78,16 +78,16 @@ mod tests {
             text: "connlimit above 2".to_owned(),
         }];
         scene.filter(
-            scene::X,
+            scenes::X,
             "FORWARD",
             "-m connlimit --connlimit-above 2 -j DROP",
             &limit,
             &Action::Drop,
             3,
         );
-        scene.dropped(3, scene::X, "cbr0", "NETFILTER_DROP", "nf_hook_slow");
+        scene.dropped(3, scenes::X, "cbr0", "NETFILTER_DROP", "nf_hook_slow");
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::causes(&judgement), ["rate-limited"]);
+        assert_eq!(scenes::causes(&judgement), ["rate-limited"]);
         assert!(judgement.verdicts[0].says.contains("connlimit above 2"));
     }
 }

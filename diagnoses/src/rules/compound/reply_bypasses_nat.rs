@@ -12,12 +12,12 @@
 //!
 //! Silent on: late answers to a socket that is closed (they carry the address that was asked).
 
-use crate::astray;
+use crate::case::far_end::resets_sent;
+use crate::case::foreign_answers;
 use crate::case::{Case, Tried};
-use crate::ends::resets_sent;
-use crate::finding::{Finding, fatal};
-use crate::remedy::Remedy;
 use crate::rules::{Checked, Need};
+use crate::verdict::finding::{Finding, fatal};
+use crate::verdict::remedy::Remedy;
 use model::event::{Event, Seen};
 use model::flow::Flow;
 use model::report::Direction;
@@ -111,7 +111,7 @@ fn untranslated(case: &Case<'_>) -> Option<Finding> {
             .iter()
             .flat_map(|dns| dns.queries.iter().map(|query| query.flow));
         let mut asked = std::iter::once(tried.attempt.flow).chain(queries);
-        asked.find_map(|asked| Some((asked, astray::answers(case.evidence, asked).next()?.flow)))
+        asked.find_map(|asked| Some((asked, foreign_answers::answers(case.evidence, asked).next()?.flow)))
     };
     let (asked, answer) = failed.iter().find_map(|tried| strays(tried))?;
     let (source, from) = (case.source(), answer.src());
@@ -149,15 +149,15 @@ fn untranslated(case: &Case<'_>) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene::{self, Scene};
+    use crate::scenes::{self, Scene};
     use model::attempt::Outcome;
 
     fn asked_over_service() -> (Scene, model::flow::Flow) {
         let mut scene = Scene::two_nodes();
-        let asked = scene::tcp("10.90.1.2:40000", "10.96.0.10:80");
-        let real = scene::tcp("10.90.1.2:40000", "10.90.1.3:80");
-        scene.watch(0, asked).hop(scene::A, "eth0", asked, 7);
-        scene.hop_learned(scene::X, "vethb", real, 7);
+        let asked = scenes::tcp("10.90.1.2:40000", "10.96.0.10:80");
+        let real = scenes::tcp("10.90.1.2:40000", "10.90.1.3:80");
+        scene.watch(0, asked).hop(scenes::A, "eth0", asked, 7);
+        scene.hop_learned(scenes::X, "vethb", real, 7);
         let during = "connect".to_owned();
         scene.attempt(0, asked, Outcome::TimedOut { during });
         (scene, real)
@@ -166,29 +166,29 @@ mod tests {
     #[test]
     fn an_untranslated_answer_that_finds_no_socket_is_it() {
         let (mut scene, real) = asked_over_service();
-        scene.drop(scene::A, "eth0", real.reversed(), "NO_SOCKET", "tcp_v4_rcv");
-        assert_eq!(scene::cause(&judge(&scene.evidence)), "reply-bypasses-nat");
+        scene.drop(scenes::A, "eth0", real.reversed(), "NO_SOCKET", "tcp_v4_rcv");
+        assert_eq!(scenes::cause(&judge(&scene.evidence)), "reply-bypasses-nat");
     }
 
     #[test]
     fn an_answer_from_another_address_of_the_server_is_it_too() {
         let mut scene = Scene::two_nodes();
-        let asked = scene::udp("10.90.1.2:40000", "10.90.2.2:53");
+        let asked = scenes::udp("10.90.1.2:40000", "10.90.2.2:53");
         scene
             .watch(0, asked)
-            .hop(scene::A, "eth0", asked, 7)
-            .hop(scene::C, "eth0", asked, 7);
+            .hop(scenes::A, "eth0", asked, 7)
+            .hop(scenes::C, "eth0", asked, 7);
         let during = "answer".to_owned();
         scene.attempt(0, asked, Outcome::TimedOut { during });
         scene.drop(
-            scene::A,
+            scenes::A,
             "eth0",
-            scene::udp("10.90.2.9:53", "10.90.1.2:40000"),
+            scenes::udp("10.90.2.9:53", "10.90.1.2:40000"),
             "NO_SOCKET",
             "__udp4_lib_rcv",
         );
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::cause(&judgement), "reply-bypasses-nat");
+        assert_eq!(scenes::cause(&judgement), "reply-bypasses-nat");
         assert!(
             judgement.verdicts[0]
                 .says
@@ -199,26 +199,26 @@ mod tests {
     #[test]
     fn an_answer_to_somebody_else_s_port_is_not() {
         let mut scene = Scene::two_nodes();
-        let asked = scene::udp("10.90.1.2:40000", "10.90.2.2:53");
-        scene.watch(0, asked).hop(scene::A, "eth0", asked, 7);
+        let asked = scenes::udp("10.90.1.2:40000", "10.90.2.2:53");
+        scene.watch(0, asked).hop(scenes::A, "eth0", asked, 7);
         let during = "answer".to_owned();
         scene.attempt(0, asked, Outcome::TimedOut { during });
         scene.drop(
-            scene::A,
+            scenes::A,
             "eth0",
-            scene::udp("10.90.2.9:53", "10.90.1.2:40001"),
+            scenes::udp("10.90.2.9:53", "10.90.1.2:40001"),
             "NO_SOCKET",
             "__udp4_lib_rcv",
         );
-        assert!(!scene::causes(&judge(&scene.evidence)).contains(&"reply-bypasses-nat".to_owned()));
+        assert!(!scenes::causes(&judge(&scene.evidence)).contains(&"reply-bypasses-nat".to_owned()));
     }
 
     #[test]
     fn a_late_answer_from_the_address_that_was_asked_is_not() {
         let mut scene = Scene::two_nodes();
-        scene.vanishes(1, scene::X, "up0");
+        scene.vanishes(1, scenes::X, "up0");
         let late = scene.evidence.watched[0].flow.reversed();
-        scene.drop(scene::A, "eth0", late, "NO_SOCKET", "tcp_v4_rcv");
-        assert!(!scene::causes(&judge(&scene.evidence)).contains(&"reply-bypasses-nat".to_owned()));
+        scene.drop(scenes::A, "eth0", late, "NO_SOCKET", "tcp_v4_rcv");
+        assert!(!scenes::causes(&judge(&scene.evidence)).contains(&"reply-bypasses-nat".to_owned()));
     }
 }

@@ -13,13 +13,13 @@
 //! old entries of connection tracking (`conntrack-stale`), IPVS, and nodes whose rules could not be read.
 
 use crate::case::Case;
-use crate::cluster::{Asked, services};
-use crate::finding::{Claim, Finding, fatal};
-use crate::firewalled::blocked;
-use crate::remedy::Remedy;
+use crate::case::firewall_drops::blocked;
+use crate::case::observations;
+use crate::case::services::{Asked, services};
+use crate::kernel::translate;
 use crate::rules::{Checked, Need};
-use crate::seen;
-use crate::translate;
+use crate::verdict::finding::{Claim, Finding, fatal};
+use crate::verdict::remedy::Remedy;
 use crate::words::shell::command;
 use model::evidence::{Evidence, NetnsEvidence};
 use model::flow::Flow;
@@ -101,7 +101,11 @@ fn wrong(
         .any(|link| link.name == "kube-ipvs0");
     let dropped = case.accusing().any(|drop| {
         let class = drop.class;
-        drop.attempt == id && !matches!(class, crate::drops::Class::Route | crate::drops::Class::Neighbour)
+        drop.attempt == id
+            && !matches!(
+                class,
+                crate::kernel::drops::Class::Route | crate::kernel::drops::Class::Neighbour
+            )
     });
     if ipvs || dropped {
         return Ok(None);
@@ -172,14 +176,14 @@ fn endpoints(finding: Finding, asked: &Asked<'_>) -> Finding {
 }
 
 fn met(finding: Finding, case: &Case<'_>) -> Finding {
-    finding.and_if(case.failed().first().map(|tried| seen::met(tried)))
+    finding.and_if(case.failed().first().map(|tried| observations::met(tried)))
 }
 
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene::{self, tcp};
-    use crate::scene_cluster::{Cluster, WEB_IP};
+    use crate::scenes::cluster::{Cluster, WEB_IP};
+    use crate::scenes::{self, tcp};
     use model::attempt::Outcome;
     use model::facts::{Action, Match, Netfilter, NetfilterRule};
     use model::missing::{Known, Missing};
@@ -189,8 +193,8 @@ mod tests {
         let mut cluster = Cluster::web();
         cluster
             .scene
-            .facts(scene::X, |facts| facts.netfilter = Known::Known(Netfilter::default()));
-        cluster.scene.vanishes(3, scene::X, "up0");
+            .facts(scenes::X, |facts| facts.netfilter = Known::Known(Netfilter::default()));
+        cluster.scene.vanishes(3, scenes::X, "up0");
         cluster
     }
 
@@ -198,7 +202,7 @@ mod tests {
     fn a_service_that_the_node_does_not_know_is_it() {
         let mut cluster = untranslated();
         let judgement = judge(cluster.evidence());
-        assert_eq!(scene::causes(&judgement), ["service-not-programmed"]);
+        assert_eq!(scenes::causes(&judgement), ["service-not-programmed"]);
         assert_eq!(judgement.verdicts[0].place.node.as_deref(), Some("x"));
         assert_eq!(judgement.verdicts[0].place.object.as_ref().unwrap().name, "web");
     }
@@ -206,19 +210,19 @@ mod tests {
     #[test]
     fn a_rule_that_leads_to_an_address_no_longer_listed_is_old() {
         let mut cluster = Cluster::web();
-        cluster.slice("web").endpoints[0].addresses = vec![scene::ip("10.90.2.9")];
+        cluster.slice("web").endpoints[0].addresses = vec![scenes::ip("10.90.2.9")];
         let asked = tcp("10.90.1.2:40000", &format!("{WEB_IP}:80"));
         let real = tcp("10.90.1.2:40000", "10.90.2.2:80");
         let scene = &mut cluster.scene;
         scene
             .watch(0, asked)
-            .hop(scene::A, "eth0", asked, 7)
-            .hop_learned(scene::X, "up0", real, 7);
+            .hop(scenes::A, "eth0", asked, 7)
+            .hop_learned(scenes::X, "up0", real, 7);
         let during = "connect".to_owned();
         scene.attempt(0, asked, Outcome::TimedOut { during });
-        cluster.pod("shop/web-1").addresses = vec![scene::ip("10.90.2.9")];
+        cluster.pod("shop/web-1").addresses = vec![scenes::ip("10.90.2.9")];
         let judgement = judge(cluster.evidence());
-        assert_eq!(scene::causes(&judgement), ["service-not-programmed"]);
+        assert_eq!(scenes::causes(&judgement), ["service-not-programmed"]);
         assert!(
             judgement.verdicts[0]
                 .says
@@ -238,16 +242,16 @@ mod tests {
             action: Action::Drop,
             ..NetfilterRule::default()
         };
-        let mut rules = scene::one_rule("kube-proxy", "FORWARD", rule);
+        let mut rules = scenes::one_rule("kube-proxy", "FORWARD", rule);
         "nftables".clone_into(&mut rules.chains[0].backend);
         cluster
             .scene
-            .facts(scene::X, |facts| facts.netfilter = Known::Known(rules.clone()));
+            .facts(scenes::X, |facts| facts.netfilter = Known::Known(rules.clone()));
         cluster
             .scene
-            .dropped(3, scene::X, "cbr0", "NETFILTER_DROP", "nft_do_chain");
+            .dropped(3, scenes::X, "cbr0", "NETFILTER_DROP", "nft_do_chain");
         let judgement = judge(cluster.evidence());
-        assert_eq!(scene::causes(&judgement), ["service-not-programmed"]);
+        assert_eq!(scenes::causes(&judgement), ["service-not-programmed"]);
         assert!(
             judgement.verdicts[0].because[1].contains("10.96.0.0/16 drop"),
             "{:?}",
@@ -259,10 +263,13 @@ mod tests {
     fn a_service_without_endpoints_or_with_a_rule_is_not_it() {
         let mut cluster = untranslated();
         cluster.no_endpoints("web");
-        assert_eq!(scene::causes(&judge(cluster.evidence())), ["service-without-endpoints"]);
+        assert_eq!(
+            scenes::causes(&judge(cluster.evidence())),
+            ["service-without-endpoints"]
+        );
         let mut cluster = Cluster::web();
-        cluster.scene.vanishes(3, scene::X, "up0");
-        assert!(!scene::causes(&judge(cluster.evidence())).contains(&"service-not-programmed".to_owned()));
+        cluster.scene.vanishes(3, scenes::X, "up0");
+        assert!(!scenes::causes(&judge(cluster.evidence())).contains(&"service-not-programmed".to_owned()));
     }
 
     #[test]
@@ -271,9 +278,9 @@ mod tests {
         let unread = Missing::new("netfilter rules of x", "no tool reads them");
         cluster
             .scene
-            .facts(scene::X, |facts| facts.netfilter = Known::Missing(unread.clone()));
+            .facts(scenes::X, |facts| facts.netfilter = Known::Missing(unread.clone()));
         let judgement = judge(cluster.evidence());
-        assert_eq!(scene::causes(&judgement), ["unexplained-timeout"]);
+        assert_eq!(scenes::causes(&judgement), ["unexplained-timeout"]);
         assert!(
             judgement
                 .missing

@@ -15,15 +15,15 @@
 //! (`forwarding-disabled`), and targets on which nothing listens (`port-closed`).
 
 use crate::case::Case;
-use crate::drops::Class;
-use crate::finding::{Claim, Finding, fatal};
-use crate::firewall::proxy::{self, Proxy};
-use crate::remedy::Remedy;
-use crate::route::{self, Query, Way};
+use crate::case::observations::freed;
+use crate::case::trail::Dropped;
+use crate::kernel::drops::Class;
+use crate::kernel::firewall::proxy::{self, Proxy};
+use crate::kernel::route::{self, Query, Way};
+use crate::kernel::translate;
 use crate::rules::{Checked, Need};
-use crate::seen::freed;
-use crate::trail::Dropped;
-use crate::translate;
+use crate::verdict::finding::{Claim, Finding, fatal};
+use crate::verdict::remedy::Remedy;
 use crate::words::rule_place;
 use model::facts::{Action, Socket};
 use model::flow::{Flow, TCP};
@@ -190,7 +190,7 @@ fn redirected(case: &Case<'_>, drops: &[Dropped<'_>]) -> Option<Finding> {
     let iif = (first.event.ifindex != 0 && case.evidence.source.netns != Some(netns)).then_some(first.event.ifindex);
     let stop = case.trail.forms(first.attempt).into_iter().chain([asked]).find_map(|flow| {
         let (hook, packet) = translate::arriving(facts, iif, flow);
-        crate::firewall::evaluate(netfilter, hook, &packet).into_iter().find(|stop| {
+        crate::kernel::firewall::evaluate(netfilter, hook, &packet).into_iter().find(|stop| {
             stop.rule.is_some_and(|rule| matches!(&rule.action, Action::Nat { kind, to } if kind == "REDIRECT" && to.rsplit(':').next() == Some(&port.to_string())))
         })
     })?;
@@ -231,7 +231,7 @@ fn claim(case: &Case<'_>, netns: u32, proxy: &Proxy, drops: &[Dropped<'_>], says
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene::{self, Scene};
+    use crate::scenes::{self, Scene};
     use model::facts::{Action, Match, Netfilter, NetfilterRule, Socket};
     use model::missing::Known;
 
@@ -242,21 +242,21 @@ mod tests {
             action: Action::Other { text: "TPROXY".to_owned() },
             ..NetfilterRule::default()
         };
-        scene::one_rule("mangle", "PREROUTING", rule)
+        scenes::one_rule("mangle", "PREROUTING", rule)
     }
 
     /// y hands HTTP to a proxy; its packets are freed there.
     fn proxied(reason: &str, location: &str) -> Scene {
         let mut scene = Scene::two_nodes();
-        scene.facts(scene::Y, |facts| facts.netfilter = Known::Known(handing()));
-        scene.dropped(3, scene::Y, "up0", reason, location);
+        scene.facts(scenes::Y, |facts| facts.netfilter = Known::Known(handing()));
+        scene.dropped(3, scenes::Y, "up0", reason, location);
         scene
     }
 
     fn with_rule(scene: &mut Scene) {
-        scene.facts(scene::Y, |facts| {
+        scene.facts(scenes::Y, |facts| {
             if let Known::Known(rules) = &mut facts.rules {
-                let mut marked = scene::rule(4, 9, 2004);
+                let mut marked = scenes::rule(4, 9, 2004);
                 marked.fwmark = Some((0x200, u32::MAX));
                 rules.push(marked);
             }
@@ -266,7 +266,7 @@ mod tests {
     #[test]
     fn a_mark_without_its_policy_rule_leads_nowhere() {
         let judgement = judge(&proxied("NOT_SPECIFIED", "ip_forward").evidence);
-        assert_eq!(scene::causes(&judgement), ["transparent-proxy-broken"]);
+        assert_eq!(scenes::causes(&judgement), ["transparent-proxy-broken"]);
         let because = judgement.verdicts[0].because.join("\n");
         assert!(because.contains("no policy rule leads the mark 0x200"), "{because}");
     }
@@ -276,7 +276,7 @@ mod tests {
         let mut scene = proxied("NOT_SPECIFIED", "ip_forward");
         with_rule(&mut scene);
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::causes(&judgement), ["transparent-proxy-broken"]);
+        assert_eq!(scenes::causes(&judgement), ["transparent-proxy-broken"]);
         let remedy = &judgement.verdicts[0].remedy;
         assert!(
             remedy.contains("ip route add local 0.0.0.0/0 dev lo table 2004"),
@@ -288,27 +288,27 @@ mod tests {
     fn one_whose_mark_leads_to_a_local_route_is_not_accused() {
         let mut scene = proxied("NOT_SPECIFIED", "ip_forward");
         with_rule(&mut scene);
-        scene.facts(scene::Y, |facts| {
+        scene.facts(scenes::Y, |facts| {
             if let Known::Known(routes) = &mut facts.routes {
-                routes.push(scene::all_local(2004));
+                routes.push(scenes::all_local(2004));
             }
         });
-        assert!(!scene::causes(&judge(&scene.evidence)).contains(&"transparent-proxy-broken".to_owned()));
+        assert!(!scenes::causes(&judge(&scene.evidence)).contains(&"transparent-proxy-broken".to_owned()));
     }
 
     #[test]
     fn a_proxy_that_does_not_listen_is_named_by_its_port() {
         let mut scene = proxied("NETFILTER_DROP", "nf_hook_slow");
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::causes(&judgement), ["transparent-proxy-broken"]);
+        assert_eq!(scenes::causes(&judgement), ["transparent-proxy-broken"]);
         assert!(judgement.verdicts[0].says.contains("port 15001, where nothing listens"));
-        scene.facts(scene::Y, |facts| {
+        scene.facts(scenes::Y, |facts| {
             facts.sockets = Known::Known(vec![Socket {
-                flow: scene::tcp("0.0.0.0:15001", "0.0.0.0:0"),
+                flow: scenes::tcp("0.0.0.0:15001", "0.0.0.0:0"),
                 state: "LISTEN".to_owned(),
                 ..Socket::default()
             }]);
         });
-        assert!(!scene::causes(&judge(&scene.evidence)).contains(&"transparent-proxy-broken".to_owned()));
+        assert!(!scenes::causes(&judge(&scene.evidence)).contains(&"transparent-proxy-broken".to_owned()));
     }
 }

@@ -13,10 +13,10 @@
 //! Silent on: listeners with a queue that has room, overflows of other listeners, half-open connections (`syn-queue-full`).
 
 use crate::case::Case;
-use crate::drops::Class;
-use crate::ends::{far_end, holders, latest, listeners, process_words, takes, target_words, unanswered};
-use crate::finding::fatal;
+use crate::case::far_end::{far_end, holders, latest, listeners, process_words, takes, target_words, unanswered};
+use crate::kernel::drops::Class;
 use crate::rules::{Checked, Need};
+use crate::verdict::finding::fatal;
 use crate::words::count;
 use model::facts::Socket;
 use model::report::Direction;
@@ -105,11 +105,11 @@ fn is_full(socket: &Socket) -> bool {
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene::{self, Scene};
+    use crate::scenes::{self, Scene};
     use model::missing::Known;
 
     fn queue(scene: &mut Scene, waiting: u32, most: u32) {
-        scene.facts(scene::C, |facts| {
+        scene.facts(scenes::C, |facts| {
             if let Known::Known(sockets) = &mut facts.sockets {
                 sockets[0].rx_queue = waiting;
                 sockets[0].tx_queue = most;
@@ -122,16 +122,16 @@ mod tests {
         let mut scene = Scene::two_nodes();
         queue(&mut scene, 2, 1);
         scene
-            .vanishes(3, scene::C, "eth0")
-            .grew(scene::C, "TcpExt.ListenOverflows", 6);
-        assert_eq!(scene::causes(&judge(&scene.evidence)), ["accept-queue-full"]);
+            .vanishes(3, scenes::C, "eth0")
+            .grew(scenes::C, "TcpExt.ListenOverflows", 6);
+        assert_eq!(scenes::causes(&judge(&scene.evidence)), ["accept-queue-full"]);
     }
 
     #[test]
     fn of_several_listeners_that_share_a_port_the_full_one_is_meant() {
         let mut scene = Scene::two_nodes();
         queue(&mut scene, 0, 128);
-        scene.facts(scene::C, |facts| {
+        scene.facts(scenes::C, |facts| {
             if let Known::Known(sockets) = &mut facts.sockets {
                 let stuck = model::facts::Socket {
                     rx_queue: 2,
@@ -142,10 +142,10 @@ mod tests {
             }
         });
         scene
-            .vanishes(3, scene::C, "eth0")
-            .grew(scene::C, "TcpExt.ListenOverflows", 6);
+            .vanishes(3, scenes::C, "eth0")
+            .grew(scenes::C, "TcpExt.ListenOverflows", 6);
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::causes(&judgement), ["accept-queue-full"]);
+        assert_eq!(scenes::causes(&judgement), ["accept-queue-full"]);
         let because = judgement.verdicts[0].because.join("\n");
         assert!(
             because.contains("2 connections waiting") && because.contains("the queue of 1 is full"),
@@ -156,8 +156,8 @@ mod tests {
     #[test]
     fn the_last_ack_refused_names_it() {
         let mut scene = Scene::two_nodes();
-        scene.dropped(3, scene::C, "eth0", "TCP_LISTEN_OVERFLOW", "tcp_v4_rcv");
-        assert_eq!(scene::cause(&judge(&scene.evidence)), "accept-queue-full");
+        scene.dropped(3, scenes::C, "eth0", "TCP_LISTEN_OVERFLOW", "tcp_v4_rcv");
+        assert_eq!(scenes::cause(&judge(&scene.evidence)), "accept-queue-full");
     }
 
     #[test]
@@ -165,12 +165,12 @@ mod tests {
         let mut scene = Scene::two_nodes();
         queue(&mut scene, 0, 128);
         scene
-            .vanishes(3, scene::C, "eth0")
-            .grew(scene::C, "TcpExt.ListenOverflows", 6);
-        assert!(!scene::causes(&judge(&scene.evidence)).contains(&"accept-queue-full".to_owned()));
+            .vanishes(3, scenes::C, "eth0")
+            .grew(scenes::C, "TcpExt.ListenOverflows", 6);
+        assert!(!scenes::causes(&judge(&scene.evidence)).contains(&"accept-queue-full".to_owned()));
         let mut healthy = Scene::two_nodes();
         queue(&mut healthy, 2, 1);
-        healthy.connects(3).grew(scene::C, "TcpExt.ListenOverflows", 6);
-        assert_eq!(scene::causes(&judge(&healthy.evidence)), Vec::<String>::new());
+        healthy.connects(3).grew(scenes::C, "TcpExt.ListenOverflows", 6);
+        assert_eq!(scenes::causes(&judge(&healthy.evidence)), Vec::<String>::new());
     }
 }

@@ -12,12 +12,12 @@
 //! Silent on: loss on the way (there are retransmissions or drops), full accept queues, closed windows, and programs that
 //! answer late but in time.
 
+use crate::case::far_end::{FarEnd, Process, far_end, holders, latest, listener, listener_before, process_words};
+use crate::case::trail::Leg;
 use crate::case::{Case, Failure, Tried};
-use crate::ends::{FarEnd, Process, far_end, holders, latest, listener, listener_before, process_words};
-use crate::finding::{Finding, fatal};
-use crate::remedy::Remedy;
 use crate::rules::{Checked, Need};
-use crate::trail::Leg;
+use crate::verdict::finding::{Finding, fatal};
+use crate::verdict::remedy::Remedy;
 use crate::words::shell::command;
 use crate::words::{count, time};
 use model::facts::ProcessFacts;
@@ -147,7 +147,7 @@ fn not_accepted(
         .and_if(holder.map(|process| state_words(latest(process))))
 }
 
-fn claim(case: &Case<'_>, end: FarEnd, holder: Option<&Process>, says: String) -> crate::finding::Claim {
+fn claim(case: &Case<'_>, end: FarEnd, holder: Option<&Process>, says: String) -> crate::verdict::finding::Claim {
     let remedy = match holder.map(latest) {
         Some(process) if stopped(process) => {
             Remedy::from("continue it").run(": ", command("kill -CONT {}", &[&process.pid]))
@@ -190,19 +190,19 @@ fn state_words(process: &ProcessFacts) -> String {
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene::{self, Scene};
+    use crate::scenes::{self, Scene};
     use model::attempt::Outcome;
     use model::facts::{ProcessFacts, Socket};
     use model::flow::{Flow, UDP};
     use model::missing::Known;
 
     fn waiting(scene: &mut Scene, count: u32) {
-        scene.facts(scene::C, |facts| {
+        scene.facts(scenes::C, |facts| {
             if let Known::Known(sockets) = &mut facts.sockets {
                 sockets[0].pids = vec![42];
             }
         });
-        scene.after(scene::C, |facts| {
+        scene.after(scenes::C, |facts| {
             if let Known::Known(sockets) = &mut facts.sockets {
                 sockets[0].rx_queue = count;
             }
@@ -212,7 +212,7 @@ mod tests {
     fn process(scene: &mut Scene, state: &str) {
         let process = ProcessFacts {
             pid: 42,
-            netns: scene::C,
+            netns: scenes::C,
             name: "server".to_owned(),
             state: state.to_owned(),
             ..ProcessFacts::default()
@@ -227,7 +227,7 @@ mod tests {
         waiting(&mut scene, 3);
         process(&mut scene, "T");
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::causes(&judgement), ["application-stalled"]);
+        assert_eq!(scenes::causes(&judgement), ["application-stalled"]);
         assert!(judgement.verdicts[0].says.contains("server (pid 42)"));
         assert!(judgement.verdicts[0].says.contains("is stopped"));
     }
@@ -235,9 +235,9 @@ mod tests {
     #[test]
     fn a_stopped_reader_of_datagrams_is_named_and_a_running_one_is_not() {
         for (state, named) in [("T", true), ("S", false)] {
-            let mut scene = crate::scene_dns::Lookup::of("web").silence("web").scene();
+            let mut scene = scenes::dns::Lookup::of("web").silence("web").scene();
             process(&mut scene, state);
-            scene.facts(scene::C, |facts| {
+            scene.facts(scenes::C, |facts| {
                 facts.sockets = Known::Known(vec![Socket {
                     flow: Flow::new(UDP, "[::]:53".parse().unwrap(), "[::]:0".parse().unwrap()),
                     state: "UNCONN".to_owned(),
@@ -245,7 +245,7 @@ mod tests {
                     ..Socket::default()
                 }]);
             });
-            let causes = scene::causes(&judge(&scene.evidence));
+            let causes = scenes::causes(&judge(&scene.evidence));
             assert_eq!(causes == ["application-stalled"], named, "{state}: {causes:?}");
         }
     }
@@ -258,7 +258,7 @@ mod tests {
         let flow = scene.flow(7);
         let during = "connect".to_owned();
         scene.attempt(7, flow, Outcome::TimedOut { during });
-        let causes = scene::causes(&judge(&scene.evidence));
+        let causes = scenes::causes(&judge(&scene.evidence));
         assert!(!causes.contains(&"application-stalled".to_owned()), "{causes:?}");
     }
 
@@ -272,7 +272,7 @@ mod tests {
             let during = "read".to_owned();
             attempt.outcome = Outcome::TimedOut { during };
         }
-        assert_eq!(scene::causes(&judge(&scene.evidence)), ["application-stalled"]);
+        assert_eq!(scenes::causes(&judge(&scene.evidence)), ["application-stalled"]);
     }
 
     #[test]
@@ -280,10 +280,10 @@ mod tests {
         let mut scene = Scene::two_nodes();
         scene.connects(3);
         process(&mut scene, "T");
-        assert_eq!(scene::causes(&judge(&scene.evidence)), Vec::<String>::new());
+        assert_eq!(scenes::causes(&judge(&scene.evidence)), Vec::<String>::new());
         let mut busy = Scene::two_nodes();
         busy.connects(3);
         waiting(&mut busy, 1);
-        assert_eq!(scene::causes(&judge(&busy.evidence)), Vec::<String>::new());
+        assert_eq!(scenes::causes(&judge(&busy.evidence)), Vec::<String>::new());
     }
 }

@@ -11,10 +11,10 @@
 //! Silent on: processes with descriptors to spare, and processes at their limit on which nothing waits.
 
 use crate::case::Case;
-use crate::ends::{far_end, holders, latest, listener, process_words};
-use crate::finding::fatal;
-use crate::remedy::Remedy;
+use crate::case::far_end::{far_end, holders, latest, listener, process_words};
 use crate::rules::{Checked, Need};
+use crate::verdict::finding::fatal;
+use crate::verdict::remedy::Remedy;
 use crate::words::count;
 use crate::words::shell::command;
 
@@ -65,14 +65,14 @@ pub fn check(case: &Case<'_>) -> Checked {
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene::{self, Scene};
+    use crate::scenes::{self, Scene};
     use model::facts::ProcessFacts;
     use model::missing::Known;
 
     fn at_limit(waiting: u32, open: u64) -> Scene {
         let mut scene = Scene::two_nodes();
         scene.connects(3);
-        scene.facts(scene::C, |facts| {
+        scene.facts(scenes::C, |facts| {
             if let Known::Known(sockets) = &mut facts.sockets {
                 sockets[0].pids = vec![42];
                 sockets[0].rx_queue = waiting;
@@ -92,14 +92,14 @@ mod tests {
     #[test]
     fn a_process_at_its_limit_with_connections_waiting_is_named() {
         assert_eq!(
-            scene::causes(&judge(&at_limit(3, 64).evidence)),
+            scenes::causes(&judge(&at_limit(3, 64).evidence)),
             ["file-descriptors-exhausted"]
         );
     }
 
     #[test]
     fn one_with_descriptors_to_spare_or_nothing_waiting_is_not() {
-        assert_eq!(scene::causes(&judge(&at_limit(0, 64).evidence)), Vec::<String>::new());
-        assert_eq!(scene::causes(&judge(&at_limit(1, 63).evidence)), Vec::<String>::new());
+        assert_eq!(scenes::causes(&judge(&at_limit(0, 64).evidence)), Vec::<String>::new());
+        assert_eq!(scenes::causes(&judge(&at_limit(1, 63).evidence)), Vec::<String>::new());
     }
 }

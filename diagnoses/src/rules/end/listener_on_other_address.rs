@@ -11,9 +11,9 @@
 //! Silent on: ports on which nothing listens at all (`port-closed`), and requests that another listener takes.
 
 use crate::case::Case;
-use crate::ends::{FarEnd, holders, latest, listeners, process_words, refused, takes, target_words};
-use crate::finding::fatal;
+use crate::case::far_end::{FarEnd, holders, latest, listeners, process_words, refused, takes, target_words};
 use crate::rules::{Checked, Need};
+use crate::verdict::finding::fatal;
 use crate::words::list;
 use model::facts::Socket;
 use std::net::{IpAddr, SocketAddr};
@@ -87,7 +87,7 @@ fn bound_to(socket: &Socket) -> String {
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene::{self, Scene};
+    use crate::scenes::{self, Scene};
     use model::facts::Socket;
     use model::flow::{Flow, TCP};
     use model::missing::Known;
@@ -95,7 +95,7 @@ mod tests {
     fn listening_on(address: &str, v6only: bool) -> Scene {
         let mut scene = Scene::two_nodes();
         let own = address.parse().unwrap();
-        scene.facts(scene::C, |facts| {
+        scene.facts(scenes::C, |facts| {
             facts.sockets = Known::Known(vec![Socket {
                 flow: Flow::new(TCP, own, "[::]:0".parse().unwrap()),
                 state: "LISTEN".to_owned(),
@@ -105,8 +105,8 @@ mod tests {
         });
         scene.refused(3);
         for watched in scene.evidence.watched.clone() {
-            scene.walk_to(watched.attempt, watched.flow, scene::C, "eth0");
-            scene.drop(scene::C, "eth0", watched.flow, "NO_SOCKET", "tcp_v4_rcv");
+            scene.walk_to(watched.attempt, watched.flow, scenes::C, "eth0");
+            scene.drop(scenes::C, "eth0", watched.flow, "NO_SOCKET", "tcp_v4_rcv");
         }
         scene
     }
@@ -115,7 +115,7 @@ mod tests {
     fn a_listener_on_loopback_or_of_the_other_family_is_named() {
         for (address, v6only, says) in [("127.0.0.1:80", false, "loopback"), ("[::]:80", true, "IPv6 only")] {
             let judgement = judge(&listening_on(address, v6only).evidence);
-            assert_eq!(scene::causes(&judgement), ["listener-on-other-address"], "{address}");
+            assert_eq!(scenes::causes(&judgement), ["listener-on-other-address"], "{address}");
             assert!(
                 judgement.verdicts[0].says.contains(says),
                 "{}",
@@ -127,6 +127,6 @@ mod tests {
     #[test]
     fn a_port_that_opened_meanwhile_is_no_wrong_address() {
         let judgement = judge(&listening_on("[::]:80", false).evidence);
-        assert!(!scene::causes(&judgement).contains(&"listener-on-other-address".to_owned()));
+        assert!(!scenes::causes(&judgement).contains(&"listener-on-other-address".to_owned()));
     }
 }

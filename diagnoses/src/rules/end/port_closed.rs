@@ -13,11 +13,11 @@
 //! arrive after a connection was closed, and ports that are open on another address (`listener-on-other-address`).
 
 use crate::case::Case;
-use crate::cluster;
-use crate::drops::Class;
-use crate::ends::{FarEnd, listeners, refused, target_words};
-use crate::finding::fatal;
+use crate::case::far_end::{FarEnd, listeners, refused, target_words};
+use crate::case::services;
+use crate::kernel::drops::Class;
 use crate::rules::{Checked, Need};
+use crate::verdict::finding::fatal;
 use crate::words::{at, count};
 use model::report::Direction;
 
@@ -79,8 +79,8 @@ pub fn check(case: &Case<'_>) -> Checked {
 
 /// Why the pod there is not ready, where it is one that is not.
 fn not_ready(case: &Case<'_>, end: FarEnd) -> Option<String> {
-    let pod = cluster::pod_in(case.evidence, end.netns)?;
-    let why = cluster::not_ready(cluster::inventory(case)?, pod)?;
+    let pod = services::pod_in(case.evidence, end.netns)?;
+    let why = services::not_ready(services::inventory(case)?, pod)?;
     Some(format!("pod {} is not ready: {why}", pod.full_name()))
 }
 
@@ -102,11 +102,11 @@ fn other_ports(case: &Case<'_>, end: FarEnd) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene::{self, Scene};
+    use crate::scenes::{self, Scene};
     use model::missing::Known;
 
     fn nothing_listens(scene: &mut Scene) {
-        scene.facts(scene::C, |facts| facts.sockets = Known::Known(vec![]));
+        scene.facts(scenes::C, |facts| facts.sockets = Known::Known(vec![]));
     }
 
     #[test]
@@ -115,11 +115,11 @@ mod tests {
         nothing_listens(&mut scene);
         scene.refused(3);
         for watched in scene.evidence.watched.clone() {
-            scene.walk_to(watched.attempt, watched.flow, scene::C, "eth0");
-            scene.drop(scene::C, "eth0", watched.flow, "NO_SOCKET", "tcp_v4_rcv");
+            scene.walk_to(watched.attempt, watched.flow, scenes::C, "eth0");
+            scene.drop(scenes::C, "eth0", watched.flow, "NO_SOCKET", "tcp_v4_rcv");
         }
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::causes(&judgement), ["port-closed"]);
+        assert_eq!(scenes::causes(&judgement), ["port-closed"]);
         assert_eq!(judgement.verdicts[0].place.netns.as_deref(), Some("netns/c"));
         assert!(judgement.verdicts[0].says.contains("10.90.2.2:80/tcp"));
     }
@@ -129,16 +129,16 @@ mod tests {
         let mut scene = Scene::two_nodes();
         scene.connects(3);
         let late = scene.evidence.watched[0].flow.reversed();
-        scene.drop(scene::A, "eth0", late, "NO_SOCKET", "__udp4_lib_rcv");
-        assert_eq!(scene::causes(&judge(&scene.evidence)), Vec::<String>::new());
+        scene.drop(scenes::A, "eth0", late, "NO_SOCKET", "__udp4_lib_rcv");
+        assert_eq!(scenes::causes(&judge(&scene.evidence)), Vec::<String>::new());
     }
 
     #[test]
     fn a_refusal_elsewhere_accuses_nobody() {
         let mut scene = Scene::two_nodes();
         scene.connects(3);
-        let foreign = scene::tcp("10.90.1.9:1000", "10.90.2.2:81");
-        scene.drop(scene::C, "eth0", foreign, "NO_SOCKET", "tcp_v4_rcv");
-        assert_eq!(scene::causes(&judge(&scene.evidence)), Vec::<String>::new());
+        let foreign = scenes::tcp("10.90.1.9:1000", "10.90.2.2:81");
+        scene.drop(scenes::C, "eth0", foreign, "NO_SOCKET", "tcp_v4_rcv");
+        assert_eq!(scenes::causes(&judge(&scene.evidence)), Vec::<String>::new());
     }
 }

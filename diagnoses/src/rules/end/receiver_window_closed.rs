@@ -9,11 +9,11 @@
 //!
 //! Silent on: short closures that open again while the exchange goes on, resets (their window is always zero), and loss.
 
+use crate::case::clocks;
+use crate::case::far_end::{answer_packets, far_end, holders, latest, listener, process_words};
 use crate::case::{Case, Failure};
-use crate::clocks;
-use crate::ends::{answer_packets, far_end, holders, latest, listener, process_words};
-use crate::finding::fatal;
 use crate::rules::{Checked, Need};
+use crate::verdict::finding::fatal;
 use crate::words::{count, time};
 use model::event::Event;
 use model::facts::Socket;
@@ -107,7 +107,7 @@ fn unread(case: &Case<'_>, netns: u32, flow: model::flow::Flow) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene::{self, Scene};
+    use crate::scenes::{self, Scene};
     use model::attempt::Outcome;
 
     fn stuck(window: u16) -> Scene {
@@ -119,7 +119,7 @@ mod tests {
         let during = "send".to_owned();
         attempt.outcome = Outcome::TimedOut { during };
         let answer = scene.evidence.watched[0].flow.reversed();
-        scene.hop(scene::A, "eth0", answer, 50);
+        scene.hop(scenes::A, "eth0", answer, 50);
         if let Some(packet) = scene.evidence.events.last_mut().and_then(|event| event.packet.as_mut()) {
             (packet.window, packet.tcp_flags) = (window, 16);
         }
@@ -129,13 +129,13 @@ mod tests {
     #[test]
     fn a_window_that_stays_closed_names_the_reader() {
         let judgement = judge(&stuck(0).evidence);
-        assert_eq!(scene::causes(&judgement), ["receiver-window-closed"]);
+        assert_eq!(scenes::causes(&judgement), ["receiver-window-closed"]);
         assert_eq!(judgement.verdicts[0].place.netns.as_deref(), Some("netns/c"));
     }
 
     #[test]
     fn an_open_window_is_not_it() {
-        let causes = scene::causes(&judge(&stuck(500).evidence));
+        let causes = scenes::causes(&judge(&stuck(500).evidence));
         assert!(!causes.contains(&"receiver-window-closed".to_owned()), "{causes:?}");
     }
 }

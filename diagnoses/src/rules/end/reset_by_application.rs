@@ -12,10 +12,10 @@
 //! Silent on: resets of other connections, a connection that the client itself aborts, refused connections (`port-closed`),
 //! resets made by a firewall rule or on the way, and those of a listener that never knew the connection (`conntrack-lost`).
 
+use crate::case::far_end::{far_end, resets_sent};
 use crate::case::{Case, Failure};
-use crate::ends::{far_end, resets_sent};
-use crate::finding::fatal;
 use crate::rules::{Checked, Need};
+use crate::verdict::finding::fatal;
 use crate::words::{at, count, time};
 use model::event::{Seen, TcpState};
 
@@ -105,7 +105,7 @@ fn meaning(reason: &str, state: TcpState) -> &'static str {
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene::{self, Scene};
+    use crate::scenes::{self, Scene};
     use model::attempt::{Errno, Outcome};
     use model::event::{Seen, TcpState};
 
@@ -137,9 +137,9 @@ mod tests {
     fn a_reset_from_the_peers_own_socket_is_its_programs() {
         let mut scene = Scene::two_nodes();
         reset(&mut scene);
-        sent_in(&mut scene, scene::C, "TCP_ABORT_ON_CLOSE", TcpState::Established);
+        sent_in(&mut scene, scenes::C, "TCP_ABORT_ON_CLOSE", TcpState::Established);
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::causes(&judgement), ["reset-by-application"]);
+        assert_eq!(scenes::causes(&judgement), ["reset-by-application"]);
         assert!(judgement.verdicts[0].says.contains("data unread"));
         assert_eq!(judgement.verdicts[0].place.netns.as_deref(), Some("netns/c"));
     }
@@ -151,9 +151,9 @@ mod tests {
         for attempt in &mut scene.evidence.attempts {
             attempt.connected_ns = None;
         }
-        sent_in(&mut scene, scene::C, "TCP_ABORT_ON_LINGER", TcpState::Close);
+        sent_in(&mut scene, scenes::C, "TCP_ABORT_ON_LINGER", TcpState::Close);
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::causes(&judgement), ["reset-by-application"]);
+        assert_eq!(scenes::causes(&judgement), ["reset-by-application"]);
         assert!(
             judgement.verdicts[0]
                 .because
@@ -166,26 +166,26 @@ mod tests {
     fn a_client_that_aborts_after_its_answer_accuses_nobody() {
         let mut scene = Scene::two_nodes();
         scene.connects(3);
-        sent_in(&mut scene, scene::A, "TCP_ABORT_ON_CLOSE", TcpState::Established);
-        assert_eq!(scene::causes(&judge(&scene.evidence)), Vec::<String>::new());
+        sent_in(&mut scene, scenes::A, "TCP_ABORT_ON_CLOSE", TcpState::Established);
+        assert_eq!(scenes::causes(&judge(&scene.evidence)), Vec::<String>::new());
     }
 
     #[test]
     fn where_both_ends_share_a_namespace_our_own_reset_accuses_nobody() {
         let mut scene = Scene::two_nodes();
         reset(&mut scene);
-        scene.evidence.source.netns = Some(scene::C);
+        scene.evidence.source.netns = Some(scenes::C);
         for watched in scene.evidence.watched.clone() {
             let (reason, state, active) = (None, TcpState::Established, true);
             scene.saw(
-                scene::C,
+                scenes::C,
                 "eth0",
                 watched.flow,
                 Seen::ResetSent { reason, state, active },
             );
         }
-        assert!(!scene::causes(&judge(&scene.evidence)).contains(&"reset-by-application".to_owned()));
-        sent_in(&mut scene, scene::C, "TCP_ABORT_ON_CLOSE", TcpState::Established);
-        assert_eq!(scene::cause(&judge(&scene.evidence)), "reset-by-application");
+        assert!(!scenes::causes(&judge(&scene.evidence)).contains(&"reset-by-application".to_owned()));
+        sent_in(&mut scene, scenes::C, "TCP_ABORT_ON_CLOSE", TcpState::Established);
+        assert_eq!(scenes::cause(&judge(&scene.evidence)), "reset-by-application");
     }
 }

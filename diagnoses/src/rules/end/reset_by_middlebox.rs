@@ -11,13 +11,13 @@
 //! Silent on: resets that either end's TCP is seen to send, resets made by a rule (`netfilter-reject`), and targets whose own
 //! kernel is not watched, where nobody can tell.
 
+use crate::case::clocks;
+use crate::case::far_end::{far_end, resets_sent};
+use crate::case::trail::node_of;
 use crate::case::{Case, Failure};
-use crate::clocks;
-use crate::drops::Class;
-use crate::ends::{far_end, resets_sent};
-use crate::finding::fatal;
+use crate::kernel::drops::Class;
 use crate::rules::{Checked, Need};
-use crate::trail::node_of;
+use crate::verdict::finding::fatal;
 use crate::words::{count, time};
 use model::event::{Event, Seen};
 use model::report::Direction;
@@ -107,7 +107,7 @@ fn surely_after(case: &Case<'_>, event: &Event, other: &Event) -> bool {
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene::{self, Scene};
+    use crate::scenes::{self, Scene};
     use model::attempt::{Errno, Outcome};
     use model::event::{Seen, TcpState};
 
@@ -125,21 +125,21 @@ mod tests {
         }
         for watched in scene.evidence.watched.clone() {
             let state = TcpState::Established;
-            scene.saw(scene::A, "eth0", watched.flow, Seen::ResetReceived { state });
+            scene.saw(scenes::A, "eth0", watched.flow, Seen::ResetReceived { state });
         }
         scene
     }
 
     #[test]
     fn a_reset_that_neither_end_sent_came_from_the_way() {
-        assert_eq!(scene::causes(&judge(&reset().evidence)), ["reset-by-middlebox"]);
+        assert_eq!(scenes::causes(&judge(&reset().evidence)), ["reset-by-middlebox"]);
     }
 
     #[test]
     fn a_target_that_counted_resets_may_have_sent_it() {
         let mut scene = reset();
-        scene.grew(scene::C, "Tcp.OutRsts", 3);
-        assert!(!scene::causes(&judge(&scene.evidence)).contains(&"reset-by-middlebox".to_owned()));
+        scene.grew(scenes::C, "Tcp.OutRsts", 3);
+        assert!(!scenes::causes(&judge(&scene.evidence)).contains(&"reset-by-middlebox".to_owned()));
     }
 
     #[test]
@@ -149,7 +149,7 @@ mod tests {
         let flow = scene.evidence.watched[0].flow;
         let reason = Some("NO_SOCKET".to_owned());
         scene.saw(
-            scene::A,
+            scenes::A,
             "eth0",
             flow,
             Seen::ResetSent {
@@ -158,23 +158,23 @@ mod tests {
                 active: false,
             },
         );
-        assert_eq!(scene::causes(&judge(&scene.evidence)), ["reset-by-middlebox"]);
+        assert_eq!(scenes::causes(&judge(&scene.evidence)), ["reset-by-middlebox"]);
     }
 
     #[test]
     fn a_target_that_cannot_be_watched_is_not_cleared() {
         let mut scene = reset();
         scene.evidence.destination.netns = None;
-        scene.evidence.netns.retain(|netns| netns.id != scene::C);
-        assert!(!scene::causes(&judge(&scene.evidence)).contains(&"reset-by-middlebox".to_owned()));
+        scene.evidence.netns.retain(|netns| netns.id != scenes::C);
+        assert!(!scenes::causes(&judge(&scene.evidence)).contains(&"reset-by-middlebox".to_owned()));
     }
 
     #[test]
     fn a_dropped_packet_of_the_connection_points_at_a_rule() {
         let mut scene = reset();
         for watched in scene.evidence.watched.clone() {
-            scene.drop(scene::X, "up0", watched.flow, "NETFILTER_DROP", "nf_hook_slow");
+            scene.drop(scenes::X, "up0", watched.flow, "NETFILTER_DROP", "nf_hook_slow");
         }
-        assert!(!scene::causes(&judge(&scene.evidence)).contains(&"reset-by-middlebox".to_owned()));
+        assert!(!scenes::causes(&judge(&scene.evidence)).contains(&"reset-by-middlebox".to_owned()));
     }
 }

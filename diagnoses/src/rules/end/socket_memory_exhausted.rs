@@ -10,9 +10,9 @@
 //! Silent on: a single socket's receive buffer (`udp-buffer-overflow`, `receiver-window-closed`) and drops of other flows.
 
 use crate::case::Case;
-use crate::drops::Class;
-use crate::finding::{fatal, warning};
+use crate::kernel::drops::Class;
 use crate::rules::{Checked, Need};
+use crate::verdict::finding::{fatal, warning};
 use crate::words::count;
 
 pub const NEEDS: &[Need] = &[Need::Probe("drop"), Need::Probe("path"), Need::Fact("counters")];
@@ -53,22 +53,22 @@ pub fn check(case: &Case<'_>) -> Checked {
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene::{self, Scene};
+    use crate::scenes::{self, Scene};
 
     #[test]
     fn a_packet_dropped_for_want_of_memory_names_it() {
         let mut scene = Scene::two_nodes();
-        scene.dropped(2, scene::C, "eth0", "PROTO_MEM", "tcp_rcv_established");
-        assert_eq!(scene::causes(&judge(&scene.evidence)), ["socket-memory-exhausted"]);
+        scene.dropped(2, scenes::C, "eth0", "PROTO_MEM", "tcp_rcv_established");
+        assert_eq!(scenes::causes(&judge(&scene.evidence)), ["socket-memory-exhausted"]);
     }
 
     #[test]
     fn another_flow_without_memory_accuses_nobody() {
         let mut scene = Scene::two_nodes();
         scene.connects(3);
-        let foreign = scene::tcp("10.90.1.9:1000", "10.90.2.2:80");
-        scene.drop(scene::C, "eth0", foreign, "PROTO_MEM", "tcp_rcv_established");
-        assert_eq!(scene::causes(&judge(&scene.evidence)), Vec::<String>::new());
+        let foreign = scenes::tcp("10.90.1.9:1000", "10.90.2.2:80");
+        scene.drop(scenes::C, "eth0", foreign, "PROTO_MEM", "tcp_rcv_established");
+        assert_eq!(scenes::causes(&judge(&scene.evidence)), Vec::<String>::new());
     }
 
     #[test]
@@ -77,8 +77,8 @@ mod tests {
             let mut scene = Scene::two_nodes();
             scene.connects(3);
             let answer = scene.evidence.watched[0].flow.reversed();
-            scene.drop(scene::A, "eth0", answer, reason, "tcp_rcv_established");
-            scene::causes(&judge(&scene.evidence))
+            scene.drop(scenes::A, "eth0", answer, reason, "tcp_rcv_established");
+            scenes::causes(&judge(&scene.evidence))
         };
         assert_eq!(causes("SOCKET_BACKLOG"), Vec::<String>::new());
         assert_eq!(causes("PROTO_MEM"), ["socket-memory-exhausted"]);

@@ -13,9 +13,9 @@
 //! cookies that do their work.
 
 use crate::case::Case;
-use crate::ends::{target_words, unanswered};
-use crate::finding::fatal;
+use crate::case::far_end::{target_words, unanswered};
 use crate::rules::{Checked, Need};
+use crate::verdict::finding::fatal;
 
 pub const NEEDS: &[Need] = &[
     Need::Probe("path"),
@@ -67,24 +67,24 @@ pub fn check(case: &Case<'_>) -> Checked {
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene::{self, Scene};
+    use crate::scenes::{self, Scene};
 
     #[test]
     fn requests_dropped_for_a_full_backlog_name_it() {
         let mut scene = Scene::two_nodes();
         scene
-            .vanishes(3, scene::C, "eth0")
-            .grew(scene::C, "TcpExt.TCPReqQFullDrop", 3);
-        assert_eq!(scene::causes(&judge(&scene.evidence)), ["syn-queue-full"]);
+            .vanishes(3, scenes::C, "eth0")
+            .grew(scenes::C, "TcpExt.TCPReqQFullDrop", 3);
+        assert_eq!(scenes::causes(&judge(&scene.evidence)), ["syn-queue-full"]);
     }
 
     #[test]
     fn listen_drops_for_want_of_a_route_are_not_it() {
         let mut scene = Scene::two_nodes();
         scene
-            .vanishes(3, scene::C, "eth0")
-            .grew(scene::C, "TcpExt.ListenDrops", 3)
-            .grew(scene::C, "Ip.OutNoRoutes", 3);
-        assert!(!scene::causes(&judge(&scene.evidence)).contains(&"syn-queue-full".to_owned()));
+            .vanishes(3, scenes::C, "eth0")
+            .grew(scenes::C, "TcpExt.ListenDrops", 3)
+            .grew(scenes::C, "Ip.OutNoRoutes", 3);
+        assert!(!scenes::causes(&judge(&scene.evidence)).contains(&"syn-queue-full".to_owned()));
     }
 }

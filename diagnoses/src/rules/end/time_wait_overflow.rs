@@ -10,8 +10,8 @@
 //! Silent on: namespaces whose counter did not grow.
 
 use crate::case::Case;
-use crate::finding::info;
 use crate::rules::{Checked, Need};
+use crate::verdict::finding::info;
 
 pub const NEEDS: &[Need] = &[Need::Fact("counters")];
 
@@ -44,13 +44,13 @@ pub fn check(case: &Case<'_>) -> Checked {
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene::{self, Scene};
+    use crate::scenes::{self, Scene};
     use model::report::{Outcome, Severity};
 
     #[test]
     fn it_is_worth_knowing_and_changes_no_outcome() {
         let mut scene = Scene::two_nodes();
-        scene.connects(3).grew(scene::C, "TcpExt.TCPTimeWaitOverflow", 6);
+        scene.connects(3).grew(scenes::C, "TcpExt.TCPTimeWaitOverflow", 6);
         let judgement = judge(&scene.evidence);
         assert_eq!(judgement.outcome, Outcome::Healthy);
         assert_eq!(judgement.verdicts[0].severity, Severity::Info);

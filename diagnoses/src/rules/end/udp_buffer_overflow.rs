@@ -12,10 +12,10 @@
 //! nobody: that is told as worth knowing.
 
 use crate::case::Case;
-use crate::drops::Class;
-use crate::ends::{FarEnd, far_end, holders, latest, listener, process_words, target_words};
-use crate::finding::{Finding, fatal, info};
+use crate::case::far_end::{FarEnd, far_end, holders, latest, listener, process_words, target_words};
+use crate::kernel::drops::Class;
 use crate::rules::{Checked, Need};
+use crate::verdict::finding::{Finding, fatal, info};
 use crate::words::count;
 use model::event::{Event, Seen};
 use model::report::Direction;
@@ -123,7 +123,7 @@ fn ours(case: &Case<'_>) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene::{self, Scene};
+    use crate::scenes::{self, Scene};
     use model::attempt::Outcome;
     use model::event::Seen;
     use model::flow::{Flow, UDP};
@@ -132,15 +132,15 @@ mod tests {
     #[test]
     fn a_datagram_dropped_at_the_socket_names_it() {
         let mut scene = Scene::two_nodes();
-        scene.dropped(3, scene::C, "eth0", "SOCKET_RCVBUFF", "udp_queue_rcv_one_skb");
-        assert_eq!(scene::causes(&judge(&scene.evidence)), ["udp-buffer-overflow"]);
+        scene.dropped(3, scenes::C, "eth0", "SOCKET_RCVBUFF", "udp_queue_rcv_one_skb");
+        assert_eq!(scenes::causes(&judge(&scene.evidence)), ["udp-buffer-overflow"]);
     }
 
     #[test]
     fn another_sockets_overflow_accuses_nobody() {
         let mut scene = Scene::two_nodes();
-        scene.connects(3).grew(scene::C, "Udp.RcvbufErrors", 30);
-        assert_eq!(scene::causes(&judge(&scene.evidence)), Vec::<String>::new());
+        scene.connects(3).grew(scenes::C, "Udp.RcvbufErrors", 30);
+        assert_eq!(scenes::causes(&judge(&scene.evidence)), Vec::<String>::new());
     }
 
     /// Every datagram was answered, and some answers found no room at our own socket.
@@ -152,12 +152,18 @@ mod tests {
             let src = (scene.evidence.source.addresses[0], 41_000 + id).into();
             let flow = Flow::new(UDP, src, (scene.evidence.destination.addresses[0], 700).into());
             scene.watch(u32::from(id), flow);
-            scene.walk_to(u32::from(id), flow, scene::C, "eth0");
-            scene.hop(scene::A, "eth0", flow.reversed(), u64::from(id) * 100 + 2);
-            scene.drop(scene::A, "", flow.reversed(), "SOCKET_RCVBUFF", "udp_queue_rcv_one_skb");
-            scene.saw(scene::A, "", flow.reversed(), Seen::ReceiveBufferFull { errno: 12 });
+            scene.walk_to(u32::from(id), flow, scenes::C, "eth0");
+            scene.hop(scenes::A, "eth0", flow.reversed(), u64::from(id) * 100 + 2);
+            scene.drop(
+                scenes::A,
+                "",
+                flow.reversed(),
+                "SOCKET_RCVBUFF",
+                "udp_queue_rcv_one_skb",
+            );
+            scene.saw(scenes::A, "", flow.reversed(), Seen::ReceiveBufferFull { errno: 12 });
             // As kernels before 6.10 tell it.
-            scene.saw(scene::A, "", flow, Seen::ReceiveBufferFull { errno: 12 });
+            scene.saw(scenes::A, "", flow, Seen::ReceiveBufferFull { errno: 12 });
             scene.evidence.events.last_mut().unwrap().packet = None;
             if !passive {
                 let attempt = scene.attempt(u32::from(id), flow, Outcome::Ok);
@@ -172,7 +178,7 @@ mod tests {
         let mut scene = flooded(false);
         let judgement = judge(&scene.evidence);
         assert_eq!(
-            (judgement.outcome, scene::causes(&judgement)),
+            (judgement.outcome, scenes::causes(&judgement)),
             (Outcome_::Healthy, vec![]),
             "{judgement:#?}"
         );
@@ -193,7 +199,7 @@ mod tests {
         }
         let judgement = judge(&scene.evidence);
         assert_eq!(
-            (judgement.outcome, scene::causes(&judgement)),
+            (judgement.outcome, scenes::causes(&judgement)),
             (Outcome_::Inconclusive, vec![]),
             "{judgement:#?}"
         );
@@ -207,7 +213,7 @@ mod tests {
     #[test]
     fn of_a_users_own_flow_it_accuses_the_program_that_does_not_read() {
         let judgement = judge(&flooded(true).evidence);
-        assert_eq!(scene::causes(&judgement), ["udp-buffer-overflow"]);
+        assert_eq!(scenes::causes(&judgement), ["udp-buffer-overflow"]);
         assert_eq!(judgement.verdicts[0].place.netns.as_deref(), Some("netns/a"));
         assert!(
             judgement.verdicts[0].says.contains("10.90.1.2:41000/udp"),

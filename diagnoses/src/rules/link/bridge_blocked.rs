@@ -12,13 +12,13 @@
 //! through a service (`hairpin-broken`).
 
 use crate::case::Case;
-use crate::drops::Class;
-use crate::finding::{Finding, fatal};
-use crate::remedy::Remedy;
+use crate::case::observations;
+use crate::case::trail::Dropped;
+use crate::kernel::drops::Class;
+use crate::kernel::walk::Layer;
 use crate::rules::{Checked, Need};
-use crate::seen;
-use crate::trail::Dropped;
-use crate::walk::Layer;
+use crate::verdict::finding::{Finding, fatal};
+use crate::verdict::remedy::Remedy;
 use crate::words::the;
 use model::facts::Link;
 
@@ -69,7 +69,7 @@ pub fn check(case: &Case<'_>) -> Checked {
             finding = finding.and(format!("{seen} watched packets were freed there: {}", drop.words()));
         }
         if let Some(tried) = case.failed().first() {
-            finding = seen::last_seen(case, finding, tried.attempt.id);
+            finding = observations::last_seen(case, finding, tried.attempt.id);
         }
         return Ok(vec![finding]);
     }
@@ -120,7 +120,7 @@ fn unknown(case: &Case<'_>) -> Option<Finding> {
         "{} leads to {target}, and its flooding of unknown addresses is off",
         port.name
     ));
-    Some(seen::last_seen(case, finding, first.attempt))
+    Some(observations::last_seen(case, finding, first.attempt))
 }
 
 /// The bridge freed it at an incoming port, and the settings that are read do not say why: a VLAN filter, for example.
@@ -153,7 +153,7 @@ fn unnamed(case: &Case<'_>, drops: &[Dropped<'_>]) -> Option<Finding> {
         first.words()
     ))
     .and("neither isolation, port state nor hairpin mode of its ports explains it");
-    Some(seen::last_seen(case, finding, first.attempt))
+    Some(observations::last_seen(case, finding, first.attempt))
 }
 
 /// Why the bridge forwards nothing from one port to another: the port whose setting it is, the reason, the command that changes it, and of which port.
@@ -200,11 +200,11 @@ fn refusal<'a>(from: &'a Link, to: &'a Link) -> Option<(&'a Link, String, (&'sta
 mod tests {
     use super::refusal;
     use crate::judge;
-    use crate::scene;
+    use crate::scenes;
     use model::facts::BridgePort;
 
     fn port(index: u32, change: impl Fn(&mut BridgePort)) -> model::facts::Link {
-        let mut link = scene::link(index, &format!("veth{index}"), "veth");
+        let mut link = scenes::link(index, &format!("veth{index}"), "veth");
         let mut port = BridgePort {
             state: 3,
             ..BridgePort::default()
@@ -232,16 +232,16 @@ mod tests {
 
     #[test]
     fn a_port_that_floods_nothing_and_was_not_learned() {
-        let mut scene = scene::Scene::two_nodes();
-        scene.link(scene::Y, "vethc", |link| {
+        let mut scene = scenes::Scene::two_nodes();
+        scene.link(scenes::Y, "vethc", |link| {
             link.bridge_port = Some(BridgePort {
                 state: 3,
                 ..BridgePort::default()
             });
         });
-        scene.dropped(3, scene::Y, "cbr0", "NO_TX_TARGET", "br_flood");
+        scene.dropped(3, scenes::Y, "cbr0", "NO_TX_TARGET", "br_flood");
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::causes(&judgement), ["bridge-blocked"]);
+        assert_eq!(scenes::causes(&judgement), ["bridge-blocked"]);
         assert_eq!(judgement.verdicts[0].place.interface.as_deref(), Some("vethc"));
     }
 }

@@ -12,11 +12,11 @@
 //! Silent on: routed networks, where pods have no bridge at all, and ports whose interface is down (`interface-down`).
 
 use crate::case::Case;
-use crate::finding::fatal;
-use crate::remedy::Remedy;
-use crate::route::{self, Query, Way};
+use crate::case::observations;
+use crate::kernel::route::{self, Query, Way};
 use crate::rules::{Checked, Need};
-use crate::seen;
+use crate::verdict::finding::fatal;
+use crate::verdict::remedy::Remedy;
 use model::facts::Link;
 use std::net::IpAddr;
 
@@ -64,7 +64,7 @@ pub fn check(case: &Case<'_>) -> Checked {
         ))
         .because(format!("{} in {name}: {now}", port.name))
         .and(format!("{name} expects {address} behind bridge {}", bridge.name));
-        return Ok(vec![seen::last_seen(case, finding, first.attempt.id)]);
+        return Ok(vec![observations::last_seen(case, finding, first.attempt.id)]);
     }
     Ok(Vec::new())
 }
@@ -90,24 +90,28 @@ fn detached<'a>(case: &Case<'a>, pod: u32, address: IpAddr) -> Option<(u32, &'a 
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene::{self, Scene};
+    use crate::scenes::{self, Scene};
 
     #[test]
     fn the_targets_port_left_its_bridge() {
         let mut scene = Scene::two_nodes();
-        scene.dropped(3, scene::Y, "up0", "NO_TX_TARGET", "br_dev_xmit");
-        scene.link(scene::Y, "vethc", |link| (link.master, link.bridge_port) = (None, None));
+        scene.dropped(3, scenes::Y, "up0", "NO_TX_TARGET", "br_dev_xmit");
+        scene.link(scenes::Y, "vethc", |link| {
+            (link.master, link.bridge_port) = (None, None)
+        });
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::causes(&judgement), ["interface-detached"]);
+        assert_eq!(scenes::causes(&judgement), ["interface-detached"]);
         assert!(judgement.verdicts[0].remedy.contains("master cbr0"));
     }
 
     #[test]
     fn a_routed_network_needs_no_bridge() {
         let mut scene = Scene::two_nodes();
-        scene.vanishes(3, scene::Y, "vethc");
-        scene.link(scene::Y, "vethc", |link| (link.master, link.bridge_port) = (None, None));
-        scene.reroute(scene::Y, &scene::route("10.90.2.2", 32, None, 3));
-        assert!(!scene::causes(&judge(&scene.evidence)).contains(&"interface-detached".to_owned()));
+        scene.vanishes(3, scenes::Y, "vethc");
+        scene.link(scenes::Y, "vethc", |link| {
+            (link.master, link.bridge_port) = (None, None)
+        });
+        scene.reroute(scenes::Y, &scenes::route("10.90.2.2", 32, None, 3));
+        assert!(!scenes::causes(&judge(&scene.evidence)).contains(&"interface-detached".to_owned()));
     }
 }

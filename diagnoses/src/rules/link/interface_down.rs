@@ -12,11 +12,11 @@
 //! Silent on: interfaces that are down beside the way, and attempts that work.
 
 use crate::case::Case;
-use crate::finding::fatal;
-use crate::remedy::Remedy;
+use crate::case::observations;
+use crate::kernel::walk::End;
 use crate::rules::{Checked, Need};
-use crate::seen;
-use crate::walk::End;
+use crate::verdict::finding::fatal;
+use crate::verdict::remedy::Remedy;
 use model::facts::Link;
 use std::net::IpAddr;
 
@@ -80,7 +80,7 @@ pub fn check(case: &Case<'_>) -> Checked {
         ));
     }
     if let Some(tried) = case.failed().first() {
-        finding = seen::last_seen(case, finding, tried.attempt.id);
+        finding = observations::last_seen(case, finding, tried.attempt.id);
     }
     Ok(vec![finding])
 }
@@ -168,17 +168,17 @@ fn only_way_out(case: &Case<'_>, netns: u32, link: &Link) -> bool {
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene::{self, Scene};
+    use crate::scenes::{self, Scene};
 
     #[test]
     fn the_targets_own_interface_is_down() {
         let mut scene = Scene::two_nodes();
-        scene.vanishes(3, scene::Y, "up0");
-        scene.link(scene::C, "eth0", |link| (link.up, link.carrier) = (false, false));
-        scene.link(scene::Y, "vethc", |link| link.carrier = false);
-        scene.link(scene::Y, "cbr0", |link| link.carrier = false);
+        scene.vanishes(3, scenes::Y, "up0");
+        scene.link(scenes::C, "eth0", |link| (link.up, link.carrier) = (false, false));
+        scene.link(scenes::Y, "vethc", |link| link.carrier = false);
+        scene.link(scenes::Y, "cbr0", |link| link.carrier = false);
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::cause(&judgement), "interface-down");
+        assert_eq!(scenes::cause(&judgement), "interface-down");
         assert_eq!(judgement.verdicts[0].place.netns.as_deref(), Some("netns/c"));
         assert!(judgement.verdicts[0].remedy.contains("ip link set eth0 up"));
     }
@@ -186,11 +186,11 @@ mod tests {
     #[test]
     fn the_hosts_end_of_the_veth_is_down() {
         let mut scene = Scene::two_nodes();
-        scene.dropped(3, scene::Y, "up0", "NOT_SPECIFIED", "br_handle_frame_finish");
-        scene.link(scene::Y, "vethc", |link| (link.up, link.carrier) = (false, false));
-        scene.link(scene::C, "eth0", |link| link.carrier = false);
+        scene.dropped(3, scenes::Y, "up0", "NOT_SPECIFIED", "br_handle_frame_finish");
+        scene.link(scenes::Y, "vethc", |link| (link.up, link.carrier) = (false, false));
+        scene.link(scenes::C, "eth0", |link| link.carrier = false);
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::causes(&judgement), ["interface-down"]);
+        assert_eq!(scenes::causes(&judgement), ["interface-down"]);
         assert_eq!(judgement.verdicts[0].place.interface.as_deref(), Some("vethc"));
     }
 
@@ -198,19 +198,19 @@ mod tests {
     fn the_uplink_took_its_routes_with_it() {
         let mut scene = Scene::two_nodes();
         scene.fails(3, 101, "ENETUNREACH");
-        scene.link(scene::X, "up0", |link| (link.up, link.carrier) = (false, false));
-        scene.link(scene::Y, "up0", |link| link.carrier = false);
-        scene.without_routes_by(scene::X, 2);
+        scene.link(scenes::X, "up0", |link| (link.up, link.carrier) = (false, false));
+        scene.link(scenes::Y, "up0", |link| link.carrier = false);
+        scene.without_routes_by(scenes::X, 2);
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::cause(&judgement), "interface-down");
+        assert_eq!(scenes::cause(&judgement), "interface-down");
         assert_eq!(judgement.verdicts[0].place.netns.as_deref(), Some("netns/x"));
     }
 
     #[test]
     fn an_interface_beside_the_way_accuses_nobody() {
         let mut scene = Scene::two_nodes();
-        scene.vanishes(3, scene::Y, "up0");
-        scene.link(scene::X, "vethb", |link| (link.up, link.carrier) = (false, false));
-        assert!(!scene::causes(&judge(&scene.evidence)).contains(&"interface-down".to_owned()));
+        scene.vanishes(3, scenes::Y, "up0");
+        scene.link(scenes::X, "vethb", |link| (link.up, link.carrier) = (false, false));
+        assert!(!scenes::causes(&judge(&scene.evidence)).contains(&"interface-down".to_owned()));
     }
 }

@@ -13,11 +13,11 @@
 //! tunnels beside the way.
 
 use crate::case::Case;
-use crate::drops::Class;
-use crate::finding::{Claim, Finding, fatal};
-use crate::remedy::Remedy;
+use crate::case::observations;
+use crate::kernel::drops::Class;
 use crate::rules::{Checked, Need};
-use crate::seen;
+use crate::verdict::finding::{Claim, Finding, fatal};
+use crate::verdict::remedy::Remedy;
 use model::facts::{Link, Vxlan};
 use model::report::Direction;
 use std::net::IpAddr;
@@ -39,7 +39,7 @@ pub fn check(case: &Case<'_>) -> Checked {
     let finding = freed(case).or_else(|| unresolved(case)).or_else(|| far_end(case));
     let attempt = case.failed()[0].attempt.id;
     Ok(finding
-        .map(|finding| seen::last_seen(case, finding, attempt))
+        .map(|finding| observations::last_seen(case, finding, attempt))
         .into_iter()
         .collect())
 }
@@ -207,14 +207,14 @@ fn claim(case: &Case<'_>, netns: u32, interface: &str, why: &str) -> Claim {
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene::{self, Scene};
+    use crate::scenes::{self, Scene};
 
     #[test]
     fn no_forwarding_entry_for_the_far_node() {
         let mut scene = Scene::two_nodes();
-        scene.dropped(3, scene::X, "cbr0", "NO_TX_TARGET", "vxlan_xmit");
+        scene.dropped(3, scenes::X, "cbr0", "NO_TX_TARGET", "vxlan_xmit");
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::causes(&judgement), ["overlay-broken"]);
+        assert_eq!(scenes::causes(&judgement), ["overlay-broken"]);
         assert!(judgement.verdicts[0].says.contains("no forwarding entry"));
     }
 }

@@ -10,10 +10,10 @@
 //! Silent on: answers that arrive after the lookup gave up (`dns-upstream-slow`), and servers that do not answer.
 
 use crate::case::Case;
-use crate::clocks;
-use crate::finding::{Finding, fatal};
-use crate::lookups::{Lookup, answers_seen, is_piece, lookups};
+use crate::case::clocks;
+use crate::case::lookups::{Lookup, answers_seen, is_piece, lookups};
 use crate::rules::{Checked, Need};
+use crate::verdict::finding::{Finding, fatal};
 use crate::words::{at, count};
 use model::attempt::DnsExchange;
 use model::event::Event;
@@ -107,31 +107,31 @@ fn lost_in_pieces(case: &Case<'_>, lookup: &Lookup<'_>, query: &DnsExchange, pie
     .and(format!("the lookup never got the answer; {} went unanswered", count(lookup.unanswered().len(), "query").replace("querys", "queries")))
 }
 
-fn arrived(leg: &crate::trail::Leg<'_>, source: u32) -> bool {
+fn arrived(leg: &crate::case::trail::Leg<'_>, source: u32) -> bool {
     leg.stops.iter().any(|stop| stop.netns == source)
 }
 
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene;
-    use crate::scene_dns::Lookup;
+    use crate::scenes;
+    use crate::scenes::dns::Lookup;
 
     #[test]
     fn an_answer_that_left_the_server_and_never_came_is_lost() {
         let mut scene = Lookup::of("web").silence("web").scene();
         let answer = scene.evidence.watched[0].flow.reversed();
         scene
-            .hop(scene::C, "eth0", answer, 90)
-            .hop(scene::Y, "vethc", answer, 90);
+            .hop(scenes::C, "eth0", answer, 90)
+            .hop(scenes::Y, "vethc", answer, 90);
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::causes(&judgement), ["dns-answer-lost"]);
+        assert_eq!(scenes::causes(&judgement), ["dns-answer-lost"]);
         assert!(judgement.verdicts[0].says.contains("netns/y"));
     }
 
     #[test]
     fn silence_is_not_a_lost_answer() {
         let scene = Lookup::of("web").silence("web").scene();
-        assert!(!scene::causes(&judge(&scene.evidence)).contains(&"dns-answer-lost".to_owned()));
+        assert!(!scenes::causes(&judge(&scene.evidence)).contains(&"dns-answer-lost".to_owned()));
     }
 }

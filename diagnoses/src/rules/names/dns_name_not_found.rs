@@ -11,9 +11,9 @@
 //! (`dns-server-error`) or do not answer.
 
 use crate::case::Case;
-use crate::finding::fatal;
-use crate::lookups::{answered, lookups, server_words};
+use crate::case::lookups::{answered, lookups, server_words};
 use crate::rules::{Checked, Need};
+use crate::verdict::finding::fatal;
 use crate::words::list;
 
 pub const NEEDS: &[Need] = &[Need::Probe("dns")];
@@ -67,8 +67,8 @@ pub fn check(case: &Case<'_>) -> Checked {
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene;
-    use crate::scene_dns::Lookup;
+    use crate::scenes;
+    use crate::scenes::dns::Lookup;
     use model::report::Outcome;
 
     #[test]
@@ -79,7 +79,7 @@ mod tests {
             .scene();
         let judgement = judge(&scene.evidence);
         assert_eq!(judgement.outcome, Outcome::Fault);
-        assert_eq!(scene::causes(&judgement), ["dns-name-not-found"]);
+        assert_eq!(scenes::causes(&judgement), ["dns-name-not-found"]);
         assert!(
             judgement.verdicts[0]
                 .because
@@ -94,6 +94,6 @@ mod tests {
             .says("web.default.svc.cluster.local", "NXDOMAIN", 0)
             .says("web", "NOERROR", 1)
             .scene();
-        assert_eq!(scene::causes(&judge(&scene.evidence)), Vec::<String>::new());
+        assert_eq!(scenes::causes(&judge(&scene.evidence)), Vec::<String>::new());
     }
 }

@@ -11,9 +11,9 @@
 //! Silent on: lookups that find their name at the first or second try, and names that are not found at all.
 
 use crate::case::Case;
-use crate::finding::{info, warning};
-use crate::lookups::{lookups, waited_ns};
+use crate::case::lookups::{lookups, waited_ns};
 use crate::rules::{Checked, Need};
+use crate::verdict::finding::{info, warning};
 use crate::words::{list, time};
 
 pub const NEEDS: &[Need] = &[Need::Probe("dns")];
@@ -68,8 +68,8 @@ pub fn check(case: &Case<'_>) -> Checked {
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene;
-    use crate::scene_dns::Lookup;
+    use crate::scenes;
+    use crate::scenes::dns::Lookup;
     use model::report::{Outcome, Severity};
 
     fn through_the_list() -> Lookup {
@@ -96,7 +96,7 @@ mod tests {
         for query in &mut attempt.dns.as_mut().unwrap().queries {
             query.latency_ns = Some(420_000_000);
         }
-        assert_eq!(scene::causes(&judge(&scene.evidence)), ["dns-search-amplification"]);
+        assert_eq!(scenes::causes(&judge(&scene.evidence)), ["dns-search-amplification"]);
     }
 
     #[test]

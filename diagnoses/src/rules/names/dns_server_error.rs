@@ -10,9 +10,9 @@
 //! Silent on: errors of one server where another one answered the lookup, and names that do not exist.
 
 use crate::case::Case;
-use crate::finding::fatal;
-use crate::lookups::{lookups, server_words};
+use crate::case::lookups::{lookups, server_words};
 use crate::rules::{Checked, Need};
+use crate::verdict::finding::fatal;
 use crate::words::count;
 
 pub const NEEDS: &[Need] = &[Need::Probe("dns")];
@@ -70,15 +70,15 @@ pub fn check(case: &Case<'_>) -> Checked {
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene;
-    use crate::scene_dns::Lookup;
+    use crate::scenes;
+    use crate::scenes::dns::Lookup;
 
     #[test]
     fn an_error_of_the_server_names_it() {
         for rcode in ["SERVFAIL", "REFUSED"] {
             let scene = Lookup::of("web").says("web", rcode, 0).scene();
             let judgement = judge(&scene.evidence);
-            assert_eq!(scene::causes(&judgement), ["dns-server-error"], "{rcode}");
+            assert_eq!(scenes::causes(&judgement), ["dns-server-error"], "{rcode}");
             assert!(judgement.verdicts[0].says.contains(rcode));
         }
     }
@@ -89,6 +89,6 @@ mod tests {
             .says("web", "SERVFAIL", 0)
             .says("web", "NOERROR", 1)
             .scene();
-        assert_eq!(scene::causes(&judge(&scene.evidence)), Vec::<String>::new());
+        assert_eq!(scenes::causes(&judge(&scene.evidence)), Vec::<String>::new());
     }
 }

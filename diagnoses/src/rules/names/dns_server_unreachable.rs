@@ -12,11 +12,11 @@
 //! Silent on: servers that answer late (`dns-upstream-slow`) or whose answers are lost (`dns-answer-lost`), and single lost
 //! queries.
 
+use crate::case::lookups::{answers_seen, lookups, server_words, waited_ns};
 use crate::case::{Case, Fate};
-use crate::finding::{fatal, info, warning};
-use crate::lookups::{answers_seen, lookups, server_words, waited_ns};
-use crate::remedy::Remedy;
 use crate::rules::{Checked, Need};
+use crate::verdict::finding::{fatal, info, warning};
+use crate::verdict::remedy::Remedy;
 use crate::words::shell::command;
 use crate::words::{count, time};
 
@@ -99,22 +99,22 @@ pub fn check(case: &Case<'_>) -> Checked {
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene;
-    use crate::scene_dns::Lookup;
+    use crate::scenes;
+    use crate::scenes::dns::Lookup;
 
     #[test]
     fn a_server_that_never_answers_is_the_cause_when_nothing_deeper_is_proven() {
         let scene = Lookup::of("web").silence("web").silence("web").scene();
-        assert_eq!(scene::causes(&judge(&scene.evidence)), ["dns-server-unreachable"]);
+        assert_eq!(scenes::causes(&judge(&scene.evidence)), ["dns-server-unreachable"]);
     }
 
     #[test]
     fn it_is_a_symptom_of_a_rule_that_drops_the_queries() {
         let mut scene = Lookup::of("web").silence("web").scene();
         let flow = scene.evidence.watched[0].flow;
-        scene.drop(scene::X, "cbr0", flow, "NETFILTER_DROP", "nf_hook_slow");
+        scene.drop(scenes::X, "cbr0", flow, "NETFILTER_DROP", "nf_hook_slow");
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::causes(&judgement), ["netfilter-drop"]);
+        assert_eq!(scenes::causes(&judgement), ["netfilter-drop"]);
         let symptom = judgement
             .verdicts
             .iter()
@@ -126,17 +126,17 @@ mod tests {
     fn a_dead_server_that_is_passed_over_at_once_is_only_worth_knowing() {
         let mut scene = Lookup::of("web").silence("web").says("web", "NOERROR", 1).scene();
         let attempt = &mut scene.evidence.attempts[0];
-        attempt.dns.as_mut().unwrap().queries[0].flow.daddr = model::flow::bytes(scene::ip("10.90.1.1"));
+        attempt.dns.as_mut().unwrap().queries[0].flow.daddr = model::flow::bytes(scenes::ip("10.90.1.1"));
         attempt.took_ns = 3_000_000;
-        assert_eq!(scene::causes(&judge(&scene.evidence)), Vec::<String>::new());
+        assert_eq!(scenes::causes(&judge(&scene.evidence)), Vec::<String>::new());
         scene.evidence.attempts[0].took_ns = 2_003_000_000;
-        assert_eq!(scene::causes(&judge(&scene.evidence)), ["dns-server-unreachable"]);
+        assert_eq!(scenes::causes(&judge(&scene.evidence)), ["dns-server-unreachable"]);
     }
 
     #[test]
     fn a_late_answer_is_no_silence() {
         let scene = Lookup::of("web").late("web", 1_500).scene();
-        let causes = scene::causes(&judge(&scene.evidence));
+        let causes = scenes::causes(&judge(&scene.evidence));
         assert!(!causes.contains(&"dns-server-unreachable".to_owned()), "{causes:?}");
     }
 }

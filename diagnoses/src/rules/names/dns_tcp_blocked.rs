@@ -10,9 +10,9 @@
 //! Silent on: truncated answers that TCP completes.
 
 use crate::case::Case;
-use crate::finding::fatal;
-use crate::lookups::{answered, lookups};
+use crate::case::lookups::{answered, lookups};
 use crate::rules::{Checked, Need};
+use crate::verdict::finding::fatal;
 use model::flow::TCP;
 
 pub const NEEDS: &[Need] = &[Need::Probe("dns"), Need::Probe("path"), Need::Probe("drop")];
@@ -58,8 +58,8 @@ pub fn check(case: &Case<'_>) -> Checked {
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene;
-    use crate::scene_dns::Lookup;
+    use crate::scenes;
+    use crate::scenes::dns::Lookup;
     use model::attempt::Errno;
     use model::flow::TCP;
 
@@ -73,7 +73,7 @@ mod tests {
             number: 111,
             name: "ECONNREFUSED".to_owned(),
         });
-        assert_eq!(scene::causes(&judge(&scene.evidence)), ["dns-tcp-blocked"]);
+        assert_eq!(scenes::causes(&judge(&scene.evidence)), ["dns-tcp-blocked"]);
     }
 
     #[test]
@@ -85,6 +85,6 @@ mod tests {
         let queries = &mut scene.evidence.attempts[0].dns.as_mut().unwrap().queries;
         queries[0].truncated = true;
         queries[1].flow.protocol = TCP;
-        assert_eq!(scene::causes(&judge(&scene.evidence)), Vec::<String>::new());
+        assert_eq!(scenes::causes(&judge(&scene.evidence)), Vec::<String>::new());
     }
 }

@@ -11,11 +11,11 @@
 //! Silent on: late answers of lookups that did not wait for them, servers that never answer, answers of which only a piece
 //! arrives (`dns-answer-lost`), slow search lists (`dns-search-amplification`).
 
-use crate::astray;
 use crate::case::Case;
-use crate::finding::{fatal, warning};
-use crate::lookups::{Lookup, answers_seen, is_piece, lookups, server_words, waited_ns};
+use crate::case::foreign_answers;
+use crate::case::lookups::{Lookup, answers_seen, is_piece, lookups, server_words, waited_ns};
 use crate::rules::{Checked, Need};
+use crate::verdict::finding::{fatal, warning};
 use crate::words::{count, time};
 use model::attempt::DnsExchange;
 use model::event::{Event, Seen};
@@ -92,7 +92,7 @@ fn answered_otherwise(lookup: &Lookup<'_>) -> bool {
 /// It came after it had been given up, or took most of the limit.
 fn is_late(case: &Case<'_>, query: &DnsExchange, limit_ns: u64) -> bool {
     // One that came from an address nobody asked was not taken, however early it came.
-    let astray = || astray::answers(case.evidence, query.flow).next().is_some();
+    let astray = || foreign_answers::answers(case.evidence, query.flow).next().is_some();
     let arrived = || {
         answers_seen(case, query)
             .iter()
@@ -130,8 +130,8 @@ fn stayed(case: &Case<'_>, query: &DnsExchange) -> Option<(u32, u64)> {
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene;
-    use crate::scene_dns::Lookup;
+    use crate::scenes;
+    use crate::scenes::dns::Lookup;
     use model::event::Seen;
     use model::report::Severity;
 
@@ -139,14 +139,14 @@ mod tests {
     fn an_answer_after_the_time_out_is_a_slow_server() {
         let scene = Lookup::of("web").late("web", 1_500).scene();
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::causes(&judgement), ["dns-upstream-slow"]);
+        assert_eq!(scenes::causes(&judgement), ["dns-upstream-slow"]);
     }
 
     #[test]
     fn a_lookup_that_works_but_waits_too_long_is_a_warning() {
         let scene = Lookup::of("web").takes("web", 1_800).scene();
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::causes(&judgement), ["dns-upstream-slow"]);
+        assert_eq!(scenes::causes(&judgement), ["dns-upstream-slow"]);
         assert_eq!(judgement.verdicts[0].severity, Severity::Warning);
     }
 
@@ -163,13 +163,13 @@ mod tests {
             truncated: false,
             latency_ns: 6_000_000,
         };
-        scene.saw(scene::A, "eth0", query.flow.reversed(), seen);
-        scene.hop(scene::A, "eth0", query.flow.reversed(), 90);
+        scene.saw(scenes::A, "eth0", query.flow.reversed(), seen);
+        scene.hop(scenes::A, "eth0", query.flow.reversed(), 90);
         if let Some(packet) = scene.evidence.events.last_mut().and_then(|event| event.packet.as_mut()) {
             packet.fragment = 1;
         }
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::causes(&judgement), ["dns-answer-lost"]);
+        assert_eq!(scenes::causes(&judgement), ["dns-answer-lost"]);
         assert!(
             judgement.verdicts[0].says.contains("pieces"),
             "{}",
@@ -181,7 +181,7 @@ mod tests {
     fn a_late_second_answer_of_a_quick_lookup_is_not() {
         let mut scene = Lookup::of("web").says("web", "NOERROR", 1).scene();
         let late = scene.evidence.watched[0].flow.reversed();
-        scene.drop(scene::A, "eth0", late, "NO_SOCKET", "__udp4_lib_rcv");
-        assert_eq!(scene::causes(&judge(&scene.evidence)), Vec::<String>::new());
+        scene.drop(scenes::A, "eth0", late, "NO_SOCKET", "__udp4_lib_rcv");
+        assert_eq!(scenes::causes(&judge(&scene.evidence)), Vec::<String>::new());
     }
 }

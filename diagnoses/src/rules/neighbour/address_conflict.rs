@@ -12,11 +12,11 @@
 //! attempts that work.
 
 use crate::case::Case;
-use crate::drops::Class;
-use crate::finding::{Claim, Finding, fatal};
-use crate::remedy::Remedy;
+use crate::kernel::drops::Class;
+use crate::kernel::walk::{End, WalkHop};
 use crate::rules::{Checked, Need};
-use crate::walk::{End, WalkHop};
+use crate::verdict::finding::{Claim, Finding, fatal};
+use crate::verdict::remedy::Remedy;
 use crate::words::list;
 use model::facts::Route;
 use model::report::{Direction, Happened};
@@ -231,26 +231,26 @@ fn claim(case: &Case<'_>, address: IpAddr, netns: u32, interface: &str, why: &st
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene::{self, Scene};
+    use crate::scenes::{self, Scene};
     use model::facts::{Route, RouteKind};
     use model::missing::Known;
 
     #[test]
     fn bridges_of_two_nodes_may_have_the_same_address() {
-        let mut cluster = crate::scene_cluster::Cluster::pods();
-        for node in [scene::X, scene::Y] {
+        let mut cluster = scenes::cluster::Cluster::pods();
+        for node in [scenes::X, scenes::Y] {
             cluster.scene.facts(node, |facts| {
                 if let Known::Known(addresses) = &mut facts.addresses {
                     let bridge = addresses.iter().find(|own| own.ifindex == 9).unwrap().clone();
                     addresses.push(model::facts::Address {
-                        address: scene::ip("172.17.0.1"),
+                        address: scenes::ip("172.17.0.1"),
                         ..bridge
                     });
                 }
             });
         }
-        cluster.scene.aim("172.17.0.1").vanishes(3, scene::X, "vetha");
-        let causes = scene::causes(&judge(cluster.evidence()));
+        cluster.scene.aim("172.17.0.1").vanishes(3, scenes::X, "vetha");
+        let causes = scenes::causes(&judge(cluster.evidence()));
         assert!(!causes.contains(&"address-conflict".to_owned()), "{causes:?}");
     }
 
@@ -258,16 +258,16 @@ mod tests {
     fn a_node_takes_what_is_for_a_pod_behind_it() {
         let mut scene = Scene::two_nodes();
         scene.reroute(
-            scene::X,
+            scenes::X,
             &Route {
                 kind: RouteKind::Local,
                 table: 255,
-                ..scene::route("10.90.2.0", 24, None, 1)
+                ..scenes::route("10.90.2.0", 24, None, 1)
             },
         );
-        scene.dropped(3, scene::X, "cbr0", "NO_SOCKET", "tcp_v4_rcv");
+        scene.dropped(3, scenes::X, "cbr0", "NO_SOCKET", "tcp_v4_rcv");
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::causes(&judgement), ["address-conflict"]);
+        assert_eq!(scenes::causes(&judgement), ["address-conflict"]);
         let remedy = &judgement.verdicts[0].remedy;
         assert!(remedy.contains("ip route del local 10.90.2.0/24 table 255"), "{remedy}");
     }
@@ -275,9 +275,9 @@ mod tests {
     #[test]
     fn answers_go_to_another_host_with_the_senders_address() {
         let mut scene = Scene::two_nodes();
-        scene.answer_dropped(2, scene::X, "cbr0", "NO_SOCKET", "tcp_v4_rcv");
+        scene.answer_dropped(2, scenes::X, "cbr0", "NO_SOCKET", "tcp_v4_rcv");
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::causes(&judgement), ["address-conflict"]);
+        assert_eq!(scenes::causes(&judgement), ["address-conflict"]);
         assert!(
             judgement.verdicts[0].says.contains("took the answers"),
             "{}",
@@ -288,14 +288,14 @@ mod tests {
     #[test]
     fn the_kernel_found_the_duplicate() {
         let mut scene = Scene::two_nodes().over_ipv6();
-        scene.facts(scene::C, |facts| {
+        scene.facts(scenes::C, |facts| {
             if let Known::Known(addresses) = &mut facts.addresses {
                 for own in addresses.iter_mut() {
                     own.dad_failed = own.address.is_ipv6();
                 }
             }
         });
-        scene.vanishes(3, scene::Y, "up0");
-        assert_eq!(scene::cause(&judge(&scene.evidence)), "address-conflict");
+        scene.vanishes(3, scenes::Y, "up0");
+        assert_eq!(scenes::cause(&judge(&scene.evidence)), "address-conflict");
     }
 }

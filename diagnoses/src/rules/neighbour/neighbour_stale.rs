@@ -12,11 +12,11 @@
 //! Silent on: frames that a bridge floods to everybody, entries of other next hops, and packets that arrive all the same.
 
 use crate::case::Case;
-use crate::drops::Class;
-use crate::finding::{Finding, fatal};
-use crate::remedy::Remedy;
+use crate::case::observations;
+use crate::kernel::drops::Class;
 use crate::rules::{Checked, Need};
-use crate::seen;
+use crate::verdict::finding::{Finding, fatal};
+use crate::verdict::remedy::Remedy;
 use model::facts::{Link, Neighbour};
 use model::report::{Direction, Happened};
 use std::net::IpAddr;
@@ -84,7 +84,7 @@ pub fn check(case: &Case<'_>) -> Checked {
                 drop.words()
             ));
         }
-        return Ok(vec![seen::last_seen(case, finding, tried.attempt.id)]);
+        return Ok(vec![observations::last_seen(case, finding, tried.attempt.id)]);
     }
     Ok(thrown_away(case).or_else(|| disowned(case)).into_iter().collect())
 }
@@ -93,7 +93,7 @@ pub fn check(case: &Case<'_>) -> Checked {
 fn was_there(case: &Case<'_>, attempt: u32, direction: Direction, netns: u32) -> bool {
     let legs = [Direction::Request, Direction::Answer].map(|direction| case.leg(attempt, direction));
     let untold = legs.into_iter().flatten().all(|leg| leg.stops.is_empty());
-    let seen = |leg: &crate::trail::Leg<'_>| leg.stops.iter().any(|stop| stop.netns == netns);
+    let seen = |leg: &crate::case::trail::Leg<'_>| leg.stops.iter().any(|stop| stop.netns == netns);
     let made = direction == Direction::Request && case.evidence.source.netns == Some(netns);
     untold || made || case.leg(attempt, direction).is_some_and(seen)
 }
@@ -129,7 +129,10 @@ fn disowned(case: &Case<'_>) -> Option<Finding> {
         .iter()
         .filter_map(|hop| hop.next_hop)
         .any(|next| next != target && addresses.iter().any(|own| own.address == next));
-    if own || is_gateway || crate::routed::is_router(case, stop.netns) || case.evidence.source.netns == Some(stop.netns)
+    if own
+        || is_gateway
+        || crate::case::routing::is_router(case, stop.netns)
+        || case.evidence.source.netns == Some(stop.netns)
     {
         return None;
     }
@@ -146,7 +149,7 @@ fn disowned(case: &Case<'_>) -> Option<Finding> {
         "give {name} the address {target} again, or delete the neighbour entry for it on the host that sends to it (ip neigh del)"
     ))
     .because(format!("{target} arrives at {interface} of {name} and is none of its addresses"));
-    Some(seen::last_seen(case, finding, tried.attempt.id))
+    Some(observations::last_seen(case, finding, tried.attempt.id))
 }
 
 /// No entry could be read, but a host threw the watched packet away for its hardware address.
@@ -177,7 +180,7 @@ fn thrown_away(case: &Case<'_>) -> Option<Finding> {
         lost.len(),
         first.words()
     ));
-    Some(seen::last_seen(case, finding, first.attempt))
+    Some(observations::last_seen(case, finding, first.attempt))
 }
 
 /// An entry in use whose hardware address no interface of the owner has; `strict`: is not that of the owning interface.
@@ -240,18 +243,23 @@ fn build(case: &Case<'_>, netns: u32, ifindex: u32, entry: &Neighbour, right: &s
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene::{self, Scene};
+    use crate::scenes::{self, Scene};
     use model::missing::Known;
 
     #[test]
     fn a_permanent_entry_with_a_wrong_address() {
         let mut scene = Scene::two_nodes();
-        scene.facts(scene::Y, |facts| {
-            facts.neighbours = Known::Known(vec![scene::neighbour(9, "10.90.2.2", "02:00:00:00:00:99", "PERMANENT")]);
+        scene.facts(scenes::Y, |facts| {
+            facts.neighbours = Known::Known(vec![scenes::neighbour(
+                9,
+                "10.90.2.2",
+                "02:00:00:00:00:99",
+                "PERMANENT",
+            )]);
         });
-        scene.dropped(3, scene::C, "eth0", "OTHERHOST", "ip_rcv_core");
+        scene.dropped(3, scenes::C, "eth0", "OTHERHOST", "ip_rcv_core");
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::causes(&judgement), ["neighbour-stale"]);
+        assert_eq!(scenes::causes(&judgement), ["neighbour-stale"]);
         assert_eq!(judgement.verdicts[0].place.netns.as_deref(), Some("netns/y"));
         assert!(judgement.verdicts[0].remedy.contains("ip neigh del 10.90.2.2 dev cbr0"));
     }
@@ -259,28 +267,33 @@ mod tests {
     #[test]
     fn an_end_that_lost_its_address_is_no_router() {
         let mut scene = Scene::two_nodes();
-        scene.vanishes(3, scene::C, "eth0");
-        scene.sysctl(scene::C, "net.ipv4.ip_forward", "0");
-        scene.facts(scene::C, |facts| facts.addresses = Known::Known(Vec::new()));
-        assert_eq!(scene::causes(&judge(&scene.evidence)), ["neighbour-stale"]);
+        scene.vanishes(3, scenes::C, "eth0");
+        scene.sysctl(scenes::C, "net.ipv4.ip_forward", "0");
+        scene.facts(scenes::C, |facts| facts.addresses = Known::Known(Vec::new()));
+        assert_eq!(scenes::causes(&judge(&scene.evidence)), ["neighbour-stale"]);
     }
 
     #[test]
     fn a_bridge_that_took_another_address() {
         let mut scene = Scene::two_nodes();
-        scene.facts(scene::A, |facts| {
-            facts.neighbours = Known::Known(vec![scene::neighbour(2, "10.90.1.1", "02:00:00:00:00:04", "REACHABLE")]);
+        scene.facts(scenes::A, |facts| {
+            facts.neighbours = Known::Known(vec![scenes::neighbour(
+                2,
+                "10.90.1.1",
+                "02:00:00:00:00:04",
+                "REACHABLE",
+            )]);
         });
-        scene.dropped(3, scene::X, "vetha", "NO_TX_TARGET", "br_handle_frame_finish");
+        scene.dropped(3, scenes::X, "vetha", "NO_TX_TARGET", "br_handle_frame_finish");
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::causes(&judgement), ["neighbour-stale"]);
+        assert_eq!(scenes::causes(&judgement), ["neighbour-stale"]);
         assert_eq!(judgement.verdicts[0].place.netns.as_deref(), Some("netns/a"));
     }
 
     #[test]
     fn a_router_that_answers_for_the_other_node_is_not_it() {
         let mut scene = Scene::two_nodes();
-        for (node, other) in [(scene::X, "172.31.90.2"), (scene::Y, "172.31.90.1")] {
+        for (node, other) in [(scenes::X, "172.31.90.2"), (scenes::Y, "172.31.90.1")] {
             scene.link(node, "up0", |link| {
                 link.peer = Some(model::facts::Peer {
                     netns: Some(999),
@@ -288,21 +301,26 @@ mod tests {
                 })
             });
             scene.facts(node, |facts| {
-                facts.neighbours = Known::Known(vec![scene::neighbour(2, other, "3a:c0:68:e2:76:c9", "REACHABLE")]);
+                facts.neighbours = Known::Known(vec![scenes::neighbour(2, other, "3a:c0:68:e2:76:c9", "REACHABLE")]);
             });
         }
-        scene.vanishes(3, scene::X, "up0");
-        let causes = scene::causes(&judge(&scene.evidence));
+        scene.vanishes(3, scenes::X, "up0");
+        let causes = scenes::causes(&judge(&scene.evidence));
         assert_eq!(causes, ["unexplained-timeout"]);
     }
 
     #[test]
     fn a_right_entry_accuses_nobody() {
         let mut scene = Scene::two_nodes();
-        scene.facts(scene::Y, |facts| {
-            facts.neighbours = Known::Known(vec![scene::neighbour(9, "10.90.2.2", "02:00:00:00:00:02", "REACHABLE")]);
+        scene.facts(scenes::Y, |facts| {
+            facts.neighbours = Known::Known(vec![scenes::neighbour(
+                9,
+                "10.90.2.2",
+                "02:00:00:00:00:02",
+                "REACHABLE",
+            )]);
         });
-        scene.vanishes(3, scene::Y, "vethc");
-        assert!(!scene::causes(&judge(&scene.evidence)).contains(&"neighbour-stale".to_owned()));
+        scene.vanishes(3, scenes::Y, "vethc");
+        assert!(!scenes::causes(&judge(&scene.evidence)).contains(&"neighbour-stale".to_owned()));
     }
 }

@@ -13,11 +13,11 @@
 //! plugged in (`interface-detached`).
 
 use crate::case::Case;
-use crate::finding::{Finding, fatal};
-use crate::neighbours::{Role, Silent};
-use crate::remedy::Remedy;
+use crate::case::neighbours::{Role, Silent};
+use crate::case::observations;
 use crate::rules::{Checked, Need};
-use crate::seen;
+use crate::verdict::finding::{Finding, fatal};
+use crate::verdict::remedy::Remedy;
 use crate::words::at;
 use model::report::Direction;
 use std::net::IpAddr;
@@ -93,7 +93,7 @@ fn finding(case: &Case<'_>, silent: &Silent) -> Finding {
     }
     finding = finding.and_if(quiet(case, silent));
     match case.failed().first() {
-        Some(tried) => finding.and(seen::met(tried)),
+        Some(tried) => finding.and(observations::met(tried)),
         None => finding,
     }
 }
@@ -196,7 +196,7 @@ fn quiet(case: &Case<'_>, silent: &Silent) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene::{self, Scene, tcp};
+    use crate::scenes::{self, Scene, tcp};
     use model::event::Seen;
     use model::report::Outcome;
 
@@ -219,10 +219,10 @@ mod tests {
         let mut scene = Scene::two_nodes();
         scene.evidence.destination.netns = None;
         scene.aim("10.90.2.77");
-        scene.dropped(3, scene::Y, "up0", "NEIGH_FAILED", "neigh_invalidate");
-        failed(&mut scene, scene::Y, "cbr0", "10.90.2.77");
+        scene.dropped(3, scenes::Y, "up0", "NEIGH_FAILED", "neigh_invalidate");
+        failed(&mut scene, scenes::Y, "cbr0", "10.90.2.77");
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::causes(&judgement), ["neighbour-unreachable"]);
+        assert_eq!(scenes::causes(&judgement), ["neighbour-unreachable"]);
         assert!(
             judgement.verdicts[0].says.contains("no live owner"),
             "{}",
@@ -233,28 +233,28 @@ mod tests {
     #[test]
     fn a_gateway_that_is_not_there() {
         let mut scene = Scene::two_nodes();
-        scene.reroute(scene::A, &scene::route("0.0.0.0", 0, Some("10.90.1.254"), 2));
+        scene.reroute(scenes::A, &scenes::route("0.0.0.0", 0, Some("10.90.1.254"), 2));
         scene.fails(3, 113, "EHOSTUNREACH");
-        failed(&mut scene, scene::A, "eth0", "10.90.1.254");
+        failed(&mut scene, scenes::A, "eth0", "10.90.1.254");
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::causes(&judgement), ["neighbour-unreachable"]);
+        assert_eq!(scenes::causes(&judgement), ["neighbour-unreachable"]);
         assert!(judgement.verdicts[0].says.contains("the gateway towards 10.90.2.2"));
     }
 
     #[test]
     fn neighbour_discovery_counts_like_arp() {
         let mut scene = Scene::two_nodes().over_ipv6();
-        scene.reroute(scene::A, &scene::route("::", 0, Some("fd90:1::fe"), 2));
+        scene.reroute(scenes::A, &scenes::route("::", 0, Some("fd90:1::fe"), 2));
         scene.fails(3, 113, "EHOSTUNREACH");
-        failed(&mut scene, scene::A, "eth0", "fd90:1::fe");
-        assert_eq!(scene::causes(&judge(&scene.evidence)), ["neighbour-unreachable"]);
+        failed(&mut scene, scenes::A, "eth0", "fd90:1::fe");
+        assert_eq!(scenes::causes(&judge(&scene.evidence)), ["neighbour-unreachable"]);
     }
 
     #[test]
     fn a_silent_neighbour_of_another_flow_accuses_nobody() {
         let mut scene = Scene::two_nodes();
         scene.connects(3);
-        failed(&mut scene, scene::X, "cbr0", "10.90.1.99");
+        failed(&mut scene, scenes::X, "cbr0", "10.90.1.99");
         assert_eq!(judge(&scene.evidence).outcome, Outcome::Healthy);
     }
 }

@@ -12,12 +12,12 @@
 //! Silent on: addresses outside the cluster, which services without a selector may list, addresses of nodes, and connections that
 //! failed at a living pod.
 
+use crate::case::observations;
+use crate::case::services::{Asked, Backend, failed_at, services, unread};
 use crate::case::{Case, Failure, Tried};
-use crate::cluster::{Asked, Backend, failed_at, services, unread};
-use crate::finding::{Finding, fatal, warning};
-use crate::remedy::Remedy;
 use crate::rules::{Checked, Need};
-use crate::seen;
+use crate::verdict::finding::{Finding, fatal, warning};
+use crate::verdict::remedy::Remedy;
 use crate::words::shell::command;
 use ipnet::IpNet;
 use std::net::IpAddr;
@@ -143,15 +143,15 @@ fn finding(case: &Case<'_>, asked: &Asked<'_>, backend: &Backend<'_>, all: bool)
                 }
             ))
             .and(pod)
-            .and_if(hit.first().and_then(|id| case.attempt(*id)).map(seen::met)),
+            .and_if(hit.first().and_then(|id| case.attempt(*id)).map(observations::met)),
     )
 }
 
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene;
-    use crate::scene_cluster::{Cluster, WEB_IP};
+    use crate::scenes;
+    use crate::scenes::cluster::{Cluster, WEB_IP};
     use model::attempt::Outcome;
     use model::missing::Missing;
 
@@ -162,19 +162,19 @@ mod tests {
         let slice = cluster.slice("web");
         slice.managed_by.clear();
         slice.endpoints[0].target = None;
-        slice.endpoints[0].addresses = vec![scene::ip("10.90.2.77")];
+        slice.endpoints[0].addresses = vec![scenes::ip("10.90.2.77")];
         cluster
     }
 
     /// A SYN is translated to this address and never seen again.
     fn sent_on(cluster: &mut Cluster, address: &str) {
-        let asked = scene::tcp("10.90.1.2:40000", &format!("{WEB_IP}:80"));
-        let real = scene::tcp("10.90.1.2:40000", &format!("{address}:80"));
+        let asked = scenes::tcp("10.90.1.2:40000", &format!("{WEB_IP}:80"));
+        let real = scenes::tcp("10.90.1.2:40000", &format!("{address}:80"));
         let scene = &mut cluster.scene;
         scene
             .watch(0, asked)
-            .hop(scene::A, "eth0", asked, 7)
-            .hop_learned(scene::X, "up0", real, 7);
+            .hop(scenes::A, "eth0", asked, 7)
+            .hop_learned(scenes::X, "up0", real, 7);
         let during = "connect".to_owned();
         scene.attempt(0, asked, Outcome::TimedOut { during });
     }
@@ -182,9 +182,9 @@ mod tests {
     #[test]
     fn a_slice_made_by_hand_that_leads_nowhere_is_it() {
         let mut cluster = stale();
-        cluster.scene.vanishes(3, scene::X, "up0");
+        cluster.scene.vanishes(3, scenes::X, "up0");
         let judgement = judge(cluster.evidence());
-        assert_eq!(scene::causes(&judgement), ["endpoint-dead"]);
+        assert_eq!(scenes::causes(&judgement), ["endpoint-dead"]);
         assert!(judgement.verdicts[0].because[0].contains("made by hand"));
         // Of the node whose range it is nothing may be known.
         cluster.node("y").pod_cidrs.clear();
@@ -192,7 +192,7 @@ mod tests {
         cluster.scene.evidence.attempts.clear();
         cluster.scene.evidence.events.clear();
         sent_on(&mut cluster, "10.90.2.77");
-        assert_eq!(scene::causes(&judge(cluster.evidence())), ["endpoint-dead"]);
+        assert_eq!(scenes::causes(&judge(cluster.evidence())), ["endpoint-dead"]);
         assert!(
             judgement.verdicts[0]
                 .remedy
@@ -206,7 +206,7 @@ mod tests {
         cluster.inventory().pods.retain(|pod| pod.name != "web-1");
         cluster.without_helpers();
         let judgement = judge(cluster.evidence());
-        assert_eq!(scene::causes(&judgement), ["endpoint-dead"]);
+        assert_eq!(scenes::causes(&judgement), ["endpoint-dead"]);
         assert!(judgement.verdicts[0].because[1].contains("there is no pod shop/web-1 any more"));
     }
 
@@ -214,24 +214,24 @@ mod tests {
     fn what_failed_at_a_living_pod_accuses_no_other_address() {
         let mut cluster = stale();
         let mut live = cluster.slice("web").endpoints[0].clone();
-        live.addresses = vec![scene::ip("10.90.2.2")];
+        live.addresses = vec![scenes::ip("10.90.2.2")];
         cluster.slice("web").endpoints.push(live);
         sent_on(&mut cluster, "10.90.2.2");
-        assert!(!scene::causes(&judge(cluster.evidence())).contains(&"endpoint-dead".to_owned()));
+        assert!(!scenes::causes(&judge(cluster.evidence())).contains(&"endpoint-dead".to_owned()));
     }
 
     #[test]
     fn an_address_outside_the_cluster_or_one_nobody_was_asked_about_is_not_it() {
         let mut cluster = stale();
-        cluster.slice("web").endpoints[0].addresses = vec![scene::ip("203.0.113.7")];
-        cluster.scene.vanishes(3, scene::X, "up0");
-        assert!(!scene::causes(&judge(cluster.evidence())).contains(&"endpoint-dead".to_owned()));
+        cluster.slice("web").endpoints[0].addresses = vec![scenes::ip("203.0.113.7")];
+        cluster.scene.vanishes(3, scenes::X, "up0");
+        assert!(!scenes::causes(&judge(cluster.evidence())).contains(&"endpoint-dead".to_owned()));
         let mut cluster = stale();
         cluster
             .inventory()
             .missing
             .push(Missing::new("the pod that has 10.90.2.77", "forbidden"));
-        cluster.scene.vanishes(3, scene::X, "up0");
-        assert!(!scene::causes(&judge(cluster.evidence())).contains(&"endpoint-dead".to_owned()));
+        cluster.scene.vanishes(3, scenes::X, "up0");
+        assert!(!scenes::causes(&judge(cluster.evidence())).contains(&"endpoint-dead".to_owned()));
     }
 }

@@ -11,12 +11,12 @@
 //! Silent on: nodes that are ready, nodes of neither end, and services that another node's pods can serve.
 
 use crate::case::Case;
-use crate::cluster::{inventory, pod_of, services};
-use crate::drops::Class;
-use crate::finding::{Finding, fatal, info, warning};
-use crate::remedy::Remedy;
+use crate::case::observations;
+use crate::case::services::{inventory, pod_of, services};
+use crate::kernel::drops::Class;
 use crate::rules::{Checked, Need};
-use crate::seen;
+use crate::verdict::finding::{Finding, fatal, info, warning};
+use crate::verdict::remedy::Remedy;
 use crate::words::shell::command;
 use model::inventory::{Node, ObjectRef};
 
@@ -101,14 +101,14 @@ fn finding(case: &Case<'_>, node: &Node, alone: bool) -> Finding {
             node.lease_age_s
                 .map(|age| format!("its Lease was renewed {age} s ago (a kubelet does it every 10 s)")),
         )
-        .and_if(case.failed().first().map(|tried| seen::met(tried)))
+        .and_if(case.failed().first().map(|tried| observations::met(tried)))
 }
 
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene;
-    use crate::scene_cluster::Cluster;
+    use crate::scenes;
+    use crate::scenes::cluster::Cluster;
 
     fn lost(mut cluster: Cluster, name: &str) -> Cluster {
         let node = cluster.node(name);
@@ -120,9 +120,9 @@ mod tests {
     #[test]
     fn a_node_that_is_not_ready_is_the_cause_of_what_nothing_else_explains() {
         let mut cluster = lost(Cluster::pods(), "y");
-        cluster.scene.vanishes(3, scene::X, "up0");
+        cluster.scene.vanishes(3, scenes::X, "up0");
         let judgement = judge(cluster.evidence());
-        assert_eq!(scene::causes(&judgement), ["node-not-ready"]);
+        assert_eq!(scenes::causes(&judgement), ["node-not-ready"]);
         assert_eq!(judgement.verdicts[0].place.node.as_deref(), Some("y"));
     }
 
@@ -132,7 +132,7 @@ mod tests {
         cluster.node("y").lease_age_s = Some(25);
         cluster.without_helpers();
         let judgement = judge(cluster.evidence());
-        assert_eq!(scene::causes(&judgement), ["node-not-ready"]);
+        assert_eq!(scenes::causes(&judgement), ["node-not-ready"]);
         assert!(
             judgement.verdicts[0].says.contains("25 s ago"),
             "{}",
@@ -145,9 +145,9 @@ mod tests {
         let mut cluster = Cluster::pods();
         cluster.node("y").lease_age_s = Some(25);
         cluster.scene.connects(3);
-        assert_eq!(scene::causes(&judge(cluster.evidence())), Vec::<String>::new());
+        assert_eq!(scenes::causes(&judge(cluster.evidence())), Vec::<String>::new());
         let mut cluster = lost(cluster, "y");
-        assert_eq!(scene::causes(&judge(cluster.evidence())), ["node-not-ready"]);
+        assert_eq!(scenes::causes(&judge(cluster.evidence())), ["node-not-ready"]);
     }
 
     #[test]
@@ -159,8 +159,8 @@ mod tests {
         let flow = cluster.scene.evidence.watched[0].flow;
         cluster
             .scene
-            .drop(scene::X, "cbr0", flow, "NETFILTER_DROP", "nf_hook_slow");
-        assert_eq!(scene::causes(&judge(cluster.evidence())), ["node-not-ready"]);
+            .drop(scenes::X, "cbr0", flow, "NETFILTER_DROP", "nf_hook_slow");
+        assert_eq!(scenes::causes(&judge(cluster.evidence())), ["node-not-ready"]);
     }
 
     #[test]
@@ -168,10 +168,10 @@ mod tests {
         let mut cluster = lost(Cluster::pods(), "y");
         cluster
             .scene
-            .dropped(3, scene::X, "cbr0", "NETFILTER_DROP", "nf_hook_slow");
-        assert_eq!(scene::causes(&judge(cluster.evidence())), ["netfilter-drop"]);
+            .dropped(3, scenes::X, "cbr0", "NETFILTER_DROP", "nf_hook_slow");
+        assert_eq!(scenes::causes(&judge(cluster.evidence())), ["netfilter-drop"]);
         let mut cluster = Cluster::web();
         cluster.scene.refused(3);
-        assert!(!scene::causes(&judge(cluster.evidence())).contains(&"node-not-ready".to_owned()));
+        assert!(!scenes::causes(&judge(cluster.evidence())).contains(&"node-not-ready".to_owned()));
     }
 }

@@ -13,12 +13,12 @@
 //! restarted and run again, and pods that answered.
 
 use crate::case::Case;
-use crate::cluster::{inventory, pod_of};
-use crate::drops::Class;
-use crate::finding::{Finding, fatal};
-use crate::remedy::Remedy;
+use crate::case::observations;
+use crate::case::services::{inventory, pod_of};
+use crate::kernel::drops::Class;
 use crate::rules::{Checked, Need};
-use crate::seen;
+use crate::verdict::finding::{Finding, fatal};
+use crate::verdict::remedy::Remedy;
 use crate::words::shell::command;
 use model::endpoint::EndpointKind;
 use model::inventory::{Container, Pod};
@@ -105,7 +105,7 @@ fn tentative(case: &Case<'_>) -> Option<Finding> {
             "{} of {name} was tentative when the first packet was sent",
             own.address
         ))
-        .and_if(failed.first().map(|tried| seen::met(tried))),
+        .and_if(failed.first().map(|tried| observations::met(tried))),
     )
 }
 
@@ -140,7 +140,7 @@ fn finding(case: &Case<'_>, pod: &Pod) -> Option<Finding> {
     Some(
         finding
             .and_if((!pod.message.is_empty()).then(|| pod.message.clone()))
-            .and_if(case.failed().first().map(|tried| seen::met(tried))),
+            .and_if(case.failed().first().map(|tried| observations::met(tried))),
     )
 }
 
@@ -260,26 +260,26 @@ fn container_words(container: &Container) -> String {
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene;
-    use crate::scene_cluster::Cluster;
+    use crate::scenes;
+    use crate::scenes::cluster::Cluster;
     use model::missing::Known;
     use model::report::Outcome;
 
     #[test]
     fn a_namespace_without_an_address_cannot_be_reached() {
-        let mut scene = scene::Scene::two_nodes();
+        let mut scene = scenes::Scene::two_nodes();
         scene.evidence.destination.addresses.clear();
-        assert!(scene::causes(&judge(&scene.evidence)).is_empty(), "it has one");
-        scene.facts(scene::C, |facts| facts.addresses = Known::Known(Vec::new()));
+        assert!(scenes::causes(&judge(&scene.evidence)).is_empty(), "it has one");
+        scene.facts(scenes::C, |facts| facts.addresses = Known::Known(Vec::new()));
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::causes(&judgement), ["pod-not-running"]);
+        assert_eq!(scenes::causes(&judgement), ["pod-not-running"]);
         assert_eq!(judgement.verdicts[0].place.netns.as_deref(), Some("netns/c"));
     }
 
     #[test]
     fn an_address_that_is_still_checked_for_duplicates_takes_no_packets() {
-        let mut scene = scene::Scene::two_nodes().over_ipv6();
-        scene.facts(scene::C, |facts| {
+        let mut scene = scenes::Scene::two_nodes().over_ipv6();
+        scene.facts(scenes::C, |facts| {
             if let Known::Known(addresses) = &mut facts.addresses {
                 addresses
                     .iter_mut()
@@ -287,9 +287,9 @@ mod tests {
                     .for_each(|own| own.tentative = true);
             }
         });
-        scene.dropped(3, scene::C, "eth0", "IP_INADDRERRORS", "ip6_forward");
+        scene.dropped(3, scenes::C, "eth0", "IP_INADDRERRORS", "ip6_forward");
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::causes(&judgement), ["pod-not-running"]);
+        assert_eq!(scenes::causes(&judgement), ["pod-not-running"]);
         assert!(
             judgement.verdicts[0].says.contains("checked for duplicates"),
             "{}",
@@ -312,7 +312,7 @@ mod tests {
         let mut cluster = pending("ImagePullBackOff");
         let judgement = judge(cluster.evidence());
         assert_eq!(judgement.outcome, Outcome::Fault);
-        assert_eq!(scene::causes(&judgement), ["pod-not-running"]);
+        assert_eq!(scenes::causes(&judgement), ["pod-not-running"]);
         let verdict = &judgement.verdicts[0];
         assert!(
             verdict.says.contains("container main waits: ImagePullBackOff"),
@@ -330,7 +330,7 @@ mod tests {
         cluster.pod("shop/web-1").containers[0].restarts = 7;
         cluster.scene.refused(3);
         let judgement = judge(cluster.evidence());
-        assert_eq!(scene::causes(&judgement), ["pod-not-running"]);
+        assert_eq!(scenes::causes(&judgement), ["pod-not-running"]);
         assert!(judgement.verdicts[0].remedy.contains("logs web-1 -c main --previous"));
     }
 
@@ -349,7 +349,7 @@ mod tests {
             "Evicted".clone_into(&mut pod.reason);
             pod.addresses.clear();
             let judgement = judge(cluster.evidence());
-            assert_eq!(scene::causes(&judgement), ["pod-not-running"], "{phase}");
+            assert_eq!(scenes::causes(&judgement), ["pod-not-running"], "{phase}");
             assert!(
                 judgement.verdicts[0].says.contains(word),
                 "{}",
@@ -364,8 +364,8 @@ mod tests {
         cluster.unready("shop/web-1", "waiting", "CrashLoopBackOff");
         cluster
             .scene
-            .dropped(3, scene::X, "cbr0", "NETFILTER_DROP", "nf_hook_slow");
-        assert_eq!(scene::causes(&judge(cluster.evidence())), ["netfilter-drop"]);
+            .dropped(3, scenes::X, "cbr0", "NETFILTER_DROP", "nf_hook_slow");
+        assert_eq!(scenes::causes(&judge(cluster.evidence())), ["netfilter-drop"]);
     }
 
     #[test]
@@ -373,7 +373,7 @@ mod tests {
         let mut cluster = Cluster::pods();
         cluster.pod("shop/web-1").containers[0].restarts = 3;
         cluster.scene.refused(3);
-        assert!(!scene::causes(&judge(cluster.evidence())).contains(&"pod-not-running".to_owned()));
+        assert!(!scenes::causes(&judge(cluster.evidence())).contains(&"pod-not-running".to_owned()));
         let mut cluster = Cluster::pods();
         let done = model::inventory::Container {
             state: "terminated".to_owned(),
@@ -383,10 +383,10 @@ mod tests {
         };
         cluster.pod("shop/web-1").containers.push(done);
         cluster.scene.refused(3);
-        assert!(!scene::causes(&judge(cluster.evidence())).contains(&"pod-not-running".to_owned()));
+        assert!(!scenes::causes(&judge(cluster.evidence())).contains(&"pod-not-running".to_owned()));
         let mut cluster = Cluster::pods();
         cluster.unready("shop/web-1", "waiting", "CrashLoopBackOff");
         cluster.scene.connects(3);
-        assert_eq!(scene::causes(&judge(cluster.evidence())), Vec::<String>::new());
+        assert_eq!(scenes::causes(&judge(cluster.evidence())), Vec::<String>::new());
     }
 }

@@ -13,11 +13,11 @@
 //! ports that answered all the same.
 
 use crate::case::Case;
-use crate::cluster::{Asked, inventory, services};
-use crate::finding::{Finding, fatal};
-use crate::remedy::Remedy;
+use crate::case::observations;
+use crate::case::services::{Asked, inventory, services};
 use crate::rules::{Checked, Need};
-use crate::seen;
+use crate::verdict::finding::{Finding, fatal};
+use crate::verdict::remedy::Remedy;
 use crate::words::shell::command;
 use model::endpoint::EndpointKind;
 use model::inventory::{Inventory, ObjectRef, ServicePort};
@@ -105,7 +105,7 @@ fn no_port(case: &Case<'_>, asked: &Asked<'_>) -> Finding {
         } else {
             format!("its ports are {}", ports.join(", "))
         })
-        .and_if(case.failed().first().map(|tried| seen::met(tried)))
+        .and_if(case.failed().first().map(|tried| observations::met(tried)))
 }
 
 /// `http 80/TCP (node port 30080)`.
@@ -132,8 +132,8 @@ fn listed(names: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene;
-    use crate::scene_cluster::{Cluster, object};
+    use crate::scenes;
+    use crate::scenes::cluster::{Cluster, object};
     use model::report::Outcome;
 
     #[test]
@@ -144,7 +144,7 @@ mod tests {
         cluster.scene.evidence.destination.addresses.clear();
         let judgement = judge(cluster.evidence());
         assert_eq!(judgement.outcome, Outcome::Fault);
-        assert_eq!(scene::causes(&judgement), ["service-not-found"]);
+        assert_eq!(scenes::causes(&judgement), ["service-not-found"]);
         assert!(
             judgement.verdicts[0].remedy.contains("shop/web"),
             "{}",
@@ -160,7 +160,7 @@ mod tests {
             cluster.scene.evidence.destination.port_name = name.map(str::to_owned);
             cluster.without_helpers();
             let judgement = judge(cluster.evidence());
-            assert_eq!(scene::causes(&judgement), ["service-not-found"], "{name:?} {number:?}");
+            assert_eq!(scenes::causes(&judgement), ["service-not-found"], "{name:?} {number:?}");
             assert!(judgement.verdicts[0].because[0].contains("http 80/TCP"));
         }
     }
@@ -170,7 +170,7 @@ mod tests {
         let mut cluster = Cluster::web();
         cluster.no_endpoints("web");
         cluster.scene.refused(3);
-        assert!(!scene::causes(&judge(cluster.evidence())).contains(&"service-not-found".to_owned()));
+        assert!(!scenes::causes(&judge(cluster.evidence())).contains(&"service-not-found".to_owned()));
     }
 
     #[test]
@@ -179,6 +179,6 @@ mod tests {
         cluster.scene.evidence.destination.port = Some(8080);
         cluster.service("web").headless = true;
         cluster.scene.refused(3);
-        assert!(!scene::causes(&judge(cluster.evidence())).contains(&"service-not-found".to_owned()));
+        assert!(!scenes::causes(&judge(cluster.evidence())).contains(&"service-not-found".to_owned()));
     }
 }

@@ -13,12 +13,12 @@
 //! (`listener-on-other-address`), pods that are not ready (`service-without-endpoints`).
 
 use crate::case::Case;
-use crate::cluster::{Asked, not_ready, services, target_numbers};
-use crate::ends::{FarEnd, listeners, refused};
-use crate::finding::{Finding, fatal};
-use crate::remedy::Remedy;
+use crate::case::far_end::{FarEnd, listeners, refused};
+use crate::case::observations;
+use crate::case::services::{Asked, not_ready, services, target_numbers};
 use crate::rules::{Checked, Need};
-use crate::seen;
+use crate::verdict::finding::{Finding, fatal};
+use crate::verdict::remedy::Remedy;
 use crate::words::list;
 use crate::words::shell::command;
 use model::inventory::{Pod, Port, ServicePort};
@@ -83,7 +83,7 @@ fn unnamed(case: &Case<'_>, asked: &Asked<'_>, port: &ServicePort) -> Option<Fin
             format!("containers of {} declare {}", pod.full_name(), list(&declared))
         })
         .and("the EndpointSlices list no address for that port".to_owned())
-        .and_if(case.failed().first().map(|tried| seen::met(tried))),
+        .and_if(case.failed().first().map(|tried| observations::met(tried))),
     )
 }
 
@@ -151,7 +151,7 @@ fn closed(case: &Case<'_>, asked: &Asked<'_>, port: &ServicePort) -> Option<Find
         } else {
             format!("ports that its containers declare: {}", numbers.join(", "))
         })
-        .and_if(case.failed().first().map(|tried| seen::met(tried))),
+        .and_if(case.failed().first().map(|tried| observations::met(tried))),
     )
 }
 
@@ -205,8 +205,8 @@ fn remedy(asked: &Asked<'_>, port: &ServicePort, right: Option<u16>) -> Remedy {
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene::{self, tcp};
-    use crate::scene_cluster::{Cluster, WEB_IP};
+    use crate::scenes::cluster::{Cluster, WEB_IP};
+    use crate::scenes::{self, tcp};
     use model::attempt::{Errno, Outcome};
     use model::inventory::Port;
     use model::missing::Known;
@@ -221,10 +221,10 @@ mod tests {
         let scene = &mut cluster.scene;
         scene
             .watch(0, asked)
-            .hop(scene::A, "eth0", asked, 7)
-            .hop_learned(scene::X, "up0", real, 7);
-        scene.hop(scene::C, "eth0", real, 7);
-        scene.drop(scene::C, "eth0", real, "NO_SOCKET", "tcp_v4_rcv");
+            .hop(scenes::A, "eth0", asked, 7)
+            .hop_learned(scenes::X, "up0", real, 7);
+        scene.hop(scenes::C, "eth0", real, 7);
+        scene.drop(scenes::C, "eth0", real, "NO_SOCKET", "tcp_v4_rcv");
         scene.evidence.events.last_mut().unwrap().skb = 7;
         let (during, errno) = (
             "connect".to_owned(),
@@ -241,7 +241,7 @@ mod tests {
     fn a_target_port_that_is_closed_beside_one_that_is_open_is_it() {
         let mut cluster = wrong_port();
         let judgement = judge(cluster.evidence());
-        assert_eq!(scene::causes(&judgement), ["service-port-mismatch"]);
+        assert_eq!(scenes::causes(&judgement), ["service-port-mismatch"]);
         let verdict = &judgement.verdicts[0];
         assert!(
             verdict.says.contains("sends port 80 to 8080 of pod shop/web-1"),
@@ -260,16 +260,16 @@ mod tests {
     #[test]
     fn where_nobody_looked_the_declared_ports_stand_in() {
         let mut cluster = wrong_port();
-        cluster.scene.evidence.netns.retain(|netns| netns.id != scene::C);
+        cluster.scene.evidence.netns.retain(|netns| netns.id != scenes::C);
         let judgement = judge(cluster.evidence());
-        assert_eq!(scene::causes(&judgement), ["service-port-mismatch"]);
+        assert_eq!(scenes::causes(&judgement), ["service-port-mismatch"]);
         assert!(
             judgement.verdicts[0].says.contains("its containers declare 80"),
             "{}",
             judgement.verdicts[0].says
         );
         cluster.pod("shop/web-1").containers[0].ports.clear();
-        assert_eq!(scene::causes(&judge(cluster.evidence())), ["port-closed"]);
+        assert_eq!(scenes::causes(&judge(cluster.evidence())), ["port-closed"]);
     }
 
     #[test]
@@ -279,7 +279,7 @@ mod tests {
         cluster.slice("web").ports.clear();
         cluster.without_helpers();
         let judgement = judge(cluster.evidence());
-        assert_eq!(scene::causes(&judgement), ["service-port-mismatch"]);
+        assert_eq!(scenes::causes(&judgement), ["service-port-mismatch"]);
         assert!(judgement.verdicts[0].because[0].contains("http 80/TCP"));
     }
 
@@ -288,8 +288,8 @@ mod tests {
         let mut cluster = wrong_port();
         cluster
             .scene
-            .facts(scene::C, |facts| facts.sockets = Known::Known(vec![]));
-        assert_eq!(scene::causes(&judge(cluster.evidence())), ["port-closed"]);
+            .facts(scenes::C, |facts| facts.sockets = Known::Known(vec![]));
+        assert_eq!(scenes::causes(&judge(cluster.evidence())), ["port-closed"]);
     }
 
     #[test]
@@ -298,11 +298,11 @@ mod tests {
         cluster.scene.evidence.destination.port = Some(8080);
         cluster.scene.refused(3);
         for watched in cluster.scene.evidence.watched.clone() {
-            cluster.scene.walk_to(watched.attempt, watched.flow, scene::C, "eth0");
+            cluster.scene.walk_to(watched.attempt, watched.flow, scenes::C, "eth0");
             cluster
                 .scene
-                .drop(scene::C, "eth0", watched.flow, "NO_SOCKET", "tcp_v4_rcv");
+                .drop(scenes::C, "eth0", watched.flow, "NO_SOCKET", "tcp_v4_rcv");
         }
-        assert_eq!(scene::causes(&judge(cluster.evidence())), ["port-closed"]);
+        assert_eq!(scenes::causes(&judge(cluster.evidence())), ["port-closed"]);
     }
 }

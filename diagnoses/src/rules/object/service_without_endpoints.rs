@@ -13,12 +13,12 @@
 //! pod names (`service-port-mismatch`), services that are only a name (`ExternalName`), and services that answered.
 
 use crate::case::Case;
-use crate::cluster::{Asked, not_ready, services, target_numbers, unread};
-use crate::finding::{Finding, fatal};
-use crate::remedy::Remedy;
+use crate::case::observations;
+use crate::case::services::{Asked, not_ready, services, target_numbers, unread};
+use crate::kubernetes::selector::{self, label_words};
 use crate::rules::{Checked, Need};
-use crate::seen;
-use crate::selector::{self, label_words};
+use crate::verdict::finding::{Finding, fatal};
+use crate::verdict::remedy::Remedy;
 use crate::words::count;
 use crate::words::shell::command;
 use model::inventory::{Node, Pod};
@@ -85,7 +85,7 @@ fn finding(case: &Case<'_>, asked: &Asked<'_>, why: Why) -> Finding {
     for fact in why.because {
         finding = finding.and(fact);
     }
-    finding.and_if(case.failed().first().map(|tried| seen::met(tried)))
+    finding.and_if(case.failed().first().map(|tried| observations::met(tried)))
 }
 
 /// The node whose own endpoints alone may be used: the source's, or the one whose address was asked. For the latter pods are
@@ -236,8 +236,8 @@ fn unselected(asked: &Asked<'_>) -> Why {
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene;
-    use crate::scene_cluster::{Cluster, labels};
+    use crate::scenes;
+    use crate::scenes::cluster::{Cluster, labels};
     use model::report::Outcome;
 
     #[test]
@@ -247,7 +247,7 @@ mod tests {
         cluster.no_endpoints("web");
         cluster.scene.refused(3);
         let judgement = judge(cluster.evidence());
-        assert_eq!(scene::causes(&judgement), ["service-without-endpoints"]);
+        assert_eq!(scenes::causes(&judgement), ["service-without-endpoints"]);
         let verdict = &judgement.verdicts[0];
         assert_eq!(verdict.place.object.as_ref().unwrap().name, "web");
         assert!(verdict.says.contains("app=wbe"), "{}", verdict.says);
@@ -272,7 +272,7 @@ mod tests {
         cluster.no_endpoints("web").without_helpers();
         let judgement = judge(cluster.evidence());
         assert_eq!(judgement.outcome, Outcome::Fault);
-        assert_eq!(scene::causes(&judgement), ["service-without-endpoints"]);
+        assert_eq!(scenes::causes(&judgement), ["service-without-endpoints"]);
         assert!(judgement.verdicts[0].remedy.contains("label them app=gone"));
     }
 
@@ -282,7 +282,7 @@ mod tests {
         cluster.unready("shop/web-1", "waiting", "CrashLoopBackOff");
         cluster.scene.refused(3);
         let judgement = judge(cluster.evidence());
-        assert_eq!(scene::causes(&judgement), ["service-without-endpoints"]);
+        assert_eq!(scenes::causes(&judgement), ["service-without-endpoints"]);
         assert!(
             judgement.verdicts[0]
                 .says
@@ -296,7 +296,7 @@ mod tests {
         "Local".clone_into(&mut cluster.service("web").internal_traffic_policy);
         cluster.scene.fails(3, 110, "ETIMEDOUT");
         let judgement = judge(cluster.evidence());
-        assert_eq!(scene::causes(&judgement), ["service-without-endpoints"]);
+        assert_eq!(scenes::causes(&judgement), ["service-without-endpoints"]);
         assert!(
             judgement.verdicts[0].says.contains("none is on node x"),
             "{}",
@@ -313,7 +313,7 @@ mod tests {
         cluster.scene.evidence.destination.port = Some(30_080);
         cluster.scene.fails(3, 110, "ETIMEDOUT");
         let judgement = judge(cluster.evidence());
-        assert_eq!(scene::causes(&judgement), ["service-without-endpoints"]);
+        assert_eq!(scenes::causes(&judgement), ["service-without-endpoints"]);
         assert!(
             judgement.verdicts[0]
                 .says
@@ -325,7 +325,7 @@ mod tests {
     fn a_name_server_without_pods_is_it_and_the_lookup_its_symptom() {
         let mut cluster = Cluster::dns_scaled_to_zero();
         let judgement = judge(cluster.evidence());
-        assert_eq!(scene::causes(&judgement), ["service-without-endpoints"]);
+        assert_eq!(scenes::causes(&judgement), ["service-without-endpoints"]);
         assert_eq!(judgement.verdicts[0].place.object.as_ref().unwrap().name, "kube-dns");
         let symptoms: Vec<&str> = judgement.verdicts[1..]
             .iter()
@@ -338,11 +338,11 @@ mod tests {
     fn a_service_with_a_ready_endpoint_or_one_that_answers_is_not_it() {
         let mut cluster = Cluster::web();
         cluster.scene.refused(3);
-        assert!(!scene::causes(&judge(cluster.evidence())).contains(&"service-without-endpoints".to_owned()));
+        assert!(!scenes::causes(&judge(cluster.evidence())).contains(&"service-without-endpoints".to_owned()));
         let mut cluster = Cluster::web();
         cluster.no_endpoints("web");
         cluster.scene.connects(3);
-        assert_eq!(scene::causes(&judge(cluster.evidence())), Vec::<String>::new());
+        assert_eq!(scenes::causes(&judge(cluster.evidence())), Vec::<String>::new());
     }
 
     #[test]
@@ -351,6 +351,6 @@ mod tests {
         let endpoint = &mut cluster.slice("web").endpoints[0];
         (endpoint.ready, endpoint.serving, endpoint.terminating) = (false, true, true);
         cluster.scene.refused(3);
-        assert!(!scene::causes(&judge(cluster.evidence())).contains(&"service-without-endpoints".to_owned()));
+        assert!(!scenes::causes(&judge(cluster.evidence())).contains(&"service-without-endpoints".to_owned()));
     }
 }

@@ -12,11 +12,11 @@
 //! Silent on: programs that are attached and let the watched packets pass.
 
 use crate::case::Case;
-use crate::drops::Class;
-use crate::finding::{Finding, fatal};
-use crate::remedy::Remedy;
+use crate::case::observations;
+use crate::kernel::drops::Class;
 use crate::rules::{Checked, Need};
-use crate::seen;
+use crate::verdict::finding::{Finding, fatal};
+use crate::verdict::remedy::Remedy;
 use crate::words::shell::command;
 use crate::words::{at, the};
 use model::report::{Direction, Happened};
@@ -89,7 +89,7 @@ fn swallowed(case: &Case<'_>) -> Option<Finding> {
             at(&case.name(stop.netns), stop.interface.as_deref()),
             at(&name, Some(&peer.name))
         ));
-        return Some(seen::last_seen(case, finding, tried.attempt.id));
+        return Some(observations::last_seen(case, finding, tried.attempt.id));
     }
     None
 }
@@ -164,29 +164,29 @@ fn remedy(case: &Case<'_>, netns: u32, programs: &[(String, u32)]) -> Remedy {
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene::{self, Scene};
+    use crate::scenes::{self, Scene};
 
     #[test]
     fn a_tc_program_drops_at_the_hosts_veth() {
         let mut scene = Scene::two_nodes();
-        scene.dropped(3, scene::X, "vetha", "TC_INGRESS", "__netif_receive_skb_core");
+        scene.dropped(3, scenes::X, "vetha", "TC_INGRESS", "__netif_receive_skb_core");
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::causes(&judgement), ["bpf-drop"]);
+        assert_eq!(scenes::causes(&judgement), ["bpf-drop"]);
         assert!(judgement.verdicts[0].says.contains("tc ingress"));
     }
 
     #[test]
     fn an_xdp_program_swallows_what_was_sent_to_it() {
         let mut scene = Scene::two_nodes();
-        scene.vanishes(3, scene::Y, "vethc");
-        scene.link(scene::C, "eth0", |link| link.xdp = Some(7));
-        assert_eq!(scene::causes(&judge(&scene.evidence)), ["bpf-drop"]);
+        scene.vanishes(3, scenes::Y, "vethc");
+        scene.link(scenes::C, "eth0", |link| link.xdp = Some(7));
+        assert_eq!(scenes::causes(&judge(&scene.evidence)), ["bpf-drop"]);
     }
 
     #[test]
     fn an_attached_program_that_lets_pass_accuses_nobody() {
         let mut scene = Scene::two_nodes();
-        scene.link(scene::C, "eth0", |link| link.xdp = Some(7)).connects(3);
-        assert!(scene::causes(&judge(&scene.evidence)).is_empty());
+        scene.link(scenes::C, "eth0", |link| link.xdp = Some(7)).connects(3);
+        assert!(scenes::causes(&judge(&scene.evidence)).is_empty());
     }
 }

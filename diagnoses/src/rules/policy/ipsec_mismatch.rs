@@ -9,12 +9,12 @@
 //!
 //! Silent on: policies that let the watched packets pass.
 
+use crate::case::observations;
 use crate::case::{Case, Failure};
-use crate::drops::Class;
-use crate::finding::{Finding, fatal};
-use crate::remedy::Remedy;
+use crate::kernel::drops::Class;
 use crate::rules::{Checked, Need};
-use crate::seen;
+use crate::verdict::finding::{Finding, fatal};
+use crate::verdict::remedy::Remedy;
 
 pub const NEEDS: &[Need] = &[Need::Probe("drop"), Need::Probe("path"), Need::Fact("xfrm")];
 
@@ -66,7 +66,7 @@ fn at_source(case: &Case<'_>) -> Option<Finding> {
     .at(case.node(source), &name)
     .of(case.failed_ids())
     .remedy(remedy(case, source))
-    .because(seen::met(tried));
+    .because(observations::met(tried));
     Some(policies(case, source, finding))
 }
 
@@ -91,18 +91,18 @@ fn policies(case: &Case<'_>, netns: u32, finding: Finding) -> Finding {
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene::{self, Scene};
+    use crate::scenes::{self, Scene};
     use model::missing::Known;
 
     #[test]
     fn a_plain_packet_meets_a_policy() {
         let mut scene = Scene::two_nodes();
-        scene.facts(scene::C, |facts| {
+        scene.facts(scenes::C, |facts| {
             facts.xfrm = Known::Known(vec!["src 0.0.0.0/0 dst 0.0.0.0/0 dir in action block".to_owned()]);
         });
-        scene.dropped(3, scene::C, "eth0", "XFRM_POLICY", "tcp_v4_rcv");
+        scene.dropped(3, scenes::C, "eth0", "XFRM_POLICY", "tcp_v4_rcv");
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::causes(&judgement), ["ipsec-mismatch"]);
+        assert_eq!(scenes::causes(&judgement), ["ipsec-mismatch"]);
         assert!(
             judgement.verdicts[0]
                 .because

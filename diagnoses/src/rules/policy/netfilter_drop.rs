@@ -14,10 +14,10 @@
 //! grow), rules that limit or drop at random, and rules that answer (`netfilter-reject`).
 
 use crate::case::Case;
-use crate::finding::{Claim, fatal};
-use crate::firewall::Stop;
-use crate::firewalled::{Blocked, blocked, mixed, tracking_dropped};
+use crate::case::firewall_drops::{Blocked, blocked, mixed, tracking_dropped};
+use crate::kernel::firewall::Stop;
 use crate::rules::{Checked, Need};
+use crate::verdict::finding::{Claim, fatal};
 
 pub const NEEDS: &[Need] = &[
     Need::Probe("drop"),
@@ -74,8 +74,8 @@ fn claim(case: &Case<'_>, blocked: &Blocked<'_>) -> Claim {
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene::{self, Scene};
-    use crate::scene_dns::Lookup;
+    use crate::scenes::dns::Lookup;
+    use crate::scenes::{self, Scene};
     use model::facts::{Action, Match};
 
     #[test]
@@ -86,16 +86,16 @@ mod tests {
             not: false,
         }];
         scene.filter(
-            scene::X,
+            scenes::X,
             "FORWARD",
             "-p tcp --dport 80 -j DROP",
             &tests,
             &Action::Drop,
             3,
         );
-        scene.dropped(3, scene::X, "cbr0", "NETFILTER_DROP", "nf_hook_slow");
+        scene.dropped(3, scenes::X, "cbr0", "NETFILTER_DROP", "nf_hook_slow");
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::causes(&judgement), ["netfilter-drop"]);
+        assert_eq!(scenes::causes(&judgement), ["netfilter-drop"]);
         let place = &judgement.verdicts[0].place;
         assert_eq!(place.netns.as_deref(), Some("netns/x"));
         assert_eq!(place.rule.as_ref().unwrap().chain, "FORWARD");
@@ -109,21 +109,21 @@ mod tests {
 
     fn remedy(scene: &Scene) -> String {
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::causes(&judgement), ["netfilter-drop"]);
+        assert_eq!(scenes::causes(&judgement), ["netfilter-drop"]);
         judgement.verdicts[0].remedy.clone()
     }
 
     #[test]
     fn no_command_is_given_that_would_be_run_in_another_namespace() {
         let mut scene = Scene::two_nodes();
-        scene.filter(scene::X, "FORWARD", "-j DROP", &[], &Action::Drop, 3);
-        scene.dropped(3, scene::X, "cbr0", "NETFILTER_DROP", "nf_hook_slow");
+        scene.filter(scenes::X, "FORWARD", "-j DROP", &[], &Action::Drop, 3);
+        scene.dropped(3, scenes::X, "cbr0", "NETFILTER_DROP", "nf_hook_slow");
         let called = |scene: &mut Scene, name: &str| {
             let x = scene
                 .evidence
                 .netns
                 .iter_mut()
-                .find(|netns| netns.id == scene::X)
+                .find(|netns| netns.id == scenes::X)
                 .unwrap();
             name.clone_into(&mut x.name);
             remedy(scene)
@@ -146,7 +146,7 @@ mod tests {
             let remedy = called(&mut scene, name);
             assert!(remedy.contains(way), "{name}: {remedy}");
         }
-        scene.evidence.nodes[0].host_netns = scene::X;
+        scene.evidence.nodes[0].host_netns = scenes::X;
         let remedy = called(&mut scene, "host");
         assert!(
             remedy.contains("`iptables-legacy -t filter -D FORWARD -j DROP`"),
@@ -158,13 +158,13 @@ mod tests {
     fn a_rule_is_deleted_by_its_own_words_or_its_handle_and_else_only_shown() {
         let mut scene = Scene::two_nodes();
         let words = r#"-i vet+ ! -s 10.0.0.0/8 -m comment --comment "it's \"$(id)\"" -j DROP"#;
-        scene.filter(scene::X, "FORWARD", words, &[], &Action::Drop, 3);
-        scene.dropped(3, scene::X, "cbr0", "NETFILTER_DROP", "nf_hook_slow");
+        scene.filter(scenes::X, "FORWARD", words, &[], &Action::Drop, 3);
+        scene.dropped(3, scenes::X, "cbr0", "NETFILTER_DROP", "nf_hook_slow");
         let said = remedy(&scene);
         let argument = r#"-D FORWARD -i vet+ '!' -s 10.0.0.0/8 -m comment --comment 'it'\''s "$(id)"' -j DROP`"#;
         assert!(said.contains(argument), "{said}");
         let with = |scene: &mut Scene, change: &dyn Fn(&mut model::facts::Chain)| {
-            scene.facts(scene::X, |facts| {
+            scene.facts(scenes::X, |facts| {
                 if let model::missing::Known::Known(netfilter) = &mut facts.netfilter {
                     change(&mut netfilter.chains[0]);
                 }
@@ -197,42 +197,42 @@ mod tests {
     #[test]
     fn a_dropped_answer_is_told_from_a_dropped_request() {
         let mut scene = Scene::two_nodes();
-        scene.answer_dropped(2, scene::C, "", "NETFILTER_DROP", "nft_do_chain");
+        scene.answer_dropped(2, scenes::C, "", "NETFILTER_DROP", "nft_do_chain");
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::causes(&judgement), ["netfilter-drop"]);
+        assert_eq!(scenes::causes(&judgement), ["netfilter-drop"]);
         assert!(judgement.verdicts[0].says.contains("drops the answer"));
     }
 
     #[test]
     fn a_drop_by_connection_tracking_is_not_a_rule() {
         let mut scene = Scene::two_nodes();
-        scene.dropped(3, scene::X, "cbr0", "NETFILTER_DROP", "nf_hook_slow");
-        scene.tracking(scene::X, "drop", 3);
-        assert!(!scene::causes(&judge(&scene.evidence)).contains(&"netfilter-drop".to_owned()));
+        scene.dropped(3, scenes::X, "cbr0", "NETFILTER_DROP", "nf_hook_slow");
+        scene.tracking(scenes::X, "drop", 3);
+        assert!(!scenes::causes(&judge(&scene.evidence)).contains(&"netfilter-drop".to_owned()));
     }
 
     #[test]
     fn a_drop_of_another_flow_accuses_nobody() {
         let mut scene = Scene::two_nodes();
         scene.connects(3);
-        let foreign = scene::tcp("10.90.1.9:1000", "10.90.2.2:80");
-        scene.drop(scene::X, "cbr0", foreign, "NETFILTER_DROP", "nf_hook_slow");
-        assert_eq!(scene::causes(&judge(&scene.evidence)), Vec::<String>::new());
+        let foreign = scenes::tcp("10.90.1.9:1000", "10.90.2.2:80");
+        scene.drop(scenes::X, "cbr0", foreign, "NETFILTER_DROP", "nf_hook_slow");
+        assert_eq!(scenes::causes(&judge(&scene.evidence)), Vec::<String>::new());
     }
 
     #[test]
     fn a_lookup_that_waits_for_one_dropped_question_of_two_is_late() {
         let mut scene = Lookup::of("web").says("web", "NOERROR", 1).silence("web").scene();
         let query = scene.evidence.watched[0].flow;
-        scene.drop(scene::X, "cbr0", query, "NETFILTER_DROP", "nf_hook_slow");
+        scene.drop(scenes::X, "cbr0", query, "NETFILTER_DROP", "nf_hook_slow");
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::causes(&judgement), ["netfilter-drop"]);
+        assert_eq!(scenes::causes(&judgement), ["netfilter-drop"]);
         assert!(
             judgement.headline.contains("late or not at all"),
             "{}",
             judgement.headline
         );
         scene.evidence.attempts[0].took_ns = 3_000_000;
-        assert_eq!(scene::causes(&judge(&scene.evidence)), Vec::<String>::new());
+        assert_eq!(scenes::causes(&judge(&scene.evidence)), Vec::<String>::new());
     }
 }

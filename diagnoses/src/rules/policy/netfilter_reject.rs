@@ -12,12 +12,12 @@
 //! limiters (`rate-limited`).
 
 use crate::case::Case;
-use crate::finding::fatal;
-use crate::firewall::culprit::Culprit;
-use crate::firewall::{Fall, Stop};
-use crate::firewalled::blocked;
+use crate::case::firewall_drops::blocked;
+use crate::case::observations;
+use crate::kernel::firewall::culprit::Culprit;
+use crate::kernel::firewall::{Fall, Stop};
 use crate::rules::{Checked, Need};
-use crate::seen;
+use crate::verdict::finding::fatal;
 use model::event::Seen;
 use model::facts::Action;
 
@@ -77,7 +77,7 @@ pub fn check(case: &Case<'_>) -> Checked {
                 _ => finding,
             };
         }
-        let met = case.attempt(blocked.first().attempt).map(seen::met);
+        let met = case.attempt(blocked.first().attempt).map(observations::met);
         findings.push(finding.and_if(met));
     }
     Ok(findings)
@@ -86,7 +86,7 @@ pub fn check(case: &Case<'_>) -> Checked {
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene::{self, Scene};
+    use crate::scenes::{self, Scene};
     use model::event::Seen;
     use model::facts::{Action, Netfilter};
     use model::missing::Known;
@@ -94,38 +94,38 @@ mod tests {
     #[test]
     fn an_icmp_answer_of_the_firewall() {
         let mut scene = Scene::two_nodes();
-        scene.dropped(1, scene::X, "cbr0", "NETFILTER_DROP", "nf_hook_slow");
+        scene.dropped(1, scenes::X, "cbr0", "NETFILTER_DROP", "nf_hook_slow");
         let flow = scene.evidence.watched[0].flow;
         let sent = Seen::IcmpSent {
             kind: 3,
             code: 3,
             info: 0,
         };
-        scene.saw(scene::X, "cbr0", flow, sent);
+        scene.saw(scenes::X, "cbr0", flow, sent);
         let with = "icmp-port-unreachable".to_owned();
-        scene.filter(scene::X, "FORWARD", "-j REJECT", &[], &Action::Reject { with }, 1);
+        scene.filter(scenes::X, "FORWARD", "-j REJECT", &[], &Action::Reject { with }, 1);
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::causes(&judgement), ["netfilter-reject"]);
+        assert_eq!(scenes::causes(&judgement), ["netfilter-reject"]);
         assert!(judgement.verdicts[0].says.contains("with icmp-port-unreachable"));
     }
 
     #[test]
     fn rules_that_were_rewritten_meanwhile_are_said_to_be() {
         let mut scene = Scene::two_nodes();
-        scene.dropped(1, scene::X, "cbr0", "NETFILTER_DROP", "nft_do_chain");
+        scene.dropped(1, scenes::X, "cbr0", "NETFILTER_DROP", "nft_do_chain");
         let flow = scene.evidence.watched[0].flow;
         let (kind, code, info) = (3, 3, 0);
-        scene.saw(scene::X, "cbr0", flow, Seen::IcmpSent { kind, code, info });
-        scene.filter(scene::X, "FORWARD", "-j ACCEPT", &[], &Action::Accept, 1);
+        scene.saw(scenes::X, "cbr0", flow, Seen::IcmpSent { kind, code, info });
+        scene.filter(scenes::X, "FORWARD", "-j ACCEPT", &[], &Action::Accept, 1);
         let alike = judge(&scene.evidence);
         assert!(
             !alike.verdicts[0].remedy.contains("run again"),
             "{}",
             alike.verdicts[0].remedy
         );
-        scene.after(scene::X, |facts| facts.netfilter = Known::Known(Netfilter::default()));
+        scene.after(scenes::X, |facts| facts.netfilter = Known::Known(Netfilter::default()));
         let rewritten = judge(&scene.evidence);
-        assert_eq!(scene::causes(&rewritten), ["netfilter-reject"]);
+        assert_eq!(scenes::causes(&rewritten), ["netfilter-reject"]);
         assert!(
             rewritten.verdicts[0].remedy.contains("run again"),
             "{}",
@@ -136,8 +136,8 @@ mod tests {
     #[test]
     fn a_rule_that_only_drops_is_not_this() {
         let mut scene = Scene::two_nodes();
-        scene.filter(scene::X, "FORWARD", "-j DROP", &[], &Action::Drop, 3);
-        scene.dropped(3, scene::X, "cbr0", "NETFILTER_DROP", "nf_hook_slow");
-        assert_eq!(scene::causes(&judge(&scene.evidence)), ["netfilter-drop"]);
+        scene.filter(scenes::X, "FORWARD", "-j DROP", &[], &Action::Drop, 3);
+        scene.dropped(3, scenes::X, "cbr0", "NETFILTER_DROP", "nf_hook_slow");
+        assert_eq!(scenes::causes(&judge(&scene.evidence)), ["netfilter-drop"]);
     }
 }

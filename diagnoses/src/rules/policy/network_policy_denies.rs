@@ -15,17 +15,17 @@
 //! answers (policies are about connections, not packets), failures that arrived at the target, and what policies leave to each
 //! implementation.
 
+use crate::case::firewall_drops::blocked;
+use crate::case::observations;
+use crate::case::policy_rulings::{of_attempt, of_question};
+use crate::case::services::inventory;
+use crate::case::trail::Dropped;
 use crate::case::{Case, Failure, Tried};
-use crate::cluster::inventory;
-use crate::drops::Class;
-use crate::finding::{Claim, Finding, fatal, info, warning};
-use crate::firewalled::blocked;
-use crate::permitted::{of_attempt, of_question};
-use crate::policy::{Denial, Ruling, Side};
-use crate::remedy::Remedy;
+use crate::kernel::drops::Class;
+use crate::kubernetes::policy::{Denial, Ruling, Side};
 use crate::rules::{Checked, Need};
-use crate::seen;
-use crate::trail::Dropped;
+use crate::verdict::finding::{Claim, Finding, fatal, info, warning};
+use crate::verdict::remedy::Remedy;
 use crate::words::shell::command;
 use crate::words::{at, count};
 use model::inventory::{NetworkPolicy, ObjectRef};
@@ -115,7 +115,7 @@ fn unconfirmed(case: &Case<'_>, denials: &[Denial<'_>], failed: &[&Tried<'_>]) -
         "network-policy-denies",
         says(denials, "forbids it, though no drop was seen"),
     );
-    let finding = described(claim, denials).of(ids).because(seen::met(failed[0]));
+    let finding = described(claim, denials).of(ids).because(observations::met(failed[0]));
     Some(with_reasons(finding, denials))
 }
 
@@ -194,8 +194,8 @@ fn with_reasons(mut finding: Finding, denials: &[Denial<'_>]) -> Finding {
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene;
-    use crate::scene_cluster::{Cluster, labels};
+    use crate::scenes;
+    use crate::scenes::cluster::{Cluster, labels};
     use model::facts::{Action, Match};
     use model::inventory::{LabelSelector, NetworkPolicy, PolicyPeer, PolicyRule};
     use model::missing::Known;
@@ -233,16 +233,16 @@ mod tests {
         }];
         let scene = &mut cluster.scene;
         scene.filter(
-            scene::Y,
+            scenes::Y,
             "FORWARD",
             "-p tcp --dport 80 -j DROP",
             &tests,
             &Action::Drop,
             3,
         );
-        scene.dropped(3, scene::Y, "vethc", "NETFILTER_DROP", "nf_hook_slow");
+        scene.dropped(3, scenes::Y, "vethc", "NETFILTER_DROP", "nf_hook_slow");
         let judgement = judge(cluster.evidence());
-        assert_eq!(scene::causes(&judgement), ["network-policy-denies"]);
+        assert_eq!(scenes::causes(&judgement), ["network-policy-denies"]);
         let verdict = &judgement.verdicts[0];
         assert_eq!(verdict.severity, Severity::Fatal);
         assert_eq!(verdict.place.object.as_ref().unwrap().name, "web-from-api");
@@ -258,17 +258,17 @@ mod tests {
     #[test]
     fn without_a_drop_it_is_said_with_care() {
         let mut cluster = only_api(Cluster::pods());
-        cluster.scene.vanishes(3, scene::X, "up0");
+        cluster.scene.vanishes(3, scenes::X, "up0");
         let judgement = judge(cluster.evidence());
-        assert_eq!(scene::causes(&judgement), ["network-policy-denies"]);
+        assert_eq!(scenes::causes(&judgement), ["network-policy-denies"]);
         assert_eq!(judgement.verdicts[0].severity, Severity::Warning);
     }
 
     #[test]
     fn behind_a_service_the_pods_port_and_address_count() {
         let mut cluster = only_api(Cluster::web());
-        cluster.scene.vanishes(3, scene::X, "up0");
-        assert_eq!(scene::cause(&judge(cluster.evidence())), "network-policy-denies");
+        cluster.scene.vanishes(3, scenes::X, "up0");
+        assert_eq!(scenes::cause(&judge(cluster.evidence())), "network-policy-denies");
     }
 
     #[test]
@@ -297,20 +297,20 @@ mod tests {
         cluster.pod("shop/a").labels = labels("app=api");
         cluster
             .scene
-            .dropped(3, scene::X, "cbr0", "NETFILTER_DROP", "nf_hook_slow");
-        assert_eq!(scene::causes(&judge(cluster.evidence())), ["netfilter-drop"]);
+            .dropped(3, scenes::X, "cbr0", "NETFILTER_DROP", "nf_hook_slow");
+        assert_eq!(scenes::causes(&judge(cluster.evidence())), ["netfilter-drop"]);
         let mut cluster = only_api(Cluster::pods());
         cluster
             .scene
-            .facts(scene::C, |facts| facts.sockets = Known::Known(vec![]));
+            .facts(scenes::C, |facts| facts.sockets = Known::Known(vec![]));
         cluster.scene.refused(3);
         for watched in cluster.scene.evidence.watched.clone() {
-            cluster.scene.walk_to(watched.attempt, watched.flow, scene::C, "eth0");
+            cluster.scene.walk_to(watched.attempt, watched.flow, scenes::C, "eth0");
             cluster
                 .scene
-                .drop(scene::C, "eth0", watched.flow, "NO_SOCKET", "tcp_v4_rcv");
+                .drop(scenes::C, "eth0", watched.flow, "NO_SOCKET", "tcp_v4_rcv");
         }
-        assert_eq!(scene::causes(&judge(cluster.evidence())), ["port-closed"]);
+        assert_eq!(scenes::causes(&judge(cluster.evidence())), ["port-closed"]);
     }
 
     #[test]
@@ -318,7 +318,7 @@ mod tests {
         let mut cluster = only_api(Cluster::pods());
         cluster
             .scene
-            .answer_dropped(3, scene::Y, "up0", "NETFILTER_DROP", "nf_hook_slow");
-        assert_eq!(scene::causes(&judge(cluster.evidence())), ["netfilter-drop"]);
+            .answer_dropped(3, scenes::Y, "up0", "NETFILTER_DROP", "nf_hook_slow");
+        assert_eq!(scenes::causes(&judge(cluster.evidence())), ["netfilter-drop"]);
     }
 }

@@ -12,9 +12,9 @@
 //! (`packet-loss`).
 
 use crate::case::Case;
-use crate::drops::Class;
-use crate::finding::fatal;
+use crate::kernel::drops::Class;
 use crate::rules::{Checked, Need};
+use crate::verdict::finding::fatal;
 use crate::words::at;
 use model::facts::Action;
 
@@ -75,21 +75,21 @@ pub fn check(case: &Case<'_>) -> Checked {
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene::{self, Scene};
+    use crate::scenes::{self, Scene};
 
     #[test]
     fn nobody_reads_the_queue() {
         let mut scene = Scene::two_nodes();
-        scene.dropped(3, scene::X, "cbr0", "NOT_SPECIFIED", "nf_queue");
+        scene.dropped(3, scenes::X, "cbr0", "NOT_SPECIFIED", "nf_queue");
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::causes(&judgement), ["queue-agent-drops"]);
+        assert_eq!(scenes::causes(&judgement), ["queue-agent-drops"]);
         assert!(judgement.verdicts[0].says.contains("no program listens"));
     }
 
     #[test]
     fn the_program_says_drop() {
         let mut scene = Scene::two_nodes();
-        scene.dropped(3, scene::X, "cbr0", "NOT_SPECIFIED", "nfqnl_reinject");
+        scene.dropped(3, scenes::X, "cbr0", "NOT_SPECIFIED", "nfqnl_reinject");
         let judgement = judge(&scene.evidence);
         assert!(judgement.verdicts[0].says.contains("says drop"));
     }

@@ -10,9 +10,9 @@
 //! Silent on: segments dropped for any other reason.
 
 use crate::case::Case;
-use crate::drops::Class;
-use crate::finding::fatal;
+use crate::kernel::drops::Class;
 use crate::rules::{Checked, Need};
+use crate::verdict::finding::fatal;
 
 pub const NEEDS: &[Need] = &[Need::Probe("drop"), Need::Probe("path")];
 
@@ -50,15 +50,15 @@ pub fn check(case: &Case<'_>) -> Checked {
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene::{self, Scene};
+    use crate::scenes::{self, Scene};
 
     #[test]
     fn a_missing_signature_is_told_from_a_wrong_one() {
         for (reason, words) in [("TCP_MD5NOTFOUND", "carry none"), ("TCP_MD5FAILURE", "does not match")] {
             let mut scene = Scene::two_nodes();
-            scene.dropped(3, scene::C, "", reason, "tcp_v4_rcv");
+            scene.dropped(3, scenes::C, "", reason, "tcp_v4_rcv");
             let judgement = judge(&scene.evidence);
-            assert_eq!(scene::causes(&judgement), ["tcp-signature-mismatch"]);
+            assert_eq!(scenes::causes(&judgement), ["tcp-signature-mismatch"]);
             assert!(judgement.verdicts[0].says.contains(words));
         }
     }

@@ -10,12 +10,12 @@
 //!
 //! Silent on: queues of interfaces that are down, drops of other flows, rates that nothing of the watched flow met.
 
+use crate::case::trail::Dropped;
 use crate::case::{Case, Fate};
-use crate::drops::Class;
-use crate::finding::{fatal, warning};
-use crate::remedy::Remedy;
+use crate::kernel::drops::Class;
 use crate::rules::{Checked, Need};
-use crate::trail::Dropped;
+use crate::verdict::finding::{fatal, warning};
+use crate::verdict::remedy::Remedy;
 use crate::words::{at, count, time};
 use model::event::Seen;
 use model::facts::{Link, NetnsFacts, Qdisc};
@@ -187,13 +187,13 @@ fn delayed<'a>(
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene::{self, Scene};
+    use crate::scenes::{self, Scene};
     use model::attempt::{Errno, Outcome};
     use model::facts::Qdisc;
     use model::report::Severity;
 
     fn shaped(scene: &mut Scene) {
-        scene.link(scene::X, "vetha", |link| {
+        scene.link(scenes::X, "vetha", |link| {
             link.qdiscs = vec![Qdisc {
                 kind: "tbf".to_owned(),
                 rate_bits: Some(1_000_000),
@@ -208,9 +208,9 @@ mod tests {
         shaped(&mut scene);
         scene.connects(3);
         let answer = scene.evidence.watched[0].flow.reversed();
-        scene.drop(scene::X, "vetha", answer, "QDISC_DROP", "__dev_queue_xmit");
+        scene.drop(scenes::X, "vetha", answer, "QDISC_DROP", "__dev_queue_xmit");
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::causes(&judgement), ["bandwidth-limited"]);
+        assert_eq!(scenes::causes(&judgement), ["bandwidth-limited"]);
         assert_eq!(judgement.verdicts[0].severity, Severity::Warning);
         assert!(judgement.verdicts[0].says.contains("1.0 Mbit/s"));
     }
@@ -220,15 +220,15 @@ mod tests {
         let mut scene = Scene::two_nodes();
         shaped(&mut scene);
         scene.connects(3);
-        assert_eq!(scene::causes(&judge(&scene.evidence)), Vec::<String>::new());
+        assert_eq!(scenes::causes(&judge(&scene.evidence)), Vec::<String>::new());
     }
 
     #[test]
     fn the_queue_of_an_interface_that_is_down_is_not_a_limit() {
         let mut scene = Scene::two_nodes();
-        scene.link(scene::X, "up0", |link| link.carrier = false);
-        scene.dropped(3, scene::X, "up0", "QDISC_DROP", "__dev_queue_xmit");
-        assert_ne!(scene::cause(&judge(&scene.evidence)), "bandwidth-limited");
+        scene.link(scenes::X, "up0", |link| link.carrier = false);
+        scene.dropped(3, scenes::X, "up0", "QDISC_DROP", "__dev_queue_xmit");
+        assert_ne!(scenes::cause(&judge(&scene.evidence)), "bandwidth-limited");
     }
 
     #[test]
@@ -244,7 +244,7 @@ mod tests {
         let severity = |scene: &Scene, of: usize| {
             let mut scene = scene.clone();
             let answer = scene.evidence.watched[of].flow.reversed();
-            scene.drop(scene::X, "vetha", answer, "QDISC_DROP", "__dev_queue_xmit");
+            scene.drop(scenes::X, "vetha", answer, "QDISC_DROP", "__dev_queue_xmit");
             let verdicts = judge(&scene.evidence).verdicts;
             verdicts
                 .into_iter()

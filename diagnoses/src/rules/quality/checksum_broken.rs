@@ -11,9 +11,9 @@
 //! Silent on: bad checksums of other flows.
 
 use crate::case::Case;
-use crate::drops::Class;
-use crate::finding::fatal;
+use crate::kernel::drops::Class;
 use crate::rules::{Checked, Need};
+use crate::verdict::finding::fatal;
 use crate::words::{at, count};
 use model::report::Direction;
 
@@ -59,20 +59,20 @@ pub fn check(case: &Case<'_>) -> Checked {
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene::{self, Scene};
+    use crate::scenes::{self, Scene};
 
     #[test]
     fn a_watched_packet_with_a_wrong_checksum_names_it() {
         let mut scene = Scene::two_nodes();
-        scene.dropped(3, scene::C, "eth0", "TCP_CSUM", "tcp_v4_rcv");
-        assert_eq!(scene::causes(&judge(&scene.evidence)), ["checksum-broken"]);
+        scene.dropped(3, scenes::C, "eth0", "TCP_CSUM", "tcp_v4_rcv");
+        assert_eq!(scenes::causes(&judge(&scene.evidence)), ["checksum-broken"]);
     }
 
     #[test]
     fn a_counter_alone_accuses_nobody() {
         let mut scene = Scene::two_nodes();
-        scene.connects(3).grew(scene::C, "Tcp.InCsumErrors", 3);
-        assert_eq!(scene::causes(&judge(&scene.evidence)), Vec::<String>::new());
+        scene.connects(3).grew(scenes::C, "Tcp.InCsumErrors", 3);
+        assert_eq!(scenes::causes(&judge(&scene.evidence)), Vec::<String>::new());
     }
 
     #[test]
@@ -80,9 +80,9 @@ mod tests {
         let sender = |answers| {
             let mut scene = Scene::two_nodes();
             if answers {
-                scene.answer_dropped(3, scene::A, "eth0", "TCP_CSUM", "tcp_v4_rcv");
+                scene.answer_dropped(3, scenes::A, "eth0", "TCP_CSUM", "tcp_v4_rcv");
             } else {
-                scene.dropped(3, scene::C, "eth0", "TCP_CSUM", "tcp_v4_rcv");
+                scene.dropped(3, scenes::C, "eth0", "TCP_CSUM", "tcp_v4_rcv");
             }
             judge(&scene.evidence).verdicts[0].remedy.clone()
         };

@@ -12,12 +12,12 @@
 //! nothing of that size is lost.
 
 use crate::case::Case;
-use crate::drops::Class;
-use crate::finding::{fatal, warning};
-use crate::remedy::Remedy;
+use crate::case::trail::Dropped;
+use crate::kernel::drops::Class;
+use crate::kernel::walk::Layer;
 use crate::rules::{Checked, Need};
-use crate::trail::Dropped;
-use crate::walk::Layer;
+use crate::verdict::finding::{fatal, warning};
+use crate::verdict::remedy::Remedy;
 use crate::words::{at, count};
 use model::facts::Link;
 
@@ -105,25 +105,25 @@ fn ends<'a>(case: &Case<'a>, drop: &Dropped<'_>) -> Option<(u32, &'a Link, (u32,
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene::{self, Scene};
+    use crate::scenes::{self, Scene};
 
     #[test]
     fn a_bridge_port_that_takes_less() {
         let mut scene = Scene::two_nodes();
-        scene.link(scene::Y, "vethc", |link| link.mtu = 1400);
-        scene.dropped(1, scene::Y, "vethc", "NOT_SPECIFIED", "br_dev_queue_push_xmit");
+        scene.link(scenes::Y, "vethc", |link| link.mtu = 1400);
+        scene.dropped(1, scenes::Y, "vethc", "NOT_SPECIFIED", "br_dev_queue_push_xmit");
         for event in &mut scene.evidence.events {
             event.packet.as_mut().unwrap().len = 1500;
         }
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::causes(&judgement), ["mtu-mismatch"]);
+        assert_eq!(scenes::causes(&judgement), ["mtu-mismatch"]);
         assert_eq!(judgement.verdicts[0].place.interface.as_deref(), Some("vethc"));
     }
 
     #[test]
     fn different_mtus_while_nothing_is_lost_accuse_nobody() {
         let mut scene = Scene::two_nodes();
-        scene.link(scene::Y, "vethc", |link| link.mtu = 1400).connects(3);
-        assert!(scene::causes(&judge(&scene.evidence)).is_empty());
+        scene.link(scenes::Y, "vethc", |link| link.mtu = 1400).connects(3);
+        assert!(scenes::causes(&judge(&scene.evidence)).is_empty());
     }
 }

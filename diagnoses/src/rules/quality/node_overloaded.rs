@@ -11,11 +11,11 @@
 //! Silent on: busy nodes on which the watched flow met no delay, throttled containers that answer in time, slow paths (their
 //! handshakes are slow too).
 
+use crate::case::far_end::{Process, far_end, holders, listener, process_words};
 use crate::case::{Case, Failure};
-use crate::drops::Class;
-use crate::ends::{Process, far_end, holders, listener, process_words};
-use crate::finding::{Finding, fatal, warning};
+use crate::kernel::drops::Class;
 use crate::rules::{Checked, Need};
+use crate::verdict::finding::{Finding, fatal, warning};
 use crate::words::{count, time};
 
 pub const NEEDS: &[Need] = &[Need::Probe("drop"), Need::Probe("path"), Need::Fact("sockets")];
@@ -134,7 +134,7 @@ fn growth((before, after): &Process) -> Option<(u64, u64)> {
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene::{self, Scene};
+    use crate::scenes::{self, Scene};
     use model::facts::{ProcessFacts, Throttling};
     use model::missing::Known;
 
@@ -145,7 +145,7 @@ mod tests {
             attempt.first_answer_ns = Some(ms * 1_000_000);
             attempt.received_bytes = 10;
         }
-        scene.facts(scene::C, |facts| {
+        scene.facts(scenes::C, |facts| {
             if let Known::Known(sockets) = &mut facts.sockets {
                 sockets[0].pids = vec![42];
             }
@@ -166,7 +166,7 @@ mod tests {
     #[test]
     fn a_late_answer_of_a_throttled_container_is_it() {
         assert_eq!(
-            scene::causes(&judge(&answered_after(150, 8).evidence)),
+            scenes::causes(&judge(&answered_after(150, 8).evidence)),
             ["node-overloaded"]
         );
     }
@@ -174,7 +174,7 @@ mod tests {
     #[test]
     fn late_without_throttling_or_throttled_without_delay_is_not() {
         for (ms, throttled) in [(150, 0), (2, 8)] {
-            let causes = scene::causes(&judge(&answered_after(ms, throttled).evidence));
+            let causes = scenes::causes(&judge(&answered_after(ms, throttled).evidence));
             assert!(!causes.contains(&"node-overloaded".to_owned()), "{causes:?}");
         }
     }
@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn a_full_backlog_that_met_our_packets_is_it() {
         let mut scene = Scene::two_nodes();
-        scene.dropped(3, scene::Y, "up0", "CPU_BACKLOG", "enqueue_to_backlog");
-        assert_eq!(scene::causes(&judge(&scene.evidence)), ["node-overloaded"]);
+        scene.dropped(3, scenes::Y, "up0", "CPU_BACKLOG", "enqueue_to_backlog");
+        assert_eq!(scenes::causes(&judge(&scene.evidence)), ["node-overloaded"]);
     }
 }

@@ -11,9 +11,9 @@
 //! Silent on: single swaps, and loss (what never came overtakes nothing).
 
 use crate::case::Case;
-use crate::finding::{Finding, warning};
+use crate::case::trail::{Leg, Stop};
 use crate::rules::{Checked, Need};
-use crate::trail::{Leg, Stop};
+use crate::verdict::finding::{Finding, warning};
 use crate::words::at;
 use model::attempt::Attempt;
 use model::event::Seen;
@@ -181,13 +181,13 @@ const BARE_BYTES: u32 = 100;
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene::{self, Scene};
+    use crate::scenes::{self, Scene};
     use model::attempt::{EchoTrain, Outcome};
 
     fn train(order: Vec<u16>) -> Scene {
         let mut scene = Scene::two_nodes();
         scene.connects(3);
-        let flow = scene::tcp("10.90.1.2:9", "10.90.2.2:0");
+        let flow = scenes::tcp("10.90.1.2:9", "10.90.2.2:0");
         let attempt = scene.attempt(90, flow, Outcome::Ok);
         "echo".clone_into(&mut attempt.kind);
         attempt.echo = Some(EchoTrain {
@@ -201,13 +201,13 @@ mod tests {
     #[test]
     fn answers_out_of_order_are_reordering() {
         let judgement = judge(&train(vec![0, 2, 1, 4, 3, 5, 7, 6]).evidence);
-        assert_eq!(scene::causes(&judgement), ["packet-reordering"]);
+        assert_eq!(scenes::causes(&judgement), ["packet-reordering"]);
     }
 
     #[test]
     fn one_swap_or_a_hole_is_not() {
         for order in [vec![0, 1, 3, 2, 4], vec![0, 2, 3, 7]] {
-            assert_eq!(scene::causes(&judge(&train(order).evidence)), Vec::<String>::new());
+            assert_eq!(scenes::causes(&judge(&train(order).evidence)), Vec::<String>::new());
         }
     }
 
@@ -225,10 +225,10 @@ mod tests {
     fn segments_that_overtake_each_other_inside_a_node_name_it() {
         let mut scene = Scene::two_nodes();
         scene.connects(1);
-        segments(&mut scene, scene::A, "eth0", &[1, 2, 3, 4, 5, 6]);
-        segments(&mut scene, scene::X, "up0", &[2, 1, 4, 3, 6, 5]);
+        segments(&mut scene, scenes::A, "eth0", &[1, 2, 3, 4, 5, 6]);
+        segments(&mut scene, scenes::X, "up0", &[2, 1, 4, 3, 6, 5]);
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::causes(&judgement), ["packet-reordering"]);
+        assert_eq!(scenes::causes(&judgement), ["packet-reordering"]);
         assert_eq!(judgement.verdicts[0].place.netns.as_deref(), Some("netns/x"));
     }
 
@@ -236,8 +236,8 @@ mod tests {
     fn segments_that_were_lost_and_sent_again_overtake_nothing() {
         let mut scene = Scene::two_nodes();
         scene.connects(1);
-        segments(&mut scene, scene::A, "eth0", &[1, 2, 3, 4, 5, 6, 1, 3]);
-        segments(&mut scene, scene::X, "up0", &[2, 4, 5, 6, 1, 3]);
-        assert_eq!(scene::causes(&judge(&scene.evidence)), Vec::<String>::new());
+        segments(&mut scene, scenes::A, "eth0", &[1, 2, 3, 4, 5, 6, 1, 3]);
+        segments(&mut scene, scenes::X, "up0", &[2, 4, 5, 6, 1, 3]);
+        assert_eq!(scenes::causes(&judge(&scene.evidence)), Vec::<String>::new());
     }
 }

@@ -12,10 +12,10 @@
 //! slow packets.
 
 use crate::case::Case;
-use crate::clocks;
-use crate::finding::warning;
+use crate::case::clocks;
+use crate::case::trail::{Leg, Stop};
 use crate::rules::{Checked, Need};
-use crate::trail::{Leg, Stop};
+use crate::verdict::finding::warning;
 use crate::words::{at, list, time};
 use model::evidence::Clock;
 use model::report::{Direction, Happened};
@@ -162,7 +162,7 @@ fn node<'a>(case: &Case<'a>, stop: &Stop) -> &'a str {
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene::{self, Scene};
+    use crate::scenes::{self, Scene};
     use model::event::{Seen, TcpState};
 
     fn slow(times_ms: &[u64]) -> Scene {
@@ -181,12 +181,12 @@ mod tests {
             .evidence
             .events
             .iter()
-            .position(|event| event.netns == scene::X && event.interface.as_deref() == Some("up0"));
+            .position(|event| event.netns == scenes::X && event.interface.as_deref() == Some("up0"));
         for event in &mut scene.evidence.events[up.unwrap()..] {
             event.at_ns += 300_000_000;
         }
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::causes(&judgement), ["path-slow"]);
+        assert_eq!(scenes::causes(&judgement), ["path-slow"]);
         assert!(
             judgement.verdicts[0].says.contains("inside netns/x"),
             "{}",
@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn one_slow_handshake_is_not() {
         assert_eq!(
-            scene::causes(&judge(&slow(&[300, 1, 1]).evidence)),
+            scenes::causes(&judge(&slow(&[300, 1, 1]).evidence)),
             Vec::<String>::new()
         );
     }
@@ -207,8 +207,8 @@ mod tests {
         let mut scene = slow(&[1003, 1004, 1002]);
         for watched in scene.evidence.watched.clone() {
             let state = TcpState::SynSent;
-            scene.saw(scene::A, "", watched.flow, Seen::Retransmit { state, errno: 0 });
+            scene.saw(scenes::A, "", watched.flow, Seen::Retransmit { state, errno: 0 });
         }
-        assert!(!scene::causes(&judge(&scene.evidence)).contains(&"path-slow".to_owned()));
+        assert!(!scenes::causes(&judge(&scene.evidence)).contains(&"path-slow".to_owned()));
     }
 }

@@ -12,12 +12,12 @@
 //! Silent on: hosts for which the packet is meant, missing routes, and answers (`no-return-route`).
 
 use crate::case::Case;
-use crate::finding::{Claim, Finding, fatal};
-use crate::remedy::Remedy;
-use crate::routed;
+use crate::case::observations;
+use crate::case::routing;
+use crate::kernel::walk::Layer;
 use crate::rules::{Checked, Need};
-use crate::seen;
-use crate::walk::Layer;
+use crate::verdict::finding::{Claim, Finding, fatal};
+use crate::verdict::remedy::Remedy;
 use model::report::{Direction, Happened};
 use std::net::IpAddr;
 
@@ -30,10 +30,10 @@ pub const NEEDS: &[Need] = &[
 ];
 
 pub fn check(case: &Case<'_>) -> Checked {
-    let drops = routed::not_forwarded(case, Direction::Request);
+    let drops = routing::not_forwarded(case, Direction::Request);
     if let Some(first) = drops.first() {
         let netns = first.event.netns;
-        let setting = routed::setting(case, netns, &case.interface(first.event), first.event.flow.dst());
+        let setting = routing::setting(case, netns, &case.interface(first.event), first.event.flow.dst());
         let finding = claim(case, netns, setting.as_deref(), first.event.flow.dst())
             .interface(case.interface(first.event))
             .of(drops.iter().map(|drop| drop.attempt))
@@ -65,7 +65,7 @@ fn gateway(case: &Case<'_>) -> Option<Finding> {
     if stop.happened == Happened::Left || case.owners(target).iter().any(|(owner, _)| *owner == netns) {
         return None;
     }
-    let sysctl = routed::setting(case, netns, stop.interface.as_deref().unwrap_or_default(), target)?;
+    let sysctl = routing::setting(case, netns, stop.interface.as_deref().unwrap_or_default(), target)?;
     let (sender, name) = (case.name(hop.netns), case.name(netns));
     let gateway = hop.next_hop?;
     let says = format!(
@@ -91,7 +91,7 @@ fn gateway(case: &Case<'_>) -> Option<Finding> {
         .and(format!("{sysctl} is 0 in {name}"));
     let lost = leg.drops.iter().find(|drop| drop.event.netns == netns);
     let finding = finding.and_if(lost.map(|drop| format!("the watched packets were freed there: {}", drop.words())));
-    Some(seen::last_seen(case, finding, tried.attempt.id))
+    Some(observations::last_seen(case, finding, tried.attempt.id))
 }
 
 /// Kernels and families that name no drop: the packet came in and did not leave a host whose sysctl forbids it.
@@ -105,16 +105,17 @@ fn unnamed(case: &Case<'_>) -> Option<Finding> {
             .owners(stop.flow.dst())
             .iter()
             .any(|(netns, _)| *netns == stop.netns);
-    if !routed::is_router(case, stop.netns) || !leg.drops.is_empty() || stop.happened != Happened::Arrived || !foreign {
+    if !routing::is_router(case, stop.netns) || !leg.drops.is_empty() || stop.happened != Happened::Arrived || !foreign
+    {
         return None;
     }
     let interface = stop.interface.clone().unwrap_or_default();
-    let name = routed::setting(case, stop.netns, &interface, stop.flow.dst())?;
+    let name = routing::setting(case, stop.netns, &interface, stop.flow.dst())?;
     let finding = claim(case, stop.netns, Some(&name), stop.flow.dst())
         .interface(interface)
         .of(case.failed_ids())
         .because(format!("{name} is 0 in {}", case.name(stop.netns)));
-    Some(seen::last_seen(case, finding, tried.attempt.id))
+    Some(observations::last_seen(case, finding, tried.attempt.id))
 }
 
 fn claim(case: &Case<'_>, netns: u32, setting: Option<&str>, target: IpAddr) -> Claim {
@@ -139,42 +140,42 @@ fn claim(case: &Case<'_>, netns: u32, setting: Option<&str>, target: IpAddr) -> 
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene::{self, Scene};
+    use crate::scenes::{self, Scene};
 
     #[test]
     fn the_sources_node_does_not_forward() {
         let mut scene = Scene::two_nodes();
-        scene.sysctl(scene::X, "net.ipv4.ip_forward", "0");
-        scene.dropped(3, scene::X, "cbr0", "IP_INADDRERRORS", "ip_error");
+        scene.sysctl(scenes::X, "net.ipv4.ip_forward", "0");
+        scene.dropped(3, scenes::X, "cbr0", "IP_INADDRERRORS", "ip_error");
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::causes(&judgement), ["forwarding-disabled"]);
+        assert_eq!(scenes::causes(&judgement), ["forwarding-disabled"]);
         assert!(judgement.verdicts[0].remedy.contains("net.ipv4.ip_forward=1"));
     }
 
     #[test]
     fn a_route_leads_to_a_pod_that_is_no_router() {
         let mut scene = Scene::two_nodes();
-        scene.reroute(scene::X, &scene::route("203.0.113.0", 24, Some("172.31.90.2"), 2));
-        scene.reroute(scene::Y, &scene::route("203.0.113.0", 24, Some("10.90.2.2"), 9));
-        scene.sysctl(scene::C, "net.ipv4.ip_forward", "0").aim("203.0.113.5");
-        scene.dropped(3, scene::C, "eth0", "IP_INADDRERRORS", "ip_error");
+        scene.reroute(scenes::X, &scenes::route("203.0.113.0", 24, Some("172.31.90.2"), 2));
+        scene.reroute(scenes::Y, &scenes::route("203.0.113.0", 24, Some("10.90.2.2"), 9));
+        scene.sysctl(scenes::C, "net.ipv4.ip_forward", "0").aim("203.0.113.5");
+        scene.dropped(3, scenes::C, "eth0", "IP_INADDRERRORS", "ip_error");
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::causes(&judgement), ["forwarding-disabled"]);
+        assert_eq!(scenes::causes(&judgement), ["forwarding-disabled"]);
         assert!(judgement.verdicts[0].remedy.contains("ip route get 203.0.113.5"));
     }
 
     #[test]
     fn ipv6_names_no_reason_and_the_sysctl_decides() {
         let mut scene = Scene::two_nodes().over_ipv6();
-        scene.sysctl(scene::X, "net.ipv6.conf.all.forwarding", "0");
-        scene.dropped(3, scene::X, "cbr0", "NOT_SPECIFIED", "ip6_forward");
-        assert_eq!(scene::causes(&judge(&scene.evidence)), ["forwarding-disabled"]);
+        scene.sysctl(scenes::X, "net.ipv6.conf.all.forwarding", "0");
+        scene.dropped(3, scenes::X, "cbr0", "NOT_SPECIFIED", "ip6_forward");
+        assert_eq!(scenes::causes(&judge(&scene.evidence)), ["forwarding-disabled"]);
     }
 
     #[test]
     fn a_drop_of_the_firewall_on_a_host_that_forwards_is_not_this() {
         let mut scene = Scene::two_nodes();
-        scene.dropped(3, scene::X, "cbr0", "NETFILTER_DROP", "nf_hook_slow");
-        assert_eq!(scene::causes(&judge(&scene.evidence)), ["netfilter-drop"]);
+        scene.dropped(3, scenes::X, "cbr0", "NETFILTER_DROP", "nf_hook_slow");
+        assert_eq!(scenes::causes(&judge(&scene.evidence)), ["netfilter-drop"]);
     }
 }

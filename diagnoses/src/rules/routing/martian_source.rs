@@ -14,15 +14,15 @@
 //! (`reverse-path-filtered`), and packets of other flows.
 
 use crate::case::Case;
-use crate::drops::Class;
-use crate::finding::fatal;
-use crate::firewall::proxy;
-use crate::remedy::Remedy;
-use crate::route::{self, Query, Way};
+use crate::case::observations::freed;
+use crate::case::trail::Dropped;
+use crate::kernel::drops::Class;
+use crate::kernel::firewall::proxy;
+use crate::kernel::route::{self, Query, Way};
+use crate::kernel::translate;
 use crate::rules::{Checked, Need};
-use crate::seen::freed;
-use crate::trail::Dropped;
-use crate::translate;
+use crate::verdict::finding::fatal;
+use crate::verdict::remedy::Remedy;
 use model::facts::PolicyRule;
 
 pub const NEEDS: &[Need] = &[
@@ -138,20 +138,20 @@ fn by_mark<'a>(case: &Case<'a>, drop: &Dropped<'a>) -> Option<(u32, &'a PolicyRu
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene::{self, Scene};
+    use crate::scenes::{self, Scene};
     use model::facts::{NetfilterRule, SetMark};
     use model::missing::Known;
 
     fn freed() -> Scene {
         let mut scene = Scene::two_nodes();
-        scene.dropped(3, scene::Y, "up0", "IP_LOCAL_SOURCE", "ip_rcv_finish_core");
+        scene.dropped(3, scenes::Y, "up0", "IP_LOCAL_SOURCE", "ip_rcv_finish_core");
         scene
     }
 
     #[test]
     fn a_mark_that_makes_all_local_is_told_with_its_rule_and_table() {
         let mut scene = freed();
-        scene.facts(scene::Y, |facts| {
+        scene.facts(scenes::Y, |facts| {
             let rule = NetfilterRule {
                 mark: Some(SetMark {
                     value: 0x200,
@@ -159,17 +159,17 @@ mod tests {
                 }),
                 ..NetfilterRule::default()
             };
-            facts.netfilter = Known::Known(scene::one_rule("mangle", "PREROUTING", rule));
+            facts.netfilter = Known::Known(scenes::one_rule("mangle", "PREROUTING", rule));
             if let (Known::Known(rules), Known::Known(routes)) = (&mut facts.rules, &mut facts.routes) {
-                let mut marked = scene::rule(4, 9, 2004);
+                let mut marked = scenes::rule(4, 9, 2004);
                 marked.fwmark = Some((0x200, u32::MAX));
                 rules.push(marked);
-                routes.push(scene::all_local(2004));
+                routes.push(scenes::all_local(2004));
             }
         });
-        scene.sysctl(scene::Y, "net.ipv4.conf.all.src_valid_mark", "1");
+        scene.sysctl(scenes::Y, "net.ipv4.conf.all.src_valid_mark", "1");
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::causes(&judgement), ["martian-source"]);
+        assert_eq!(scenes::causes(&judgement), ["martian-source"]);
         let because = judgement.verdicts[0].because.join("\n");
         assert!(because.contains("policy rule 9 to table 2004"), "{because}");
         assert!(judgement.verdicts[0].remedy.contains("src_valid_mark=0"));
@@ -178,7 +178,7 @@ mod tests {
     #[test]
     fn without_a_known_reason_it_is_named_all_the_same() {
         let judgement = judge(&freed().evidence);
-        assert_eq!(scene::causes(&judgement), ["martian-source"]);
+        assert_eq!(scenes::causes(&judgement), ["martian-source"]);
         assert_eq!(judgement.verdicts[0].because.len(), 1);
     }
 
@@ -186,8 +186,8 @@ mod tests {
     fn packets_of_others_accuse_nobody() {
         let mut scene = Scene::two_nodes();
         scene.connects(3);
-        let foreign = scene::tcp("10.90.1.9:1000", "10.90.2.2:80");
-        scene.drop(scene::Y, "up0", foreign, "IP_LOCAL_SOURCE", "ip_rcv_finish_core");
-        assert_eq!(scene::causes(&judge(&scene.evidence)), Vec::<String>::new());
+        let foreign = scenes::tcp("10.90.1.9:1000", "10.90.2.2:80");
+        scene.drop(scenes::Y, "up0", foreign, "IP_LOCAL_SOURCE", "ip_rcv_finish_core");
+        assert_eq!(scenes::causes(&judge(&scene.evidence)), Vec::<String>::new());
     }
 }

@@ -13,16 +13,16 @@
 //! went away with their interface (`interface-down`), hosts that do not forward (`forwarding-disabled`), and networks that
 //! carry pods' packets by their default route.
 
+use crate::case::observations;
+use crate::case::routing::{self, add_route};
+use crate::case::services;
+use crate::case::trail::Dropped;
 use crate::case::{Case, Failure, Tried};
-use crate::cluster;
-use crate::drops::Class;
-use crate::finding::{Finding, fatal};
-use crate::remedy::Remedy;
-use crate::route::{self, Query, Way};
-use crate::routed::{self, add_route};
+use crate::kernel::drops::Class;
+use crate::kernel::route::{self, Query, Way};
 use crate::rules::{Checked, Need};
-use crate::seen;
-use crate::trail::Dropped;
+use crate::verdict::finding::{Finding, fatal};
+use crate::verdict::remedy::Remedy;
 use crate::words::list;
 use ipnet::IpNet;
 use model::facts::LookupAnswer;
@@ -81,7 +81,7 @@ fn at_source(case: &Case<'_>) -> Option<Finding> {
                 .run(": ", case.command(source, add_route(target), &[&target, &"GATEWAY"]))
                 .say(", or a default route; see why the pod was set up without it"),
         )
-        .because(seen::met(first))
+        .because(observations::met(first))
         .and(format!(
             "the routing table of {name} holds nothing for {target}, and no packet left it"
         ));
@@ -115,7 +115,7 @@ fn on_way(case: &Case<'_>) -> Option<Finding> {
 
 /// A node hands what is for another node's pods to a gateway, which knows no way either.
 fn past_other_node(case: &Case<'_>) -> Option<Finding> {
-    let inventory = cluster::inventory(case)?;
+    let inventory = services::inventory(case)?;
     let failed = case.failed();
     let unreachable = |tried: &&&Tried<'_>| {
         matches!(
@@ -164,7 +164,7 @@ fn past_other_node(case: &Case<'_>) -> Option<Finding> {
                 .run(": ", case.command(netns, add_route(target), &[&range, via])),
             None => format!("see why the CNI of {name} did not write a route to {range}").into(),
         })
-        .because(seen::met(first))
+        .because(observations::met(first))
         .and(format!(
             "the route of {name} for {target} is {}/{} via {gateway}, and node {} is {}",
             route.dst,
@@ -190,10 +190,10 @@ pub fn routeless<'a>(case: &Case<'a>, direction: Direction) -> Vec<Dropped<'a>> 
         .collect();
     drops.retain(|drop| {
         drop.direction == direction
-            && match routed::way(case, drop) {
+            && match routing::way(case, drop) {
                 Some(Way::None) => true,
                 Some(Way::Unknown(_)) | None => drop.reason().contains("NOROUTES"),
-                Some(Way::Refused(route)) => routed::is_kernels_own_refusal(route),
+                Some(Way::Refused(route)) => routing::is_kernels_own_refusal(route),
                 Some(_) => false,
             }
     });
@@ -206,7 +206,7 @@ fn knows_no_way(case: &Case<'_>, netns: u32, flow: Flow) -> bool {
     };
     match route::lookup(facts, &Query::ours(flow)) {
         Way::None => true,
-        Way::Refused(route) => routed::is_kernels_own_refusal(route),
+        Way::Refused(route) => routing::is_kernels_own_refusal(route),
         Way::Unknown(_) => kernel_says(case, netns, flow.dst()).is_some(),
         _ => false,
     }
@@ -229,49 +229,49 @@ fn kernel_says(case: &Case<'_>, netns: u32, target: IpAddr) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene::{self, Scene};
-    use crate::scene_cluster::Cluster;
+    use crate::scenes::cluster::Cluster;
+    use crate::scenes::{self, Scene};
 
     #[test]
     fn the_pod_has_no_default_route() {
         let mut scene = Scene::two_nodes();
-        scene.unroute(scene::A, "0.0.0.0", 0).fails(3, 101, "ENETUNREACH");
+        scene.unroute(scenes::A, "0.0.0.0", 0).fails(3, 101, "ENETUNREACH");
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::causes(&judgement), ["no-route"]);
+        assert_eq!(scenes::causes(&judgement), ["no-route"]);
         assert_eq!(judgement.verdicts[0].place.netns.as_deref(), Some("netns/a"));
     }
 
     #[test]
     fn the_node_has_no_route_to_the_other_nodes_pods() {
         let mut scene = Scene::two_nodes();
-        scene.unroute(scene::X, "10.90.2.0", 24);
-        scene.dropped(3, scene::X, "cbr0", "IP_INNOROUTES", "ip_error");
+        scene.unroute(scenes::X, "10.90.2.0", 24);
+        scene.dropped(3, scenes::X, "cbr0", "IP_INNOROUTES", "ip_error");
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::causes(&judgement), ["no-route"]);
+        assert_eq!(scenes::causes(&judgement), ["no-route"]);
         assert_eq!(judgement.verdicts[0].place.netns.as_deref(), Some("netns/x"));
     }
 
     #[test]
     fn over_ipv6_the_location_and_the_table_say_so() {
         let mut scene = Scene::two_nodes().over_ipv6();
-        scene.unroute(scene::X, "fd90:2::", 64);
-        scene.dropped(3, scene::X, "cbr0", "NOT_SPECIFIED", "ip6_pkt_drop");
-        assert_eq!(scene::causes(&judge(&scene.evidence)), ["no-route"]);
+        scene.unroute(scenes::X, "fd90:2::", 64);
+        scene.dropped(3, scenes::X, "cbr0", "NOT_SPECIFIED", "ip6_pkt_drop");
+        assert_eq!(scenes::causes(&judge(&scene.evidence)), ["no-route"]);
     }
 
     #[test]
     fn what_is_for_the_other_nodes_pods_goes_to_a_gateway_that_knows_no_way() {
         let mut cluster = Cluster::pods();
         cluster.node("y").pod_cidrs = vec!["10.90.2.0/24".to_owned()];
-        cluster.scene.unroute(scene::X, "10.90.2.0", 24);
-        let gateway = scene::route("0.0.0.0", 0, Some("172.31.90.254"), 2);
-        cluster.scene.reroute(scene::X, &gateway);
+        cluster.scene.unroute(scenes::X, "10.90.2.0", 24);
+        let gateway = scenes::route("0.0.0.0", 0, Some("172.31.90.254"), 2);
+        cluster.scene.reroute(scenes::X, &gateway);
         cluster.scene.fails(3, 113, "EHOSTUNREACH");
         for watched in cluster.scene.evidence.watched.clone() {
-            cluster.scene.walk_to(watched.attempt, watched.flow, scene::X, "up0");
+            cluster.scene.walk_to(watched.attempt, watched.flow, scenes::X, "up0");
         }
         let judgement = judge(cluster.evidence());
-        assert_eq!(scene::causes(&judgement), ["no-route"]);
+        assert_eq!(scenes::causes(&judgement), ["no-route"]);
         assert_eq!(judgement.verdicts[0].place.node.as_deref(), Some("x"));
         assert!(
             judgement.verdicts[0]
@@ -282,16 +282,16 @@ mod tests {
         let mut cluster = Cluster::pods();
         cluster
             .scene
-            .unroute(scene::X, "10.90.2.0", 24)
-            .reroute(scene::X, &gateway);
-        cluster.scene.vanishes(3, scene::X, "up0");
-        assert_eq!(scene::causes(&judge(cluster.evidence())), ["unexplained-timeout"]);
+            .unroute(scenes::X, "10.90.2.0", 24)
+            .reroute(scenes::X, &gateway);
+        cluster.scene.vanishes(3, scenes::X, "up0");
+        assert_eq!(scenes::causes(&judge(cluster.evidence())), ["unexplained-timeout"]);
     }
 
     #[test]
     fn a_refused_connection_with_all_routes_in_place_is_not_this() {
         let mut scene = Scene::two_nodes();
         scene.fails(3, 111, "ECONNREFUSED");
-        assert!(!scene::causes(&judge(&scene.evidence)).contains(&"no-route".to_owned()));
+        assert!(!scenes::causes(&judge(&scene.evidence)).contains(&"no-route".to_owned()));
     }
 }

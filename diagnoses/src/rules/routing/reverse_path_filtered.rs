@@ -12,12 +12,12 @@
 //! Silent on: answers that are rejected this way (`no-return-route`), and packets of other flows.
 
 use crate::case::Case;
-use crate::drops::Class;
-use crate::finding::{Claim, fatal};
-use crate::remedy::Remedy;
-use crate::route::{self, Query, Way};
+use crate::case::observations;
+use crate::kernel::drops::Class;
+use crate::kernel::route::{self, Query, Way};
 use crate::rules::{Checked, Need};
-use crate::seen;
+use crate::verdict::finding::{Claim, fatal};
+use crate::verdict::remedy::Remedy;
 use crate::words::shell::of_interface;
 use model::report::{Direction, Happened};
 use std::net::IpAddr;
@@ -74,7 +74,7 @@ pub fn check(case: &Case<'_>) -> Checked {
         ))
         .and_if(mode(case, stop.netns, &interface))
         .and_if(way_back(case, stop.netns, stop.flow.src()));
-    Ok(vec![seen::last_seen(case, finding, tried.attempt.id)])
+    Ok(vec![observations::last_seen(case, finding, tried.attempt.id)])
 }
 
 fn claim(case: &Case<'_>, netns: u32, interface: &str, source: IpAddr) -> Claim {
@@ -125,15 +125,15 @@ fn way_back(case: &Case<'_>, netns: u32, source: IpAddr) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene::{self, Scene};
+    use crate::scenes::{self, Scene};
 
     #[test]
     fn a_source_that_belongs_elsewhere() {
         let mut scene = Scene::two_nodes();
-        scene.sysctl(scene::X, "net.ipv4.conf.all.rp_filter", "1");
-        scene.dropped(3, scene::X, "cbr0", "IP_RPFILTER", "ip_rcv_finish_core");
+        scene.sysctl(scenes::X, "net.ipv4.conf.all.rp_filter", "1");
+        scene.dropped(3, scenes::X, "cbr0", "IP_RPFILTER", "ip_rcv_finish_core");
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::causes(&judgement), ["reverse-path-filtered"]);
+        assert_eq!(scenes::causes(&judgement), ["reverse-path-filtered"]);
         assert!(
             judgement.verdicts[0]
                 .because

@@ -12,14 +12,14 @@
 //! Silent on: missing routes (`no-route`), answers that are refused (`no-return-route`), firewall rules.
 
 use crate::case::Case;
-use crate::drops::Class;
-use crate::finding::{Finding, fatal};
-use crate::remedy::Remedy;
-use crate::route::{self, Query};
-use crate::routed::{refusal, way, without};
+use crate::case::observations;
+use crate::case::routing::{refusal, way, without};
+use crate::kernel::drops::Class;
+use crate::kernel::route::{self, Query};
+use crate::kernel::translate;
 use crate::rules::{Checked, Need};
-use crate::seen;
-use crate::translate;
+use crate::verdict::finding::{Finding, fatal};
+use crate::verdict::remedy::Remedy;
 use crate::words::shell::of_interface;
 
 use model::report::Direction;
@@ -104,7 +104,7 @@ fn at_source(case: &Case<'_>) -> Option<Finding> {
     let target = tried.attempt.flow.dst();
     let (route, remedy) = refusal(&route::lookup(facts, &Query::ours(tried.attempt.flow)))?;
     let finding = build(case, source, target, &route, &remedy, case.failed_ids())
-        .because(seen::met(tried))
+        .because(observations::met(tried))
         .and(format!(
             "the routing of {} leads {target} to: {route}",
             case.name(source)
@@ -132,7 +132,7 @@ fn last_seen(case: &Case<'_>) -> Option<Finding> {
         case.name(stop.netns),
         stop.flow.dst()
     ));
-    Some(seen::last_seen(case, finding, tried.attempt.id))
+    Some(observations::last_seen(case, finding, tried.attempt.id))
 }
 
 fn build(
@@ -142,7 +142,7 @@ fn build(
     route: &str,
     remedy: &[String],
     attempts: impl IntoIterator<Item = u32>,
-) -> crate::finding::Claim {
+) -> crate::verdict::finding::Claim {
     let name = case.name(netns);
     fatal("route-rejects", format!("a route of {name} refuses {target}: {route}"))
         .at(case.node(netns), &name)
@@ -153,24 +153,24 @@ fn build(
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene::{self, Scene};
+    use crate::scenes::{self, Scene};
     use model::facts::{Route, RouteKind};
 
     fn refusing(kind: RouteKind) -> Route {
         Route {
             kind,
             hops: Vec::new(),
-            ..scene::route("10.90.2.0", 24, None, 2)
+            ..scenes::route("10.90.2.0", 24, None, 2)
         }
     }
 
     #[test]
     fn a_blackhole_on_the_node() {
         let mut scene = Scene::two_nodes();
-        scene.reroute(scene::X, &refusing(RouteKind::Blackhole));
-        scene.dropped(3, scene::X, "cbr0", "NOT_SPECIFIED", "ip_error");
+        scene.reroute(scenes::X, &refusing(RouteKind::Blackhole));
+        scene.dropped(3, scenes::X, "cbr0", "NOT_SPECIFIED", "ip_error");
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::causes(&judgement), ["route-rejects"]);
+        assert_eq!(scenes::causes(&judgement), ["route-rejects"]);
         assert!(
             judgement.verdicts[0].says.contains("blackhole 10.90.2.0/24"),
             "{}",
@@ -181,9 +181,9 @@ mod tests {
     #[test]
     fn a_loopback_address_takes_nothing_from_outside() {
         let mut scene = Scene::two_nodes();
-        scene.dropped(3, scene::X, "cbr0", "IP_LOCALNET", "ip_route_input_slow");
+        scene.dropped(3, scenes::X, "cbr0", "IP_LOCALNET", "ip_route_input_slow");
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::causes(&judgement), ["route-rejects"]);
+        assert_eq!(scenes::causes(&judgement), ["route-rejects"]);
         assert!(
             judgement.verdicts[0]
                 .remedy
@@ -195,10 +195,10 @@ mod tests {
     fn a_prohibit_in_the_pod_itself() {
         let mut scene = Scene::two_nodes();
         scene
-            .reroute(scene::A, &refusing(RouteKind::Prohibit))
+            .reroute(scenes::A, &refusing(RouteKind::Prohibit))
             .fails(3, 13, "EACCES");
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::causes(&judgement), ["route-rejects"]);
+        assert_eq!(scenes::causes(&judgement), ["route-rejects"]);
         assert_eq!(judgement.verdicts[0].place.netns.as_deref(), Some("netns/a"));
     }
 
@@ -206,14 +206,14 @@ mod tests {
     fn a_more_specific_route_wins_over_a_blackhole() {
         let mut scene = Scene::two_nodes();
         scene.reroute(
-            scene::X,
+            scenes::X,
             &Route {
                 kind: RouteKind::Blackhole,
                 hops: Vec::new(),
-                ..scene::route("10.90.0.0", 16, None, 2)
+                ..scenes::route("10.90.0.0", 16, None, 2)
             },
         );
-        scene.vanishes(3, scene::X, "up0");
-        assert!(!scene::causes(&judge(&scene.evidence)).contains(&"route-rejects".to_owned()));
+        scene.vanishes(3, scenes::X, "up0");
+        assert!(!scenes::causes(&judge(&scene.evidence)).contains(&"route-rejects".to_owned()));
     }
 }

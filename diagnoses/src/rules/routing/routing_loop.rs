@@ -11,9 +11,9 @@
 //! Silent on: a TTL that was too small from the start (`ttl-too-small`).
 
 use crate::case::Case;
-use crate::finding::fatal;
+use crate::case::observations;
 use crate::rules::{Checked, Need};
-use crate::seen;
+use crate::verdict::finding::fatal;
 use crate::words::{at, list};
 use model::report::Direction;
 
@@ -30,7 +30,7 @@ const ROUND: u8 = 4;
 pub fn check(case: &Case<'_>) -> Checked {
     for tried in case.failed() {
         let id = tried.attempt.id;
-        if !seen::expired(case, id) {
+        if !observations::expired(case, id) {
             continue;
         }
         for direction in [Direction::Request, Direction::Answer] {
@@ -67,7 +67,7 @@ pub fn check(case: &Case<'_>) -> Checked {
                 stop.ttl.1,
                 stop.ttl.0
             ));
-            return Ok(vec![finding.and(seen::met(tried))]);
+            return Ok(vec![finding.and(observations::met(tried))]);
         }
     }
     Ok(Vec::new())
@@ -76,14 +76,14 @@ pub fn check(case: &Case<'_>) -> Checked {
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene::{self, Scene};
+    use crate::scenes::{self, Scene};
 
     #[test]
     fn a_packet_that_comes_by_again_and_again_goes_round() {
         let mut scene = Scene::two_nodes();
         scene.goes_round(3);
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::causes(&judgement), ["routing-loop"]);
+        assert_eq!(scenes::causes(&judgement), ["routing-loop"]);
         assert!(
             judgement.verdicts[0].says.contains("netns/x and netns/y"),
             "{}",

@@ -11,11 +11,11 @@
 //! Silent on: packets that go round (`routing-loop`).
 
 use crate::case::Case;
-use crate::finding::{Finding, fatal};
-use crate::remedy::Remedy;
+use crate::case::observations;
+use crate::case::trail::{Leg, Stop};
 use crate::rules::{Checked, Need};
-use crate::seen;
-use crate::trail::{Leg, Stop};
+use crate::verdict::finding::{Finding, fatal};
+use crate::verdict::remedy::Remedy;
 use crate::words::at;
 use model::report::Direction;
 
@@ -32,11 +32,11 @@ const SMALL: u8 = 32;
 pub fn check(case: &Case<'_>) -> Checked {
     for tried in case.failed() {
         let id = tried.attempt.id;
-        if !seen::expired(case, id) {
+        if !observations::expired(case, id) {
             continue;
         }
         // The answer, where it is the one that was lost: there is none to a request that was.
-        let (direction, sends, end) = if seen::expired_towards(case, id, Direction::Answer) {
+        let (direction, sends, end) = if observations::expired_towards(case, id, Direction::Answer) {
             (Direction::Answer, "answers", "the sender")
         } else {
             (Direction::Request, "sends", "the target")
@@ -47,7 +47,7 @@ pub fn check(case: &Case<'_>) -> Checked {
         if ttl >= SMALL
             && let Some(finding) = lowered(case, leg, end)
         {
-            return Ok(vec![seen::last_seen(case, finding, id)]);
+            return Ok(vec![observations::last_seen(case, finding, id)]);
         }
         if ttl == 0 || ttl >= SMALL {
             continue;
@@ -69,7 +69,7 @@ pub fn check(case: &Case<'_>) -> Checked {
             "the packet had a TTL of {ttl} when it was first seen in {name}"
         ))
         .and_if(default.map(|value| format!("{key} is {} in {name}", value.trim())));
-        return Ok(vec![seen::last_seen(case, finding, id)]);
+        return Ok(vec![observations::last_seen(case, finding, id)]);
     }
     Ok(Vec::new())
 }
@@ -109,37 +109,37 @@ fn lowered(case: &Case<'_>, leg: &Leg<'_>, end: &str) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene::{self, Scene};
+    use crate::scenes::{self, Scene};
     use model::event::Seen;
 
     #[test]
     fn a_ttl_of_one_ends_at_the_first_router() {
         let mut scene = Scene::two_nodes();
-        scene.dropped(3, scene::X, "cbr0", "IP_INHDR", "ip_forward");
+        scene.dropped(3, scenes::X, "cbr0", "IP_INHDR", "ip_forward");
         for event in &mut scene.evidence.events {
             event.packet.as_mut().unwrap().ttl = 1;
         }
-        assert_eq!(scene::causes(&judge(&scene.evidence)), ["ttl-too-small"]);
+        assert_eq!(scenes::causes(&judge(&scene.evidence)), ["ttl-too-small"]);
     }
 
     #[test]
     fn a_router_that_lowers_it_is_named() {
         let mut scene = Scene::two_nodes();
-        scene.dropped(3, scene::Y, "up0", "IP_INHDR", "ip_forward");
+        scene.dropped(3, scenes::Y, "up0", "IP_INHDR", "ip_forward");
         let places = scene
             .evidence
             .events
             .iter_mut()
             .filter(|event| matches!(event.seen, Seen::Hop { .. }));
         for event in places {
-            event.packet.as_mut().unwrap().ttl = if event.netns == scene::A || event.netns == scene::X {
+            event.packet.as_mut().unwrap().ttl = if event.netns == scenes::A || event.netns == scenes::X {
                 64
             } else {
                 1
             };
         }
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::causes(&judgement), ["ttl-too-small"]);
+        assert_eq!(scenes::causes(&judgement), ["ttl-too-small"]);
         assert!(
             judgement.verdicts[0].says.contains("from 64 to 1"),
             "{}",
@@ -150,22 +150,22 @@ mod tests {
     #[test]
     fn answers_may_be_the_ones_that_end() {
         let mut scene = Scene::two_nodes();
-        scene.answer_dropped(3, scene::Y, "vethc", "IP_INHDR", "ip_forward");
+        scene.answer_dropped(3, scenes::Y, "vethc", "IP_INHDR", "ip_forward");
         for event in scene.evidence.events.iter_mut().filter(|event| event.flow.sport == 80) {
             event.packet.as_mut().unwrap().ttl = 1;
         }
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::causes(&judgement), ["ttl-too-small"]);
+        assert_eq!(scenes::causes(&judgement), ["ttl-too-small"]);
         assert_eq!(judgement.verdicts[0].place.netns.as_deref(), Some("netns/c"));
     }
 
     #[test]
     fn no_route_over_ipv6_is_not_time_exceeded() {
         let mut scene = Scene::two_nodes();
-        scene.vanishes(1, scene::X, "cbr0");
+        scene.vanishes(1, scenes::X, "cbr0");
         let flow = scene.evidence.watched[0].flow;
         scene.saw(
-            scene::X,
+            scenes::X,
             "cbr0",
             flow,
             Seen::IcmpSent {
@@ -174,6 +174,6 @@ mod tests {
                 info: 0,
             },
         );
-        assert_eq!(scene::causes(&judge(&scene.evidence)), ["unexplained-timeout"]);
+        assert_eq!(scenes::causes(&judge(&scene.evidence)), ["unexplained-timeout"]);
     }
 }

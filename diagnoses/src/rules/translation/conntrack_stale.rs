@@ -11,10 +11,10 @@
 //! Silent on: entries that the rules would make again, flows that are answered, tuples that are new to the table.
 
 use crate::case::Case;
-use crate::finding::fatal;
-use crate::remedy::Remedy;
+use crate::kernel::translate;
 use crate::rules::{Checked, Need};
-use crate::translate;
+use crate::verdict::finding::fatal;
+use crate::verdict::remedy::Remedy;
 use model::evidence::Evidence;
 use model::flow::Flow;
 
@@ -91,17 +91,17 @@ pub fn check(case: &Case<'_>) -> Checked {
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene::{self, Scene};
+    use crate::scenes::{self, Scene};
     use model::facts::{Action, ConntrackEntry, Match, NetfilterRule};
     use model::missing::Known;
 
     fn remembered(backend: &str, rules_say: &str) -> Scene {
         let mut scene = Scene::two_nodes();
-        scene.vanishes(1, scene::X, "up0");
+        scene.vanishes(1, scenes::X, "up0");
         let flow = scene.evidence.watched[0].flow;
-        let reply = scene::tcp(&format!("{backend}:80"), &format!("10.90.1.2:{}", flow.sport));
+        let reply = scenes::tcp(&format!("{backend}:80"), &format!("10.90.1.2:{}", flow.sport));
         let rules_say = rules_say.to_owned();
-        scene.facts(scene::X, |facts| {
+        scene.facts(scenes::X, |facts| {
             if let Known::Known(table) = &mut facts.conntrack {
                 table.entries.push(ConntrackEntry {
                     original: flow,
@@ -122,7 +122,7 @@ mod tests {
                 },
                 ..NetfilterRule::default()
             };
-            facts.netfilter = Known::Known(scene::one_rule("nat", "PREROUTING", rule));
+            facts.netfilter = Known::Known(scenes::one_rule("nat", "PREROUTING", rule));
         });
         scene
     }
@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn an_entry_that_no_rule_would_make_is_stale() {
         assert_eq!(
-            scene::cause(&judge(&remembered("10.90.2.77", "10.90.2.2:80").evidence)),
+            scenes::cause(&judge(&remembered("10.90.2.77", "10.90.2.2:80").evidence)),
             "conntrack-stale"
         );
     }
@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn an_entry_that_the_rules_would_make_again_is_not() {
         assert_ne!(
-            scene::cause(&judge(&remembered("10.90.2.2", "10.90.2.2:80").evidence)),
+            scenes::cause(&judge(&remembered("10.90.2.2", "10.90.2.2:80").evidence)),
             "conntrack-stale"
         );
     }

@@ -11,8 +11,8 @@
 //! Silent on: `EADDRNOTAVAIL` for an address the client does not have, while ports are free.
 
 use crate::case::{Case, Failure};
-use crate::finding::fatal;
 use crate::rules::{Checked, Need};
+use crate::verdict::finding::fatal;
 use model::attempt::{Attempt, Outcome};
 
 pub const NEEDS: &[Need] = &[Need::Fact("sysctls"), Need::Fact("socket_counts")];
@@ -83,13 +83,13 @@ fn size(range: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene::{self, Scene};
+    use crate::scenes::{self, Scene};
     use model::missing::Known;
 
     fn refused(sockets: u64) -> Scene {
         let mut scene = Scene::two_nodes();
         scene.fails(3, 99, "EADDRNOTAVAIL");
-        scene.facts(scene::A, |facts| {
+        scene.facts(scenes::A, |facts| {
             if let Known::Known(sysctls) = &mut facts.sysctls {
                 sysctls.insert("net.ipv4.ip_local_port_range".to_owned(), "40000\t40003".to_owned());
             }
@@ -102,11 +102,11 @@ mod tests {
 
     #[test]
     fn a_range_in_use_and_a_refused_connect_are_it() {
-        assert_eq!(scene::causes(&judge(&refused(4).evidence)), ["local-ports-exhausted"]);
+        assert_eq!(scenes::causes(&judge(&refused(4).evidence)), ["local-ports-exhausted"]);
     }
 
     #[test]
     fn free_ports_point_elsewhere() {
-        assert_ne!(scene::cause(&judge(&refused(0).evidence)), "local-ports-exhausted");
+        assert_ne!(scenes::cause(&judge(&refused(0).evidence)), "local-ports-exhausted");
     }
 }

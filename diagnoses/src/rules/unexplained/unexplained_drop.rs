@@ -9,10 +9,10 @@
 //! Silent on: drops that another rule explains, drops of other flows, and drops of attempts that worked in the end.
 
 use crate::case::Case;
-use crate::drops::meaning;
-use crate::finding::fatal;
-use crate::remedy::Remedy;
+use crate::kernel::drops::meaning;
 use crate::rules::{Checked, Need};
+use crate::verdict::finding::fatal;
+use crate::verdict::remedy::Remedy;
 use crate::words::shell::command;
 use crate::words::{at, the};
 
@@ -56,16 +56,16 @@ pub fn check(case: &Case<'_>) -> Checked {
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene::{self, Scene};
+    use crate::scenes::{self, Scene};
     use model::attempt::Outcome;
     use model::event::Packet;
 
     #[test]
     fn a_reason_nobody_knows_is_shown_as_it_is() {
         let mut scene = Scene::two_nodes();
-        scene.dropped(3, scene::Y, "up0", "A_NEW_REASON", "a_new_function");
+        scene.dropped(3, scenes::Y, "up0", "A_NEW_REASON", "a_new_function");
         let judgement = judge(&scene.evidence);
-        assert_eq!(scene::cause(&judgement), "unexplained-drop");
+        assert_eq!(scenes::cause(&judgement), "unexplained-drop");
         assert!(judgement.verdicts[0].says.contains("A_NEW_REASON in a_new_function"));
     }
 
@@ -74,13 +74,13 @@ mod tests {
         let mut scene = Scene::two_nodes();
         for id in 0..3 {
             let flow = scene.flow(id);
-            scene.walk_to(id, flow, scene::C, "eth0");
+            scene.walk_to(id, flow, scenes::C, "eth0");
             if answered {
-                for (netns, interface) in [(scene::C, "eth0"), (scene::Y, "vethc"), (scene::Y, "up0")] {
+                for (netns, interface) in [(scenes::C, "eth0"), (scenes::Y, "vethc"), (scenes::Y, "up0")] {
                     scene.hop(netns, interface, flow.reversed(), u64::from(id) * 100 + 2);
                 }
             }
-            scene.drop(scene::C, "eth0", flow, "NOT_SPECIFIED", "tcp_v4_rcv");
+            scene.drop(scenes::C, "eth0", flow, "NOT_SPECIFIED", "tcp_v4_rcv");
             let syn = Packet {
                 tcp_flags: 2,
                 ..Packet::default()
@@ -95,10 +95,10 @@ mod tests {
     #[test]
     fn a_syn_that_comes_again_because_its_answer_was_lost_is_no_drop() {
         let judgement = judge(&syns_dropped_at_the_listener(false).evidence);
-        assert_eq!(scene::cause(&judgement), "unexplained-drop");
+        assert_eq!(scenes::cause(&judgement), "unexplained-drop");
         let judgement = judge(&syns_dropped_at_the_listener(true).evidence);
         assert!(
-            !scene::causes(&judgement).contains(&"unexplained-drop".to_owned()),
+            !scenes::causes(&judgement).contains(&"unexplained-drop".to_owned()),
             "{judgement:?}"
         );
         assert!(judgement.verdicts[0].says.contains("answer"), "{judgement:?}");

@@ -9,11 +9,11 @@
 //!
 //! Silent on: resets that another rule explains.
 
+use crate::case::observations;
 use crate::case::{Case, Failure};
-use crate::finding::fatal;
-use crate::remedy::Remedy;
 use crate::rules::{Checked, Need};
-use crate::seen;
+use crate::verdict::finding::fatal;
+use crate::verdict::remedy::Remedy;
 use crate::words::shell::command;
 use model::event::Seen;
 
@@ -38,19 +38,19 @@ pub fn check(case: &Case<'_>) -> Checked {
             Remedy::from("run again where both ends can be watched, or capture resets at the target")
                 .run(": ", command("kubectl skoop capture --probe tcpreset", &[])),
         )
-        .because(seen::met(first));
+        .because(observations::met(first));
     for event in reset.iter().flat_map(|tried| case.about(tried.attempt.id)) {
         if let Seen::ResetReceived { state } = &event.seen {
             finding = finding.and(format!("a reset arrived in {} ({state:?})", case.name(event.netns)));
         }
     }
-    Ok(vec![seen::last_seen(case, finding, first.attempt.id)])
+    Ok(vec![observations::last_seen(case, finding, first.attempt.id)])
 }
 
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene::{self, Scene};
+    use crate::scenes::{self, Scene};
 
     #[test]
     fn a_refusal_from_nowhere_is_unexplained() {
@@ -58,6 +58,6 @@ mod tests {
         scene.refused(1);
         scene.evidence.netns.clear();
         scene.evidence.destination.netns = None;
-        assert_eq!(scene::cause(&judge(&scene.evidence)), "unexplained-reset");
+        assert_eq!(scenes::cause(&judge(&scene.evidence)), "unexplained-reset");
     }
 }

@@ -9,11 +9,11 @@
 //!
 //! Silent on: attempts whose failure another rule explains.
 
-use crate::between;
+use crate::case::lost_between_nodes;
+use crate::case::observations;
 use crate::case::{Case, Failure};
-use crate::finding::fatal;
 use crate::rules::{Checked, Need};
-use crate::seen;
+use crate::verdict::finding::fatal;
 use crate::words::at;
 use model::report::{Direction, Happened};
 
@@ -34,8 +34,8 @@ pub fn check(case: &Case<'_>) -> Checked {
     let last = request.and_then(|leg| leg.farthest());
     let back = answer.and_then(|leg| leg.farthest());
     let between_nodes = match (last, back) {
-        (_, Some(stop)) => between::lost(case, id, Direction::Answer, stop),
-        (Some(stop), None) if answer.is_none() => between::lost(case, id, Direction::Request, stop),
+        (_, Some(stop)) => lost_between_nodes::lost(case, id, Direction::Answer, stop),
+        (Some(stop), None) if answer.is_none() => lost_between_nodes::lost(case, id, Direction::Request, stop),
         _ => None,
     };
     let came_back = back.is_some_and(|stop| Some(stop.netns) == case.evidence.source.netns);
@@ -71,23 +71,23 @@ pub fn check(case: &Case<'_>) -> Checked {
     let finding = fatal("unexplained-timeout", says)
         .of(silent.iter().map(|tried| tried.attempt.id))
         .remedy(remedy)
-        .because(seen::met(first));
-    Ok(vec![seen::last_seen(case, finding, id)])
+        .because(observations::met(first));
+    Ok(vec![observations::last_seen(case, finding, id)])
 }
 
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scene::{self, Scene};
+    use crate::scenes::{self, Scene};
     use model::report::Outcome;
 
     #[test]
     fn a_silent_end_says_where_the_packet_was_last_seen() {
         let mut scene = Scene::two_nodes();
-        scene.vanishes(3, scene::X, "up0");
+        scene.vanishes(3, scenes::X, "up0");
         let judgement = judge(&scene.evidence);
         assert_eq!(judgement.outcome, Outcome::Fault);
-        assert_eq!(scene::cause(&judgement), "unexplained-timeout");
+        assert_eq!(scenes::cause(&judgement), "unexplained-timeout");
         assert!(
             judgement.verdicts[0].says.contains("netns/x up0"),
             "{}",

@@ -1,0 +1,279 @@
+//! What a firewall made of the watched packets: where they were dropped, and by which rule.
+
+use crate::case::Case;
+use crate::case::trail::Dropped;
+use crate::kernel::drops::Class;
+use crate::kernel::firewall::culprit::{Culprit, of_drop};
+use crate::kernel::firewall::{self, Fall, Stop};
+use crate::verdict::remedy::Remedy;
+use crate::words::shell::{self, Command, is_nft_name};
+use crate::words::{at, count, table, the};
+use model::event::Seen;
+use model::report::{Direction, RulePlace};
+
+/// Watched packets that netfilter dropped at one place, in one direction.
+#[derive(Debug)]
+pub struct Blocked<'a> {
+    /// The losses.
+    pub drops: Vec<Dropped<'a>>,
+    /// Namespace.
+    pub netns: u32,
+    /// Which way the packets went.
+    pub direction: Direction,
+    /// The rule, as far as it can be told; `None` where the namespace was not looked into.
+    pub culprit: Option<Culprit<'a>>,
+}
+
+impl<'a> Blocked<'a> {
+    /// Every rule that can have done it answers the question with yes, and there is one.
+    pub fn all(&self, question: impl Fn(&Stop<'a>) -> bool) -> bool {
+        self.culprit.as_ref().is_some_and(|culprit| culprit.all(question))
+    }
+
+    /// No rule that was read can have done it.
+    pub fn unnamed(&self) -> bool {
+        self.culprit
+            .as_ref()
+            .is_none_or(|culprit| culprit.suspects().is_empty())
+    }
+
+    /// The rule or chain for a report.
+    pub fn place(&self) -> Option<RulePlace> {
+        self.culprit.as_ref().and_then(Culprit::place)
+    }
+
+    /// The first loss.
+    pub fn first(&self) -> &Dropped<'a> {
+        &self.drops[0]
+    }
+
+    /// The attempts that were hit.
+    pub fn attempts(&self) -> Vec<u32> {
+        self.drops.iter().map(|drop| drop.attempt).collect()
+    }
+
+    /// `the request` or `the answer`.
+    pub fn what(&self) -> &'static str {
+        the(self.direction)
+    }
+
+    /// What did it, as far as it can be told: a rule, a chain's policy, one of several rules.
+    pub fn who(&self) -> &'static str {
+        match self.culprit.as_ref() {
+            Some(Culprit::Rule(suspect)) if suspect.stop.rule.is_none() => "the default policy of a firewall chain",
+            Some(Culprit::Unknown(_)) | None => "the firewall",
+            _ => "a firewall rule",
+        }
+    }
+
+    /// `3 packets 10.90.1.2:40001 -> 10.90.2.2:80 tcp were freed in netns/x cbr0: NETFILTER_DROP in nf_hook_slow`.
+    pub fn seen(&self, case: &Case<'_>) -> String {
+        let first = self.first();
+        format!(
+            "{} of {} freed in {}: {} ({})",
+            count(self.drops.len(), "watched packet"),
+            self.what(),
+            at(&case.name(self.netns), Some(&case.interface(first.event))),
+            first.words(),
+            first.event.flow
+        )
+    }
+
+    /// The rule in words, where one can be told.
+    pub fn rule_words(&self) -> Option<String> {
+        self.culprit.as_ref().map(Culprit::words)
+    }
+
+    /// That no rule fits because rules were written meanwhile, where they were: a service proxy follows a change with a delay.
+    pub fn rewritten(&self, case: &Case<'_>) -> Option<String> {
+        let netns = case.evidence.netns(self.netns).filter(|_| self.unnamed())?;
+        let (before, after) = (netns.before.netfilter.ok()?, netns.after.netfilter.ok()?);
+        (!firewall::same_rules(before, after)).then(|| {
+            format!(
+                "rules of {} were written or deleted while it was looked at",
+                case.name(self.netns)
+            )
+        })
+    }
+
+    /// What the rule counted in the window.
+    pub fn counted(&self) -> Option<String> {
+        self.culprit.as_ref().and_then(Culprit::counted)
+    }
+
+    /// The rule's comment.
+    pub fn comment(&self) -> Option<String> {
+        match self.culprit.as_ref()? {
+            Culprit::Rule(suspect) => suspect
+                .stop
+                .rule?
+                .comment
+                .as_ref()
+                .map(|comment| format!("the rule carries the comment \"{comment}\"")),
+            _ => None,
+        }
+    }
+
+    /// ` (iptables-legacy filter FORWARD #1)`, or nothing.
+    pub fn named(&self) -> String {
+        self.place().map_or(String::new(), |place| {
+            format!(" ({})", crate::words::rule_place(&place))
+        })
+    }
+
+    /// An answer was made for the target: ICMP by this host for this flow, or a reset that no TCP sent.
+    pub fn answered(&self, case: &Case<'_>) -> bool {
+        if self.all(|stop| stop.fall == Fall::Reject) {
+            return true;
+        }
+        let sent_icmp = self.drops.iter().any(|drop| {
+            case.about(drop.attempt).any(|event| {
+                matches!(event.seen, Seen::IcmpSent { .. })
+                    && event.netns == self.netns
+                    && event.at_ns.abs_diff(drop.event.at_ns) < 1_000_000
+            })
+        });
+        let reset = self.drops.iter().any(|drop| {
+            let received = case
+                .about(drop.attempt)
+                .any(|event| matches!(event.seen, Seen::ResetReceived { .. }));
+            let sent = case
+                .about(drop.attempt)
+                .any(|event| matches!(event.seen, Seen::ResetSent { .. }));
+            received && !sent
+        });
+        let drops_only = self.all(|stop| stop.fall == Fall::Drop);
+        !drops_only && (sent_icmp || reset)
+    }
+
+    /// The command that takes the rule away, or what to look at.
+    pub fn remedy(&self, case: &Case<'_>) -> Remedy {
+        let flow = self.first().event.flow;
+        if self.rewritten(case).is_some() {
+            return "run again: the rules were being rewritten".into();
+        }
+        let name = case.name(self.netns);
+        let Some(place) = self.place() else {
+            return format!("look for the rule in {name} and accept {flow} before it").into();
+        };
+        let chain = &place.chain;
+        let tool = if flow.dst().is_ipv6() {
+            place.backend.replace("iptables", "ip6tables")
+        } else {
+            place.backend.clone()
+        };
+        if place.handle.is_none() {
+            let table = table(&place);
+            let backend = &place.backend;
+            return format!("accept {flow} in chain {chain} (table {table}, {backend}) of {name}").into();
+        }
+        // Nobody deletes what he has not looked at, nor by a position that may be another's by then.
+        let (shows, deletes) = if place.backend == "nftables" {
+            by_handle(case, self.netns, &place)
+        } else {
+            by_specification(case, self.netns, &place, &tool)
+        };
+        let deletes = deletes.filter(|_| shows.is_some());
+        Remedy::from("delete the rule")
+            .tell(": ", shows, " shows it")
+            .tell(", ", deletes, " deletes it")
+            .say(format!("; or accept {flow} before it"))
+    }
+}
+
+/// The commands that show a chain of nftables, and delete its rule.
+fn by_handle(case: &Case<'_>, netns: u32, place: &RulePlace) -> (Option<Command>, Option<Command>) {
+    let RulePlace {
+        family, table, chain, ..
+    } = place;
+    // nft reads its arguments as a language of its own.
+    if ![family, table, chain].into_iter().all(|name| is_nft_name(name)) {
+        return (None, None);
+    }
+    let handle = place.handle.unwrap_or_default();
+    (
+        case.command(netns, "nft -a list chain {} {} {}", &[family, table, chain]),
+        case.command(
+            netns,
+            "nft delete rule {} {} {} handle {}",
+            &[family, table, chain, &handle],
+        ),
+    )
+}
+
+/// The same of iptables, by the rule's own words: none where they are not all there.
+fn by_specification(case: &Case<'_>, netns: u32, place: &RulePlace, tool: &str) -> (Option<Command>, Option<Command>) {
+    let RulePlace { table, chain, .. } = place;
+    let arguments = shell::arguments(&place.text).unwrap_or_default();
+    let of_it = match arguments.as_slice() {
+        [add, to, of_it @ ..] if add == "-A" && to == chain => Some(of_it),
+        _ => None,
+    };
+    let whole = of_it.filter(|of_it| !of_it.iter().any(|word| word.starts_with("(not")));
+    let delete = || case.command(netns, "{} -t {} -D {}", &[&tool, table, chain]);
+    (
+        case.command(netns, "{} -t {} -S {}", &[&tool, table, chain]),
+        whole.and_then(|of_it| delete()?.with(of_it)),
+    )
+}
+
+/// Losses of watched packets to netfilter, by place and direction; only those that accuse.
+pub fn blocked<'a>(case: &Case<'a>) -> Vec<Blocked<'a>> {
+    group(case, case.drops(Class::Netfilter))
+}
+
+/// The same, also of attempts that worked in the end.
+pub fn blocked_at_all<'a>(case: &Case<'a>) -> Vec<Blocked<'a>> {
+    let mut drops = case.all_drops(Class::Netfilter);
+    drops.retain(|drop| case.attempt(drop.attempt).is_some_and(|tried| tried.asked));
+    group(case, drops)
+}
+
+fn group<'a>(case: &Case<'a>, drops: Vec<Dropped<'a>>) -> Vec<Blocked<'a>> {
+    let mut groups: Vec<Blocked<'a>> = Vec::new();
+    for drop in drops {
+        let same = groups.iter_mut().find(|group| {
+            let event = group.drops[0].event;
+            let v6 = |flow: &model::flow::Flow| flow.dst().is_ipv6();
+            group.netns == drop.event.netns
+                && group.direction == drop.direction
+                && event.ifindex == drop.event.ifindex
+                && v6(&event.flow) == v6(&drop.event.flow)
+        });
+        match same {
+            Some(group) => group.drops.push(drop),
+            None => groups.push(Blocked {
+                netns: drop.event.netns,
+                direction: drop.direction,
+                culprit: None,
+                drops: vec![drop],
+            }),
+        }
+    }
+    for group in &mut groups {
+        if let Some(netns) = case.evidence.netns(group.netns) {
+            let hits = group.drops.len() as u64;
+            group.culprit = Some(of_drop(netns, group.drops[0].event, group.direction, hits));
+        }
+    }
+    groups
+}
+
+/// Connection tracking itself dropped packets in this namespace.
+pub fn tracking_dropped(case: &Case<'_>, netns: u32) -> bool {
+    ["drop", "insert_failed", "early_drop"]
+        .iter()
+        .any(|stat| case.conntrack_growth(netns, stat).is_ok_and(|by| by > 0))
+}
+
+/// Attempts to the same address that worked beside those that were hit.
+pub fn mixed(case: &Case<'_>, blocked: &Blocked<'_>) -> bool {
+    let hit = blocked.attempts();
+    let targets: Vec<_> = hit
+        .iter()
+        .filter_map(|id| Some(case.attempt(*id)?.attempt.flow.dst()))
+        .collect();
+    case.worked()
+        .iter()
+        .any(|tried| targets.contains(&tried.attempt.flow.dst()))
+}

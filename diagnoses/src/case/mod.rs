@@ -1,0 +1,520 @@
+//! The derived view of one run that all rules share: attempts with what became of them, the trail, and facts that are
+//! known or missing for a reason.
+//!
+//! What several rules ask of a run belongs here, one question a file. It uses `kernel/`, `kubernetes/`, `verdict/` and `words/`, and
+//! knows no rule. What one rule alone asks stays in that rule.
+
+pub(crate) mod attribution;
+pub mod clocks;
+pub mod far_end;
+mod fate;
+pub mod firewall_drops;
+pub(crate) mod foreign_answers;
+pub(crate) mod lookups;
+pub mod lost_between_nodes;
+pub mod neighbours;
+pub mod observations;
+pub(crate) mod policy_rulings;
+pub mod routing;
+pub mod services;
+pub mod trail;
+
+use crate::kernel::drops::Class;
+use crate::kernel::route;
+use crate::kernel::walk::{self, WalkHop};
+use crate::words::shell::{self, Command, command};
+use core::cell::OnceCell;
+use core::fmt::Display;
+use fate::{failure, fate, is_asked, overran_us, runs_everywhere, unanswered};
+use model::attempt::{Attempt, Errno};
+use model::event::{Event, Seen};
+use model::evidence::{Evidence, NetnsEvidence};
+use model::facts::{Link, NetnsFacts};
+use model::missing::{Known, Missing};
+use model::report::Direction;
+use neighbours::{Silent, silent};
+use std::net::IpAddr;
+use trail::{Dropped, Leg, Trail};
+
+/// One run, looked through.
+#[derive(Debug)]
+pub struct Case<'a> {
+    /// All that was seen.
+    pub evidence: &'a Evidence,
+    /// Where the watched packets were.
+    pub trail: Trail<'a>,
+    /// The attempts, in order.
+    pub tried: Vec<Tried<'a>>,
+    /// Next hops on the way that answered no ARP or ND.
+    pub silent: Vec<Silent>,
+    way: OnceCell<Vec<WalkHop>>,
+}
+
+/// What became of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It did what was asked.
+    Worked,
+    /// It did not.
+    Failed,
+    /// Nobody can tell: cancelled, never tried, or a datagram that was neither delivered nor dropped in our sight.
+    Unknown,
+}
+
+/// An attempt and what became of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Tried<'a> {
+    /// As the sender saw it.
+    pub attempt: &'a Attempt,
+    /// Of the protocol asked for; else one sent beside it (echo trains).
+    pub asked: bool,
+    /// What became of it.
+    pub fate: Fate,
+}
+
+/// How an attempt failed, in the sender's eyes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure<'a> {
+    /// No answer in time, while doing this.
+    Silent(&'a str),
+    /// Refused: RST or ICMP port unreachable before the connection was made.
+    Refused,
+    /// Reset after the connection was made.
+    Reset,
+    /// ENETUNREACH.
+    NetUnreachable,
+    /// EHOSTUNREACH.
+    HostUnreachable,
+    /// EPERM or EACCES: this kernel refused to send.
+    Forbidden,
+    /// EADDRNOTAVAIL.
+    NoLocalAddress,
+    /// EMSGSIZE.
+    TooBig,
+    /// Any other error, while doing this.
+    Other(&'a str, &'a Errno),
+}
+
+impl<'a> Tried<'a> {
+    /// How it failed; `None` when the sender saw no failure.
+    pub fn failure(&self) -> Option<Failure<'a>> {
+        failure(self.attempt)
+    }
+
+    /// Its handshake was done.
+    pub fn connected(&self) -> bool {
+        self.attempt.connected_ns.is_some()
+    }
+}
+
+impl<'a> Case<'a> {
+    /// Looks through the evidence once.
+    pub fn new(evidence: &'a Evidence) -> Self {
+        let trail = Trail::follow(evidence);
+        let silent = silent(evidence, &trail);
+        let mut tried: Vec<Tried<'_>> = evidence
+            .attempts
+            .iter()
+            .map(|attempt| Tried {
+                attempt,
+                asked: is_asked(evidence, attempt),
+                fate: fate(evidence, attempt, &trail),
+            })
+            .collect();
+        if !silent.is_empty() && !tried.iter().any(|tried| tried.asked && tried.fate == Fate::Worked) {
+            // They were cut short because their next hop had been asked in vain.
+            for tried in tried.iter_mut().filter(|tried| unanswered(tried.attempt)) {
+                tried.fate = Fate::Failed;
+            }
+        }
+        Self {
+            evidence,
+            trail,
+            tried,
+            silent,
+            way: OnceCell::new(),
+        }
+    }
+
+    /// The way that packets and answers should take, walked from facts.
+    pub fn way(&self) -> &[WalkHop] {
+        self.way.get_or_init(|| walk::path(self.evidence))
+    }
+
+    /// The namespace and interface that own an address: where several do, one that watched packets met, then an end.
+    pub fn owner(&self, address: IpAddr) -> Option<(u32, &'a Link)> {
+        self.owners(address).into_iter().next()
+    }
+
+    /// Every namespace looked into that owns an address, those that watched packets met first, then the ends: what is private
+    /// to a node (a bridge's address) may be there on each.
+    pub fn owners(&self, address: IpAddr) -> Vec<(u32, &'a Link)> {
+        let ends = [self.evidence.destination.netns, self.evidence.source.netns];
+        let mut owners: Vec<(u32, &Link)> = self
+            .evidence
+            .netns
+            .iter()
+            .filter_map(|netns| {
+                let own = netns.before.addresses.ok()?.iter().find(|own| own.address == address)?;
+                Some((netns.id, route::link(&netns.before, own.ifindex)?))
+            })
+            .collect();
+        let met = |netns: u32| {
+            let mut legs = self.trail.legs.iter();
+            legs.any(|leg| leg.reached(netns) && leg.stops.iter().any(|stop| stop.flow.dst() == address))
+        };
+        owners.sort_by_key(|(netns, _)| (!met(*netns), !ends.contains(&Some(*netns))));
+        owners
+    }
+
+    /// The other end of an interface, where it was looked into.
+    pub fn peer(&self, netns: u32, link: &Link) -> Option<(u32, &'a Link)> {
+        let peer = link.peer.as_ref()?;
+        let netns = peer.netns.unwrap_or(netns);
+        Some((netns, self.link(netns, peer.ifindex)?))
+    }
+
+    /// A command inside a namespace (see [`command`]); `None` also where nothing is known that surely leads there.
+    pub fn command(&self, netns: u32, ours: &'static str, names: &[&dyn Display]) -> Option<Command> {
+        Some(command(ours, names)?.inside(&self.inside(netns)?))
+    }
+
+    /// How a command is run inside a namespace: `ip netns exec c `, `nsenter -t 7 -n `, or nothing where its node's own shell is
+    /// inside already.
+    fn inside(&self, netns: u32) -> Option<String> {
+        if netns == 0 {
+            return None;
+        }
+        let nodes = &mut self.evidence.nodes.iter();
+        if nodes.any(|node| node.host_netns == netns) {
+            return Some(String::new());
+        }
+        let ends = [&self.evidence.source, &self.evidence.destination];
+        let end = ends.into_iter().find(|end| end.netns == Some(netns));
+        let pid = end.and_then(|end| end.pid).map(|pid| format!("nsenter -t {pid} -n "));
+        // What the site calls a pod may look like a helper's name for a namespace: `netns/x` is a pod of a namespace `netns`.
+        if end.is_some() && services::pod_in(self.evidence, netns).is_some() {
+            return pid;
+        }
+        let name = self.evidence.netns(netns)?.name.as_str();
+        inside(name).or(pid)
+    }
+
+    /// Attempts of the protocol asked for.
+    pub fn asked(&self) -> impl Iterator<Item = &Tried<'a>> {
+        self.tried.iter().filter(|tried| tried.asked)
+    }
+
+    /// Of them, those that failed.
+    pub fn failed(&self) -> Vec<&Tried<'a>> {
+        self.asked().filter(|tried| tried.fate == Fate::Failed).collect()
+    }
+
+    /// Of them, those that worked.
+    pub fn worked(&self) -> Vec<&Tried<'a>> {
+        self.asked().filter(|tried| tried.fate == Fate::Worked).collect()
+    }
+
+    /// The ids of the attempts that failed.
+    pub fn failed_ids(&self) -> Vec<u32> {
+        self.failed().iter().map(|tried| tried.attempt.id).collect()
+    }
+
+    /// At least one attempt was made and none that was asked for failed or is in doubt.
+    pub fn all_worked(&self) -> bool {
+        let mut asked = self.asked().peekable();
+        asked.peek().is_some() && asked.all(|tried| tried.fate == Fate::Worked)
+    }
+
+    /// An attempt by its number.
+    pub fn attempt(&self, id: u32) -> Option<&Tried<'a>> {
+        self.tried.iter().find(|tried| tried.attempt.id == id)
+    }
+
+    /// The packets of an attempt in one direction.
+    pub fn leg(&self, attempt: u32, direction: Direction) -> Option<&Leg<'a>> {
+        self.trail.leg(attempt, direction)
+    }
+
+    /// Losses that accuse: on attempts that were asked for and did not work, or, when nothing was sent, on the user's own flow.
+    pub fn drops(&self, class: Class) -> Vec<Dropped<'a>> {
+        self.accusing().filter(|drop| drop.class == class).collect()
+    }
+
+    /// The same of every class.
+    pub fn accusing(&self) -> impl Iterator<Item = Dropped<'a>> + '_ {
+        self.trail.drops().copied().filter(|drop| {
+            // What comes after the asker has given up meets no socket; that follows from the failure and explains nothing.
+            let late = drop.class == Class::NoSocket
+                && drop.direction == Direction::Answer
+                && self.evidence.source.netns == Some(drop.event.netns);
+            if late || overran_us(self.evidence, drop) {
+                return false;
+            }
+            self.evidence.passive
+                || self
+                    .attempt(drop.attempt)
+                    .is_some_and(|tried| tried.asked && tried.fate == Fate::Failed)
+        })
+    }
+
+    /// Losses on any watched flow, also of attempts that worked in the end and of echo trains; not what our own sockets had no
+    /// room for.
+    pub fn all_drops(&self, class: Class) -> Vec<Dropped<'a>> {
+        let of_others = self.trail.drops().filter(|drop| !overran_us(self.evidence, drop));
+        of_others.copied().filter(|drop| drop.class == class).collect()
+    }
+
+    /// Answers that the sockets we send from had no room for: they accuse nobody.
+    pub fn overruns(&self) -> Vec<Dropped<'a>> {
+        let ours = self.trail.drops().filter(|drop| overran_us(self.evidence, drop));
+        ours.copied().collect()
+    }
+
+    /// Some of them were answers to this attempt.
+    pub fn overran(&self, attempt: u32) -> bool {
+        self.overruns().iter().any(|drop| drop.attempt == attempt)
+    }
+
+    /// Other events about an attempt's flow, both ways.
+    pub fn about(&self, attempt: u32) -> impl Iterator<Item = &'a Event> + '_ {
+        self.trail
+            .legs
+            .iter()
+            .filter(move |leg| leg.attempt == attempt)
+            .flat_map(|leg| leg.others.iter().copied())
+    }
+
+    /// Events about the flows of failed attempts that fit.
+    pub fn about_failed<'b>(&'b self, wanted: impl Fn(&Seen) -> bool + 'b) -> impl Iterator<Item = &'a Event> + 'b {
+        self.failed_ids()
+            .into_iter()
+            .flat_map(|id| self.about(id))
+            .filter(move |event| wanted(&event.seen))
+    }
+
+    /// A probe by name could run on every node that was looked at.
+    pub fn watched_by(&self, probe: &str) -> bool {
+        runs_everywhere(self.evidence, probe)
+    }
+
+    /// Nothing of the watched flow was lost on its way here, or may have been: what was not seen did not happen where a
+    /// probe looked.
+    pub fn saw_all(&self) -> bool {
+        let mut lost = self.evidence.nodes.iter().flat_map(|node| &node.lost);
+        lost.all(|lost| lost.of_watched_at_most() == 0)
+    }
+
+    /// The same of what these probes tell: what the kernel left out of others does not matter.
+    pub fn saw_all_by(&self, probes: &[&str]) -> bool {
+        let mut lost = self.evidence.nodes.iter().flat_map(|node| &node.lost);
+        lost.all(|lost| lost.of_watched == 0 && (lost.missed == 0 || !probes.contains(&lost.probe.as_str())))
+    }
+
+    /// A fact of a namespace as it was before the window, or why it is missing.
+    pub fn before<T>(
+        &self,
+        netns: u32,
+        what: &str,
+        pick: impl Fn(&'a NetnsFacts) -> &'a Known<T>,
+    ) -> Result<&'a T, Missing> {
+        let of = self.look(netns, what)?;
+        pick(&of.before)
+            .get()
+            .map_err(|missing| named(missing, what, of, &self.name(of.id)))
+    }
+
+    /// The same after the window; as it was before where it was not read again.
+    pub fn after<T>(
+        &self,
+        netns: u32,
+        what: &str,
+        pick: impl Fn(&'a NetnsFacts) -> &'a Known<T>,
+    ) -> Result<&'a T, Missing> {
+        let of = self.look(netns, what)?;
+        pick(&of.after)
+            .get()
+            .or_else(|_| pick(&of.before).get())
+            .map_err(|missing| named(missing, what, of, &self.name(of.id)))
+    }
+
+    fn look(&self, netns: u32, what: &str) -> Result<&'a NetnsEvidence, Missing> {
+        self.evidence
+            .netns(netns)
+            .ok_or_else(|| Missing::new(format!("{what} of netns {netns}"), "this namespace was not looked into"))
+    }
+
+    /// How much a `snmp`, `netstat` or `snmp6` counter grew in the window.
+    pub fn growth(&self, netns: u32, counter: &str) -> Result<u64, Missing> {
+        let of = self.look(netns, "counters")?;
+        let before = of
+            .before
+            .counters
+            .get()
+            .map_err(|missing| named(missing, "counters", of, &self.name(of.id)))?;
+        let after = of
+            .after
+            .counters
+            .get()
+            .map_err(|missing| named(missing, "counters after the window", of, &self.name(of.id)))?;
+        let of_both = |counters: &std::collections::BTreeMap<String, u64>| counters.get(counter).copied().unwrap_or(0);
+        Ok(of_both(after).saturating_sub(of_both(before)))
+    }
+
+    /// How much a connection tracking statistic (`drop`, `insert_failed`, `invalid`...) grew in the window.
+    pub fn conntrack_growth(&self, netns: u32, stat: &str) -> Result<u64, Missing> {
+        let of = self.look(netns, "connection tracking")?;
+        let name = "connection tracking";
+        let before = of
+            .before
+            .conntrack
+            .get()
+            .map_err(|missing| named(missing, name, of, &self.name(of.id)))?;
+        let after = of
+            .after
+            .conntrack
+            .get()
+            .map_err(|missing| named(missing, name, of, &self.name(of.id)))?;
+        let value = |stats: &std::collections::BTreeMap<String, u64>| stats.get(stat).copied().unwrap_or(0);
+        Ok(value(&after.stats).saturating_sub(value(&before.stats)))
+    }
+
+    /// A sysctl of a namespace; `None` where this kernel has none of that name.
+    pub fn sysctl(&self, netns: u32, name: &str) -> Result<Option<&'a str>, Missing> {
+        Ok(self
+            .before(netns, "sysctls", |facts| &facts.sysctls)?
+            .get(name)
+            .map(String::as_str))
+    }
+
+    /// An interface by index.
+    pub fn link(&self, netns: u32, ifindex: u32) -> Option<&'a Link> {
+        let facts = self.evidence.netns(netns)?;
+        let of = |known: &'a Known<Vec<Link>>| known.ok()?.iter().find(|link| link.index == ifindex);
+        of(&facts.after.links).or_else(|| of(&facts.before.links))
+    }
+
+    /// The name of a namespace for people.
+    pub fn name(&self, netns: u32) -> String {
+        if netns == 0 {
+            "a namespace that could not be told".to_owned()
+        } else {
+            services::name_of(self.evidence, netns).unwrap_or_else(|| self.evidence.netns_name(netns))
+        }
+    }
+
+    /// The node a namespace is on; empty where unknown.
+    pub fn node(&self, netns: u32) -> String {
+        self.evidence
+            .netns(netns)
+            .map_or_else(String::new, |netns| netns.node.clone())
+    }
+
+    /// The interface of an event: by its own name, else from the links of its namespace.
+    pub fn interface(&self, event: &Event) -> String {
+        event
+            .interface
+            .clone()
+            .or_else(|| self.link(event.netns, event.ifindex).map(|link| link.name.clone()))
+            .unwrap_or_default()
+    }
+
+    /// The source as people call it.
+    pub fn source(&self) -> String {
+        named_or(&self.evidence.source.name, &self.evidence.source.asked)
+    }
+
+    /// The destination as people call it.
+    pub fn destination(&self) -> String {
+        named_or(&self.evidence.destination.name, &self.evidence.destination.asked)
+    }
+
+    /// The destination with port and protocol: `netns/c:80/tcp`.
+    pub fn target(&self) -> String {
+        let end = &self.evidence.destination;
+        match end.port {
+            Some(port) => format!("{}:{port}/{}", self.destination(), self.evidence.protocol),
+            None => match &end.port_name {
+                Some(name) => format!("{}:{name}", self.destination()),
+                None => self.destination(),
+            },
+        }
+    }
+
+    /// The addresses that attempts were sent to, in order, without repetition.
+    pub fn targets(&self) -> Vec<IpAddr> {
+        let mut targets = Vec::new();
+        for tried in self.asked() {
+            let to = tried.attempt.flow.dst();
+            if !to.is_unspecified() && !targets.contains(&to) {
+                targets.push(to);
+            }
+        }
+        if targets.is_empty() {
+            targets.extend(self.evidence.watched.iter().map(|watched| watched.flow.dst()));
+            targets.dedup();
+        }
+        targets
+    }
+}
+
+/// By a helper's name for a namespace, which is never one that a process has chosen: `host`, `netns/NAME`, `netns/PATH`,
+/// `pid/N` or `pid/N (NAME)`.
+fn inside(name: &str) -> Option<String> {
+    if name == "host" {
+        return Some("nsenter -t 1 -n ".to_owned());
+    }
+    if let Some(name) = name.strip_prefix("netns/") {
+        let word = shell::word(name)?;
+        return Some(match name.strip_prefix('/') {
+            Some(_) => format!("nsenter --net={word} "),
+            None => format!("ip netns exec {word} "),
+        });
+    }
+    let pid = name.strip_prefix("pid/")?;
+    let pid: u32 = pid.split_once(" (").map_or(pid, |(pid, _)| pid).parse().ok()?;
+    Some(format!("nsenter -t {pid} -n "))
+}
+
+fn named_or(name: &str, asked: &str) -> String {
+    if name.is_empty() { asked } else { name }.to_owned()
+}
+
+fn named(missing: &Missing, what: &str, of: &NetnsEvidence, of_name: &str) -> Missing {
+    let mut missing = missing.clone();
+    if missing.what.is_empty() {
+        missing.what = format!("{what} of {of_name}");
+    }
+    if missing.node.is_none() && !of.node.is_empty() {
+        missing.node = Some(of.node.clone());
+    }
+    missing
+}
+
+#[cfg(test)]
+mod tests {
+    use super::inside;
+
+    #[test]
+    fn a_namespace_is_entered_by_what_surely_leads_there() {
+        let way = |name: &str| inside(name).unwrap_or_default();
+        assert_eq!(way("netns/a"), "ip netns exec a ");
+        assert_eq!(way("netns/a b"), "ip netns exec 'a b' ");
+        assert_eq!(way("netns//run/docker/netns/1"), "nsenter --net=/run/docker/netns/1 ");
+        assert_eq!(way("pid/7"), "nsenter -t 7 -n ");
+        assert_eq!(way("pid/7 (netns/other)"), "nsenter -t 7 -n ");
+        assert_eq!(way("pid/7 (8) (x)"), "nsenter -t 7 -n ");
+        for name in [
+            "nginx",
+            "pid/7;id",
+            "pid/x (y)",
+            "netns/a`id`",
+            "netns/-x",
+            "netns/a\nb",
+            "shop/web",
+            "",
+        ] {
+            assert_eq!(inside(name), None, "{name:?}");
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! What network policies say of the attempts of a run, or, where nothing was sent, of the question.
+
+use crate::case::services::{Asked, inventory, pod_of, services};
+use crate::case::{Case, Tried};
+use crate::kubernetes::policy::{Connection, Party, Ruling, ruling};
+use model::flow::{Flow, protocol_name};
+use model::inventory::Inventory;
+use std::net::IpAddr;
+
+/// What they say of an attempt: of the endpoint it came to where that was seen, else of all it may come to. `None` without a
+/// cluster.
+pub fn of_attempt<'a>(case: &Case<'a>, tried: &Tried<'a>) -> Option<Ruling<'a>> {
+    let flow = tried.attempt.flow;
+    let inventory = inventory(case)?;
+    let source = source(case, inventory, flow.src());
+    let came_to = case.trail.forms(tried.attempt.id).last().copied();
+    let ends = ends(case, flow, came_to);
+    let protocol = protocol(flow.protocol)?;
+    Some(together(
+        ends.into_iter().map(|end| end.ruling(inventory, source, protocol)),
+    ))
+}
+
+/// What they say of the question itself, before anything is sent.
+pub fn of_question<'a>(case: &Case<'a>) -> Option<Ruling<'a>> {
+    let evidence = case.evidence;
+    let inventory = inventory(case)?;
+    let own = evidence.source.addresses.first()?;
+    let protocol = match evidence.protocol.as_str() {
+        "udp" => "udp",
+        "icmp" => "icmp",
+        _ if evidence.intent == model::evidence::Intent::Dns => "udp",
+        _ => "tcp",
+    };
+    let number = if protocol == "udp" {
+        model::flow::UDP
+    } else {
+        model::flow::TCP
+    };
+    let family = |address: &&IpAddr| address.is_ipv4() == own.is_ipv4();
+    let target = evidence.destination.addresses.iter().find(family)?;
+    let port = evidence.destination.port.unwrap_or_default();
+    let flow = Flow::new(number, (*own, 0).into(), (*target, port).into());
+    let source = source(case, inventory, *own);
+    let ends = ends(case, flow, None);
+    Some(together(
+        ends.into_iter().map(|end| end.ruling(inventory, source, protocol)),
+    ))
+}
+
+fn protocol(number: u8) -> Option<&'static str> {
+    match &*protocol_name(number) {
+        "tcp" => Some("tcp"),
+        "udp" => Some("udp"),
+        "icmp" | "icmpv6" => Some("icmp"),
+        _ => None,
+    }
+}
+
+fn source<'a>(case: &Case<'a>, inventory: &'a Inventory, address: IpAddr) -> Party<'a> {
+    match pod_of(case.evidence, &case.evidence.source) {
+        Some(pod) => Party::pod(pod, address),
+        None => Party::at(inventory, address),
+    }
+}
+
+/// Where a connection may end.
+struct End {
+    address: IpAddr,
+    port: u16,
+    service: Option<IpAddr>,
+}
+
+impl End {
+    fn ruling<'a>(&self, inventory: &'a Inventory, from: Party<'a>, protocol: &'a str) -> Ruling<'a> {
+        ruling(
+            inventory,
+            &Connection {
+                from,
+                to: Party::at(inventory, self.address),
+                protocol,
+                port: self.port,
+                service: self.service,
+            },
+        )
+    }
+}
+
+/// The ends that a tuple may come to: itself, or what stands behind the service it was sent to.
+fn ends(case: &Case<'_>, sent: Flow, came_to: Option<Flow>) -> Vec<End> {
+    let translated = came_to.filter(|flow| flow.dst() != sent.dst());
+    let end = |flow: Flow, service| End {
+        address: flow.dst(),
+        port: flow.dport,
+        service,
+    };
+    if let Some(flow) = translated {
+        return vec![end(flow, Some(sent.dst()))];
+    }
+    let behind: Vec<End> = services(case)
+        .iter()
+        .filter(|asked| !asked.service.headless)
+        .flat_map(Asked::usable)
+        .filter(|backend| backend.address.is_ipv4() == sent.dst().is_ipv4())
+        .map(|backend| End {
+            address: backend.address,
+            port: backend.port,
+            service: Some(sent.dst()),
+        })
+        .collect();
+    if behind.is_empty() {
+        vec![end(sent, None)]
+    } else {
+        behind
+    }
+}
+
+/// Of several ends: denied where all are.
+fn together<'a>(rulings: impl Iterator<Item = Ruling<'a>>) -> Ruling<'a> {
+    let mut denied = None;
+    let (mut allowed, mut doubt) = (false, None);
+    for one in rulings {
+        match one {
+            Ruling::Allowed => allowed = true,
+            Ruling::Unknown(why) => doubt = Some(why),
+            Ruling::Denied(_) => denied = denied.or(Some(one)),
+        }
+    }
+    match (denied, allowed, doubt) {
+        (Some(denied), false, None) => denied,
+        (Some(_), true, _) => {
+            Ruling::Unknown("some of the service's endpoints are forbidden and some are not".to_owned())
+        }
+        (_, _, Some(why)) => Ruling::Unknown(why),
+        (None, ..) => Ruling::Allowed,
+    }
+}

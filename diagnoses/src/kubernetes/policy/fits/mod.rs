@@ -1,0 +1,163 @@
+//! Whether one rule of a policy fits a connection: yes, no and why not, or that it cannot be told.
+
+pub mod port;
+
+use super::{Connection, Party, words};
+use crate::kubernetes::selector::{self, Labels};
+use ipnet::IpNet;
+use model::inventory::{Inventory, IpBlock, LabelSelector, NetworkPolicy, PolicyPeer, PolicyRule};
+use std::net::IpAddr;
+
+/// The label with its name that every namespace has.
+const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
+
+/// The answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fit {
+    /// It fits.
+    Yes,
+    /// It does not, in words.
+    No(String),
+    /// It cannot be told, for this reason.
+    Maybe(String),
+}
+
+/// Peers and ports of a rule fit.
+pub fn rule(
+    inventory: &Inventory,
+    policy: &NetworkPolicy,
+    rule: &PolicyRule,
+    other: Party<'_>,
+    connection: &Connection<'_>,
+) -> Fit {
+    let peers = peers(inventory, policy, rule, other, connection);
+    if let Fit::No(_) = peers {
+        return peers;
+    }
+    match (peers, port::any(&rule.ports, connection)) {
+        (_, Fit::No(miss)) => Fit::No(miss),
+        (Fit::Maybe(why), _) | (_, Fit::Maybe(why)) => Fit::Maybe(why),
+        _ => Fit::Yes,
+    }
+}
+
+fn peers(
+    inventory: &Inventory,
+    policy: &NetworkPolicy,
+    rule: &PolicyRule,
+    other: Party<'_>,
+    connection: &Connection<'_>,
+) -> Fit {
+    if rule.peers.is_empty() {
+        return Fit::Yes;
+    }
+    let mut doubt = None;
+    for allowed in &rule.peers {
+        match peer(inventory, policy, allowed, other, connection) {
+            Fit::Yes => return Fit::Yes,
+            Fit::Maybe(why) => doubt = doubt.or(Some(why)),
+            Fit::No(_) => {}
+        }
+    }
+    match doubt {
+        Some(why) => Fit::Maybe(why),
+        None => Fit::No(words::only_peers(policy, rule, other)),
+    }
+}
+
+fn peer(
+    inventory: &Inventory,
+    policy: &NetworkPolicy,
+    allowed: &PolicyPeer,
+    other: Party<'_>,
+    connection: &Connection<'_>,
+) -> Fit {
+    if let Some(block) = &allowed.ip_block {
+        return addresses(block, other, connection);
+    }
+    if allowed.pod_selector.is_none() && allowed.namespace_selector.is_none() {
+        return Fit::No(String::new());
+    }
+    let Some(pod) = other.pod else {
+        let cidrs = inventory.nodes.iter().flat_map(|node| &node.pod_cidrs);
+        let unnamed = other.node.is_empty()
+            && cidrs
+                .filter_map(|cidr| prefix(cidr))
+                .any(|net| net.contains(&other.address));
+        return if unnamed {
+            Fit::Maybe(format!("which pod has {} is not known", other.address))
+        } else {
+            Fit::No(String::new())
+        };
+    };
+    let of_pod = allowed
+        .pod_selector
+        .as_ref()
+        .is_none_or(|wanted| selector::selects(wanted, &pod.labels));
+    if !of_pod {
+        return Fit::No(String::new());
+    }
+    let fit = match &allowed.namespace_selector {
+        Some(wanted) => namespace(inventory, wanted, &pod.namespace),
+        None if pod.namespace == policy.namespace => Fit::Yes,
+        None => Fit::No(String::new()),
+    };
+    if fit == Fit::Yes && pod.host_network {
+        return Fit::Maybe(format!(
+            "{} is on its node's network, and implementations differ on whether selectors mean such pods",
+            pod.full_name()
+        ));
+    }
+    fit
+}
+
+/// The namespace is one of those selected.
+fn namespace(inventory: &Inventory, wanted: &LabelSelector, name: &str) -> Fit {
+    if selector::is_empty(wanted) {
+        return Fit::Yes;
+    }
+    let known = inventory
+        .namespaces
+        .get()
+        .map(|all| all.iter().find(|one| one.name == name));
+    let mut labels = Labels::from([(NAMESPACE_NAME.to_owned(), name.to_owned())]);
+    let lack = match known {
+        Ok(Some(found)) => {
+            labels.extend(found.labels.clone());
+            None
+        }
+        Ok(None) => Some("they were not read".to_owned()),
+        Err(lack) => Some(lack.why.clone()),
+    };
+    match lack {
+        Some(why) if selector::keys(wanted).any(|key| key != NAMESPACE_NAME) => {
+            Fit::Maybe(format!("labels of namespace {name}: {why}"))
+        }
+        _ if selector::selects(wanted, &labels) => Fit::Yes,
+        _ => Fit::No(String::new()),
+    }
+}
+
+/// The address is in the block. Where a service stands between, its address may be what is held against it.
+fn addresses(block: &IpBlock, other: Party<'_>, connection: &Connection<'_>) -> Fit {
+    let fits = in_block(block, other.address);
+    let seen_from_here = connection.service.filter(|_| other.address == connection.to.address);
+    match seen_from_here {
+        Some(service) if in_block(block, service) != fits => Fit::Maybe(format!(
+            "{} and {service}, the service's address, are not both in {}, and implementations differ on which is meant",
+            other.address, block.cidr
+        )),
+        _ if fits => Fit::Yes,
+        _ => Fit::No(String::new()),
+    }
+}
+
+fn in_block(block: &IpBlock, address: IpAddr) -> bool {
+    let within = |cidr: &String| prefix(cidr).is_some_and(|net| net.contains(&address));
+    within(&block.cidr) && !block.except.iter().any(within)
+}
+
+/// A prefix as the API takes it; a bare address is none.
+fn prefix(cidr: &str) -> Option<IpNet> {
+    cidr.parse().ok()
+}

@@ -1,0 +1,236 @@
+//! What `NetworkPolicies` (`networking.k8s.io/v1`) say of one connection: allowed, denied by these, or not to be told.
+//!
+//! A pod that no policy selects for a direction may do anything in it. Once one does, a connection needs a rule of any policy
+//! that selects the pod, and it needs that at both of its ends. Policies never deny; that nothing allows is the denial.
+
+mod fits;
+mod words;
+
+use fits::{Fit, port, rule};
+use model::inventory::{Inventory, NetworkPolicy, Pod, PolicyRule};
+use std::net::IpAddr;
+
+/// One end of a connection, as policies see it.
+#[derive(Clone, Copy, Debug)]
+pub struct Party<'a> {
+    /// The pod it is.
+    pub pod: Option<&'a Pod>,
+    /// The node whose own address it has: of a node, or of a pod on its network. Empty for all others.
+    pub node: &'a str,
+    /// Its address in packets.
+    pub address: IpAddr,
+}
+
+/// A connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Connection<'a> {
+    /// Who opens it.
+    pub from: Party<'a>,
+    /// Who answers: behind a service, the pod that was chosen.
+    pub to: Party<'a>,
+    /// `tcp`, `udp`, `sctp`; anything else is beyond what a policy defines.
+    pub protocol: &'a str,
+    /// The port that it has at the pod which answers.
+    pub port: u16,
+    /// The address it was sent to, where a service stands between.
+    pub service: Option<IpAddr>,
+}
+
+/// Which way, seen from the pod that a policy selects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// What comes in.
+    Ingress,
+    /// What goes out.
+    Egress,
+}
+
+/// The answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ruling<'a> {
+    /// Nothing selects the ends, or a rule allows it.
+    Allowed,
+    /// At one end or both nothing allows it.
+    Denied(Vec<Denial<'a>>),
+    /// It depends on something that is not known, or that implementations do differently.
+    Unknown(String),
+}
+
+/// One end at which a connection is denied.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Denial<'a> {
+    /// Which way.
+    pub side: Side,
+    /// The pod that is selected.
+    pub pod: &'a Pod,
+    /// The policies that select it; none of them allows the connection.
+    pub policies: Vec<&'a NetworkPolicy>,
+    /// For each of them, why no rule of it fits.
+    pub why: Vec<String>,
+}
+
+impl<'a> Party<'a> {
+    /// A pod, by one of its addresses.
+    #[must_use]
+    pub fn pod(pod: &'a Pod, address: IpAddr) -> Self {
+        let node = if pod.host_network { pod.node.as_str() } else { "" };
+        Self {
+            pod: Some(pod),
+            node,
+            address,
+        }
+    }
+
+    /// Whoever has this address: a pod, a node, or somebody outside.
+    #[must_use]
+    pub fn at(inventory: &'a Inventory, address: IpAddr) -> Self {
+        if let Some(pod) = inventory.pods_at(address).next() {
+            return Self::pod(pod, address);
+        }
+        let node = inventory.nodes.iter().find(|node| node.addresses.contains(&address));
+        Self {
+            pod: None,
+            node: node.map_or("", |node| node.name.as_str()),
+            address,
+        }
+    }
+
+    /// The pod that policies can select here: those on their node's network are not subject to them.
+    fn subject(&self) -> Option<&'a Pod> {
+        self.pod.filter(|pod| !pod.host_network)
+    }
+
+    /// `shop/web-1`, else its address.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.pod.map_or_else(|| self.address.to_string(), Pod::full_name)
+    }
+}
+
+impl Side {
+    /// As policies name it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ingress => "Ingress",
+            Self::Egress => "Egress",
+        }
+    }
+
+    fn rules(self, policy: &NetworkPolicy) -> &[PolicyRule] {
+        match self {
+            Self::Ingress => &policy.ingress,
+            Self::Egress => &policy.egress,
+        }
+    }
+
+    /// The policy isolates what it selects in this direction. Where it names no types, it does so for ingress, and for egress
+    /// when it has egress rules.
+    fn of(self, policy: &NetworkPolicy) -> bool {
+        if policy.policy_types.is_empty() {
+            return self == Self::Ingress || !policy.egress.is_empty();
+        }
+        policy.policy_types.iter().any(|name| name == self.name())
+    }
+}
+
+/// What the policies say.
+#[must_use]
+pub fn ruling<'a>(inventory: &'a Inventory, connection: &Connection<'a>) -> Ruling<'a> {
+    let policies = match inventory.policies.get() {
+        Ok(policies) => policies,
+        Err(lack) => return Ruling::Unknown(format!("network policies: {}", lack.why)),
+    };
+    let mut denials = Vec::new();
+    let mut doubt = None;
+    for side in [Side::Egress, Side::Ingress] {
+        match one_side(inventory, policies, side, connection) {
+            Ok(None) => {}
+            Ok(Some(denial)) => denials.push(denial),
+            Err(why) => doubt = doubt.or(Some(why)),
+        }
+    }
+    match (denials.is_empty(), doubt) {
+        (false, _) => Ruling::Denied(denials),
+        (true, Some(why)) => Ruling::Unknown(why),
+        (true, None) => Ruling::Allowed,
+    }
+}
+
+/// The policies that isolate a pod in a direction.
+#[must_use]
+pub fn selecting<'a>(policies: &'a [NetworkPolicy], side: Side, pod: &Pod) -> Vec<&'a NetworkPolicy> {
+    policies
+        .iter()
+        .filter(|policy| policy.namespace == pod.namespace && side.of(policy))
+        .filter(|policy| crate::kubernetes::selector::selects(&policy.pod_selector, &pod.labels))
+        .collect()
+}
+
+/// The denial at one end, or why it cannot be told.
+fn one_side<'a>(
+    inventory: &Inventory,
+    policies: &'a [NetworkPolicy],
+    side: Side,
+    connection: &Connection<'a>,
+) -> Result<Option<Denial<'a>>, String> {
+    let (own, other) = match side {
+        Side::Ingress => (connection.to, connection.from),
+        Side::Egress => (connection.from, connection.to),
+    };
+    let Some(pod) = own.subject() else {
+        return Ok(None);
+    };
+    // A pod cannot be kept from itself.
+    if other
+        .pod
+        .is_some_and(|other| (&other.namespace, &other.name) == (&pod.namespace, &pod.name))
+    {
+        return Ok(None);
+    }
+    let selecting = selecting(policies, side, pod);
+    if selecting.is_empty() {
+        return Ok(None);
+    }
+    let own_node = !other.node.is_empty() && other.node == pod.node;
+    if own_node && side == Side::Ingress {
+        // The kubelet must reach the pods of its node.
+        return Ok(None);
+    }
+    let mut why = Vec::new();
+    let mut doubt = None;
+    for policy in &selecting {
+        let mut misses = Vec::new();
+        for allowed in side.rules(policy) {
+            match rule(inventory, policy, allowed, other, connection) {
+                Fit::Yes if port::defined(connection.protocol) => return Ok(None),
+                Fit::Yes => {}
+                Fit::Maybe(reason) => doubt = doubt.or(Some(reason)),
+                Fit::No(miss) => misses.push(miss),
+            }
+        }
+        why.push(words::denial(policy, side, &misses));
+    }
+    if !port::defined(connection.protocol) {
+        return Err(format!(
+            "network policies select {}, and what they mean for {} is left to each implementation",
+            pod.full_name(),
+            connection.protocol
+        ));
+    }
+    if own_node {
+        return Err(format!(
+            "no policy lets {} reach its own node, which some implementations allow in any case",
+            pod.full_name()
+        ));
+    }
+    match doubt {
+        Some(reason) => Err(reason),
+        None => Ok(Some(Denial {
+            side,
+            pod,
+            policies: selecting,
+            why,
+        })),
+    }
+}
