@@ -1,18 +1,10 @@
 //! Packets we send ourselves: what to send, and what each met.
 
+use crate::errno::Errno;
 use crate::flow::Flow;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
-
-/// An error number with its name.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Errno {
-    /// The number.
-    pub number: i32,
-    /// Its name, e.g. `ECONNREFUSED`.
-    pub name: String,
-}
 
 /// One thing to send, from inside a namespace.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -176,6 +176,15 @@ impl Evidence {
             .map_or_else(|| format!("netns {id}"), |netns| netns.name.clone())
     }
 
+    /// The node on which an event happened; empty where there is only one.
+    #[must_use]
+    pub fn node_of<'a>(&'a self, event: &'a Event) -> &'a str {
+        match event.node.as_str() {
+            "" => self.netns(event.netns).map_or("", |netns| netns.node.as_str()),
+            name => name,
+        }
+    }
+
     /// The namespace of the source.
     #[must_use]
     pub fn source_netns(&self) -> Option<&NetnsEvidence> {

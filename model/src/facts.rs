@@ -2,7 +2,7 @@
 //!
 //! Everything here is as the kernel or its tools say it; nothing is judged.
 
-use crate::attempt::Errno;
+use crate::errno::Errno;
 use crate::flow::Flow;
 use crate::missing::Known;
 pub use crate::netfilter::{Action, Chain, IpSet, Match, Netfilter, NetfilterRule, SetMark};

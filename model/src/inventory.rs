@@ -342,6 +342,13 @@ pub struct LabelExpression {
 }
 
 impl Inventory {
+    /// What of it was not read: the first of these kinds that says so.
+    #[must_use]
+    pub fn unread(&self, kinds: &[&str]) -> Option<Missing> {
+        let about = |lack: &&Missing| kinds.iter().any(|kind| lack.what.to_lowercase().contains(kind));
+        self.missing.iter().find(about).cloned()
+    }
+
     /// A pod by namespace and name.
     #[must_use]
     pub fn pod(&self, namespace: &str, name: &str) -> Option<&Pod> {

@@ -13,6 +13,8 @@ pub mod attempt;
 #[cfg(feature = "std")]
 pub mod endpoint;
 #[cfg(feature = "std")]
+pub mod errno;
+#[cfg(feature = "std")]
 pub mod event;
 #[cfg(feature = "std")]
 pub mod evidence;

@@ -5,7 +5,7 @@
 #![expect(unsafe_code, reason = "a descriptor becomes a socket")]
 
 use anyhow::{Context as _, bail};
-use model::attempt::Errno;
+use model::errno::Errno;
 use netlink_packet_core::{Emitable, NetlinkBuffer, NlasIterator, Parseable};
 use netlink_sys::{Socket, SocketAddr};
 use nix::sys::socket::{setsockopt, sockopt};

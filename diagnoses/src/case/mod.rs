@@ -22,14 +22,17 @@ pub mod trail;
 use crate::kernel::drops::Class;
 use crate::kernel::route;
 use crate::kernel::walk::{self, WalkHop};
+use crate::kubernetes::pods;
 use crate::words::shell::{self, Command, command};
 use core::cell::OnceCell;
 use core::fmt::Display;
 use fate::{failure, fate, is_asked, overran_us, runs_everywhere, unanswered};
-use model::attempt::{Attempt, Errno};
+use model::attempt::Attempt;
+use model::errno::Errno;
 use model::event::{Event, Seen};
 use model::evidence::{Evidence, NetnsEvidence};
 use model::facts::{Link, NetnsFacts};
+use model::inventory::Inventory;
 use model::missing::{Known, Missing};
 use model::report::Direction;
 use neighbours::{Silent, silent};
@@ -136,6 +139,11 @@ impl<'a> Case<'a> {
         }
     }
 
+    /// What the cluster's API said; `None` where the site has no API.
+    pub fn inventory(&self) -> Option<&'a Inventory> {
+        self.evidence.inventory.ok()
+    }
+
     /// The way that packets and answers should take, walked from facts.
     pub fn way(&self) -> &[WalkHop] {
         self.way.get_or_init(|| walk::path(self.evidence))
@@ -193,7 +201,7 @@ impl<'a> Case<'a> {
         let end = ends.into_iter().find(|end| end.netns == Some(netns));
         let pid = end.and_then(|end| end.pid).map(|pid| format!("nsenter -t {pid} -n "));
         // What the site calls a pod may look like a helper's name for a namespace: `netns/x` is a pod of a namespace `netns`.
-        if end.is_some() && services::pod_in(self.evidence, netns).is_some() {
+        if end.is_some() && pods::pod_in(self.evidence, netns).is_some() {
             return pid;
         }
         let name = self.evidence.netns(netns)?.name.as_str();
@@ -399,7 +407,7 @@ impl<'a> Case<'a> {
         if netns == 0 {
             "a namespace that could not be told".to_owned()
         } else {
-            services::name_of(self.evidence, netns).unwrap_or_else(|| self.evidence.netns_name(netns))
+            pods::name_of(self.evidence, netns).unwrap_or_else(|| self.evidence.netns_name(netns))
         }
     }
 

@@ -1,7 +1,8 @@
 //! What network policies say of the attempts of a run, or, where nothing was sent, of the question.
 
-use crate::case::services::{Asked, inventory, pod_of, services};
+use crate::case::services::{Asked, services};
 use crate::case::{Case, Tried};
+use crate::kubernetes::pods::pod_of;
 use crate::kubernetes::policy::{Connection, Party, Ruling, ruling};
 use model::flow::{Flow, protocol_name};
 use model::inventory::Inventory;
@@ -11,7 +12,7 @@ use std::net::IpAddr;
 /// cluster.
 pub fn of_attempt<'a>(case: &Case<'a>, tried: &Tried<'a>) -> Option<Ruling<'a>> {
     let flow = tried.attempt.flow;
-    let inventory = inventory(case)?;
+    let inventory = case.inventory()?;
     let source = source(case, inventory, flow.src());
     let came_to = case.trail.forms(tried.attempt.id).last().copied();
     let ends = ends(case, flow, came_to);
@@ -24,7 +25,7 @@ pub fn of_attempt<'a>(case: &Case<'a>, tried: &Tried<'a>) -> Option<Ruling<'a>> 
 /// What they say of the question itself, before anything is sent.
 pub fn of_question<'a>(case: &Case<'a>) -> Option<Ruling<'a>> {
     let evidence = case.evidence;
-    let inventory = inventory(case)?;
+    let inventory = case.inventory()?;
     let own = evidence.source.addresses.first()?;
     let protocol = match evidence.protocol.as_str() {
         "udp" => "udp",

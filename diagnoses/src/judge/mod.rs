@@ -10,7 +10,6 @@ mod what_works;
 
 use crate::case::clocks;
 use crate::case::lookups::lookups;
-use crate::case::services;
 use crate::case::{Case, Fate};
 use crate::rules;
 use crate::verdict::finding::Finding;
@@ -60,7 +59,7 @@ fn judged(evidence: &Evidence) -> Judgement {
             Err(lack) => push(&mut missing, lack),
         }
     }
-    if services::inventory(&case).is_some() {
+    if case.inventory().is_some() {
         findings.iter_mut().for_each(Finding::name_node);
     }
     let mut verdicts = rank(findings);
@@ -92,7 +91,7 @@ fn judged(evidence: &Evidence) -> Judgement {
 
 /// Names the pod of the namespace that a verdict points to.
 fn in_clusters_words(case: &Case<'_>, verdict: &mut Verdict) {
-    let Some(inventory) = services::inventory(case) else {
+    let Some(inventory) = case.inventory() else {
         return;
     };
     let place = &mut verdict.place;
@@ -171,7 +170,7 @@ fn gaps(case: &Case<'_>) -> Vec<Missing> {
 /// What the cluster's API did not tell. Where everything worked, it would change nothing; but a node that nobody looks into may
 /// still hide a fault.
 fn unread_objects(case: &Case<'_>) -> Vec<Missing> {
-    let Some(inventory) = services::inventory(case) else {
+    let Some(inventory) = case.inventory() else {
         return Vec::new();
     };
     let decides = |lack: &&Missing| !case.all_worked() || lack.what.starts_with("what happens on");
@@ -321,7 +320,7 @@ fn headline(case: &Case<'_>, outcome: Outcome, verdicts: &[Verdict], proven: &[S
             }
         }
         Outcome::Inconclusive => {
-            let untried = case.asked().next().is_none() && services::inventory(case).is_some();
+            let untried = case.asked().next().is_none() && case.inventory().is_some();
             if untried && first.is_none() && missing.len() == 1 {
                 return format!("{source} should reach {target} by what the API says, but nothing was sent to see it");
             }

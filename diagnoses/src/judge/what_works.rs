@@ -3,6 +3,7 @@
 use crate::case::policy_rulings;
 use crate::case::services;
 use crate::case::{Case, Fate};
+use crate::kubernetes::pods;
 use crate::kubernetes::policy::Ruling;
 use crate::words::{count, time};
 use model::attempt::Attempt;
@@ -36,12 +37,12 @@ pub fn proven(case: &Case<'_>) -> Vec<String> {
 /// What the cluster's API alone says in favour of it.
 fn by_the_api(case: &Case<'_>) -> Vec<String> {
     let mut facts = Vec::new();
-    let Some(inventory) = services::inventory(case) else {
+    let Some(inventory) = case.inventory() else {
         return facts;
     };
     for end in [&case.evidence.source, &case.evidence.destination] {
-        if let Some(pod) = services::pod_of(case.evidence, end)
-            && services::not_ready(inventory, pod).is_none()
+        if let Some(pod) = pods::pod_of(case.evidence, end)
+            && pods::not_ready(inventory, pod).is_none()
         {
             facts.push(format!(
                 "pod {} runs and is ready on node {}",

@@ -1,6 +1,6 @@
 //! What becomes of a packet's addresses and mark in a namespace: what connection tracking remembers, else what the rules allow.
 
-use crate::kernel::firewall::fits::Packet;
+use crate::kernel::firewall::Packet;
 use crate::kernel::firewall::{Fall, evaluate, marked};
 use crate::kernel::route;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -1,7 +1,8 @@
-//! What Kubernetes would do, by its API's own definitions: label selectors, network policies.
+//! What Kubernetes would do and what its objects are, by its API's own definitions: label selectors, network policies, pods.
 //!
-//! Models of the API belong here: pure functions of its objects. They use `model` alone. What the objects mean for the attempts of
-//! a run is `case/`.
+//! Models of the API belong here: pure functions of its objects, and of the ends and namespaces of a run. They use `model` alone.
+//! What the objects mean for the attempts of a run is `case/`.
 
+pub mod pods;
 pub mod policy;
 pub mod selector;

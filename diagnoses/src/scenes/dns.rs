@@ -1,7 +1,8 @@
 //! Hand-made lookups for the tests of the DNS rules: pod a asks the name server in c.
 
 use crate::scenes::{self, Scene};
-use model::attempt::{DnsExchange, DnsLookup, Errno, Outcome};
+use model::attempt::{DnsExchange, DnsLookup, Outcome};
+use model::errno::Errno;
 use model::event::Seen;
 use model::evidence::Intent;
 use model::facts::ResolvConf;

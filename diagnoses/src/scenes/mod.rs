@@ -12,7 +12,8 @@ pub use facts::{all_local, link, neighbour, one_rule, route, rule};
 
 use crate::Judgement;
 use facts::{node, pod};
-use model::attempt::{Attempt, Errno, Outcome, WatchedFlow};
+use model::attempt::{Attempt, Outcome, WatchedFlow};
+use model::errno::Errno;
 use model::event::{Event, Packet, Seen, TcpState};
 use model::evidence::{Evidence, NetnsEvidence, NodeEvidence};
 use model::facts::{Action, Link, Match, NetfilterRule, NetnsFacts, Route, Socket};

@@ -9,7 +9,7 @@ mod culprit;
 /// Where a packet's way ends.
 mod evaluate;
 
-use diagnoses::kernel::firewall::fits::Packet;
+use diagnoses::kernel::firewall::Packet;
 use model::facts::{Action, Chain, Match, Netfilter, NetfilterRule};
 use model::flow::{Flow, TCP};
 

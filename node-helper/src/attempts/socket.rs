@@ -5,7 +5,8 @@
 
 use crate::facts::sockets::tcp_info;
 use crate::netlink::errno;
-use model::attempt::{Errno, IcmpError, Outcome};
+use model::attempt::{IcmpError, Outcome};
+use model::errno::Errno;
 use model::facts::TcpInfo;
 use nix::errno::Errno as Number;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg};

@@ -9,7 +9,6 @@
 mod bounds;
 mod sights;
 
-use crate::case::trail::node_of;
 use bounds::{Bounds, Offset};
 use model::event::Event;
 use model::evidence::{Clock, Evidence, Window};
@@ -58,7 +57,7 @@ pub fn rank(evidence: &Evidence, node: &str, direction: Direction) -> u8 {
 /// The order of events of packets that go the same way.
 #[must_use]
 pub fn order(evidence: &Evidence, event: &Event, direction: Direction) -> (u8, u64) {
-    (rank(evidence, node_of(evidence, event), direction), event.at_ns)
+    (rank(evidence, evidence.node_of(event), direction), event.at_ns)
 }
 
 /// Times of both nodes can be compared, and are off by at most so much, in nanoseconds.
@@ -106,7 +105,7 @@ impl<'a> Machines<'a> {
     }
 
     fn of_event(&self, evidence: &Evidence, event: &Event) -> usize {
-        let name = node_of(evidence, event);
+        let name = evidence.node_of(event);
         let node = evidence.nodes.iter().find(|node| node.name == name);
         node.map_or(0, |node| self.of_boot(&node.boot_id))
     }

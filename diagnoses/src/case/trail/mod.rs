@@ -161,7 +161,7 @@ impl<'a> Trail<'a> {
                     } else {
                         inside.remove(&event.skb);
                     }
-                    let rank = clocks::rank(evidence, node_of(evidence, event), direction);
+                    let rank = clocks::rank(evidence, evidence.node_of(event), direction);
                     let key = (
                         attempt,
                         direction,
@@ -408,14 +408,6 @@ impl Leg<'_> {
             .iter()
             .filter(|event| matches!(event.seen, Seen::Retransmit { errno: 0, .. }))
             .count()
-    }
-}
-
-/// The node on which an event happened; empty where there is only one.
-pub fn node_of<'a>(evidence: &'a Evidence, event: &'a Event) -> &'a str {
-    match event.node.as_str() {
-        "" => evidence.netns(event.netns).map_or("", |netns| netns.node.as_str()),
-        name => name,
     }
 }
 

@@ -3,7 +3,7 @@
 //! Evaluation says which rules and policies can have done it; counters read before and after the window say which of
 //! them did anything at all. When more than one is left, the chain is named, never one of them.
 
-use super::fits::Packet;
+use super::packet::Packet;
 use super::{Fall, Stop, chain_place, evaluate};
 use crate::kernel::route::{self, Query, Way};
 use core::net::IpAddr;

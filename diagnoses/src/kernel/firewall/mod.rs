@@ -2,13 +2,16 @@
 //! priority, jumps, gotos and returns, policies. What cannot be evaluated from outside stays a doubt and is carried along.
 
 pub mod culprit;
-pub mod fits;
-mod members;
+mod fit;
+mod ipset;
+mod matches;
+mod packet;
 pub mod proxy;
 
-use fits::{Fit, Packet};
+use fit::Fit;
 use model::facts::{Action, Chain, Match, Netfilter, NetfilterRule};
 use model::report::RulePlace;
+pub use packet::Packet;
 
 /// Chains may call each other only so deep (the kernel's own limit is 16 for nftables).
 const DEPTH_MAX: usize = 32;
@@ -297,7 +300,7 @@ impl<'a> Walker<'a, '_> {
                     goes_on: Some(reach.doubting(&[doubt])),
                 };
             }
-            let (fit, own) = fits::all(&rule.matches, self.packet, self.netfilter);
+            let (fit, own) = matches::all(&rule.matches, self.packet, self.netfilter);
             if fit == Fit::No {
                 continue;
             }

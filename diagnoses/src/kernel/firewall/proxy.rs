@@ -2,7 +2,7 @@
 //! a policy rule by which the mark they set leads to a local route (Documentation/networking/tproxy.rst).
 
 use super::evaluate;
-use super::fits::Packet;
+use super::packet::Packet;
 use model::facts::{NetnsFacts, SetMark};
 use model::report::RulePlace;
 

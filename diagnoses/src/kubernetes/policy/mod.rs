@@ -4,9 +4,10 @@
 //! that selects the pod, and it needs that at both of its ends. Policies never deny; that nothing allows is the denial.
 
 mod fits;
+mod ports;
 mod words;
 
-use fits::{Fit, port, rule};
+use fits::{Fit, rule};
 use model::inventory::{Inventory, NetworkPolicy, Pod, PolicyRule};
 use std::net::IpAddr;
 
@@ -203,7 +204,7 @@ fn one_side<'a>(
         let mut misses = Vec::new();
         for allowed in side.rules(policy) {
             match rule(inventory, policy, allowed, other, connection) {
-                Fit::Yes if port::defined(connection.protocol) => return Ok(None),
+                Fit::Yes if ports::defined(connection.protocol) => return Ok(None),
                 Fit::Yes => {}
                 Fit::Maybe(reason) => doubt = doubt.or(Some(reason)),
                 Fit::No(miss) => misses.push(miss),
@@ -211,7 +212,7 @@ fn one_side<'a>(
         }
         why.push(words::denial(policy, side, &misses));
     }
-    if !port::defined(connection.protocol) {
+    if !ports::defined(connection.protocol) {
         return Err(format!(
             "network policies select {}, and what they mean for {} is left to each implementation",
             pod.full_name(),

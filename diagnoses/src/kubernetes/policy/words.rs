@@ -1,6 +1,6 @@
 //! Policies in words: what they let in or out, and why that is not this connection.
 
-use super::fits::port::{named, protocol};
+use super::ports::{named, protocol};
 use super::{Connection, Party, Side};
 use crate::kubernetes::selector;
 use model::inventory::{IpBlock, NetworkPolicy, PolicyPeer, PolicyPort, PolicyRule, Port};

@@ -15,7 +15,7 @@
 use crate::case::Case;
 use crate::case::far_end::{FarEnd, listener};
 use crate::case::lookups::{lookups, server_words};
-use crate::case::services;
+use crate::kubernetes::pods;
 use crate::rules::{Checked, Need};
 use crate::verdict::finding::{Finding, fatal};
 use crate::words::list;
@@ -77,7 +77,7 @@ pub fn check(case: &Case<'_>) -> Checked {
 
 /// A service's name was asked of servers that know none, since the pod's policy says so.
 fn nodes_servers(case: &Case<'_>) -> Option<Finding> {
-    let pod = services::pod_of(case.evidence, &case.evidence.source)?;
+    let pod = pods::pod_of(case.evidence, &case.evidence.source)?;
     let by_policy = match pod.dns_policy.as_str() {
         "Default" => "its dnsPolicy is Default".to_owned(),
         "ClusterFirst" if pod.host_network => {
@@ -85,7 +85,7 @@ fn nodes_servers(case: &Case<'_>) -> Option<Finding> {
         }
         _ => return None,
     };
-    let inventory = services::inventory(case)?;
+    let inventory = case.inventory()?;
     let serves_names = |service: &&Service| service.ports.iter().any(|port| port.port == 53);
     let clusters: Vec<IpAddr> = inventory
         .services

@@ -14,8 +14,8 @@
 
 use crate::case::Case;
 use crate::case::far_end::{FarEnd, listeners, refused, target_words};
-use crate::case::services;
 use crate::kernel::drops::Class;
+use crate::kubernetes::pods;
 use crate::rules::{Checked, Need};
 use crate::verdict::finding::fatal;
 use crate::words::{at, count};
@@ -79,8 +79,8 @@ pub fn check(case: &Case<'_>) -> Checked {
 
 /// Why the pod there is not ready, where it is one that is not.
 fn not_ready(case: &Case<'_>, end: FarEnd) -> Option<String> {
-    let pod = services::pod_in(case.evidence, end.netns)?;
-    let why = services::not_ready(services::inventory(case)?, pod)?;
+    let pod = pods::pod_in(case.evidence, end.netns)?;
+    let why = pods::not_ready(case.inventory()?, pod)?;
     Some(format!("pod {} is not ready: {why}", pod.full_name()))
 }
 

@@ -106,7 +106,8 @@ fn meaning(reason: &str, state: TcpState) -> &'static str {
 mod tests {
     use crate::judge;
     use crate::scenes::{self, Scene};
-    use model::attempt::{Errno, Outcome};
+    use model::attempt::Outcome;
+    use model::errno::Errno;
     use model::event::{Seen, TcpState};
 
     fn reset(scene: &mut Scene) {

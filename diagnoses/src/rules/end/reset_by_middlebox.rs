@@ -13,7 +13,6 @@
 
 use crate::case::clocks;
 use crate::case::far_end::{far_end, resets_sent};
-use crate::case::trail::node_of;
 use crate::case::{Case, Failure};
 use crate::kernel::drops::Class;
 use crate::rules::{Checked, Need};
@@ -99,7 +98,7 @@ pub fn check(case: &Case<'_>) -> Checked {
 
 /// It happened later, whatever the clocks of both places may be off by.
 fn surely_after(case: &Case<'_>, event: &Event, other: &Event) -> bool {
-    let node = |event| node_of(case.evidence, event);
+    let node = |event| case.evidence.node_of(event);
     let error = clocks::error_ns(case.evidence, node(event), node(other));
     error.is_some_and(|error| event.at_ns > other.at_ns.saturating_add(error))
 }
@@ -108,7 +107,8 @@ fn surely_after(case: &Case<'_>, event: &Event, other: &Event) -> bool {
 mod tests {
     use crate::judge;
     use crate::scenes::{self, Scene};
-    use model::attempt::{Errno, Outcome};
+    use model::attempt::Outcome;
+    use model::errno::Errno;
     use model::event::{Seen, TcpState};
 
     fn reset() -> Scene {

@@ -60,7 +60,7 @@ mod tests {
     use crate::judge;
     use crate::scenes;
     use crate::scenes::dns::Lookup;
-    use model::attempt::Errno;
+    use model::errno::Errno;
     use model::flow::TCP;
 
     #[test]

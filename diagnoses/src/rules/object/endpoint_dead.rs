@@ -13,7 +13,7 @@
 //! failed at a living pod.
 
 use crate::case::observations;
-use crate::case::services::{Asked, Backend, failed_at, services, unread};
+use crate::case::services::{Asked, Backend, failed_at, services};
 use crate::case::{Case, Failure, Tried};
 use crate::rules::{Checked, Need};
 use crate::verdict::finding::{Finding, fatal, warning};
@@ -41,11 +41,9 @@ pub fn check(case: &Case<'_>) -> Checked {
 fn is_dead(case: &Case<'_>, asked: &Asked<'_>, backend: &Backend<'_>) -> bool {
     let inventory = asked.inventory;
     let (address, text) = (backend.address, format!("the pod that has {}", backend.address));
-    if unread(
-        inventory,
-        &[&text, "names of the node's other pods", "pods behind the service"],
-    )
-    .is_some()
+    if inventory
+        .unread(&[&text, "names of the node's other pods", "pods behind the service"])
+        .is_some()
     {
         return false;
     }

@@ -12,8 +12,9 @@
 
 use crate::case::Case;
 use crate::case::observations;
-use crate::case::services::{inventory, pod_of, services};
+use crate::case::services::services;
 use crate::kernel::drops::Class;
+use crate::kubernetes::pods::pod_of;
 use crate::rules::{Checked, Need};
 use crate::verdict::finding::{Finding, fatal, info, warning};
 use crate::verdict::remedy::Remedy;
@@ -26,7 +27,7 @@ pub const NEEDS: &[Need] = &[];
 const LEASE_STALE_S: u64 = 15;
 
 pub fn check(case: &Case<'_>) -> Checked {
-    let Some(inventory) = inventory(case) else {
+    let Some(inventory) = case.inventory() else {
         return Ok(Vec::new());
     };
     let mut names: Vec<&str> = Vec::new();

@@ -14,8 +14,8 @@
 
 use crate::case::Case;
 use crate::case::observations;
-use crate::case::services::{inventory, pod_of};
 use crate::kernel::drops::Class;
+use crate::kubernetes::pods::pod_of;
 use crate::rules::{Checked, Need};
 use crate::verdict::finding::{Finding, fatal};
 use crate::verdict::remedy::Remedy;
@@ -30,7 +30,7 @@ pub fn check(case: &Case<'_>) -> Checked {
     if !case.worked().is_empty() {
         return Ok(Vec::new());
     }
-    if inventory(case).is_none() {
+    if case.inventory().is_none() {
         return Ok(unaddressed(case).or_else(|| tentative(case)).into_iter().collect());
     }
     let ends = [&case.evidence.source, &case.evidence.destination];

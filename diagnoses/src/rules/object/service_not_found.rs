@@ -14,7 +14,7 @@
 
 use crate::case::Case;
 use crate::case::observations;
-use crate::case::services::{Asked, inventory, services};
+use crate::case::services::{Asked, services};
 use crate::rules::{Checked, Need};
 use crate::verdict::finding::{Finding, fatal};
 use crate::verdict::remedy::Remedy;
@@ -26,7 +26,7 @@ pub const NEEDS: &[Need] = &[];
 
 pub fn check(case: &Case<'_>) -> Checked {
     let end = &case.evidence.destination;
-    let Some(inventory) = inventory(case).filter(|_| case.worked().is_empty()) else {
+    let Some(inventory) = case.inventory().filter(|_| case.worked().is_empty()) else {
         return Ok(Vec::new());
     };
     let named = end.object.as_ref().filter(|_| end.kind == EndpointKind::Service);

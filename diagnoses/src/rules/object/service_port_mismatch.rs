@@ -15,7 +15,8 @@
 use crate::case::Case;
 use crate::case::far_end::{FarEnd, listeners, refused};
 use crate::case::observations;
-use crate::case::services::{Asked, not_ready, services, target_numbers};
+use crate::case::services::{Asked, services};
+use crate::kubernetes::pods::{not_ready, target_numbers};
 use crate::rules::{Checked, Need};
 use crate::verdict::finding::{Finding, fatal};
 use crate::verdict::remedy::Remedy;
@@ -207,7 +208,8 @@ mod tests {
     use crate::judge;
     use crate::scenes::cluster::{Cluster, WEB_IP};
     use crate::scenes::{self, tcp};
-    use model::attempt::{Errno, Outcome};
+    use model::attempt::Outcome;
+    use model::errno::Errno;
     use model::inventory::Port;
     use model::missing::Known;
 

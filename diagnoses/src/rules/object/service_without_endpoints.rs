@@ -14,7 +14,8 @@
 
 use crate::case::Case;
 use crate::case::observations;
-use crate::case::services::{Asked, not_ready, services, target_numbers, unread};
+use crate::case::services::{Asked, services};
+use crate::kubernetes::pods::{not_ready, target_numbers};
 use crate::kubernetes::selector::{self, label_words};
 use crate::rules::{Checked, Need};
 use crate::verdict::finding::{Finding, fatal};
@@ -44,7 +45,7 @@ pub fn check(case: &Case<'_>) -> Checked {
         if !usable.is_empty() && none_here.is_none() {
             continue;
         }
-        if let Some(lack) = unread(asked.inventory, &["endpoints of"]) {
+        if let Some(lack) = asked.inventory.unread(&["endpoints of"]) {
             return Err(lack);
         }
         let why = match none_here {

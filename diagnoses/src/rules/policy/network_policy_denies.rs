@@ -18,7 +18,6 @@
 use crate::case::firewall_drops::blocked;
 use crate::case::observations;
 use crate::case::policy_rulings::{of_attempt, of_question};
-use crate::case::services::inventory;
 use crate::case::trail::Dropped;
 use crate::case::{Case, Failure, Tried};
 use crate::kernel::drops::Class;
@@ -34,7 +33,7 @@ use model::report::Direction;
 pub const NEEDS: &[Need] = &[Need::Probe("drop"), Need::Probe("path"), Need::Fact("netfilter")];
 
 pub fn check(case: &Case<'_>) -> Checked {
-    if inventory(case).is_none() {
+    if case.inventory().is_none() {
         return Ok(Vec::new());
     }
     if case.asked().next().is_none() {

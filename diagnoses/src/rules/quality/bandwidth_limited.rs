@@ -188,7 +188,8 @@ fn delayed<'a>(
 mod tests {
     use crate::judge;
     use crate::scenes::{self, Scene};
-    use model::attempt::{Errno, Outcome};
+    use model::attempt::Outcome;
+    use model::errno::Errno;
     use model::facts::Qdisc;
     use model::report::Severity;
 

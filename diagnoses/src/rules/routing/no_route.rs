@@ -15,7 +15,6 @@
 
 use crate::case::observations;
 use crate::case::routing::{self, add_route};
-use crate::case::services;
 use crate::case::trail::Dropped;
 use crate::case::{Case, Failure, Tried};
 use crate::kernel::drops::Class;
@@ -115,7 +114,7 @@ fn on_way(case: &Case<'_>) -> Option<Finding> {
 
 /// A node hands what is for another node's pods to a gateway, which knows no way either.
 fn past_other_node(case: &Case<'_>) -> Option<Finding> {
-    let inventory = services::inventory(case)?;
+    let inventory = case.inventory()?;
     let failed = case.failed();
     let unreachable = |tried: &&&Tried<'_>| {
         matches!(

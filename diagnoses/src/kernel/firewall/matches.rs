@@ -1,79 +1,12 @@
 //! Whether one test of a netfilter rule fits a packet. Three answers: yes, no, and that it cannot be told.
 
-use super::{Doubt, members};
+use super::fit::{Fit, in_text, interface, list, protocol};
+use super::packet::Packet;
+use super::{Doubt, ipset};
 use core::net::IpAddr;
 use model::facts::{Match, Netfilter};
-use model::flow::{Flow, ICMP, ICMPV6, SCTP, TCP, UDP, has_ports};
+use model::flow::{ICMP, ICMPV6, TCP, has_ports};
 use std::collections::BTreeMap;
-
-/// A packet as a hook sees it. Where something may be one of several, all of them are listed; an empty list means that
-/// nothing is known about it.
-#[derive(Clone, Debug, Default)]
-pub struct Packet<'a> {
-    /// Its tuple at this hook.
-    pub flow: Flow,
-    /// Names under which the rule may see the interface it came in by (a bridge and its port); `None` where there is none.
-    pub arrives: Option<Vec<&'a str>>,
-    /// Names under which the rule may see the interface it leaves by; `None` where there is none yet.
-    pub leaves: Option<Vec<&'a str>>,
-    /// TCP flags; for ICMP the type.
-    pub flags: Option<u8>,
-    /// ICMP's code.
-    pub code: Option<u8>,
-    /// The states connection tracking may give it, upper case.
-    pub states: Vec<&'a str>,
-    /// It is bridged here, so that chains of the bridge family see it.
-    pub bridged: bool,
-}
-
-impl Packet<'_> {
-    /// Whether chains of this family see it at all.
-    #[must_use]
-    pub fn meets_family(&self, family: &str) -> bool {
-        match family {
-            "ip" => self.flow.dst().is_ipv4(),
-            "ip6" => self.flow.dst().is_ipv6(),
-            "inet" | "netdev" | "" => true,
-            "bridge" => self.bridged,
-            _ => false,
-        }
-    }
-}
-
-/// The answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fit {
-    /// It fits.
-    Yes,
-    /// It does not.
-    No,
-    /// It cannot be told.
-    Maybe,
-}
-
-impl Fit {
-    pub(super) const fn of(fits: bool) -> Self {
-        if fits { Self::Yes } else { Self::No }
-    }
-
-    const fn inverted(self, not: bool) -> Self {
-        match (self, not) {
-            (Self::Yes, true) => Self::No,
-            (Self::No, true) => Self::Yes,
-            (same, _) => same,
-        }
-    }
-
-    /// Some of several candidates fit, or all, or none.
-    fn among<T>(candidates: &[T], fits: impl Fn(&T) -> bool) -> Self {
-        let fitting = candidates.iter().filter(|candidate| fits(candidate)).count();
-        if candidates.is_empty() || (fitting > 0 && fitting < candidates.len()) {
-            Self::Maybe
-        } else {
-            Self::of(fitting > 0)
-        }
-    }
-}
 
 /// Whether all tests of a rule fit, with what could not be told.
 #[must_use]
@@ -131,48 +64,9 @@ fn one(test: &Match, packet: &Packet<'_>, netfilter: &Netfilter) -> Fit {
         },
         Match::CtState { any, not } => state(any, &packet.states).inverted(*not),
         Match::IcmpType { is, not } => icmp(is, packet).inverted(*not),
-        Match::Set { name, ends, not } => members::within(name, ends, packet, netfilter).inverted(*not),
+        Match::Set { name, ends, not } => ipset::within(name, ends, packet, netfilter).inverted(*not),
         Match::Limit { .. } | Match::Random { .. } | Match::Opaque { .. } => Fit::Maybe,
     }
-}
-
-pub(super) fn protocol(is: &str, number: u8) -> Fit {
-    let mut told = true;
-    for name in list(is) {
-        let own = match name {
-            "all" | "ip" | "ipv6" | "0" => return Fit::Yes,
-            "tcp" => Some(TCP),
-            "udp" => Some(UDP),
-            "icmp" => Some(ICMP),
-            "icmpv6" | "ipv6-icmp" | "icmp6" => Some(ICMPV6),
-            "sctp" => Some(SCTP),
-            "udplite" => Some(136),
-            "gre" => Some(47),
-            "esp" | "ipv6-crypt" => Some(50),
-            "ah" | "ipv6-auth" => Some(51),
-            "igmp" => Some(2),
-            "ipencap" => Some(4),
-            "dccp" => Some(33),
-            "ospf" => Some(89),
-            "pim" => Some(103),
-            "vrrp" => Some(112),
-            other => other.parse().ok(),
-        };
-        match own {
-            Some(own) if own == number => return Fit::Yes,
-            Some(_) => {}
-            None => told = false,
-        }
-    }
-    if told { Fit::No } else { Fit::Maybe }
-}
-
-/// The members of `{ a, b }` or `a,b`.
-fn list(text: &str) -> impl Iterator<Item = &str> {
-    text.trim_matches(['{', '}', ' '])
-        .split(',')
-        .map(str::trim)
-        .filter(|part| !part.is_empty())
 }
 
 fn address(any: &[String], own: IpAddr, sets: &BTreeMap<String, Vec<String>>) -> Fit {
@@ -194,51 +88,12 @@ fn address(any: &[String], own: IpAddr, sets: &BTreeMap<String, Vec<String>>) ->
     if unread { Fit::Maybe } else { Fit::No }
 }
 
-/// `10.0.0.0/8`, `10.0.0.0/255.0.0.0`, `10.0.0.1`, `10.0.0.1-10.0.0.9`.
-pub(super) fn in_text(text: &str, own: IpAddr) -> Fit {
-    let text = text.split_whitespace().next().unwrap_or("");
-    if let Some((low, high)) = text.split_once('-') {
-        return match (low.parse::<IpAddr>(), high.parse::<IpAddr>()) {
-            (Ok(low), Ok(high)) => Fit::of(low.is_ipv4() == own.is_ipv4() && (low..=high).contains(&own)),
-            _ => Fit::Maybe,
-        };
-    }
-    let (prefix, length) = text.split_once('/').unwrap_or((text, ""));
-    let Ok(prefix) = prefix.parse::<IpAddr>() else {
-        return Fit::Maybe;
-    };
-    let full = if prefix.is_ipv4() { 32 } else { 128 };
-    let length = match (length, length.parse::<u8>(), length.parse::<IpAddr>()) {
-        ("", ..) => Some(full),
-        (_, Ok(length), _) => Some(length),
-        (_, _, Ok(IpAddr::V4(mask))) if mask.to_bits().leading_ones() == mask.to_bits().count_ones() => {
-            Some(mask.to_bits().count_ones() as u8)
-        }
-        _ => None,
-    };
-    length.map_or(Fit::Maybe, |length| {
-        Fit::of(crate::kernel::route::within(own, prefix, length))
-    })
-}
-
 /// Ports exist for protocols that have them; an inverted test does not fit the others either.
 fn port(any: &[(u16, u16)], not: bool, own: u16, protocol: u8) -> Fit {
     if !has_ports(protocol) {
         return Fit::No;
     }
     Fit::of(any.iter().any(|(low, high)| (*low..=*high).contains(&own)) != not)
-}
-
-pub(super) fn interface(is: &str, names: Option<&[&str]>) -> Fit {
-    let Some(names) = names else {
-        return Fit::of(matches!(is, "+" | "*"));
-    };
-    Fit::among(names, |name| {
-        list(is).any(|wanted| match wanted.trim_matches('"').strip_suffix(['+', '*']) {
-            Some(start) => name.starts_with(start),
-            None => *name == wanted.trim_matches('"'),
-        })
-    })
 }
 
 fn state(any: &[String], candidates: &[&str]) -> Fit {

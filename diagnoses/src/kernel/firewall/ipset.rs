@@ -1,6 +1,7 @@
 //! Whether a packet is in a set of addresses (ipset), asked for as a rule asks it.
 
-use super::fits::{Fit, Packet, in_text, interface, protocol};
+use super::fit::{Fit, in_text, interface, protocol};
+use super::packet::Packet;
 use model::facts::{IpSet, Netfilter};
 use model::flow::{ICMP, ICMPV6, has_ports};
 
@@ -128,7 +129,8 @@ fn port(value: &str, source: bool, packet: &Packet<'_>) -> Fit {
 #[cfg(test)]
 mod tests {
     use super::within;
-    use crate::kernel::firewall::fits::{Fit, Packet};
+    use crate::kernel::firewall::fit::Fit;
+    use crate::kernel::firewall::packet::Packet;
     use model::facts::{IpSet, Netfilter};
     use model::flow::{Flow, ICMP, TCP, UDP};
 

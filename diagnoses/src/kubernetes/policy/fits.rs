@@ -1,11 +1,10 @@
 //! Whether one rule of a policy fits a connection: yes, no and why not, or that it cannot be told.
 
-pub mod port;
-
+use super::ports::{named, protocol};
 use super::{Connection, Party, words};
 use crate::kubernetes::selector::{self, Labels};
 use ipnet::IpNet;
-use model::inventory::{Inventory, IpBlock, LabelSelector, NetworkPolicy, PolicyPeer, PolicyRule};
+use model::inventory::{Inventory, IpBlock, LabelSelector, NetworkPolicy, PolicyPeer, PolicyPort, PolicyRule, Port};
 use std::net::IpAddr;
 
 /// The label with its name that every namespace has.
@@ -34,7 +33,7 @@ pub fn rule(
     if let Fit::No(_) = peers {
         return peers;
     }
-    match (peers, port::any(&rule.ports, connection)) {
+    match (peers, any_port(&rule.ports, connection)) {
         (_, Fit::No(miss)) => Fit::No(miss),
         (Fit::Maybe(why), _) | (_, Fit::Maybe(why)) => Fit::Maybe(why),
         _ => Fit::Yes,
@@ -160,4 +159,43 @@ fn in_block(block: &IpBlock, address: IpAddr) -> bool {
 /// A prefix as the API takes it; a bare address is none.
 fn prefix(cidr: &str) -> Option<IpNet> {
     cidr.parse().ok()
+}
+
+/// Any of them fits; none at all means every port of every protocol.
+fn any_port(ports: &[PolicyPort], connection: &Connection<'_>) -> Fit {
+    if ports.is_empty() {
+        return Fit::Yes;
+    }
+    let mut doubt = None;
+    for allowed in ports {
+        match port(allowed, connection) {
+            Fit::Yes => return Fit::Yes,
+            Fit::Maybe(why) => doubt = doubt.or(Some(why)),
+            Fit::No(_) => {}
+        }
+    }
+    doubt.map_or_else(|| Fit::No(words::only_ports(ports, connection)), Fit::Maybe)
+}
+
+fn port(allowed: &PolicyPort, connection: &Connection<'_>) -> Fit {
+    let no = || Fit::No(String::new());
+    if !protocol(allowed).eq_ignore_ascii_case(connection.protocol) {
+        return no();
+    }
+    let fits = match (&allowed.port, allowed.end_port) {
+        (None, _) => true,
+        (Some(Port::Number(first)), Some(last)) => (*first..=last).contains(&connection.port),
+        (Some(Port::Number(number)), None) => *number == connection.port,
+        (Some(Port::Name(name)), _) => match connection.to.pod {
+            Some(pod) if pod.host_network => {
+                return Fit::Maybe(format!(
+                    "port {name} is one of {}, which is on its node's network",
+                    pod.full_name()
+                ));
+            }
+            Some(pod) => named(pod, name, protocol(allowed)).any(|port| port == connection.port),
+            None => false,
+        },
+    };
+    if fits { Fit::Yes } else { no() }
 }
