@@ -83,7 +83,7 @@ mod tests {
             size_of::<facts::Address>(),
             size_of::<facts::Route>(),
             size_of::<facts::NextHop>(),
-            size_of::<facts::PolicyRule>(),
+            size_of::<facts::RoutingRule>(),
             size_of::<facts::Neighbour>(),
             size_of::<facts::FdbEntry>(),
             size_of::<facts::Socket>(),

@@ -5,8 +5,8 @@
 )]
 
 use core::net::IpAddr;
-use diagnoses::kernel::walk::Layer::{Bridge, Route as Routed, Tunnel};
-use diagnoses::kernel::walk::{End, next, path};
+use diagnoses::kernel::walk::HopKind::{Bridge, Route as Routed, Tunnel};
+use diagnoses::kernel::walk::{WalkEnd, next, path};
 use model::endpoint::Endpoint;
 use model::evidence::{Evidence, NetnsEvidence};
 use model::facts::{
@@ -260,7 +260,7 @@ fn two_nodes_are_found_by_routes_and_veth_peers() {
         let hops = path(&evidence);
         let way: Vec<_> = hops
             .iter()
-            .map(|hop| (hop.direction, hop.netns, hop.layer, hop.arrives, hop.leaves))
+            .map(|hop| (hop.direction, hop.netns, hop.kind, hop.arrives, hop.leaves))
             .collect();
         assert_eq!(
             way,
@@ -277,8 +277,8 @@ fn two_nodes_are_found_by_routes_and_veth_peers() {
                 (Answer, A, Routed, Some(2), None),
             ]
         );
-        assert_eq!(hops[4].end, Some(End::Local));
-        assert_eq!(hops[9].end, Some(End::Local));
+        assert_eq!(hops[4].end, Some(WalkEnd::Local));
+        assert_eq!(hops[9].end, Some(WalkEnd::Local));
         assert!(
             hops.iter()
                 .enumerate()
@@ -293,10 +293,10 @@ fn a_neighbour_on_the_same_bridge_is_reached_without_routing_there() {
     assert_eq!(gather(&mut evidence, vec![a(), b(), x(), y(), c()]), [A, B, X]);
     let hops = path(&evidence);
     assert_eq!(
-        (hops[1].netns, hops[1].layer, hops[1].arrives, hops[1].leaves),
+        (hops[1].netns, hops[1].kind, hops[1].arrives, hops[1].leaves),
         (X, Bridge, Some(3), Some(4))
     );
-    assert_eq!(hops[2].end, Some(End::Local));
+    assert_eq!(hops[2].end, Some(WalkEnd::Local));
 }
 
 #[test]
@@ -310,7 +310,7 @@ fn a_veth_that_is_not_plugged_in_ends_the_walk_at_the_bridge() {
         .filter(|hop| hop.direction == Request)
         .collect();
     assert_eq!(request.last().unwrap().netns, X);
-    assert_eq!(request.last().unwrap().end, Some(End::NoPort));
+    assert_eq!(request.last().unwrap().end, Some(WalkEnd::NoPort));
 }
 
 #[test]
@@ -319,7 +319,7 @@ fn an_address_that_lives_nowhere_ends_where_it_should_have_lived() {
     let order = gather(&mut evidence, vec![a(), b(), x(), y(), c()]);
     assert_eq!(order, [A, X, Y, C], "the ports of the last bridge are looked behind");
     let last = path(&evidence).pop().unwrap();
-    assert_eq!((last.netns, last.end), (Y, Some(End::NoPort)));
+    assert_eq!((last.netns, last.end), (Y, Some(WalkEnd::NoPort)));
 }
 
 #[test]
@@ -333,7 +333,7 @@ fn a_missing_route_ends_the_request_and_the_way_back_is_walked_all_the_same() {
         .iter()
         .find(|hop| hop.direction == Request && hop.end.is_some())
         .unwrap();
-    assert_eq!((end.netns, &end.end), (X, &Some(End::NoRoute)));
+    assert_eq!((end.netns, &end.end), (X, &Some(WalkEnd::NoRoute)));
 }
 
 #[test]
@@ -342,7 +342,7 @@ fn two_nodes_that_send_it_to_each_other_are_a_loop() {
     let y = y().route("10.96.0.0/16", Some("172.31.90.1"), 5);
     let mut evidence = question(A, &["10.90.1.2"], None, &["10.96.0.10"]);
     gather(&mut evidence, vec![a(), b(), x, y, c()]);
-    assert!(path(&evidence).iter().any(|hop| hop.end == Some(End::Loop)));
+    assert!(path(&evidence).iter().any(|hop| hop.end == Some(WalkEnd::Loop)));
 }
 
 #[test]
@@ -381,7 +381,7 @@ fn a_tunnel_is_crossed_by_neighbour_forwarding_entry_and_underlay() {
     let request: Vec<_> = hops
         .iter()
         .filter(|hop| hop.direction == Request)
-        .map(|hop| (hop.netns, hop.layer))
+        .map(|hop| (hop.netns, hop.kind))
         .collect();
     assert_eq!(
         request,
@@ -396,7 +396,7 @@ fn a_tunnel_is_crossed_by_neighbour_forwarding_entry_and_underlay() {
             (C, Routed)
         ]
     );
-    assert_eq!(hops.last().unwrap().end, Some(End::Local));
+    assert_eq!(hops.last().unwrap().end, Some(WalkEnd::Local));
 }
 
 #[test]
@@ -407,7 +407,7 @@ fn the_entry_of_a_tunnel_that_is_gone_ends_the_walk_there() {
     x.links.last_mut().unwrap().vxlan = Some(Vxlan::default());
     let mut evidence = question(A, &["10.90.1.2"], None, &["10.97.0.5"]);
     gather(&mut evidence, vec![a(), b(), x, y(), c()]);
-    assert_eq!(path(&evidence).pop().unwrap().end, Some(End::NoTunnelEntry));
+    assert_eq!(path(&evidence).pop().unwrap().end, Some(WalkEnd::NoTunnelEntry));
 }
 
 #[test]
@@ -456,7 +456,7 @@ fn a_macvlan_pod_reaches_its_sibling() {
         vec![pod(A, "172.31.90.10/24"), pod(B, "172.31.90.11/24"), x(), y(), c()],
     );
     assert_eq!(order, [A, B]);
-    assert_eq!(path(&evidence)[1].end, Some(End::Local));
+    assert_eq!(path(&evidence)[1].end, Some(WalkEnd::Local));
 }
 
 fn to(prefix: &str) -> Match {
@@ -474,7 +474,7 @@ fn a_service_is_followed_to_its_backend_and_its_answer_is_translated_back() {
     let hops = path(&evidence);
     let delivered: Vec<_> = hops
         .iter()
-        .filter(|hop| hop.end == Some(End::Local))
+        .filter(|hop| hop.end == Some(WalkEnd::Local))
         .map(|hop| (hop.netns, hop.flow.to_string()))
         .collect();
     assert_eq!(
@@ -515,7 +515,7 @@ fn a_masqueraded_answer_goes_to_the_node_and_from_there_to_the_pod() {
     let hops = path(&evidence);
     assert_eq!(
         hops.last().map(|hop| (hop.netns, hop.end.clone())),
-        Some((A, Some(End::Local)))
+        Some((A, Some(WalkEnd::Local)))
     );
     let answer = hops.iter().find(|hop| hop.direction == Answer).unwrap();
     assert_eq!(answer.flow.to_string(), "203.0.113.10:80 -> 203.0.113.1:0 tcp");
@@ -532,6 +532,6 @@ fn a_redirect_ends_in_the_source_itself() {
     let mut evidence = question(A, &["10.90.1.2"], Some(C), &["10.90.2.2"]);
     gather(&mut evidence, vec![a, b(), x(), y(), c()]);
     let first = &path(&evidence)[0];
-    assert_eq!((first.netns, first.end.clone()), (A, Some(End::Local)));
+    assert_eq!((first.netns, first.end.clone()), (A, Some(WalkEnd::Local)));
     assert_eq!(first.translated.unwrap().dport, 15001);
 }

@@ -37,7 +37,7 @@ pub struct NetnsFacts {
     /// Routes of all tables (`RTM_GETROUTE`).
     pub routes: Known<Vec<Route>>,
     /// Policy routing rules (`RTM_GETRULE`).
-    pub rules: Known<Vec<PolicyRule>>,
+    pub rules: Known<Vec<RoutingRule>>,
     /// Neighbours (`RTM_GETNEIGH`).
     pub neighbours: Known<Vec<Neighbour>>,
     /// Bridge and VXLAN forwarding entries (`RTM_GETNEIGH`, `AF_BRIDGE`).
@@ -263,7 +263,7 @@ pub struct NextHop {
 
 /// A policy routing rule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct PolicyRule {
+pub struct RoutingRule {
     /// 4 or 6.
     pub family: u8,
     /// Priority; smaller first.
@@ -303,6 +303,15 @@ pub struct PolicyRule {
     /// It has a selector that is not listed here (TOS, tunnel id), so it cannot be evaluated.
     #[serde(default)]
     pub opaque: bool,
+}
+
+impl RoutingRule {
+    /// A packet with this firewall mark has the mark that the rule asks for; `None` where it asks for none.
+    #[must_use]
+    pub fn fits_mark(&self, mark: u32) -> Option<bool> {
+        let (value, mask) = self.fwmark?;
+        Some(mark & mask == value & mask)
+    }
 }
 
 /// What the kernel answered to one route lookup.

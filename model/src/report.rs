@@ -28,7 +28,7 @@ pub struct Report {
     /// The end that should answer.
     pub destination: Endpoint,
     /// The answer.
-    pub outcome: Outcome,
+    pub outcome: Conclusion,
     /// The answer in one plain sentence.
     pub headline: String,
     /// Causes first, then symptoms, then what is only worth knowing.
@@ -50,7 +50,7 @@ pub struct Report {
 /// The answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Outcome {
+pub enum Conclusion {
     /// Everything asked for worked and was seen to work.
     Healthy,
     /// An attempt failed, or a cause is proven.

@@ -15,7 +15,7 @@ use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, Subcommand};
 use model::evidence::Intent;
 use model::missing::Missing;
-use model::report::{Outcome, Report};
+use model::report::{Conclusion, Report};
 use std::ffi::OsString;
 use std::io::Write as _;
 use tokio::time::Instant;
@@ -133,9 +133,9 @@ impl Run for Diagnose {
         };
         render::report(&report, how.output, context.colour)?;
         Ok(keeping.end(match report.outcome {
-            Outcome::Healthy => Exit::Fine,
-            Outcome::Fault => Exit::Fault,
-            Outcome::Inconclusive => Exit::Inconclusive,
+            Conclusion::Healthy => Exit::Fine,
+            Conclusion::Fault => Exit::Fault,
+            Conclusion::Inconclusive => Exit::Inconclusive,
         }))
     }
 }
@@ -200,7 +200,7 @@ async fn answer(mut inquiry: Inquiry, how: &How, context: &Context) -> Result<Op
     report.timing.verdict_ms += judging.elapsed().as_millis() as u64;
     report.timing.total_ms = started.elapsed().as_millis() as u64;
     if let Some(doubt) = site.doubt().filter(|doubt| doubt.changed) {
-        report.outcome = Outcome::Inconclusive;
+        report.outcome = Conclusion::Inconclusive;
         report.headline = format!("cannot tell: {}", doubt.missing.why);
     }
     session.progress.clear();

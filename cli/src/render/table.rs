@@ -6,7 +6,7 @@ use super::words;
 use model::attempt::{self, Attempt};
 use model::missing::Missing;
 use model::protocol::BpfCost;
-use model::report::{Direction, Happened, Hop, Outcome, Report, Severity, Verdict};
+use model::report::{Conclusion, Direction, Happened, Hop, Report, Severity, Verdict};
 
 /// Missing things shown on one screen; `-o wide` shows all.
 const MISSING_SHOWN: usize = 4;
@@ -34,11 +34,11 @@ impl Sheet {
         }
         let others: Vec<String> = others.into_iter().map(aside).collect();
         sheet.append(self.block("besides", &others));
-        if report.outcome == Outcome::Inconclusive {
+        if report.outcome == Conclusion::Inconclusive {
             sheet.append(self.missing(report));
         }
         // Of a fault only what it leaves intact is worth a line, and the headline of a healthy path has the first.
-        let skip = usize::from(report.outcome == Outcome::Healthy);
+        let skip = usize::from(report.outcome == Conclusion::Healthy);
         sheet.append(self.block("proven", report.proven.get(skip..).unwrap_or_default()));
         let path = self.path(report);
         if path.is_empty() && !report.attempts.is_empty() {
@@ -47,7 +47,7 @@ impl Sheet {
         sheet.append(path);
         let attempts = attempts(&report.attempts, self.paper.width - INDENT);
         sheet.append(self.block("attempts", &attempts));
-        if report.outcome != Outcome::Inconclusive {
+        if report.outcome != Conclusion::Inconclusive {
             sheet.append(self.missing(report));
         }
         sheet.append(self.block("looked", &looked(report, self.wide)));
@@ -68,9 +68,9 @@ impl Sheet {
 
     fn headline(&self, report: &Report) -> Page {
         let (mark, ink) = match report.outcome {
-            Outcome::Healthy => ("✓", Ink::Good),
-            Outcome::Fault => ("✗", Ink::Bad),
-            Outcome::Inconclusive => ("?", Ink::Open),
+            Conclusion::Healthy => ("✓", Ink::Good),
+            Conclusion::Fault => ("✗", Ink::Bad),
+            Conclusion::Inconclusive => ("?", Ink::Open),
         };
         // What goes on in a second line stands where neither a mark nor a label does: names in it cannot forge one.
         let lines = wrap(&report.headline, self.paper.width.saturating_sub(4));

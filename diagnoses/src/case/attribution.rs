@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 /// To which attempt a tuple belongs.
-pub type Known = HashMap<Flow, (u32, Direction)>;
+pub type FlowOwners = HashMap<Flow, (u32, Direction)>;
 
 /// Events in time order, of the namespaces that were looked into. The same tuple in any other one is somebody else's (a second
 /// cluster on this machine with the same addresses), unless it is a packet that was seen in one of ours before.
@@ -73,7 +73,7 @@ fn of_another_host(event: &Event) -> bool {
 
 /// The attempt of a packet that was freed inside a tunnel's packet, which no hop has shown yet (a rule on OUTPUT is met before
 /// any device).
-pub fn tunnelled(known: &Known, event: &Event) -> Option<(u32, Direction)> {
+pub fn tunnelled(known: &FlowOwners, event: &Event) -> Option<(u32, Direction)> {
     let is_drop = matches!(event.seen, Seen::Drop { .. });
     let within = event.quoted.filter(|_| is_drop && !is_icmp(event))?;
     known.get(&within).copied()
@@ -86,7 +86,7 @@ pub fn is_icmp(event: &Event) -> bool {
 
 /// The attempt of an event's tuple. A socket that has let go of its port tells it as 0; the other parts then say whose it is,
 /// where they leave no choice.
-pub fn owner_of(known: &Known, event: &Event) -> Option<(u32, Direction)> {
+pub fn owner_of(known: &FlowOwners, event: &Event) -> Option<(u32, Direction)> {
     let flow = event.flow;
     if let Some(owner) = known.get(&flow) {
         return Some(*owner);
@@ -141,8 +141,8 @@ fn bits(address: IpAddr) -> u128 {
 }
 
 /// Which tuples belong to which attempt, and what each translated one was before.
-pub fn learn(evidence: &Evidence, events: &[&Event]) -> (Known, HashMap<Flow, Flow>) {
-    let mut known = Known::new();
+pub fn learn(evidence: &Evidence, events: &[&Event]) -> (FlowOwners, HashMap<Flow, Flow>) {
+    let mut known = FlowOwners::new();
     let mut before = HashMap::new();
     for watched in &evidence.watched {
         known.insert(watched.flow, (watched.attempt, Direction::Request));

@@ -4,7 +4,7 @@ use crate::case::Case;
 use crate::case::trail::Dropped;
 use crate::kernel::drops::Class;
 use crate::kernel::firewall::culprit::{Culprit, of_drop};
-use crate::kernel::firewall::{self, Fall, Stop};
+use crate::kernel::firewall::{self, NetfilterStop, NetfilterVerdict};
 use crate::verdict::remedy::Remedy;
 use crate::words::shell::{self, Command, is_nft_name};
 use crate::words::{at, count, table, the};
@@ -26,7 +26,7 @@ pub struct Blocked<'a> {
 
 impl<'a> Blocked<'a> {
     /// Every rule that can have done it answers the question with yes, and there is one.
-    pub fn all(&self, question: impl Fn(&Stop<'a>) -> bool) -> bool {
+    pub fn all(&self, question: impl Fn(&NetfilterStop<'a>) -> bool) -> bool {
         self.culprit.as_ref().is_some_and(|culprit| culprit.all(question))
     }
 
@@ -123,7 +123,7 @@ impl<'a> Blocked<'a> {
 
     /// An answer was made for the target: ICMP by this host for this flow, or a reset that no TCP sent.
     pub fn answered(&self, case: &Case<'_>) -> bool {
-        if self.all(|stop| stop.fall == Fall::Reject) {
+        if self.all(|stop| stop.verdict == NetfilterVerdict::Reject) {
             return true;
         }
         let sent_icmp = self.drops.iter().any(|drop| {
@@ -142,7 +142,7 @@ impl<'a> Blocked<'a> {
                 .any(|event| matches!(event.seen, Seen::ResetSent { .. }));
             received && !sent
         });
-        let drops_only = self.all(|stop| stop.fall == Fall::Drop);
+        let drops_only = self.all(|stop| stop.verdict == NetfilterVerdict::Drop);
         !drops_only && (sent_icmp || reset)
     }
 

@@ -1,6 +1,6 @@
 //! What network policies say of the attempts of a run, or, where nothing was sent, of the question.
 
-use crate::case::services::{Asked, services};
+use crate::case::services::{AskedService, services};
 use crate::case::{Case, Tried};
 use crate::kubernetes::pods::pod_of;
 use crate::kubernetes::policy::{Connection, Party, Ruling, ruling};
@@ -66,13 +66,13 @@ fn source<'a>(case: &Case<'a>, inventory: &'a Inventory, address: IpAddr) -> Par
 }
 
 /// Where a connection may end.
-struct End {
+struct PossibleEnd {
     address: IpAddr,
     port: u16,
     service: Option<IpAddr>,
 }
 
-impl End {
+impl PossibleEnd {
     fn ruling<'a>(&self, inventory: &'a Inventory, from: Party<'a>, protocol: &'a str) -> Ruling<'a> {
         ruling(
             inventory,
@@ -88,9 +88,9 @@ impl End {
 }
 
 /// The ends that a tuple may come to: itself, or what stands behind the service it was sent to.
-fn ends(case: &Case<'_>, sent: Flow, came_to: Option<Flow>) -> Vec<End> {
+fn ends(case: &Case<'_>, sent: Flow, came_to: Option<Flow>) -> Vec<PossibleEnd> {
     let translated = came_to.filter(|flow| flow.dst() != sent.dst());
-    let end = |flow: Flow, service| End {
+    let end = |flow: Flow, service| PossibleEnd {
         address: flow.dst(),
         port: flow.dport,
         service,
@@ -98,12 +98,12 @@ fn ends(case: &Case<'_>, sent: Flow, came_to: Option<Flow>) -> Vec<End> {
     if let Some(flow) = translated {
         return vec![end(flow, Some(sent.dst()))];
     }
-    let behind: Vec<End> = services(case)
+    let behind: Vec<PossibleEnd> = services(case)
         .iter()
         .filter(|asked| !asked.service.headless)
-        .flat_map(Asked::usable)
+        .flat_map(AskedService::usable)
         .filter(|backend| backend.address.is_ipv4() == sent.dst().is_ipv4())
-        .map(|backend| End {
+        .map(|backend| PossibleEnd {
             address: backend.address,
             port: backend.port,
             service: Some(sent.dst()),

@@ -6,7 +6,7 @@ use crate::kernel::drops::Class;
 use crate::kernel::route::{self, Query, Way};
 use crate::kernel::translate;
 use crate::verdict::remedy::Remedy;
-use model::facts::{PolicyRule, Route, RouteKind};
+use model::facts::{Route, RouteKind, RoutingRule};
 use model::flow::protocol_name;
 use model::report::Direction;
 use std::net::IpAddr;
@@ -86,7 +86,7 @@ fn text(route: &Route) -> String {
     }
 }
 
-fn rule_text(rule: &PolicyRule) -> String {
+fn rule_text(rule: &RoutingRule) -> String {
     let prefix = |name: &str, prefix: Option<(IpAddr, u8)>| {
         prefix.map_or(String::new(), |(address, length)| format!(" {name} {address}/{length}"))
     };

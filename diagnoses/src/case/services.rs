@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 /// A service that was asked for.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked<'a> {
+pub struct AskedService<'a> {
     /// All that was read.
     pub inventory: &'a Inventory,
     /// The service.
@@ -36,7 +36,7 @@ pub struct Backend<'a> {
 
 /// The services that the question is about: the one that was named, those whose addresses were asked, for a lookup those of
 /// the name servers.
-pub fn services<'a>(case: &Case<'a>) -> Vec<Asked<'a>> {
+pub fn services<'a>(case: &Case<'a>) -> Vec<AskedService<'a>> {
     let evidence = case.evidence;
     let Some(inventory) = case.inventory() else {
         return Vec::new();
@@ -73,7 +73,7 @@ pub fn services<'a>(case: &Case<'a>) -> Vec<Asked<'a>> {
     };
     let found = inventory.services.iter().filter(is_asked);
     found
-        .map(|service| Asked {
+        .map(|service| AskedService {
             inventory,
             service,
             port: service.ports.iter().find(is_port),
@@ -89,7 +89,7 @@ fn has_address(service: &Service, address: IpAddr) -> bool {
         || service.load_balancer_ips.contains(&address)
 }
 
-impl<'a> Asked<'a> {
+impl<'a> AskedService<'a> {
     /// Every address that the slices list for the port.
     pub fn backends(&self) -> Vec<Backend<'a>> {
         let Some(wanted) = self.port else {

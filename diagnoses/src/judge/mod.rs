@@ -14,11 +14,11 @@ use crate::case::{Case, Fate};
 use crate::rules;
 use crate::verdict::finding::Finding;
 use crate::words;
-use model::attempt::Outcome as Made;
+use model::attempt::Outcome;
 use model::evidence::{Clock, Evidence, Intent};
 use model::missing::{Known, Missing};
 use model::protocol::Lost;
-use model::report::{Direction, Happened, Hop, Outcome, Severity, Verdict};
+use model::report::{Conclusion, Direction, Happened, Hop, Severity, Verdict};
 use not_made::not_made;
 use rank::rank;
 use what_works::proven;
@@ -27,7 +27,7 @@ use what_works::proven;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Judgement {
     /// The answer.
-    pub outcome: Outcome,
+    pub outcome: Conclusion,
     /// The answer in one plain sentence.
     pub headline: String,
     /// Causes first, then symptoms, then what is only worth knowing.
@@ -72,11 +72,11 @@ fn judged(evidence: &Evidence) -> Judgement {
         .iter()
         .any(|verdict| verdict.cause && (verdict.severity == Severity::Fatal || looked));
     let outcome = if accused || !case.failed().is_empty() {
-        Outcome::Fault
+        Conclusion::Fault
     } else if missing.is_empty() {
-        Outcome::Healthy
+        Conclusion::Healthy
     } else {
-        Outcome::Inconclusive
+        Conclusion::Inconclusive
     };
     let proven = proven(&case);
     Judgement {
@@ -232,14 +232,14 @@ fn undecided(case: &Case<'_>) -> Vec<Missing> {
         let attempt = tried.attempt;
         let what = format!("the end of {} {}", attempt.kind, attempt.flow);
         let why = match &attempt.outcome {
-            Made::NotTried { .. } => continue,
+            Outcome::NotTried { .. } => continue,
             _ if case.overran(attempt.id) => {
                 let why = "more answers came at once than our own socket takes, and some were dropped there";
                 let lack = Missing::new(what, why).remedy("see what the far end sends: it is more than was asked for");
                 push(&mut lacks, lack);
                 continue;
             }
-            Made::Cancelled => "the run ended before it was answered".to_owned(),
+            Outcome::Cancelled => "the run ended before it was answered".to_owned(),
             _ => "it was sent, nothing came back, and its far end could not be watched".to_owned(),
         };
         push(
@@ -283,7 +283,13 @@ fn is_loopback(case: &Case<'_>, netns: u32, ifindex: u32) -> bool {
     case.link(netns, ifindex).is_some_and(|link| link.loopback)
 }
 
-fn headline(case: &Case<'_>, outcome: Outcome, verdicts: &[Verdict], proven: &[String], missing: &[Missing]) -> String {
+fn headline(
+    case: &Case<'_>,
+    outcome: Conclusion,
+    verdicts: &[Verdict],
+    proven: &[String],
+    missing: &[Missing],
+) -> String {
     let (source, target) = (case.source(), case.target());
     let first = verdicts.iter().find(|verdict| verdict.cause);
     let dns = case.evidence.intent == Intent::Dns;
@@ -300,11 +306,11 @@ fn headline(case: &Case<'_>, outcome: Outcome, verdicts: &[Verdict], proven: &[S
         )
     };
     match outcome {
-        Outcome::Healthy => match proven.first() {
+        Conclusion::Healthy => match proven.first() {
             Some(first) => format!("{does}: {first}"),
             None => does,
         },
-        Outcome::Fault => {
+        Conclusion::Fault => {
             let says = first.map_or("it failed, and nothing seen says why", |verdict| verdict.says.as_str());
             if dns && in_part(case) {
                 format!("{source} resolves {name} late or not at all: {says}")
@@ -319,7 +325,7 @@ fn headline(case: &Case<'_>, outcome: Outcome, verdicts: &[Verdict], proven: &[S
                 format!("{does} only sometimes ({failed} of {all} attempts failed): {says}")
             }
         }
-        Outcome::Inconclusive => {
+        Conclusion::Inconclusive => {
             let untried = case.asked().next().is_none() && case.inventory().is_some();
             if untried && first.is_none() && missing.len() == 1 {
                 return format!("{source} should reach {target} by what the API says, but nothing was sent to see it");
@@ -351,7 +357,7 @@ fn in_part(case: &Case<'_>) -> bool {
         .map_or(&[][..], |resolv| &resolv.nameservers);
     lookups(case).iter().any(|lookup| {
         let asked = lookup.servers();
-        let cut_short = lookup.tried.attempt.outcome == model::attempt::Outcome::Cancelled;
+        let cut_short = lookup.tried.attempt.outcome == Outcome::Cancelled;
         let left = cut_short && servers.iter().any(|server| !asked.contains(server));
         lookup.tried.fate == Fate::Failed && (left || lookup.dns.queries.iter().any(|query| query.answers > 0))
     })
@@ -501,7 +507,7 @@ mod tests {
     use super::judge;
     use crate::scenes::Scene;
     use model::protocol::Lost;
-    use model::report::Outcome;
+    use model::report::Conclusion;
 
     #[test]
     fn a_probe_that_the_kernel_left_out_matters_unless_all_that_was_asked_for_worked() {
@@ -512,7 +518,7 @@ mod tests {
             missed: 2,
             ..Lost::default()
         }];
-        assert_eq!(judge(&scene.evidence).outcome, Outcome::Healthy);
+        assert_eq!(judge(&scene.evidence).outcome, Conclusion::Healthy);
         scene.evidence.attempts[2].outcome = model::attempt::Outcome::Cancelled;
         scene.evidence.attempts[2].connected_ns = None;
         let judged = judge(&scene.evidence);
@@ -524,6 +530,6 @@ mod tests {
             "{:?}",
             judged.missing
         );
-        assert_ne!(judged.outcome, Outcome::Healthy);
+        assert_ne!(judged.outcome, Conclusion::Healthy);
     }
 }

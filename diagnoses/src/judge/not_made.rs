@@ -38,7 +38,7 @@ mod tests {
     use crate::scenes::Scene;
     use crate::{Judgement, judge};
     use model::attempt::{AttemptSpec, Exchange, Outcome, Sending};
-    use model::report;
+    use model::report::Conclusion;
 
     /// Three connections that were made, and what is changed of them.
     fn three(change: impl Fn(&mut Scene)) -> Judgement {
@@ -70,9 +70,9 @@ mod tests {
 
     #[test]
     fn what_was_not_tried_leaves_the_answer_open_though_the_others_worked() {
-        assert_eq!(three(|_| {}).outcome, report::Outcome::Healthy);
+        assert_eq!(three(|_| {}).outcome, Conclusion::Healthy);
         let judgement = three(|scene| scene.evidence.attempts[2].outcome = not_tried());
-        assert_eq!(judgement.outcome, report::Outcome::Inconclusive);
+        assert_eq!(judgement.outcome, Conclusion::Inconclusive);
         assert!(
             judgement.missing.iter().any(|lack| lack.what == "1 of 3 attempts"),
             "{:?}",
@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn what_nothing_was_told_of_was_not_seen() {
         let judgement = three(|scene| drop(scene.evidence.attempts.pop()));
-        assert_eq!(judgement.outcome, report::Outcome::Inconclusive);
+        assert_eq!(judgement.outcome, Conclusion::Inconclusive);
     }
 
     #[test]
@@ -94,7 +94,7 @@ mod tests {
             echo.flow.protocol = model::flow::ICMP;
             scene.evidence.attempts.push(echo);
         });
-        assert_eq!(judgement.outcome, report::Outcome::Healthy);
+        assert_eq!(judgement.outcome, Conclusion::Healthy);
     }
 
     #[test]
@@ -103,7 +103,7 @@ mod tests {
             scene.refused(1);
             scene.evidence.attempts[0].outcome = not_tried();
         });
-        assert_eq!(judgement.outcome, report::Outcome::Fault);
+        assert_eq!(judgement.outcome, Conclusion::Fault);
         assert!(!judgement.missing.is_empty());
     }
 }

@@ -6,7 +6,7 @@
 
 use core::net::IpAddr;
 use ipnet::IpNet;
-use model::facts::{Link, NetnsFacts, NextHop, PolicyRule, Route, RouteKind};
+use model::facts::{Link, NetnsFacts, NextHop, Route, RouteKind, RoutingRule};
 use model::flow::{Flow, has_ports};
 
 /// Tables of the kernel's default rules, in their order: local, main, default.
@@ -83,7 +83,7 @@ pub enum Way<'a> {
     /// A route refuses it (blackhole, unreachable, prohibit), or has no next hop that is alive.
     Refused(&'a Route),
     /// A rule of routing policy refuses it.
-    RuleRefuses(&'a PolicyRule),
+    RuleRefuses(&'a RoutingRule),
     /// Nothing matches.
     None,
     /// It cannot be told, for this reason.
@@ -169,7 +169,7 @@ pub fn lookup<'a>(facts: &'a NetnsFacts, query: &Query) -> Way<'a> {
         Err(missing) => return Way::Unknown(format!("routes were not read: {}", missing.why)),
     };
     let family = if query.dst.is_ipv4() { 4 } else { 6 };
-    let mut rules: Vec<&PolicyRule> = facts
+    let mut rules: Vec<&RoutingRule> = facts
         .rules
         .ok()
         .into_iter()
@@ -214,7 +214,7 @@ pub fn lookup<'a>(facts: &'a NetnsFacts, query: &Query) -> Way<'a> {
 }
 
 /// Whether a policy rule selects the packet; `None` when that cannot be told.
-fn selects(facts: &NetnsFacts, rule: &PolicyRule, query: &Query) -> Option<bool> {
+fn selects(facts: &NetnsFacts, rule: &RoutingRule, query: &Query) -> Option<bool> {
     let unspecified = query.src.is_none_or(|src| src.is_unspecified());
     let src = rule.src.is_none_or(|(prefix, length)| {
         length == 0 || (!unspecified && query.src.is_some_and(|src| within(src, prefix, length)))
@@ -227,9 +227,7 @@ fn selects(facts: &NetnsFacts, rule: &PolicyRule, query: &Query) -> Option<bool>
         None => name == "lo",
     });
     let oif = rule.oif.is_none();
-    let mark = rule
-        .fwmark
-        .is_none_or(|(value, mask)| query.mark & mask == value & mask);
+    let mark = rule.fits_mark(query.mark) != Some(false);
     let all = src && dst && iif && oif && mark;
     let rest = [
         rule.protocol
@@ -256,7 +254,7 @@ fn port_in(query: &Query, (first, last): (u16, u16), of: impl Fn(&Flow) -> u16) 
 }
 
 /// Whether a rule passes over what its table found (`fib4_rule_suppress`; a refusal stands).
-fn suppresses(rule: &PolicyRule, way: &Way<'_>) -> bool {
+fn suppresses(rule: &RoutingRule, way: &Way<'_>) -> bool {
     let found = match way {
         Way::Local(route) | Way::Out { route, .. } => u32::from(route.prefix),
         _ => return false,
@@ -315,7 +313,7 @@ fn carrierless<'a>(facts: &NetnsFacts, route: &'a Route) -> Option<&'a NextHop> 
 mod tests {
     use super::{Query, Way, lookup, within};
     use core::net::IpAddr;
-    use model::facts::{Link, NetnsFacts, NextHop, PolicyRule, Route, RouteKind};
+    use model::facts::{Link, NetnsFacts, NextHop, Route, RouteKind, RoutingRule};
     use model::missing::Known;
 
     fn ip(text: &str) -> IpAddr {
@@ -340,11 +338,11 @@ mod tests {
         }
     }
 
-    fn rule(priority: u32, table: u32) -> PolicyRule {
+    fn rule(priority: u32, table: u32) -> RoutingRule {
         crate::scenes::rule(4, priority, table)
     }
 
-    fn facts(routes: Vec<Route>, rules: Vec<PolicyRule>) -> NetnsFacts {
+    fn facts(routes: Vec<Route>, rules: Vec<RoutingRule>) -> NetnsFacts {
         NetnsFacts {
             routes: Known::Known(routes),
             rules: Known::Known(rules),
@@ -461,7 +459,7 @@ mod tests {
 
     #[test]
     fn rules_choose_by_protocol_ports_and_user() {
-        let of = |edit: &dyn Fn(&mut PolicyRule)| {
+        let of = |edit: &dyn Fn(&mut RoutingRule)| {
             let mut refusing = rule(100, 0);
             "prohibit".clone_into(&mut refusing.action);
             edit(&mut refusing);

@@ -1,7 +1,7 @@
 //! What becomes of a packet's addresses and mark in a namespace: what connection tracking remembers, else what the rules allow.
 
-use crate::kernel::firewall::Packet;
-use crate::kernel::firewall::{Fall, evaluate, marked};
+use crate::kernel::firewall::HookPacket;
+use crate::kernel::firewall::{NetfilterVerdict, evaluate, marked};
 use crate::kernel::route;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use model::evidence::Evidence;
@@ -55,7 +55,7 @@ pub fn destinations(
             _ => continue,
         };
         let translated = with_dst(flow, dst.unwrap_or(flow.dst()), port.unwrap_or(flow.dport));
-        if stop.fall == Fall::Translate && !found.contains(&translated) {
+        if stop.verdict == NetfilterVerdict::Translate && !found.contains(&translated) {
             found.push(translated);
         }
         if stop.certain {
@@ -82,8 +82,8 @@ pub fn mark(facts: &NetnsFacts, iif: Option<u32>, flow: Flow) -> u32 {
 
 /// The first packet of a connection before it is routed, and the hook where its rules are.
 #[must_use]
-pub fn arriving(facts: &NetnsFacts, iif: Option<u32>, flow: Flow) -> (&'static str, Packet<'_>) {
-    let packet = Packet {
+pub fn arriving(facts: &NetnsFacts, iif: Option<u32>, flow: Flow) -> (&'static str, HookPacket<'_>) {
+    let packet = HookPacket {
         arrives: iif.map(|index| names(facts, index)),
         leaves: iif.is_none().then(Vec::new),
         ..new_connection(flow)
@@ -107,7 +107,7 @@ pub fn sources(
     let Ok(netfilter) = facts.netfilter.get() else {
         return vec![flow];
     };
-    let packet = Packet {
+    let packet = HookPacket {
         arrives: iif.map(|index| names(facts, index)),
         leaves: Some(names(facts, oif)),
         ..new_connection(flow)
@@ -135,12 +135,12 @@ pub fn sources(
 }
 
 /// The first packet of a connection with this tuple.
-fn new_connection(flow: Flow) -> Packet<'static> {
-    Packet {
+fn new_connection(flow: Flow) -> HookPacket<'static> {
+    HookPacket {
         flow,
         flags: (flow.protocol == TCP).then_some(2),
         states: vec!["NEW"],
-        ..Packet::default()
+        ..HookPacket::default()
     }
 }
 

@@ -3,7 +3,7 @@
 //! Node x (172.31.90.1) runs pod shop/a (the scene's a, app=client), node y (172.31.90.2) pod shop/web-1 (the scene's c,
 //! 10.90.2.2, app=web, container main with port http 80). Service shop/web (10.96.0.20, port http 80 to 80) selects app=web and lists it.
 
-use crate::scenes::dns::Lookup;
+use crate::scenes::dns::LookupScene;
 use crate::scenes::{self, Scene};
 use model::endpoint::EndpointKind;
 use model::evidence::{Evidence, Intent, NodeEvidence};
@@ -58,7 +58,7 @@ impl Cluster {
 
     /// The cluster's DNS is scaled to zero; shop/a looks a name up.
     pub fn dns_scaled_to_zero() -> Self {
-        let scene = Lookup::of("web").silence("web").silence("web").scene();
+        let scene = LookupScene::of("web").silence("web").silence("web").scene();
         let mut cluster = Self::over(scene);
         cluster.scene.evidence.destination.object = None;
         let mut dns = service("kube-system", "kube-dns", "10.90.2.2", "k8s-app=kube-dns");
@@ -70,7 +70,7 @@ impl Cluster {
     }
 
     /// shop/a has dnsPolicy Default and looks a name up at its node's name server, not the cluster's.
-    pub fn asks_its_node(lookup: Lookup) -> Self {
+    pub fn asks_its_node(lookup: LookupScene) -> Self {
         let mut cluster = Self::over(lookup.scene());
         cluster.scene.evidence.destination.object = None;
         let mut dns = service("kube-system", "kube-dns", "10.96.0.10", "k8s-app=kube-dns");

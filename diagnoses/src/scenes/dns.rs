@@ -11,7 +11,7 @@ use model::missing::Known;
 
 /// A lookup in the making.
 #[derive(Clone, Debug)]
-pub struct Lookup {
+pub struct LookupScene {
     dns: DnsLookup,
     took_ns: u64,
     late: Vec<(usize, u64)>,
@@ -21,7 +21,7 @@ fn flow() -> Flow {
     Flow::new(UDP, "10.90.1.2:40000".parse().unwrap(), "10.90.2.2:53".parse().unwrap())
 }
 
-impl Lookup {
+impl LookupScene {
     /// Of a name.
     pub fn of(name: &str) -> Self {
         Self {

@@ -2,8 +2,8 @@
 
 use super::ip;
 use model::facts::{
-    Address, Chain, Conntrack, Link, Neighbour, Netfilter, NetfilterRule, NetnsFacts, NextHop, Peer, PolicyRule, Route,
-    RouteKind,
+    Address, Chain, Conntrack, Link, Neighbour, Netfilter, NetfilterRule, NetnsFacts, NextHop, Peer, Route, RouteKind,
+    RoutingRule,
 };
 use model::missing::Known;
 use std::collections::BTreeMap;
@@ -41,8 +41,8 @@ pub fn link(index: u32, name: &str, kind: &str) -> Link {
 }
 
 /// A rule of routing policy that leads everything to a table.
-pub fn rule(family: u8, priority: u32, table: u32) -> PolicyRule {
-    PolicyRule {
+pub fn rule(family: u8, priority: u32, table: u32) -> RoutingRule {
+    RoutingRule {
         family,
         priority,
         src: None,

@@ -1,7 +1,7 @@
 //! Which rule is named for a packet that was dropped: evaluation and counters together.
 
 use crate::*;
-use diagnoses::kernel::firewall::Stop;
+use diagnoses::kernel::firewall::NetfilterStop;
 use diagnoses::kernel::firewall::culprit::{Culprit, of_drop, which};
 use model::event::{Event, Packet as Marks, Seen, TcpState};
 use model::evidence::NetnsEvidence;
@@ -258,7 +258,7 @@ fn a_policy_is_named_when_nothing_before_it_fits() {
     let event = dropped(syn().flow, 2, 2, "nf_hook_slow");
     let culprit = of_drop(&node, &event, Direction::Request, 3);
     assert_eq!(named(&culprit), "policy DROP");
-    assert!(!culprit.all(Stop::limited));
+    assert!(!culprit.all(NetfilterStop::limited));
 }
 
 #[test]
@@ -268,7 +268,7 @@ fn a_policy_behind_a_limiter_is_a_limiter() {
     let event = dropped(syn().flow, 2, 2, "nf_hook_slow");
     let culprit = of_drop(&node, &event, Direction::Request, 3);
     assert_eq!(named(&culprit), "policy DROP");
-    assert!(culprit.all(Stop::limited));
+    assert!(culprit.all(NetfilterStop::limited));
 }
 
 #[test]

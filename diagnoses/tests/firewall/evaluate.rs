@@ -1,22 +1,27 @@
 //! Where a packet's way through the rules of a hook ends, as in the kernel.
 
 use crate::*;
-use diagnoses::kernel::firewall::{Fall, evaluate, marked};
+use diagnoses::kernel::firewall::{NetfilterVerdict, evaluate, marked};
 use model::facts::SetMark;
 use model::flow::ICMP;
 
 /// Where the packet's way certainly ends, `PASS` when it certainly ends nowhere, `?` when it cannot be told.
-fn fate(rules: &Netfilter, packet: &Packet<'_>) -> String {
+fn fate(rules: &Netfilter, packet: &HookPacket<'_>) -> String {
     let stops = evaluate(rules, "forward", packet);
     let bad: Vec<_> = stops
         .iter()
-        .filter(|stop| matches!(stop.fall, Fall::Drop | Fall::Reject | Fall::Unknown | Fall::Queue))
+        .filter(|stop| {
+            matches!(
+                stop.verdict,
+                NetfilterVerdict::Drop | NetfilterVerdict::Reject | NetfilterVerdict::Unknown | NetfilterVerdict::Queue
+            )
+        })
         .collect();
     match bad.as_slice() {
         [] => "PASS".to_owned(),
         [only] if only.certain => match only.rule {
-            Some(rule) => format!("{:?} at {}", only.fall, rule.text),
-            None => format!("{:?} by policy of {}", only.fall, only.chain.name),
+            Some(rule) => format!("{:?} at {}", only.verdict, rule.text),
+            None => format!("{:?} by policy of {}", only.verdict, only.chain.name),
         },
         _ => "?".to_owned(),
     }

@@ -9,7 +9,7 @@ mod culprit;
 /// Where a packet's way ends.
 mod evaluate;
 
-use diagnoses::kernel::firewall::Packet;
+use diagnoses::kernel::firewall::HookPacket;
 use model::facts::{Action, Chain, Match, Netfilter, NetfilterRule};
 use model::flow::{Flow, TCP};
 
@@ -123,13 +123,13 @@ fn set(chains: Vec<Chain>) -> Netfilter {
     }
 }
 
-fn syn() -> Packet<'static> {
-    Packet {
+fn syn() -> HookPacket<'static> {
+    HookPacket {
         flow: Flow::new(TCP, "10.90.1.2:40001".parse().unwrap(), "10.90.2.2:80".parse().unwrap()),
         arrives: Some(vec!["cbr0"]),
         leaves: Some(vec!["up0"]),
         flags: Some(2),
         states: vec!["NEW"],
-        ..Packet::default()
+        ..HookPacket::default()
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::edits::{self, Edit};
 use flate2::read::GzDecoder;
-use model::report::{Outcome, Report};
+use model::report::{Conclusion, Report};
 use std::io::{Read as _, Write as _};
 use std::sync::LazyLock;
 use tempfile::NamedTempFile;
@@ -83,7 +83,7 @@ pub fn must_not_be_healthy(bytes: &[u8]) {
     let recording = Base::Healthy.recording();
     if let Some(report) = recording.replayed(bytes) {
         let whole = bytes == recording.text.as_bytes();
-        assert!(whole || report.outcome != Outcome::Healthy, "{}", report.headline);
+        assert!(whole || report.outcome != Conclusion::Healthy, "{}", report.headline);
     }
 }
 
@@ -106,7 +106,7 @@ fn check(base: Base, renumber: bool, edits: &[Edit]) {
     };
     let same_lines = renumber && edits.iter().all(|edit| edit.reorders());
     if let Some(report) = recording.replayed(&bytes) {
-        let surer = report.outcome == Outcome::Healthy && (base != Base::Healthy || !same_lines);
+        let surer = report.outcome == Conclusion::Healthy && (base != Base::Healthy || !same_lines);
         assert!(
             !surer,
             "{base:?}, numbered anew: {renumber}, {edits:?}: {}",

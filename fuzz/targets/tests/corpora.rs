@@ -62,7 +62,7 @@ fn every_target_has_its_entry() {
 fn a_recording_of_which_any_line_was_taken_is_not_healthy_though_it_was_numbered_anew() {
     let recording = Base::Healthy.recording();
     let whole = recording.replayed(recording.text.as_bytes()).unwrap();
-    assert_eq!(whole.outcome, model::report::Outcome::Healthy, "{}", whole.headline);
+    assert_eq!(whole.outcome, model::report::Conclusion::Healthy, "{}", whole.headline);
     let lines = recording.text.lines().count() - 1;
     // Every line would take long; each word is met.
     for line in (0..lines).filter(|line| *line < 20 || line % 7 == 0 || line + 5 > lines) {
@@ -74,7 +74,7 @@ fn a_recording_of_which_any_line_was_taken_is_not_healthy_though_it_was_numbered
             };
             assert_ne!(
                 report.outcome,
-                model::report::Outcome::Healthy,
+                model::report::Conclusion::Healthy,
                 "without line {line}: {}",
                 report.headline
             );

@@ -2,7 +2,7 @@
 
 use super::{Fact, Look};
 use crate::netlink::{decode, encode};
-use model::facts::{NetnsFacts, PolicyRule};
+use model::facts::{NetnsFacts, RoutingRule};
 use netlink_packet_core::Nla as _;
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleFlags, RuleMessage};
@@ -13,17 +13,17 @@ pub(super) const FACT: Fact = Fact {
     read: |look, facts: &mut NetnsFacts| facts.rules = look.known("policy routing rules", read(look)),
 };
 
-fn read(look: &Look) -> anyhow::Result<Vec<PolicyRule>> {
+fn read(look: &Look) -> anyhow::Result<Vec<RoutingRule>> {
     let all = encode(&RuleMessage::default());
     look.route(|route| route.dump_all(libc::RTM_GETRULE, &all, parse))
 }
 
 const NO_SUPPRESSION: u32 = u32::MAX;
 
-fn parse(message: &[u8]) -> anyhow::Result<Option<PolicyRule>> {
+fn parse(message: &[u8]) -> anyhow::Result<Option<RoutingRule>> {
     let message: RuleMessage = decode("a policy routing rule", message)?;
     let header = message.header;
-    let mut rule = PolicyRule {
+    let mut rule = RoutingRule {
         family: match header.family {
             AddressFamily::Inet => 4,
             AddressFamily::Inet6 => 6,
@@ -106,7 +106,7 @@ fn action(action: RuleAction) -> &'static str {
 mod tests {
     use super::{FRA_DPORT_MASK, FRA_SPORT_MASK, parse};
     use crate::netlink::attribute;
-    use model::facts::PolicyRule;
+    use model::facts::RoutingRule;
 
     // linux/fib_rules.h
     const FIB_RULE_HDR_BYTES: usize = 12;
@@ -120,7 +120,7 @@ mod tests {
     const FRA_SPORT_RANGE: u16 = 23;
     const FRA_DPORT_RANGE: u16 = 24;
 
-    fn rule(action: u8, attributes: &[(u16, u32)]) -> PolicyRule {
+    fn rule(action: u8, attributes: &[(u16, u32)]) -> RoutingRule {
         let mut message = vec![0; FIB_RULE_HDR_BYTES];
         (message[0], message[7]) = (libc::AF_INET as u8, action);
         for (kind, value) in attributes {

@@ -20,10 +20,10 @@ pub struct Sight {
 }
 
 /// What tells a packet wherever it is met: attempt, direction, sequence, acknowledgement, flags, length, identification.
-pub type Marks = (u32, Direction, u32, u32, u8, u32, u16);
+pub type PacketMarks = (u32, Direction, u32, u32, u8, u32, u16);
 
 /// Each packet's sights, by machine and in that machine's order; one that was sent again has several groups.
-pub type Packets = HashMap<Marks, Vec<Vec<Vec<Sight>>>>;
+pub type Packets = HashMap<PacketMarks, Vec<Vec<Vec<Sight>>>>;
 
 pub fn packets(evidence: &Evidence, machines: &Machines<'_>) -> Packets {
     let mut events = ours(evidence);

@@ -3,7 +3,7 @@
 //! It claims what a hook saw and nothing else: events may be lost, late, or of another packet that reuses an address, so a
 //! tuple is only followed when it is the attempt's own or was learned on a packet of the attempt.
 
-use crate::case::attribution::{Datagrams, Known, is_icmp, learn, ours, owner_of, tunnelled};
+use crate::case::attribution::{Datagrams, FlowOwners, is_icmp, learn, ours, owner_of, tunnelled};
 use crate::case::clocks;
 use crate::kernel::drops::{Class, class_of};
 use model::event::{Event, Seen};
@@ -235,7 +235,7 @@ impl<'a> Trail<'a> {
     }
 
     /// A dropped ICMP error that quotes a packet of ours.
-    fn lost_error(&mut self, known: &Known, event: &'a Event) {
+    fn lost_error(&mut self, known: &FlowOwners, event: &'a Event) {
         let quoted = event.quoted.filter(|_| is_icmp(event));
         let owner = quoted.and_then(|quoted| known.get(&quoted).copied());
         if let (Some((attempt, direction)), Some(class)) = (owner, class_of(event)) {

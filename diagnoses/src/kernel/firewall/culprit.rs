@@ -3,8 +3,8 @@
 //! Evaluation says which rules and policies can have done it; counters read before and after the window say which of
 //! them did anything at all. When more than one is left, the chain is named, never one of them.
 
-use super::packet::Packet;
-use super::{Fall, Stop, chain_place, evaluate};
+use super::packet::HookPacket;
+use super::{NetfilterStop, NetfilterVerdict, chain_place, evaluate};
 use crate::kernel::route::{self, Query, Way};
 use core::net::IpAddr;
 use model::event::{Event, Seen};
@@ -18,7 +18,7 @@ use model::report::{Direction, RulePlace};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Suspect<'a> {
     /// Where the packet's way may have ended.
-    pub stop: Stop<'a>,
+    pub stop: NetfilterStop<'a>,
     /// By how much its counter rose in the window; `None` without a counter, or where it was read once only.
     pub rose: Option<u64>,
 }
@@ -59,7 +59,7 @@ impl<'a> Culprit<'a> {
 
     /// Every suspect answers the question the same way, and there is one.
     #[must_use]
-    pub fn all(&self, question: impl Fn(&Stop<'a>) -> bool) -> bool {
+    pub fn all(&self, question: impl Fn(&NetfilterStop<'a>) -> bool) -> bool {
         !self.suspects().is_empty() && self.suspects().iter().all(|suspect| question(&suspect.stop))
     }
 
@@ -131,7 +131,7 @@ pub fn of_drop<'a>(netns: &'a NetnsEvidence, event: &'a Event, direction: Direct
 
 /// Which rule did it, for a packet at one hook.
 #[must_use]
-pub fn which<'a>(netns: &'a NetnsEvidence, hook: &str, packet: &Packet<'_>, drops: u64) -> Culprit<'a> {
+pub fn which<'a>(netns: &'a NetnsEvidence, hook: &str, packet: &HookPacket<'_>, drops: u64) -> Culprit<'a> {
     match rules(netns) {
         Some(netfilter) => settle(among(netns, netfilter, hook, packet, drops), netfilter),
         None => Culprit::Unknown(netns.before.netfilter.get().err().cloned().into_iter().collect()),
@@ -148,12 +148,17 @@ fn among<'a>(
     netns: &'a NetnsEvidence,
     netfilter: &'a Netfilter,
     hook: &str,
-    packet: &Packet<'_>,
+    packet: &HookPacket<'_>,
     drops: u64,
 ) -> Vec<Suspect<'a>> {
     evaluate(netfilter, hook, packet)
         .into_iter()
-        .filter(|stop| matches!(stop.fall, Fall::Drop | Fall::Reject | Fall::Unknown))
+        .filter(|stop| {
+            matches!(
+                stop.verdict,
+                NetfilterVerdict::Drop | NetfilterVerdict::Reject | NetfilterVerdict::Unknown
+            )
+        })
         .map(|stop| Suspect {
             rose: rose(netns, &stop),
             stop,
@@ -163,7 +168,7 @@ fn among<'a>(
 }
 
 /// What a counter rose by in the window.
-fn rose(netns: &NetnsEvidence, stop: &Stop<'_>) -> Option<u64> {
+fn rose(netns: &NetnsEvidence, stop: &NetfilterStop<'_>) -> Option<u64> {
     let before = netns.before.netfilter.ok()?;
     netns.after.netfilter.ok()?;
     let twin = before.chains.iter().find(|chain| same_chain(chain, stop.chain));
@@ -237,10 +242,10 @@ fn packets<'a>(
     netfilter: &Netfilter,
     event: &'a Event,
     direction: Direction,
-) -> Vec<(&'static str, Packet<'a>)> {
+) -> Vec<(&'static str, HookPacket<'a>)> {
     let facts = &netns.before;
     let flow = event.flow;
-    let base = Packet {
+    let base = HookPacket {
         flow,
         flags: event.packet.map(|packet| packet.tcp_flags),
         code: event
@@ -248,7 +253,7 @@ fn packets<'a>(
             .filter(|_| matches!(flow.protocol, ICMP | ICMPV6))
             .map(|packet| packet.fragment),
         states: states(netfilter, event, direction),
-        ..Packet::default()
+        ..HookPacket::default()
     };
     let to = |iif: Option<u32>, dst: IpAddr| {
         route::lookup(
@@ -266,12 +271,12 @@ fn packets<'a>(
             Way::Local(_) => Some(vec!["lo"]),
             way => leaves_by(way).or(Some(vec![])),
         };
-        let made = Packet { leaves, ..base };
+        let made = HookPacket { leaves, ..base };
         return vec![("output", made.clone()), ("postrouting", made)];
     }
     let here = names(facts, event.ifindex);
     let bridged = here.len() > 1 || route::link(facts, event.ifindex).is_some_and(|link| link.kind == "bridge");
-    let inwards = Packet {
+    let inwards = HookPacket {
         arrives: Some(here.clone()),
         bridged,
         ..base.clone()
@@ -294,7 +299,7 @@ fn packets<'a>(
         }
         all.push((
             "forward",
-            Packet {
+            HookPacket {
                 leaves: Some(leaves),
                 ..inwards
             },
@@ -302,7 +307,7 @@ fn packets<'a>(
     }
     // At postrouting the packet's device is already the one it leaves by.
     if way.oif() == Some(event.ifindex) || matches!(way, Way::Unknown(_)) || bridged {
-        let leaving = Packet {
+        let leaving = HookPacket {
             leaves: Some(here),
             bridged,
             ..base

@@ -1,12 +1,12 @@
 //! Whether a packet is in a set of addresses (ipset), asked for as a rule asks it.
 
 use super::fit::{Fit, in_text, interface, protocol};
-use super::packet::Packet;
+use super::packet::HookPacket;
 use model::facts::{IpSet, Netfilter};
 use model::flow::{ICMP, ICMPV6, has_ports};
 
 /// In the set of this name, with `src` or `dst` for each part of its members.
-pub(super) fn within(name: &str, ends: &[String], packet: &Packet<'_>, netfilter: &Netfilter) -> Fit {
+pub(super) fn within(name: &str, ends: &[String], packet: &HookPacket<'_>, netfilter: &Netfilter) -> Fit {
     let Some(set) = netfilter.ipsets.get(name) else {
         return Fit::Maybe;
     };
@@ -34,7 +34,7 @@ fn any(fits: &[Fit]) -> Fit {
     }
 }
 
-fn in_set(set: &IpSet, ends: &[String], packet: &Packet<'_>) -> Fit {
+fn in_set(set: &IpSet, ends: &[String], packet: &HookPacket<'_>) -> Fit {
     let Some((_, parts)) = set.kind.split_once(':') else {
         return Fit::Maybe;
     };
@@ -80,7 +80,7 @@ fn prefix(member: &str) -> u8 {
         .unwrap_or(u8::MAX)
 }
 
-fn is_member(member: &str, parts: &[&str], ends: &[String], packet: &Packet<'_>) -> Fit {
+fn is_member(member: &str, parts: &[&str], ends: &[String], packet: &HookPacket<'_>) -> Fit {
     let values: Vec<&str> = member.splitn(parts.len(), ',').collect();
     if values.len() != parts.len() {
         return Fit::Maybe;
@@ -108,7 +108,7 @@ fn is_member(member: &str, parts: &[&str], ends: &[String], packet: &Packet<'_>)
 }
 
 /// `tcp:80`; or `80`, for any protocol that has ports.
-fn port(value: &str, source: bool, packet: &Packet<'_>) -> Fit {
+fn port(value: &str, source: bool, packet: &HookPacket<'_>) -> Fit {
     let (of, number) = value.split_once(':').unwrap_or(("", value));
     if !of.is_empty() && protocol(of, packet.flow.protocol) == Fit::No {
         return Fit::No;
@@ -130,7 +130,7 @@ fn port(value: &str, source: bool, packet: &Packet<'_>) -> Fit {
 mod tests {
     use super::within;
     use crate::kernel::firewall::fit::Fit;
-    use crate::kernel::firewall::packet::Packet;
+    use crate::kernel::firewall::packet::HookPacket;
     use model::facts::{IpSet, Netfilter};
     use model::flow::{Flow, ICMP, TCP, UDP};
 
@@ -148,19 +148,19 @@ mod tests {
         }
     }
 
-    fn packet(protocol: u8, from: &str, to: &str) -> Packet<'static> {
+    fn packet(protocol: u8, from: &str, to: &str) -> HookPacket<'static> {
         let (src, dst) = (
             format!("{from}:5000").parse().unwrap(),
             format!("{to}:80").parse().unwrap(),
         );
-        Packet {
+        HookPacket {
             flow: Flow::new(protocol, src, dst),
             arrives: Some(vec!["eth0"]),
-            ..Packet::default()
+            ..HookPacket::default()
         }
     }
 
-    fn fit(kind: &str, members: &[&str], ends: &str, packet: &Packet<'_>) -> Fit {
+    fn fit(kind: &str, members: &[&str], ends: &str, packet: &HookPacket<'_>) -> Fit {
         let ends: Vec<String> = ends.split(',').map(str::to_owned).collect();
         within("s", &ends, packet, &netfilter(&[("s", kind, members)]))
     }

@@ -1,7 +1,7 @@
 //! Whether one test of a netfilter rule fits a packet. Three answers: yes, no, and that it cannot be told.
 
 use super::fit::{Fit, in_text, interface, list, protocol};
-use super::packet::Packet;
+use super::packet::HookPacket;
 use super::{Doubt, ipset};
 use core::net::IpAddr;
 use model::facts::{Match, Netfilter};
@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 /// Whether all tests of a rule fit, with what could not be told.
 #[must_use]
-pub fn all(tests: &[Match], packet: &Packet<'_>, netfilter: &Netfilter) -> (Fit, Vec<Doubt>) {
+pub fn all(tests: &[Match], packet: &HookPacket<'_>, netfilter: &Netfilter) -> (Fit, Vec<Doubt>) {
     let mut doubts = Vec::new();
     for test in tests {
         match one(test, packet, netfilter) {
@@ -47,7 +47,7 @@ fn doubt(test: &Match, netfilter: &Netfilter) -> Doubt {
     }
 }
 
-fn one(test: &Match, packet: &Packet<'_>, netfilter: &Netfilter) -> Fit {
+fn one(test: &Match, packet: &HookPacket<'_>, netfilter: &Netfilter) -> Fit {
     let sets = &netfilter.sets;
     match test {
         Match::Protocol { is, not } => protocol(is, packet.flow.protocol).inverted(*not),
@@ -109,7 +109,7 @@ fn state(any: &[String], candidates: &[&str]) -> Fit {
     }
 }
 
-fn icmp(is: &str, packet: &Packet<'_>) -> Fit {
+fn icmp(is: &str, packet: &HookPacket<'_>) -> Fit {
     if !matches!(packet.flow.protocol, ICMP | ICMPV6) {
         return Fit::No;
     }

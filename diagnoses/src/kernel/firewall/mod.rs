@@ -11,7 +11,7 @@ pub mod proxy;
 use fit::Fit;
 use model::facts::{Action, Chain, Match, Netfilter, NetfilterRule};
 use model::report::RulePlace;
-pub use packet::Packet;
+pub use packet::HookPacket;
 
 /// Chains may call each other only so deep (the kernel's own limit is 16 for nftables).
 const DEPTH_MAX: usize = 32;
@@ -33,7 +33,7 @@ pub enum Doubt {
 
 /// What happens to a packet at the end of its way through a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fall {
+pub enum NetfilterVerdict {
     /// Accepted by this chain.
     Accept,
     /// Dropped.
@@ -50,7 +50,7 @@ pub enum Fall {
 
 /// A rule or a chain's policy at which a packet's way may end.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Stop<'a> {
+pub struct NetfilterStop<'a> {
     /// The base chain's hook.
     pub hook: &'a str,
     /// The chain it is in.
@@ -58,7 +58,7 @@ pub struct Stop<'a> {
     /// The rule; `None` for the chain's policy.
     pub rule: Option<&'a NetfilterRule>,
     /// What it does.
-    pub fall: Fall,
+    pub verdict: NetfilterVerdict,
     /// It is certain that the packet ends here.
     pub certain: bool,
     /// What of the rule itself could not be evaluated.
@@ -67,7 +67,7 @@ pub struct Stop<'a> {
     pub before: Vec<Doubt>,
 }
 
-impl Stop<'_> {
+impl NetfilterStop<'_> {
     /// As a report names it.
     #[must_use]
     pub fn place(&self) -> RulePlace {
@@ -143,22 +143,22 @@ pub fn chain_place(chain: &Chain) -> RulePlace {
 ///
 /// Accepting ends one base chain only; the next one of the hook is asked all the same, as in the kernel.
 #[must_use]
-pub fn evaluate<'a>(netfilter: &'a Netfilter, hook: &str, packet: &Packet<'_>) -> Vec<Stop<'a>> {
+pub fn evaluate<'a>(netfilter: &'a Netfilter, hook: &str, packet: &HookPacket<'_>) -> Vec<NetfilterStop<'a>> {
     walk(netfilter, hook, packet).stops
 }
 
 /// The firewall mark that a packet which came without one has behind a hook, as far as its rules are certain to meet it.
 #[must_use]
-pub fn marked(netfilter: &Netfilter, hook: &str, packet: &Packet<'_>) -> u32 {
+pub fn marked(netfilter: &Netfilter, hook: &str, packet: &HookPacket<'_>) -> u32 {
     walk(netfilter, hook, packet).mark
 }
 
-fn walk<'a, 'p>(netfilter: &'a Netfilter, hook: &str, packet: &'p Packet<'p>) -> Walker<'a, 'p> {
+fn walk<'a, 'p>(netfilter: &'a Netfilter, hook: &str, packet: &'p HookPacket<'p>) -> ChainWalk<'a, 'p> {
     let mut bases: Vec<&Chain> = chains(netfilter)
         .filter(|chain| chain.hook.as_deref() == Some(hook) && packet.meets_family(&chain.family))
         .collect();
     bases.sort_by_key(|chain| priority(chain));
-    let mut walker = Walker {
+    let mut walker = ChainWalk {
         netfilter,
         packet,
         hook: "",
@@ -181,7 +181,11 @@ fn walk<'a, 'p>(netfilter: &'a Netfilter, hook: &str, packet: &'p Packet<'p>) ->
             walker.end(
                 base,
                 None,
-                if drops { Fall::Drop } else { Fall::Accept },
+                if drops {
+                    NetfilterVerdict::Drop
+                } else {
+                    NetfilterVerdict::Accept
+                },
                 &left,
                 Vec::new(),
             );
@@ -189,14 +193,14 @@ fn walk<'a, 'p>(netfilter: &'a Netfilter, hook: &str, packet: &'p Packet<'p>) ->
         let ends = &walker.stops[first..];
         if ends
             .iter()
-            .any(|stop| stop.certain && matches!(stop.fall, Fall::Drop | Fall::Reject))
+            .any(|stop| stop.certain && matches!(stop.verdict, NetfilterVerdict::Drop | NetfilterVerdict::Reject))
         {
             ended_at = Some(priority(base));
             continue;
         }
         for stop in ends
             .iter()
-            .filter(|stop| !matches!(stop.fall, Fall::Accept | Fall::Translate))
+            .filter(|stop| !matches!(stop.verdict, NetfilterVerdict::Accept | NetfilterVerdict::Translate))
         {
             reach.certain = false;
             reach.doubts.extend(stop.own.iter().cloned());
@@ -278,16 +282,16 @@ struct Left {
     goes_on: Option<Reach>,
 }
 
-struct Walker<'a, 'p> {
+struct ChainWalk<'a, 'p> {
     netfilter: &'a Netfilter,
-    packet: &'p Packet<'p>,
+    packet: &'p HookPacket<'p>,
     hook: &'a str,
-    stops: Vec<Stop<'a>>,
+    stops: Vec<NetfilterStop<'a>>,
     mark: u32,
     steps: usize,
 }
 
-impl<'a> Walker<'a, '_> {
+impl<'a> ChainWalk<'a, '_> {
     fn chain(&mut self, chain: &'a Chain, reach: Reach, depth: usize) -> Left {
         let mut reach = reach;
         // A return that may have been taken: the caller goes on although this chain may have ended it otherwise.
@@ -308,15 +312,15 @@ impl<'a> Walker<'a, '_> {
             if let Some(mark) = rule.mark.filter(|_| sure && reach.certain) {
                 self.mark = mark.on(self.mark);
             }
-            let fall = match &rule.action {
+            let verdict = match &rule.action {
                 Action::Continue => continue,
-                Action::Accept => Fall::Accept,
-                Action::Drop => Fall::Drop,
-                Action::Reject { .. } => Fall::Reject,
-                Action::Nat { .. } => Fall::Translate,
-                Action::Queue { .. } => Fall::Queue,
+                Action::Accept => NetfilterVerdict::Accept,
+                Action::Drop => NetfilterVerdict::Drop,
+                Action::Reject { .. } => NetfilterVerdict::Reject,
+                Action::Nat { .. } => NetfilterVerdict::Translate,
+                Action::Queue { .. } => NetfilterVerdict::Queue,
                 Action::Other { text } if harmless(text) => continue,
-                Action::Other { .. } => Fall::Unknown,
+                Action::Other { .. } => NetfilterVerdict::Unknown,
                 Action::Return => {
                     if sure {
                         return Left {
@@ -352,8 +356,8 @@ impl<'a> Walker<'a, '_> {
                     continue;
                 }
             };
-            self.end(chain, Some(rule), fall, &reach, own.clone());
-            let may_pass = matches!(fall, Fall::Unknown);
+            self.end(chain, Some(rule), verdict, &reach, own.clone());
+            let may_pass = matches!(verdict, NetfilterVerdict::Unknown);
             if sure && !may_pass {
                 return Left { goes_on: returned };
             }
@@ -364,13 +368,20 @@ impl<'a> Walker<'a, '_> {
         }
     }
 
-    fn end(&mut self, chain: &'a Chain, rule: Option<&'a NetfilterRule>, fall: Fall, reach: &Reach, own: Vec<Doubt>) {
-        self.stops.push(Stop {
+    fn end(
+        &mut self,
+        chain: &'a Chain,
+        rule: Option<&'a NetfilterRule>,
+        verdict: NetfilterVerdict,
+        reach: &Reach,
+        own: Vec<Doubt>,
+    ) {
+        self.stops.push(NetfilterStop {
             hook: self.hook,
             chain,
             rule,
-            fall,
-            certain: reach.certain && own.is_empty() && fall != Fall::Unknown,
+            verdict,
+            certain: reach.certain && own.is_empty() && verdict != NetfilterVerdict::Unknown,
             own,
             before: reach.doubts.clone(),
         });

@@ -5,7 +5,7 @@ use model::flow::Flow;
 /// A packet as a hook sees it. Where something may be one of several, all of them are listed; an empty list means that
 /// nothing is known about it.
 #[derive(Clone, Debug, Default)]
-pub struct Packet<'a> {
+pub struct HookPacket<'a> {
     /// Its tuple at this hook.
     pub flow: Flow,
     /// Names under which the rule may see the interface it came in by (a bridge and its port); `None` where there is none.
@@ -22,7 +22,7 @@ pub struct Packet<'a> {
     pub bridged: bool,
 }
 
-impl Packet<'_> {
+impl HookPacket<'_> {
     /// Whether chains of this family see it at all.
     #[must_use]
     pub fn meets_family(&self, family: &str) -> bool {

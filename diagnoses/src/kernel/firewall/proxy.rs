@@ -2,7 +2,7 @@
 //! a policy rule by which the mark they set leads to a local route (Documentation/networking/tproxy.rst).
 
 use super::evaluate;
-use super::packet::Packet;
+use super::packet::HookPacket;
 use model::facts::{NetnsFacts, SetMark};
 use model::report::RulePlace;
 
@@ -21,7 +21,7 @@ pub struct Proxy {
 
 /// The rules of a namespace that hand this arriving packet to a proxy, in the order in which it meets them.
 #[must_use]
-pub fn proxies(facts: &NetnsFacts, packet: &Packet<'_>) -> Vec<Proxy> {
+pub fn proxies(facts: &NetnsFacts, packet: &HookPacket<'_>) -> Vec<Proxy> {
     let Ok(netfilter) = facts.netfilter.get() else {
         return Vec::new();
     };

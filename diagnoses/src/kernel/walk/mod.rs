@@ -21,7 +21,7 @@ const DECISIONS_MAX: usize = 16;
 
 /// What kind of step a hop is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Layer {
+pub enum HopKind {
     /// A routing decision.
     Route,
     /// Through a bridge, from port to port.
@@ -32,7 +32,7 @@ pub enum Layer {
 
 /// Why a walk goes no further.
 #[derive(Clone, Debug, PartialEq)]
-pub enum End {
+pub enum WalkEnd {
     /// It is one of this namespace's own addresses: delivered.
     Local,
     /// No route matches.
@@ -63,7 +63,7 @@ pub struct WalkHop {
     /// Namespace it happens in.
     pub netns: u32,
     /// Kind of step.
-    pub layer: Layer,
+    pub kind: HopKind,
     /// The interface it comes in by; `None` where it is made here.
     pub arrives: Option<u32>,
     /// The interface it leaves by.
@@ -77,7 +77,7 @@ pub struct WalkHop {
     /// The route it takes.
     pub route: Option<Route>,
     /// Why it goes no further.
-    pub end: Option<End>,
+    pub end: Option<WalkEnd>,
 }
 
 /// Namespaces on the way, there and back, that were not read yet, in the order in which they are met.
@@ -276,14 +276,14 @@ impl<'a> Walker<'a, '_> {
         let mut met = BTreeSet::new();
         while let Some((at, decisions)) = waiting.pop() {
             if !met.insert(at) || decisions >= DECISIONS_MAX {
-                let mut hop = self.hop(at, Layer::Route);
-                hop.end = Some(End::Loop);
+                let mut hop = self.hop(at, HopKind::Route);
+                hop.end = Some(WalkEnd::Loop);
                 walked.hops.push(hop);
                 continue;
             }
             let Some(facts) = self.facts(at.netns) else {
-                let mut hop = self.hop(at, Layer::Route);
-                hop.end = Some(End::Unread(at.netns));
+                let mut hop = self.hop(at, HopKind::Route);
+                hop.end = Some(WalkEnd::Unread(at.netns));
                 walked.hops.push(hop);
                 continue;
             };
@@ -301,7 +301,7 @@ impl<'a> Walker<'a, '_> {
 
     /// One routing decision and the way to the next one.
     fn decide(&mut self, at: At, flow: Flow, facts: &'a NetnsFacts, walked: &mut Walked) -> Vec<At> {
-        let mut hop = self.hop(at, Layer::Route);
+        let mut hop = self.hop(at, HopKind::Route);
         hop.translated = (flow != at.flow).then_some(flow);
         let query = match self.direction {
             Direction::Request => {
@@ -330,37 +330,37 @@ impl<'a> Walker<'a, '_> {
                     });
                 }
                 walked.arrived.push(At { flow, ..at });
-                hop.end = Some(End::Local);
+                hop.end = Some(WalkEnd::Local);
                 walked.hops.push(hop);
                 return vec![];
             }
             Way::Out { hop: leaves, .. } => (leaves.oif, leaves.via.unwrap_or(query.dst)),
             Way::None => {
-                hop.end = Some(End::NoRoute);
+                hop.end = Some(WalkEnd::NoRoute);
                 walked.hops.push(hop);
                 return vec![];
             }
             Way::Refused(_) | Way::RuleRefuses(_) => {
-                hop.end = Some(End::Refused);
+                hop.end = Some(WalkEnd::Refused);
                 walked.hops.push(hop);
                 return vec![];
             }
             Way::Unknown(why) => {
-                hop.end = Some(End::Unknown(why));
+                hop.end = Some(WalkEnd::Unknown(why));
                 walked.hops.push(hop);
                 return vec![];
             }
         };
         let incoming = at.iif.and_then(|iif| route::link(facts, iif));
         if let Some(sysctl) = incoming.and_then(|link| route::not_forwarding(facts, &link.name, flow.dst())) {
-            hop.end = Some(End::NotForwarding(sysctl));
+            hop.end = Some(WalkEnd::NotForwarding(sysctl));
             walked.hops.push(hop);
             return vec![];
         }
         hop.leaves = oif;
         hop.next_hop = Some(next_hop);
         let Some(oif) = oif else {
-            hop.end = Some(End::Unknown("the route names no interface".to_owned()));
+            hop.end = Some(WalkEnd::Unknown("the route names no interface".to_owned()));
             walked.hops.push(hop);
             return vec![];
         };
@@ -410,11 +410,11 @@ impl<'a> Walker<'a, '_> {
         found.map(|netns| &netns.before)
     }
 
-    fn hop(&self, at: At, layer: Layer) -> WalkHop {
+    fn hop(&self, at: At, kind: HopKind) -> WalkHop {
         WalkHop {
             direction: self.direction,
             netns: at.netns,
-            layer,
+            kind,
             arrives: at.iif,
             leaves: None,
             next_hop: None,

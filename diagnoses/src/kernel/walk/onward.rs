@@ -1,7 +1,7 @@
 //! From one node to the next: what lies between them was not looked into, so the next place is where the packet must come in.
 
 use super::cross::Crossed;
-use super::{End, Walker};
+use super::{WalkEnd, Walker};
 use crate::kernel::route::{self, Query, Way};
 use core::net::IpAddr;
 use model::evidence::NetnsEvidence;
@@ -11,7 +11,7 @@ impl Walker<'_, '_> {
     /// Where a packet that leaves a node comes in at another one that was looked at: at the node that is its next hop, else at
     /// the node that its destination lives on.
     pub(super) fn onward(&self, netns: u32, next_hop: IpAddr, flow: Flow, crossed: Crossed) -> Crossed {
-        let Crossed::Ends(End::LeavesMachine | End::Unknown(_)) = crossed else {
+        let Crossed::Ends(WalkEnd::LeavesMachine | WalkEnd::Unknown(_)) = crossed else {
             return crossed;
         };
         let Some(here) = self.evidence.netns(netns).filter(|_| self.evidence.nodes.len() > 1) else {

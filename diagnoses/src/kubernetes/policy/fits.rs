@@ -12,7 +12,7 @@ const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 
 /// The answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fit {
+pub enum PolicyFit {
     /// It fits.
     Yes,
     /// It does not, in words.
@@ -28,15 +28,15 @@ pub fn rule(
     rule: &PolicyRule,
     other: Party<'_>,
     connection: &Connection<'_>,
-) -> Fit {
+) -> PolicyFit {
     let peers = peers(inventory, policy, rule, other, connection);
-    if let Fit::No(_) = peers {
+    if let PolicyFit::No(_) = peers {
         return peers;
     }
     match (peers, any_port(&rule.ports, connection)) {
-        (_, Fit::No(miss)) => Fit::No(miss),
-        (Fit::Maybe(why), _) | (_, Fit::Maybe(why)) => Fit::Maybe(why),
-        _ => Fit::Yes,
+        (_, PolicyFit::No(miss)) => PolicyFit::No(miss),
+        (PolicyFit::Maybe(why), _) | (_, PolicyFit::Maybe(why)) => PolicyFit::Maybe(why),
+        _ => PolicyFit::Yes,
     }
 }
 
@@ -46,21 +46,21 @@ fn peers(
     rule: &PolicyRule,
     other: Party<'_>,
     connection: &Connection<'_>,
-) -> Fit {
+) -> PolicyFit {
     if rule.peers.is_empty() {
-        return Fit::Yes;
+        return PolicyFit::Yes;
     }
     let mut doubt = None;
     for allowed in &rule.peers {
         match peer(inventory, policy, allowed, other, connection) {
-            Fit::Yes => return Fit::Yes,
-            Fit::Maybe(why) => doubt = doubt.or(Some(why)),
-            Fit::No(_) => {}
+            PolicyFit::Yes => return PolicyFit::Yes,
+            PolicyFit::Maybe(why) => doubt = doubt.or(Some(why)),
+            PolicyFit::No(_) => {}
         }
     }
     match doubt {
-        Some(why) => Fit::Maybe(why),
-        None => Fit::No(words::only_peers(policy, rule, other)),
+        Some(why) => PolicyFit::Maybe(why),
+        None => PolicyFit::No(words::only_peers(policy, rule, other)),
     }
 }
 
@@ -70,12 +70,12 @@ fn peer(
     allowed: &PolicyPeer,
     other: Party<'_>,
     connection: &Connection<'_>,
-) -> Fit {
+) -> PolicyFit {
     if let Some(block) = &allowed.ip_block {
         return addresses(block, other, connection);
     }
     if allowed.pod_selector.is_none() && allowed.namespace_selector.is_none() {
-        return Fit::No(String::new());
+        return PolicyFit::No(String::new());
     }
     let Some(pod) = other.pod else {
         let cidrs = inventory.nodes.iter().flat_map(|node| &node.pod_cidrs);
@@ -84,9 +84,9 @@ fn peer(
                 .filter_map(|cidr| prefix(cidr))
                 .any(|net| net.contains(&other.address));
         return if unnamed {
-            Fit::Maybe(format!("which pod has {} is not known", other.address))
+            PolicyFit::Maybe(format!("which pod has {} is not known", other.address))
         } else {
-            Fit::No(String::new())
+            PolicyFit::No(String::new())
         };
     };
     let of_pod = allowed
@@ -94,15 +94,15 @@ fn peer(
         .as_ref()
         .is_none_or(|wanted| selector::selects(wanted, &pod.labels));
     if !of_pod {
-        return Fit::No(String::new());
+        return PolicyFit::No(String::new());
     }
     let fit = match &allowed.namespace_selector {
         Some(wanted) => namespace(inventory, wanted, &pod.namespace),
-        None if pod.namespace == policy.namespace => Fit::Yes,
-        None => Fit::No(String::new()),
+        None if pod.namespace == policy.namespace => PolicyFit::Yes,
+        None => PolicyFit::No(String::new()),
     };
-    if fit == Fit::Yes && pod.host_network {
-        return Fit::Maybe(format!(
+    if fit == PolicyFit::Yes && pod.host_network {
+        return PolicyFit::Maybe(format!(
             "{} is on its node's network, and implementations differ on whether selectors mean such pods",
             pod.full_name()
         ));
@@ -111,9 +111,9 @@ fn peer(
 }
 
 /// The namespace is one of those selected.
-fn namespace(inventory: &Inventory, wanted: &LabelSelector, name: &str) -> Fit {
+fn namespace(inventory: &Inventory, wanted: &LabelSelector, name: &str) -> PolicyFit {
     if selector::is_empty(wanted) {
-        return Fit::Yes;
+        return PolicyFit::Yes;
     }
     let known = inventory
         .namespaces
@@ -130,24 +130,24 @@ fn namespace(inventory: &Inventory, wanted: &LabelSelector, name: &str) -> Fit {
     };
     match lack {
         Some(why) if selector::keys(wanted).any(|key| key != NAMESPACE_NAME) => {
-            Fit::Maybe(format!("labels of namespace {name}: {why}"))
+            PolicyFit::Maybe(format!("labels of namespace {name}: {why}"))
         }
-        _ if selector::selects(wanted, &labels) => Fit::Yes,
-        _ => Fit::No(String::new()),
+        _ if selector::selects(wanted, &labels) => PolicyFit::Yes,
+        _ => PolicyFit::No(String::new()),
     }
 }
 
 /// The address is in the block. Where a service stands between, its address may be what is held against it.
-fn addresses(block: &IpBlock, other: Party<'_>, connection: &Connection<'_>) -> Fit {
+fn addresses(block: &IpBlock, other: Party<'_>, connection: &Connection<'_>) -> PolicyFit {
     let fits = in_block(block, other.address);
     let seen_from_here = connection.service.filter(|_| other.address == connection.to.address);
     match seen_from_here {
-        Some(service) if in_block(block, service) != fits => Fit::Maybe(format!(
+        Some(service) if in_block(block, service) != fits => PolicyFit::Maybe(format!(
             "{} and {service}, the service's address, are not both in {}, and implementations differ on which is meant",
             other.address, block.cidr
         )),
-        _ if fits => Fit::Yes,
-        _ => Fit::No(String::new()),
+        _ if fits => PolicyFit::Yes,
+        _ => PolicyFit::No(String::new()),
     }
 }
 
@@ -162,23 +162,23 @@ fn prefix(cidr: &str) -> Option<IpNet> {
 }
 
 /// Any of them fits; none at all means every port of every protocol.
-fn any_port(ports: &[PolicyPort], connection: &Connection<'_>) -> Fit {
+fn any_port(ports: &[PolicyPort], connection: &Connection<'_>) -> PolicyFit {
     if ports.is_empty() {
-        return Fit::Yes;
+        return PolicyFit::Yes;
     }
     let mut doubt = None;
     for allowed in ports {
         match port(allowed, connection) {
-            Fit::Yes => return Fit::Yes,
-            Fit::Maybe(why) => doubt = doubt.or(Some(why)),
-            Fit::No(_) => {}
+            PolicyFit::Yes => return PolicyFit::Yes,
+            PolicyFit::Maybe(why) => doubt = doubt.or(Some(why)),
+            PolicyFit::No(_) => {}
         }
     }
-    doubt.map_or_else(|| Fit::No(words::only_ports(ports, connection)), Fit::Maybe)
+    doubt.map_or_else(|| PolicyFit::No(words::only_ports(ports, connection)), PolicyFit::Maybe)
 }
 
-fn port(allowed: &PolicyPort, connection: &Connection<'_>) -> Fit {
-    let no = || Fit::No(String::new());
+fn port(allowed: &PolicyPort, connection: &Connection<'_>) -> PolicyFit {
+    let no = || PolicyFit::No(String::new());
     if !protocol(allowed).eq_ignore_ascii_case(connection.protocol) {
         return no();
     }
@@ -188,7 +188,7 @@ fn port(allowed: &PolicyPort, connection: &Connection<'_>) -> Fit {
         (Some(Port::Number(number)), None) => *number == connection.port,
         (Some(Port::Name(name)), _) => match connection.to.pod {
             Some(pod) if pod.host_network => {
-                return Fit::Maybe(format!(
+                return PolicyFit::Maybe(format!(
                     "port {name} is one of {}, which is on its node's network",
                     pod.full_name()
                 ));
@@ -197,5 +197,5 @@ fn port(allowed: &PolicyPort, connection: &Connection<'_>) -> Fit {
             None => false,
         },
     };
-    if fits { Fit::Yes } else { no() }
+    if fits { PolicyFit::Yes } else { no() }
 }

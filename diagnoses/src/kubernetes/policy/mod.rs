@@ -7,7 +7,7 @@ mod fits;
 mod ports;
 mod words;
 
-use fits::{Fit, rule};
+use fits::{PolicyFit, rule};
 use model::inventory::{Inventory, NetworkPolicy, Pod, PolicyRule};
 use std::net::IpAddr;
 
@@ -204,10 +204,10 @@ fn one_side<'a>(
         let mut misses = Vec::new();
         for allowed in side.rules(policy) {
             match rule(inventory, policy, allowed, other, connection) {
-                Fit::Yes if ports::defined(connection.protocol) => return Ok(None),
-                Fit::Yes => {}
-                Fit::Maybe(reason) => doubt = doubt.or(Some(reason)),
-                Fit::No(miss) => misses.push(miss),
+                PolicyFit::Yes if ports::defined(connection.protocol) => return Ok(None),
+                PolicyFit::Yes => {}
+                PolicyFit::Maybe(reason) => doubt = doubt.or(Some(reason)),
+                PolicyFit::No(miss) => misses.push(miss),
             }
         }
         why.push(words::denial(policy, side, &misses));

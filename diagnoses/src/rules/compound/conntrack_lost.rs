@@ -14,7 +14,7 @@
 
 use crate::case::Case;
 use crate::kernel::drops::Class;
-use crate::kernel::firewall::Stop;
+use crate::kernel::firewall::NetfilterStop;
 use crate::kernel::firewall::culprit::of_drop;
 use crate::rules::{Checked, Need};
 use crate::verdict::finding::fatal;
@@ -68,7 +68,7 @@ pub fn check(case: &Case<'_>) -> Checked {
         .iter()
         .filter(|drop| drop.event.netns == event.netns && drop.event.flow == event.flow);
     let culprit = of_drop(of, event, first.direction, same.count() as u64);
-    if !culprit.all(Stop::wants_invalid) {
+    if !culprit.all(NetfilterStop::wants_invalid) {
         return Ok(Vec::new());
     }
     let (netns, interface) = (case.name(event.netns), case.interface(event));

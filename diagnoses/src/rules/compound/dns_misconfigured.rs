@@ -163,11 +163,11 @@ mod tests {
     use crate::judge;
     use crate::scenes;
     use crate::scenes::cluster::Cluster;
-    use crate::scenes::dns::Lookup;
+    use crate::scenes::dns::LookupScene;
     use model::missing::Known;
 
     fn servers(addresses: &[&str]) -> scenes::Scene {
-        let mut scene = Lookup::of("web").silence("web").scene();
+        let mut scene = LookupScene::of("web").silence("web").scene();
         if let Known::Known(resolv) = &mut scene.evidence.source.resolv {
             resolv.nameservers = addresses.iter().map(|address| scenes::ip(address)).collect();
         }
@@ -185,12 +185,12 @@ mod tests {
     #[test]
     fn a_pod_that_asks_its_nodes_servers_for_a_service_has_the_wrong_policy() {
         let name = "web.shop.svc.cluster.local";
-        let mut cluster = Cluster::asks_its_node(Lookup::of(name).says(name, "NXDOMAIN", 0));
+        let mut cluster = Cluster::asks_its_node(LookupScene::of(name).says(name, "NXDOMAIN", 0));
         assert_eq!(scenes::causes(&judge(cluster.evidence())), ["dns-misconfigured"]);
         "ClusterFirst".clone_into(&mut cluster.pod("shop/a").dns_policy);
         assert_eq!(scenes::causes(&judge(cluster.evidence())), ["dns-name-not-found"]);
         let other = "www.outside.example";
-        let mut cluster = Cluster::asks_its_node(Lookup::of(other).says(other, "NXDOMAIN", 0));
+        let mut cluster = Cluster::asks_its_node(LookupScene::of(other).says(other, "NXDOMAIN", 0));
         assert_eq!(scenes::causes(&judge(cluster.evidence())), ["dns-name-not-found"]);
     }
 

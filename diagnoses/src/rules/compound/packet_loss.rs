@@ -14,7 +14,7 @@
 use crate::case::clocks;
 use crate::case::{Case, Fate, Tried};
 use crate::kernel::drops::Class;
-use crate::kernel::firewall::Stop;
+use crate::kernel::firewall::NetfilterStop;
 use crate::kernel::firewall::culprit::of_drop;
 use crate::rules::{Checked, Need};
 use crate::verdict::finding::{Claim, fatal, warning};
@@ -59,7 +59,7 @@ fn at_random(case: &Case<'_>) -> Option<crate::verdict::finding::Finding> {
     let first = drops.first()?;
     let of = case.evidence.netns(first.event.netns)?;
     let culprit = of_drop(of, first.event, first.direction, 1);
-    if !culprit.all(Stop::random) {
+    if !culprit.all(NetfilterStop::random) {
         return None;
     }
     let (netns, interface) = (case.name(of.id), case.interface(first.event));

@@ -13,7 +13,7 @@
 use crate::case::Case;
 use crate::case::firewall_drops::blocked_at_all;
 use crate::kernel::firewall::culprit::Culprit;
-use crate::kernel::firewall::{Doubt, Stop};
+use crate::kernel::firewall::{Doubt, NetfilterStop};
 use crate::rules::{Checked, Need};
 use crate::verdict::finding::{fatal, warning};
 
@@ -22,7 +22,7 @@ pub const NEEDS: &[Need] = &[Need::Probe("drop"), Need::Probe("path"), Need::Fac
 pub fn check(case: &Case<'_>) -> Checked {
     let mut findings = Vec::new();
     for blocked in blocked_at_all(case) {
-        if !blocked.all(Stop::limited) {
+        if !blocked.all(NetfilterStop::limited) {
             continue;
         }
         let limit = blocked

@@ -15,7 +15,7 @@
 use crate::case::Case;
 use crate::case::firewall_drops::blocked;
 use crate::case::observations;
-use crate::case::services::{Asked, services};
+use crate::case::services::{AskedService, services};
 use crate::kernel::translate;
 use crate::rules::{Checked, Need};
 use crate::verdict::finding::{Claim, Finding, fatal};
@@ -63,7 +63,7 @@ fn host<'a>(case: &Case<'a>) -> Option<&'a NetnsEvidence> {
 /// What is wrong with the node's rules for this tuple; nothing where they are right.
 fn wrong(
     case: &Case<'_>,
-    asked: &Asked<'_>,
+    asked: &AskedService<'_>,
     host: &NetnsEvidence,
     id: u32,
     flow: Flow,
@@ -144,7 +144,7 @@ fn wrong(
     Ok(Some(met(endpoints(finding, asked), case)))
 }
 
-fn described(claim: Claim, case: &Case<'_>, asked: &Asked<'_>, host: &NetnsEvidence) -> Claim {
+fn described(claim: Claim, case: &Case<'_>, asked: &AskedService<'_>, host: &NetnsEvidence) -> Claim {
     let node = &case.evidence.source.node;
     claim
         .at(node.clone(), case.name(host.id))
@@ -165,7 +165,7 @@ fn described(claim: Claim, case: &Case<'_>, asked: &Asked<'_>, host: &NetnsEvide
         )
 }
 
-fn endpoints(finding: Finding, asked: &Asked<'_>) -> Finding {
+fn endpoints(finding: Finding, asked: &AskedService<'_>) -> Finding {
     let ready: Vec<String> = asked
         .usable()
         .iter()

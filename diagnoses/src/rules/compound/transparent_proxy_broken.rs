@@ -95,9 +95,7 @@ fn astray(case: &Case<'_>, drops: &[Dropped<'_>]) -> Option<Finding> {
     }
     let leads = facts.rules.ok().into_iter().flatten().find(|rule| {
         let ours = rule.family == if flow.dst().is_ipv4() { 4 } else { 6 };
-        ours && rule
-            .fwmark
-            .is_some_and(|(value, mask)| mark != 0 && mark & mask == value & mask)
+        ours && mark != 0 && rule.fits_mark(mark) == Some(true)
     });
     let lacks = match leads.and_then(|rule| Some((rule, rule.table?))) {
         Some((rule, table)) => format!(

@@ -235,7 +235,7 @@ mod tests {
     #[test]
     fn a_stopped_reader_of_datagrams_is_named_and_a_running_one_is_not() {
         for (state, named) in [("T", true), ("S", false)] {
-            let mut scene = scenes::dns::Lookup::of("web").silence("web").scene();
+            let mut scene = scenes::dns::LookupScene::of("web").silence("web").scene();
             process(&mut scene, state);
             scene.facts(scenes::C, |facts| {
                 facts.sockets = Known::Known(vec![Socket {

@@ -45,14 +45,14 @@ pub fn check(case: &Case<'_>) -> Checked {
 mod tests {
     use crate::judge;
     use crate::scenes::{self, Scene};
-    use model::report::{Outcome, Severity};
+    use model::report::{Conclusion, Severity};
 
     #[test]
     fn it_is_worth_knowing_and_changes_no_outcome() {
         let mut scene = Scene::two_nodes();
         scene.connects(3).grew(scenes::C, "TcpExt.TCPTimeWaitOverflow", 6);
         let judgement = judge(&scene.evidence);
-        assert_eq!(judgement.outcome, Outcome::Healthy);
+        assert_eq!(judgement.outcome, Conclusion::Healthy);
         assert_eq!(judgement.verdicts[0].severity, Severity::Info);
         assert_eq!(judgement.verdicts[0].rule, "time-wait-overflow");
     }

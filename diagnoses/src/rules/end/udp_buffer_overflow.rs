@@ -127,7 +127,7 @@ mod tests {
     use model::attempt::Outcome;
     use model::event::Seen;
     use model::flow::{Flow, UDP};
-    use model::report::{Outcome as Outcome_, Severity};
+    use model::report::{Conclusion, Severity};
 
     #[test]
     fn a_datagram_dropped_at_the_socket_names_it() {
@@ -179,7 +179,7 @@ mod tests {
         let judgement = judge(&scene.evidence);
         assert_eq!(
             (judgement.outcome, scenes::causes(&judgement)),
-            (Outcome_::Healthy, vec![]),
+            (Conclusion::Healthy, vec![]),
             "{judgement:#?}"
         );
         let told = &judgement.verdicts[0];
@@ -200,7 +200,7 @@ mod tests {
         let judgement = judge(&scene.evidence);
         assert_eq!(
             (judgement.outcome, scenes::causes(&judgement)),
-            (Outcome_::Inconclusive, vec![]),
+            (Conclusion::Inconclusive, vec![]),
             "{judgement:#?}"
         );
         assert!(

@@ -15,7 +15,7 @@ use crate::case::Case;
 use crate::case::observations;
 use crate::case::trail::Dropped;
 use crate::kernel::drops::Class;
-use crate::kernel::walk::Layer;
+use crate::kernel::walk::HopKind;
 use crate::rules::{Checked, Need};
 use crate::verdict::finding::{Finding, fatal};
 use crate::verdict::remedy::Remedy;
@@ -34,7 +34,7 @@ pub fn check(case: &Case<'_>) -> Checked {
         return Ok(Vec::new());
     }
     let drops = case.drops(Class::BridgeRefuses);
-    for hop in case.way().iter().filter(|hop| hop.layer == Layer::Bridge) {
+    for hop in case.way().iter().filter(|hop| hop.kind == HopKind::Bridge) {
         let (Some(from), Some(to)) = (hop.arrives, hop.leaves) else {
             continue;
         };

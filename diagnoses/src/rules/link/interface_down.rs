@@ -13,7 +13,7 @@
 
 use crate::case::Case;
 use crate::case::observations;
-use crate::kernel::walk::End;
+use crate::kernel::walk::WalkEnd;
 use crate::rules::{Checked, Need};
 use crate::verdict::finding::fatal;
 use crate::verdict::remedy::Remedy;
@@ -129,7 +129,7 @@ fn on_way<'a>(case: &Case<'a>) -> Vec<(u32, &'a Link)> {
             }
         }
         // A route goes with its interface: where none is left, the interface that lost it is one of these.
-        if matches!(hop.end, Some(End::NoRoute | End::Refused)) {
+        if matches!(hop.end, Some(WalkEnd::NoRoute | WalkEnd::Refused)) {
             for link in links_of(case, hop.netns).filter(|link| !link.loopback && !link.up) {
                 let leads_on = link
                     .peer

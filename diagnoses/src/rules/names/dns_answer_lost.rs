@@ -115,11 +115,11 @@ fn arrived(leg: &crate::case::trail::Leg<'_>, source: u32) -> bool {
 mod tests {
     use crate::judge;
     use crate::scenes;
-    use crate::scenes::dns::Lookup;
+    use crate::scenes::dns::LookupScene;
 
     #[test]
     fn an_answer_that_left_the_server_and_never_came_is_lost() {
-        let mut scene = Lookup::of("web").silence("web").scene();
+        let mut scene = LookupScene::of("web").silence("web").scene();
         let answer = scene.evidence.watched[0].flow.reversed();
         scene
             .hop(scenes::C, "eth0", answer, 90)
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn silence_is_not_a_lost_answer() {
-        let scene = Lookup::of("web").silence("web").scene();
+        let scene = LookupScene::of("web").silence("web").scene();
         assert!(!scenes::causes(&judge(&scene.evidence)).contains(&"dns-answer-lost".to_owned()));
     }
 }

@@ -68,17 +68,17 @@ pub fn check(case: &Case<'_>) -> Checked {
 mod tests {
     use crate::judge;
     use crate::scenes;
-    use crate::scenes::dns::Lookup;
-    use model::report::Outcome;
+    use crate::scenes::dns::LookupScene;
+    use model::report::Conclusion;
 
     #[test]
     fn nxdomain_for_the_last_name_too_is_it_and_what_was_tried_is_told() {
-        let scene = Lookup::of("web")
+        let scene = LookupScene::of("web")
             .says("web.default.svc.cluster.local", "NXDOMAIN", 0)
             .says("web", "NXDOMAIN", 0)
             .scene();
         let judgement = judge(&scene.evidence);
-        assert_eq!(judgement.outcome, Outcome::Fault);
+        assert_eq!(judgement.outcome, Conclusion::Fault);
         assert_eq!(scenes::causes(&judgement), ["dns-name-not-found"]);
         assert!(
             judgement.verdicts[0]
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn a_name_found_after_some_that_are_not_is_not_it() {
-        let scene = Lookup::of("web")
+        let scene = LookupScene::of("web")
             .says("web.default.svc.cluster.local", "NXDOMAIN", 0)
             .says("web", "NOERROR", 1)
             .scene();

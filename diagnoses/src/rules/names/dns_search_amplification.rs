@@ -69,11 +69,11 @@ pub fn check(case: &Case<'_>) -> Checked {
 mod tests {
     use crate::judge;
     use crate::scenes;
-    use crate::scenes::dns::Lookup;
-    use model::report::{Outcome, Severity};
+    use crate::scenes::dns::LookupScene;
+    use model::report::{Conclusion, Severity};
 
-    fn through_the_list() -> Lookup {
-        Lookup::of("example.org")
+    fn through_the_list() -> LookupScene {
+        LookupScene::of("example.org")
             .says("example.org.default.svc.cluster.local", "NXDOMAIN", 0)
             .says("example.org.svc.cluster.local", "NXDOMAIN", 0)
             .says("example.org.cluster.local", "NXDOMAIN", 0)
@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn on_a_healthy_lookup_it_is_only_worth_knowing() {
         let judgement = judge(&through_the_list().scene().evidence);
-        assert_eq!(judgement.outcome, Outcome::Healthy);
+        assert_eq!(judgement.outcome, Conclusion::Healthy);
         assert_eq!(judgement.verdicts[0].rule, "dns-search-amplification");
         assert_eq!(judgement.verdicts[0].severity, Severity::Info);
     }
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn a_name_found_at_once_is_not_worth_a_word() {
-        let judgement = judge(&Lookup::of("web").says("web", "NOERROR", 1).scene().evidence);
+        let judgement = judge(&LookupScene::of("web").says("web", "NOERROR", 1).scene().evidence);
         assert!(judgement.verdicts.is_empty());
     }
 }

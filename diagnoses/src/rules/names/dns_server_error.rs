@@ -71,12 +71,12 @@ pub fn check(case: &Case<'_>) -> Checked {
 mod tests {
     use crate::judge;
     use crate::scenes;
-    use crate::scenes::dns::Lookup;
+    use crate::scenes::dns::LookupScene;
 
     #[test]
     fn an_error_of_the_server_names_it() {
         for rcode in ["SERVFAIL", "REFUSED"] {
-            let scene = Lookup::of("web").says("web", rcode, 0).scene();
+            let scene = LookupScene::of("web").says("web", rcode, 0).scene();
             let judgement = judge(&scene.evidence);
             assert_eq!(scenes::causes(&judgement), ["dns-server-error"], "{rcode}");
             assert!(judgement.verdicts[0].says.contains(rcode));
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn an_error_before_an_answer_is_not_it() {
-        let scene = Lookup::of("web")
+        let scene = LookupScene::of("web")
             .says("web", "SERVFAIL", 0)
             .says("web", "NOERROR", 1)
             .scene();

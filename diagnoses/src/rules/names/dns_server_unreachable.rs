@@ -100,17 +100,17 @@ pub fn check(case: &Case<'_>) -> Checked {
 mod tests {
     use crate::judge;
     use crate::scenes;
-    use crate::scenes::dns::Lookup;
+    use crate::scenes::dns::LookupScene;
 
     #[test]
     fn a_server_that_never_answers_is_the_cause_when_nothing_deeper_is_proven() {
-        let scene = Lookup::of("web").silence("web").silence("web").scene();
+        let scene = LookupScene::of("web").silence("web").silence("web").scene();
         assert_eq!(scenes::causes(&judge(&scene.evidence)), ["dns-server-unreachable"]);
     }
 
     #[test]
     fn it_is_a_symptom_of_a_rule_that_drops_the_queries() {
-        let mut scene = Lookup::of("web").silence("web").scene();
+        let mut scene = LookupScene::of("web").silence("web").scene();
         let flow = scene.evidence.watched[0].flow;
         scene.drop(scenes::X, "cbr0", flow, "NETFILTER_DROP", "nf_hook_slow");
         let judgement = judge(&scene.evidence);
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_dead_server_that_is_passed_over_at_once_is_only_worth_knowing() {
-        let mut scene = Lookup::of("web").silence("web").says("web", "NOERROR", 1).scene();
+        let mut scene = LookupScene::of("web").silence("web").says("web", "NOERROR", 1).scene();
         let attempt = &mut scene.evidence.attempts[0];
         attempt.dns.as_mut().unwrap().queries[0].flow.daddr = model::flow::bytes(scenes::ip("10.90.1.1"));
         attempt.took_ns = 3_000_000;
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_late_answer_is_no_silence() {
-        let scene = Lookup::of("web").late("web", 1_500).scene();
+        let scene = LookupScene::of("web").late("web", 1_500).scene();
         let causes = scenes::causes(&judge(&scene.evidence));
         assert!(!causes.contains(&"dns-server-unreachable".to_owned()), "{causes:?}");
     }

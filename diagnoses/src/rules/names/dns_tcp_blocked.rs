@@ -59,13 +59,13 @@ pub fn check(case: &Case<'_>) -> Checked {
 mod tests {
     use crate::judge;
     use crate::scenes;
-    use crate::scenes::dns::Lookup;
+    use crate::scenes::dns::LookupScene;
     use model::errno::Errno;
     use model::flow::TCP;
 
     #[test]
     fn a_truncated_answer_and_a_shut_port_are_it() {
-        let mut scene = Lookup::of("big").says("big", "NOERROR", 0).silence("big").scene();
+        let mut scene = LookupScene::of("big").says("big", "NOERROR", 0).silence("big").scene();
         let queries = &mut scene.evidence.attempts[0].dns.as_mut().unwrap().queries;
         queries[0].truncated = true;
         queries[1].flow.protocol = TCP;
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn a_truncated_answer_that_tcp_completes_is_not() {
-        let mut scene = Lookup::of("big")
+        let mut scene = LookupScene::of("big")
             .says("big", "NOERROR", 0)
             .says("big", "NOERROR", 1)
             .scene();

@@ -131,20 +131,20 @@ fn stayed(case: &Case<'_>, query: &DnsExchange) -> Option<(u32, u64)> {
 mod tests {
     use crate::judge;
     use crate::scenes;
-    use crate::scenes::dns::Lookup;
+    use crate::scenes::dns::LookupScene;
     use model::event::Seen;
     use model::report::Severity;
 
     #[test]
     fn an_answer_after_the_time_out_is_a_slow_server() {
-        let scene = Lookup::of("web").late("web", 1_500).scene();
+        let scene = LookupScene::of("web").late("web", 1_500).scene();
         let judgement = judge(&scene.evidence);
         assert_eq!(scenes::causes(&judgement), ["dns-upstream-slow"]);
     }
 
     #[test]
     fn a_lookup_that_works_but_waits_too_long_is_a_warning() {
-        let scene = Lookup::of("web").takes("web", 1_800).scene();
+        let scene = LookupScene::of("web").takes("web", 1_800).scene();
         let judgement = judge(&scene.evidence);
         assert_eq!(scenes::causes(&judgement), ["dns-upstream-slow"]);
         assert_eq!(judgement.verdicts[0].severity, Severity::Warning);
@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_piece_of_an_answer_is_no_answer() {
-        let mut scene = Lookup::of("web").silence("web").scene();
+        let mut scene = LookupScene::of("web").silence("web").scene();
         let query = scene.evidence.attempts[0].dns.as_ref().unwrap().queries[0].clone();
         let seen = Seen::DnsAnswer {
             id: query.id,
@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_late_second_answer_of_a_quick_lookup_is_not() {
-        let mut scene = Lookup::of("web").says("web", "NOERROR", 1).scene();
+        let mut scene = LookupScene::of("web").says("web", "NOERROR", 1).scene();
         let late = scene.evidence.watched[0].flow.reversed();
         scene.drop(scenes::A, "eth0", late, "NO_SOCKET", "__udp4_lib_rcv");
         assert_eq!(scenes::causes(&judge(&scene.evidence)), Vec::<String>::new());

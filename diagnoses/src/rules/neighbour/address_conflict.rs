@@ -13,7 +13,7 @@
 
 use crate::case::Case;
 use crate::kernel::drops::Class;
-use crate::kernel::walk::{End, WalkHop};
+use crate::kernel::walk::{WalkEnd, WalkHop};
 use crate::rules::{Checked, Need};
 use crate::verdict::finding::{Claim, Finding, fatal};
 use crate::verdict::remedy::Remedy;
@@ -182,7 +182,7 @@ fn answers_taken(case: &Case<'_>, attempt: u32) -> Option<Finding> {
 fn own_route<'a>(case: &'a Case<'_>, netns: u32, address: IpAddr) -> Option<&'a Route> {
     let delivered = |hop: &&WalkHop| {
         (hop.direction, hop.netns) == (Direction::Request, netns)
-            && hop.end == Some(End::Local)
+            && hop.end == Some(WalkEnd::Local)
             && hop.translated.is_none()
             && hop.flow.dst() == address
     };

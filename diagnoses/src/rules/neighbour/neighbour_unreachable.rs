@@ -198,7 +198,7 @@ mod tests {
     use crate::judge;
     use crate::scenes::{self, Scene, tcp};
     use model::event::Seen;
-    use model::report::Outcome;
+    use model::report::Conclusion;
 
     fn failed(scene: &mut Scene, netns: u32, interface: &str, address: &str) {
         let asked = if address.contains(':') {
@@ -255,6 +255,6 @@ mod tests {
         let mut scene = Scene::two_nodes();
         scene.connects(3);
         failed(&mut scene, scenes::X, "cbr0", "10.90.1.99");
-        assert_eq!(judge(&scene.evidence).outcome, Outcome::Healthy);
+        assert_eq!(judge(&scene.evidence).outcome, Conclusion::Healthy);
     }
 }

@@ -13,7 +13,7 @@
 //! failed at a living pod.
 
 use crate::case::observations;
-use crate::case::services::{Asked, Backend, failed_at, services};
+use crate::case::services::{AskedService, Backend, failed_at, services};
 use crate::case::{Case, Failure, Tried};
 use crate::rules::{Checked, Need};
 use crate::verdict::finding::{Finding, fatal, warning};
@@ -38,7 +38,7 @@ pub fn check(case: &Case<'_>) -> Checked {
 }
 
 /// Nobody has the address who could have it.
-fn is_dead(case: &Case<'_>, asked: &Asked<'_>, backend: &Backend<'_>) -> bool {
+fn is_dead(case: &Case<'_>, asked: &AskedService<'_>, backend: &Backend<'_>) -> bool {
     let inventory = asked.inventory;
     let (address, text) = (backend.address, format!("the pod that has {}", backend.address));
     if inventory
@@ -62,7 +62,7 @@ fn is_dead(case: &Case<'_>, asked: &Asked<'_>, backend: &Backend<'_>) -> bool {
 
 /// The address is of a range that a node gives its pods; or of the ranges beside those of the nodes that were read, where nobody
 /// answered what was sent to it.
-fn of_pods(case: &Case<'_>, asked: &Asked<'_>, address: IpAddr) -> bool {
+fn of_pods(case: &Case<'_>, asked: &AskedService<'_>, address: IpAddr) -> bool {
     let ranges = asked.inventory.nodes.iter().flat_map(|node| &node.pod_cidrs);
     let mut ranges = ranges.filter_map(|range| range.parse::<IpNet>().ok());
     let hit = failed_at(case, address);
@@ -80,7 +80,7 @@ fn of_pods(case: &Case<'_>, asked: &Asked<'_>, address: IpAddr) -> bool {
     ranges.any(|range| range.contains(&address) || (silent && wide(&range)))
 }
 
-fn finding(case: &Case<'_>, asked: &Asked<'_>, backend: &Backend<'_>, all: bool) -> Option<Finding> {
+fn finding(case: &Case<'_>, asked: &AskedService<'_>, backend: &Backend<'_>, all: bool) -> Option<Finding> {
     let address = backend.address;
     let mut hit = failed_at(case, address);
     if hit.is_empty() && all && case.worked().is_empty() {

@@ -263,7 +263,7 @@ mod tests {
     use crate::scenes;
     use crate::scenes::cluster::Cluster;
     use model::missing::Known;
-    use model::report::Outcome;
+    use model::report::Conclusion;
 
     #[test]
     fn a_namespace_without_an_address_cannot_be_reached() {
@@ -311,7 +311,7 @@ mod tests {
     fn an_image_that_cannot_be_pulled_is_proven_by_the_api_alone() {
         let mut cluster = pending("ImagePullBackOff");
         let judgement = judge(cluster.evidence());
-        assert_eq!(judgement.outcome, Outcome::Fault);
+        assert_eq!(judgement.outcome, Conclusion::Fault);
         assert_eq!(scenes::causes(&judgement), ["pod-not-running"]);
         let verdict = &judgement.verdicts[0];
         assert!(

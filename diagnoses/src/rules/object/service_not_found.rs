@@ -14,7 +14,7 @@
 
 use crate::case::Case;
 use crate::case::observations;
-use crate::case::services::{Asked, services};
+use crate::case::services::{AskedService, services};
 use crate::rules::{Checked, Need};
 use crate::verdict::finding::{Finding, fatal};
 use crate::verdict::remedy::Remedy;
@@ -35,7 +35,7 @@ pub fn check(case: &Case<'_>) -> Checked {
     {
         return Ok(vec![no_service(inventory, object)]);
     }
-    let portless = |asked: &Asked<'_>| {
+    let portless = |asked: &AskedService<'_>| {
         let wanted = end.port.is_some() || end.port_name.is_some();
         let by_number = !(asked.service.headless && end.port.is_some());
         asked.port.is_none() && wanted && by_number && asked.service.kind != "ExternalName"
@@ -75,7 +75,7 @@ fn no_service(inventory: &Inventory, object: &ObjectRef) -> Finding {
     .and_if((!others.is_empty()).then(|| format!("services of {namespace}: {}", listed(&others))))
 }
 
-fn no_port(case: &Case<'_>, asked: &Asked<'_>) -> Finding {
+fn no_port(case: &Case<'_>, asked: &AskedService<'_>) -> Finding {
     let end = &case.evidence.destination;
     let service = asked.service;
     let wanted = match (&end.port_name, end.port) {
@@ -134,7 +134,7 @@ mod tests {
     use crate::judge;
     use crate::scenes;
     use crate::scenes::cluster::{Cluster, object};
-    use model::report::Outcome;
+    use model::report::Conclusion;
 
     #[test]
     fn a_service_that_does_not_exist_names_the_near_one() {
@@ -143,7 +143,7 @@ mod tests {
         cluster.scene.evidence.destination.object = Some(object("Service", "shop", "wbe"));
         cluster.scene.evidence.destination.addresses.clear();
         let judgement = judge(cluster.evidence());
-        assert_eq!(judgement.outcome, Outcome::Fault);
+        assert_eq!(judgement.outcome, Conclusion::Fault);
         assert_eq!(scenes::causes(&judgement), ["service-not-found"]);
         assert!(
             judgement.verdicts[0].remedy.contains("shop/web"),

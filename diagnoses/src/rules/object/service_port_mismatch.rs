@@ -15,7 +15,7 @@
 use crate::case::Case;
 use crate::case::far_end::{FarEnd, listeners, refused};
 use crate::case::observations;
-use crate::case::services::{Asked, services};
+use crate::case::services::{AskedService, services};
 use crate::kubernetes::pods::{not_ready, target_numbers};
 use crate::rules::{Checked, Need};
 use crate::verdict::finding::{Finding, fatal};
@@ -45,7 +45,7 @@ pub fn check(case: &Case<'_>) -> Checked {
 }
 
 /// The name of the target port is one that no pod gives.
-fn unnamed(case: &Case<'_>, asked: &Asked<'_>, port: &ServicePort) -> Option<Finding> {
+fn unnamed(case: &Case<'_>, asked: &AskedService<'_>, port: &ServicePort) -> Option<Finding> {
     let Port::Name(name) = &port.target else {
         return None;
     };
@@ -89,7 +89,7 @@ fn unnamed(case: &Case<'_>, asked: &Asked<'_>, port: &ServicePort) -> Option<Fin
 }
 
 /// The target port is closed, and others of the pod are open.
-fn closed(case: &Case<'_>, asked: &Asked<'_>, port: &ServicePort) -> Option<Finding> {
+fn closed(case: &Case<'_>, asked: &AskedService<'_>, port: &ServicePort) -> Option<Finding> {
     let backends = asked.backends();
     let mut ids = Vec::new();
     let mut proof: Option<(FarEnd, &Pod)> = None;
@@ -182,7 +182,7 @@ fn open_ports(case: &Case<'_>, end: FarEnd) -> Vec<u16> {
     ports
 }
 
-fn remedy(asked: &Asked<'_>, port: &ServicePort, right: Option<u16>) -> Remedy {
+fn remedy(asked: &AskedService<'_>, port: &ServicePort, right: Option<u16>) -> Remedy {
     let (namespace, name) = (&asked.service.namespace, &asked.service.name);
     let index = asked
         .service

@@ -14,7 +14,7 @@
 
 use crate::case::Case;
 use crate::case::observations;
-use crate::case::services::{Asked, services};
+use crate::case::services::{AskedService, services};
 use crate::kubernetes::pods::{not_ready, target_numbers};
 use crate::kubernetes::selector::{self, label_words};
 use crate::rules::{Checked, Need};
@@ -67,7 +67,7 @@ struct Why {
     remedy: Remedy,
 }
 
-fn finding(case: &Case<'_>, asked: &Asked<'_>, why: Why) -> Finding {
+fn finding(case: &Case<'_>, asked: &AskedService<'_>, why: Why) -> Finding {
     let listed = asked.backends();
     let mut finding = fatal(
         "service-without-endpoints",
@@ -91,7 +91,7 @@ fn finding(case: &Case<'_>, asked: &Asked<'_>, why: Why) -> Finding {
 
 /// The node whose own endpoints alone may be used: the source's, or the one whose address was asked. For the latter pods are
 /// often excepted, so that only a failure tells.
-fn local_only<'a>(case: &Case<'a>, asked: &Asked<'a>) -> Option<&'a str> {
+fn local_only<'a>(case: &Case<'a>, asked: &AskedService<'a>) -> Option<&'a str> {
     let service = asked.service;
     if asked.by_node {
         let local = service.external_traffic_policy == "Local" && !case.failed().is_empty();
@@ -109,7 +109,7 @@ fn local_only<'a>(case: &Case<'a>, asked: &Asked<'a>) -> Option<&'a str> {
 }
 
 /// There are some, on other nodes only.
-fn elsewhere(asked: &Asked<'_>, node: &str) -> Why {
+fn elsewhere(asked: &AskedService<'_>, node: &str) -> Why {
     let (namespace, name) = (&asked.service.namespace, &asked.service.name);
     let mut nodes: Vec<&str> = asked
         .usable()
@@ -137,7 +137,7 @@ fn elsewhere(asked: &Asked<'_>, node: &str) -> Why {
 }
 
 /// There is none at all; `None` where its pods are ready and only its target port is wrong.
-fn nobody(asked: &Asked<'_>) -> Option<Why> {
+fn nobody(asked: &AskedService<'_>) -> Option<Why> {
     let service = asked.service;
     let selected = asked.selected();
     if service.selector.is_empty() {
@@ -196,7 +196,7 @@ fn nobody(asked: &Asked<'_>) -> Option<Why> {
 }
 
 /// No pod has the labels; perhaps one has nearly them.
-fn unselected(asked: &Asked<'_>) -> Why {
+fn unselected(asked: &AskedService<'_>) -> Why {
     let service = asked.service;
     let (namespace, name) = (&service.namespace, &service.name);
     let wanted = label_words(&service.selector);
@@ -239,7 +239,7 @@ mod tests {
     use crate::judge;
     use crate::scenes;
     use crate::scenes::cluster::{Cluster, labels};
-    use model::report::Outcome;
+    use model::report::Conclusion;
 
     #[test]
     fn a_selector_with_a_typo_names_the_near_pod() {
@@ -272,7 +272,7 @@ mod tests {
         cluster.service("web").selector = labels("app=gone");
         cluster.no_endpoints("web").without_helpers();
         let judgement = judge(cluster.evidence());
-        assert_eq!(judgement.outcome, Outcome::Fault);
+        assert_eq!(judgement.outcome, Conclusion::Fault);
         assert_eq!(scenes::causes(&judgement), ["service-without-endpoints"]);
         assert!(judgement.verdicts[0].remedy.contains("label them app=gone"));
     }

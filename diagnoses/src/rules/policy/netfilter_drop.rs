@@ -15,7 +15,7 @@
 
 use crate::case::Case;
 use crate::case::firewall_drops::{Blocked, blocked, mixed, tracking_dropped};
-use crate::kernel::firewall::Stop;
+use crate::kernel::firewall::NetfilterStop;
 use crate::rules::{Checked, Need};
 use crate::verdict::finding::{Claim, fatal};
 
@@ -30,9 +30,9 @@ pub fn check(case: &Case<'_>) -> Checked {
     let mut findings = Vec::new();
     for blocked in blocked(case) {
         let elsewhere = blocked.answered(case)
-            || blocked.all(Stop::limited)
-            || blocked.all(Stop::random)
-            || blocked.all(Stop::wants_invalid);
+            || blocked.all(NetfilterStop::limited)
+            || blocked.all(NetfilterStop::random)
+            || blocked.all(NetfilterStop::wants_invalid);
         let by_tracking = blocked.unnamed() && tracking_dropped(case, blocked.netns);
         let by_chance = blocked.unnamed() && mixed(case, &blocked);
         if elsewhere || by_tracking || by_chance {
@@ -74,7 +74,7 @@ fn claim(case: &Case<'_>, blocked: &Blocked<'_>) -> Claim {
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scenes::dns::Lookup;
+    use crate::scenes::dns::LookupScene;
     use crate::scenes::{self, Scene};
     use model::facts::{Action, Match};
 
@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     fn a_lookup_that_waits_for_one_dropped_question_of_two_is_late() {
-        let mut scene = Lookup::of("web").says("web", "NOERROR", 1).silence("web").scene();
+        let mut scene = LookupScene::of("web").says("web", "NOERROR", 1).silence("web").scene();
         let query = scene.evidence.watched[0].flow;
         scene.drop(scenes::X, "cbr0", query, "NETFILTER_DROP", "nf_hook_slow");
         let judgement = judge(&scene.evidence);

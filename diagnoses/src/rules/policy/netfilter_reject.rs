@@ -15,7 +15,7 @@ use crate::case::Case;
 use crate::case::firewall_drops::blocked;
 use crate::case::observations;
 use crate::kernel::firewall::culprit::Culprit;
-use crate::kernel::firewall::{Fall, Stop};
+use crate::kernel::firewall::{NetfilterStop, NetfilterVerdict};
 use crate::rules::{Checked, Need};
 use crate::verdict::finding::fatal;
 use model::event::Seen;
@@ -32,13 +32,15 @@ pub const NEEDS: &[Need] = &[
 pub fn check(case: &Case<'_>) -> Checked {
     let mut findings = Vec::new();
     for blocked in blocked(case) {
-        if !blocked.answered(case) || blocked.all(Stop::limited) || blocked.all(Stop::random) {
+        if !blocked.answered(case) || blocked.all(NetfilterStop::limited) || blocked.all(NetfilterStop::random) {
             continue;
         }
         let name = case.name(blocked.netns);
         let with = blocked.culprit.iter().flat_map(Culprit::suspects).find_map(|suspect| {
-            match (&suspect.stop.fall, suspect.stop.rule.map(|rule| &rule.action)) {
-                (Fall::Reject, Some(Action::Reject { with })) if !with.is_empty() => Some(format!(" with {with}")),
+            match (&suspect.stop.verdict, suspect.stop.rule.map(|rule| &rule.action)) {
+                (NetfilterVerdict::Reject, Some(Action::Reject { with })) if !with.is_empty() => {
+                    Some(format!(" with {with}"))
+                }
                 _ => None,
             }
         });

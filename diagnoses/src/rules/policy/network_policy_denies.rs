@@ -198,7 +198,7 @@ mod tests {
     use model::facts::{Action, Match};
     use model::inventory::{LabelSelector, NetworkPolicy, PolicyPeer, PolicyRule};
     use model::missing::Known;
-    use model::report::{Outcome, Severity};
+    use model::report::{Conclusion, Severity};
 
     /// shop/web-1 lets in pods with app=api alone.
     fn only_api(mut cluster: Cluster) -> Cluster {
@@ -275,7 +275,7 @@ mod tests {
         let mut cluster = only_api(Cluster::pods());
         cluster.without_helpers();
         let judgement = judge(cluster.evidence());
-        assert_eq!(judgement.outcome, Outcome::Inconclusive);
+        assert_eq!(judgement.outcome, Conclusion::Inconclusive);
         assert_eq!(judgement.verdicts[0].severity, Severity::Warning);
         assert!(judgement.headline.contains("web-from-api"), "{}", judgement.headline);
     }
@@ -285,7 +285,7 @@ mod tests {
         let mut cluster = only_api(Cluster::pods());
         cluster.scene.connects(3);
         let judgement = judge(cluster.evidence());
-        assert_eq!(judgement.outcome, Outcome::Healthy);
+        assert_eq!(judgement.outcome, Conclusion::Healthy);
         assert_eq!(judgement.verdicts[0].severity, Severity::Info);
         assert!(judgement.verdicts[0].says.contains("nothing enforces it"));
     }

@@ -14,7 +14,7 @@
 use crate::case::Case;
 use crate::case::trail::Dropped;
 use crate::kernel::drops::Class;
-use crate::kernel::walk::Layer;
+use crate::kernel::walk::HopKind;
 use crate::rules::{Checked, Need};
 use crate::verdict::finding::{fatal, warning};
 use crate::verdict::remedy::Remedy;
@@ -81,7 +81,7 @@ fn ends<'a>(case: &Case<'a>, drop: &Dropped<'_>) -> Option<(u32, &'a Link, (u32,
     for hop in case
         .way()
         .iter()
-        .filter(|hop| hop.layer == Layer::Bridge && hop.netns == netns)
+        .filter(|hop| hop.kind == HopKind::Bridge && hop.netns == netns)
     {
         for index in [hop.arrives, hop.leaves].into_iter().flatten() {
             if let Some(link) = case.link(netns, index) {

@@ -14,7 +14,7 @@
 use crate::case::Case;
 use crate::case::observations;
 use crate::case::routing;
-use crate::kernel::walk::Layer;
+use crate::kernel::walk::HopKind;
 use crate::rules::{Checked, Need};
 use crate::verdict::finding::{Claim, Finding, fatal};
 use crate::verdict::remedy::Remedy;
@@ -59,7 +59,7 @@ fn gateway(case: &Case<'_>) -> Option<Finding> {
     let (netns, target) = (stop.netns, stop.flow.dst());
     let hop = case.way().iter().find(|hop| {
         let gateway = hop.next_hop.filter(|next| *next != target);
-        (hop.direction, hop.layer) == (Direction::Request, Layer::Route)
+        (hop.direction, hop.kind) == (Direction::Request, HopKind::Route)
             && gateway.is_some_and(|gateway| case.owners(gateway).iter().any(|(owner, _)| *owner == netns))
     })?;
     if stop.happened == Happened::Left || case.owners(target).iter().any(|(owner, _)| *owner == netns) {

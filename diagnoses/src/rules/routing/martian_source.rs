@@ -23,7 +23,7 @@ use crate::kernel::translate;
 use crate::rules::{Checked, Need};
 use crate::verdict::finding::fatal;
 use crate::verdict::remedy::Remedy;
-use model::facts::PolicyRule;
+use model::facts::RoutingRule;
 
 pub const NEEDS: &[Need] = &[
     Need::Probe("drop"),
@@ -94,7 +94,7 @@ pub fn check(case: &Case<'_>) -> Checked {
 }
 
 /// The mark that the packet bears here, and the policy rule by which it makes the source local.
-fn by_mark<'a>(case: &Case<'a>, drop: &Dropped<'a>) -> Option<(u32, &'a PolicyRule)> {
+fn by_mark<'a>(case: &Case<'a>, drop: &Dropped<'a>) -> Option<(u32, &'a RoutingRule)> {
     let (netns, event) = (drop.event.netns, drop.event);
     let on = |scope: &str| {
         let value = case
@@ -130,7 +130,7 @@ fn by_mark<'a>(case: &Case<'a>, drop: &Dropped<'a>) -> Option<(u32, &'a PolicyRu
     }
     let rules = facts.rules.ok()?.iter();
     let rule = rules
-        .filter(|rule| rule.fwmark.is_some_and(|(value, mask)| mark & mask == value & mask))
+        .filter(|rule| rule.fits_mark(mark) == Some(true))
         .min_by_key(|rule| rule.priority)?;
     Some((mark, rule))
 }

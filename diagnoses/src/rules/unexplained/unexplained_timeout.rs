@@ -79,14 +79,14 @@ pub fn check(case: &Case<'_>) -> Checked {
 mod tests {
     use crate::judge;
     use crate::scenes::{self, Scene};
-    use model::report::Outcome;
+    use model::report::Conclusion;
 
     #[test]
     fn a_silent_end_says_where_the_packet_was_last_seen() {
         let mut scene = Scene::two_nodes();
         scene.vanishes(3, scenes::X, "up0");
         let judgement = judge(&scene.evidence);
-        assert_eq!(judgement.outcome, Outcome::Fault);
+        assert_eq!(judgement.outcome, Conclusion::Fault);
         assert_eq!(scenes::cause(&judgement), "unexplained-timeout");
         assert!(
             judgement.verdicts[0].says.contains("netns/x up0"),

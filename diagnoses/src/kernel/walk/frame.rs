@@ -1,6 +1,6 @@
 //! From an interface to the next place that decides: veth peers, bridges, tunnels, stacked devices.
 
-use super::{At, End, Layer, WalkHop, Walker};
+use super::{At, HopKind, WalkEnd, WalkHop, Walker};
 use crate::kernel::route;
 use core::net::{IpAddr, SocketAddr};
 use model::facts::{Link, Peer};
@@ -16,7 +16,7 @@ pub(super) enum Crossed {
     /// It comes in here.
     Lands(u32, u32),
     /// It does not.
-    Ends(End),
+    Ends(WalkEnd),
 }
 
 impl Walker<'_, '_> {
@@ -30,10 +30,10 @@ impl Walker<'_, '_> {
         hops: &mut Vec<WalkHop>,
     ) -> Crossed {
         let Some(facts) = self.facts(netns) else {
-            return Crossed::Ends(End::Unread(netns));
+            return Crossed::Ends(WalkEnd::Unread(netns));
         };
         let Some(link) = route::link(facts, oif) else {
-            return Crossed::Ends(End::Unknown(format!("interface {oif} was not read")));
+            return Crossed::Ends(WalkEnd::Unknown(format!("interface {oif} was not read")));
         };
         match link.kind.as_str() {
             "bridge" => self.bridge(netns, oif, None, next_hop, flow, hops, &mut vec![]),
@@ -43,7 +43,10 @@ impl Walker<'_, '_> {
                     netns: Some(there),
                     ifindex,
                 }) => self.enter(there, ifindex, next_hop, flow, hops, &mut vec![]),
-                _ => Crossed::Ends(End::Unknown(format!("the other end of {} was not found", link.name))),
+                _ => Crossed::Ends(WalkEnd::Unknown(format!(
+                    "the other end of {} was not found",
+                    link.name
+                ))),
             },
             "vlan" => self.vlan(netns, link, next_hop, flow, hops),
             "macvlan" | "macvtap" | "ipvlan" => self.sibling(netns, link, next_hop, flow, hops),
@@ -56,10 +59,10 @@ impl Walker<'_, '_> {
                     .find(|port| port.master == Some(oif) && port.carrier);
                 match port {
                     Some(port) => self.cross(netns, port.index, next_hop, flow, hops),
-                    None => Crossed::Ends(End::LeavesMachine),
+                    None => Crossed::Ends(WalkEnd::LeavesMachine),
                 }
             }
-            _ => Crossed::Ends(End::LeavesMachine),
+            _ => Crossed::Ends(WalkEnd::LeavesMachine),
         }
     }
 
@@ -74,7 +77,7 @@ impl Walker<'_, '_> {
         seen: &mut Vec<(u32, u32)>,
     ) -> Crossed {
         let Some(facts) = self.facts(netns) else {
-            return Crossed::Ends(End::Unread(netns));
+            return Crossed::Ends(WalkEnd::Unread(netns));
         };
         if let Some(above) = self.stacked_on(netns, ifindex, next_hop) {
             return Crossed::Lands(above.0, above.1);
@@ -104,7 +107,7 @@ impl Walker<'_, '_> {
         seen: &mut Vec<(u32, u32)>,
     ) -> Crossed {
         let Some(facts) = self.facts(netns) else {
-            return Crossed::Ends(End::Unread(netns));
+            return Crossed::Ends(WalkEnd::Unread(netns));
         };
         seen.push((netns, bridge));
         if from.is_some() && route::owns(facts, next_hop) {
@@ -120,7 +123,7 @@ impl Walker<'_, '_> {
                 hops.push(WalkHop {
                     leaves: Some(port.index),
                     next_hop: Some(next_hop),
-                    ..self.hop(at, Layer::Bridge)
+                    ..self.hop(at, HopKind::Bridge)
                 });
                 return self.enter(there, ifindex, next_hop, flow, hops, seen);
             }
@@ -136,7 +139,7 @@ impl Walker<'_, '_> {
             hops.push(WalkHop {
                 leaves: Some(port.index),
                 next_hop: Some(next_hop),
-                ..self.hop(at, Layer::Bridge)
+                ..self.hop(at, HopKind::Bridge)
             });
             if port.kind == "vxlan" {
                 return self.tunnel(netns, port, next_hop, flow, hops);
@@ -149,9 +152,9 @@ impl Walker<'_, '_> {
                 self.unread.add(self.evidence, there);
                 return self.enter(there, ifindex, next_hop, flow, hops, seen);
             }
-            return Crossed::Ends(End::LeavesMachine);
+            return Crossed::Ends(WalkEnd::LeavesMachine);
         }
-        hops.push(self.hop(at, Layer::Bridge));
+        hops.push(self.hop(at, HopKind::Bridge));
         let unread: Vec<u32> = ports
             .iter()
             .filter_map(|port| port.peer.as_ref()?.netns)
@@ -162,12 +165,16 @@ impl Walker<'_, '_> {
             self.unread.add(self.evidence, *id);
         }
         if let Some(id) = unread.first() {
-            return Crossed::Ends(End::Unread(*id));
+            return Crossed::Ends(WalkEnd::Unread(*id));
         }
         let leaves = ports
             .iter()
             .any(|port| Some(port.index) != from && port.peer.is_none() && port.kind != "veth");
-        Crossed::Ends(if leaves { End::LeavesMachine } else { End::NoPort })
+        Crossed::Ends(if leaves {
+            WalkEnd::LeavesMachine
+        } else {
+            WalkEnd::NoPort
+        })
     }
 
     /// The far side of a port, where the next hop's address lives there, directly or behind more bridges.
@@ -210,7 +217,10 @@ impl Walker<'_, '_> {
     /// Out of a macvlan or ipvlan: to a sibling on the same lower device, else out through that device.
     fn sibling(&mut self, netns: u32, link: &Link, next_hop: IpAddr, flow: Flow, hops: &mut Vec<WalkHop>) -> Crossed {
         let Some((below, index)) = lower(netns, link) else {
-            return Crossed::Ends(End::Unknown(format!("the lower device of {} was not found", link.name)));
+            return Crossed::Ends(WalkEnd::Unknown(format!(
+                "the lower device of {} was not found",
+                link.name
+            )));
         };
         if let Some((there, ifindex)) = self.stacked_on(below, index, next_hop) {
             return Crossed::Lands(there, ifindex);
@@ -222,7 +232,10 @@ impl Walker<'_, '_> {
     /// Out of a VLAN interface and into one on the far side.
     fn vlan(&mut self, netns: u32, link: &Link, next_hop: IpAddr, flow: Flow, hops: &mut Vec<WalkHop>) -> Crossed {
         let Some((below, index)) = lower(netns, link) else {
-            return Crossed::Ends(End::Unknown(format!("the lower device of {} was not found", link.name)));
+            return Crossed::Ends(WalkEnd::Unknown(format!(
+                "the lower device of {} was not found",
+                link.name
+            )));
         };
         self.unread.add(self.evidence, below);
         match self.cross(below, index, next_hop, flow, hops) {
@@ -246,12 +259,12 @@ impl Walker<'_, '_> {
     fn tunnel(&mut self, netns: u32, link: &Link, next_hop: IpAddr, flow: Flow, hops: &mut Vec<WalkHop>) -> Crossed {
         let at = At { netns, iif: None, flow };
         let (Some(facts), Some(vxlan)) = (self.facts(netns), &link.vxlan) else {
-            return Crossed::Ends(End::Unknown(format!("the settings of {} were not read", link.name)));
+            return Crossed::Ends(WalkEnd::Unknown(format!("the settings of {} were not read", link.name)));
         };
         hops.push(WalkHop {
             leaves: Some(link.index),
             next_hop: Some(next_hop),
-            ..self.hop(at, Layer::Tunnel)
+            ..self.hop(at, HopKind::Tunnel)
         });
         let mac = self.mac_of(netns, next_hop);
         let fdb = facts.fdb.ok().map_or(&[][..], Vec::as_slice);
@@ -266,10 +279,10 @@ impl Walker<'_, '_> {
             .or_else(|| entry("00:00:00:00:00:00"))
             .or(vxlan.remote.filter(|remote| !remote.is_multicast()));
         let Some(far) = far else {
-            return Crossed::Ends(End::NoTunnelEntry);
+            return Crossed::Ends(WalkEnd::NoTunnelEntry);
         };
         if self.tunnels >= TUNNELS_MAX {
-            return Crossed::Ends(End::Loop);
+            return Crossed::Ends(WalkEnd::Loop);
         }
         let near = vxlan.local.unwrap_or(far);
         let outer = Flow::new(UDP, SocketAddr::new(near, 0), SocketAddr::new(far, vxlan.port));
@@ -286,7 +299,7 @@ impl Walker<'_, '_> {
         let stopped = walked.hops.last().and_then(|hop| hop.end.clone());
         hops.append(&mut walked.hops);
         let Some(there) = arrived.map(|at| at.netns) else {
-            return Crossed::Ends(stopped.unwrap_or(End::LeavesMachine));
+            return Crossed::Ends(stopped.unwrap_or(WalkEnd::LeavesMachine));
         };
         let out = self.facts(there).and_then(|facts| {
             facts
@@ -297,7 +310,7 @@ impl Walker<'_, '_> {
         });
         match out.map(|other| other.index) {
             Some(index) => self.enter(there, index, next_hop, flow, hops, &mut vec![]),
-            None => Crossed::Ends(End::NoTunnelEntry),
+            None => Crossed::Ends(WalkEnd::NoTunnelEntry),
         }
     }
 
