@@ -1,4 +1,4 @@
-//! From an interface to the next place that decides: veth peers, bridges, tunnels, stacked devices.
+//! A frame from the interface by which it is sent to the next place that decides: veth peers, bridges, tunnels, stacked devices.
 
 use super::{At, HopKind, WalkEnd, WalkHop, Walker};
 use crate::kernel::route;
@@ -11,45 +11,73 @@ const PORTS_MAX: usize = 16;
 /// The most tunnels within tunnels.
 const TUNNELS_MAX: usize = 2;
 
-/// Where a packet comes out on the other side of an interface.
+/// Where a frame comes out on the other side of an interface.
 pub(super) enum Crossed {
-    /// It comes in here.
+    /// It comes in here: namespace and interface.
     Lands(u32, u32),
     /// It does not.
     Ends(WalkEnd),
 }
 
-impl Walker<'_, '_> {
-    /// From an interface to the next place that decides.
-    pub(super) fn cross(
-        &mut self,
+/// A frame on its way to the next hop of the packet it carries.
+pub(super) struct Frame<'w, 'a, 'u> {
+    /// The walk it belongs to.
+    pub walker: &'w mut Walker<'a, 'u>,
+    /// The steps of that walk so far.
+    pub hops: &'w mut Vec<WalkHop>,
+    /// The namespace it is in.
+    pub netns: u32,
+    /// The neighbour it is for: the gateway, or the destination itself.
+    pub next_hop: IpAddr,
+    /// The tuple of its packet.
+    pub flow: Flow,
+    /// Bridges it has passed since it was last sent, by namespace and index: it does not come through one twice.
+    bridges: Vec<(u32, u32)>,
+}
+
+impl<'w, 'a, 'u> Frame<'w, 'a, 'u> {
+    /// A packet is handed to a next hop.
+    pub(super) const fn new(
+        walker: &'w mut Walker<'a, 'u>,
+        hops: &'w mut Vec<WalkHop>,
         netns: u32,
-        oif: u32,
         next_hop: IpAddr,
         flow: Flow,
-        hops: &mut Vec<WalkHop>,
-    ) -> Crossed {
-        let Some(facts) = self.facts(netns) else {
-            return Crossed::Ends(WalkEnd::Unread(netns));
+    ) -> Self {
+        Self {
+            walker,
+            hops,
+            netns,
+            next_hop,
+            flow,
+            bridges: Vec::new(),
+        }
+    }
+
+    /// It is sent by an interface of the namespace it is in.
+    pub(super) fn leave(&mut self, oif: u32) -> Crossed {
+        self.bridges.clear();
+        let Some(facts) = self.walker.facts(self.netns) else {
+            return Crossed::Ends(WalkEnd::Unread(self.netns));
         };
         let Some(link) = route::link(facts, oif) else {
             return Crossed::Ends(WalkEnd::Unknown(format!("interface {oif} was not read")));
         };
         match link.kind.as_str() {
-            "bridge" => self.bridge(netns, oif, None, next_hop, flow, hops, &mut vec![]),
-            "vxlan" => self.tunnel(netns, link, next_hop, flow, hops),
+            "bridge" => self.bridge(oif, None),
+            "vxlan" => self.tunnel(link),
             "veth" => match link.peer {
                 Some(Peer {
                     netns: Some(there),
                     ifindex,
-                }) => self.enter(there, ifindex, next_hop, flow, hops, &mut vec![]),
+                }) => self.enter(there, ifindex),
                 _ => Crossed::Ends(WalkEnd::Unknown(format!(
                     "the other end of {} was not found",
                     link.name
                 ))),
             },
-            "vlan" => self.vlan(netns, link, next_hop, flow, hops),
-            "macvlan" | "macvtap" | "ipvlan" => self.sibling(netns, link, next_hop, flow, hops),
+            "vlan" => self.vlan(link),
+            "macvlan" | "macvtap" | "ipvlan" => self.sibling(link),
             "bond" | "team" => {
                 let port = facts
                     .links
@@ -58,7 +86,7 @@ impl Walker<'_, '_> {
                     .flatten()
                     .find(|port| port.master == Some(oif) && port.carrier);
                 match port {
-                    Some(port) => self.cross(netns, port.index, next_hop, flow, hops),
+                    Some(port) => self.leave(port.index),
                     None => Crossed::Ends(WalkEnd::LeavesMachine),
                 }
             }
@@ -66,69 +94,45 @@ impl Walker<'_, '_> {
         }
     }
 
-    /// A frame comes in by an interface: it goes up the stack there, or through the bridge the interface belongs to.
-    fn enter(
-        &mut self,
-        netns: u32,
-        ifindex: u32,
-        next_hop: IpAddr,
-        flow: Flow,
-        hops: &mut Vec<WalkHop>,
-        seen: &mut Vec<(u32, u32)>,
-    ) -> Crossed {
-        let Some(facts) = self.facts(netns) else {
+    /// It comes in by an interface of this namespace: it goes up the stack there, or through the bridge the interface belongs to.
+    fn enter(&mut self, netns: u32, ifindex: u32) -> Crossed {
+        self.netns = netns;
+        let Some(facts) = self.walker.facts(netns) else {
             return Crossed::Ends(WalkEnd::Unread(netns));
         };
-        if let Some(above) = self.stacked_on(netns, ifindex, next_hop) {
+        if let Some(above) = self.stacked_on(netns, ifindex) {
             return Crossed::Lands(above.0, above.1);
         }
         let master = route::link(facts, ifindex)
             .and_then(|link| link.master)
             .and_then(|index| route::link(facts, index));
         match master {
-            Some(master) if master.kind == "bridge" => {
-                self.bridge(netns, master.index, Some(ifindex), next_hop, flow, hops, seen)
-            }
+            Some(master) if master.kind == "bridge" => self.bridge(master.index, Some(ifindex)),
             Some(master) if matches!(master.kind.as_str(), "bond" | "team") => Crossed::Lands(netns, master.index),
             _ => Crossed::Lands(netns, ifindex),
         }
     }
 
-    /// Through a bridge to the port behind which the next hop lives.
-    #[expect(clippy::too_many_arguments, reason = "a frame's place and its way so far")]
-    fn bridge(
-        &mut self,
-        netns: u32,
-        bridge: u32,
-        from: Option<u32>,
-        next_hop: IpAddr,
-        flow: Flow,
-        hops: &mut Vec<WalkHop>,
-        seen: &mut Vec<(u32, u32)>,
-    ) -> Crossed {
-        let Some(facts) = self.facts(netns) else {
-            return Crossed::Ends(WalkEnd::Unread(netns));
+    /// Through a bridge, which it came to by a port or from the namespace itself, to the port behind which the next hop lives.
+    fn bridge(&mut self, bridge: u32, from: Option<u32>) -> Crossed {
+        let Some(facts) = self.walker.facts(self.netns) else {
+            return Crossed::Ends(WalkEnd::Unread(self.netns));
         };
-        seen.push((netns, bridge));
-        if from.is_some() && route::owns(facts, next_hop) {
-            return Crossed::Lands(netns, bridge);
+        self.bridges.push((self.netns, bridge));
+        if from.is_some() && route::owns(facts, self.next_hop) {
+            return Crossed::Lands(self.netns, bridge);
         }
         let links = facts.links.ok().map_or(&[][..], Vec::as_slice);
-        let at = At { netns, iif: from, flow };
         let mut ports: Vec<&Link> = links.iter().filter(|link| link.master == Some(bridge)).collect();
         // Back through the port it came from comes last: only a bridge port in hairpin mode does that.
         ports.sort_by_key(|port| Some(port.index) == from);
         for port in &ports {
-            if let Some((there, ifindex)) = self.behind(port, next_hop, seen) {
-                hops.push(WalkHop {
-                    leaves: Some(port.index),
-                    next_hop: Some(next_hop),
-                    ..self.hop(at, HopKind::Bridge)
-                });
-                return self.enter(there, ifindex, next_hop, flow, hops, seen);
+            if let Some((there, ifindex)) = self.behind(port, &self.bridges) {
+                self.passes(HopKind::Bridge, from, Some(port.index));
+                return self.enter(there, ifindex);
             }
         }
-        let known = self.mac_of(netns, next_hop).and_then(|mac| {
+        let known = self.next_hop_mac().and_then(|mac| {
             let fdb = facts.fdb.ok()?.iter().find(|entry| {
                 entry.mac == mac && ports.iter().any(|port| port.index == entry.ifindex) && entry.state != "permanent"
             })?;
@@ -136,33 +140,29 @@ impl Walker<'_, '_> {
         });
         let tunnel = ports.iter().find(|port| port.kind == "vxlan").copied();
         if let Some(port) = known.or(tunnel) {
-            hops.push(WalkHop {
-                leaves: Some(port.index),
-                next_hop: Some(next_hop),
-                ..self.hop(at, HopKind::Bridge)
-            });
+            self.passes(HopKind::Bridge, from, Some(port.index));
             if port.kind == "vxlan" {
-                return self.tunnel(netns, port, next_hop, flow, hops);
+                return self.tunnel(port);
             }
             if let Some(Peer {
                 netns: Some(there),
                 ifindex,
             }) = port.peer
             {
-                self.unread.add(self.evidence, there);
-                return self.enter(there, ifindex, next_hop, flow, hops, seen);
+                self.walker.note_unread(there);
+                return self.enter(there, ifindex);
             }
             return Crossed::Ends(WalkEnd::LeavesMachine);
         }
-        hops.push(self.hop(at, HopKind::Bridge));
+        self.passes(HopKind::Bridge, from, None);
         let unread: Vec<u32> = ports
             .iter()
             .filter_map(|port| port.peer.as_ref()?.netns)
-            .filter(|id| self.evidence.netns(*id).is_none())
+            .filter(|id| self.walker.evidence.netns(*id).is_none())
             .take(PORTS_MAX)
             .collect();
         for id in &unread {
-            self.unread.add(self.evidence, *id);
+            self.walker.note_unread(*id);
         }
         if let Some(id) = unread.first() {
             return Crossed::Ends(WalkEnd::Unread(*id));
@@ -177,77 +177,93 @@ impl Walker<'_, '_> {
         })
     }
 
-    /// The far side of a port, where the next hop's address lives there, directly or behind more bridges.
-    fn behind(&self, port: &Link, next_hop: IpAddr, seen: &[(u32, u32)]) -> Option<(u32, u32)> {
+    /// One step more of the walk, in the namespace it is in: by which interface it came and by which it leaves.
+    fn passes(&mut self, kind: HopKind, arrives: Option<u32>, leaves: Option<u32>) {
+        let at = At {
+            netns: self.netns,
+            iif: arrives,
+            flow: self.flow,
+        };
+        self.hops.push(WalkHop {
+            leaves,
+            next_hop: leaves.map(|_| self.next_hop),
+            ..self.walker.hop(at, kind)
+        });
+    }
+
+    /// The far side of a port, where the next hop's address lives there, directly or behind more bridges, but not behind those
+    /// that were passed already.
+    fn behind(&self, port: &Link, passed: &[(u32, u32)]) -> Option<(u32, u32)> {
         let Peer { netns, ifindex } = port.peer.as_ref().filter(|_| port.kind == "veth")?;
         let there = (*netns)?;
-        let facts = &self.evidence.netns(there)?.before;
+        let facts = &self.walker.evidence.netns(there)?.before;
         let far = route::link(facts, *ifindex)?;
         if let Some(master) = far.master.filter(|index| {
-            route::link(facts, *index).is_some_and(|link| link.kind == "bridge") && !seen.contains(&(there, *index))
+            route::link(facts, *index).is_some_and(|link| link.kind == "bridge") && !passed.contains(&(there, *index))
         }) {
-            let mut seen = seen.to_vec();
-            seen.push((there, master));
-            let found = route::owns(facts, next_hop)
+            let mut passed = passed.to_vec();
+            passed.push((there, master));
+            let found = route::owns(facts, self.next_hop)
                 || facts.links.ok()?.iter().any(|other| {
-                    other.master == Some(master)
-                        && other.index != *ifindex
-                        && self.behind(other, next_hop, &seen).is_some()
+                    other.master == Some(master) && other.index != *ifindex && self.behind(other, &passed).is_some()
                 });
             return found.then_some((there, *ifindex));
         }
-        let stacked = self.stacked_on(there, *ifindex, next_hop).is_some();
-        (route::owns(facts, next_hop) || stacked).then_some((there, *ifindex))
+        let stacked = self.stacked_on(there, *ifindex).is_some();
+        (route::owns(facts, self.next_hop) || stacked).then_some((there, *ifindex))
     }
 
-    /// A macvlan or ipvlan on top of this interface, in whatever namespace, that owns the address.
-    fn stacked_on(&self, netns: u32, ifindex: u32, address: IpAddr) -> Option<(u32, u32)> {
-        self.evidence.netns.iter().find_map(|other| {
+    /// A macvlan or ipvlan on top of an interface, in whatever namespace, that owns the next hop's address.
+    fn stacked_on(&self, netns: u32, ifindex: u32) -> Option<(u32, u32)> {
+        self.walker.evidence.netns.iter().find_map(|other| {
             let links = other.before.links.ok()?;
             let own = other.before.addresses.ok()?;
             links
                 .iter()
                 .filter(|link| matches!(link.kind.as_str(), "macvlan" | "macvtap" | "ipvlan"))
                 .filter(|link| lower(other.id, link) == Some((netns, ifindex)))
-                .find(|link| own.iter().any(|a| a.ifindex == link.index && a.address == address))
+                .find(|link| {
+                    own.iter()
+                        .any(|a| a.ifindex == link.index && a.address == self.next_hop)
+                })
                 .map(|link| (other.id, link.index))
         })
     }
 
     /// Out of a macvlan or ipvlan: to a sibling on the same lower device, else out through that device.
-    fn sibling(&mut self, netns: u32, link: &Link, next_hop: IpAddr, flow: Flow, hops: &mut Vec<WalkHop>) -> Crossed {
-        let Some((below, index)) = lower(netns, link) else {
-            return Crossed::Ends(WalkEnd::Unknown(format!(
-                "the lower device of {} was not found",
-                link.name
-            )));
+    fn sibling(&mut self, link: &Link) -> Crossed {
+        let Some((below, index)) = lower(self.netns, link) else {
+            return no_lower_device(link);
         };
-        if let Some((there, ifindex)) = self.stacked_on(below, index, next_hop) {
+        if let Some((there, ifindex)) = self.stacked_on(below, index) {
             return Crossed::Lands(there, ifindex);
         }
-        self.unread.add(self.evidence, below);
-        self.cross(below, index, next_hop, flow, hops)
+        self.walker.note_unread(below);
+        self.netns = below;
+        self.leave(index)
     }
 
     /// Out of a VLAN interface and into one on the far side.
-    fn vlan(&mut self, netns: u32, link: &Link, next_hop: IpAddr, flow: Flow, hops: &mut Vec<WalkHop>) -> Crossed {
-        let Some((below, index)) = lower(netns, link) else {
-            return Crossed::Ends(WalkEnd::Unknown(format!(
-                "the lower device of {} was not found",
-                link.name
-            )));
+    fn vlan(&mut self, link: &Link) -> Crossed {
+        let Some((below, index)) = lower(self.netns, link) else {
+            return no_lower_device(link);
         };
-        self.unread.add(self.evidence, below);
-        match self.cross(below, index, next_hop, flow, hops) {
+        self.walker.note_unread(below);
+        self.netns = below;
+        match self.leave(index) {
             Crossed::Lands(there, ifindex) => {
-                let above = self.facts(there).and_then(|facts| {
+                let above = self.walker.facts(there).and_then(|facts| {
                     let own = facts.addresses.ok()?;
+                    let is_next_hop = |other: &&Link| {
+                        own.iter()
+                            .any(|a| a.ifindex == other.index && a.address == self.next_hop)
+                    };
                     facts
                         .links
                         .ok()?
                         .iter()
                         .filter(|other| other.kind == "vlan" && lower(there, other) == Some((there, ifindex)))
-                        .max_by_key(|other| own.iter().any(|a| a.ifindex == other.index && a.address == next_hop))
+                        .max_by_key(is_next_hop)
                 });
                 Crossed::Lands(there, above.map_or(ifindex, |other| other.index))
             }
@@ -256,17 +272,12 @@ impl Walker<'_, '_> {
     }
 
     /// Into a VXLAN tunnel: the far end by neighbour and forwarding entry, the outer packet's way, and out again.
-    fn tunnel(&mut self, netns: u32, link: &Link, next_hop: IpAddr, flow: Flow, hops: &mut Vec<WalkHop>) -> Crossed {
-        let at = At { netns, iif: None, flow };
-        let (Some(facts), Some(vxlan)) = (self.facts(netns), &link.vxlan) else {
+    fn tunnel(&mut self, link: &Link) -> Crossed {
+        let (Some(facts), Some(vxlan)) = (self.walker.facts(self.netns), &link.vxlan) else {
             return Crossed::Ends(WalkEnd::Unknown(format!("the settings of {} were not read", link.name)));
         };
-        hops.push(WalkHop {
-            leaves: Some(link.index),
-            next_hop: Some(next_hop),
-            ..self.hop(at, HopKind::Tunnel)
-        });
-        let mac = self.mac_of(netns, next_hop);
+        self.passes(HopKind::Tunnel, None, Some(link.index));
+        let mac = self.next_hop_mac();
         let fdb = facts.fdb.ok().map_or(&[][..], Vec::as_slice);
         let entry = |wanted: &str| {
             fdb.iter()
@@ -281,15 +292,15 @@ impl Walker<'_, '_> {
         let Some(far) = far else {
             return Crossed::Ends(WalkEnd::NoTunnelEntry);
         };
-        if self.tunnels >= TUNNELS_MAX {
+        if self.walker.tunnels >= TUNNELS_MAX {
             return Crossed::Ends(WalkEnd::Loop);
         }
         let near = vxlan.local.unwrap_or(far);
         let outer = Flow::new(UDP, SocketAddr::new(near, 0), SocketAddr::new(far, vxlan.port));
-        let under = link.peer.as_ref().and_then(|peer| peer.netns).unwrap_or(netns);
-        self.tunnels += 1;
-        let mut walked = self.follow(At::made(under, outer));
-        self.tunnels -= 1;
+        let under = link.peer.as_ref().and_then(|peer| peer.netns).unwrap_or(self.netns);
+        self.walker.tunnels += 1;
+        let mut walked = self.walker.follow(At::made(under, outer));
+        self.walker.tunnels -= 1;
         let arrived = walked.arrived.first().copied();
         if arrived.is_some()
             && let Some(last) = walked.hops.last_mut()
@@ -297,36 +308,43 @@ impl Walker<'_, '_> {
             last.end = None;
         }
         let stopped = walked.hops.last().and_then(|hop| hop.end.clone());
-        hops.append(&mut walked.hops);
+        self.hops.append(&mut walked.hops);
         let Some(there) = arrived.map(|at| at.netns) else {
             return Crossed::Ends(stopped.unwrap_or(WalkEnd::LeavesMachine));
         };
-        let out = self.facts(there).and_then(|facts| {
+        let out = self.walker.facts(there).and_then(|facts| {
             facts
                 .links
                 .ok()?
                 .iter()
                 .find(|other| other.vxlan.as_ref().is_some_and(|far| far.vni == vxlan.vni))
         });
+        self.bridges.clear();
         match out.map(|other| other.index) {
-            Some(index) => self.enter(there, index, next_hop, flow, hops, &mut vec![]),
+            Some(index) => self.enter(there, index),
             None => Crossed::Ends(WalkEnd::NoTunnelEntry),
         }
     }
 
-    /// The hardware address of a neighbour, as this namespace knows it, else as its owner has it.
-    fn mac_of(&self, netns: u32, address: IpAddr) -> Option<String> {
-        let known = self.evidence.netns(netns).and_then(|here| {
+    /// The hardware address of the next hop, as the namespace it is in knows it, else as its owner has it.
+    fn next_hop_mac(&self) -> Option<String> {
+        let evidence = self.walker.evidence;
+        let known = evidence.netns(self.netns).and_then(|here| {
             [&here.before, &here.after]
                 .into_iter()
                 .filter_map(|facts| facts.neighbours.ok())
                 .flatten()
-                .find(|entry| entry.address == address && !entry.mac.is_empty())
+                .find(|entry| entry.address == self.next_hop && !entry.mac.is_empty())
                 .map(|entry| entry.mac.clone())
         });
         known.or_else(|| {
-            self.evidence.netns.iter().find_map(|owner| {
-                let own = owner.before.addresses.ok()?.iter().find(|own| own.address == address)?;
+            evidence.netns.iter().find_map(|owner| {
+                let own = owner
+                    .before
+                    .addresses
+                    .ok()?
+                    .iter()
+                    .find(|own| own.address == self.next_hop)?;
                 route::link(&owner.before, own.ifindex)
                     .map(|link| link.mac.clone())
                     .filter(|mac| !mac.is_empty())
@@ -339,4 +357,11 @@ impl Walker<'_, '_> {
 fn lower(netns: u32, link: &Link) -> Option<(u32, u32)> {
     let Peer { netns: there, ifindex } = link.peer.as_ref()?;
     Some((there.unwrap_or(netns), *ifindex))
+}
+
+fn no_lower_device(link: &Link) -> Crossed {
+    Crossed::Ends(WalkEnd::Unknown(format!(
+        "the lower device of {} was not found",
+        link.name
+    )))
 }

@@ -3,13 +3,13 @@
 //! [`next`] names the namespaces on the way that have not been read yet; the gatherer reads them and asks again until
 //! nothing new comes. [`path`] is the walk itself, for rules: what was expected where. Nothing here judges.
 
-mod cross;
+mod frame;
 mod onward;
 
 use crate::kernel::route::{self, Query, Way};
 use crate::kernel::translate::{self, Done};
 use core::net::{IpAddr, SocketAddr};
-use cross::Crossed;
+use frame::{Crossed, Frame};
 use model::evidence::{Evidence, Intent};
 use model::facts::{NetnsFacts, Route};
 use model::flow::{Flow, UDP};
@@ -384,7 +384,7 @@ impl<'a> Walker<'a, '_> {
                 });
             }
             walked.hops.push(hop);
-            let crossed = self.cross(at.netns, oif, next_hop, left, &mut walked.hops);
+            let crossed = Frame::new(self, &mut walked.hops, at.netns, next_hop, left).leave(oif);
             match self.onward(at.netns, next_hop, left, crossed) {
                 Crossed::Lands(netns, iif) => on.push(At {
                     netns,
@@ -403,11 +403,13 @@ impl<'a> Walker<'a, '_> {
 
     /// Facts of a namespace; one that was not read is noted.
     fn facts(&mut self, netns: u32) -> Option<&'a NetnsFacts> {
-        let found = self.evidence.netns(netns);
-        if found.is_none() {
-            self.unread.add(self.evidence, netns);
-        }
-        found.map(|netns| &netns.before)
+        self.note_unread(netns);
+        self.evidence.netns(netns).map(|netns| &netns.before)
+    }
+
+    /// A namespace on the way is to be read, unless it was.
+    fn note_unread(&mut self, netns: u32) {
+        self.unread.add(self.evidence, netns);
     }
 
     fn hop(&self, at: At, kind: HopKind) -> WalkHop {

@@ -1,6 +1,6 @@
 //! From one node to the next: what lies between them was not looked into, so the next place is where the packet must come in.
 
-use super::cross::Crossed;
+use super::frame::Crossed;
 use super::{WalkEnd, Walker};
 use crate::kernel::route::{self, Query, Way};
 use core::net::IpAddr;
