@@ -27,8 +27,6 @@ pub mod letter;
 #[cfg(feature = "std")]
 pub mod missing;
 #[cfg(feature = "std")]
-pub mod netfilter;
-#[cfg(feature = "std")]
 pub mod owner;
 #[cfg(feature = "std")]
 pub mod protocol;

@@ -139,7 +139,7 @@ fn a_loss_that_nothing_tells_of_stays_where_it_is() {
         return;
     };
     evidence.events.retain(|event| !matches!(event.seen, Seen::Drop { .. }));
-    let forget = |facts: &mut NetnsFacts| facts.netfilter = Known::Known(model::netfilter::Netfilter::default());
+    let forget = |facts: &mut NetnsFacts| facts.netfilter = Known::Known(model::facts::Netfilter::default());
     for netns in &mut evidence.netns {
         forget(&mut netns.before);
         forget(&mut netns.after);

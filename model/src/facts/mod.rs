@@ -1,0 +1,78 @@
+//! State at a moment: one plain struct per fact, read by the helper, never by rules.
+//!
+//! Everything here is as the kernel or its tools say it; nothing is judged. A struct belongs into the file of its subject, and is
+//! named through this module; what is told of a moment in time and not read at one is `crate::event`.
+
+mod conntrack;
+mod link;
+mod neighbour;
+mod netfilter;
+mod process;
+mod resolv_conf;
+mod routing;
+mod socket;
+
+pub use conntrack::{Conntrack, ConntrackEntry};
+pub use link::{Address, BpfAttachment, BridgePort, Link, LinkStats, Peer, Qdisc, Vxlan};
+pub use neighbour::{FdbEntry, Neighbour};
+pub use netfilter::{Action, Chain, IpSet, Match, Netfilter, NetfilterRule, SetMark};
+pub use process::{NodeFacts, ProcessFacts, Throttling};
+pub use resolv_conf::ResolvConf;
+pub use routing::{LookupAnswer, NextHop, Route, RouteKind, RouteLookup, RoutingRule};
+pub use socket::{Socket, TcpInfo};
+
+use crate::missing::Known;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// When a fact was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Before the window.
+    Before,
+    /// After it: only facts that change by traffic.
+    After,
+}
+
+/// All facts of one network namespace at one moment. A field nobody asked for is `missing` with that reason.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct NetnsFacts {
+    /// Inode of the namespace.
+    pub netns: u32,
+    /// When the reading began, `CLOCK_MONOTONIC` nanoseconds.
+    pub at_ns: u64,
+    /// Interfaces (`RTM_GETLINK`), with qdiscs (`RTM_GETQDISC`).
+    pub links: Known<Vec<Link>>,
+    /// Addresses (`RTM_GETADDR`).
+    pub addresses: Known<Vec<Address>>,
+    /// Routes of all tables (`RTM_GETROUTE`).
+    pub routes: Known<Vec<Route>>,
+    /// Policy routing rules (`RTM_GETRULE`).
+    pub rules: Known<Vec<RoutingRule>>,
+    /// Neighbours (`RTM_GETNEIGH`).
+    pub neighbours: Known<Vec<Neighbour>>,
+    /// Bridge and VXLAN forwarding entries (`RTM_GETNEIGH`, `AF_BRIDGE`).
+    pub fdb: Known<Vec<FdbEntry>>,
+    /// Sysctls that matter, by dotted name (`net.ipv4.ip_forward`).
+    pub sysctls: Known<BTreeMap<String, String>>,
+    /// Listening sockets and those of the watched flows (`SOCK_DIAG`).
+    pub sockets: Known<Vec<Socket>>,
+    /// Sockets by protocol and state, e.g. `tcp TIME_WAIT` 12.
+    pub socket_counts: Known<BTreeMap<String, u64>>,
+    /// `snmp`, `snmp6` and `netstat` counters by name, e.g. `TcpExt.ListenOverflows`, `Ip6.InNoRoutes`; those at zero are
+    /// left out.
+    pub counters: Known<BTreeMap<String, u64>>,
+    /// Connection tracking.
+    pub conntrack: Known<Conntrack>,
+    /// Netfilter rules, from every backend found.
+    pub netfilter: Known<Netfilter>,
+    /// Attached eBPF programs (XDP, tc).
+    pub bpf: Known<Vec<BpfAttachment>>,
+    /// `IPsec` policies (`XFRM_MSG_GETPOLICY`), one line each.
+    pub xfrm: Known<Vec<String>>,
+    /// What the kernel itself answers to "how would this leave?" (`RTM_GETROUTE`, one per address asked for).
+    pub lookups: Known<Vec<RouteLookup>>,
+}
