@@ -2,7 +2,7 @@
 
 use crate::case::{Case, Failure, Tried};
 use crate::kernel::drops::Class;
-use crate::kernel::route;
+use crate::kernel::interfaces;
 use model::event::{Event, Seen};
 use model::facts::{ProcessFacts, Socket};
 use model::flow::{Flow, TCP, UDP, protocol_name};
@@ -83,7 +83,7 @@ fn is_own(case: &Case<'_>, attempt: u32, flow: Flow) -> bool {
 
 /// The address is one of the namespace's own, loopback addresses among them.
 fn is_local(facts: &model::facts::NetnsFacts, address: IpAddr) -> bool {
-    address.is_loopback() || route::owns(facts, address)
+    address.is_loopback() || interfaces::owns(facts, address)
 }
 
 /// Every listening socket of the end's port and protocol, whatever address it is bound to.

@@ -1,15 +1,72 @@
 //! What became of an attempt: as the sender saw it, and, where the sender cannot know, as the trail tells.
 
-use super::{Failure, Fate};
 use crate::case::foreign_answers;
 use crate::case::trail::{Dropped, Leg, Trail};
 use crate::kernel::drops::Class;
-use crate::kernel::route;
+use crate::kernel::interfaces;
 use model::attempt::{Attempt, Outcome};
+use model::errno::Errno;
 use model::evidence::{Evidence, Intent};
 use model::flow::{ICMP, ICMPV6, protocol_name};
 use model::protocol::ProbeStatus;
 use model::report::Direction;
+
+/// What became of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It did what was asked.
+    Worked,
+    /// It did not.
+    Failed,
+    /// Nobody can tell: cancelled, never tried, or a datagram that was neither delivered nor dropped in our sight.
+    Unknown,
+}
+
+/// An attempt and what became of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Tried<'a> {
+    /// As the sender saw it.
+    pub attempt: &'a Attempt,
+    /// Of the protocol asked for; else one sent beside it (echo trains).
+    pub asked: bool,
+    /// What became of it.
+    pub fate: Fate,
+}
+
+/// How an attempt failed, in the sender's eyes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure<'a> {
+    /// No answer in time, while doing this.
+    Silent(&'a str),
+    /// Refused: RST or ICMP port unreachable before the connection was made.
+    Refused,
+    /// Reset after the connection was made.
+    Reset,
+    /// ENETUNREACH.
+    NetUnreachable,
+    /// EHOSTUNREACH.
+    HostUnreachable,
+    /// EPERM or EACCES: this kernel refused to send.
+    Forbidden,
+    /// EADDRNOTAVAIL.
+    NoLocalAddress,
+    /// EMSGSIZE.
+    TooBig,
+    /// Any other error, while doing this.
+    Other(&'a str, &'a Errno),
+}
+
+impl<'a> Tried<'a> {
+    /// How it failed; `None` when the sender saw no failure.
+    pub fn failure(&self) -> Option<Failure<'a>> {
+        failure(self.attempt)
+    }
+
+    /// Its handshake was done.
+    pub fn connected(&self) -> bool {
+        self.attempt.connected_ns.is_some()
+    }
+}
 
 /// How an attempt failed, in the sender's eyes.
 pub fn failure(attempt: &Attempt) -> Option<Failure<'_>> {
@@ -134,7 +191,7 @@ fn queued(evidence: &Evidence, leg: &Leg<'_>) -> bool {
                 && (to.is_ipv6() || local.is_ipv4() || !socket.v6only)
         })
     });
-    watched && bound && route::owns(&netns.before, to)
+    watched && bound && interfaces::owns(&netns.before, to)
 }
 
 /// A datagram has worked when it was answered or delivered, and failed when it was dropped or refused.

@@ -6,6 +6,8 @@
 
 pub(crate) mod attribution;
 pub mod clocks;
+mod commands;
+mod facts;
 pub mod far_end;
 mod fate;
 pub mod firewall_drops;
@@ -19,21 +21,18 @@ pub mod routing;
 pub mod services;
 pub mod trail;
 
+pub use fate::{Failure, Fate, Tried};
+
 use crate::kernel::drops::Class;
-use crate::kernel::route;
+use crate::kernel::interfaces;
 use crate::kernel::walk::{self, WalkHop};
 use crate::kubernetes::pods;
-use crate::words::shell::{self, Command, command};
 use core::cell::OnceCell;
-use core::fmt::Display;
-use fate::{failure, fate, is_asked, overran_us, runs_everywhere, unanswered};
-use model::attempt::Attempt;
-use model::errno::Errno;
+use fate::{fate, is_asked, overran_us, runs_everywhere, unanswered};
 use model::event::{Event, Seen};
-use model::evidence::{Evidence, NetnsEvidence};
-use model::facts::{Link, NetnsFacts};
+use model::evidence::Evidence;
+use model::facts::Link;
 use model::inventory::Inventory;
-use model::missing::{Known, Missing};
 use model::report::Direction;
 use neighbours::{Silent, silent};
 use std::net::IpAddr;
@@ -51,63 +50,6 @@ pub struct Case<'a> {
     /// Next hops on the way that answered no ARP or ND.
     pub silent: Vec<Silent>,
     way: OnceCell<Vec<WalkHop>>,
-}
-
-/// What became of an attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// It did what was asked.
-    Worked,
-    /// It did not.
-    Failed,
-    /// Nobody can tell: cancelled, never tried, or a datagram that was neither delivered nor dropped in our sight.
-    Unknown,
-}
-
-/// An attempt and what became of it.
-#[derive(Clone, Copy, Debug)]
-pub struct Tried<'a> {
-    /// As the sender saw it.
-    pub attempt: &'a Attempt,
-    /// Of the protocol asked for; else one sent beside it (echo trains).
-    pub asked: bool,
-    /// What became of it.
-    pub fate: Fate,
-}
-
-/// How an attempt failed, in the sender's eyes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure<'a> {
-    /// No answer in time, while doing this.
-    Silent(&'a str),
-    /// Refused: RST or ICMP port unreachable before the connection was made.
-    Refused,
-    /// Reset after the connection was made.
-    Reset,
-    /// ENETUNREACH.
-    NetUnreachable,
-    /// EHOSTUNREACH.
-    HostUnreachable,
-    /// EPERM or EACCES: this kernel refused to send.
-    Forbidden,
-    /// EADDRNOTAVAIL.
-    NoLocalAddress,
-    /// EMSGSIZE.
-    TooBig,
-    /// Any other error, while doing this.
-    Other(&'a str, &'a Errno),
-}
-
-impl<'a> Tried<'a> {
-    /// How it failed; `None` when the sender saw no failure.
-    pub fn failure(&self) -> Option<Failure<'a>> {
-        failure(self.attempt)
-    }
-
-    /// Its handshake was done.
-    pub fn connected(&self) -> bool {
-        self.attempt.connected_ns.is_some()
-    }
 }
 
 impl<'a> Case<'a> {
@@ -164,7 +106,7 @@ impl<'a> Case<'a> {
             .iter()
             .filter_map(|netns| {
                 let own = netns.before.addresses.ok()?.iter().find(|own| own.address == address)?;
-                Some((netns.id, route::link(&netns.before, own.ifindex)?))
+                Some((netns.id, interfaces::link(&netns.before, own.ifindex)?))
             })
             .collect();
         let met = |netns: u32| {
@@ -180,32 +122,6 @@ impl<'a> Case<'a> {
         let peer = link.peer.as_ref()?;
         let netns = peer.netns.unwrap_or(netns);
         Some((netns, self.link(netns, peer.ifindex)?))
-    }
-
-    /// A command inside a namespace (see [`command`]); `None` also where nothing is known that surely leads there.
-    pub fn command(&self, netns: u32, ours: &'static str, names: &[&dyn Display]) -> Option<Command> {
-        Some(command(ours, names)?.inside(&self.inside(netns)?))
-    }
-
-    /// How a command is run inside a namespace: `ip netns exec c `, `nsenter -t 7 -n `, or nothing where its node's own shell is
-    /// inside already.
-    fn inside(&self, netns: u32) -> Option<String> {
-        if netns == 0 {
-            return None;
-        }
-        let nodes = &mut self.evidence.nodes.iter();
-        if nodes.any(|node| node.host_netns == netns) {
-            return Some(String::new());
-        }
-        let ends = [&self.evidence.source, &self.evidence.destination];
-        let end = ends.into_iter().find(|end| end.netns == Some(netns));
-        let pid = end.and_then(|end| end.pid).map(|pid| format!("nsenter -t {pid} -n "));
-        // What the site calls a pod may look like a helper's name for a namespace: `netns/x` is a pod of a namespace `netns`.
-        if end.is_some() && pods::pod_in(self.evidence, netns).is_some() {
-            return pid;
-        }
-        let name = self.evidence.netns(netns)?.name.as_str();
-        inside(name).or(pid)
     }
 
     /// Attempts of the protocol asked for.
@@ -319,89 +235,6 @@ impl<'a> Case<'a> {
         lost.all(|lost| lost.of_watched == 0 && (lost.missed == 0 || !probes.contains(&lost.probe.as_str())))
     }
 
-    /// A fact of a namespace as it was before the window, or why it is missing.
-    pub fn before<T>(
-        &self,
-        netns: u32,
-        what: &str,
-        pick: impl Fn(&'a NetnsFacts) -> &'a Known<T>,
-    ) -> Result<&'a T, Missing> {
-        let of = self.look(netns, what)?;
-        pick(&of.before)
-            .get()
-            .map_err(|missing| named(missing, what, of, &self.name(of.id)))
-    }
-
-    /// The same after the window; as it was before where it was not read again.
-    pub fn after<T>(
-        &self,
-        netns: u32,
-        what: &str,
-        pick: impl Fn(&'a NetnsFacts) -> &'a Known<T>,
-    ) -> Result<&'a T, Missing> {
-        let of = self.look(netns, what)?;
-        pick(&of.after)
-            .get()
-            .or_else(|_| pick(&of.before).get())
-            .map_err(|missing| named(missing, what, of, &self.name(of.id)))
-    }
-
-    fn look(&self, netns: u32, what: &str) -> Result<&'a NetnsEvidence, Missing> {
-        self.evidence
-            .netns(netns)
-            .ok_or_else(|| Missing::new(format!("{what} of netns {netns}"), "this namespace was not looked into"))
-    }
-
-    /// How much a `snmp`, `netstat` or `snmp6` counter grew in the window.
-    pub fn growth(&self, netns: u32, counter: &str) -> Result<u64, Missing> {
-        let of = self.look(netns, "counters")?;
-        let before = of
-            .before
-            .counters
-            .get()
-            .map_err(|missing| named(missing, "counters", of, &self.name(of.id)))?;
-        let after = of
-            .after
-            .counters
-            .get()
-            .map_err(|missing| named(missing, "counters after the window", of, &self.name(of.id)))?;
-        let of_both = |counters: &std::collections::BTreeMap<String, u64>| counters.get(counter).copied().unwrap_or(0);
-        Ok(of_both(after).saturating_sub(of_both(before)))
-    }
-
-    /// How much a connection tracking statistic (`drop`, `insert_failed`, `invalid`...) grew in the window.
-    pub fn conntrack_growth(&self, netns: u32, stat: &str) -> Result<u64, Missing> {
-        let of = self.look(netns, "connection tracking")?;
-        let name = "connection tracking";
-        let before = of
-            .before
-            .conntrack
-            .get()
-            .map_err(|missing| named(missing, name, of, &self.name(of.id)))?;
-        let after = of
-            .after
-            .conntrack
-            .get()
-            .map_err(|missing| named(missing, name, of, &self.name(of.id)))?;
-        let value = |stats: &std::collections::BTreeMap<String, u64>| stats.get(stat).copied().unwrap_or(0);
-        Ok(value(&after.stats).saturating_sub(value(&before.stats)))
-    }
-
-    /// A sysctl of a namespace; `None` where this kernel has none of that name.
-    pub fn sysctl(&self, netns: u32, name: &str) -> Result<Option<&'a str>, Missing> {
-        Ok(self
-            .before(netns, "sysctls", |facts| &facts.sysctls)?
-            .get(name)
-            .map(String::as_str))
-    }
-
-    /// An interface by index.
-    pub fn link(&self, netns: u32, ifindex: u32) -> Option<&'a Link> {
-        let facts = self.evidence.netns(netns)?;
-        let of = |known: &'a Known<Vec<Link>>| known.ok()?.iter().find(|link| link.index == ifindex);
-        of(&facts.after.links).or_else(|| of(&facts.before.links))
-    }
-
     /// The name of a namespace for people.
     pub fn name(&self, netns: u32) -> String {
         if netns == 0 {
@@ -466,63 +299,6 @@ impl<'a> Case<'a> {
     }
 }
 
-/// By a helper's name for a namespace, which is never one that a process has chosen: `host`, `netns/NAME`, `netns/PATH`,
-/// `pid/N` or `pid/N (NAME)`.
-fn inside(name: &str) -> Option<String> {
-    if name == "host" {
-        return Some("nsenter -t 1 -n ".to_owned());
-    }
-    if let Some(name) = name.strip_prefix("netns/") {
-        let word = shell::word(name)?;
-        return Some(match name.strip_prefix('/') {
-            Some(_) => format!("nsenter --net={word} "),
-            None => format!("ip netns exec {word} "),
-        });
-    }
-    let pid = name.strip_prefix("pid/")?;
-    let pid: u32 = pid.split_once(" (").map_or(pid, |(pid, _)| pid).parse().ok()?;
-    Some(format!("nsenter -t {pid} -n "))
-}
-
 fn named_or(name: &str, asked: &str) -> String {
     if name.is_empty() { asked } else { name }.to_owned()
-}
-
-fn named(missing: &Missing, what: &str, of: &NetnsEvidence, of_name: &str) -> Missing {
-    let mut missing = missing.clone();
-    if missing.what.is_empty() {
-        missing.what = format!("{what} of {of_name}");
-    }
-    if missing.node.is_none() && !of.node.is_empty() {
-        missing.node = Some(of.node.clone());
-    }
-    missing
-}
-
-#[cfg(test)]
-mod tests {
-    use super::inside;
-
-    #[test]
-    fn a_namespace_is_entered_by_what_surely_leads_there() {
-        let way = |name: &str| inside(name).unwrap_or_default();
-        assert_eq!(way("netns/a"), "ip netns exec a ");
-        assert_eq!(way("netns/a b"), "ip netns exec 'a b' ");
-        assert_eq!(way("netns//run/docker/netns/1"), "nsenter --net=/run/docker/netns/1 ");
-        assert_eq!(way("pid/7"), "nsenter -t 7 -n ");
-        assert_eq!(way("pid/7 (netns/other)"), "nsenter -t 7 -n ");
-        assert_eq!(way("pid/7 (8) (x)"), "nsenter -t 7 -n ");
-        for name in [
-            "nginx",
-            "pid/7;id",
-            "pid/x (y)",
-            "netns/a`id`",
-            "netns/-x",
-            "netns/a\nb",
-            "shop/web",
-            "",
-        ] {
-            assert_eq!(inside(name), None, "{name:?}");
-        }
-    }
 }

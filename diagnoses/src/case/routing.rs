@@ -3,6 +3,7 @@
 use crate::case::Case;
 use crate::case::trail::Dropped;
 use crate::kernel::drops::Class;
+use crate::kernel::interfaces;
 use crate::kernel::route::{self, Query, Way};
 use crate::kernel::translate;
 use crate::verdict::remedy::Remedy;
@@ -153,5 +154,5 @@ pub fn is_router(case: &Case<'_>, netns: u32) -> bool {
 
 /// The sysctl that keeps a host from forwarding, where one does.
 pub fn setting(case: &Case<'_>, netns: u32, interface: &str, target: IpAddr) -> Option<String> {
-    route::not_forwarding(&case.evidence.netns(netns)?.before, interface, target)
+    interfaces::not_forwarding(&case.evidence.netns(netns)?.before, interface, target)
 }

@@ -6,6 +6,7 @@
 
 pub mod drops;
 pub mod firewall;
+pub mod interfaces;
 pub mod route;
 pub mod translate;
 pub mod walk;

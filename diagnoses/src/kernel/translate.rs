@@ -2,7 +2,7 @@
 
 use crate::kernel::firewall::HookPacket;
 use crate::kernel::firewall::{NetfilterVerdict, evaluate, marked};
-use crate::kernel::route;
+use crate::kernel::interfaces;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use model::evidence::Evidence;
 use model::facts::{Action, Conntrack, NetnsFacts};
@@ -146,7 +146,7 @@ fn new_connection(flow: Flow) -> HookPacket<'static> {
 
 /// The names a rule may know an interface by.
 fn names(facts: &NetnsFacts, index: u32) -> Vec<&str> {
-    route::link(facts, index)
+    interfaces::link(facts, index)
         .into_iter()
         .map(|link| link.name.as_str())
         .collect()

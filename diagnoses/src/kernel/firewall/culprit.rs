@@ -5,6 +5,7 @@
 
 use super::packet::HookPacket;
 use super::{NetfilterStop, NetfilterVerdict, chain_place, evaluate};
+use crate::kernel::interfaces;
 use crate::kernel::route::{self, Query, Way};
 use core::net::IpAddr;
 use model::event::{Event, Seen};
@@ -275,7 +276,7 @@ fn packets<'a>(
         return vec![("output", made.clone()), ("postrouting", made)];
     }
     let here = names(facts, event.ifindex);
-    let bridged = here.len() > 1 || route::link(facts, event.ifindex).is_some_and(|link| link.kind == "bridge");
+    let bridged = here.len() > 1 || interfaces::link(facts, event.ifindex).is_some_and(|link| link.kind == "bridge");
     let inwards = HookPacket {
         arrives: Some(here.clone()),
         bridged,
@@ -319,10 +320,10 @@ fn packets<'a>(
 
 /// The names under which a rule may know an interface: its own, and that of its bridge.
 fn names(facts: &NetnsFacts, ifindex: u32) -> Vec<&str> {
-    let Some(own) = route::link(facts, ifindex) else {
+    let Some(own) = interfaces::link(facts, ifindex) else {
         return vec![];
     };
-    let master = own.master.and_then(|index| route::link(facts, index));
+    let master = own.master.and_then(|index| interfaces::link(facts, index));
     core::iter::once(own)
         .chain(master)
         .map(|link| link.name.as_str())

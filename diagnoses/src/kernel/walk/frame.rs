@@ -1,7 +1,7 @@
 //! A frame from the interface by which it is sent to the next place that decides: veth peers, bridges, tunnels, stacked devices.
 
 use super::{At, HopKind, WalkEnd, WalkHop, Walker};
-use crate::kernel::route;
+use crate::kernel::interfaces;
 use core::net::{IpAddr, SocketAddr};
 use model::facts::{Link, Peer};
 use model::flow::{Flow, UDP};
@@ -60,7 +60,7 @@ impl<'w, 'a, 'u> Frame<'w, 'a, 'u> {
         let Some(facts) = self.walker.facts(self.netns) else {
             return Crossed::Ends(WalkEnd::Unread(self.netns));
         };
-        let Some(link) = route::link(facts, oif) else {
+        let Some(link) = interfaces::link(facts, oif) else {
             return Crossed::Ends(WalkEnd::Unknown(format!("interface {oif} was not read")));
         };
         match link.kind.as_str() {
@@ -103,9 +103,9 @@ impl<'w, 'a, 'u> Frame<'w, 'a, 'u> {
         if let Some(above) = self.stacked_on(netns, ifindex) {
             return Crossed::Lands(above.0, above.1);
         }
-        let master = route::link(facts, ifindex)
+        let master = interfaces::link(facts, ifindex)
             .and_then(|link| link.master)
-            .and_then(|index| route::link(facts, index));
+            .and_then(|index| interfaces::link(facts, index));
         match master {
             Some(master) if master.kind == "bridge" => self.bridge(master.index, Some(ifindex)),
             Some(master) if matches!(master.kind.as_str(), "bond" | "team") => Crossed::Lands(netns, master.index),
@@ -119,7 +119,7 @@ impl<'w, 'a, 'u> Frame<'w, 'a, 'u> {
             return Crossed::Ends(WalkEnd::Unread(self.netns));
         };
         self.bridges.push((self.netns, bridge));
-        if from.is_some() && route::owns(facts, self.next_hop) {
+        if from.is_some() && interfaces::owns(facts, self.next_hop) {
             return Crossed::Lands(self.netns, bridge);
         }
         let links = facts.links.ok().map_or(&[][..], Vec::as_slice);
@@ -197,20 +197,21 @@ impl<'w, 'a, 'u> Frame<'w, 'a, 'u> {
         let Peer { netns, ifindex } = port.peer.as_ref().filter(|_| port.kind == "veth")?;
         let there = (*netns)?;
         let facts = &self.walker.evidence.netns(there)?.before;
-        let far = route::link(facts, *ifindex)?;
+        let far = interfaces::link(facts, *ifindex)?;
         if let Some(master) = far.master.filter(|index| {
-            route::link(facts, *index).is_some_and(|link| link.kind == "bridge") && !passed.contains(&(there, *index))
+            interfaces::link(facts, *index).is_some_and(|link| link.kind == "bridge")
+                && !passed.contains(&(there, *index))
         }) {
             let mut passed = passed.to_vec();
             passed.push((there, master));
-            let found = route::owns(facts, self.next_hop)
+            let found = interfaces::owns(facts, self.next_hop)
                 || facts.links.ok()?.iter().any(|other| {
                     other.master == Some(master) && other.index != *ifindex && self.behind(other, &passed).is_some()
                 });
             return found.then_some((there, *ifindex));
         }
         let stacked = self.stacked_on(there, *ifindex).is_some();
-        (route::owns(facts, self.next_hop) || stacked).then_some((there, *ifindex))
+        (interfaces::owns(facts, self.next_hop) || stacked).then_some((there, *ifindex))
     }
 
     /// A macvlan or ipvlan on top of an interface, in whatever namespace, that owns the next hop's address.
@@ -345,7 +346,7 @@ impl<'w, 'a, 'u> Frame<'w, 'a, 'u> {
                     .ok()?
                     .iter()
                     .find(|own| own.address == self.next_hop)?;
-                route::link(&owner.before, own.ifindex)
+                interfaces::link(&owner.before, own.ifindex)
                     .map(|link| link.mac.clone())
                     .filter(|mac| !mac.is_empty())
             })

@@ -6,6 +6,7 @@
 mod frame;
 mod onward;
 
+use crate::kernel::interfaces;
 use crate::kernel::route::{self, Query, Way};
 use crate::kernel::translate::{self, Done};
 use core::net::{IpAddr, SocketAddr};
@@ -351,8 +352,8 @@ impl<'a> Walker<'a, '_> {
                 return vec![];
             }
         };
-        let incoming = at.iif.and_then(|iif| route::link(facts, iif));
-        if let Some(sysctl) = incoming.and_then(|link| route::not_forwarding(facts, &link.name, flow.dst())) {
+        let incoming = at.iif.and_then(|iif| interfaces::link(facts, iif));
+        if let Some(sysctl) = incoming.and_then(|link| interfaces::not_forwarding(facts, &link.name, flow.dst())) {
             hop.end = Some(WalkEnd::NotForwarding(sysctl));
             walked.hops.push(hop);
             return vec![];

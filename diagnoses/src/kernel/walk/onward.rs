@@ -2,6 +2,7 @@
 
 use super::frame::Crossed;
 use super::{WalkEnd, Walker};
+use crate::kernel::interfaces;
 use crate::kernel::route::{self, Query, Way};
 use core::net::IpAddr;
 use model::evidence::NetnsEvidence;
@@ -26,7 +27,7 @@ impl Walker<'_, '_> {
             return crossed;
         }
         let others = || self.evidence.netns.iter().filter(|other| other.node != here.node);
-        let owns = |other: &&NetnsEvidence, address| route::owns(&other.before, address);
+        let owns = |other: &&NetnsEvidence, address| interfaces::owns(&other.before, address);
         let nodes = self.evidence.nodes.iter().filter(|node| node.name != here.node);
         let next = nodes
             .filter_map(|node| self.evidence.netns(node.host_netns))

@@ -18,6 +18,7 @@ use crate::case::observations::freed;
 use crate::case::trail::Dropped;
 use crate::kernel::drops::Class;
 use crate::kernel::firewall::proxy;
+use crate::kernel::interfaces;
 use crate::kernel::route::{self, Query, Way};
 use crate::kernel::translate;
 use crate::rules::{Checked, Need};
@@ -51,7 +52,7 @@ pub fn check(case: &Case<'_>) -> Checked {
     let bears = case
         .evidence
         .netns(netns)
-        .is_some_and(|netns| route::owns(&netns.before, source));
+        .is_some_and(|netns| interfaces::owns(&netns.before, source));
     let (why, remedy) = match &by_mark {
         Some((mark, rule)) => (
             Some(format!(
