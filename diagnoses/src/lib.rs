@@ -11,7 +11,6 @@ pub mod verdict;
 pub mod words;
 
 #[cfg(test)]
-#[allow(dead_code, reason = "each rule's tests use what they need")]
 mod scenes;
 
 pub use judge::early_end::{answer_due, settled};

@@ -1,4 +1,4 @@
-//! What was seen of an attempt, in words for a *because*.
+//! What was seen of an attempt, in words: the proofs that rules give for what they conclude.
 
 use crate::case::trail::Dropped;
 use crate::case::{Case, Failure, Tried};

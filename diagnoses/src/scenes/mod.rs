@@ -2,6 +2,9 @@
 //!
 //! Pods a and b (`10.90.1.2`, `10.90.1.3`) on node x, pod c (`10.90.2.2`) on node y, host-gateway routes over up0; the same
 //! over IPv6 in `fd90:1::/64` and `fd90:2::/64`.
+//!
+//! What the cases of several rules are made of belongs here, and is built for tests only: facts, traffic, clusters, lookups, and
+//! names that strangers have chosen. What one rule alone breaks stays in that rule's own tests.
 
 pub mod cluster;
 pub mod dns;

@@ -1,4 +1,7 @@
-//! Times, counts and places in words.
+//! Times, counts and places in words, and commands for a shell.
+//!
+//! How a thing is written belongs here, whoever writes it; the client uses it too. It uses `model` alone and decides nothing: what
+//! is said, and whether, is the rules' and the judge's.
 
 pub mod shell;
 

@@ -108,8 +108,8 @@ impl RoutingRule {
     /// A packet with this firewall mark has the mark that the rule asks for; `None` where it asks for none.
     #[must_use]
     pub fn fits_mark(&self, mark: u32) -> Option<bool> {
-        let (value, mask) = self.fwmark?;
-        Some(mark & mask == value & mask)
+        let (wanted, bits) = self.fwmark?;
+        Some(mark & bits == wanted & bits)
     }
 }
 

@@ -5,6 +5,9 @@
 //! makes it (RFC 5905, 8), over all packets of a run and with a constant drift; half of what is left is its error. It puts every
 //! such packet into the right order whatever the clocks say. Where no packet was seen at both, nothing is known, and nothing
 //! may be claimed from the order of times.
+//!
+//! All that makes times of two machines comparable belongs here, on top of `attribution`; what follows from the order of events is
+//! asked elsewhere, with [`order`] and [`error_ns`].
 
 mod bounds;
 mod sights;

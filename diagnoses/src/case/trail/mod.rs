@@ -2,6 +2,9 @@
 //!
 //! It claims what a hook saw and nothing else: events may be lost, late, or of another packet that reuses an address, so a
 //! tuple is only followed when it is the attempt's own or was learned on a packet of the attempt.
+//!
+//! How events become places and losses belongs here. Whose an event is is `attribution`, whose clock told its time is `clocks`; what
+//! a place or a loss means is asked elsewhere.
 
 mod leg;
 

@@ -1,5 +1,8 @@
 //! What the netfilter rules of a namespace do with a packet, evaluated as the kernel does it: base chains of a hook by
 //! priority, jumps, gotos and returns, policies. What cannot be evaluated from outside stays a doubt and is carried along.
+//!
+//! Chains are walked here; whether a rule's tests fit is `matches`, with `fit` and `ipset` below it; which rule a known drop can be put
+//! down to is `culprit`. It uses `kernel/route` for where a packet leaves. What became of watched packets is `case/firewall_drops`.
 
 pub mod culprit;
 mod fit;

@@ -2,6 +2,9 @@
 //!
 //! [`next`] names the namespaces on the way that have not been read yet; the gatherer reads them and asks again until
 //! nothing new comes. [`path`] is the walk itself, for rules: what was expected where. Nothing here judges.
+//!
+//! What lies between two routing decisions is `frame`, between two nodes `onward`. The decisions themselves are `kernel/route` and
+//! `kernel/translate`.
 
 mod frame;
 mod onward;

@@ -2,6 +2,9 @@
 //!
 //! A pod that no policy selects for a direction may do anything in it. Once one does, a connection needs a rule of any policy
 //! that selects the pod, and it needs that at both of its ends. Policies never deny; that nothing allows is the denial.
+//!
+//! Only the API's own definition belongs here; where implementations differ, the answer is that it cannot be told. Which connection is
+//! asked about is `case/policy_rulings`.
 
 mod fits;
 mod ports;

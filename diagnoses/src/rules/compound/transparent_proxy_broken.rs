@@ -51,7 +51,7 @@ pub fn check(case: &Case<'_>) -> Checked {
         let owned: Vec<_> = here(Class::Other).filter(is_forwarding).collect();
         let dropped: Vec<_> = here(Class::Netfilter).collect();
         let refused: Vec<_> = here(Class::NoSocket).collect();
-        astray(case, &owned)
+        no_local_route(case, &owned)
             .or_else(|| unserved(case, &dropped))
             .or_else(|| redirected(case, &refused))
     };
@@ -79,7 +79,7 @@ fn handed(case: &Case<'_>, drop: &Dropped<'_>) -> Option<(Proxy, Flow)> {
 }
 
 /// The mark leads to no local route.
-fn astray(case: &Case<'_>, drops: &[Dropped<'_>]) -> Option<Finding> {
+fn no_local_route(case: &Case<'_>, drops: &[Dropped<'_>]) -> Option<Finding> {
     let first = drops.first()?;
     let netns = first.event.netns;
     let (proxy, flow) = handed(case, first)?;

@@ -97,7 +97,7 @@ mod tests {
         let mut scene = Scene::two_nodes();
         scene.dropped(3, scenes::Y, "up0", "NO_TX_TARGET", "br_dev_xmit");
         scene.link(scenes::Y, "vethc", |link| {
-            (link.master, link.bridge_port) = (None, None)
+            (link.master, link.bridge_port) = (None, None);
         });
         let judgement = judge(&scene.evidence);
         assert_eq!(scenes::causes(&judgement), ["interface-detached"]);
@@ -109,7 +109,7 @@ mod tests {
         let mut scene = Scene::two_nodes();
         scene.vanishes(3, scenes::Y, "vethc");
         scene.link(scenes::Y, "vethc", |link| {
-            (link.master, link.bridge_port) = (None, None)
+            (link.master, link.bridge_port) = (None, None);
         });
         scene.reroute(scenes::Y, &scenes::route("10.90.2.2", 32, None, 3));
         assert!(!scenes::causes(&judge(&scene.evidence)).contains(&"interface-detached".to_owned()));

@@ -298,7 +298,7 @@ mod tests {
                 link.peer = Some(model::facts::Peer {
                     netns: Some(999),
                     ifindex: 7,
-                })
+                });
             });
             scene.facts(node, |facts| {
                 facts.neighbours = Known::Known(vec![scenes::neighbour(2, other, "3a:c0:68:e2:76:c9", "REACHABLE")]);

@@ -172,7 +172,7 @@ mod tests {
             remedy(scene)
         };
         let said = with(&mut scene, &|chain| {
-            chain.rules[0].text = "-A FORWARD -m xyz (not decoded) -j DROP".into()
+            chain.rules[0].text = "-A FORWARD -m xyz (not decoded) -j DROP".into();
         });
         assert!(
             said.contains("-S FORWARD` shows it;") && !said.contains(" -D "),
