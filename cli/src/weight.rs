@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn what_lists_hold_takes_no_more_than_is_reckoned() {
-        use model::{attempt, facts, netfilter, protocol};
+        use model::{attempt, facts, protocol};
         let largest = [
             size_of::<facts::Link>(),
             size_of::<facts::Qdisc>(),
@@ -90,8 +90,8 @@ mod tests {
             size_of::<facts::RouteLookup>(),
             size_of::<facts::ConntrackEntry>(),
             size_of::<facts::BpfAttachment>(),
-            size_of::<netfilter::Chain>(),
-            size_of::<netfilter::NetfilterRule>(),
+            size_of::<facts::Chain>(),
+            size_of::<facts::NetfilterRule>(),
             size_of::<protocol::ProbeStatus>(),
             size_of::<protocol::Total>(),
             size_of::<protocol::Lost>(),
@@ -101,7 +101,7 @@ mod tests {
             size_of::<model::missing::Missing>(),
         ];
         assert!(largest.iter().all(|bytes| *bytes <= OBJECT), "{largest:?}");
-        assert!(size_of::<netfilter::Match>() <= MATCH);
+        assert!(size_of::<facts::Match>() <= MATCH);
     }
 
     #[test]
