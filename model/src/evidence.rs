@@ -169,13 +169,6 @@ impl Evidence {
         self.netns.iter().find(|netns| netns.id == id)
     }
 
-    /// The name of a namespace for people; its inode where it has none.
-    #[must_use]
-    pub fn netns_name(&self, id: u32) -> String {
-        self.netns(id)
-            .map_or_else(|| format!("netns {id}"), |netns| netns.name.clone())
-    }
-
     /// The node on which an event happened; empty where there is only one.
     #[must_use]
     pub fn node_of<'a>(&'a self, event: &'a Event) -> &'a str {

@@ -33,6 +33,7 @@ use model::event::{Event, Seen};
 use model::evidence::Evidence;
 use model::facts::Link;
 use model::inventory::Inventory;
+use model::owner::Owner;
 use model::report::Direction;
 use neighbours::{Silent, silent};
 use std::net::IpAddr;
@@ -240,8 +241,30 @@ impl<'a> Case<'a> {
         if netns == 0 {
             "a namespace that could not be told".to_owned()
         } else {
-            pods::name_of(self.evidence, netns).unwrap_or_else(|| self.evidence.netns_name(netns))
+            self.told_name(netns)
+                .unwrap_or_else(|| format!("a network namespace that nothing names ({netns})"))
         }
+    }
+
+    /// Whether anything tells what a namespace is called. Packets may pass some that neither a pod nor a file leads into.
+    pub fn is_named(&self, netns: u32) -> bool {
+        self.told_name(netns).is_some()
+    }
+
+    /// The name of a namespace by the cluster, by its facts, or by whose what happened there was.
+    fn told_name(&self, netns: u32) -> Option<String> {
+        let by_facts = || self.evidence.netns(netns).map(|netns| netns.name.clone());
+        let by_events = || {
+            let there = self.evidence.events.iter().filter(|event| event.netns == netns);
+            there.into_iter().find_map(|event| match &event.owner {
+                Owner::Netns { name } => Some(format!("netns/{name}")),
+                Owner::Host => Some("host".to_owned()),
+                Owner::Container { id } => Some(format!("container/{}", id.get(..12).unwrap_or(id))),
+                Owner::Pod { uid, .. } => Some(format!("pod/{uid}")),
+                Owner::Unknown => None,
+            })
+        };
+        pods::name_of(self.evidence, netns).or_else(by_facts).or_else(by_events)
     }
 
     /// The node a namespace is on; empty where unknown.

@@ -49,9 +49,11 @@ fn hops(case: &Case<'_>, leg: &Leg<'_>) -> Vec<Hop> {
         packets,
         says,
     };
+    // What has no name tells a reader nothing: packets pass it between two places that have one.
     let mut hops: Vec<Hop> = leg
         .stops
         .iter()
+        .filter(|stop| case.is_named(stop.netns))
         .map(|stop| {
             let verb = match stop.happened {
                 Happened::Left => "left through",
@@ -120,7 +122,58 @@ fn hops(case: &Case<'_>, leg: &Leg<'_>) -> Vec<Hop> {
         end.happened = Happened::LastSeen;
         end.translated_from = None;
         end.says = format!("last seen here: {}", last.says);
+        if leg.stops.last().is_some_and(|stop| !case.is_named(stop.netns)) {
+            end.says += ", and then in a network namespace that nothing names";
+        }
         hops.push(end);
     }
     hops
+}
+
+#[cfg(test)]
+mod tests {
+    use super::path;
+    use crate::case::Case;
+    use crate::scenes::{Scene, X};
+    use model::owner::Owner;
+    use model::report::Happened;
+
+    /// Neither a name nor a process, and nobody read its facts.
+    const NAMELESS: u32 = 4_026_532_183;
+
+    /// A packet that leaves a by x and is not seen again behind a namespace that nobody knows.
+    fn through_a_nameless_namespace() -> Scene {
+        let mut scene = Scene::two_nodes();
+        scene.vanishes(1, X, "up0");
+        let flow = scene.evidence.attempts[0].flow;
+        scene.hop(NAMELESS, "br0", flow, 1);
+        scene
+    }
+
+    #[test]
+    fn a_namespace_without_a_name_is_left_out_and_still_told_of_at_the_end() {
+        let scene = through_a_nameless_namespace();
+        let hops = path(&Case::new(&scene.evidence));
+        let places: Vec<&str> = hops.iter().map(|hop| hop.netns.as_str()).collect();
+        assert_eq!(places, ["netns/a", "netns/x", "netns/x", "netns/x", "netns/x"]);
+        let last = hops.last().unwrap();
+        assert_eq!(last.happened, Happened::LastSeen);
+        assert!(
+            last.says.ends_with("in a network namespace that nothing names"),
+            "{}",
+            last.says
+        );
+    }
+
+    #[test]
+    fn a_namespace_whose_facts_nobody_read_is_called_after_its_owner() {
+        let mut scene = through_a_nameless_namespace();
+        for event in &mut scene.evidence.events {
+            if event.netns == NAMELESS {
+                event.owner = Owner::Netns { name: "gw".into() };
+            }
+        }
+        let hops = path(&Case::new(&scene.evidence));
+        assert_eq!(hops.last().unwrap().netns, "netns/gw");
+    }
 }
