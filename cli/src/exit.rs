@@ -1,5 +1,6 @@
 //! How a command ends: the exit codes of the contract, and the error that stands for a wrong use.
 
+use model::missing::Missing;
 use std::fmt;
 use std::process::ExitCode;
 
@@ -45,6 +46,11 @@ impl fmt::Display for Usage {
 }
 
 impl std::error::Error for Usage {}
+
+/// An endpoint that is not there is a slip of the asker.
+pub fn not_found(asked: &str, missing: &Missing) -> anyhow::Error {
+    Usage::error(format!("{asked} was not found: {}", missing.reason()))
+}
 
 /// The exit code of an error.
 #[must_use]

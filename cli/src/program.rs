@@ -1,71 +1,18 @@
-//! The program: its command line, and what every command is given.
+//! The program: arguments become a command, what the command comes to becomes an exit code.
 
-use crate::commands::{COMMANDS, Diagnose, Run, with_kind};
+use crate::commands::{COMMANDS, Context, Diagnose, Global, Run, TYPED, command, with_kind};
 use crate::exit::{self, Exit};
-use crate::kubernetes::connect::Access;
-use crate::render::{self, Colour};
-use crate::site::kubernetes::NAME_IT;
+use crate::render;
+use crate::site::cluster::NAME_IT;
 use anyhow::Context as _;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{ArgMatches, Command, FromArgMatches as _};
+use clap::{ArgMatches, FromArgMatches as _};
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-/// The name a person types.
-pub const TYPED: &str = "kubectl-skoop";
 /// The name by which kubectl knows it.
 const AS_PLUGIN: &str = "kubectl skoop";
-
-/// Options of every command.
-#[derive(Clone, Debug, clap::Args)]
-struct Global {
-    #[arg(
-        long,
-        value_enum,
-        default_value_t,
-        global = true,
-        value_name = "WHEN",
-        display_order = 900
-    )]
-    color: Colour,
-    #[command(flatten)]
-    access: Access,
-}
-
-/// What a command is given besides its own options.
-#[derive(Clone, Debug)]
-pub struct Context {
-    /// As the user calls this program: `kubectl skoop` or `kubectl-skoop`.
-    pub program: &'static str,
-    /// When to colour.
-    pub colour: Colour,
-    /// Which cluster, and as whom.
-    pub access: Access,
-    /// The arguments, without the program's own name.
-    pub arguments: Vec<String>,
-}
-
-/// The whole command line, named as the user calls it.
-#[must_use]
-pub fn command(program: &'static str) -> Command {
-    let root = <Global as clap::Args>::augment_args(Command::new("kubectl-skoop"))
-        .display_name("kubectl-skoop")
-        .bin_name(program)
-        .version(env!("CARGO_PKG_VERSION"))
-        .about("Finds out why one end cannot reach another: sends a few real packets and watches the kernel while it does")
-        .after_help(
-            "Exit codes: 0 healthy or done, 1 a fault was found, 2 wrong usage, 3 could not look or not enough was seen.",
-        )
-        .subcommand_required(true)
-        .arg_required_else_help(true)
-        .disable_help_subcommand(true)
-        .infer_long_args(false)
-        .max_term_width(120);
-    COMMANDS
-        .iter()
-        .fold(root, |root, entry| root.subcommand((entry.command)()))
-}
 
 fn context(program: &'static str, matches: &ArgMatches, arguments: &[OsString]) -> clap::error::Result<Context> {
     let global = Global::from_arg_matches(matches)?;

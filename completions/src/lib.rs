@@ -9,11 +9,11 @@ pub type File = (&'static str, fn() -> String);
 
 /// Every checked-in file.
 pub const FILES: [File; 5] = [
-    ("kubectl-skoop.bash", || cli::completion::script(Shell::Bash)),
-    ("_kubectl-skoop", || cli::completion::script(Shell::Zsh)),
-    ("kubectl-skoop.fish", || cli::completion::script(Shell::Fish)),
-    ("kubectl-skoop.ps1", || cli::completion::script(Shell::PowerShell)),
-    ("kubectl_complete-skoop", || cli::completion::KUBECTL.to_owned()),
+    ("kubectl-skoop.bash", || cli::completion_script(Shell::Bash)),
+    ("_kubectl-skoop", || cli::completion_script(Shell::Zsh)),
+    ("kubectl-skoop.fish", || cli::completion_script(Shell::Fish)),
+    ("kubectl-skoop.ps1", || cli::completion_script(Shell::PowerShell)),
+    ("kubectl_complete-skoop", || cli::KUBECTL_COMPLETION.to_owned()),
 ];
 
 #[cfg(test)]

@@ -1,20 +1,20 @@
 //! `capture`: events of the kernel as they come, filtered in the kernel, with exact totals at the end.
 
-use super::Run;
-use super::place::{Where, block_on};
-use crate::ends::Ends;
+use super::where_to_look::{Where, block_on};
+use super::{Context, Run};
+use crate::capture::event_order::InOrder;
+use crate::capture::filter::{HOST, Wanted};
+use crate::conversation::session::{Ended, STEP, Session};
 use crate::exit::{Exit, Usage};
-use crate::in_order::InOrder;
-use crate::kubernetes::connect::Cluster;
-use crate::kubernetes::newcomers::Newcomers;
-use crate::kubernetes::scope::{NODES_MAX, Wish};
-use crate::program::Context;
+use crate::inquiry::durations;
+use crate::inquiry::known_ends::Ends;
+use crate::inquiry::target::{self, Grammar, Place};
+use crate::kubernetes::capture_scope::{NODES_MAX, Wish};
+use crate::kubernetes::cluster::Cluster;
+use crate::kubernetes::new_pods::Newcomers;
+use crate::names;
 use crate::render::{self, EventFormat, Stream, Summary, is_broken_pipe, note};
-use crate::session::{Ended, STEP, Session};
 use crate::site::Site;
-use crate::target::{self, Grammar, Place};
-use crate::wanted::{HOST, Wanted};
-use crate::{names, window};
 use anyhow::{Result, anyhow};
 use clap::Args;
 use diagnoses::kernel::drops::{Class, class_of};
@@ -82,7 +82,7 @@ pub struct Capture {
     #[arg(long)]
     all_drops: bool,
     /// End after this long
-    #[arg(long = "for", value_name = "TIME", value_parser = window::parse)]
+    #[arg(long = "for", value_name = "TIME", value_parser = durations::parse)]
     length: Option<Duration>,
     /// End after this many events
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -132,7 +132,7 @@ impl Capture {
         let hello = session.look.nodes.iter().find_map(|node| node.hello.clone());
         let hello = hello.unwrap_or_default();
         let probes = self.probes(&hello)?;
-        super::place::check(context, &site, &session)?;
+        super::where_to_look::check(context, &site, &session)?;
         let endpoints = wanted.resolved(&mut session).await?;
         let id = session.number();
         let residents = wanted.residents(&endpoints);

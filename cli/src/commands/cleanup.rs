@@ -1,11 +1,10 @@
 //! `cleanup`: takes away what earlier runs left in a cluster, and leaves live ones alone.
 
-use super::Run;
-use super::place::block_on;
+use super::where_to_look::block_on;
+use super::{Context, Run};
 use crate::exit::Exit;
-use crate::program::Context;
 use crate::render;
-use crate::site::kubernetes::{SWEPT_MAX, Swept, sweep};
+use crate::site::cluster::{SWEPT_MAX, Swept, sweep};
 use anyhow::Result;
 use clap::Args;
 

@@ -1,12 +1,10 @@
 //! `__complete`: candidates for the last word, asked by kubectl and by the shells' scripts. Silent when it fails.
 
-use super::Run;
-use super::place::{Where, block_on};
-use super::probes;
-use crate::completion::{self, Wanted};
+use super::candidates::{self, Wanted};
+use super::where_to_look::{Where, block_on};
+use super::{Context, Run, probes};
 use crate::exit::Exit;
-use crate::kubernetes::connect::Cluster;
-use crate::program::Context;
+use crate::kubernetes::cluster::Cluster;
 use crate::render;
 use crate::site::Site;
 use anyhow::{Result, anyhow};
@@ -39,7 +37,7 @@ impl Run for Complete {
             .split_last()
             .map_or(("", &[][..]), |(last, before)| (last.as_str(), before));
         let mut candidates = Vec::new();
-        for wanted in completion::wanted(before, last) {
+        for wanted in candidates::wanted(before, last) {
             match wanted {
                 Wanted::Words(words) => candidates.extend(words),
                 Wanted::Endpoints if before.iter().any(|word| word == "--local") => {
@@ -50,11 +48,11 @@ impl Run for Complete {
                 }
                 Wanted::Namespaces => candidates.extend(of_cluster(before, async |cluster| cluster.namespaces().await)),
                 Wanted::Nodes => candidates.extend(of_cluster(before, async |cluster| cluster.nodes().await)),
-                Wanted::Kubeconfig(entry) => candidates.extend(completion::access(before).entries(entry)),
+                Wanted::Kubeconfig(entry) => candidates.extend(candidates::access(before).entries(entry)),
                 Wanted::Probes => candidates.extend(probe_names(context).unwrap_or_default()),
             }
         }
-        render::lines(&completion::answer(last, candidates))?;
+        render::lines(&candidates::answer(last, candidates))?;
         Ok(Exit::Fine)
     }
 }
@@ -62,7 +60,7 @@ impl Run for Complete {
 /// What the API says in time.
 fn of_cluster(before: &[String], ask: impl AsyncFnOnce(&Cluster) -> Vec<String>) -> Vec<String> {
     let asked = async {
-        let cluster = completion::access(before).connect().await?;
+        let cluster = candidates::access(before).connect().await?;
         let names = tokio::time::timeout(PATIENCE, ask(&cluster)).await;
         Ok(names.unwrap_or_default())
     };

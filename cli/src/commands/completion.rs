@@ -1,13 +1,15 @@
 //! `completion`: shell completions, to be sourced or put where the shell looks for them.
 
-use super::Run;
-use crate::completion;
+use super::command_line::{TYPED, command};
+use super::{Context, Run};
 use crate::exit::Exit;
-use crate::program::Context;
 use crate::render;
 use anyhow::Result;
 use clap::Args;
 use clap_complete::Shell;
+
+/// The script by which kubectl completes `kubectl skoop` (it looks for `kubectl_complete-skoop` on PATH).
+pub const KUBECTL: &str = "#!/bin/sh\nexec kubectl-skoop __complete \"$@\"\n";
 
 /// Print completions for a shell
 #[derive(Debug, Args)]
@@ -38,13 +40,21 @@ impl Run for Completion {
 
     fn run(self, _context: &Context) -> Result<Exit> {
         let text = match self.shell {
-            Kind::Bash => completion::script(Shell::Bash),
-            Kind::Zsh => completion::script(Shell::Zsh),
-            Kind::Fish => completion::script(Shell::Fish),
-            Kind::PowerShell => completion::script(Shell::PowerShell),
-            Kind::Kubectl => completion::KUBECTL.to_owned(),
+            Kind::Bash => script(Shell::Bash),
+            Kind::Zsh => script(Shell::Zsh),
+            Kind::Fish => script(Shell::Fish),
+            Kind::PowerShell => script(Shell::PowerShell),
+            Kind::Kubectl => KUBECTL.to_owned(),
         };
         render::script(&text)?;
         Ok(Exit::Fine)
     }
+}
+
+/// The script of a shell.
+#[must_use]
+pub fn script(shell: Shell) -> String {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut command(TYPED), TYPED, &mut text);
+    String::from_utf8_lossy(&text).into_owned()
 }

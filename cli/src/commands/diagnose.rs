@@ -1,15 +1,13 @@
 //! `diagnose`: what is wrong between two ends, and how that is known.
 
-use super::Run;
-use super::place::block_on;
-use super::reach::{How, Reach, lookup};
+use super::reach_options::{How, Reach, lookup};
+use super::where_to_look::block_on;
+use super::{Context, Run};
+use crate::evidence::gathering::gather;
 use crate::exit::Exit;
-use crate::gather::gather;
-use crate::inquiry::Inquiry;
-use crate::kubernetes::Via;
-use crate::program::Context;
-use crate::site::Keeping;
-use crate::{private, render, report};
+use crate::inquiry::question::{Inquiry, Via};
+use crate::recording::Keeping;
+use crate::{private_file, render, report};
 use anyhow::{Context as _, Result};
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, Subcommand};
@@ -181,7 +179,7 @@ async fn answer(mut inquiry: Inquiry, how: &How, context: &Context) -> Result<Op
     let known_anyway = ends.inventory.ok().is_some();
     if !ends.nodes.is_empty() {
         match session.hello().await {
-            Ok(()) => super::place::check(context, &site, &session)?,
+            Ok(()) => super::where_to_look::check(context, &site, &session)?,
             // What the API says may be an answer by itself.
             Err(error) if known_anyway => {
                 let missing = Missing::new("what happens on the nodes", format!("{error:#}"));
@@ -192,7 +190,7 @@ async fn answer(mut inquiry: Inquiry, how: &How, context: &Context) -> Result<Op
     }
     let (evidence, timing) = gather(&mut session, &inquiry.question, ends, started).await?;
     if let Some(file) = &how.evidence {
-        let write = || anyhow::Ok(private::create(file)?.write_all(&serde_json::to_vec(&evidence)?)?);
+        let write = || anyhow::Ok(private_file::create(file)?.write_all(&serde_json::to_vec(&evidence)?)?);
         write().with_context(|| format!("writing the evidence to {}", file.display()))?;
     }
     let judging = Instant::now();

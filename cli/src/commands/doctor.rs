@@ -1,21 +1,20 @@
 //! `doctor`: what is missing before a helper can start on a cluster, each with the command that mends it.
 
-use super::place::block_on;
-use super::{Run, alike};
+use super::where_to_look::block_on;
+use super::{Context, Run, node_findings};
+use crate::conversation::session::Session;
 use crate::exit::Exit;
 use crate::interrupt::Interrupt;
-use crate::kubernetes::connect::Cluster;
+use crate::kubernetes::cluster::Cluster;
 use crate::kubernetes::list::few_at_once;
-use crate::kubernetes::refused::Refused;
+use crate::kubernetes::refusal::Refused;
 use crate::kubernetes::rights::{self, Right, Scope};
 use crate::names;
-use crate::program::Context;
 use crate::render::progress::Progress;
 use crate::render::{self, Finding};
-use crate::session::Session;
-use crate::site::kubernetes::image::is_pinned;
-use crate::site::kubernetes::suggest::{OF_THE_CLUSTER, Suggested, suggest};
-use crate::site::kubernetes::{HelperOptions, Helpers, OWN_NAMESPACE, unfit};
+use crate::site::cluster::image::is_pinned;
+use crate::site::cluster::injectable_images::{OF_THE_CLUSTER, Suggested, suggest};
+use crate::site::cluster::{HelperOptions, Helpers, OWN_NAMESPACE, unfit};
 use anyhow::Result;
 use clap::Args;
 use futures_util::future::join_all;
@@ -88,7 +87,7 @@ impl Doctor {
         findings.push(powers(helpers.namespace()));
         findings.push(admission);
         findings.push(image(self.options.started()));
-        findings.extend(alike::nodes(&nodes));
+        findings.extend(node_findings::nodes(&nodes));
         findings.push(suggestions(suggested));
         if self.try_one {
             let tried = self.to_try(&nodes);

@@ -1,12 +1,9 @@
 //! `explain`: what a rule or probe means, how it knows, and what to do.
 
-use super::Run;
-use super::place::{Where, block_on};
-use super::probes;
+use super::where_to_look::{Where, block_on};
+use super::{Context, Run, probes};
 use crate::exit::{Exit, Usage};
-use crate::names;
-use crate::program::Context;
-use crate::render;
+use crate::{names, render};
 use anyhow::Result;
 use clap::Args;
 use diagnoses::rules::RULES;

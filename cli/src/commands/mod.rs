@@ -1,24 +1,33 @@
-//! The commands, one file each. What is not in this list does not exist: help and completions are derived from it.
+//! The commands, one file each, with the options that several of them share. What is not in the list of commands does not
+//! exist: help and completions are derived from it.
+//!
+//! A command may use every other room, and says in which order they are used. What it prints goes through `render`; no command
+//! knows the program that runs it.
 
-mod alike;
+mod candidates;
 mod capture;
 mod cleanup;
+mod command_line;
 mod complete;
 mod completion;
+mod context;
 mod diagnose;
 mod doctor;
 mod explain;
-mod place;
+mod node_findings;
 mod probes;
-mod reach;
+mod reach_options;
 mod rules;
 mod schema;
 mod version;
+mod where_to_look;
 
-pub use diagnose::{BETWEEN, Diagnose, with_kind};
+pub use command_line::{Global, TYPED, command};
+pub use completion::{KUBECTL as KUBECTL_COMPLETION, script as completion_script};
+pub use context::Context;
+pub use diagnose::{Diagnose, with_kind};
 
 use crate::exit::Exit;
-use crate::program::Context;
 use anyhow::Result;
 use clap::ArgMatches;
 

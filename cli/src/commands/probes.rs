@@ -1,9 +1,8 @@
 //! `probes`: what each probe sees, what it costs, and whether this kernel can run it.
 
-use super::Run;
-use super::place::{Where, block_on};
+use super::where_to_look::{Where, block_on};
+use super::{Context, Run};
 use crate::exit::Exit;
-use crate::program::Context;
 use crate::render::{self, ListFormat};
 use anyhow::{Context as _, Result};
 use clap::Args;

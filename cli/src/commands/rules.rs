@@ -1,8 +1,7 @@
 //! `rules`: every cause this program can name.
 
-use super::Run;
+use super::{Context, Run};
 use crate::exit::Exit;
-use crate::program::Context;
 use crate::render::{self, ListFormat};
 use anyhow::Result;
 use clap::Args;

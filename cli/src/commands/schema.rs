@@ -1,8 +1,7 @@
 //! `schema`: the shape of the report.
 
-use super::Run;
+use super::{Context, Run};
 use crate::exit::Exit;
-use crate::program::Context;
 use crate::render;
 use anyhow::Result;
 use clap::Args;

@@ -1,8 +1,7 @@
 //! `version`: of this program and of what it speaks.
 
-use super::Run;
+use super::{Context, Run};
 use crate::exit::Exit;
-use crate::program::Context;
 use crate::render;
 use anyhow::Result;
 

@@ -1,8 +1,7 @@
 //! Lists of the API, page by page: read no further than is wanted, and bounded in objects and in bytes.
 
-use super::connect::Cluster;
-use super::read::NO_STATUS;
-use super::refused::{Kind, Refused};
+use super::cluster::Cluster;
+use super::refusal::{Kind, NO_STATUS, Refused, TOO_LONG};
 use futures_util::{StreamExt as _, stream};
 use http::Request;
 use http_body_util::BodyExt as _;
@@ -21,8 +20,6 @@ pub const PAGE: u32 = 500;
 pub const MOST: usize = 10_000;
 /// The longest answer to one call, in bytes.
 const ANSWER_MAX: usize = 64 << 20;
-/// The reason that stands for a longer one.
-pub const TOO_LONG: &str = "TooLong";
 /// Calls that are under way at once, where many of one kind are made.
 const AT_ONCE: usize = 16;
 

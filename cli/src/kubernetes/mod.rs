@@ -1,24 +1,25 @@
-//! What is known of Kubernetes: how a cluster is reached, and what its API says.
+//! What a cluster's API says: how the cluster is reached, which objects the names of a question stand for, and what the user
+//! may do there.
+//!
+//! It may use what is asked (`inquiry`). It reads and starts nothing: helpers are started by `site`.
 
-pub mod connect;
-pub mod ends;
+pub mod calls;
+pub mod capture_scope;
+mod chosen_port;
+pub mod cluster;
+mod ends_inventory;
 #[cfg(test)]
-pub mod fake;
-mod find;
-mod foreign;
-mod gathered;
-mod inventory;
+pub mod fake_server;
 pub mod list;
-pub mod name;
-mod near;
-pub mod newcomers;
-mod port;
-mod read;
-pub mod refused;
+mod named_object;
+pub mod new_pods;
+mod other_policies;
+mod plain_objects;
+pub mod refusal;
+pub mod resolved_ends;
+mod resource;
 pub mod rights;
-pub mod scope;
+mod service_backends;
+mod similar_names;
 #[cfg(test)]
 mod tests;
-mod way;
-
-pub use way::Via;

@@ -1,6 +1,11 @@
 //! What a user of a cluster must be allowed to do: asked for by `doctor`, granted by `deploy/rbac`. One list, so that the two agree.
 
-use super::foreign;
+use super::cluster::Cluster;
+use super::other_policies;
+use super::refusal::Refused;
+use k8s_openapi::api::authorization::v1 as authorization;
+use kube::Api;
+use kube::api::PostParams;
 use std::fmt;
 
 /// Where a right is needed.
@@ -123,11 +128,39 @@ const WORKLOAD: &str = "a pod of a workload by the workload's name";
 
 /// All of them, policies of other kinds included.
 pub fn all() -> Vec<Right> {
-    let foreign = foreign::KINDS.iter().map(|kind| {
+    let foreign = other_policies::KINDS.iter().map(|kind| {
         let (group, _, plural, _) = *kind;
         read(group, plural, &["list"], "naming policies that are not evaluated")
     });
     RIGHTS.iter().cloned().chain(foreign).collect()
+}
+
+impl Cluster {
+    /// Whether the user may do this, by the API server's own word.
+    pub async fn may(&self, right: &Right, verb: &str, namespace: Option<&str>) -> Result<bool, Refused> {
+        let api: Api<authorization::SelfSubjectAccessReview> = Api::all(self.client.clone());
+        let (resource, subresource) = match right.resource.split_once('/') {
+            Some((resource, subresource)) => (resource, Some(subresource)),
+            None => (right.resource, None),
+        };
+        let review = authorization::SelfSubjectAccessReview {
+            spec: authorization::SelfSubjectAccessReviewSpec {
+                resource_attributes: Some(authorization::ResourceAttributes {
+                    group: Some(right.group.to_owned()),
+                    resource: Some(resource.to_owned()),
+                    subresource: subresource.map(str::to_owned),
+                    verb: Some(verb.to_owned()),
+                    namespace: namespace.map(str::to_owned),
+                    ..authorization::ResourceAttributes::default()
+                }),
+                ..authorization::SelfSubjectAccessReviewSpec::default()
+            },
+            ..authorization::SelfSubjectAccessReview::default()
+        };
+        let ask = PostParams::default();
+        let answer = self.ask(|| api.create(&ask, &review)).await?;
+        Ok(answer.status.is_some_and(|status| status.allowed))
+    }
 }
 
 #[cfg(test)]

@@ -1,15 +1,15 @@
 //! From names to both ends, against an API server that answers well, badly, or not at all.
 
-use super::Via;
-use super::ends::{Asked, Resolved, resolve};
-use super::fake::{Answer, Fake};
+use super::capture_scope::Wish;
+use super::fake_server::{Answer, Fake};
 use super::list::MOST;
-use super::newcomers::Newcomers;
-use super::refused::Kind;
-use super::scope::Wish;
+use super::new_pods::Newcomers;
+use super::refusal::Kind;
+use super::resolved_ends::{Asked, Resolved, resolve};
 use crate::exit::{self, Exit};
-use crate::plan::Protocol;
-use crate::target::{Grammar, Target};
+use crate::inquiry::attempt_plan::Protocol;
+use crate::inquiry::question::Via;
+use crate::inquiry::target::{Grammar, Target};
 use model::endpoint::EndpointKind;
 use model::evidence::Intent;
 use serde_json::{Value, json};
@@ -263,7 +263,10 @@ async fn a_server_that_answers_badly_is_told_with_the_way_out() {
             cluster.patience = std::time::Duration::from_secs(5);
         }
         let error = cluster
-            .find(&Grammar::Cluster.source("a").unwrap().place, super::find::Bare::Pod)
+            .find(
+                &Grammar::Cluster.source("a").unwrap().place,
+                super::named_object::Bare::Pod,
+            )
             .await
             .unwrap_err();
         assert_eq!(exit::of(&error), Exit::Inconclusive, "{error}");

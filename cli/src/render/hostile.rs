@@ -1,12 +1,11 @@
 //! Every string of a report, an event and an inventory holds what a stranger would like to do to a terminal, and nothing that is
 //! printed for people does it. The samples are made from the schemas, so that no field is forgotten.
 
-use super::event::PodNames;
-use super::foreign;
+use super::event_lines::{Lines, Summary};
+use super::event_phrases::PodNames;
 use super::paper::{Page, Paper};
-use super::stream::{Lines, Summary};
 use super::table::Sheet;
-use super::{Finding, findings, lists};
+use super::{Finding, findings, lists, untrusted_text};
 use model::evidence::Evidence;
 use model::letter::is_plain;
 use model::missing::Missing;
@@ -175,7 +174,7 @@ fn nothing_in_an_event_or_in_the_totals_does_either() {
                 [event.flow.src(), event.flow.dst()].map(|address| (address, HOSTILE.to_owned())),
                 pods.iter().map(|pod| (pod.uid.clone(), PodNames::of(pod))),
             );
-            kinds.insert(super::event::what(&event.seen));
+            kinds.insert(super::event_phrases::what(&event.seen));
             let shown = screen(&lines.event(event), 100);
             let begins = |line: &&String| !line.starts_with("              ");
             assert_eq!(shown.iter().filter(begins).count(), 1, "{shown:#?}");
@@ -192,7 +191,7 @@ fn nothing_in_an_event_or_in_the_totals_does_either() {
             took: std::time::Duration::ZERO,
             several_clocks: false,
         };
-        let shown = screen(&summary.page(&super::stream::Netns::new()), 100);
+        let shown = screen(&summary.page(&super::event_lines::Netns::new()), 100);
         assert!(shown.len() <= 4, "{shown:#?}");
     }
     assert!(kinds.len() > 9, "every kind of event: {kinds:?}");
@@ -238,7 +237,7 @@ fn findings_probes_notes_and_errors_do_not_either() {
     }
     let long = super::beside("", &"x".repeat(1 << 20), 60);
     assert!(
-        long.len() < 3 * foreign::PARAGRAPH && long.contains("more letters"),
+        long.len() < 3 * untrusted_text::PARAGRAPH && long.contains("more letters"),
         "{}",
         long.len()
     );

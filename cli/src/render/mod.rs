@@ -1,26 +1,29 @@
 //! The only code that prints: data to stdout, all else to stderr.
+//!
+//! It may use the model, the report and exit codes, and knows nothing of where the data comes from. Text that others wrote
+//! passes through `untrusted_text`, and there is no other way to a screen.
 #![expect(clippy::print_stderr, reason = "this is the place that prints")]
 #![expect(clippy::format_push_string, reason = "one screen of text reads better than it runs")]
 
-mod event;
+mod event_lines;
+mod event_phrases;
 mod findings;
-mod foreign;
 #[cfg(test)]
 mod hostile;
 mod lists;
 mod paper;
+mod phrases;
 pub mod progress;
 #[cfg(test)]
 mod samples;
 pub mod schema;
-mod stream;
 mod table;
-mod words;
+mod untrusted_text;
 
-pub use event::PodNames;
+pub use event_lines::{EventFormat, Known, Stream, Summary};
+pub use event_phrases::PodNames;
 pub use findings::Finding;
 pub use lists::ListFormat;
-pub use stream::{EventFormat, Known, Stream, Summary};
 
 use anyhow::{Context as _, Result};
 use model::protocol::{Hello, ProbeStatus};
@@ -74,7 +77,7 @@ fn paper(colour: Colour) -> paper::Paper {
 
 /// As JSON in plain letters.
 fn json(document: &impl serde::Serialize) -> Result<String> {
-    Ok(foreign::json(&serde_json::to_string_pretty(document)?) + "\n")
+    Ok(untrusted_text::json(&serde_json::to_string_pretty(document)?) + "\n")
 }
 
 /// The same document as the JSON, in YAML: written directly, enums would become tags, which few other tools read.
@@ -85,7 +88,7 @@ fn yaml(document: &impl serde::Serialize) -> Result<String> {
         return Ok(text);
     }
     // Not all that hides is escaped there; JSON is YAML too (YAML 1.2, 1.3).
-    Ok(foreign::json_as_yaml(&serde_json::to_string_pretty(&document)?) + "\n")
+    Ok(untrusted_text::json_as_yaml(&serde_json::to_string_pretty(&document)?) + "\n")
 }
 
 /// Prints a report.

@@ -1,7 +1,7 @@
 //! Text that fits: lines made of pieces, so that what a piece holds can neither begin a line nor colour it; labels in a
 //! column; wrapping that never breaks a word.
 
-use super::foreign::{self, PARAGRAPH};
+use super::untrusted_text::{self, PARAGRAPH};
 use anstyle::{AnsiColor, Style};
 
 /// Columns of a label and the space before and after it.
@@ -63,7 +63,7 @@ impl Line {
     fn piece(mut self, ink: Option<Ink>, text: &str) -> Self {
         if !text.is_empty() {
             // Wrapped text was cut to fewer; this is for what nobody wrapped.
-            self.0.push((ink, foreign::shown(text, 2 * PARAGRAPH)));
+            self.0.push((ink, untrusted_text::shown(text, 2 * PARAGRAPH)));
         }
         self
     }
@@ -154,7 +154,7 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = String::new();
     // A rule's text is shown as its tool prints it, double spaces and all.
-    for word in foreign::shown(text, PARAGRAPH).split(' ') {
+    for word in untrusted_text::shown(text, PARAGRAPH).split(' ') {
         if !line.is_empty() && columns(&line) + 1 + columns(word) > width {
             lines.push(std::mem::take(&mut line).trim_end().to_owned());
         } else if !line.is_empty() {

@@ -1,6 +1,6 @@
 //! What goes on, on a terminal, when it takes longer than a second.
 
-use super::foreign::{CELL, shown};
+use super::untrusted_text::{CELL, shown};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};

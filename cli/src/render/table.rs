@@ -1,8 +1,8 @@
 //! The one screen: the answer first, then what proves it, then what was looked at.
 
-use super::foreign::name;
 use super::paper::{INDENT, Ink, Line, Page, Paper, wrap, wrap_pieces};
-use super::words;
+use super::phrases;
+use super::untrusted_text::name;
 use model::attempt::{self, Attempt};
 use model::missing::Missing;
 use model::protocol::BpfCost;
@@ -82,13 +82,13 @@ impl Sheet {
     }
 
     fn cause(&self, verdict: &Verdict, report: &Report, sheet: &mut Page) {
-        let place = words::place(&verdict.place);
+        let place = phrases::place(&verdict.place);
         let unsaid = |node: &&String| report.nodes.len() > 1 && verdict.place.netns.as_ref() != Some(*node);
         let node = verdict.place.node.as_ref().filter(unsaid);
         let node = node.map_or_else(String::new, |node| format!(" (node {node})"));
         let separator = if place.is_empty() { "" } else { ", " };
         let mut what = vec![format!("{}{separator}{place}{node}", verdict.rule)];
-        what.extend(verdict.place.rule.as_ref().map(words::rule));
+        what.extend(verdict.place.rule.as_ref().map(phrases::rule));
         // The headline says the first one's sentence already.
         if !report.headline.contains(&verdict.says) {
             what.push(verdict.says.clone());
@@ -127,7 +127,7 @@ impl Sheet {
         for trail in trails(&report.path) {
             if self.wide {
                 lines.extend(trail.iter().map(|hop| {
-                    let at = format!("+{}", words::time(hop.at_ns));
+                    let at = format!("+{}", phrases::time(hop.at_ns));
                     format!(
                         "{at:>9}  {:<16} {} ({} x {})",
                         name(&hop.netns),
@@ -290,7 +290,7 @@ fn translations(trail: &[Hop], attempts: &[Attempt]) -> Vec<String> {
                 "✗ in {}: {} ({})",
                 name(&hop.netns),
                 name(&hop.says),
-                words::count(u64::from(hop.packets), "packet")
+                phrases::count(u64::from(hop.packets), "packet")
             ));
         }
     }
@@ -302,7 +302,7 @@ fn translations(trail: &[Hop], attempts: &[Attempt]) -> Vec<String> {
 fn attempts(attempts: &[Attempt], width: usize) -> Vec<String> {
     let mut groups: Vec<(String, Vec<&Attempt>)> = Vec::new();
     for attempt in attempts {
-        let what = words::sending(attempt);
+        let what = phrases::sending(attempt);
         let same = groups.iter_mut().find(|(other, members)| {
             *other == what && members.first().is_some_and(|first| first.outcome == attempt.outcome)
         });
@@ -320,7 +320,7 @@ fn attempts(attempts: &[Attempt], width: usize) -> Vec<String> {
         .iter()
         .zip(&left)
         .map(|((_, members), left)| {
-            let met = words::met(members);
+            let met = phrases::met(members);
             if column + 3 + met.chars().count() <= width {
                 format!("{left:<column$}   {met}")
             } else {
@@ -333,7 +333,7 @@ fn attempts(attempts: &[Attempt], width: usize) -> Vec<String> {
 fn looked(report: &Report, wide: bool) -> Vec<String> {
     let nodes = &report.nodes;
     if nodes.is_empty() {
-        let took = words::time(report.timing.total_ms * 1_000_000);
+        let took = phrases::time(report.timing.total_ms * 1_000_000);
         return vec![format!("what the API says, and no node · {took} · nothing was sent")];
     }
     let mut kernels: Vec<&str> = nodes.iter().map(|node| node.kernel.as_str()).collect();
@@ -358,16 +358,16 @@ fn looked(report: &Report, wide: bool) -> Vec<String> {
     } else {
         String::new()
     };
-    let missed = words::missed(nodes.iter().flat_map(|node| &node.lost));
+    let missed = phrases::missed(nodes.iter().flat_map(|node| &node.lost));
     let missed = missed.map_or_else(String::new, |missed| format!(", {missed}"));
     let cost: Option<BpfCost> = nodes.iter().map(|node| node.bpf).sum();
-    let cost = cost.map_or_else(|| "our eBPF time is not known".to_owned(), words::cost);
+    let cost = cost.map_or_else(|| "our eBPF time is not known".to_owned(), phrases::cost);
     let mut lines = vec![format!(
         "{} · kernel {} · {} · {}, {lost} lost{thinned}{missed} · {cost}",
-        words::count(nodes.len() as u64, "node"),
+        phrases::count(nodes.len() as u64, "node"),
         kernels.join(", "),
-        words::time(report.timing.total_ms * 1_000_000),
-        words::count(events, "event"),
+        phrases::time(report.timing.total_ms * 1_000_000),
+        phrases::count(events, "event"),
     )];
     if wide {
         let timing = report.timing;

@@ -1,11 +1,11 @@
 //! This machine as one node: the helper is a child process, found embedded, named, or beside the client.
 
-use super::embedded::{self, Executable};
-use super::link::{Link, MESSAGE_MAX_BYTES};
-use super::recording::Recorder;
-use crate::ends::Ends;
+use super::embedded_helper::{self, Executable};
+use crate::conversation::link::{Link, MESSAGE_MAX_BYTES};
 use crate::exit::Usage;
-use crate::target::{Place, Target};
+use crate::inquiry::known_ends::Ends;
+use crate::inquiry::target::{Place, Target};
+use crate::recording::Recorder;
 use anyhow::{Context as _, Result, anyhow};
 use model::endpoint::{Endpoint, EndpointKind};
 use model::evidence::Intent;
@@ -87,7 +87,7 @@ impl Local {
                 "this machine is no Linux, so it cannot be looked at; run this on a Linux node"
             ));
         }
-        if let Some(bytes) = embedded::helper() {
+        if let Some(bytes) = embedded_helper::helper() {
             let executable = Executable::of(bytes).context("making the embedded helper executable")?;
             return match spawn(executable.path()) {
                 Ok(child) => Ok(child),

@@ -1,22 +1,22 @@
-//! Where to look: this machine, a live cluster, or a recording of a run: three bodies of one interface.
+//! Where to look: this machine, a live cluster, or a recording of a run, behind one interface.
+//!
+//! It may use what a cluster's API says (`kubernetes`), recordings, and the links of a conversation, which it makes. What is
+//! asked over them is decided elsewhere.
 
-mod embedded;
-pub mod kubernetes;
-mod link;
+pub mod cluster;
+mod embedded_helper;
 mod local;
-mod recording;
 
-pub use link::{Heard, Link};
-pub use recording::{Doubt, Keeping, Recorder, ended as ended_recording};
-
-use crate::ends::Ends;
-use crate::inquiry::Inquiry;
+use crate::conversation::link::Link;
+use crate::inquiry::known_ends::Ends;
+use crate::inquiry::question::Inquiry;
 use crate::interrupt::Interrupt;
-use crate::kubernetes::connect::Cluster;
-use crate::kubernetes::ends::{self, Asked};
+use crate::kubernetes::cluster::Cluster;
+use crate::kubernetes::resolved_ends::{self, Asked};
+use crate::recording::{Doubt, Recorder, Recording};
 use anyhow::{Result, anyhow};
+use cluster::{HelperOptions, Helpers};
 use k8s_openapi::api::batch::v1::Job;
-use kubernetes::{HelperOptions, Helpers};
 use model::inventory::Node;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -29,7 +29,7 @@ pub enum Site {
     /// A live cluster.
     Kubernetes(Box<Kubernetes>),
     /// A recorded run.
-    Recording(Box<recording::Recording>),
+    Recording(Box<Recording>),
 }
 
 /// A live cluster.
@@ -78,7 +78,7 @@ impl Site {
 
     /// A recording, which must have been made with these arguments.
     pub fn recording(file: PathBuf, arguments: &[String]) -> Result<Self> {
-        Ok(Self::Recording(Box::new(recording::Recording::open(file, arguments)?)))
+        Ok(Self::Recording(Box::new(Recording::open(file, arguments)?)))
     }
 
     /// A cluster.
@@ -110,7 +110,7 @@ impl Site {
                     via: inquiry.via,
                     api_only: site.options.no_helper,
                 };
-                let resolved = ends::resolve(&site.cluster, &asked).await?;
+                let resolved = resolved_ends::resolve(&site.cluster, &asked).await?;
                 for note in &resolved.notes {
                     crate::render::note(note);
                 }
@@ -165,7 +165,7 @@ impl Site {
         };
         match self {
             Self::Local(local) => named(&|node| local.start(of.recorder.map(|recorder| recorder.for_node(node)))),
-            Self::Recording(recording) => named(&|node| recording.play(node)),
+            Self::Recording(recording) => named(&|node| Ok(Link::to_recording(recording.play(node)?))),
             Self::Kubernetes(_) if nodes.is_empty() => Ok(Vec::new()),
             Self::Kubernetes(site) => Ok(site.helpers(of).start(&of.known_nodes(), of.recorder)),
         }

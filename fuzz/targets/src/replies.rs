@@ -1,11 +1,11 @@
 //! What a helper says, line by line, until it cannot be trusted any more.
 
 use crate::recordings::{Base, must_not_be_healthy};
-use cli::lines::Lines;
+use cli::ReplyStream;
 
 /// Lines of a helper. What it says after its last line is not taken, and nothing that it can say by chance is healthy.
 pub fn replies(bytes: &[u8]) {
-    let mut lines = Lines::default();
+    let mut lines = ReplyStream::default();
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {
         let was_done = lines.done;
         if lines.line(line).is_err() {

@@ -1,0 +1,49 @@
+//! Events of several rings and nodes, let go in the order in which they happened.
+
+use crate::conversation::state::Look;
+use model::event::Event;
+use std::collections::VecDeque;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Rings of several probes are read in turn: an event waits at most twice this long for an earlier one of another ring.
+const ORDER_WITHIN: Duration = Duration::from_millis(40);
+/// Of several nodes, for one that comes over another way through the network.
+const ORDER_ACROSS_NODES: Duration = Duration::from_millis(250);
+/// It is looked so often in that time.
+const LOOKS: u32 = 4;
+/// No more events are kept waiting: in a flood the oldest go at once, in the order known so far.
+const WAITING: usize = 12_288;
+
+/// Lets events go in time order: those that were there already a while ago, since nothing earlier will come any more.
+#[derive(Default)]
+pub struct InOrder {
+    /// When it was looked, and the latest event there was.
+    looks: VecDeque<(Instant, u64)>,
+}
+
+impl InOrder {
+    /// Those whose turn it is.
+    pub fn ready(&mut self, look: &mut Look) -> Vec<Event> {
+        let within = if look.nodes.len() > 1 {
+            ORDER_ACROSS_NODES
+        } else {
+            ORDER_WITHIN
+        };
+        let early = self.looks.back().is_some_and(|(at, _)| at.elapsed() < within / LOOKS);
+        if early && look.evidence.events.len() < 2 * WAITING {
+            return Vec::new();
+        }
+        look.order();
+        let events = &look.evidence.events;
+        let latest = events.last().map_or(0, |event| event.at_ns);
+        self.looks.push_back((Instant::now(), latest));
+        let mut until_ns = 0;
+        while let Some((_, latest)) = self.looks.pop_front_if(|(at, _)| at.elapsed() >= within) {
+            until_ns = latest;
+        }
+        let ready = events.partition_point(|event| event.at_ns <= until_ns);
+        let ready = ready.max(events.len().saturating_sub(WAITING));
+        look.let_go(ready)
+    }
+}

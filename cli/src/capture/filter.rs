@@ -1,0 +1,206 @@
+//! What a capture lets through: first by names, then by what the kernel knows.
+
+use crate::conversation::session::Session;
+use crate::exit::{Usage, not_found};
+use crate::render::{Known, PodNames, note};
+use anyhow::Result;
+use model::attempt::WatchedFlow;
+use model::endpoint::Endpoint;
+use model::flow::{self, Flow};
+use model::inventory::Inventory;
+use model::owner::Owner;
+use model::protocol::Filter;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+/// What to let through, before names became inodes.
+#[derive(Debug, Default)]
+pub struct Wanted {
+    /// Of each node, by the helper's words.
+    pub endpoints: BTreeMap<String, Vec<String>>,
+    /// Processes, as the machine counts.
+    pub pids: Vec<u32>,
+    /// Addresses, either end.
+    pub addresses: Vec<IpAddr>,
+    /// Ports, either end.
+    pub ports: Vec<u16>,
+    /// What the cluster's API says of the nodes.
+    pub inventory: Option<Inventory>,
+}
+
+impl Wanted {
+    /// The names that events are told with.
+    pub fn known(&self, session: &Session, endpoints: &[(String, Endpoint)]) -> Known {
+        let several = session.look.evidence.nodes.len() > 1;
+        let mut known = Known::default();
+        if several {
+            known.nodes = session
+                .look
+                .evidence
+                .nodes
+                .iter()
+                .map(|node| node.name.clone())
+                .collect();
+        }
+        if let Some(inventory) = &self.inventory {
+            for service in &inventory.services {
+                known
+                    .addresses
+                    .extend(service.cluster_ips.iter().map(|ip| (*ip, service.full_name())));
+            }
+            for pod in inventory
+                .pods
+                .iter()
+                .filter(|pod| !pod.host_network && pod.phase == "Running")
+            {
+                known
+                    .addresses
+                    .extend(pod.addresses.iter().map(|ip| (*ip, pod.full_name())));
+            }
+            for node in &inventory.nodes {
+                known
+                    .addresses
+                    .extend(node.addresses.iter().map(|ip| (*ip, node.name.clone())));
+            }
+            known.pods = inventory
+                .pods
+                .iter()
+                .map(|pod| (pod.uid.clone(), PodNames::of(pod)))
+                .collect();
+        }
+        for (node, end) in endpoints {
+            let name = match &end.owner {
+                Owner::Pod { uid, .. } => known.pods.get(uid).map_or(&end.name, |pod| &pod.name).clone(),
+                _ => end.name.clone(),
+            };
+            let node = if several { node.clone() } else { String::new() };
+            for address in &end.addresses {
+                known.addresses.entry(*address).or_insert_with(|| name.clone());
+            }
+            if let Some(netns) = end.netns {
+                known.netns.insert((node, netns), name);
+            }
+        }
+        known
+    }
+
+    /// What the helpers found of it, and of the node itself.
+    pub async fn resolved(&self, session: &mut Session) -> Result<Vec<Found>> {
+        let nodes = &session.look.evidence.nodes;
+        let none = Vec::new();
+        let of = |name: &String| self.endpoints.get(name).unwrap_or(&none).clone();
+        // The one node of a machine gets its name from its helper.
+        let alone = self.endpoints.values().next().cloned().unwrap_or_default();
+        let asked: Vec<Vec<String>> = match nodes.len() {
+            1 => vec![alone],
+            _ => nodes.iter().map(|node| of(&node.name)).collect(),
+        };
+        session
+            .need("finding what to filter for", |look| {
+                let mut nodes = look.nodes.iter().zip(&asked);
+                nodes.all(|(node, asked)| node.resolved.len() > asked.len() || node.over())
+            })
+            .await?;
+        let mut found = Vec::new();
+        for (index, asked) in asked.iter().enumerate() {
+            let known: Vec<_> = session.look.nodes[index].resolved.drain(..).collect();
+            let names = asked.iter().map(|name| (true, name.as_str())).chain([(false, HOST)]);
+            for (known, (wanted, name)) in known.into_iter().zip(names) {
+                match known {
+                    model::missing::Known::Known(endpoint) => found.push(Found {
+                        index,
+                        wanted,
+                        endpoint,
+                    }),
+                    // A pod may have gone meanwhile.
+                    model::missing::Known::Missing(missing) if self.inventory.is_some() => {
+                        note(&format!("left out: {name}: {}", missing.why));
+                    }
+                    model::missing::Known::Missing(_) if !wanted => {}
+                    model::missing::Known::Missing(missing) => return Err(not_found(name, &missing)),
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// The addresses of the pods that are asked for: what a node does to their packets is told, too, and not only what happens
+    /// inside of them.
+    pub fn residents(&self, found: &[Found]) -> Vec<IpAddr> {
+        let asked = found.iter().filter(|found| found.wanted && self.inventory.is_some());
+        let addresses: BTreeSet<IpAddr> = asked
+            .flat_map(|found| found.endpoint.addresses.iter().copied())
+            .collect();
+        addresses.into_iter().filter(|address| !address.is_loopback()).collect()
+    }
+
+    /// In the terms of one node's kernel. Without a namespace all of the node is wanted.
+    pub fn filter(&self, netns: Vec<u32>, residents: Vec<IpAddr>, probes: &[String]) -> Result<Filter> {
+        let mut filter = Filter {
+            residents: if netns.is_empty() { Vec::new() } else { residents },
+            netns,
+            pids: self.pids.clone(),
+            addresses: self.addresses.clone(),
+            ports: self.ports.clone(),
+            events_per_second: EVENTS_PER_SECOND,
+            ..Filter::default()
+        };
+        if probes.iter().any(|probe| probe == "path") {
+            if filter.netns.is_empty() || (filter.addresses.is_empty() && filter.ports.is_empty()) {
+                return Err(Usage::error(
+                    "probe path follows packets hop by hop and needs to know which: name the namespace they start in (--netns) and an address or port they go to",
+                ));
+            }
+            filter.flows = flows(&filter);
+        }
+        Ok(filter)
+    }
+}
+
+/// Single events of a node's probe that are told in a second; beyond them only totals. A capture is there to show events, and this many
+/// of each of two nodes are shown without one being lost (`make bench-cluster`).
+const EVENTS_PER_SECOND: u32 = 20_000;
+
+/// The endpoint that is the machine itself.
+pub const HOST: &str = "host";
+
+/// What a helper found.
+pub struct Found {
+    /// The node's place among those of the session.
+    pub index: usize,
+    /// It was asked for, not only to be named.
+    pub wanted: bool,
+    /// The endpoint itself.
+    pub endpoint: Endpoint,
+}
+
+/// Flows from these namespaces to these addresses and ports; what is not named stands for all.
+fn flows(filter: &Filter) -> Vec<WatchedFlow> {
+    let any: IpAddr = Ipv4Addr::UNSPECIFIED.into();
+    let addresses = if filter.addresses.is_empty() {
+        vec![any]
+    } else {
+        filter.addresses.clone()
+    };
+    let ports = if filter.ports.is_empty() {
+        vec![0]
+    } else {
+        filter.ports.clone()
+    };
+    let mut flows = Vec::new();
+    for &netns in &filter.netns {
+        for &address in &addresses {
+            for &port in &ports {
+                for protocol in [flow::TCP, flow::UDP] {
+                    let (from, to) = (SocketAddr::new(any, 0), SocketAddr::new(address, port));
+                    flows.push(WatchedFlow {
+                        attempt: 0,
+                        netns,
+                        flow: Flow::new(protocol, from, to),
+                    });
+                }
+            }
+        }
+    }
+    flows
+}

@@ -1,0 +1,316 @@
+//! Trying whether one end can be reached from another: the options of it, and what of them cannot be meant.
+
+use super::where_to_look::Where;
+use crate::exit::Usage;
+use crate::inquiry::attempt_plan::{ATTEMPTS, Family, Protocol, Wish};
+use crate::inquiry::durations;
+use crate::inquiry::question::{Inquiry, Question, Via};
+use crate::inquiry::target::{self, Grammar, Place, Target};
+use crate::render::Format;
+use anyhow::Result;
+use clap::Args;
+use model::attempt::Exchange;
+use model::evidence::{Intent, Limits};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The most attempts in one round.
+const ATTEMPTS_MAX: u32 = 1_000;
+/// The most bytes a connection may send: a few seconds of a fast link.
+const BYTES_MAX: u64 = 10_000_000_000;
+/// The most bytes a datagram may carry (65 535 less IP and UDP headers).
+const DATAGRAM_MAX: u64 = 65_507;
+/// Until an attempt is given up.
+const TIMEOUT: Duration = Duration::from_secs(2);
+/// Until a lookup is given up: glibc's own wait for one answer (resolv.conf(5)).
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest an attempt may take.
+const TIMEOUT_MAX: Duration = Duration::from_mins(2);
+/// Watching passively goes on for this long, when nothing else is asked.
+const PASSIVE: Duration = Duration::from_secs(10);
+/// A watch until a fault goes on for this long, when nothing else is asked.
+const UNTIL_FAULT: Duration = Duration::from_mins(10);
+
+/// Both ends, and what to send.
+#[derive(Debug, Args)]
+pub struct Reach {
+    /// The end that sends.
+    #[arg(help = "The end that sends: [KIND/][NAMESPACE/]NAME; with --local netns/NAME, pid/N, container/ID or host")]
+    source: String,
+    /// The end that should answer, with its port by number or name: the same, an address, or a name
+    destination: String,
+    /// What to send [default: what the port is declared for, else tcp]
+    #[arg(long, value_enum)]
+    protocol: Option<Protocol>,
+    /// Send this text and read the answer to its end
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["http", "bytes"])]
+    send: Option<String>,
+    /// Ask for this path by HTTP and read the answer to its end
+    #[arg(long, value_name = "PATH", conflicts_with = "bytes")]
+    http: Option<String>,
+    /// Send this many bytes on each connection, to a server that takes them
+    #[arg(long, value_name = "N")]
+    bytes: Option<u64>,
+    /// Connections, datagrams or echo requests in a round
+    #[arg(long, value_name = "N", default_value_t = ATTEMPTS)]
+    attempts: u32,
+    /// Send nothing; watch the traffic that goes on between the two ends
+    #[arg(long, conflicts_with_all = ["send", "http", "bytes", "until_fault"])]
+    passive: bool,
+    #[command(flatten)]
+    pub how: How,
+}
+
+/// How to look, and how to print the answer.
+#[derive(Debug, Args)]
+pub struct How {
+    /// Give an attempt up after this long [default: 2s, for lookups 5s]
+    #[arg(long, value_name = "TIME", value_parser = durations::limit)]
+    timeout: Option<Duration>,
+    /// IPv4 only
+    #[arg(short = '4', long = "ipv4", conflicts_with = "ipv6")]
+    ipv4: bool,
+    /// IPv6 only
+    #[arg(short = '6', long = "ipv6")]
+    ipv6: bool,
+    /// Go on for this long, with a round every second
+    #[arg(long = "for", value_name = "TIME", value_parser = durations::parse)]
+    length: Option<Duration>,
+    /// Begin anew every second until an attempt fails, then tell why
+    #[arg(long)]
+    until_fault: bool,
+    /// Call a connect or echo slow from here on, and a lookup from ten times this
+    #[arg(long, value_name = "TIME", value_parser = durations::limit)]
+    slow: Option<Duration>,
+    /// How to print the answer
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: Format,
+    /// Keep what the rules were given in a file, as JSON
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub evidence: Option<PathBuf>,
+    #[command(flatten)]
+    pub place: Where,
+}
+
+impl Reach {
+    /// The question; without an intent it is told by what the ends are.
+    pub fn inquiry(&self, intent: Option<Intent>) -> Result<Inquiry> {
+        let grammar = self.how.place.grammar();
+        let (source, destination) = (grammar.source(&self.source)?, grammar.destination(&self.destination)?);
+        let bare_name = matches!(destination.place, Place::Name(_)) && destination.port.is_none();
+        if intent.is_none() && self.protocol.is_none() && bare_name {
+            return lookup(&self.source, &self.destination, &self.how);
+        }
+        let protocol = self.protocol.unwrap_or_default();
+        if grammar == Grammar::Machine {
+            check_port(&destination, &self.destination, protocol)?;
+        }
+        self.how.check_family(&destination)?;
+        if self.passive && protocol == Protocol::Icmp {
+            return Err(Usage::error(
+                "--passive tells flows by their ports, and icmp has none; leave --passive out, or watch tcp or udp",
+            ));
+        }
+        let length = self.how.length(self.passive);
+        let question = Question {
+            intent: intent.unwrap_or_default(),
+            wish: Wish {
+                protocol,
+                attempts: self.attempts()?,
+                timeout: self.how.timeout(TIMEOUT)?,
+                exchange: self.exchange(&destination)?,
+                rounds: self.how.rounds(length),
+            },
+            family: self.how.family(),
+            passive: self.passive,
+            length,
+            until_fault: self.how.until_fault,
+            limits: self.how.limits(),
+            source,
+            destination,
+        };
+        Ok(Inquiry {
+            question,
+            intent,
+            protocol: self.protocol,
+            via: Via::default(),
+        })
+    }
+
+    fn attempts(&self) -> Result<u32> {
+        match self.attempts {
+            0 => Err(Usage::error(
+                "--attempts 0 sends nothing; use 1 or more, or --passive to watch your own traffic",
+            )),
+            many if many > ATTEMPTS_MAX => Err(Usage::error(format!(
+                "--attempts {many} is too many; use up to {ATTEMPTS_MAX}"
+            ))),
+            some => Ok(some),
+        }
+    }
+
+    fn exchange(&self, destination: &Target) -> Result<Exchange> {
+        let protocol = self.protocol.unwrap_or_default();
+        let wrong = |option: &str, only: &str| {
+            Err(Usage::error(format!(
+                "{option} is for {only}, and --protocol is {}",
+                protocol.name()
+            )))
+        };
+        match (&self.send, &self.http, self.bytes, protocol) {
+            (None, None, None, _) => Ok(Exchange::None),
+            (Some(_), _, _, Protocol::Icmp) => wrong("--send", "tcp and udp"),
+            (_, _, Some(_), Protocol::Icmp) => wrong("--bytes", "tcp and udp"),
+            (_, Some(_), _, Protocol::Udp | Protocol::Icmp) => wrong("--http", "tcp"),
+            (Some(text), ..) => Ok(Exchange::Text(text.clone().into_bytes())),
+            (_, Some(path), ..)
+                if !path.starts_with('/') || path.contains(|c: char| c.is_whitespace() || c.is_control()) =>
+            {
+                Err(Usage::error(format!(
+                    "`{path}` is no path of an HTTP request; write it as /healthz"
+                )))
+            }
+            (_, Some(path), ..) => {
+                // The name is what a virtual host goes by; an address is filled in where there is none.
+                let host = match &destination.place {
+                    Place::Name(name) => format!("{name}:{}", destination.port.unwrap_or(80)),
+                    _ => String::new(),
+                };
+                Ok(Exchange::Http {
+                    path: path.clone(),
+                    host,
+                })
+            }
+            (_, _, Some(0), _) => Err(Usage::error("--bytes 0 sends nothing; use 1 or more")),
+            (_, _, Some(count), Protocol::Udp) if count > DATAGRAM_MAX => Err(Usage::error(format!(
+                "--bytes {count} is more than a datagram carries; use up to {DATAGRAM_MAX}"
+            ))),
+            (_, _, Some(count), _) if count > BYTES_MAX => Err(Usage::error(format!(
+                "--bytes {count} is too many; use up to {BYTES_MAX}"
+            ))),
+            (_, _, Some(count), _) => Ok(Exchange::Bytes(count)),
+        }
+    }
+}
+
+/// The question whether a name resolves.
+pub fn lookup(source: &str, name: &str, how: &How) -> Result<Inquiry> {
+    let source = how.place.grammar().source(source)?;
+    let name = target::dns_name(name)?;
+    let length = how.length(false);
+    let question = Question {
+        intent: Intent::Dns,
+        source,
+        destination: Target {
+            place: Place::Name(name),
+            port: None,
+            port_name: None,
+        },
+        wish: Wish {
+            protocol: Protocol::Udp,
+            attempts: 1,
+            timeout: how.timeout(LOOKUP_TIMEOUT)?,
+            exchange: Exchange::None,
+            rounds: how.rounds(length),
+        },
+        family: how.family(),
+        passive: false,
+        length,
+        until_fault: how.until_fault,
+        limits: how.limits(),
+    };
+    Ok(Inquiry {
+        question,
+        intent: Some(Intent::Dns),
+        protocol: Some(Protocol::Udp),
+        via: Via::default(),
+    })
+}
+
+impl How {
+    fn family(&self) -> Option<Family> {
+        if self.ipv4 {
+            Some(Family::V4)
+        } else if self.ipv6 {
+            Some(Family::V6)
+        } else {
+            None
+        }
+    }
+
+    fn check_family(&self, destination: &Target) -> Result<()> {
+        match (&destination.place, self.family()) {
+            (Place::Address(address), Some(family)) if !family.of(*address) => {
+                let (flag, version) = if family == Family::V4 {
+                    ("-4", "IPv6")
+                } else {
+                    ("-6", "IPv4")
+                };
+                Err(Usage::error(format!(
+                    "{address} is an {version} address, and {flag} excludes it; leave {flag} out"
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn timeout(&self, default: Duration) -> Result<Duration> {
+        match self.timeout {
+            Some(timeout) if timeout > TIMEOUT_MAX => Err(Usage::error(format!(
+                "--timeout is {} s; use up to {} s",
+                timeout.as_secs(),
+                TIMEOUT_MAX.as_secs()
+            ))),
+            timeout => Ok(timeout.unwrap_or(default)),
+        }
+    }
+
+    fn length(&self, passive: bool) -> Option<Duration> {
+        match self.length {
+            None if passive => Some(PASSIVE),
+            None if self.until_fault => Some(UNTIL_FAULT),
+            length => length,
+        }
+    }
+
+    /// A watch without an end in sight plans its rounds at once: as many as fit.
+    fn rounds(&self, length: Option<Duration>) -> u32 {
+        match length {
+            Some(length) if !self.until_fault => (length.as_secs() as u32).clamp(1, ROUNDS_MAX),
+            _ => 1,
+        }
+    }
+
+    fn limits(&self) -> Limits {
+        self.slow.map_or_else(Limits::default, |slow| {
+            let slow_ms = slow.as_millis() as u64;
+            Limits {
+                slow_ms,
+                dns_slow_ms: slow_ms * 10,
+            }
+        })
+    }
+}
+
+/// Most rounds of one watch: each has sockets of its own, with their ports reserved beforehand.
+const ROUNDS_MAX: u32 = 600;
+
+fn check_port(destination: &Target, text: &str, protocol: Protocol) -> Result<()> {
+    match (protocol, destination.port) {
+        (Protocol::Icmp, Some(port)) => Err(Usage::error(format!(
+            "icmp has no ports, and `{text}` names port {port}; write `{}`",
+            destination.asked()
+        ))),
+        (Protocol::Tcp | Protocol::Udp, None) => {
+            let with = match &destination.place {
+                Place::Address(address) if address.is_ipv6() => format!("[{address}]:80"),
+                _ => format!("{}:80", destination.asked()),
+            };
+            Err(Usage::error(format!(
+                "{} needs a port, and `{text}` has none; write `{with}`, or use --protocol icmp",
+                protocol.name()
+            )))
+        }
+        _ => Ok(()),
+    }
+}

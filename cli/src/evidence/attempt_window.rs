@@ -1,0 +1,365 @@
+//! One window: reserve ports, arm, go, and end when everything was answered, the answer is settled, or time is up.
+
+use super::flow_forms;
+use crate::conversation::session::{Ended, STEP, Session};
+use crate::conversation::state::{Look, Talk};
+use crate::inquiry::attempt_plan;
+use crate::inquiry::question::Question;
+use model::attempt::{AttemptSpec, Outcome, Sending, WatchedFlow};
+use model::event::{Event, Seen};
+use model::evidence::{Evidence, Intent, NetnsEvidence};
+use model::flow::{self, Flow};
+use model::missing::Missing;
+use model::protocol::{Filter, Request};
+use model::report::Timing;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Beyond the time the attempts need, the window stays open this long for what follows from them.
+const AFTERMATH: Duration = Duration::from_millis(300);
+/// An address that stands for another is translated in the first packet; no longer is waited for it.
+const TRANSLATED_WITHIN: Duration = Duration::from_millis(150);
+/// A lookup that got no answer is given this long more, to tell a late answer from none.
+const LATE_ANSWER: Duration = Duration::from_secs(2);
+/// Between two looks at whether the answer is settled.
+const SETTLED_EVERY: Duration = Duration::from_millis(20);
+
+/// Opens one and sees it through. True when every attempt went well.
+pub async fn window(
+    session: &mut Session,
+    question: &Question,
+    deadline: Option<Instant>,
+    timing: &mut Timing,
+) -> bool {
+    let began = Instant::now();
+    if session.look.over() || session.interrupted() {
+        return false;
+    }
+    session.progress.stage("arming probes");
+    let id = session.number();
+    let evidence = &session.look.evidence;
+    // Nobody here owns the address: it may stand for another, which answers echoes in its place.
+    let unowned = evidence.destination.netns.is_none() && evidence.protocol != "icmp";
+    let (later, specs): (Vec<AttemptSpec>, Vec<AttemptSpec>) = evidence
+        .specs
+        .iter()
+        .cloned()
+        .partition(|spec| unowned && matches!(spec.send, Sending::Echo { .. }));
+    if question.passive {
+        session.look.evidence.watched = users_own_flow(evidence);
+    }
+    let armed = arm(session, question, id, specs).await;
+    timing.armed_ms += began.elapsed().as_millis() as u64;
+    if armed == Ended::Bound {
+        let why = "the helper did not arm its probes in time";
+        session
+            .look
+            .evidence
+            .missing
+            .push(Missing::new("the window", why).remedy("run it again with -v"));
+    }
+    let opened = Instant::now();
+    let mut second = None;
+    if armed == Ended::Met {
+        session.progress.stage(if question.passive {
+            "watching your traffic"
+        } else {
+            "sending and watching"
+        });
+        let needed = Duration::from_millis(attempt_plan::bound_ms(&session.look.evidence.specs)) + AFTERMATH;
+        let bound = match deadline {
+            Some(deadline) if question.passive || !question.until_fault => deadline.max(opened + needed),
+            _ => opened + needed,
+        };
+        // Who says how long to look wants to see all of it.
+        let whole = question.length.is_some() && !question.until_fault;
+        let mut settled = Settled::default();
+        if !later.is_empty() && !question.passive {
+            second = send_later(session, id, later, bound, &mut settled).await;
+        }
+        session
+            .until(Some(bound), |look| {
+                let evidence = &look.evidence;
+                let all = !evidence.specs.is_empty() && evidence.attempts.len() >= evidence.specs.len();
+                all || (!whole && settled.look(look))
+            })
+            .await;
+        if question.intent == Intent::Dns && diagnoses::answer_due(&session.look.evidence) {
+            let late = Instant::now() + LATE_ANSWER;
+            session
+                .until(Some(late), |look| !diagnoses::answer_due(&look.evidence))
+                .await;
+        }
+    }
+    if let Some(id) = second {
+        session.ask_at(source(session), Request::Stop { id });
+    }
+    session.close(id).await;
+    timing.window_ms += opened.elapsed().as_millis() as u64;
+    session
+        .look
+        .evidence
+        .attempts
+        .iter()
+        .all(|attempt| attempt.outcome == Outcome::Ok)
+}
+
+/// Plans at the source's node and arms everywhere; opens the window when all are armed, or have said why not.
+async fn arm(session: &mut Session, question: &Question, id: u32, attempts: Vec<AttemptSpec>) -> Ended {
+    let node = source(session);
+    let others = others(session, node);
+    if !question.passive {
+        session.ask_at(node, Request::Plan { id, attempts });
+    }
+    let own = if question.passive {
+        session.look.evidence.watched.clone()
+    } else {
+        Vec::new()
+    };
+    arm_at(session, question, node, id, own);
+    if !others.is_empty() {
+        if !question.passive {
+            // Other nodes watch what was planned, and all that it may have become on its way there.
+            planned(session, node, id).await;
+        }
+        for other in &others {
+            let flows = flow_forms::flows(&session.look, &session.look.evidence.watched);
+            arm_at(session, question, *other, id, flows);
+        }
+        // Their windows are open before the first packet is sent.
+        for other in &others {
+            session.ask_at(*other, Request::Go { id });
+        }
+        let ready = |at: usize, talk: &Talk| {
+            let armed = talk.armed == Some(id) || talk.has_failed("arm");
+            let open = at == node || talk.going == Some(id) || talk.has_failed("go");
+            (armed && open) || talk.over()
+        };
+        let ended = session
+            .until(Some(Instant::now() + STEP), |look| {
+                look.nodes.iter().enumerate().all(|(at, talk)| ready(at, talk))
+            })
+            .await;
+        let ready_at_source = ready(node, &session.look.nodes[node]);
+        if ended == Ended::Interrupted || session.look.over() || !ready_at_source {
+            return ended;
+        }
+        for other in others {
+            if !ready(other, &session.look.nodes[other]) {
+                let missing = Missing::new("what happens there", "its probes were not armed in time");
+                session.look.miss(other, vec![missing.remedy("run it again with -v")]);
+            }
+        }
+    }
+    // Of one node the window may open as soon as it is armed.
+    session.ask_at(node, Request::Go { id });
+    let gone = |node: &Talk| {
+        (node.armed == Some(id) || node.has_failed("arm")) && (node.going == Some(id) || node.has_failed("go"))
+    };
+    session
+        .until(Some(Instant::now() + STEP), |look| gone(&look.nodes[node]))
+        .await
+}
+
+/// Waits for the tuples of a plan.
+async fn planned(session: &mut Session, node: usize, id: u32) {
+    let holds = |look: &mut Look| {
+        let node = &look.nodes[node];
+        node.planned.contains(&id) || node.has_failed("plan") || node.over()
+    };
+    session.until(Some(Instant::now() + STEP), holds).await;
+}
+
+/// The node that sends.
+fn source(session: &Session) -> usize {
+    let look = &session.look;
+    look.named(&look.evidence.source.node).unwrap_or(0)
+}
+
+fn others(session: &Session, node: usize) -> Vec<usize> {
+    session.living().into_iter().filter(|other| *other != node).collect()
+}
+
+/// Arms the probes at a node. It lets through what happens in the namespaces on the way there, and follows these flows.
+fn arm_at(session: &mut Session, question: &Question, node: usize, id: u32, flows: Vec<WatchedFlow>) {
+    let look = &session.look;
+    let own = |netns: &&NetnsEvidence| look.home(netns.id) == Some(node);
+    let mut netns: Vec<u32> = look.evidence.netns.iter().filter(own).map(|netns| netns.id).collect();
+    if netns.is_empty() && look.nodes.len() > 1 {
+        // None at all would let everything through.
+        netns.push(look.evidence.nodes[node].host_netns);
+    }
+    let filter = Filter {
+        netns,
+        flows,
+        ..Filter::default()
+    };
+    let probes = probes(session, question, node);
+    session.ask_at(node, Request::Arm { id, probes, filter });
+}
+
+/// Sends echoes to where the connections really go, as soon as the first packet showed it. Tells their window's number.
+async fn send_later(
+    session: &mut Session,
+    window: u32,
+    mut later: Vec<AttemptSpec>,
+    bound: Instant,
+    settled: &mut Settled,
+) -> Option<u32> {
+    let mut over = false;
+    let shown = bound.min(Instant::now() + TRANSLATED_WITHIN);
+    let all = later.clone();
+    let ended = session
+        .until(Some(shown), |look| {
+            over = settled.look(look);
+            look.order();
+            over || all.iter().all(|spec| real_end(look, spec).is_some())
+        })
+        .await;
+    if over || !matches!(ended, Ended::Met | Ended::Bound) {
+        return None;
+    }
+    for spec in &mut later {
+        let real = real_end(&session.look, spec);
+        if let (Sending::Echo { to, .. }, Some(real)) = (&mut spec.send, real) {
+            *to = real;
+        }
+        let planned = session
+            .look
+            .evidence
+            .specs
+            .iter_mut()
+            .find(|planned| planned.id == spec.id);
+        if let Some(planned) = planned {
+            planned.send = spec.send.clone();
+        }
+    }
+    // A window of its own, watched by the probes of the first.
+    let id = session.number();
+    let node = source(session);
+    session.ask_at(node, Request::Plan { id, attempts: later });
+    if session.living().len() > 1 {
+        let known = session.look.evidence.watched.len();
+        planned(session, node, id).await;
+        let flows = session.look.evidence.watched.split_off(known);
+        for other in others(session, node) {
+            let flows = flow_forms::flows(&session.look, &flows);
+            session.ask_at(other, Request::Watch { id: window, flows });
+        }
+        session.look.evidence.watched.extend(flows);
+    }
+    session.ask_at(node, Request::Go { id });
+    Some(id)
+}
+
+/// Where the packets to this echo's address were sent on to.
+fn real_end(look: &Look, spec: &AttemptSpec) -> Option<IpAddr> {
+    let evidence = &look.evidence;
+    let Sending::Echo { to, .. } = spec.send else {
+        return None;
+    };
+    let asked = |id: u32| {
+        evidence.specs.iter().any(|spec| {
+            spec.id == id
+                && match &spec.send {
+                    Sending::Tcp { to: other, .. } | Sending::Udp { to: other, .. } => *other == to,
+                    Sending::DnsQuery { server, .. } => *server == to,
+                    Sending::Echo { .. } | Sending::Dns { .. } => false,
+                }
+        })
+    };
+    let hop = |event: &&Event| matches!(event.seen, Seen::Hop { .. }) && event.attempt.is_some_and(asked);
+    // Answers on a node that masquerades go elsewhere, too: where it is known what the address stands for, to none of these.
+    let behind = |address| look.backends.is_empty() || look.backends.iter().any(|end| end.addresses.contains(&address));
+    let elsewhere = |event: &&Event| event.flow.dst() != to && event.flow.src() != to && behind(event.flow.dst());
+    let elsewhere = evidence
+        .events
+        .iter()
+        .filter(hop)
+        .find(elsewhere)
+        .map(|event| event.flow.dst());
+    // The answer may be seen first in the form of the far end.
+    elsewhere.filter(|address| !evidence.source.addresses.contains(address))
+}
+
+/// The probes that the rules listen to; one that this helper does not have is missing, and the others run without it.
+fn probes(session: &mut Session, question: &Question, node: usize) -> Vec<String> {
+    let look = &mut session.look;
+    let known = look.nodes[node]
+        .hello
+        .as_ref()
+        .map(|hello| hello.probes.as_slice())
+        .unwrap_or_default();
+    let wanted = diagnoses::needs(question.intent).probes;
+    let (there, lacking): (Vec<&str>, Vec<&str>) = wanted
+        .into_iter()
+        .partition(|name| known.iter().any(|probe| probe.name == *name));
+    for name in lacking {
+        let missing = Missing::new(format!("probe {name}"), "this helper does not have it");
+        look.miss(
+            node,
+            vec![missing.remedy("use the helper that was built with this client")],
+        );
+    }
+    there.into_iter().map(str::to_owned).collect()
+}
+
+/// Any flow from the source to the destination: a source port of 0 stands for all.
+fn users_own_flow(evidence: &Evidence) -> Vec<WatchedFlow> {
+    let Some(netns) = evidence.source.netns else {
+        return Vec::new();
+    };
+    let protocol = match evidence.protocol.as_str() {
+        "udp" => flow::UDP,
+        "icmp" => flow::ICMP,
+        _ => flow::TCP,
+    };
+    let unspecified = |like: IpAddr| -> IpAddr {
+        if like.is_ipv4() {
+            std::net::Ipv4Addr::UNSPECIFIED.into()
+        } else {
+            std::net::Ipv6Addr::UNSPECIFIED.into()
+        }
+    };
+    attempt_plan::families(&evidence.source.addresses, &evidence.destination.addresses, None)
+        .into_iter()
+        .map(|to| {
+            let from = evidence
+                .source
+                .addresses
+                .iter()
+                .find(|from| from.is_ipv4() == to.is_ipv4())
+                .copied();
+            WatchedFlow {
+                attempt: 0,
+                netns,
+                flow: Flow::new(
+                    protocol,
+                    SocketAddr::new(from.unwrap_or_else(|| unspecified(to)), 0),
+                    SocketAddr::new(to, evidence.destination.port.unwrap_or_default()),
+                ),
+            }
+        })
+        .collect()
+}
+
+/// Asks the rules, though not at every event, whether more could change the answer.
+#[derive(Default)]
+struct Settled {
+    news: u64,
+    last: Option<Instant>,
+}
+
+impl Settled {
+    fn look(&mut self, look: &mut Look) -> bool {
+        let due = self.last.is_none_or(|last| last.elapsed() >= SETTLED_EVERY);
+        if look.news == self.news || !due {
+            return false;
+        }
+        self.news = look.news;
+        self.last = Some(Instant::now());
+        look.order();
+        diagnoses::settled(&look.evidence)
+    }
+}

@@ -1,0 +1,11 @@
+//! From a question to the evidence that the rules judge: both ends completed by the helpers, the facts of every network
+//! namespace on the way, and the window in which attempts are sent and watched.
+//!
+//! It may use a conversation with helpers and what is asked of them. It knows neither where helpers are nor a cluster's API.
+
+mod attempt_window;
+mod both_ends;
+mod flow_forms;
+pub mod gathering;
+mod passive_connections;
+mod path_facts;

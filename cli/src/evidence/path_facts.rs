@@ -1,0 +1,230 @@
+//! Facts of every namespace on the way: both ends first, then what they say lies between, and all of them again after the window.
+
+use crate::conversation::session::{Ended, STEP, Session};
+use crate::conversation::state::Look;
+use model::evidence::Evidence;
+use model::facts::Phase;
+use model::flow::Flow;
+use model::missing::Missing;
+use model::protocol::{Ask, Request};
+use tokio::time::Instant;
+
+/// Namespaces that are read, at most: a path has few, and a machine may have thousands.
+const NETNS_MAX: usize = 16;
+/// Flows whose connection tracking is asked for, at most.
+const FLOWS_MAX: usize = 256;
+/// Facts that traffic changes, so that they are read again after the window.
+const CHANGED_BY_TRAFFIC: [&str; 8] = [
+    "links",
+    "neighbours",
+    "fdb",
+    "sockets",
+    "socket_counts",
+    "counters",
+    "conntrack",
+    "netfilter",
+];
+
+/// Reads both ends, then whatever the facts say lies between them, until nothing new turns up.
+pub async fn walk(session: &mut Session) {
+    session.progress.stage("reading facts of the path");
+    find(session).await;
+    let Evidence {
+        netns,
+        source,
+        destination,
+        ..
+    } = &mut session.look.evidence;
+    // Source, what lies between, destination: namespaces of one reading come in any order.
+    netns.sort_by_key(|known| match Some(known.id) {
+        id if id == source.netns => 0,
+        id if id == destination.netns => 2,
+        _ => 1,
+    });
+}
+
+async fn find(session: &mut Session) {
+    read(session, Phase::Before).await;
+    loop {
+        let evidence = &session.look.evidence;
+        let new: Vec<u32> = diagnoses::kernel::walk::next(evidence)
+            .into_iter()
+            .filter(|id| evidence.netns(*id).is_none() && session.look.home(*id).is_some())
+            .collect();
+        let room = NETNS_MAX.saturating_sub(evidence.netns.len());
+        if new.is_empty() || session.look.over() {
+            return;
+        }
+        if new.len() > room {
+            let what = format!("{} network namespaces on the way", new.len() - room);
+            session
+                .look
+                .evidence
+                .missing
+                .push(Missing::new(what, format!("no more than {NETNS_MAX} are read")));
+        }
+        if room == 0 || !read_netns(session, Phase::Before, new.into_iter().take(room).collect()).await {
+            return;
+        }
+    }
+}
+
+/// Reads the facts of a phase: first of both ends and of the nodes they are known to be on, afterwards of all that is known.
+pub async fn read(session: &mut Session, phase: Phase) {
+    let look = &session.look;
+    let mut netns: Vec<u32> = match phase {
+        Phase::Before => first(look),
+        Phase::After => look.evidence.netns.iter().map(|netns| netns.id).collect(),
+    };
+    netns.dedup();
+    read_netns(session, phase, netns).await;
+}
+
+/// What is on the way for certain.
+fn first(look: &Look) -> Vec<u32> {
+    let Evidence {
+        source,
+        destination,
+        nodes,
+        ..
+    } = &look.evidence;
+    let hosts = nodes
+        .iter()
+        .zip(&look.nodes)
+        .filter(|(_, talk)| talk.named && talk.hello.is_some());
+    let mut all: Vec<u32> = Vec::new();
+    let wanted = [source.netns, destination.netns]
+        .into_iter()
+        .flatten()
+        .chain(hosts.map(|(node, _)| node.host_netns))
+        .chain(look.backends.iter().filter_map(|backend| backend.netns));
+    for netns in wanted.take(NETNS_MAX) {
+        if !all.contains(&netns) {
+            all.push(netns);
+        }
+    }
+    all
+}
+
+async fn read_netns(session: &mut Session, phase: Phase, netns: Vec<u32>) -> bool {
+    let id = session.number();
+    let mut asked = Vec::new();
+    for node in session.living() {
+        let own = netns
+            .iter()
+            .copied()
+            .filter(|netns| session.look.home(*netns) == Some(node));
+        let ask = ask(
+            &session.look,
+            node,
+            Ask {
+                id,
+                phase: Some(phase),
+                netns: own.collect(),
+                ..Ask::default()
+            },
+        );
+        if !ask.netns.is_empty() || ask.node {
+            session.ask_at(node, Request::Read(ask));
+            asked.push(node);
+        }
+    }
+    let holds = |look: &mut Look| {
+        let mut nodes = asked.iter().map(|node| &look.nodes[*node]);
+        nodes.all(|node| node.read.contains(&id) || node.over())
+    };
+    let ended = match phase {
+        Phase::Before => session.until(Some(Instant::now() + STEP), holds).await,
+        Phase::After => session.finish(holds).await,
+    };
+    if ended != Ended::Met && ended != Ended::Cut {
+        let when = if phase == Phase::Before { "before" } else { "after" };
+        let why = if ended == Ended::Interrupted {
+            "Ctrl-C ended it"
+        } else {
+            "reading them took too long"
+        };
+        session
+            .look
+            .evidence
+            .missing
+            .push(Missing::new(format!("facts {when} the window"), why));
+    }
+    // A namespace that said nothing must not be asked for again and again.
+    ended == Ended::Met && netns.iter().any(|id| session.look.evidence.netns(*id).is_some())
+}
+
+/// What one node is asked of its own namespaces.
+fn ask(look: &Look, node: usize, ask: Ask) -> Ask {
+    let Evidence {
+        source,
+        destination,
+        intent,
+        processes,
+        netns: known,
+        nodes,
+        ..
+    } = &look.evidence;
+    let after = ask.phase == Some(Phase::After);
+    let name = &nodes[node].name;
+    let mut facts: Vec<&str> = diagnoses::needs(*intent).facts;
+    if after {
+        facts = if facts.is_empty() {
+            CHANGED_BY_TRAFFIC.to_vec()
+        } else {
+            facts
+        };
+        facts.retain(|fact| CHANGED_BY_TRAFFIC.contains(fact));
+    }
+    let pids = if after {
+        let own = processes.iter().filter(|(before, _)| before.node == *name);
+        own.map(|(before, _)| before.pid).collect()
+    } else {
+        let ends = [source, destination].into_iter().chain(&look.backends);
+        let own = ends.filter(|end| end.netns.is_some() && end.node == *name);
+        own.filter_map(|end| end.pid).collect()
+    };
+    let addresses = destination.addresses.iter().chain(&source.addresses);
+    Ask {
+        facts: facts.into_iter().map(str::to_owned).collect(),
+        pids,
+        ports: ports(look),
+        flows: flows(look),
+        lookups: if after {
+            Vec::new()
+        } else {
+            addresses.map(|address| (*address, None)).collect()
+        },
+        node: after || !known.iter().any(|netns| netns.node == *name),
+        ..ask
+    }
+}
+
+/// The watched flows, and where there are several nodes also the forms in which they were met on the way.
+fn flows(look: &Look) -> Vec<Flow> {
+    let watched = look.evidence.watched.iter().map(|watched| watched.flow);
+    let mut flows: Vec<Flow> = watched.collect();
+    if look.nodes.len() > 1 {
+        let met = look.evidence.events.iter().filter(|event| {
+            let ours = |attempt| look.evidence.watched.iter().any(|watched| watched.attempt == attempt);
+            event.attempt.is_some_and(ours) && event.quoted.is_none()
+        });
+        for event in met {
+            let known = flows.contains(&event.flow) || flows.contains(&event.flow.reversed());
+            if !known && flows.len() < FLOWS_MAX {
+                flows.push(event.flow);
+            }
+        }
+    }
+    flows
+}
+
+/// Ports whose listeners are looked for: the one asked for, and those it may be translated to.
+fn ports(look: &Look) -> Vec<u16> {
+    let asked = look.evidence.destination.port;
+    let backends = look.backends.iter().filter_map(|backend| backend.port);
+    let mut ports: Vec<u16> = asked.into_iter().chain(backends).collect();
+    ports.sort_unstable();
+    ports.dedup();
+    ports
+}

@@ -1,0 +1,92 @@
+//! What the user asked, and the same before the site has said what the names in it are.
+
+use super::attempt_plan::{Family, Protocol, Wish};
+use super::target::Target;
+use model::evidence::{Intent, Limits};
+use std::time::Duration;
+
+/// What the user asked.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// What for.
+    pub intent: Intent,
+    /// The end that sends.
+    pub source: Target,
+    /// The end that should answer; for a lookup its name.
+    pub destination: Target,
+    /// How to try.
+    pub wish: Wish,
+    /// One IP version only.
+    pub family: Option<Family>,
+    /// Send nothing; watch the user's own traffic.
+    pub passive: bool,
+    /// Look this long.
+    pub length: Option<Duration>,
+    /// Begin anew every second until an attempt fails.
+    pub until_fault: bool,
+    /// What counts as slow.
+    pub limits: Limits,
+}
+
+impl Question {
+    /// The longest that asking it may take, with all facts around the window: a lookup of the name first, then the attempts.
+    pub fn longest(&self) -> Duration {
+        const FACTS: Duration = Duration::from_secs(20);
+        let wish = &self.wish;
+        let window = self
+            .length
+            .unwrap_or_else(|| wish.timeout * 2 + Duration::from_secs(wish.rounds.max(1).into()));
+        window + wish.timeout * 2 + Duration::from_millis(100) * wish.attempts + FACTS
+    }
+}
+
+/// What is open is decided by what is found.
+#[derive(Clone, Debug)]
+pub struct Inquiry {
+    /// The question; its intent and protocol are those asked for, or the usual ones.
+    pub question: Question,
+    /// What for, where that was said.
+    pub intent: Option<Intent>,
+    /// What to send, where that was said.
+    pub protocol: Option<Protocol>,
+    /// By which address of a service.
+    pub via: Via,
+}
+
+impl Inquiry {
+    /// Takes what was found to be meant.
+    pub fn settle(&mut self, intent: Intent, protocol: Protocol) {
+        self.question.intent = intent;
+        self.question.wish.protocol = protocol;
+    }
+}
+
+/// By which address a service is tried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Via {
+    /// Its cluster IP (of a headless one: its endpoints' own addresses).
+    #[default]
+    #[value(name = "clusterip")]
+    ClusterIp,
+    /// Its port on the source's own node.
+    #[value(name = "nodeport")]
+    NodePort,
+    /// Its external IP.
+    External,
+    /// Its load balancer.
+    #[value(name = "lb")]
+    LoadBalancer,
+}
+
+/// The name of an intent, as it is typed.
+#[must_use]
+pub const fn intent_name(intent: Intent) -> &'static str {
+    match intent {
+        Intent::PodToPod => "pod-to-pod",
+        Intent::Dns => "dns",
+        Intent::PodToService => "pod-to-service",
+        Intent::PodToNode => "pod-to-node",
+        Intent::PodToExternal => "pod-to-external",
+        Intent::NodeToPod => "node-to-pod",
+    }
+}

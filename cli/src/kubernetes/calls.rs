@@ -1,0 +1,281 @@
+//! Calls to the API: one object where one will do, field selectors, pages. Each answers with plain structs or says why not.
+
+use super::cluster::Cluster;
+use super::list::{self, Read};
+use super::plain_objects;
+use super::refusal::Refused;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::api::core::v1 as core;
+use k8s_openapi::api::discovery::v1 as discovery;
+use k8s_openapi::api::networking::v1 as networking;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::APIGroupList;
+use k8s_openapi::jiff::Timestamp;
+use kube::Api;
+use kube::api::{ApiResource, DynamicObject, ListParams};
+use kube::core::PartialObjectMeta;
+use model::inventory::{EndpointSlice, Namespace, NetworkPolicy, Node, ObjectRef, Pod, Service};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::ops::ControlFlow;
+
+/// Names that are read to find one like a name that matches nothing.
+const NAMES: u32 = 500;
+/// Objects of one kind of foreign policy that are named.
+const FOREIGN: u32 = 50;
+/// Where kubelets renew their Leases.
+const LEASES: &str = "kube-node-lease";
+/// Pods that have ended for good have no packets, and a namespace may hold any number of them.
+const NOT_ENDED: &str = "status.phase!=Succeeded,status.phase!=Failed";
+
+/// The groups of kinds that a server has, and its clock.
+#[derive(Clone, Debug, Default)]
+pub struct Groups {
+    /// Name and preferred version of each group.
+    pub groups: Vec<(String, String)>,
+    /// When it answered, by its own clock.
+    pub now: Option<Timestamp>,
+}
+
+impl Cluster {
+    /// A pod, if there is one of this name.
+    pub async fn pod(&self, namespace: &str, name: &str) -> Result<Option<Pod>, Refused> {
+        let api: Api<core::Pod> = Api::namespaced(self.client.clone(), namespace);
+        Ok(self.ask(|| api.get_opt(name)).await?.map(plain_objects::pod))
+    }
+
+    /// Pods of a namespace, those with these labels where a selector is given.
+    pub async fn pods(&self, namespace: &str, labels: Option<&str>) -> Result<Vec<Pod>, Refused> {
+        let params = ListParams {
+            label_selector: labels.map(str::to_owned),
+            ..ListParams::default()
+        };
+        self.list::<core::Pod, _, _>(Some(namespace), params, plain_objects::pod)
+            .await
+    }
+
+    /// The same of those that have not ended, on one node where one is given, until `take` has enough.
+    pub async fn live_pods<S: Default>(
+        &self,
+        namespace: &str,
+        labels: Option<&str>,
+        node: Option<&str>,
+        take: impl Fn(&mut S, Pod) -> ControlFlow<()>,
+    ) -> Result<Read<S>, Refused> {
+        let on_node = node.map_or_else(String::new, |node| format!(",spec.nodeName={node}"));
+        let params = ListParams {
+            label_selector: labels.map(str::to_owned),
+            ..ListParams::default().fields(&format!("{NOT_ENDED}{on_node}"))
+        };
+        self.fold::<core::Pod, _, _>(Some(namespace), params, |kept, pod| take(kept, plain_objects::pod(pod)))
+            .await
+    }
+
+    /// The pods of a node; the API server keeps an index of them.
+    pub async fn pods_on(&self, node: &str) -> Result<Vec<Pod>, Refused> {
+        let params = ListParams::default().fields(&format!("spec.nodeName={node}"));
+        self.list::<core::Pod, _, _>(None, params, plain_objects::pod).await
+    }
+
+    /// The pods that have this address.
+    pub async fn pods_at(&self, address: IpAddr) -> Result<Vec<Pod>, Refused> {
+        let params = ListParams::default().fields(&format!("status.podIP={address}"));
+        self.list::<core::Pod, _, _>(None, params, plain_objects::pod).await
+    }
+
+    /// A service, if there is one of this name.
+    pub async fn service(&self, namespace: &str, name: &str) -> Result<Option<Service>, Refused> {
+        let api: Api<core::Service> = Api::namespaced(self.client.clone(), namespace);
+        Ok(self.ask(|| api.get_opt(name)).await?.map(plain_objects::service))
+    }
+
+    /// The services of a namespace, those with these labels where a selector is given.
+    pub async fn services(&self, namespace: &str, labels: Option<&str>) -> Result<Vec<Service>, Refused> {
+        let params = ListParams {
+            label_selector: labels.map(str::to_owned),
+            ..ListParams::default()
+        };
+        self.list::<core::Service, _, _>(Some(namespace), params, plain_objects::service)
+            .await
+    }
+
+    /// The service that has this address.
+    pub async fn service_at(&self, address: IpAddr) -> Result<Option<Service>, Refused> {
+        let params = ListParams::default().fields(&format!("spec.clusterIP={address}"));
+        let found = self.list::<core::Service, _, _>(None, params, plain_objects::service);
+        Ok(found.await?.into_iter().next())
+    }
+
+    /// The slices of a service.
+    pub async fn slices(&self, namespace: &str, service: &str) -> Result<Vec<EndpointSlice>, Refused> {
+        let params = ListParams::default().labels(&format!("{}={service}", plain_objects::SERVICE_NAME));
+        self.list::<discovery::EndpointSlice, _, _>(Some(namespace), params, plain_objects::slice)
+            .await
+    }
+
+    /// The policies of a namespace.
+    pub async fn policies(&self, namespace: &str) -> Result<Vec<NetworkPolicy>, Refused> {
+        let params = ListParams::default();
+        self.list::<networking::NetworkPolicy, _, _>(Some(namespace), params, plain_objects::policy)
+            .await
+    }
+
+    /// A namespace with its labels, if there is one of this name.
+    pub async fn namespace(&self, name: &str) -> Result<Option<Namespace>, Refused> {
+        let api: Api<core::Namespace> = Api::all(self.client.clone());
+        let found = self.ask(|| api.get_metadata_opt(name)).await?;
+        Ok(found.map(|found| Namespace {
+            name: name.to_owned(),
+            labels: found.metadata.labels.unwrap_or_default(),
+        }))
+    }
+
+    /// A node, if there is one of this name.
+    pub async fn node(&self, name: &str) -> Result<Option<Node>, Refused> {
+        let api: Api<core::Node> = Api::all(self.client.clone());
+        Ok(self.ask(|| api.get_opt(name)).await?.map(plain_objects::node))
+    }
+
+    /// All nodes.
+    pub async fn every_node(&self) -> Result<Vec<Node>, Refused> {
+        self.list::<core::Node, _, _>(None, ListParams::default(), plain_objects::node)
+            .await
+    }
+
+    /// When the kubelet of each node was last heard of.
+    pub async fn every_renewal(&self) -> Result<BTreeMap<String, Timestamp>, Refused> {
+        #[derive(Deserialize)]
+        struct Renewal {
+            metadata: Named,
+            spec: Option<LeaseSpec>,
+        }
+        #[derive(Deserialize)]
+        struct Named {
+            name: String,
+        }
+        let renewed = |lease: Renewal| Some((lease.metadata.name, lease.spec?.renew_time?.0));
+        let listed = self.list::<Lease, _, _>(Some(LEASES), ListParams::default(), renewed);
+        Ok(listed.await?.into_iter().flatten().collect())
+    }
+
+    /// When a node's kubelet was last heard of.
+    pub async fn renewed(&self, node: &str) -> Result<Option<Timestamp>, Refused> {
+        let api: Api<Lease> = Api::namespaced(self.client.clone(), LEASES);
+        let lease = self.ask(|| api.get_opt(node)).await?;
+        Ok(lease.and_then(|lease| lease.spec?.renew_time).map(|renewed| renewed.0))
+    }
+
+    /// The labels that a workload (`Deployment`, `Job`, ...) selects its pods by, if there is one of this name.
+    pub async fn selector_of(
+        &self,
+        resource: &ApiResource,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<String>, Refused> {
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, resource);
+        let found = self.ask(|| api.get_opt(name)).await?;
+        Ok(found.map(|found| selector_text(found.data.pointer("/spec/selector"))))
+    }
+
+    /// Names of the objects of a kind; of the first ones, where there are very many.
+    pub async fn names(&self, resource: &ApiResource, namespace: Option<&str>) -> Result<Vec<String>, Refused> {
+        Ok(self
+            .named(resource, namespace, NAMES)
+            .await?
+            .into_iter()
+            .map(|object| object.name)
+            .collect())
+    }
+
+    /// Objects of a kind that is not evaluated here.
+    pub async fn foreign(&self, resource: &ApiResource, namespace: Option<&str>) -> Result<Vec<ObjectRef>, Refused> {
+        self.named(resource, namespace, FOREIGN).await
+    }
+
+    async fn named(
+        &self,
+        resource: &ApiResource,
+        namespace: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<ObjectRef>, Refused> {
+        let api: Api<DynamicObject> = match namespace {
+            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, resource),
+            None => Api::all_with(self.client.clone(), resource),
+        };
+        let params = ListParams::default().limit(limit);
+        let list = self.ask(|| api.list_metadata(&params)).await?;
+        let object = |object: PartialObjectMeta<DynamicObject>| ObjectRef {
+            kind: resource.kind.clone(),
+            namespace: object.metadata.namespace.unwrap_or_default(),
+            name: object.metadata.name.unwrap_or_default(),
+        };
+        Ok(list.items.into_iter().map(object).collect())
+    }
+
+    /// The groups of kinds that there are, with the server's clock.
+    pub async fn groups(&self) -> Result<Groups, Refused> {
+        let answer = self.ask(|| async {
+            let request = http::Request::get("/apis").body(Vec::new());
+            let answered = list::answer(&self.client, request.map_err(kube::Error::HttpError)?).await?;
+            let groups = serde_json::from_slice(&answered.body).map_err(kube::Error::SerdeError)?;
+            Ok((groups, answered.now))
+        });
+        let (body, now): (APIGroupList, _) = answer.await?;
+        let version = |group: &k8s_openapi::apimachinery::pkg::apis::meta::v1::APIGroup| {
+            let preferred = group.preferred_version.as_ref().or_else(|| group.versions.first());
+            preferred.map(|version| version.version.clone()).unwrap_or_default()
+        };
+        Ok(Groups {
+            groups: body
+                .groups
+                .iter()
+                .map(|group| (group.name.clone(), version(group)))
+                .collect(),
+            now,
+        })
+    }
+}
+
+/// A `LabelSelector` as the API takes it in a query.
+fn selector_text(selector: Option<&serde_json::Value>) -> String {
+    let Some(selector) = selector else { return String::new() };
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let mut parts: Vec<String> = Vec::new();
+    if let Some(labels) = selector.get("matchLabels").and_then(|labels| labels.as_object()) {
+        parts.extend(labels.iter().map(|(key, value)| format!("{key}={}", text(value))));
+    }
+    let expressions = selector.get("matchExpressions").and_then(|list| list.as_array());
+    for expression in expressions.into_iter().flatten() {
+        let key = expression.get("key").map(text).unwrap_or_default();
+        let values = expression.get("values").and_then(|values| values.as_array());
+        let values: Vec<String> = values.into_iter().flatten().map(text).collect();
+        parts.push(
+            match expression.get("operator").and_then(|operator| operator.as_str()) {
+                Some("In") => format!("{key} in ({})", values.join(",")),
+                Some("NotIn") => format!("{key} notin ({})", values.join(",")),
+                Some("DoesNotExist") => format!("!{key}"),
+                _ => key,
+            },
+        );
+    }
+    parts.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::selector_text;
+    use serde_json::json;
+
+    #[test]
+    fn a_workloads_selector_is_written_as_a_query_has_it() {
+        let selector = json!({
+            "matchLabels": {"app": "web"},
+            "matchExpressions": [
+                {"key": "tier", "operator": "In", "values": ["a", "b"]},
+                {"key": "old", "operator": "DoesNotExist"},
+                {"key": "job", "operator": "Exists"},
+            ],
+        });
+        assert_eq!(selector_text(Some(&selector)), "app=web,tier in (a,b),!old,job");
+    }
+}

@@ -1,0 +1,245 @@
+//! Which port is meant, by number, by name, or because there is only one. Pure.
+
+use crate::exit::Usage;
+use crate::inquiry::attempt_plan::Protocol;
+use crate::inquiry::target::Target;
+use anyhow::Result;
+use model::inventory::{Node, Pod, Service, ServicePort};
+
+/// The kubelet's port where the node does not tell it.
+const KUBELET: u16 = 10250;
+
+/// A port that was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chosen {
+    /// Its number; none where there is no port of the name asked for, or where the protocol has none.
+    pub port: Option<u16>,
+    /// The protocol to try it with.
+    pub protocol: Protocol,
+    /// What was decided for the asker.
+    pub note: Option<String>,
+}
+
+impl Chosen {
+    fn asked(port: Option<u16>, protocol: Protocol) -> Self {
+        Self {
+            port,
+            protocol,
+            note: None,
+        }
+    }
+}
+
+/// The port of a pod.
+pub fn of_pod(pod: &Pod, target: &Target, protocol: Option<Protocol>) -> Result<Chosen> {
+    let full = pod.full_name();
+    let declared = pod
+        .containers
+        .iter()
+        .filter(|container| !container.init)
+        .flat_map(|container| &container.ports);
+    let ports: Vec<Candidate> = declared
+        .map(|port| Candidate {
+            name: &port.name,
+            port: port.port,
+            protocol: &port.protocol,
+        })
+        .collect();
+    if let Some(number) = target.port {
+        return numbered(&ports, number, protocol, &full);
+    }
+    if let Some(name) = &target.port_name {
+        return match named(&ports, name, protocol) {
+            Some(found) => settle(found, protocol, None, &full),
+            None => Err(Usage::error(format!(
+                "pod {full} declares no port `{name}`{}",
+                listed(&ports)
+            ))),
+        };
+    }
+    only(&ports, protocol, "declares", &format!("pod {full}"), target)
+}
+
+/// The port of a service: what a service does not have is an answer, not a slip.
+pub fn of_service(service: &Service, target: &Target, protocol: Option<Protocol>) -> Result<Chosen> {
+    let full = service.full_name();
+    let ports: Vec<Candidate> = service.ports.iter().map(Candidate::of).collect();
+    if protocol == Some(Protocol::Icmp) {
+        return Err(Usage::error(format!(
+            "the address of service {full} answers no echo requests; leave --protocol icmp out, or name a pod behind it"
+        )));
+    }
+    if let Some(number) = target.port {
+        return numbered(&ports, number, protocol, &full);
+    }
+    if let Some(name) = &target.port_name {
+        return match named(&ports, name, protocol) {
+            Some(found) => settle(found, protocol, None, &full),
+            None => Ok(Chosen::asked(None, protocol.unwrap_or_default())),
+        };
+    }
+    only(&ports, protocol, "has", &format!("service {full}"), target)
+}
+
+/// The port of a node: its kubelet's, where none is named.
+pub fn of_node(node: &Node, target: &Target, protocol: Option<Protocol>) -> Result<Chosen> {
+    if let Some(name) = &target.port_name {
+        return Err(Usage::error(format!(
+            "`{name}` names no port of a node; write its number"
+        )));
+    }
+    match (target.port, protocol) {
+        (port, Some(Protocol::Icmp)) => without_port(port, &node.name),
+        (Some(port), protocol) => Ok(Chosen::asked(Some(port), protocol.unwrap_or_default())),
+        (None, Some(Protocol::Udp)) => Err(Usage::error(format!(
+            "udp needs a port, and node {} was named without one; write node/{}:53",
+            node.name, node.name
+        ))),
+        (None, _) => {
+            let port = node.kubelet_port.unwrap_or(KUBELET);
+            Ok(Chosen {
+                note: Some(format!("no port was named: trying the kubelet's, {port}/tcp")),
+                ..Chosen::asked(Some(port), Protocol::Tcp)
+            })
+        }
+    }
+}
+
+/// The port of what the cluster does not know.
+pub fn of_outside(target: &Target, protocol: Option<Protocol>) -> Result<Chosen> {
+    let asked = target.asked();
+    match (target.port, protocol.unwrap_or_default()) {
+        (port, Protocol::Icmp) => without_port(port, &asked),
+        (Some(port), protocol) => Ok(Chosen::asked(Some(port), protocol)),
+        (None, protocol) => Err(Usage::error(format!(
+            "{} needs a port, and `{asked}` has none; write `{}`, or use --protocol icmp",
+            protocol.name(),
+            if asked.contains(':') {
+                format!("[{asked}]:443")
+            } else {
+                format!("{asked}:443")
+            }
+        ))),
+    }
+}
+
+fn without_port(port: Option<u16>, asked: &str) -> Result<Chosen> {
+    match port {
+        Some(port) => Err(Usage::error(format!(
+            "icmp has no ports, and port {port} of {asked} was named; leave it out"
+        ))),
+        None => Ok(Chosen::asked(None, Protocol::Icmp)),
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Candidate<'a> {
+    name: &'a str,
+    port: u16,
+    protocol: &'a str,
+}
+
+impl<'a> Candidate<'a> {
+    fn of(port: &'a ServicePort) -> Self {
+        Self {
+            name: &port.name,
+            port: port.port,
+            protocol: &port.protocol,
+        }
+    }
+
+    fn is(&self, protocol: Protocol) -> bool {
+        self.protocol.eq_ignore_ascii_case(protocol.name())
+    }
+}
+
+fn numbered(ports: &[Candidate], number: u16, protocol: Option<Protocol>, full: &str) -> Result<Chosen> {
+    if protocol == Some(Protocol::Icmp) {
+        return without_port(Some(number), full);
+    }
+    let of_number: Vec<&Candidate> = ports.iter().filter(|port| port.port == number).collect();
+    match (protocol, of_number.as_slice()) {
+        // Only where it is declared otherwise is it not TCP.
+        (None, [first, ..]) if !of_number.iter().any(|port| port.is(Protocol::Tcp)) => {
+            settle(**first, None, None, full)
+        }
+        _ => Ok(Chosen::asked(Some(number), protocol.unwrap_or_default())),
+    }
+}
+
+fn named<'a>(ports: &[Candidate<'a>], name: &str, protocol: Option<Protocol>) -> Option<Candidate<'a>> {
+    let of_name = || ports.iter().filter(|port| port.name == name);
+    of_name()
+        .find(|port| protocol.is_none_or(|protocol| port.is(protocol)))
+        .or_else(|| of_name().next())
+        .copied()
+}
+
+fn only(ports: &[Candidate], protocol: Option<Protocol>, has: &str, what: &str, target: &Target) -> Result<Chosen> {
+    if protocol == Some(Protocol::Icmp) {
+        return Ok(Chosen::asked(None, Protocol::Icmp));
+    }
+    let fitting: Vec<&Candidate> = ports
+        .iter()
+        .filter(|port| protocol.is_none_or(|protocol| port.is(protocol)))
+        .collect();
+    match fitting[..] {
+        [port] => {
+            let note = format!(
+                "no port was named: trying the only one {what} {has}, {}/{}",
+                port.port,
+                port.protocol.to_lowercase()
+            );
+            settle(*port, protocol, Some(note), what)
+        }
+        [] => Err(Usage::error(format!(
+            "no port was named, and {what} {has} none; write `{}:80`, or use --protocol icmp",
+            target.asked()
+        ))),
+        _ => Err(Usage::error(format!(
+            "no port was named, and {what} {has} several{}; write `{}:{}`",
+            listed(ports),
+            target.asked(),
+            fitting[0].port
+        ))),
+    }
+}
+
+fn settle(port: Candidate, asked: Option<Protocol>, note: Option<String>, full: &str) -> Result<Chosen> {
+    let protocol = match (asked, port.protocol) {
+        (Some(asked), _) => asked,
+        (None, "UDP") => Protocol::Udp,
+        (None, "TCP") => Protocol::Tcp,
+        (None, other) => {
+            return Err(Usage::error(format!(
+                "port {} of {full} is {}, which cannot be tried; name another port, or use --protocol icmp",
+                port.port,
+                other.to_lowercase()
+            )));
+        }
+    };
+    Ok(Chosen {
+        port: Some(port.port),
+        protocol,
+        note,
+    })
+}
+
+fn listed(ports: &[Candidate]) -> String {
+    let shown: Vec<String> = ports
+        .iter()
+        .map(|port| {
+            let name = if port.name.is_empty() {
+                String::new()
+            } else {
+                format!("{} ", port.name)
+            };
+            format!("{name}{}/{}", port.port, port.protocol.to_lowercase())
+        })
+        .collect();
+    if shown.is_empty() {
+        "; it declares none".to_owned()
+    } else {
+        format!(" ({})", shown.join(", "))
+    }
+}

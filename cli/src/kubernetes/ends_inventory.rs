@@ -1,0 +1,352 @@
+//! All that the API says of the objects in question, asked at once; what it does not say is missing, with the reason.
+
+use super::calls::Groups;
+use super::cluster::Cluster;
+use super::named_object::Thing;
+use super::other_policies;
+use super::refusal::{Kind, Refused};
+use diagnoses::words::shell;
+use futures_util::future::join_all;
+use k8s_openapi::jiff::Timestamp;
+use model::inventory::{Inventory, Node, Pod, Service};
+use model::missing::{Known, Missing};
+use std::collections::{BTreeSet, HashSet};
+
+/// A kubelet that has not renewed its Lease for this long starts nothing: it renews every 10 s.
+const LEASE_STALE_S: u64 = 15;
+/// Nodes of pods that are not ready are read, this many at most.
+const OTHER_NODES: usize = 4;
+/// Addresses of endpoints without a known owner that are asked for, at most.
+const OWNERS_ASKED: usize = 4;
+
+/// What was read.
+#[derive(Debug, Default)]
+pub struct Gathered {
+    /// The evidence.
+    pub inventory: Inventory,
+}
+
+impl Gathered {
+    /// Reads it: a few calls for both ends, and three for each node.
+    pub async fn read(
+        cluster: &Cluster,
+        api_only: bool,
+        source: &Thing,
+        destination: &Thing,
+        nodes: &[String],
+        groups: Result<Groups, Refused>,
+    ) -> Self {
+        let mut inventory = Inventory {
+            context: cluster.context.clone(),
+            ..Inventory::default()
+        };
+        let groups = groups.unwrap_or_else(|refused| {
+            inventory
+                .missing
+                .push(refused.missing("kinds of policies other than NetworkPolicy"));
+            Groups::default()
+        });
+        let namespaces: BTreeSet<String> = [source, destination].into_iter().filter_map(namespace_of).collect();
+        for thing in [source, destination] {
+            inventory.take(thing);
+        }
+        // Pods are listed of these nodes.
+        let listed = if api_only { &[][..] } else { nodes };
+        let behind = pods_behind(cluster, listed, destination);
+        let on_nodes = async {
+            if api_only {
+                Vec::new()
+            } else {
+                join_all(nodes.iter().map(|node| cluster.pods_on(node))).await
+            }
+        };
+        let (behind, on_nodes, read, policies, foreign) = tokio::join!(
+            behind,
+            on_nodes,
+            join_all(nodes.iter().map(|node| read_node(cluster, node, groups.now))),
+            join_all(namespaces.iter().map(|namespace| cluster.policies(namespace))),
+            other_policies::policies(cluster, &groups, &namespaces),
+        );
+        inventory.add_nodes(read);
+        for (pods, node) in on_nodes.into_iter().zip(nodes) {
+            match pods {
+                Ok(pods) => inventory.add_pods(pods),
+                Err(refused) => inventory.missing.push(Missing {
+                    node: Some(node.clone()),
+                    ..refused.missing("names of the node's other pods")
+                }),
+            }
+        }
+        if let Some(behind) = behind {
+            match behind {
+                Ok(pods) => inventory.add_pods(pods),
+                Err(refused) => inventory.missing.push(refused.missing("pods behind the service")),
+            }
+        }
+        inventory.other_policies = foreign.0;
+        inventory.missing.extend(foreign.1);
+        inventory.policies = policies
+            .into_iter()
+            .collect::<Result<Vec<_>, Refused>>()
+            .map(|lists| lists.concat())
+            .map_err(|refused| refused.missing("network policies"))
+            .into();
+        let mut gathered = Self { inventory };
+        gathered.read_rest(cluster, destination, &namespaces, groups.now).await;
+        gathered
+    }
+
+    /// What depends on what was read: labels of namespaces, owners of endpoints, nodes of pods that are not ready.
+    async fn read_rest(
+        &mut self,
+        cluster: &Cluster,
+        destination: &Thing,
+        namespaces: &BTreeSet<String>,
+        now: Option<Timestamp>,
+    ) {
+        let inventory = &mut self.inventory;
+        let by_namespace = inventory.policies.ok().is_some_and(|policies| {
+            let mut rules = policies
+                .iter()
+                .flat_map(|policy| policy.ingress.iter().chain(&policy.egress));
+            rules.any(|rule| rule.peers.iter().any(|peer| peer.namespace_selector.is_some()))
+        });
+        let labels = async {
+            if !by_namespace {
+                return Err(Missing::not_asked(
+                    "labels of the namespaces: no policy selects by them",
+                ));
+            }
+            join_all(namespaces.iter().map(|namespace| cluster.namespace(namespace)))
+                .await
+                .into_iter()
+                .collect::<Result<Vec<_>, Refused>>()
+                .map(|found| found.into_iter().flatten().collect())
+                .map_err(|refused| refused.missing("labels of the namespaces"))
+        };
+        let known = |node: &str| inventory.nodes.iter().any(|known| known.name == node);
+        let mut other: Vec<String> = Vec::new();
+        if let Thing::Service {
+            service,
+            slices: Ok(slices),
+        } = destination
+            && !slices
+                .iter()
+                .flat_map(|slice| &slice.endpoints)
+                .any(|endpoint| endpoint.ready)
+        {
+            for pod in inventory.pods.iter().filter(|pod| selects(service, pod)) {
+                if !pod.node.is_empty() && !known(&pod.node) && !other.contains(&pod.node) && other.len() < OTHER_NODES
+                {
+                    other.push(pod.node.clone());
+                }
+            }
+        }
+        // An endpoint that names no pod: whose address is it?
+        let mut orphans = Vec::new();
+        if let Thing::Service { slices: Ok(slices), .. } = destination {
+            for endpoint in slices.iter().flat_map(|slice| &slice.endpoints) {
+                let named = endpoint
+                    .target
+                    .as_ref()
+                    .is_some_and(|target| inventory.pod(&target.namespace, &target.name).is_some());
+                for address in &endpoint.addresses {
+                    if !named && inventory.pods_at(*address).next().is_none() {
+                        orphans.push(*address);
+                    }
+                }
+            }
+        }
+        for address in orphans.split_off(orphans.len().min(OWNERS_ASKED)) {
+            let lack = Missing::not_asked(format!("the pod that has {address}"));
+            inventory.missing.push(lack);
+        }
+        let (labels, nodes, owners) = tokio::join!(
+            labels,
+            join_all(other.iter().map(|node| read_node(cluster, node, now))),
+            join_all(orphans.iter().map(|address| cluster.pods_at(*address))),
+        );
+        inventory.namespaces = Known::from(labels);
+        inventory.add_nodes(nodes);
+        for (owners, address) in owners.into_iter().zip(orphans) {
+            match owners {
+                Ok(pods) => inventory.add_pods(pods),
+                Err(refused) => inventory
+                    .missing
+                    .push(refused.missing(format!("the pod that has {address}"))),
+            }
+        }
+    }
+
+    /// Those of these nodes on which something can be started; of the others it is said why not.
+    pub fn watchable(&mut self, nodes: Vec<String>) -> Vec<String> {
+        let mut watched = Vec::new();
+        for (index, name) in nodes.into_iter().enumerate() {
+            match self.inventory.node(&name).and_then(unfit) {
+                None => watched.push(name),
+                Some((why, remedy)) => {
+                    self.inventory.missing.push(Missing {
+                        node: Some(name.clone()),
+                        ..Missing::new(format!("what happens on node {name}"), why).remedy(remedy)
+                    });
+                    // Without the source's node nothing can be sent.
+                    if index == 0 {
+                        return Vec::new();
+                    }
+                }
+            }
+        }
+        watched
+    }
+}
+
+/// Why nothing is started on a node.
+fn unfit(node: &Node) -> Option<(String, String)> {
+    let describe = format!(
+        "see {}, and whether its kubelet runs",
+        shell::said("kubectl describe node {}", &[&node.name])
+    );
+    if !node.os.is_empty() && node.os != "linux" {
+        return Some((
+            format!("it runs {}, and only Linux can be looked into", node.os),
+            String::new(),
+        ));
+    }
+    if !node.ready {
+        let reason = if node.reason.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", node.reason)
+        };
+        return Some((
+            format!("the node is not Ready{reason}, so nothing can be started there"),
+            describe,
+        ));
+    }
+    let age = node.lease_age_s.filter(|age| *age > LEASE_STALE_S)?;
+    Some((
+        format!("its kubelet was last heard of {age} s ago, so nothing can be started there"),
+        describe,
+    ))
+}
+
+/// A node with the age of its Lease.
+async fn read_node(cluster: &Cluster, name: &str, now: Option<Timestamp>) -> (String, Result<Option<Node>, Refused>) {
+    let (node, renewed) = tokio::join!(cluster.node(name), cluster.renewed(name));
+    let age = renewed
+        .ok()
+        .flatten()
+        .zip(now)
+        .map(|(renewed, now)| now.duration_since(renewed).as_secs().max(0) as u64);
+    let node = node.map(|node| {
+        node.map(|node| Node {
+            lease_age_s: age,
+            ..node
+        })
+    });
+    (name.to_owned(), node)
+}
+
+/// The pods a service is about: those it selects where no node's list has them, all of its namespace where it has no endpoint.
+async fn pods_behind(cluster: &Cluster, listed: &[String], destination: &Thing) -> Option<Result<Vec<Pod>, Refused>> {
+    let Thing::Service { service, slices } = destination else {
+        return None;
+    };
+    let ready = slices
+        .as_deref()
+        .unwrap_or_default()
+        .iter()
+        .flat_map(|slice| &slice.endpoints)
+        .any(|endpoint| endpoint.ready);
+    let labels: Vec<String> = service
+        .selector
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    let labels = labels.join(",");
+    if !ready {
+        let all = cluster.pods(&service.namespace, None).await;
+        // Of a namespace that is too large for that, those it selects must do.
+        return Some(match all {
+            Err(refused) if refused.kind == Kind::TooMany && !labels.is_empty() => {
+                cluster.pods(&service.namespace, Some(&labels)).await
+            }
+            all => all,
+        });
+    }
+    let mut endpoints = slices
+        .as_deref()
+        .unwrap_or_default()
+        .iter()
+        .flat_map(|slice| &slice.endpoints);
+    if endpoints.all(|endpoint| listed.contains(&endpoint.node)) || service.selector.is_empty() {
+        return None;
+    }
+    Some(cluster.pods(&service.namespace, Some(&labels)).await)
+}
+
+fn selects(service: &Service, pod: &Pod) -> bool {
+    !service.selector.is_empty()
+        && pod.namespace == service.namespace
+        && service
+            .selector
+            .iter()
+            .all(|(key, value)| pod.labels.get(key) == Some(value))
+}
+
+fn namespace_of(thing: &Thing) -> Option<String> {
+    match thing {
+        Thing::Pod { pod, .. } => Some(pod.namespace.clone()),
+        Thing::Service { service, .. } => Some(service.namespace.clone()),
+        Thing::NoService { object, .. } => Some(object.namespace.clone()),
+        Thing::Node(_) | Thing::Address(_) | Thing::Name(_) => None,
+    }
+}
+
+/// Filling an inventory, each object once.
+trait Fill {
+    fn take(&mut self, thing: &Thing);
+    fn add_pods(&mut self, pods: Vec<Pod>);
+    fn add_nodes(&mut self, nodes: Vec<(String, Result<Option<Node>, Refused>)>);
+}
+
+impl Fill for Inventory {
+    fn take(&mut self, thing: &Thing) {
+        match thing {
+            Thing::Pod { pod, .. } => self.add_pods(vec![pod.clone()]),
+            Thing::Service { service, slices } => {
+                self.services.push(service.clone());
+                match slices {
+                    Ok(slices) => self.slices.extend(slices.iter().cloned()),
+                    Err(refused) => self
+                        .missing
+                        .push(refused.missing(format!("endpoints of service {}", service.full_name()))),
+                }
+            }
+            Thing::NoService { others, .. } => self.services.extend(others.iter().cloned()),
+            Thing::Node(_) | Thing::Address(_) | Thing::Name(_) => {}
+        }
+    }
+
+    fn add_pods(&mut self, pods: Vec<Pod>) {
+        let mut known: HashSet<String> = self.pods.iter().map(|pod| pod.uid.clone()).collect();
+        let unknown = pods.into_iter().filter(|pod| known.insert(pod.uid.clone()));
+        self.pods.extend(unknown);
+    }
+
+    fn add_nodes(&mut self, nodes: Vec<(String, Result<Option<Node>, Refused>)>) {
+        for (name, node) in nodes {
+            match node {
+                Ok(Some(node)) => self.nodes.push(node),
+                Ok(None) => self.missing.push(Missing {
+                    node: Some(name),
+                    ..Missing::new("the state of the node", "there is no such node any more")
+                }),
+                Err(refused) => self.missing.push(Missing {
+                    node: Some(name),
+                    ..refused.missing("the state of the node")
+                }),
+            }
+        }
+    }
+}

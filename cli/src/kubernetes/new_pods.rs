@@ -1,0 +1,58 @@
+//! Names of pods that begin to live while they are looked at: asked for when an event tells of one, a node's at a time.
+
+use super::cluster::Cluster;
+use model::inventory::Pod;
+use std::collections::HashMap;
+use std::time::Duration;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::Instant;
+
+/// The pods of a node are asked for at most this often: one that the API server does not know is soon asked for again.
+const ASK_AGAIN: Duration = Duration::from_secs(2);
+
+/// Asks for a node's pods, and tells of them later.
+pub struct Newcomers {
+    cluster: Cluster,
+    asked: HashMap<String, Instant>,
+    tell: UnboundedSender<Vec<Pod>>,
+    told: UnboundedReceiver<Vec<Pod>>,
+}
+
+impl Newcomers {
+    /// Of this cluster; nothing is asked yet.
+    #[must_use]
+    pub fn of(cluster: Cluster) -> Self {
+        let (tell, told) = unbounded_channel();
+        Self {
+            cluster,
+            asked: HashMap::new(),
+            tell,
+            told,
+        }
+    }
+
+    /// There is a pod on this node that nobody knows. What the API does not tell leaves it by its UID.
+    pub fn ask(&mut self, node: &str) {
+        let recent = |asked: &Instant| asked.elapsed() < ASK_AGAIN;
+        if self.asked.get(node).is_some_and(recent) {
+            return;
+        }
+        self.asked.insert(node.to_owned(), Instant::now());
+        let (cluster, node, tell) = (self.cluster.clone(), node.to_owned(), self.tell.clone());
+        tokio::spawn(async move {
+            if let Ok(pods) = cluster.pods_on(&node).await {
+                // A capture that has ended needs no names.
+                let _ = tell.send(pods);
+            }
+        });
+    }
+
+    /// Pods that were told of since.
+    pub fn arrived(&mut self) -> Vec<Pod> {
+        let mut pods = Vec::new();
+        while let Ok(more) = self.told.try_recv() {
+            pods.extend(more);
+        }
+        pods
+    }
+}

@@ -1,0 +1,74 @@
+//! Whether a helper can be started on a node, and heard there: as the node's own object says. Pure.
+
+use super::pod_progress::Place;
+use diagnoses::words::shell;
+use model::inventory::Node;
+use model::missing::Missing;
+
+/// A kubelet that is well renews its Lease every 10 s; beyond this its node is evidence, and no place for a helper.
+const LEASE_S: u64 = 15;
+
+/// What keeps a helper from a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// It runs another system.
+    Os(String),
+    /// It is not Ready, for this reason.
+    NotReady(String),
+    /// Its kubelet is not heard of.
+    Silent,
+}
+
+impl Unfit {
+    /// What keeps one from this node, if anything does.
+    pub fn of(node: &Node) -> Option<Self> {
+        if !node.os.is_empty() && node.os != "linux" {
+            return Some(Self::Os(node.os.clone()));
+        }
+        if !node.ready {
+            let untold = node.reason.is_empty();
+            return Some(Self::NotReady(
+                if untold { "no reason told" } else { &node.reason }.to_owned(),
+            ));
+        }
+        node.lease_age_s.filter(|age| *age > LEASE_S).map(|_| Self::Silent)
+    }
+
+    /// The same in words, of several nodes.
+    pub fn of_several(&self) -> String {
+        match self {
+            Self::Os(os) => format!("they run {os}, and the helper needs Linux"),
+            Self::NotReady(reason) => format!("they are not Ready ({reason})"),
+            Self::Silent => "their kubelets have not renewed their Leases".to_owned(),
+        }
+    }
+}
+
+/// A node on which a helper could not be heard, or would not run.
+pub fn unfit(node: &Node) -> Result<(), Missing> {
+    let name = &node.name;
+    let place = Place {
+        node: name,
+        namespace: "",
+        image: "",
+        injected: false,
+    };
+    Err(match Unfit::of(node) {
+        None => return Ok(()),
+        Some(Unfit::Os(os)) => place
+            .missing(format!("{name} runs {os}; the helper needs Linux"))
+            .remedy("ask about ends on Linux nodes, or use --no-helper"),
+        Some(Unfit::NotReady(reason)) => place
+            .missing(format!("{name} is not Ready ({reason}) {}", node.message))
+            .remedy(format!(
+                "{}; on the node itself: kubectl-skoop ... --local",
+                shell::said("kubectl describe node {}", &[&name])
+            )),
+        Some(Unfit::Silent) => place
+            .missing(format!(
+                "the kubelet of {name} has not renewed its Lease for {} s",
+                node.lease_age_s.unwrap_or_default()
+            ))
+            .remedy(format!("see `journalctl -u kubelet` on {name}")),
+    })
+}

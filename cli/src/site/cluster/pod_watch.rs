@@ -1,0 +1,69 @@
+//! One watch over the pods that carry a run's label, opened before the first of them is made. Whose they are is told elsewhere.
+
+use super::pod_ownership;
+use crate::kubernetes::cluster::Cluster;
+use crate::kubernetes::refusal::Refused;
+use futures_util::{Stream, StreamExt as _};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{WatchEvent, WatchParams};
+use kube::{Api, ResourceExt as _};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::sync::watch::{self, Sender};
+
+/// A watch that ended is opened again after this.
+const AGAIN: Duration = Duration::from_millis(300);
+/// Pods with the run's label that are kept: many more than a run has. Whoever may make pods can make any number of them.
+const MOST: usize = 20_000;
+
+/// Pods by their UID.
+pub type Pods = BTreeMap<String, Pod>;
+/// What changes.
+pub type Receiver = watch::Receiver<Pods>;
+
+/// Opens it for the pods of this run, and keeps it open while somebody wants to know.
+pub async fn open(cluster: Cluster, pods: Api<Pod>, labels: String, run: String) -> Result<Receiver, Refused> {
+    let wanted = WatchParams::default().labels(&labels);
+    let first = cluster.ask(|| pods.watch(&wanted, "0")).await?.boxed();
+    let (tell, receiver) = watch::channel(Pods::new());
+    tokio::spawn(async move {
+        follow(first, &run, &tell).await;
+        while !tell.is_closed() {
+            tokio::time::sleep(AGAIN).await;
+            if let Ok(next) = pods.watch(&wanted, "0").await {
+                follow(next.boxed(), &run, &tell).await;
+            }
+        }
+    });
+    Ok(receiver)
+}
+
+async fn follow(
+    mut changes: impl Stream<Item = kube::Result<WatchEvent<Pod>>> + Unpin,
+    run: &str,
+    tell: &Sender<Pods>,
+) {
+    loop {
+        let change = tokio::select! {
+            change = changes.next() => change,
+            () = tell.closed() => return,
+        };
+        match change {
+            Some(Ok(WatchEvent::Added(pod) | WatchEvent::Modified(pod) | WatchEvent::Deleted(pod))) => {
+                let Some((uid, pod)) = pod.uid().zip(pod_ownership::kept(pod, run)) else {
+                    continue;
+                };
+                tell.send_if_modified(|pods| {
+                    let room = pods.len() < MOST || pods.contains_key(&uid);
+                    if room {
+                        pods.insert(uid, pod);
+                    }
+                    room
+                });
+            }
+            Some(Ok(WatchEvent::Bookmark(_))) => {}
+            // Expired, or the API server went away: another watch begins with what is there.
+            Some(Ok(WatchEvent::Error(_)) | Err(_)) | None => return,
+        }
+    }
+}
