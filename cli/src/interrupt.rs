@@ -14,14 +14,14 @@ impl Interrupt {
     /// Starts to listen. It has a thread of its own, so that a second Ctrl-C works while a write to a full pipe blocks.
     #[must_use]
     pub fn listen() -> Self {
-        let (tell, asked) = watch::channel(false);
+        let (sender, asked) = watch::channel(false);
         thread::spawn(move || {
             let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
                 return; // the default action of the signal stays: it ends the program
             };
             runtime.block_on(async {
                 if signalled().await.is_ok() {
-                    let _ = tell.send(true);
+                    let _ = sender.send(true);
                     if signalled().await.is_ok() {
                         // A helper ends by itself when its standard input closes.
                         std::process::exit(INTERRUPTED);

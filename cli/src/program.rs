@@ -1,6 +1,6 @@
 //! The program: arguments become a command, what the command comes to becomes an exit code.
 
-use crate::commands::{COMMANDS, Context, Diagnose, Global, Run, TYPED, command, with_kind};
+use crate::commands::{COMMANDS, CliCommand, CommandContext, Diagnose, GlobalOptions, TYPED, command, with_kind};
 use crate::exit::{self, Exit};
 use crate::render;
 use crate::site::cluster::NAME_IT;
@@ -14,9 +14,9 @@ use std::process::ExitCode;
 /// The name by which kubectl knows it.
 const AS_PLUGIN: &str = "kubectl skoop";
 
-fn context(program: &'static str, matches: &ArgMatches, arguments: &[OsString]) -> clap::error::Result<Context> {
-    let global = Global::from_arg_matches(matches)?;
-    Ok(Context {
+fn context(program: &'static str, matches: &ArgMatches, arguments: &[OsString]) -> clap::error::Result<CommandContext> {
+    let global = GlobalOptions::from_arg_matches(matches)?;
+    Ok(CommandContext {
         program,
         colour: global.color,
         access: global.access,
@@ -36,7 +36,7 @@ pub fn replay(arguments: &[&str]) -> anyhow::Result<model::report::Report> {
         .collect();
     let matches = command(TYPED).try_get_matches_from(&arguments)?;
     let context = context(TYPED, &matches, &arguments)?;
-    let diagnose = matches.subcommand_matches(<Diagnose as Run>::NAME);
+    let diagnose = matches.subcommand_matches(<Diagnose as CliCommand>::NAME);
     let diagnose = diagnose.context("only a run of `diagnose` has a report")?;
     let report = Diagnose::from_arg_matches(diagnose)?.reported(&context)?;
     report.context("nothing was looked at")
@@ -72,7 +72,7 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
     }
 }
 
-fn run(matches: &ArgMatches, context: &Context) -> anyhow::Result<Exit> {
+fn run(matches: &ArgMatches, context: &CommandContext) -> anyhow::Result<Exit> {
     let (name, matches) = matches
         .subcommand()
         .ok_or_else(|| exit::Usage::error("no command was given"))?;

@@ -1,6 +1,6 @@
 //! Events of several rings and nodes, let go in the order in which they happened.
 
-use crate::conversation::state::Look;
+use crate::conversation::state::ConversationState;
 use model::event::Event;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -17,25 +17,25 @@ const WAITING: usize = 12_288;
 
 /// Lets events go in time order: those that were there already a while ago, since nothing earlier will come any more.
 #[derive(Default)]
-pub struct InOrder {
+pub struct EventOrder {
     /// When it was looked, and the latest event there was.
     looks: VecDeque<(Instant, u64)>,
 }
 
-impl InOrder {
+impl EventOrder {
     /// Those whose turn it is.
-    pub fn ready(&mut self, look: &mut Look) -> Vec<Event> {
-        let within = if look.nodes.len() > 1 {
+    pub fn ready(&mut self, state: &mut ConversationState) -> Vec<Event> {
+        let within = if state.nodes.len() > 1 {
             ORDER_ACROSS_NODES
         } else {
             ORDER_WITHIN
         };
         let early = self.looks.back().is_some_and(|(at, _)| at.elapsed() < within / LOOKS);
-        if early && look.evidence.events.len() < 2 * WAITING {
+        if early && state.evidence.events.len() < 2 * WAITING {
             return Vec::new();
         }
-        look.order();
-        let events = &look.evidence.events;
+        state.order();
+        let events = &state.evidence.events;
         let latest = events.last().map_or(0, |event| event.at_ns);
         self.looks.push_back((Instant::now(), latest));
         let mut until_ns = 0;
@@ -44,6 +44,6 @@ impl InOrder {
         }
         let ready = events.partition_point(|event| event.at_ns <= until_ns);
         let ready = ready.max(events.len().saturating_sub(WAITING));
-        look.let_go(ready)
+        state.let_go(ready)
     }
 }

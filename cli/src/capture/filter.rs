@@ -2,7 +2,7 @@
 
 use crate::conversation::session::Session;
 use crate::exit::{Usage, not_found};
-use crate::render::{Known, PodNames, note};
+use crate::render::{EventNames, PodNames, note};
 use anyhow::Result;
 use model::attempt::WatchedFlow;
 use model::endpoint::Endpoint;
@@ -15,7 +15,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// What to let through, before names became inodes.
 #[derive(Debug, Default)]
-pub struct Wanted {
+pub struct CaptureFilter {
     /// Of each node, by the helper's words.
     pub endpoints: BTreeMap<String, Vec<String>>,
     /// Processes, as the machine counts.
@@ -28,14 +28,14 @@ pub struct Wanted {
     pub inventory: Option<Inventory>,
 }
 
-impl Wanted {
+impl CaptureFilter {
     /// The names that events are told with.
-    pub fn known(&self, session: &Session, endpoints: &[(String, Endpoint)]) -> Known {
-        let several = session.look.evidence.nodes.len() > 1;
-        let mut known = Known::default();
+    pub fn known(&self, session: &Session, endpoints: &[(String, Endpoint)]) -> EventNames {
+        let several = session.state.evidence.nodes.len() > 1;
+        let mut known = EventNames::default();
         if several {
             known.nodes = session
-                .look
+                .state
                 .evidence
                 .nodes
                 .iter()
@@ -85,8 +85,8 @@ impl Wanted {
     }
 
     /// What the helpers found of it, and of the node itself.
-    pub async fn resolved(&self, session: &mut Session) -> Result<Vec<Found>> {
-        let nodes = &session.look.evidence.nodes;
+    pub async fn resolved(&self, session: &mut Session) -> Result<Vec<ResolvedEndpoint>> {
+        let nodes = &session.state.evidence.nodes;
         let none = Vec::new();
         let of = |name: &String| self.endpoints.get(name).unwrap_or(&none).clone();
         // The one node of a machine gets its name from its helper.
@@ -96,18 +96,18 @@ impl Wanted {
             _ => nodes.iter().map(|node| of(&node.name)).collect(),
         };
         session
-            .need("finding what to filter for", |look| {
-                let mut nodes = look.nodes.iter().zip(&asked);
+            .need("finding what to filter for", |state| {
+                let mut nodes = state.nodes.iter().zip(&asked);
                 nodes.all(|(node, asked)| node.resolved.len() > asked.len() || node.over())
             })
             .await?;
         let mut found = Vec::new();
         for (index, asked) in asked.iter().enumerate() {
-            let known: Vec<_> = session.look.nodes[index].resolved.drain(..).collect();
+            let known: Vec<_> = session.state.nodes[index].resolved.drain(..).collect();
             let names = asked.iter().map(|name| (true, name.as_str())).chain([(false, HOST)]);
             for (known, (wanted, name)) in known.into_iter().zip(names) {
                 match known {
-                    model::missing::Known::Known(endpoint) => found.push(Found {
+                    model::missing::Known::Known(endpoint) => found.push(ResolvedEndpoint {
                         index,
                         wanted,
                         endpoint,
@@ -126,7 +126,7 @@ impl Wanted {
 
     /// The addresses of the pods that are asked for: what a node does to their packets is told, too, and not only what happens
     /// inside of them.
-    pub fn residents(&self, found: &[Found]) -> Vec<IpAddr> {
+    pub fn residents(&self, found: &[ResolvedEndpoint]) -> Vec<IpAddr> {
         let asked = found.iter().filter(|found| found.wanted && self.inventory.is_some());
         let addresses: BTreeSet<IpAddr> = asked
             .flat_map(|found| found.endpoint.addresses.iter().copied())
@@ -165,7 +165,7 @@ const EVENTS_PER_SECOND: u32 = 20_000;
 pub const HOST: &str = "host";
 
 /// What a helper found.
-pub struct Found {
+pub struct ResolvedEndpoint {
     /// The node's place among those of the session.
     pub index: usize,
     /// It was asked for, not only to be named.

@@ -2,7 +2,7 @@
 
 use super::command_line::{TYPED, command as command_line};
 use super::diagnose::BETWEEN;
-use crate::kubernetes::cluster::{Access, Entry};
+use crate::kubernetes::cluster::{Access, KubeconfigEntry};
 use clap::{Arg, Args as _, Command, FromArgMatches as _};
 use diagnoses::rules::RULES;
 
@@ -16,7 +16,7 @@ const RULE_OR_PROBE: &str = "name";
 
 /// Where candidates come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wanted {
+pub enum CandidateSource {
     /// These.
     Words(Vec<String>),
     /// Endpoints of this machine or of the cluster.
@@ -24,7 +24,7 @@ pub enum Wanted {
     /// Names of probes.
     Probes,
     /// Names of an entry of the kubeconfig.
-    Kubeconfig(Entry),
+    Kubeconfig(KubeconfigEntry),
     /// Names of the cluster's namespaces.
     Namespaces,
     /// Names of the cluster's nodes.
@@ -33,7 +33,7 @@ pub enum Wanted {
 
 /// What may stand at the place of `last`, after the words before it.
 #[must_use]
-pub fn wanted(before: &[String], last: &str) -> Vec<Wanted> {
+pub fn wanted(before: &[String], last: &str) -> Vec<CandidateSource> {
     let root = command_line(TYPED);
     let mut command = &root;
     let mut positionals = 0;
@@ -63,7 +63,7 @@ pub fn wanted(before: &[String], last: &str) -> Vec<Wanted> {
         let mut options: Vec<String> = all.filter_map(long).collect();
         options.sort();
         options.dedup();
-        return vec![Wanted::Words(options)];
+        return vec![CandidateSource::Words(options)];
     }
     let subcommands: Vec<String> = command
         .get_subcommands()
@@ -71,8 +71,8 @@ pub fn wanted(before: &[String], last: &str) -> Vec<Wanted> {
         .map(|sub| sub.get_name().to_owned())
         .collect();
     if !subcommands.is_empty() {
-        let mut wanted = vec![Wanted::Words(subcommands)];
-        wanted.extend(command.find_subcommand(BETWEEN).map(|_| Wanted::Endpoints));
+        let mut wanted = vec![CandidateSource::Words(subcommands)];
+        wanted.extend(command.find_subcommand(BETWEEN).map(|_| CandidateSource::Endpoints));
         return wanted;
     }
     let many = command
@@ -95,25 +95,25 @@ fn option<'a>(command: &'a Command, word: &str) -> Option<&'a Arg> {
     })
 }
 
-fn values(command: &Command, arg: &Arg) -> Vec<Wanted> {
+fn values(command: &Command, arg: &Arg) -> Vec<CandidateSource> {
     let possible: Vec<String> = arg
         .get_possible_values()
         .iter()
         .map(|value| value.get_name().to_owned())
         .collect();
     match arg.get_id().as_str() {
-        _ if !possible.is_empty() => vec![Wanted::Words(possible)],
-        id if ENDPOINTS.contains(&id) => vec![Wanted::Endpoints],
-        PROBES => vec![Wanted::Probes],
-        "context" => vec![Wanted::Kubeconfig(Entry::Context)],
-        "cluster" => vec![Wanted::Kubeconfig(Entry::Cluster)],
-        "user" => vec![Wanted::Kubeconfig(Entry::User)],
-        "namespace" | "helper_namespace" => vec![Wanted::Namespaces],
-        "node" => vec![Wanted::Nodes],
+        _ if !possible.is_empty() => vec![CandidateSource::Words(possible)],
+        id if ENDPOINTS.contains(&id) => vec![CandidateSource::Endpoints],
+        PROBES => vec![CandidateSource::Probes],
+        "context" => vec![CandidateSource::Kubeconfig(KubeconfigEntry::Context)],
+        "cluster" => vec![CandidateSource::Kubeconfig(KubeconfigEntry::Cluster)],
+        "user" => vec![CandidateSource::Kubeconfig(KubeconfigEntry::User)],
+        "namespace" | "helper_namespace" => vec![CandidateSource::Namespaces],
+        "node" => vec![CandidateSource::Nodes],
         RULE_OR_PROBE if command.get_name() == "explain" => {
             vec![
-                Wanted::Words(RULES.iter().map(|rule| rule.id.to_owned()).collect()),
-                Wanted::Probes,
+                CandidateSource::Words(RULES.iter().map(|rule| rule.id.to_owned()).collect()),
+                CandidateSource::Probes,
             ]
         }
         _ => Vec::new(),
@@ -164,7 +164,7 @@ fn is_word(candidate: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Wanted, access, answer, wanted};
+    use super::{CandidateSource, access, answer, wanted};
 
     fn words(line: &str) -> (Vec<String>, String) {
         let mut words: Vec<String> = line.split(' ').map(str::to_owned).collect();
@@ -174,7 +174,7 @@ mod tests {
 
     fn listed(line: &str) -> Vec<String> {
         let (before, last) = words(line);
-        let Some(Wanted::Words(listed)) = wanted(&before, &last).into_iter().next() else {
+        let Some(CandidateSource::Words(listed)) = wanted(&before, &last).into_iter().next() else {
             panic!("{line}")
         };
         listed
@@ -202,13 +202,13 @@ mod tests {
             "diagnose web-1 ",
         ] {
             let (before, last) = words(line);
-            assert_eq!(wanted(&before, &last), [Wanted::Endpoints], "{line}");
+            assert_eq!(wanted(&before, &last), [CandidateSource::Endpoints], "{line}");
         }
         let (before, last) = words("capture --probe ");
-        assert_eq!(wanted(&before, &last), [Wanted::Probes]);
+        assert_eq!(wanted(&before, &last), [CandidateSource::Probes]);
         let (before, last) = words("diagnose ");
         assert!(
-            wanted(&before, &last).contains(&Wanted::Endpoints),
+            wanted(&before, &last).contains(&CandidateSource::Endpoints),
             "the kind of question may be left out"
         );
     }
@@ -216,7 +216,7 @@ mod tests {
     #[test]
     fn the_cluster_is_the_one_that_the_words_name() {
         let (before, last) = words("diagnose pod-to-pod --context=prod -n shop --as-group g web-1 --namespace ");
-        assert_eq!(wanted(&before, &last), [Wanted::Namespaces]);
+        assert_eq!(wanted(&before, &last), [CandidateSource::Namespaces]);
         let (before, _) = words("diagnose pod-to-pod --context=prod -n shop web-1 ");
         assert_eq!(access(&before).given(), Some("--context"));
         assert_eq!(access(&[]).given(), None);

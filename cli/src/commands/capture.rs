@@ -1,19 +1,19 @@
 //! `capture`: events of the kernel as they come, filtered in the kernel, with exact totals at the end.
 
-use super::where_to_look::{Where, block_on};
-use super::{Context, Run};
-use crate::capture::event_order::InOrder;
-use crate::capture::filter::{HOST, Wanted};
-use crate::conversation::session::{Ended, STEP, Session};
+use super::where_to_look::{SiteOptions, block_on};
+use super::{CliCommand, CommandContext};
+use crate::capture::event_order::EventOrder;
+use crate::capture::filter::{CaptureFilter, HOST};
+use crate::conversation::session::{STEP, Session, WaitEnd};
 use crate::exit::{Exit, Usage};
 use crate::inquiry::durations;
-use crate::inquiry::known_ends::Ends;
-use crate::inquiry::target::{self, Grammar, Place};
-use crate::kubernetes::capture_scope::{NODES_MAX, Wish};
-use crate::kubernetes::cluster::Cluster;
-use crate::kubernetes::new_pods::Newcomers;
+use crate::inquiry::known_ends::KnownEnds;
+use crate::inquiry::named_end::{self, Grammar, NamedPlace};
+use crate::kubernetes::capture_scope::{NODES_MAX, ScopeRequest};
+use crate::kubernetes::cluster::ClusterApi;
+use crate::kubernetes::new_pods::NewPods;
 use crate::names;
-use crate::render::{self, EventFormat, Stream, Summary, is_broken_pipe, note};
+use crate::render::{self, CaptureSummary, EventFormat, EventPrinter, is_broken_pipe, note};
 use crate::site::Site;
 use anyhow::{Result, anyhow};
 use clap::Args;
@@ -91,22 +91,22 @@ pub struct Capture {
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     output: EventFormat,
     #[command(flatten)]
-    place: Where,
+    place: SiteOptions,
 }
 
 /// Without an end in sight, a cluster's helpers go after this: nobody watches for longer without looking away.
 const OPEN_ENDED: Duration = Duration::from_hours(1);
 
-impl Run for Capture {
+impl CliCommand for Capture {
     const NAME: &'static str = "capture";
 
-    fn run(self, context: &Context) -> Result<Exit> {
+    fn run(self, context: &CommandContext) -> Result<Exit> {
         block_on(self.capture(context))
     }
 }
 
 impl Capture {
-    async fn capture(&self, context: &Context) -> Result<Exit> {
+    async fn capture(&self, context: &CommandContext) -> Result<Exit> {
         let fixed = self.fixed()?;
         let site = self.place.site(context).await?;
         let (wanted, ends) = match site.cluster_of() {
@@ -118,9 +118,9 @@ impl Capture {
             render::manifests(&jobs)?;
             return Ok(Exit::Fine);
         }
-        let (mut session, keeping) = self.place.begin(context, &site, &ends, window)?;
-        for index in 0..session.look.nodes.len() {
-            let name = session.look.evidence.nodes[index].name.clone();
+        let (mut session, recording) = self.place.begin(context, &site, &ends, window)?;
+        for index in 0..session.state.nodes.len() {
+            let name = session.state.evidence.nodes[index].name.clone();
             let asked = wanted.endpoints.get(&name).into_iter().flatten().map(String::as_str);
             // The host's name is known without being filtered for.
             for endpoint in asked.chain([HOST]) {
@@ -129,15 +129,15 @@ impl Capture {
             }
         }
         session.hello().await?;
-        let hello = session.look.nodes.iter().find_map(|node| node.hello.clone());
+        let hello = session.state.nodes.iter().find_map(|node| node.hello.clone());
         let hello = hello.unwrap_or_default();
         let probes = self.probes(&hello)?;
         super::where_to_look::check(context, &site, &session)?;
         let endpoints = wanted.resolved(&mut session).await?;
         let id = session.number();
         let residents = wanted.residents(&endpoints);
-        for index in 0..session.look.nodes.len() {
-            let name = &session.look.evidence.nodes[index].name;
+        for index in 0..session.state.nodes.len() {
+            let name = &session.state.evidence.nodes[index].name;
             let own = endpoints.iter().filter(|found| found.wanted && found.index == index);
             let netns: Vec<u32> = own.filter_map(|found| found.endpoint.netns).collect();
             let asked_for = wanted.endpoints.get(name).is_some_and(|asked| !asked.is_empty());
@@ -152,25 +152,25 @@ impl Capture {
             session.ask_at(index, Request::Go { id });
         }
         let armed = session
-            .until(Some(Instant::now() + STEP), |look| {
-                look.all(|node| node.going == Some(id))
+            .until(Some(Instant::now() + STEP), |state| {
+                state.all(|node| node.going == Some(id))
             })
             .await;
         usable(&mut session, &probes, armed)?;
         let named: Vec<(String, Endpoint)> = endpoints
             .into_iter()
-            .map(|found| (session.look.evidence.nodes[found.index].name.clone(), found.endpoint))
+            .map(|found| (session.state.evidence.nodes[found.index].name.clone(), found.endpoint))
             .collect();
         let known = wanted.known(&session, &named);
-        let mut stream = Stream::new(self.output, context.colour, known, &hello);
+        let mut stream = EventPrinter::new(self.output, context.colour, known, &hello);
         let began = Instant::now();
-        let mut newcomers = site.cluster_of().cloned().map(Newcomers::of);
-        let broken = self.print(&mut session, &mut stream, newcomers.as_mut()).await?;
+        let mut new_pods = site.cluster_of().cloned().map(NewPods::of);
+        let broken = self.print(&mut session, &mut stream, new_pods.as_mut()).await?;
         session.close(id).await;
         // What was on its way when the window closed is shown, too, as far as it was asked for.
-        session.look.order();
+        session.state.order();
         let mut written = Ok(());
-        for event in session.look.evidence.events.drain(..) {
+        for event in session.state.evidence.events.drain(..) {
             if written.is_ok() && self.max_events.is_none_or(|max| stream.printed < max) {
                 written = self.show(&mut stream, &event);
             }
@@ -178,31 +178,31 @@ impl Capture {
         let took = began.elapsed();
         session.dismiss().await;
         if broken {
-            return Ok(keeping.end(Exit::Fine));
+            return Ok(recording.end(Exit::Fine));
         }
         written?;
-        let look = &session.look;
-        let untold: Vec<&str> = look.untold().collect();
-        let shown = look.evidence.nodes.iter().filter(|node| stream.has_shown(&node.name));
+        let state = &session.state;
+        let without_totals: Vec<&str> = state.without_totals().collect();
+        let shown = state.evidence.nodes.iter().filter(|node| stream.has_shown(&node.name));
         let kernels: BTreeSet<&str> = shown.map(|node| node.boot_id.as_str()).collect();
-        stream.summary(&Summary {
-            nodes: &look.evidence.nodes,
-            untold: &untold,
+        stream.summary(&CaptureSummary {
+            nodes: &state.evidence.nodes,
+            without_totals: &without_totals,
             printed: stream.printed,
             left_out: stream.left_out,
             took,
             several_clocks: kernels.len() > 1,
         })?;
-        let several = look.nodes.len() > 1;
-        let gaps: Vec<String> = look.gaps().map(|missing| of_node(missing, several)).collect();
+        let several = state.nodes.len() > 1;
+        let gaps: Vec<String> = state.gaps().map(|missing| of_node(missing, several)).collect();
         match gaps.as_slice() {
-            [] => Ok(keeping.end(Exit::Fine)),
+            [] => Ok(recording.end(Exit::Fine)),
             gaps => Err(anyhow!("the capture is not whole: {}", gaps.join("; "))),
         }
     }
 
     /// What of a machine is wanted.
-    fn on_machine(&self, site: &Site, mut wanted: Wanted) -> Result<(Wanted, Ends)> {
+    fn on_machine(&self, site: &Site, mut wanted: CaptureFilter) -> Result<(CaptureFilter, KnownEnds)> {
         let of_a_cluster = [
             (self.selector.is_some(), "--selector"),
             (!self.node.is_empty(), "--node"),
@@ -220,14 +220,14 @@ impl Capture {
     }
 
     /// What of a cluster is wanted.
-    async fn on_cluster(&self, cluster: &Cluster, mut wanted: Wanted) -> Result<(Wanted, Ends)> {
+    async fn on_cluster(&self, cluster: &ClusterApi, mut wanted: CaptureFilter) -> Result<(CaptureFilter, KnownEnds)> {
         if !self.netns.is_empty() || !self.pid.is_empty() {
             return Err(Usage::error(
                 "--netns and --pid are of one machine, and this looks at a cluster; name pods, or look at this machine with --local",
             ));
         }
         let scope = cluster
-            .scope(&Wish {
+            .scope(&ScopeRequest {
                 targets: self.targets.clone(),
                 selector: self.selector.clone(),
                 nodes: self.node.clone(),
@@ -247,10 +247,10 @@ impl Capture {
         wanted.endpoints = nodes
             .map(|(node, pods)| (node.clone(), pods.iter().map(uid).collect()))
             .collect();
-        let ends = Ends {
+        let ends = KnownEnds {
             nodes: scope.nodes.into_keys().collect(),
             inventory: model::missing::Known::Known(scope.inventory.clone()),
-            ..Ends::default()
+            ..KnownEnds::default()
         };
         wanted.inventory = Some(scope.inventory);
         Ok((wanted, ends))
@@ -260,24 +260,24 @@ impl Capture {
     async fn print(
         &self,
         session: &mut Session,
-        stream: &mut Stream,
-        mut newcomers: Option<&mut Newcomers>,
+        stream: &mut EventPrinter,
+        mut new_pods: Option<&mut NewPods>,
     ) -> Result<bool> {
         let bound = self.length.map(|length| Instant::now() + length);
         let most = self.max_events.unwrap_or(u64::MAX);
         let mut written = stream.head();
-        let mut order = InOrder::default();
+        let mut order = EventOrder::default();
         session
-            .until(bound, |look| {
-                for event in order.ready(look) {
-                    if let Some(newcomers) = &mut newcomers
+            .until(bound, |state| {
+                for event in order.ready(state) {
+                    if let Some(new_pods) = &mut new_pods
                         && stream.is_strangers(&event)
                     {
                         // Where there is one node, events do not tell it.
-                        let node = look.evidence.nodes.iter().find(|node| node.name == event.node);
-                        let node = node.or(look.evidence.nodes.first());
-                        node.inspect(|node| newcomers.ask(&node.name));
-                        stream.meet(&newcomers.arrived());
+                        let node = state.evidence.nodes.iter().find(|node| node.name == event.node);
+                        let node = node.or(state.evidence.nodes.first());
+                        node.inspect(|node| new_pods.ask(&node.name));
+                        stream.meet(&new_pods.arrived());
                     }
                     if written.is_ok() && stream.printed < most {
                         written = self.show(stream, &event);
@@ -296,7 +296,7 @@ impl Capture {
     }
 
     /// Prints an event, unless it is a drop that happens wherever all is well.
-    fn show(&self, stream: &mut Stream, event: &Event) -> Result<()> {
+    fn show(&self, stream: &mut EventPrinter, event: &Event) -> Result<()> {
         if !self.all_drops && class_of(event) == Some(Class::Benign) {
             stream.leave_out(event);
             return Ok(());
@@ -305,10 +305,10 @@ impl Capture {
     }
 
     /// What needs no looking up.
-    fn fixed(&self) -> Result<Wanted> {
-        let mut wanted = Wanted {
+    fn fixed(&self) -> Result<CaptureFilter> {
+        let mut wanted = CaptureFilter {
             pids: self.pid.clone(),
-            ..Wanted::default()
+            ..CaptureFilter::default()
         };
         for address in &self.address {
             let parsed = address
@@ -317,30 +317,30 @@ impl Capture {
             wanted.addresses.push(parsed);
         }
         for port in &self.port {
-            wanted.ports.push(target::port_number(port)?);
+            wanted.ports.push(named_end::port_number(port)?);
         }
         if self.place.grammar() == Grammar::Machine {
             // What cannot be meant is told before anything is started.
-            self.endpoints(&mut Wanted::default())?;
+            self.endpoints(&mut CaptureFilter::default())?;
         }
         Ok(wanted)
     }
 
     /// The endpoints of a machine, by the helper's words.
-    fn endpoints(&self, wanted: &mut Wanted) -> Result<Vec<String>> {
+    fn endpoints(&self, wanted: &mut CaptureFilter) -> Result<Vec<String>> {
         let mut endpoints = Vec::new();
         for text in &self.targets {
             let target = Grammar::Machine.destination(text)?;
             match target.place {
-                Place::Site(endpoint) => endpoints.push(endpoint),
-                Place::Address(address) => wanted.addresses.push(address),
-                Place::Name(name) => {
+                NamedPlace::Site(endpoint) => endpoints.push(endpoint),
+                NamedPlace::Address(address) => wanted.addresses.push(address),
+                NamedPlace::Name(name) => {
                     let message = format!(
                         "`{name}` cannot be filtered for: packets carry addresses; write netns/{name}, or its address"
                     );
                     return Err(Usage::error(message));
                 }
-                Place::Object(object) => {
+                NamedPlace::Object(object) => {
                     return Err(Usage::error(format!(
                         "`{object}` is of a cluster; leave --local out to look there"
                     )));
@@ -393,20 +393,20 @@ fn of_node(missing: &Missing, several: bool) -> String {
 }
 
 /// At least one probe runs; those that do not are told.
-fn usable(session: &mut Session, probes: &[String], armed: Ended) -> Result<()> {
+fn usable(session: &mut Session, probes: &[String], armed: WaitEnd) -> Result<()> {
     match armed {
-        Ended::Met => {}
-        Ended::Interrupted => return Err(anyhow!("arming the probes was ended by Ctrl-C")),
-        Ended::Bound | Ended::Cut => {
+        WaitEnd::Met => {}
+        WaitEnd::Interrupted => return Err(anyhow!("arming the probes was ended by Ctrl-C")),
+        WaitEnd::Bound | WaitEnd::Cut => {
             let why = session
-                .look
+                .state
                 .why_cut()
                 .map_or("it took too long", |missing| missing.why.as_str());
             return Err(anyhow!("arming the probes failed: {why}; run it again with -v"));
         }
     }
     let mut off: Vec<String> = session
-        .look
+        .state
         .evidence
         .nodes
         .iter()

@@ -1,10 +1,10 @@
 //! `cleanup`: takes away what earlier runs left in a cluster, and leaves live ones alone.
 
 use super::where_to_look::block_on;
-use super::{Context, Run};
+use super::{CliCommand, CommandContext};
 use crate::exit::Exit;
 use crate::render;
-use crate::site::cluster::{SWEPT_MAX, Swept, sweep};
+use crate::site::cluster::{LeftoverJob, SWEPT_MAX, sweep};
 use anyhow::Result;
 use clap::Args;
 
@@ -20,17 +20,17 @@ pub struct Cleanup {
     all_namespaces: bool,
 }
 
-impl Run for Cleanup {
+impl CliCommand for Cleanup {
     const NAME: &'static str = "cleanup";
 
-    fn run(self, context: &Context) -> Result<Exit> {
+    fn run(self, context: &CommandContext) -> Result<Exit> {
         let swept = block_on(async {
             let cluster = context.access.connect().await?;
             let namespace = (!self.all_namespaces).then_some(cluster.namespace.as_str());
             let swept = sweep(&cluster, namespace).await;
             swept.map_err(|refused| refused.fatal("looking for what earlier runs left"))
         })?;
-        render::lines(&told(&swept))?;
+        render::lines(&report_lines(&swept))?;
         let all = swept.len() < SWEPT_MAX;
         if !all {
             render::note(&format!("there may be more than {SWEPT_MAX} of them: run it again"));
@@ -43,12 +43,12 @@ impl Run for Cleanup {
     }
 }
 
-fn told(swept: &[Swept]) -> Vec<String> {
+fn report_lines(swept: &[LeftoverJob]) -> Vec<String> {
     if swept.is_empty() {
         return vec!["nothing is left of earlier runs".to_owned()];
     }
-    let line = |job: &Swept| {
-        let Swept {
+    let line = |job: &LeftoverJob| {
+        let LeftoverJob {
             namespace,
             name,
             node,

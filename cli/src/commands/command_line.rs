@@ -10,7 +10,7 @@ pub const TYPED: &str = "kubectl-skoop";
 
 /// Options of every command.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Global {
+pub struct GlobalOptions {
     #[arg(
         long,
         value_enum,
@@ -27,7 +27,7 @@ pub struct Global {
 /// The whole command line, named as the user calls it.
 #[must_use]
 pub fn command(program: &'static str) -> Command {
-    let root = <Global as clap::Args>::augment_args(Command::new("kubectl-skoop"))
+    let root = <GlobalOptions as clap::Args>::augment_args(Command::new("kubectl-skoop"))
         .display_name("kubectl-skoop")
         .bin_name(program)
         .version(env!("CARGO_PKG_VERSION"))

@@ -1,10 +1,10 @@
 //! `__complete`: candidates for the last word, asked by kubectl and by the shells' scripts. Silent when it fails.
 
-use super::candidates::{self, Wanted};
-use super::where_to_look::{Where, block_on};
-use super::{Context, Run, probes};
+use super::candidates::{self, CandidateSource};
+use super::where_to_look::{SiteOptions, block_on};
+use super::{CliCommand, CommandContext, probes};
 use crate::exit::Exit;
-use crate::kubernetes::cluster::Cluster;
+use crate::kubernetes::cluster::ClusterApi;
 use crate::render;
 use crate::site::Site;
 use anyhow::{Result, anyhow};
@@ -24,10 +24,10 @@ pub struct Complete {
     words: Vec<OsString>,
 }
 
-impl Run for Complete {
+impl CliCommand for Complete {
     const NAME: &'static str = "__complete";
 
-    fn run(self, context: &Context) -> Result<Exit> {
+    fn run(self, context: &CommandContext) -> Result<Exit> {
         let words: Vec<String> = self
             .words
             .iter()
@@ -39,17 +39,19 @@ impl Run for Complete {
         let mut candidates = Vec::new();
         for wanted in candidates::wanted(before, last) {
             match wanted {
-                Wanted::Words(words) => candidates.extend(words),
-                Wanted::Endpoints if before.iter().any(|word| word == "--local") => {
+                CandidateSource::Words(words) => candidates.extend(words),
+                CandidateSource::Endpoints if before.iter().any(|word| word == "--local") => {
                     candidates.extend(Site::local(None, false).endpoints());
                 }
-                Wanted::Endpoints => {
+                CandidateSource::Endpoints => {
                     candidates.extend(of_cluster(before, async |cluster| cluster.endpoints(last).await));
                 }
-                Wanted::Namespaces => candidates.extend(of_cluster(before, async |cluster| cluster.namespaces().await)),
-                Wanted::Nodes => candidates.extend(of_cluster(before, async |cluster| cluster.nodes().await)),
-                Wanted::Kubeconfig(entry) => candidates.extend(candidates::access(before).entries(entry)),
-                Wanted::Probes => candidates.extend(probe_names(context).unwrap_or_default()),
+                CandidateSource::Namespaces => {
+                    candidates.extend(of_cluster(before, async |cluster| cluster.namespaces().await))
+                }
+                CandidateSource::Nodes => candidates.extend(of_cluster(before, async |cluster| cluster.nodes().await)),
+                CandidateSource::Kubeconfig(entry) => candidates.extend(candidates::access(before).entries(entry)),
+                CandidateSource::Probes => candidates.extend(probe_names(context).unwrap_or_default()),
             }
         }
         render::lines(&candidates::answer(last, candidates))?;
@@ -58,7 +60,7 @@ impl Run for Complete {
 }
 
 /// What the API says in time.
-fn of_cluster(before: &[String], ask: impl AsyncFnOnce(&Cluster) -> Vec<String>) -> Vec<String> {
+fn of_cluster(before: &[String], ask: impl AsyncFnOnce(&ClusterApi) -> Vec<String>) -> Vec<String> {
     let asked = async {
         let cluster = candidates::access(before).connect().await?;
         let names = tokio::time::timeout(PATIENCE, ask(&cluster)).await;
@@ -67,9 +69,9 @@ fn of_cluster(before: &[String], ask: impl AsyncFnOnce(&Cluster) -> Vec<String>)
     block_on(asked).unwrap_or_default()
 }
 
-fn probe_names(context: &Context) -> Result<Vec<String>> {
+fn probe_names(context: &CommandContext) -> Result<Vec<String>> {
     let asked = async {
-        tokio::time::timeout(PATIENCE, probes::ask(Where::default(), context))
+        tokio::time::timeout(PATIENCE, probes::ask(SiteOptions::default(), context))
             .await
             .map_err(|_| anyhow!("too slow"))?
     };

@@ -1,7 +1,7 @@
 //! `completion`: shell completions, to be sourced or put where the shell looks for them.
 
 use super::command_line::{TYPED, command};
-use super::{Context, Run};
+use super::{CliCommand, CommandContext};
 use crate::exit::Exit;
 use crate::render;
 use anyhow::Result;
@@ -22,11 +22,11 @@ pub const KUBECTL: &str = "#!/bin/sh\nexec kubectl-skoop __complete \"$@\"\n";
 pub struct Completion {
     /// The shell; `kubectl` is the script by which kubectl completes `kubectl skoop`
     #[arg(value_enum)]
-    shell: Kind,
+    shell: ScriptShell,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Kind {
+enum ScriptShell {
     Bash,
     Zsh,
     Fish,
@@ -35,16 +35,16 @@ enum Kind {
     Kubectl,
 }
 
-impl Run for Completion {
+impl CliCommand for Completion {
     const NAME: &'static str = "completion";
 
-    fn run(self, _context: &Context) -> Result<Exit> {
+    fn run(self, _context: &CommandContext) -> Result<Exit> {
         let text = match self.shell {
-            Kind::Bash => script(Shell::Bash),
-            Kind::Zsh => script(Shell::Zsh),
-            Kind::Fish => script(Shell::Fish),
-            Kind::PowerShell => script(Shell::PowerShell),
-            Kind::Kubectl => KUBECTL.to_owned(),
+            ScriptShell::Bash => script(Shell::Bash),
+            ScriptShell::Zsh => script(Shell::Zsh),
+            ScriptShell::Fish => script(Shell::Fish),
+            ScriptShell::PowerShell => script(Shell::PowerShell),
+            ScriptShell::Kubectl => KUBECTL.to_owned(),
         };
         render::script(&text)?;
         Ok(Exit::Fine)

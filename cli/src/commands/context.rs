@@ -5,7 +5,7 @@ use crate::render::Colour;
 
 /// What a command is given besides its own options.
 #[derive(Clone, Debug)]
-pub struct Context {
+pub struct CommandContext {
     /// As the user calls this program: `kubectl skoop` or `kubectl-skoop`.
     pub program: &'static str,
     /// When to colour.

@@ -1,12 +1,12 @@
 //! `diagnose`: what is wrong between two ends, and how that is known.
 
-use super::reach_options::{How, Reach, lookup};
+use super::reach_options::{DiagnosisOptions, ReachOptions, lookup};
 use super::where_to_look::block_on;
-use super::{Context, Run};
+use super::{CliCommand, CommandContext};
 use crate::evidence::gathering::gather;
 use crate::exit::Exit;
 use crate::inquiry::question::{Inquiry, Via};
-use crate::recording::Keeping;
+use crate::recording::OpenRecording;
 use crate::{private_file, render, report};
 use anyhow::{Context as _, Result};
 use clap::error::{ContextKind, ErrorKind};
@@ -45,7 +45,7 @@ enum What {
   kubectl skoop diagnose pod-to-pod web-1 db-0 --no-helper
   sudo kubectl-skoop diagnose pod-to-pod pid/4711 10.90.2.2:53 --protocol udp --local -o json
   sudo kubectl-skoop diagnose pod-to-pod netns/a netns/c:80 --for 10m --until-fault --local")]
-    PodToPod(Reach),
+    PodToPod(ReachOptions),
     /// Can a pod reach a service?
     ///
     /// Looks at the service, its endpoints, what the source's node makes of its address, and the pods behind it.
@@ -57,12 +57,12 @@ enum What {
     #[command(after_help = "Examples:
   kubectl skoop diagnose pod-to-node web-1 n2
   kubectl skoop diagnose pod-to-node web-1 n2 --protocol icmp")]
-    PodToNode(Reach),
+    PodToNode(ReachOptions),
     /// Can a pod reach something outside the cluster?
     #[command(after_help = "Examples:
   kubectl skoop diagnose pod-to-external web-1 api.example.com:443
   kubectl skoop diagnose pod-to-external web-1 203.0.113.10:80 --http /")]
-    PodToExternal(Reach),
+    PodToExternal(ReachOptions),
     /// Does a name resolve?
     ///
     /// Looks it up as the source's own programs would: its resolv.conf, search list and ndots.
@@ -74,10 +74,10 @@ enum What {
     /// Can a node reach a pod?
     #[command(after_help = "Examples:
   kubectl skoop diagnose node-to-pod n1 shop/db-0:5432")]
-    NodeToPod(Reach),
+    NodeToPod(ReachOptions),
     /// Whatever kind of question it is: told by what both ends are.
     #[command(name = BETWEEN, hide = true, override_usage = "kubectl-skoop diagnose [OPTIONS] <SOURCE> <DESTINATION>")]
-    Between(Reach),
+    Between(ReachOptions),
 }
 
 /// What nobody types: the question whose kind was left out.
@@ -107,7 +107,7 @@ struct ToService {
     #[arg(long, value_enum, default_value_t, value_name = "ADDRESS")]
     via: Via,
     #[command(flatten)]
-    reach: Reach,
+    reach: ReachOptions,
 }
 
 #[derive(Debug, Args)]
@@ -118,19 +118,19 @@ struct Dns {
     /// The name to look up
     name: String,
     #[command(flatten)]
-    how: How,
+    how: DiagnosisOptions,
 }
 
-impl Run for Diagnose {
+impl CliCommand for Diagnose {
     const NAME: &'static str = "diagnose";
 
-    fn run(self, context: &Context) -> Result<Exit> {
+    fn run(self, context: &CommandContext) -> Result<Exit> {
         let (inquiry, how) = self.asked()?;
-        let Some((report, keeping)) = block_on(answer(inquiry, &how, context))? else {
+        let Some((report, recording)) = block_on(answer(inquiry, &how, context))? else {
             return Ok(Exit::Fine);
         };
         render::report(&report, how.output, context.colour)?;
-        Ok(keeping.end(match report.outcome {
+        Ok(recording.end(match report.outcome {
             Conclusion::Healthy => Exit::Fine,
             Conclusion::Fault => Exit::Fault,
             Conclusion::Inconclusive => Exit::Inconclusive,
@@ -140,14 +140,14 @@ impl Run for Diagnose {
 
 impl Diagnose {
     /// The report alone.
-    pub fn reported(self, context: &Context) -> Result<Option<Report>> {
+    pub fn reported(self, context: &CommandContext) -> Result<Option<Report>> {
         let (inquiry, how) = self.asked()?;
         let answer = block_on(answer(inquiry, &how, context))?;
         Ok(answer.map(|(report, _)| report))
     }
 
     /// What is to be found out, and how.
-    fn asked(self) -> Result<(Inquiry, How)> {
+    fn asked(self) -> Result<(Inquiry, DiagnosisOptions)> {
         let (intent, asked) = match self.what {
             What::Dns(asked) => return Ok((lookup(&asked.source, &asked.name, &asked.how)?, asked.how)),
             What::PodToService(ToService { via, reach }) => {
@@ -166,7 +166,11 @@ impl Diagnose {
 }
 
 /// Asks, looks and judges; nothing where it is only to be told what would be started.
-async fn answer(mut inquiry: Inquiry, how: &How, context: &Context) -> Result<Option<(Report, Keeping)>> {
+async fn answer(
+    mut inquiry: Inquiry,
+    how: &DiagnosisOptions,
+    context: &CommandContext,
+) -> Result<Option<(Report, OpenRecording)>> {
     let started = Instant::now();
     let site = how.place.site(context).await?;
     let ends = site.ends(&mut inquiry).await?;
@@ -175,7 +179,7 @@ async fn answer(mut inquiry: Inquiry, how: &How, context: &Context) -> Result<Op
         render::manifests(&jobs)?;
         return Ok(None);
     }
-    let (mut session, keeping) = how.place.begin(context, &site, &ends, window)?;
+    let (mut session, recording) = how.place.begin(context, &site, &ends, window)?;
     let known_anyway = ends.inventory.ok().is_some();
     if !ends.nodes.is_empty() {
         match session.hello().await {
@@ -183,7 +187,7 @@ async fn answer(mut inquiry: Inquiry, how: &How, context: &Context) -> Result<Op
             // What the API says may be an answer by itself.
             Err(error) if known_anyway => {
                 let missing = Missing::new("what happens on the nodes", format!("{error:#}"));
-                session.look.evidence.missing.push(missing);
+                session.state.evidence.missing.push(missing);
             }
             Err(error) => return Err(error),
         }
@@ -202,5 +206,5 @@ async fn answer(mut inquiry: Inquiry, how: &How, context: &Context) -> Result<Op
         report.headline = format!("cannot tell: {}", doubt.missing.why);
     }
     session.progress.clear();
-    Ok(Some((report, keeping)))
+    Ok(Some((report, recording)))
 }

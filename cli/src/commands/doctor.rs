@@ -1,19 +1,19 @@
 //! `doctor`: what is missing before a helper can start on a cluster, each with the command that mends it.
 
 use super::where_to_look::block_on;
-use super::{Context, Run, node_findings};
+use super::{CliCommand, CommandContext, node_findings};
 use crate::conversation::session::Session;
 use crate::exit::Exit;
 use crate::interrupt::Interrupt;
-use crate::kubernetes::cluster::Cluster;
+use crate::kubernetes::cluster::ClusterApi;
 use crate::kubernetes::list::few_at_once;
-use crate::kubernetes::refusal::Refused;
-use crate::kubernetes::rights::{self, Right, Scope};
+use crate::kubernetes::refusal::Refusal;
+use crate::kubernetes::rights::{self, Right, RightScope};
 use crate::names;
-use crate::render::progress::Progress;
-use crate::render::{self, Finding};
+use crate::render::progress::ProgressLine;
+use crate::render::{self, CheckResult};
 use crate::site::cluster::image::is_pinned;
-use crate::site::cluster::injectable_images::{OF_THE_CLUSTER, Suggested, suggest};
+use crate::site::cluster::injectable_images::{InjectableImages, OF_THE_CLUSTER, suggest};
 use crate::site::cluster::{HelperOptions, Helpers, OWN_NAMESPACE, unfit};
 use anyhow::Result;
 use clap::Args;
@@ -52,11 +52,11 @@ pub struct Doctor {
     options: HelperOptions,
 }
 
-impl Run for Doctor {
+impl CliCommand for Doctor {
     const NAME: &'static str = "doctor";
 
-    fn run(self, context: &Context) -> Result<Exit> {
-        let findings = block_on(self.look(context))?;
+    fn run(self, context: &CommandContext) -> Result<Exit> {
+        let findings = block_on(self.check(context))?;
         let fine = findings.iter().all(|finding| finding.missing.is_none());
         render::findings(&findings, context.colour)?;
         Ok(if fine { Exit::Fine } else { Exit::Inconclusive })
@@ -64,7 +64,7 @@ impl Run for Doctor {
 }
 
 impl Doctor {
-    async fn look(self, context: &Context) -> Result<Vec<Finding>> {
+    async fn check(self, context: &CommandContext) -> Result<Vec<CheckResult>> {
         let cluster = context.access.connect().await?;
         let mut findings = vec![server(&cluster).await?];
         let interrupt = Interrupt::listen();
@@ -97,7 +97,7 @@ impl Doctor {
     }
 
     /// The nodes in question: those that were named, or all.
-    async fn nodes(&self, cluster: &Cluster) -> Vec<(String, Result<Node, Missing>)> {
+    async fn nodes(&self, cluster: &ClusterApi) -> Vec<(String, Result<Node, Missing>)> {
         let what = "the nodes";
         let now = async { cluster.groups().await.ok().and_then(|groups| groups.now) };
         if !self.node.is_empty() {
@@ -157,7 +157,7 @@ fn aged(node: Node, renewed: Option<Timestamp>, now: Option<Timestamp>) -> Node 
 }
 
 /// Whether it answers, and is new enough.
-async fn server(cluster: &Cluster) -> Result<Finding> {
+async fn server(cluster: &ClusterApi) -> Result<CheckResult> {
     let version = cluster.ask(|| cluster.client.apiserver_version()).await;
     let version = version.map_err(|refused| refused.fatal("asking the API server for its version"))?;
     let what = format!("the API server of {} is {}", cluster.context, version.git_version);
@@ -169,20 +169,20 @@ async fn server(cluster: &Cluster) -> Result<Finding> {
     };
     let is = (number(&version.major), number(&version.minor));
     if is == (0, 0) || is >= OLDEST {
-        return Ok(Finding::fine(what));
+        return Ok(CheckResult::fine(what));
     }
     let why = format!("versions before {}.{} are not supported", OLDEST.0, OLDEST.1);
-    Ok(Finding::missing(
+    Ok(CheckResult::missing(
         what,
         Missing::new("a newer API", why).remedy("upgrade the cluster"),
     ))
 }
 
 /// Each right that is needed, asked for by verb.
-async fn rights(cluster: &Cluster, namespace: &str) -> Vec<Finding> {
+async fn rights(cluster: &ClusterApi, namespace: &str) -> Vec<CheckResult> {
     let rights = rights::all();
     let asked = rights.iter().map(|right| {
-        let namespace = (right.scope == Scope::Helpers).then_some(namespace);
+        let namespace = (right.scope == RightScope::Helpers).then_some(namespace);
         let verbs = right.verbs.iter().map(move |verb| cluster.may(right, verb, namespace));
         join_all(verbs)
     });
@@ -197,9 +197,9 @@ async fn rights(cluster: &Cluster, namespace: &str) -> Vec<Finding> {
             .filter_map(|(verb, may)| (!matches!(may, Ok(true))).then_some(*verb))
             .collect();
         match answers.into_iter().find_map(Result::err) {
-            Some(refused) => missing.push(Finding::missing(permission(right, namespace), refused.missing(""))),
+            Some(refused) => missing.push(CheckResult::missing(permission(right, namespace), refused.missing(""))),
             None if lacking.is_empty() || one_will_do(right, &lacking) => fine.push(right),
-            None => missing.push(Finding::missing(
+            None => missing.push(CheckResult::missing(
                 permission(right, namespace),
                 Missing::new(
                     "",
@@ -214,7 +214,7 @@ async fn rights(cluster: &Cluster, namespace: &str) -> Vec<Finding> {
         let all = if missing.is_empty() { "all " } else { "" };
         missing.insert(
             0,
-            Finding::fine(format!("{all}{verbs} permissions that are needed are there")),
+            CheckResult::fine(format!("{all}{verbs} permissions that are needed are there")),
         );
     }
     missing
@@ -227,46 +227,46 @@ fn one_will_do(right: &Right, lacking: &[&str]) -> bool {
 
 fn permission(right: &Right, namespace: &str) -> String {
     match right.scope {
-        Scope::Helpers => format!("permission to {right} in namespace {namespace}"),
-        Scope::Cluster => format!("permission to {right} in the cluster"),
+        RightScope::Helpers => format!("permission to {right} in namespace {namespace}"),
+        RightScope::Cluster => format!("permission to {right} in the cluster"),
     }
 }
 
 fn granted_by(right: &Right, namespace: &str) -> String {
     match right.scope {
-        Scope::Helpers => format!(
+        RightScope::Helpers => format!(
             "an administrator applies deploy/rbac/helpers.yaml: kubectl apply -n {namespace} -f helpers.yaml; kubectl create rolebinding skoop-helpers -n {namespace} --role=skoop-helpers --user=YOU"
         ),
-        Scope::Cluster => "an administrator applies deploy/rbac/reader.yaml: kubectl apply -f reader.yaml; kubectl create clusterrolebinding skoop-reader --clusterrole=skoop-reader --user=YOU".to_owned(),
+        RightScope::Cluster => "an administrator applies deploy/rbac/reader.yaml: kubectl apply -f reader.yaml; kubectl create clusterrolebinding skoop-reader --clusterrole=skoop-reader --user=YOU".to_owned(),
     }
 }
 
 /// Whether the real manifest would be admitted.
-async fn admission(helpers: &Helpers) -> Finding {
+async fn admission(helpers: &Helpers) -> CheckResult {
     let what = format!("a helper's Job is admitted in namespace {}", helpers.namespace());
     match helpers.would_admit().await {
-        Ok(()) => Finding::fine(what),
-        Err(missing) => Finding::missing(what, missing),
+        Ok(()) => CheckResult::fine(what),
+        Err(missing) => CheckResult::missing(what, missing),
     }
 }
 
 /// What the namespace's label says of privileged pods. Labels that may not be read are told among the permissions.
-async fn enforced(cluster: &Cluster, namespace: &str) -> Option<Finding> {
+async fn enforced(cluster: &ClusterApi, namespace: &str) -> Option<CheckResult> {
     let found = cluster.namespace(namespace).await.ok()?;
     let level = found?.labels.get(ENFORCE).cloned();
     let what = format!("namespace {namespace} admits privileged pods");
     match level.as_deref() {
-        Some(level @ ("baseline" | "restricted")) => Some(Finding::missing(
+        Some(level @ ("baseline" | "restricted")) => Some(CheckResult::missing(
             what,
             Missing::new("", format!("its label {ENFORCE} is {level}")).remedy(OWN_NAMESPACE),
         )),
-        _ => Some(Finding::fine(what)),
+        _ => Some(CheckResult::fine(what)),
     }
 }
 
 /// Who else has what helpers have.
-fn powers(namespace: &str) -> Finding {
-    Finding::fine(format!("helpers start in namespace {namespace}")).beside(
+fn powers(namespace: &str) -> CheckResult {
+    CheckResult::fine(format!("helpers start in namespace {namespace}")).beside(
         "note",
         vec![format!(
             "whoever may create or exec pods there is root on the nodes, at least while a helper runs; to keep others out: {OWN_NAMESPACE}"
@@ -275,23 +275,23 @@ fn powers(namespace: &str) -> Finding {
 }
 
 /// What helpers are started from.
-fn image(image: &str) -> Finding {
+fn image(image: &str) -> CheckResult {
     let what = format!("helpers start from {image}");
     if is_pinned(image) {
-        return Finding::fine(what);
+        return CheckResult::fine(what);
     }
     let says = "its tag means what its registry, or who loads images onto a node, makes of it; --image NAME@sha256:DIGEST means one image for ever";
-    Finding::fine(what).beside("note", vec![says.to_owned()])
+    CheckResult::fine(what).beside("note", vec![says.to_owned()])
 }
 
 /// What could be named to `--inject`.
-fn suggestions(suggested: Result<Suggested, Refused>) -> Finding {
+fn suggestions(suggested: Result<InjectableImages, Refusal>) -> CheckResult {
     let what = format!(
         "images of pods of {OF_THE_CLUSTER}, for --inject=IMAGE where no other image can be had; untried, and it needs a shell"
     );
     match suggested {
         // What may not be read is told among the permissions.
-        Err(refused) => Finding::fine(what).beside("note", vec![format!("could not be looked for: {refused}")]),
+        Err(refused) => CheckResult::fine(what).beside("note", vec![format!("could not be looked for: {refused}")]),
         Ok(suggested) => {
             let more = suggested.more;
             let images = suggested.images();
@@ -307,28 +307,28 @@ fn suggestions(suggested: Result<Suggested, Refused>) -> Finding {
             if images.is_empty() {
                 lines.push("none of them is known by a digest".to_owned());
             }
-            Finding::fine(what).beside("images", lines)
+            CheckResult::fine(what).beside("images", lines)
         }
     }
 }
 
 /// Starts helpers, and tells what each says of itself.
-async fn try_on(helpers: &Helpers, nodes: &[(String, Option<Node>)], interrupt: Interrupt) -> Vec<Finding> {
+async fn try_on(helpers: &Helpers, nodes: &[(String, Option<Node>)], interrupt: Interrupt) -> Vec<CheckResult> {
     if nodes.is_empty() {
         let missing = Missing::new("", "no node can bear one now").remedy("see the nodes above");
-        return vec![Finding::missing("a helper on some node", missing)];
+        return vec![CheckResult::missing("a helper on some node", missing)];
     }
     let links = helpers.start(nodes, None);
-    let mut session = Session::begin(links, interrupt, Progress::new());
+    let mut session = Session::begin(links, interrupt, ProgressLine::new());
     // Why one did not answer is told of each.
     let _ = session.hello().await;
     session.dismiss().await;
     session.progress.clear();
-    let look = &session.look;
-    let told = look.nodes.iter().zip(&look.evidence.nodes).map(|(talk, node)| {
+    let state = &session.state;
+    let results = state.nodes.iter().zip(&state.evidence.nodes).map(|(helper, node)| {
         let what = format!("a helper on {}", node.name);
-        match &talk.hello {
-            Some(hello) if node.truncated.is_none() => Finding::fine(format!(
+        match &helper.hello {
+            Some(hello) if node.truncated.is_none() => CheckResult::fine(format!(
                 "{what} answers: kernel {}, {}, boot {}, {} of {} probes",
                 hello.kernel,
                 hello.arch,
@@ -336,8 +336,8 @@ async fn try_on(helpers: &Helpers, nodes: &[(String, Option<Node>)], interrupt: 
                 hello.probes.iter().filter(|probe| probe.unsupported.is_none()).count(),
                 hello.probes.len()
             )),
-            _ => Finding::missing(what, node.truncated.clone().unwrap_or_default()),
+            _ => CheckResult::missing(what, node.truncated.clone().unwrap_or_default()),
         }
     });
-    told.collect()
+    results.collect()
 }

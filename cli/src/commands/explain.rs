@@ -1,7 +1,7 @@
 //! `explain`: what a rule or probe means, how it knows, and what to do.
 
-use super::where_to_look::{Where, block_on};
-use super::{Context, Run, probes};
+use super::where_to_look::{SiteOptions, block_on};
+use super::{CliCommand, CommandContext, probes};
 use crate::exit::{Exit, Usage};
 use crate::{names, render};
 use anyhow::Result;
@@ -18,13 +18,13 @@ pub struct Explain {
     #[arg(value_name = "RULE|PROBE")]
     name: String,
     #[command(flatten)]
-    place: Where,
+    place: SiteOptions,
 }
 
-impl Run for Explain {
+impl CliCommand for Explain {
     const NAME: &'static str = "explain";
 
-    fn run(self, context: &Context) -> Result<Exit> {
+    fn run(self, context: &CommandContext) -> Result<Exit> {
         if let Some(rule) = RULES.iter().find(|rule| rule.id == self.name) {
             render::explain_rule(rule.id, &rule.head(), context.colour)?;
             return Ok(Exit::Fine);

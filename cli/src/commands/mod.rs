@@ -22,9 +22,9 @@ mod schema;
 mod version;
 mod where_to_look;
 
-pub use command_line::{Global, TYPED, command};
+pub use command_line::{GlobalOptions, TYPED, command};
 pub use completion::{KUBECTL as KUBECTL_COMPLETION, script as completion_script};
-pub use context::Context;
+pub use context::CommandContext;
 pub use diagnose::{Diagnose, with_kind};
 
 use crate::exit::Exit;
@@ -32,26 +32,26 @@ use anyhow::Result;
 use clap::ArgMatches;
 
 /// A command: its options are its fields, its help their comments.
-pub trait Run: clap::Args {
+pub trait CliCommand: clap::Args {
     /// As it is typed.
     const NAME: &'static str;
     /// Does it.
-    fn run(self, context: &Context) -> Result<Exit>;
+    fn run(self, context: &CommandContext) -> Result<Exit>;
 }
 
 /// One line of the registry.
 #[derive(Debug)]
-pub struct Entry {
+pub struct CommandEntry {
     /// As it is typed.
     pub name: &'static str,
     /// Its command line.
     pub command: fn() -> clap::Command,
     /// Does it.
-    pub run: fn(&ArgMatches, &Context) -> Result<Exit>,
+    pub run: fn(&ArgMatches, &CommandContext) -> Result<Exit>,
 }
 
-impl Entry {
-    const fn of<C: Run>() -> Self {
+impl CommandEntry {
+    const fn of<C: CliCommand>() -> Self {
         Self {
             name: C::NAME,
             command: || C::augment_args(clap::Command::new(C::NAME)),
@@ -64,16 +64,16 @@ impl Entry {
 }
 
 /// Every command.
-pub const COMMANDS: &[Entry] = &[
-    Entry::of::<Diagnose>(),
-    Entry::of::<capture::Capture>(),
-    Entry::of::<doctor::Doctor>(),
-    Entry::of::<cleanup::Cleanup>(),
-    Entry::of::<probes::Probes>(),
-    Entry::of::<rules::Rules>(),
-    Entry::of::<explain::Explain>(),
-    Entry::of::<schema::Schema>(),
-    Entry::of::<completion::Completion>(),
-    Entry::of::<complete::Complete>(),
-    Entry::of::<version::Version>(),
+pub const COMMANDS: &[CommandEntry] = &[
+    CommandEntry::of::<Diagnose>(),
+    CommandEntry::of::<capture::Capture>(),
+    CommandEntry::of::<doctor::Doctor>(),
+    CommandEntry::of::<cleanup::Cleanup>(),
+    CommandEntry::of::<probes::Probes>(),
+    CommandEntry::of::<rules::Rules>(),
+    CommandEntry::of::<explain::Explain>(),
+    CommandEntry::of::<schema::Schema>(),
+    CommandEntry::of::<completion::Completion>(),
+    CommandEntry::of::<complete::Complete>(),
+    CommandEntry::of::<version::Version>(),
 ];

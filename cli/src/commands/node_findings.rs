@@ -1,7 +1,7 @@
 //! What is to be said of many nodes: those of which the same is to be said are one finding, with how many and which. Pure.
 
 use crate::names;
-use crate::render::Finding;
+use crate::render::CheckResult;
 use crate::site::cluster::{Unfit, unfit};
 use model::inventory::Node;
 use model::missing::Missing;
@@ -11,7 +11,7 @@ const SHOWN: usize = 20;
 
 /// What makes nodes alike.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Kind {
+enum NodeKind {
     /// A helper can be started there.
     Fit { os: String, arch: String, kernel: String },
     /// None can.
@@ -21,15 +21,15 @@ enum Kind {
 }
 
 /// One finding for each kind of node.
-pub fn nodes(nodes: &[(String, Result<Node, Missing>)]) -> Vec<Finding> {
-    let mut groups: Vec<(Kind, Vec<&str>, Option<Missing>)> = Vec::new();
+pub fn nodes(nodes: &[(String, Result<Node, Missing>)]) -> Vec<CheckResult> {
+    let mut groups: Vec<(NodeKind, Vec<&str>, Option<Missing>)> = Vec::new();
     for (name, node) in nodes {
         let (kind, missing) = match node {
-            Err(missing) => (Kind::Unknown(missing.why.clone()), Some(missing.clone())),
+            Err(missing) => (NodeKind::Unknown(missing.why.clone()), Some(missing.clone())),
             Ok(node) => match Unfit::of(node) {
-                Some(why) => (Kind::Unfit(why), unfit(node).err()),
+                Some(why) => (NodeKind::Unfit(why), unfit(node).err()),
                 None => (
-                    Kind::Fit {
+                    NodeKind::Fit {
                         os: node.os.clone(),
                         arch: node.arch.clone(),
                         kernel: node.kernel.clone(),
@@ -46,7 +46,7 @@ pub fn nodes(nodes: &[(String, Result<Node, Missing>)]) -> Vec<Finding> {
         }
     }
     let more = groups.split_off(groups.len().min(SHOWN));
-    let mut findings: Vec<Finding> = groups.into_iter().map(told).collect();
+    let mut findings: Vec<CheckResult> = groups.into_iter().map(group_finding).collect();
     for (_, names, _) in more {
         let what = format!(
             "{} more nodes, of yet other kinds: {}",
@@ -55,12 +55,12 @@ pub fn nodes(nodes: &[(String, Result<Node, Missing>)]) -> Vec<Finding> {
         );
         let missing =
             Missing::new("", "more kinds of nodes than are told").remedy("name those in question with --node");
-        findings.push(Finding::missing(what, missing));
+        findings.push(CheckResult::missing(what, missing));
     }
     findings
 }
 
-fn told((kind, names, missing): (Kind, Vec<&str>, Option<Missing>)) -> Finding {
+fn group_finding((kind, names, missing): (NodeKind, Vec<&str>, Option<Missing>)) -> CheckResult {
     let several = names.len() > 1;
     let which = if several {
         format!("{} nodes ({})", names.len(), names::some(&names))
@@ -68,15 +68,15 @@ fn told((kind, names, missing): (Kind, Vec<&str>, Option<Missing>)) -> Finding {
         format!("node {}", names.concat())
     };
     match (kind, missing) {
-        (Kind::Fit { os, arch, kernel }, _) => Finding::fine(format!("{which}: {os} {arch}, kernel {kernel}")),
-        (Kind::Unfit(why), Some(missing)) if several => {
+        (NodeKind::Fit { os, arch, kernel }, _) => CheckResult::fine(format!("{which}: {os} {arch}, kernel {kernel}")),
+        (NodeKind::Unfit(why), Some(missing)) if several => {
             let first = format!("of {}: {}", names[0], missing.why);
-            Finding::missing(
+            CheckResult::missing(
                 format!("{which}: {}", why.of_several()),
                 Missing::new("", first).remedy(missing.remedy),
             )
         }
-        (_, missing) => Finding::missing(which, missing.unwrap_or_default()),
+        (_, missing) => CheckResult::missing(which, missing.unwrap_or_default()),
     }
 }
 
@@ -108,9 +108,9 @@ mod tests {
         });
         let all: Vec<_> = all.map(|node| (node.name.clone(), Ok(node))).collect();
         let findings = nodes(&all);
-        let told: Vec<&str> = findings.iter().map(|finding| finding.what.as_str()).collect();
+        let group_finding: Vec<&str> = findings.iter().map(|finding| finding.what.as_str()).collect();
         assert_eq!(
-            told,
+            group_finding,
             [
                 "1000 nodes (n0, n5, n10, n15, n20 and 995 more): they are not Ready (NodeStatusUnknown)",
                 "1000 nodes (n1, n6, n11, n16, n21 and 995 more): their kubelets have not renewed their Leases",

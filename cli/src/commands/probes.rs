@@ -1,7 +1,7 @@
 //! `probes`: what each probe sees, what it costs, and whether this kernel can run it.
 
-use super::where_to_look::{Where, block_on};
-use super::{Context, Run};
+use super::where_to_look::{SiteOptions, block_on};
+use super::{CliCommand, CommandContext};
 use crate::exit::Exit;
 use crate::render::{self, ListFormat};
 use anyhow::{Context as _, Result};
@@ -19,16 +19,16 @@ pub struct Probes {
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     output: ListFormat,
     #[command(flatten)]
-    place: Where,
+    place: SiteOptions,
 }
 
 /// A helper has answered within this.
 const WITHIN: Duration = Duration::from_secs(30);
 
-impl Run for Probes {
+impl CliCommand for Probes {
     const NAME: &'static str = "probes";
 
-    fn run(self, context: &Context) -> Result<Exit> {
+    fn run(self, context: &CommandContext) -> Result<Exit> {
         let hello = block_on(ask(self.place, context))?;
         render::probes(&hello, self.output, context.colour)?;
         Ok(Exit::Fine)
@@ -36,12 +36,12 @@ impl Run for Probes {
 }
 
 /// What the helper of this machine says of itself and its probes.
-pub async fn ask(place: Where, context: &Context) -> Result<Hello> {
+pub async fn ask(place: SiteOptions, context: &CommandContext) -> Result<Hello> {
     let place = place.this_machine();
     let site = place.site(context).await?;
     let (mut session, _keeping) = place.begin(context, &site, &site.nodes(), WITHIN)?;
     session.hello().await?;
     session.dismiss().await;
-    let hello = session.look.nodes.iter_mut().find_map(|node| node.hello.take());
+    let hello = session.state.nodes.iter_mut().find_map(|node| node.hello.take());
     hello.context("the helper said nothing of its probes; run it again with -v")
 }

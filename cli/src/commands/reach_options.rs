@@ -1,11 +1,11 @@
 //! Trying whether one end can be reached from another: the options of it, and what of them cannot be meant.
 
-use super::where_to_look::Where;
+use super::where_to_look::SiteOptions;
 use crate::exit::Usage;
-use crate::inquiry::attempt_plan::{ATTEMPTS, Family, Protocol, Wish};
+use crate::inquiry::attempt_plan::{ATTEMPTS, AttemptPlan, IpFamily, Protocol};
 use crate::inquiry::durations;
-use crate::inquiry::question::{Inquiry, Question, Via};
-use crate::inquiry::target::{self, Grammar, Place, Target};
+use crate::inquiry::named_end::{self, Grammar, NamedEnd, NamedPlace};
+use crate::inquiry::question::{DiagnosisQuestion, Inquiry, Via};
 use crate::render::Format;
 use anyhow::Result;
 use clap::Args;
@@ -33,7 +33,7 @@ const UNTIL_FAULT: Duration = Duration::from_mins(10);
 
 /// Both ends, and what to send.
 #[derive(Debug, Args)]
-pub struct Reach {
+pub struct ReachOptions {
     /// The end that sends.
     #[arg(help = "The end that sends: [KIND/][NAMESPACE/]NAME; with --local netns/NAME, pid/N, container/ID or host")]
     source: String,
@@ -58,12 +58,12 @@ pub struct Reach {
     #[arg(long, conflicts_with_all = ["send", "http", "bytes", "until_fault"])]
     passive: bool,
     #[command(flatten)]
-    pub how: How,
+    pub how: DiagnosisOptions,
 }
 
 /// How to look, and how to print the answer.
 #[derive(Debug, Args)]
-pub struct How {
+pub struct DiagnosisOptions {
     /// Give an attempt up after this long [default: 2s, for lookups 5s]
     #[arg(long, value_name = "TIME", value_parser = durations::limit)]
     timeout: Option<Duration>,
@@ -89,15 +89,15 @@ pub struct How {
     #[arg(long, value_name = "FILE", hide = true)]
     pub evidence: Option<PathBuf>,
     #[command(flatten)]
-    pub place: Where,
+    pub place: SiteOptions,
 }
 
-impl Reach {
+impl ReachOptions {
     /// The question; without an intent it is told by what the ends are.
     pub fn inquiry(&self, intent: Option<Intent>) -> Result<Inquiry> {
         let grammar = self.how.place.grammar();
         let (source, destination) = (grammar.source(&self.source)?, grammar.destination(&self.destination)?);
-        let bare_name = matches!(destination.place, Place::Name(_)) && destination.port.is_none();
+        let bare_name = matches!(destination.place, NamedPlace::Name(_)) && destination.port.is_none();
         if intent.is_none() && self.protocol.is_none() && bare_name {
             return lookup(&self.source, &self.destination, &self.how);
         }
@@ -112,9 +112,9 @@ impl Reach {
             ));
         }
         let length = self.how.length(self.passive);
-        let question = Question {
+        let question = DiagnosisQuestion {
             intent: intent.unwrap_or_default(),
-            wish: Wish {
+            plan: AttemptPlan {
                 protocol,
                 attempts: self.attempts()?,
                 timeout: self.how.timeout(TIMEOUT)?,
@@ -149,7 +149,7 @@ impl Reach {
         }
     }
 
-    fn exchange(&self, destination: &Target) -> Result<Exchange> {
+    fn exchange(&self, destination: &NamedEnd) -> Result<Exchange> {
         let protocol = self.protocol.unwrap_or_default();
         let wrong = |option: &str, only: &str| {
             Err(Usage::error(format!(
@@ -173,7 +173,7 @@ impl Reach {
             (_, Some(path), ..) => {
                 // The name is what a virtual host goes by; an address is filled in where there is none.
                 let host = match &destination.place {
-                    Place::Name(name) => format!("{name}:{}", destination.port.unwrap_or(80)),
+                    NamedPlace::Name(name) => format!("{name}:{}", destination.port.unwrap_or(80)),
                     _ => String::new(),
                 };
                 Ok(Exchange::Http {
@@ -194,19 +194,19 @@ impl Reach {
 }
 
 /// The question whether a name resolves.
-pub fn lookup(source: &str, name: &str, how: &How) -> Result<Inquiry> {
+pub fn lookup(source: &str, name: &str, how: &DiagnosisOptions) -> Result<Inquiry> {
     let source = how.place.grammar().source(source)?;
-    let name = target::dns_name(name)?;
+    let name = named_end::dns_name(name)?;
     let length = how.length(false);
-    let question = Question {
+    let question = DiagnosisQuestion {
         intent: Intent::Dns,
         source,
-        destination: Target {
-            place: Place::Name(name),
+        destination: NamedEnd {
+            place: NamedPlace::Name(name),
             port: None,
             port_name: None,
         },
-        wish: Wish {
+        plan: AttemptPlan {
             protocol: Protocol::Udp,
             attempts: 1,
             timeout: how.timeout(LOOKUP_TIMEOUT)?,
@@ -227,21 +227,21 @@ pub fn lookup(source: &str, name: &str, how: &How) -> Result<Inquiry> {
     })
 }
 
-impl How {
-    fn family(&self) -> Option<Family> {
+impl DiagnosisOptions {
+    fn family(&self) -> Option<IpFamily> {
         if self.ipv4 {
-            Some(Family::V4)
+            Some(IpFamily::V4)
         } else if self.ipv6 {
-            Some(Family::V6)
+            Some(IpFamily::V6)
         } else {
             None
         }
     }
 
-    fn check_family(&self, destination: &Target) -> Result<()> {
+    fn check_family(&self, destination: &NamedEnd) -> Result<()> {
         match (&destination.place, self.family()) {
-            (Place::Address(address), Some(family)) if !family.of(*address) => {
-                let (flag, version) = if family == Family::V4 {
+            (NamedPlace::Address(address), Some(family)) if !family.of(*address) => {
+                let (flag, version) = if family == IpFamily::V4 {
                     ("-4", "IPv6")
                 } else {
                     ("-6", "IPv4")
@@ -295,7 +295,7 @@ impl How {
 /// Most rounds of one watch: each has sockets of its own, with their ports reserved beforehand.
 const ROUNDS_MAX: u32 = 600;
 
-fn check_port(destination: &Target, text: &str, protocol: Protocol) -> Result<()> {
+fn check_port(destination: &NamedEnd, text: &str, protocol: Protocol) -> Result<()> {
     match (protocol, destination.port) {
         (Protocol::Icmp, Some(port)) => Err(Usage::error(format!(
             "icmp has no ports, and `{text}` names port {port}; write `{}`",
@@ -303,7 +303,7 @@ fn check_port(destination: &Target, text: &str, protocol: Protocol) -> Result<()
         ))),
         (Protocol::Tcp | Protocol::Udp, None) => {
             let with = match &destination.place {
-                Place::Address(address) if address.is_ipv6() => format!("[{address}]:80"),
+                NamedPlace::Address(address) if address.is_ipv6() => format!("[{address}]:80"),
                 _ => format!("{}:80", destination.asked()),
             };
             Err(Usage::error(format!(

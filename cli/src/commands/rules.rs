@@ -1,6 +1,6 @@
 //! `rules`: every cause this program can name.
 
-use super::{Context, Run};
+use super::{CliCommand, CommandContext};
 use crate::exit::Exit;
 use crate::render::{self, ListFormat};
 use anyhow::Result;
@@ -14,10 +14,10 @@ pub struct Rules {
     output: ListFormat,
 }
 
-impl Run for Rules {
+impl CliCommand for Rules {
     const NAME: &'static str = "rules";
 
-    fn run(self, context: &Context) -> Result<Exit> {
+    fn run(self, context: &CommandContext) -> Result<Exit> {
         let rules: Vec<(&str, String)> = diagnoses::rules::RULES
             .iter()
             .map(|rule| (rule.id, rule.summary()))

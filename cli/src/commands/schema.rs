@@ -1,6 +1,6 @@
 //! `schema`: the shape of the report.
 
-use super::{Context, Run};
+use super::{CliCommand, CommandContext};
 use crate::exit::Exit;
 use crate::render;
 use anyhow::Result;
@@ -10,10 +10,10 @@ use clap::Args;
 #[derive(Debug, Args)]
 pub struct Schema {}
 
-impl Run for Schema {
+impl CliCommand for Schema {
     const NAME: &'static str = "schema";
 
-    fn run(self, _context: &Context) -> Result<Exit> {
+    fn run(self, _context: &CommandContext) -> Result<Exit> {
         render::script(&render::schema::report_schema())?;
         Ok(Exit::Fine)
     }

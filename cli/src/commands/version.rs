@@ -1,6 +1,6 @@
 //! `version`: of this program and of what it speaks.
 
-use super::{Context, Run};
+use super::{CliCommand, CommandContext};
 use crate::exit::Exit;
 use crate::render;
 use anyhow::Result;
@@ -9,10 +9,10 @@ use anyhow::Result;
 #[derive(Debug, clap::Args)]
 pub struct Version {}
 
-impl Run for Version {
+impl CliCommand for Version {
     const NAME: &'static str = "version";
 
-    fn run(self, _context: &Context) -> Result<Exit> {
+    fn run(self, _context: &CommandContext) -> Result<Exit> {
         render::lines(&[format!(
             "kubectl-skoop {} (protocol {}, report {})",
             env!("CARGO_PKG_VERSION"),

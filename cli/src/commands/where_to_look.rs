@@ -1,13 +1,13 @@
 //! Where to look: the options that all commands share which need a site.
 
-use super::Context;
+use super::CommandContext;
 use crate::conversation::session::Session;
 use crate::exit::Usage;
-use crate::inquiry::known_ends::Ends;
-use crate::inquiry::target::Grammar;
+use crate::inquiry::known_ends::KnownEnds;
+use crate::inquiry::named_end::Grammar;
 use crate::interrupt::Interrupt;
-use crate::recording::{Keeping, Recorder};
-use crate::render::progress::Progress;
+use crate::recording::{OpenRecording, Recorder};
+use crate::render::progress::ProgressLine;
 use crate::site::cluster::HelperOptions;
 use crate::site::{Beginning, Site};
 use anyhow::{Result, anyhow};
@@ -22,7 +22,7 @@ const NEEDED: [&str; 2] = ["CAP_SYS_ADMIN", "CAP_NET_ADMIN"];
 /// Where to look.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Where to look")]
-pub struct Where {
+pub struct SiteOptions {
     /// Look at this machine, as one node
     #[arg(long)]
     local: bool,
@@ -45,7 +45,7 @@ pub struct Where {
     helpers: HelperOptions,
 }
 
-impl Where {
+impl SiteOptions {
     /// This machine, whatever was asked: for questions about its kernel alone.
     pub fn this_machine(mut self) -> Self {
         self.local = true;
@@ -53,13 +53,19 @@ impl Where {
     }
 
     /// Begins a conversation with the helpers of the nodes that matter, which may take so long.
-    pub fn begin(&self, context: &Context, site: &Site, ends: &Ends, window: Duration) -> Result<(Session, Keeping)> {
+    pub fn begin(
+        &self,
+        context: &CommandContext,
+        site: &Site,
+        ends: &KnownEnds,
+        window: Duration,
+    ) -> Result<(Session, OpenRecording)> {
         let recorder = self
             .record
             .as_ref()
             .map(|file| Recorder::create(file, &asked(&context.arguments), ends, self.record_payloads))
             .transpose()?;
-        let keeping = Keeping::by(recorder.clone());
+        let recording = OpenRecording::by(recorder.clone());
         // What was said before is soon said again.
         let interrupt = if self.replay.is_some() {
             Interrupt::never()
@@ -72,18 +78,18 @@ impl Where {
             recorder: recorder.as_ref(),
             interrupt: &interrupt,
         })?;
-        let mut session = Session::begin(links, interrupt, Progress::new());
+        let mut session = Session::begin(links, interrupt, ProgressLine::new());
         if let Ok(inventory) = ends.inventory.get() {
             let nodes = inventory.nodes.iter();
-            session.look.kernels.beside(nodes.map(|node| node.boot_id.clone()));
+            session.state.kernels.beside(nodes.map(|node| node.boot_id.clone()));
         }
         let doubt = site.doubt().map(|doubt| doubt.missing.clone());
-        session.look.evidence.missing.extend(doubt);
-        Ok((session, keeping))
+        session.state.evidence.missing.extend(doubt);
+        Ok((session, recording))
     }
 
     /// What would be started, where that is all that is wanted.
-    pub fn dry_run(&self, site: &Site, ends: &Ends, window: Duration) -> Result<Option<Vec<Job>>> {
+    pub fn dry_run(&self, site: &Site, ends: &KnownEnds, window: Duration) -> Result<Option<Vec<Job>>> {
         let jobs = self.helpers.dry_run.then(|| {
             site.manifests(&Beginning {
                 ends,
@@ -105,7 +111,7 @@ impl Where {
     }
 
     /// Where to look.
-    pub async fn site(&self, context: &Context) -> Result<Site> {
+    pub async fn site(&self, context: &CommandContext) -> Result<Site> {
         let asked = asked(&context.arguments);
         if let Some(file) = &self.replay {
             return Site::recording(file.clone(), &asked);
@@ -124,8 +130,8 @@ impl Where {
 }
 
 /// The helpers may look, or a message that says how to let them.
-pub fn check(context: &Context, site: &Site, session: &Session) -> Result<()> {
-    for hello in session.look.nodes.iter().filter_map(|node| node.hello.as_ref()) {
+pub fn check(context: &CommandContext, site: &Site, session: &Session) -> Result<()> {
+    for hello in session.state.nodes.iter().filter_map(|node| node.hello.as_ref()) {
         let lacking: Vec<&str> = NEEDED
             .into_iter()
             .filter(|needed| !hello.capabilities.iter().any(|has| has == needed))

@@ -108,7 +108,7 @@ impl Kernels {
     }
 
     /// The total of this namespace is this node's to tell.
-    pub fn tells(&self, node: usize, netns: u32) -> bool {
+    pub fn reports(&self, node: usize, netns: u32) -> bool {
         match self.owner(netns) {
             Some(owner) => owner == node,
             None if netns == 0 => self.nodes.get(node).is_some_and(|node| node.first),
@@ -154,24 +154,24 @@ impl Kernels {
         let Some(node) = self.nodes.get(node).filter(|node| node.kernel != 0) else {
             return reply;
         };
-        let told = |inode: &mut u32| *inode = netns(node.kernel, *inode);
+        let translate = |inode: &mut u32| *inode = netns(node.kernel, *inode);
         let time = |at_ns: &mut u64| {
             if *at_ns != 0 {
                 *at_ns = at_ns.saturating_add_signed(node.ahead_ns);
             }
         };
         match &mut reply {
-            Reply::Resolved(model::missing::Known::Known(endpoint)) => endpoint.netns.iter_mut().for_each(told),
+            Reply::Resolved(model::missing::Known::Known(endpoint)) => endpoint.netns.iter_mut().for_each(translate),
             Reply::Facts { facts, .. } => {
                 time(&mut facts.at_ns);
-                within(facts, told);
+                within(facts, translate);
             }
-            Reply::Process { facts, .. } => told(&mut facts.netns),
-            Reply::Planned { flows, .. } => flows.iter_mut().for_each(|flow| told(&mut flow.netns)),
+            Reply::Process { facts, .. } => translate(&mut facts.netns),
+            Reply::Planned { flows, .. } => flows.iter_mut().for_each(|flow| translate(&mut flow.netns)),
             Reply::Going { at_ns, .. } => time(at_ns),
             Reply::Event(event) => {
                 time(&mut event.at_ns);
-                told(&mut event.netns);
+                translate(&mut event.netns);
                 event.skb = address(node.kernel, event.skb);
                 event.sk = address(node.kernel, event.sk);
             }
@@ -179,7 +179,7 @@ impl Kernels {
             Reply::Stopped { at_ns, totals, .. } => {
                 time(at_ns);
                 for total in totals {
-                    told(&mut total.netns);
+                    translate(&mut total.netns);
                 }
             }
             Reply::Resolved(_)
@@ -220,11 +220,11 @@ impl Kernels {
     }
 }
 
-fn within(facts: &mut NetnsFacts, told: impl Fn(&mut u32)) {
-    told(&mut facts.netns);
+fn within(facts: &mut NetnsFacts, translate: impl Fn(&mut u32)) {
+    translate(&mut facts.netns);
     if let model::missing::Known::Known(links) = &mut facts.links {
         let peers = links.iter_mut().filter_map(|link| link.peer.as_mut()?.netns.as_mut());
-        peers.for_each(told);
+        peers.for_each(translate);
     }
 }
 
@@ -303,8 +303,8 @@ mod tests {
     #[test]
     fn what_is_unknown_stays_unknown() {
         let kernels = kernels(&[hello("a", HOST, 0), hello("b", HOST, 0)]);
-        let told = inward(&kernels, 1, event(0, 0));
-        assert_eq!((told.netns, told.skb, told.sk), (0, 0, 0));
+        let translate = inward(&kernels, 1, event(0, 0));
+        assert_eq!((translate.netns, translate.skb, translate.sk), (0, 0, 0));
     }
 
     #[test]
@@ -339,9 +339,9 @@ mod tests {
             ..other_pod
         };
         assert!(!kernels.keeps(1, &flooded), "a copy for another pod is not on the way");
-        let told = |netns| [0, 1].map(|node| kernels.tells(node, netns));
+        let translate = |netns| [0, 1].map(|node| kernels.reports(node, netns));
         assert_eq!(
-            (told(one), told(between), told(0)),
+            (translate(one), translate(between), translate(0)),
             ([true, false], [false; 2], [true, false])
         );
     }

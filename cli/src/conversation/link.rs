@@ -39,9 +39,9 @@ pub const GOING: Duration = Duration::from_secs(2);
     clippy::large_enum_variant,
     reason = "one at a time, and nearly always the large one"
 )]
-pub enum Heard {
+pub enum LinkEvent {
     /// It says.
-    Said(Reply, Room),
+    Reply(Reply, QueueRoom),
     /// It can be spoken to from now on, and should answer.
     Reached,
     /// What goes on there before it can say anything.
@@ -52,22 +52,22 @@ pub enum Heard {
 
 /// What a reply takes while it waits to be taken.
 #[derive(Debug, Default)]
-pub struct Room {
+pub struct QueueRoom {
     /// About how many bytes of memory.
     pub bytes: usize,
     _held: Option<OwnedSemaphorePermit>,
 }
 
-impl Room {
+impl QueueRoom {
     fn held(bytes: usize, held: Option<OwnedSemaphorePermit>) -> Self {
         Self { bytes, _held: held }
     }
 }
 
 /// A helper at work, or about to be.
-pub struct Link {
+pub struct HelperLink {
     ask: Box<dyn Fn(Request) + Send>,
-    from: mpsc::Receiver<Heard>,
+    from: mpsc::Receiver<LinkEvent>,
     /// Ends the helper when it is dropped, after the pipe to it.
     _end: Box<dyn Send>,
     /// How long its greeting and later its next word may take; `None` for one that has all been said.
@@ -83,12 +83,12 @@ struct Patience {
 }
 
 impl Patience {
-    fn hear(&mut self, heard: &Heard) {
-        match heard {
-            Heard::Said(Reply::Hello(_), _) => self.greeted = true,
-            Heard::Reached => self.within = HELLO,
-            Heard::Said(..) if !self.greeted => return,
-            Heard::Said(..) | Heard::Stage(_) | Heard::Cut(_) => {}
+    fn receive(&mut self, received: &LinkEvent) {
+        match received {
+            LinkEvent::Reply(Reply::Hello(_), _) => self.greeted = true,
+            LinkEvent::Reached => self.within = HELLO,
+            LinkEvent::Reply(..) if !self.greeted => return,
+            LinkEvent::Reply(..) | LinkEvent::Stage(_) | LinkEvent::Cut(_) => {}
         }
         self.since = Instant::now();
     }
@@ -109,7 +109,7 @@ impl Patience {
     }
 }
 
-impl std::fmt::Debug for Link {
+impl std::fmt::Debug for HelperLink {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Link")
             .field("patience", &self.patience)
@@ -117,11 +117,11 @@ impl std::fmt::Debug for Link {
     }
 }
 
-impl Link {
+impl HelperLink {
     /// Speaks by `ask` and hears from `from`. The greeting must come `within` that time; `end` is dropped with the link.
     pub fn new(
         ask: impl Fn(Request) + Send + 'static,
-        from: mpsc::Receiver<Heard>,
+        from: mpsc::Receiver<LinkEvent>,
         end: Box<dyn Send>,
         within: Duration,
     ) -> Self {
@@ -144,13 +144,13 @@ impl Link {
         recorder: Option<Recorder>,
     ) -> Self {
         let (to, requests) = channel();
-        let (tell, from) = mpsc::channel(WAITING);
+        let (sender, from) = mpsc::channel(WAITING);
         if let Some(input) = child.stdin.take() {
             thread::spawn(move || write_requests(input, &requests));
         }
         if let Some(output) = child.stdout.take() {
             let output = std::io::BufReader::with_capacity(1 << 16, output);
-            thread::spawn(move || listen(output, recorder, &tell, last_words));
+            thread::spawn(move || listen(output, recorder, &sender, last_words));
         }
         // A helper that is gone is noticed on the other pipe.
         let ask = move |request| {
@@ -161,8 +161,8 @@ impl Link {
 
     /// Replays lines; what is asked is not heard.
     pub fn to_recording(lines: impl BufRead + Send + 'static) -> Self {
-        let (tell, from) = mpsc::channel(WAITING);
-        thread::spawn(move || listen(lines, None, &tell, String::new));
+        let (sender, from) = mpsc::channel(WAITING);
+        thread::spawn(move || listen(lines, None, &sender, String::new));
         Self {
             patience: None,
             ..Self::new(|_| {}, from, Box::new(()), HELLO)
@@ -175,18 +175,18 @@ impl Link {
     }
 
     /// The next word, or why there will be none.
-    pub fn poll_next(&mut self, task: &mut std::task::Context<'_>) -> Poll<Heard> {
-        let cut = |why: &str| Heard::Cut(Missing::new("the rest of what the helper saw", why));
+    pub fn poll_next(&mut self, task: &mut std::task::Context<'_>) -> Poll<LinkEvent> {
+        let cut = |why: &str| LinkEvent::Cut(Missing::new("the rest of what the helper saw", why));
         match self.from.poll_recv(task) {
-            Poll::Ready(Some(heard)) => {
+            Poll::Ready(Some(received)) => {
                 if let Some(patience) = &mut self.patience {
-                    patience.hear(&heard);
+                    patience.receive(&received);
                     // What says other things without end has not greeted either.
                     if let Some(why) = patience.over() {
                         return Poll::Ready(cut(&why));
                     }
                 }
-                Poll::Ready(heard)
+                Poll::Ready(received)
             }
             Poll::Ready(None) if self.patience.is_none() => Poll::Ready(cut("the recording ended")),
             Poll::Ready(None) => Poll::Ready(cut("the helper's stream ended")),
@@ -248,10 +248,10 @@ fn write_requests(mut input: impl Write, requests: &Receiver<Request>) {
 fn listen(
     mut lines: impl BufRead,
     recorder: Option<Recorder>,
-    tell: &mpsc::Sender<Heard>,
+    sender: &mpsc::Sender<LinkEvent>,
     last_words: impl FnOnce() -> String,
 ) {
-    let mut ear = Ear::of(recorder);
+    let mut reader = ReplyReader::of(recorder);
     let mut line = Vec::new();
     let why = loop {
         line.clear();
@@ -262,7 +262,7 @@ fn listen(
             .take(LINE_MAX_BYTES as u64 + 1)
             .read_until(b'\n', &mut line)
         {
-            Ok(0) if ear.is_done() => return,
+            Ok(0) if reader.is_done() => return,
             Ok(0) => {
                 let words = last_words();
                 break ended(&words);
@@ -271,10 +271,10 @@ fn listen(
             Ok(_) => {}
         }
         // There is room for what it says before it is read.
-        let Some(room) = ear.room(&line, tell) else { return };
-        match ear.hear(&line) {
+        let Some(room) = reader.room(&line, sender) else { return };
+        match reader.receive(&line) {
             Ok(Some(reply)) => {
-                if tell.blocking_send(Heard::Said(reply, room)).is_err() {
+                if sender.blocking_send(LinkEvent::Reply(reply, room)).is_err() {
                     return;
                 }
             }
@@ -282,18 +282,18 @@ fn listen(
             Err(why) => break why,
         }
     };
-    let _ = tell.blocking_send(ear.cut(why));
+    let _ = sender.blocking_send(reader.cut(why));
 }
 
 /// Hears a helper's lines and has them kept, where the run is recorded.
-pub struct Ear {
+pub struct ReplyReader {
     lines: ReplyStream,
     recorder: Option<Recorder>,
     /// What may still wait, in KiB.
     free: Arc<Semaphore>,
 }
 
-impl Ear {
+impl ReplyReader {
     /// Nothing heard yet.
     pub fn of(recorder: Option<Recorder>) -> Self {
         Self {
@@ -309,7 +309,7 @@ impl Ear {
     }
 
     /// As [`ReplyStream::line`].
-    pub fn hear(&mut self, line: &[u8]) -> Result<Option<Reply>, String> {
+    pub fn receive(&mut self, line: &[u8]) -> Result<Option<Reply>, String> {
         if let Some(recorder) = &self.recorder {
             recorder.keep(line);
         }
@@ -322,13 +322,13 @@ impl Ear {
     }
 
     /// Waits for room for what this line said; `None` when nobody takes anything any more.
-    fn room(&self, line: &[u8], tell: &mpsc::Sender<Heard>) -> Option<Room> {
+    fn room(&self, line: &[u8], sender: &mpsc::Sender<LinkEvent>) -> Option<QueueRoom> {
         let (bytes, kib) = takes(line);
         loop {
             if let Ok(held) = Arc::clone(&self.free).try_acquire_many_owned(kib) {
-                return Some(Room::held(bytes, Some(held)));
+                return Some(QueueRoom::held(bytes, Some(held)));
             }
-            if tell.is_closed() {
+            if sender.is_closed() {
                 return None;
             }
             thread::sleep(PAUSE);
@@ -336,16 +336,16 @@ impl Ear {
     }
 
     /// The same, for a task.
-    pub async fn room_later(&self, line: &[u8]) -> Room {
+    pub async fn room_later(&self, line: &[u8]) -> QueueRoom {
         let (bytes, kib) = takes(line);
-        Room::held(bytes, Arc::clone(&self.free).acquire_many_owned(kib).await.ok())
+        QueueRoom::held(bytes, Arc::clone(&self.free).acquire_many_owned(kib).await.ok())
     }
 
     /// No more will be heard, for this reason.
-    pub fn cut(self, why: String) -> Heard {
+    pub fn cut(self, why: String) -> LinkEvent {
         // What was recorded is on the disk before anybody is told.
         drop(self.recorder);
-        Heard::Cut(
+        LinkEvent::Cut(
             Missing::new("the rest of what the helper saw", why)
                 .remedy("run it again; with -v the helper's own messages are shown"),
         )
@@ -370,22 +370,22 @@ pub fn ended(words: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{HELLO, Heard, Link, Room, SILENCE, listen};
+    use super::{HELLO, HelperLink, LinkEvent, QueueRoom, SILENCE, listen};
     use model::protocol::{Hello, Reply};
     use std::task::{Context, Poll, Waker};
     use std::time::Duration;
     use tokio::sync::mpsc;
 
-    fn heard(text: &str) -> Vec<Heard> {
-        let (tell, mut from) = mpsc::channel(16);
-        listen(text.as_bytes(), None, &tell, || "out of memory".to_owned());
-        drop(tell);
+    fn received(text: &str) -> Vec<LinkEvent> {
+        let (sender, mut from) = mpsc::channel(16);
+        listen(text.as_bytes(), None, &sender, || "out of memory".to_owned());
+        drop(sender);
         std::iter::from_fn(|| from.blocking_recv()).collect()
     }
 
     fn cut(text: &str) -> String {
-        match heard(text).pop() {
-            Some(Heard::Cut(missing)) => missing.why,
+        match received(text).pop() {
+            Some(LinkEvent::Cut(missing)) => missing.why,
             other => panic!("{other:?} is no cut"),
         }
     }
@@ -394,8 +394,11 @@ mod tests {
     fn a_stream_ends_with_its_last_line() {
         let whole = "{\"seq\":1,\"say\":\"alive\"}\n{\"seq\":2,\"say\":{\"done\":{\"events\":0,\"lost\":0,\"exit\":0,\"skipped\":0}}}\n";
         assert!(matches!(
-            heard(whole)[..],
-            [Heard::Said(Reply::Alive, _), Heard::Said(Reply::Done { .. }, _)]
+            received(whole)[..],
+            [
+                LinkEvent::Reply(Reply::Alive, _),
+                LinkEvent::Reply(Reply::Done { .. }, _)
+            ]
         ));
     }
 
@@ -412,14 +415,14 @@ mod tests {
     }
 
     /// A link whose helper has been silent for so long, and what comes of it next.
-    fn after(silence: Duration, greeted: bool, says: Option<Reply>) -> Poll<Heard> {
-        let (tell, from) = mpsc::channel(1);
-        let mut link = Link::new(|_| {}, from, Box::new(()), HELLO);
+    fn after(silence: Duration, greeted: bool, says: Option<Reply>) -> Poll<LinkEvent> {
+        let (sender, from) = mpsc::channel(1);
+        let mut link = HelperLink::new(|_| {}, from, Box::new(()), HELLO);
         let patience = link.patience.as_mut().unwrap();
         patience.since -= silence;
         patience.greeted = greeted;
         if let Some(reply) = says {
-            tell.try_send(Heard::Said(reply, Room::default())).unwrap();
+            sender.try_send(LinkEvent::Reply(reply, QueueRoom::default())).unwrap();
         }
         link.poll_next(&mut Context::from_waker(Waker::noop()))
     }
@@ -427,12 +430,12 @@ mod tests {
     #[test]
     fn a_helper_that_stalls_is_noticed_after_two_heartbeats_and_not_before() {
         assert!(after(SILENCE / 2, true, None).is_pending());
-        let Poll::Ready(Heard::Cut(missing)) = after(SILENCE, true, None) else {
+        let Poll::Ready(LinkEvent::Cut(missing)) = after(SILENCE, true, None) else {
             panic!("a stall went unnoticed")
         };
         assert!(missing.why.contains("said nothing for"), "{}", missing.why);
         assert!(after(HELLO / 2, false, None).is_pending());
-        let Poll::Ready(Heard::Cut(missing)) = after(HELLO, false, None) else {
+        let Poll::Ready(LinkEvent::Cut(missing)) = after(HELLO, false, None) else {
             panic!("a helper that never spoke went unnoticed")
         };
         assert!(missing.why.contains("did not say who it is within"), "{}", missing.why);
@@ -441,11 +444,17 @@ mod tests {
     #[test]
     fn a_helper_that_only_says_that_it_lives_has_not_greeted() {
         let alive = || Some(Reply::Alive);
-        assert!(matches!(after(HELLO / 2, false, alive()), Poll::Ready(Heard::Said(..))));
-        assert!(matches!(after(HELLO, false, alive()), Poll::Ready(Heard::Cut(_))));
-        assert!(matches!(after(SILENCE, true, alive()), Poll::Ready(Heard::Said(..))));
+        assert!(matches!(
+            after(HELLO / 2, false, alive()),
+            Poll::Ready(LinkEvent::Reply(..))
+        ));
+        assert!(matches!(after(HELLO, false, alive()), Poll::Ready(LinkEvent::Cut(_))));
+        assert!(matches!(
+            after(SILENCE, true, alive()),
+            Poll::Ready(LinkEvent::Reply(..))
+        ));
         let hello = Some(Reply::Hello(Hello::default()));
-        assert!(matches!(after(HELLO, false, hello), Poll::Ready(Heard::Said(..))));
+        assert!(matches!(after(HELLO, false, hello), Poll::Ready(LinkEvent::Reply(..))));
     }
 
     #[test]
@@ -454,14 +463,14 @@ mod tests {
         let probes = vec!["{}"; 20_000].join(",");
         let armed = |seq| format!("{{\"seq\":{seq},\"say\":{{\"armed\":{{\"id\":1,\"probes\":[{probes}]}}}}}}\n");
         let text = armed(1) + &armed(2) + "noise";
-        let (tell, mut from) = mpsc::channel(16);
-        let listening = std::thread::spawn(move || listen(text.as_bytes(), None, &tell, String::new));
+        let (sender, mut from) = mpsc::channel(16);
+        let listening = std::thread::spawn(move || listen(text.as_bytes(), None, &sender, String::new));
         let first = from.blocking_recv();
-        assert!(matches!(first, Some(Heard::Said(..))));
+        assert!(matches!(first, Some(LinkEvent::Reply(..))));
         assert!(from.try_recv().is_err(), "the second waits for the first");
         drop(first);
-        assert!(matches!(from.blocking_recv(), Some(Heard::Said(..))));
-        assert!(matches!(from.blocking_recv(), Some(Heard::Cut(_))));
+        assert!(matches!(from.blocking_recv(), Some(LinkEvent::Reply(..))));
+        assert!(matches!(from.blocking_recv(), Some(LinkEvent::Cut(_))));
         listening.join().unwrap();
     }
 }

@@ -35,7 +35,7 @@ pub struct ReplyStream {
     /// Windows that have been opened and not closed.
     open: BTreeSet<u32>,
     /// Events that closed windows say they told.
-    told: u64,
+    reported: u64,
     /// Words that are not known.
     strangers: BTreeSet<String>,
     /// Fields that are not known, of words that are.
@@ -135,20 +135,24 @@ impl ReplyStream {
                     return Err(format!("the helper has opened more than {OPEN_MAX} windows"));
                 }
             }
-            Reply::Stopped { id, events: told, .. } => {
+            Reply::Stopped {
+                id, events: reported, ..
+            } => {
                 self.open.remove(id);
-                self.told = self.told.saturating_add(*told);
+                self.reported = self.reported.saturating_add(*reported);
                 // While another is open, nobody can tell whose an event is.
-                if self.open.is_empty() && self.told != events {
+                if self.open.is_empty() && self.reported != events {
                     return Err(format!(
                         "the helper has told {} events in its windows, and {events} came",
-                        self.told
+                        self.reported
                     ));
                 }
             }
-            Reply::Done { events: told, why, .. } => {
-                if *told != events {
-                    return Err(format!("the helper has told {told} events, and {events} came"));
+            Reply::Done {
+                events: reported, why, ..
+            } => {
+                if *reported != events {
+                    return Err(format!("the helper has told {reported} events, and {events} came"));
                 }
                 if said.is_none() && why.is_none() {
                     let uncounted =
@@ -265,7 +269,7 @@ mod tests {
     }
 
     /// How such a stream ends: the last reply, or why no more is believed.
-    fn heard(words: &[&str]) -> Result<Option<Reply>, String> {
+    fn received(words: &[&str]) -> Result<Option<Reply>, String> {
         let mut lines = ReplyStream::default();
         let mut last = None;
         for line in numbered(words) {
@@ -300,7 +304,7 @@ mod tests {
     fn a_stream_in_which_all_came_is_believed() {
         let (event, stopped) = (one_line(EVENT), stopped(2));
         let done = done(2, r#"{"hello":1,"going":1,"event":2,"stopped":1}"#);
-        let last = heard(&[HELLO, GOING, &event, &event, &stopped, &done]);
+        let last = received(&[HELLO, GOING, &event, &event, &stopped, &done]);
         assert!(matches!(last, Ok(Some(Reply::Done { why: None, .. }))), "{last:?}");
     }
 
@@ -308,28 +312,28 @@ mod tests {
     fn lines_that_were_taken_out_or_put_in_and_numbered_anew_do_not_come_out() {
         let event = one_line(EVENT);
         let closed = done(2, r#"{"hello":1,"event":2,"attempt":1}"#);
-        let lost = heard(&[HELLO, &event, &event, &closed]).unwrap_err();
+        let lost = received(&[HELLO, &event, &event, &closed]).unwrap_err();
         assert!(lost.contains("`attempt` 1 times, and 0 came"), "{lost}");
         let read = r#"{"read":{"id":1}} said {"hello":1,"facts":1}"#;
-        assert!(heard(&[HELLO, read]).unwrap_err().contains("`facts` 1 times"));
-        let doubled = heard(&[HELLO, &event, &event, &done(2, r#"{"hello":1,"event":1}"#)]).unwrap_err();
+        assert!(received(&[HELLO, read]).unwrap_err().contains("`facts` 1 times"));
+        let doubled = received(&[HELLO, &event, &event, &done(2, r#"{"hello":1,"event":1}"#)]).unwrap_err();
         assert!(doubled.contains("`event` 1 times, and 2 came"), "{doubled}");
-        let added = heard(&[HELLO, "\"alive\"", &done(0, r#"{"hello":1}"#)]).unwrap_err();
+        let added = received(&[HELLO, "\"alive\"", &done(0, r#"{"hello":1}"#)]).unwrap_err();
         assert!(added.contains("added"), "{added}");
     }
 
     #[test]
     fn events_are_as_many_as_their_windows_and_the_last_line_tell() {
         let event = one_line(EVENT);
-        let window = heard(&[HELLO, GOING, &event, &stopped(3)]).unwrap_err();
+        let window = received(&[HELLO, GOING, &event, &stopped(3)]).unwrap_err();
         assert!(window.contains("told 3 events in its windows, and 1 came"), "{window}");
-        let all = heard(&[HELLO, GOING, &event, &stopped(1), &done(2, "")]).unwrap_err();
+        let all = received(&[HELLO, GOING, &event, &stopped(1), &done(2, "")]).unwrap_err();
         assert!(all.contains("told 2 events, and 1 came"), "{all}");
     }
 
     #[test]
     fn a_helper_that_does_not_count_leaves_open_whether_all_came() {
-        match heard(&[HELLO, &done(0, "")]) {
+        match received(&[HELLO, &done(0, "")]) {
             Ok(Some(Reply::Done { why: Some(why), .. })) => assert!(why.why.contains("does not count"), "{why:?}"),
             other => panic!("{other:?}"),
         }
@@ -345,12 +349,12 @@ mod tests {
             r#""read""#,
             r#"{"read":{"id":-1}}"#,
         ] {
-            let why = heard(&[HELLO, wrong]).unwrap_err();
+            let why = received(&[HELLO, wrong]).unwrap_err();
             assert!(why.contains("no such thing"), "{wrong}: {why}");
         }
         for nothing in ["17", "{}", "[]", r#"{"read":{"id":1},"alive":1}"#] {
             assert!(
-                heard(&[HELLO, nothing]).unwrap_err().contains("not of the protocol"),
+                received(&[HELLO, nothing]).unwrap_err().contains("not of the protocol"),
                 "{nothing}"
             );
         }
@@ -359,19 +363,19 @@ mod tests {
     #[test]
     fn a_word_that_is_not_known_is_missing_and_told_once() {
         let weather = r#"{"weather":"fine"}"#;
-        match heard(&[HELLO, weather]) {
+        match received(&[HELLO, weather]) {
             Ok(Some(Reply::Failed { missing, .. })) => assert!(missing.what.contains("`weather`"), "{missing:?}"),
             other => panic!("{other:?}"),
         }
-        assert_eq!(heard(&[HELLO, weather, weather]), Ok(None));
+        assert_eq!(received(&[HELLO, weather, weather]), Ok(None));
         let done = done(0, r#"{"hello":1,"weather":2}"#);
         assert!(matches!(
-            heard(&[HELLO, weather, weather, &done]),
+            received(&[HELLO, weather, weather, &done]),
             Ok(Some(Reply::Done { .. }))
         ));
         let noise: Vec<String> = (0..70).map(|number| format!("\"w{number}\"")).collect();
         let noise: Vec<&str> = noise.iter().map(String::as_str).collect();
-        assert!(heard(&noise).unwrap_err().contains("does not know"));
+        assert!(received(&noise).unwrap_err().contains("does not know"));
     }
 
     #[test]
@@ -386,16 +390,16 @@ mod tests {
     fn nothing_follows_the_last_line_and_nobody_greets_twice() {
         let done = done(0, r#"{"hello":1}"#);
         assert!(
-            heard(&[HELLO, &done, "\"alive\""])
+            received(&[HELLO, &done, "\"alive\""])
                 .unwrap_err()
                 .contains("after its last line")
         );
-        assert!(heard(&[HELLO, HELLO]).unwrap_err().contains("twice"));
+        assert!(received(&[HELLO, HELLO]).unwrap_err().contains("twice"));
     }
 
     #[test]
     fn a_line_is_as_long_as_what_it_says_can_be() {
-        let padded = |say: &str, bytes: usize| heard(&[&say.replace('$', &"x".repeat(bytes))]);
+        let padded = |say: &str, bytes: usize| received(&[&say.replace('$', &"x".repeat(bytes))]);
         let failed = r#"{"failed":{"request":"$","missing":{"what":"w","why":"y"}}}"#;
         assert!(padded(failed, 20_000).is_ok());
         assert!(padded(failed, 70_000).unwrap_err().contains("`failed`, is longer than"));
@@ -415,11 +419,11 @@ mod tests {
     fn what_is_short_on_the_wire_and_large_in_memory_is_not_taken() {
         let many = |what: &str, count: usize| vec![what; count].join(",");
         let probes = format!(r#"{{"armed":{{"id":1,"probes":[{}]}}}}"#, many("{}", 300_000));
-        let why = heard(&[&probes]).unwrap_err();
+        let why = received(&[&probes]).unwrap_err();
         assert!(why.contains("MiB of memory"), "{why}");
         let deep = format!("{{\"x\":{}{}}}", "[".repeat(1_000), "]".repeat(1_000));
         let event = one_line(EVENT).replace(r#"{"what":"retransmit-syn-ack"}"#, &deep);
-        let why = heard(&[&event]).unwrap_err();
+        let why = received(&[&event]).unwrap_err();
         assert!(why.contains("recursion"), "{why}");
     }
 }

@@ -10,14 +10,14 @@ pub const EVENTS_MAX_BYTES: usize = 64 * MIB;
 
 /// What is kept of each kind, in bytes of memory as [`crate::conversation::line_weight::weight`] has it.
 #[derive(Debug, Default)]
-pub struct Kept {
+pub struct RetainedBytes {
     facts: usize,
     attempts: usize,
     flows: usize,
     others: usize,
 }
 
-impl Kept {
+impl RetainedBytes {
     /// Makes room for a reply of so many bytes, or says why there is none. Events are bounded where they are kept; what takes
     /// the place of its forerunner is bounded by its line.
     pub fn make_room(&mut self, reply: &Reply, bytes: usize) -> Result<(), String> {

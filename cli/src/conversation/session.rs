@@ -1,9 +1,9 @@
 //! A conversation with the helpers of all nodes: ask one or all, then take in what they say until something holds.
 
-use super::link::{Heard, Link};
-use super::state::{Look, Talk};
+use super::link::{HelperLink, LinkEvent};
+use super::state::{ConversationState, HelperConversation};
 use crate::interrupt::Interrupt;
-use crate::render::progress::Progress;
+use crate::render::progress::ProgressLine;
 use anyhow::{Result, anyhow};
 use model::missing::Missing;
 use model::protocol::{Request, VERSION};
@@ -20,7 +20,7 @@ const ORDER: Duration = Duration::from_secs(5);
 
 /// Why waiting ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
+pub enum WaitEnd {
     /// What was waited for holds.
     Met,
     /// Time is up.
@@ -35,12 +35,12 @@ pub enum Ended {
 #[derive(Debug)]
 pub struct Session {
     /// One for each node of the look, in its order.
-    links: Vec<Link>,
+    links: Vec<HelperLink>,
     interrupt: Interrupt,
     /// What is shown while it goes on.
-    pub progress: Progress,
+    pub progress: ProgressLine,
     /// What was said.
-    pub look: Look,
+    pub state: ConversationState,
     numbers: u32,
     /// The node that is listened to first next time: a talkative one silences no other.
     turn: usize,
@@ -48,17 +48,17 @@ pub struct Session {
 
 impl Session {
     /// Begins one with the helpers of these nodes. A node without a name gets the one its helper tells.
-    pub fn begin(links: Vec<(String, Link)>, interrupt: Interrupt, progress: Progress) -> Self {
-        let (names, links): (Vec<String>, Vec<Link>) = links.into_iter().unzip();
-        let mut look = Look::of(names);
-        for (node, link) in look.nodes.iter_mut().zip(&links) {
+    pub fn begin(links: Vec<(String, HelperLink)>, interrupt: Interrupt, progress: ProgressLine) -> Self {
+        let (names, links): (Vec<String>, Vec<HelperLink>) = links.into_iter().unzip();
+        let mut state = ConversationState::of(names);
+        for (node, link) in state.nodes.iter_mut().zip(&links) {
             node.dismissed = link.is_recorded();
         }
         let mut session = Self {
             links,
             interrupt,
             progress,
-            look,
+            state,
             numbers: 0,
             turn: 0,
         };
@@ -68,9 +68,9 @@ impl Session {
 
     /// Asks the helper of one node.
     pub fn ask_at(&mut self, node: usize, request: Request) {
-        if let (Some(link), Some(talk)) = (self.links.get(node), self.look.nodes.get_mut(node)) {
-            talk.dismissed |= request == Request::Bye;
-            link.ask(self.look.kernels.outward(node, request));
+        if let (Some(link), Some(helper)) = (self.links.get(node), self.state.nodes.get_mut(node)) {
+            helper.dismissed |= request == Request::Bye;
+            link.ask(self.state.kernels.outward(node, request));
         }
     }
 
@@ -94,28 +94,28 @@ impl Session {
 
     /// Nodes whose helper answered and has not gone.
     pub fn living(&self) -> Vec<usize> {
-        let living = |node: &Talk| node.hello.is_some() && !node.over();
-        let nodes = self.look.nodes.iter().enumerate();
+        let living = |node: &HelperConversation| node.hello.is_some() && !node.over();
+        let nodes = self.state.nodes.iter().enumerate();
         nodes.filter(|(_, node)| living(node)).map(|(at, _)| at).collect()
     }
 
     /// Waits until every helper has said who it is, or that it cannot. A helper of another version is no helper.
     pub async fn hello(&mut self) -> Result<()> {
-        let ended = self.until(None, |look| look.all(|node| node.hello.is_some())).await;
+        let ended = self.until(None, |state| state.all(|node| node.hello.is_some())).await;
         for node in 0..self.links.len() {
-            let other = match &self.look.nodes[node].hello {
+            let other = match &self.state.nodes[node].hello {
                 Some(hello) if hello.version != VERSION => hello.version,
                 _ => continue,
             };
             let why = format!("the helper speaks version {other} of the protocol and this client version {VERSION}");
             let missing = Missing::new("what the helper sees", why).remedy("use the helper built with this client");
-            self.look.cut(node, missing);
+            self.state.cut(node, missing);
         }
-        if ended == Ended::Interrupted {
+        if ended == WaitEnd::Interrupted {
             return Err(anyhow!("waiting for the helper was ended by Ctrl-C"));
         }
         if !self.links.is_empty() && self.living().is_empty() {
-            let missing = self.look.why_cut().cloned().unwrap_or_default();
+            let missing = self.state.why_cut().cloned().unwrap_or_default();
             let remedy = if missing.remedy.is_empty() {
                 "run it again with -v to see its own messages"
             } else {
@@ -127,25 +127,29 @@ impl Session {
     }
 
     /// Takes in what is said until `holds`, or waiting ends for another reason. It is asked again at least every tick.
-    pub async fn until(&mut self, bound: Option<Instant>, holds: impl FnMut(&mut Look) -> bool) -> Ended {
+    pub async fn until(
+        &mut self,
+        bound: Option<Instant>,
+        holds: impl FnMut(&mut ConversationState) -> bool,
+    ) -> WaitEnd {
         self.listen(bound, true, holds).await
     }
 
     /// The same, whatever the user presses: for putting things in order.
-    pub async fn finish(&mut self, holds: impl FnMut(&mut Look) -> bool) -> Ended {
+    pub async fn finish(&mut self, holds: impl FnMut(&mut ConversationState) -> bool) -> WaitEnd {
         self.listen(Some(Instant::now() + ORDER), false, holds).await
     }
 
     /// Closes a window at all nodes. Where one does not say what it came to, that is missing.
     pub async fn close(&mut self, id: u32) {
         self.ask_all(&Request::Stop { id });
-        let closed = |node: &Talk| node.stopped == Some(id) || node.has_failed("stop");
-        self.finish(|look| look.all(closed)).await;
-        for node in 0..self.look.nodes.len() {
-            let talk = &self.look.nodes[node];
+        let closed = |node: &HelperConversation| node.stopped == Some(id) || node.has_failed("stop");
+        self.finish(|state| state.all(closed)).await;
+        for node in 0..self.state.nodes.len() {
+            let helper = &self.state.nodes[node];
             // One that is gone has said so itself.
-            if !talk.open.is_empty() && !closed(talk) && !talk.over() {
-                self.look.not_closed(node);
+            if !helper.open.is_empty() && !closed(helper) && !helper.over() {
+                self.state.not_closed(node);
             }
         }
     }
@@ -160,17 +164,17 @@ impl Session {
     }
 
     /// Waits for an answer without which there is nothing to look at.
-    pub async fn need(&mut self, what: &str, holds: impl Fn(&Look) -> bool) -> Result<()> {
-        match self.until(Some(Instant::now() + STEP), |look| holds(look)).await {
-            Ended::Met => Ok(()),
-            Ended::Bound => Err(anyhow!(
+    pub async fn need(&mut self, what: &str, holds: impl Fn(&ConversationState) -> bool) -> Result<()> {
+        match self.until(Some(Instant::now() + STEP), |state| holds(state)).await {
+            WaitEnd::Met => Ok(()),
+            WaitEnd::Bound => Err(anyhow!(
                 "{what} took more than {} s; run it again with -v",
                 STEP.as_secs()
             )),
-            Ended::Interrupted => Err(anyhow!("{what} was ended by Ctrl-C")),
-            Ended::Cut => {
+            WaitEnd::Interrupted => Err(anyhow!("{what} was ended by Ctrl-C")),
+            WaitEnd::Cut => {
                 let why = self
-                    .look
+                    .state
                     .why_cut()
                     .map_or("it ended early", |missing| missing.why.as_str());
                 Err(anyhow!("{what} failed: {why}"))
@@ -182,31 +186,31 @@ impl Session {
         &mut self,
         bound: Option<Instant>,
         mind_user: bool,
-        mut holds: impl FnMut(&mut Look) -> bool,
-    ) -> Ended {
+        mut holds: impl FnMut(&mut ConversationState) -> bool,
+    ) -> WaitEnd {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            if holds(&mut self.look) {
-                return Ended::Met;
+            if holds(&mut self.state) {
+                return WaitEnd::Met;
             }
-            if self.look.over() {
-                return Ended::Cut;
+            if self.state.over() {
+                return WaitEnd::Cut;
             }
             if bound.is_some_and(|bound| Instant::now() >= bound) {
-                return Ended::Bound;
+                return WaitEnd::Bound;
             }
             if mind_user && self.interrupt.asked() {
-                return Ended::Interrupted;
+                return WaitEnd::Interrupted;
             }
             tokio::select! {
-                (node, heard) = next(&mut self.links, &self.look, self.turn) => {
+                (node, received) = next(&mut self.links, &self.state, self.turn) => {
                     self.turn = (node + 1) % self.links.len();
-                    match heard {
-                        Heard::Said(reply, room) => self.look.take(node, reply, room.bytes),
-                        Heard::Reached => {}
-                        Heard::Stage(stage) => self.progress.node(&self.look.evidence.nodes[node].name, stage),
-                        Heard::Cut(missing) => self.look.cut(node, missing),
+                    match received {
+                        LinkEvent::Reply(reply, room) => self.state.take(node, reply, room.bytes),
+                        LinkEvent::Reached => {}
+                        LinkEvent::Stage(stage) => self.progress.node(&self.state.evidence.nodes[node].name, stage),
+                        LinkEvent::Cut(missing) => self.state.cut(node, missing),
                     }
                 }
                 // The user's wish and the bound are looked at with every tick, too.
@@ -218,18 +222,18 @@ impl Session {
 
 /// The next word of any node. Until all have said who they are, those that have are not listened to any further: what they
 /// say is understood only beside the others.
-async fn next(links: &mut [Link], look: &Look, turn: usize) -> (usize, Heard) {
-    let greeted = |node: &Talk| node.hello.is_some();
-    let all_greeted = look.nodes.iter().all(|node| greeted(node) || node.over());
+async fn next(links: &mut [HelperLink], state: &ConversationState, turn: usize) -> (usize, LinkEvent) {
+    let greeted = |node: &HelperConversation| node.hello.is_some();
+    let all_greeted = state.nodes.iter().all(|node| greeted(node) || node.over());
     std::future::poll_fn(|task| {
         let count = links.len();
         for at in (0..count).map(|step| (turn + step) % count) {
-            let node = &look.nodes[at];
+            let node = &state.nodes[at];
             if node.over() || (!all_greeted && greeted(node)) {
                 continue;
             }
-            if let Poll::Ready(heard) = links[at].poll_next(task) {
-                return Poll::Ready((at, heard));
+            if let Poll::Ready(received) = links[at].poll_next(task) {
+                return Poll::Ready((at, received));
             }
         }
         Poll::Pending

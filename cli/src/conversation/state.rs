@@ -1,7 +1,7 @@
 //! What the helpers have said so far, taken in line by line. Pure: nothing here waits or asks.
 
 use super::kernels::Kernels;
-use super::retention::{EVENTS_MAX_BYTES, Kept};
+use super::retention::{EVENTS_MAX_BYTES, RetainedBytes};
 use model::endpoint::Endpoint;
 use model::event::Event;
 use model::evidence::{Evidence, NetnsEvidence, NodeEvidence, Window};
@@ -23,11 +23,11 @@ const NEAR: usize = 64;
 
 /// All that was said.
 #[derive(Debug)]
-pub struct Look {
+pub struct ConversationState {
     /// What the rules will read.
     pub evidence: Evidence,
     /// How far the conversation with each node is, in the order of the evidence's nodes.
-    pub nodes: Vec<Talk>,
+    pub nodes: Vec<HelperConversation>,
     /// What the destination may be translated to, as far as it is known.
     pub backends: Vec<Endpoint>,
     /// Which namespaces and events are whose.
@@ -35,7 +35,7 @@ pub struct Look {
     /// Counts what was taken in that can change a verdict.
     pub news: u64,
     /// What is kept of all but events, and of events, in bytes.
-    kept: Kept,
+    kept: RetainedBytes,
     event_bytes: usize,
     unkept: usize,
     /// Some events are not yet in their place.
@@ -44,7 +44,7 @@ pub struct Look {
 
 /// How far the conversation with one helper is.
 #[derive(Debug, Default)]
-pub struct Talk {
+pub struct HelperConversation {
     /// Who the helper is.
     pub hello: Option<Hello>,
     /// Endpoints, in the order in which they were asked for.
@@ -75,7 +75,7 @@ pub struct Talk {
     pub cut: bool,
 }
 
-impl Talk {
+impl HelperConversation {
     /// It will say nothing more.
     pub fn over(&self) -> bool {
         self.cut || self.done
@@ -87,21 +87,21 @@ impl Talk {
     }
 }
 
-impl Look {
+impl ConversationState {
     /// Nothing said yet by these nodes. A node without a name gets the one its helper tells.
     pub fn of(names: impl IntoIterator<Item = String>) -> Self {
-        let unheard = |name| NodeEvidence {
+        let silent = |name| NodeEvidence {
             name,
             ..NodeEvidence::default()
         };
-        let nodes: Vec<NodeEvidence> = names.into_iter().map(unheard).collect();
+        let nodes: Vec<NodeEvidence> = names.into_iter().map(silent).collect();
         Self {
             kernels: Kernels::of(nodes.len()),
             nodes: nodes
                 .iter()
-                .map(|node| Talk {
+                .map(|node| HelperConversation {
                     named: !node.name.is_empty(),
-                    ..Talk::default()
+                    ..HelperConversation::default()
                 })
                 .collect(),
             evidence: Evidence {
@@ -110,7 +110,7 @@ impl Look {
             },
             backends: Vec::new(),
             news: 0,
-            kept: Kept::default(),
+            kept: RetainedBytes::default(),
             event_bytes: 0,
             unkept: 0,
             unordered: false,
@@ -118,13 +118,13 @@ impl Look {
     }
 
     /// Every node fulfils it or has gone, and at least one fulfils it.
-    pub fn all(&self, holds: impl Fn(&Talk) -> bool) -> bool {
+    pub fn all(&self, holds: impl Fn(&HelperConversation) -> bool) -> bool {
         self.nodes.iter().all(|node| holds(node) || node.over()) && self.nodes.iter().any(holds)
     }
 
     /// No node will say anything more.
     pub fn over(&self) -> bool {
-        self.nodes.iter().all(Talk::over)
+        self.nodes.iter().all(HelperConversation::over)
     }
 
     /// Takes in a word of a node that takes about so many bytes of memory. Of one that says too much no more is taken.
@@ -134,7 +134,7 @@ impl Look {
             return;
         }
         let reply = self.kernels.inward(node, reply);
-        let (Some(talk), Some(brought)) = (self.nodes.get_mut(node), self.evidence.nodes.get_mut(node)) else {
+        let (Some(helper), Some(brought)) = (self.nodes.get_mut(node), self.evidence.nodes.get_mut(node)) else {
             return;
         };
         match reply {
@@ -144,7 +144,7 @@ impl Look {
                 }
                 brought.kernel.clone_from(&hello.kernel);
                 brought.boot_id.clone_from(&hello.boot_id);
-                talk.hello = Some(hello);
+                helper.hello = Some(hello);
                 self.settle_kernels();
             }
             Reply::Resolved(mut endpoint) => {
@@ -157,7 +157,7 @@ impl Look {
                         .into_iter()
                         .for_each(|netns| self.kernels.claim(node, netns));
                 }
-                talk.resolved.push_back(endpoint);
+                helper.resolved.push_back(endpoint);
             }
             Reply::Facts { name, phase, facts, .. } => self.facts(node, name, phase, facts),
             Reply::Process { phase, mut facts, .. } => {
@@ -174,21 +174,21 @@ impl Look {
                 facts,
                 ..
             } => brought.after = facts,
-            Reply::Read { id } => remember(&mut talk.read, id),
+            Reply::Read { id } => remember(&mut helper.read, id),
             Reply::Planned { id, flows, missing } => {
-                remember(&mut talk.planned, id);
+                remember(&mut helper.planned, id);
                 self.evidence.watched.extend(flows);
                 self.miss(node, missing);
             }
             Reply::Armed { id, probes } => {
                 brought.probes = probes;
-                talk.armed = Some(id);
+                helper.armed = Some(id);
             }
             Reply::Going { id, at_ns } => {
-                talk.going = Some(id);
+                helper.going = Some(id);
                 let opened = &mut brought.window.start_ns;
                 *opened = if *opened == 0 { at_ns } else { at_ns.min(*opened) };
-                talk.open.insert(id);
+                helper.open.insert(id);
                 // What is sent later belongs to the same window, and so does what another node sees.
                 let start = &mut self.evidence.window.start_ns;
                 if *start == 0 || at_ns < *start {
@@ -201,7 +201,7 @@ impl Look {
                 }
                 self.event(event, bytes);
             }
-            Reply::Event(_) => talk.foreign += 1,
+            Reply::Event(_) => helper.foreign += 1,
             Reply::Attempt(attempt) => {
                 self.news += 1;
                 let attempts = &mut self.evidence.attempts;
@@ -219,26 +219,26 @@ impl Look {
                 mut totals,
                 bpf,
             } => {
-                totals.retain(|total| self.kernels.tells(node, total.netns));
-                brought.events = events.saturating_sub(talk.foreign);
+                totals.retain(|total| self.kernels.reports(node, total.netns));
+                brought.events = events.saturating_sub(helper.foreign);
                 brought.lost = lost;
                 brought.totals = totals;
                 brought.bpf = bpf;
-                talk.stopped = Some(id);
+                helper.stopped = Some(id);
                 brought.window.end_ns = at_ns.max(brought.window.end_ns);
-                talk.open.remove(&id);
+                helper.open.remove(&id);
                 let end = &mut self.evidence.window.end_ns;
                 *end = at_ns.max(*end);
-                self.tell_unkept();
+                self.report_unkept();
             }
             Reply::Alive => {}
             Reply::Failed { request, missing } => {
-                talk.failed.push(request);
+                helper.failed.push(request);
                 self.miss(node, vec![missing]);
             }
             Reply::Done { skipped, exit, why, .. } => {
-                talk.done = true;
-                let (asked, is_open) = (talk.dismissed, !talk.open.is_empty());
+                helper.done = true;
+                let (asked, is_open) = (helper.dismissed, !helper.open.is_empty());
                 if skipped > 0 {
                     let why = "the helper did not understand them";
                     let requests = Missing::new(format!("the answers to {skipped} requests"), why);
@@ -261,8 +261,8 @@ impl Look {
     /// Takes in that a node will say no more.
     pub fn cut(&mut self, node: usize, mut missing: Missing) {
         let several = self.nodes.len() > 1;
-        if let (Some(talk), Some(brought)) = (self.nodes.get_mut(node), self.evidence.nodes.get_mut(node)) {
-            talk.cut = true;
+        if let (Some(helper), Some(brought)) = (self.nodes.get_mut(node), self.evidence.nodes.get_mut(node)) {
+            helper.cut = true;
             if several && !missing.what.contains(&brought.name) {
                 missing.what = format!("{} on {}", missing.what, brought.name);
             }
@@ -271,10 +271,10 @@ impl Look {
     }
 
     /// Nodes of which the totals are not known, as the helper did not close its window or did not live to do it.
-    pub fn untold(&self) -> impl Iterator<Item = &str> {
+    pub fn without_totals(&self) -> impl Iterator<Item = &str> {
         let nodes = self.evidence.nodes.iter().zip(&self.nodes);
         nodes
-            .filter(|(_, talk)| !talk.open.is_empty())
+            .filter(|(_, helper)| !helper.open.is_empty())
             .map(|(node, _)| node.name.as_str())
     }
 
@@ -352,7 +352,7 @@ impl Look {
             node,
             vec![missing.remedy("run it again; with -v the helper's own messages are shown")],
         );
-        self.tell_unkept();
+        self.report_unkept();
     }
 
     /// It was told to go and did not say its last word within this time: more may have been on its way.
@@ -368,7 +368,7 @@ impl Look {
         );
     }
 
-    fn tell_unkept(&mut self) {
+    fn report_unkept(&mut self) {
         if self.unkept > 0 {
             let all = self.unkept + self.evidence.events.len();
             let what = format!("{} of {all} events", self.unkept);
@@ -491,15 +491,15 @@ fn remember(answers: &mut BTreeSet<u32>, id: u32) {
 
 #[cfg(test)]
 mod tests {
-    use super::Look;
+    use super::ConversationState;
     use model::facts::{NetnsFacts, Phase};
     use model::protocol::{Hello, Reply};
 
     #[test]
     fn a_namespace_is_one_before_and_after() {
-        let mut look = Look::of([String::new()]);
+        let mut state = ConversationState::of([String::new()]);
         for phase in [Phase::Before, Phase::After] {
-            look.take(
+            state.take(
                 0,
                 Reply::Facts {
                     id: 1,
@@ -514,8 +514,8 @@ mod tests {
                 0,
             );
         }
-        let [netns] = &look.evidence.netns[..] else {
-            panic!("{:?}", look.evidence.netns)
+        let [netns] = &state.evidence.netns[..] else {
+            panic!("{:?}", state.evidence.netns)
         };
         assert_eq!(
             (netns.name.as_str(), netns.before.at_ns, netns.after.at_ns),
@@ -525,47 +525,47 @@ mod tests {
 
     #[test]
     fn of_several_nodes_each_event_tells_its_own() {
-        let mut look = Look::of(["n1".to_owned(), "n2".to_owned()]);
+        let mut state = ConversationState::of(["n1".to_owned(), "n2".to_owned()]);
         for (node, boot) in [(0, "one"), (1, "two")] {
             let hello = Hello {
                 boot_id: boot.into(),
                 ..Hello::default()
             };
-            look.take(node, Reply::Hello(hello), 0);
+            state.take(node, Reply::Hello(hello), 0);
         }
         let said = r#"{"event":{"at_ns":600,"probe":"drop","netns":0,"seen":{"what":"retransmit-syn-ack"},
             "flow":{"src":"::","sport":0,"dst":"::","dport":0,"protocol":"tcp"}}}"#;
-        look.take(1, serde_json::from_str(said).unwrap(), 0);
-        let nodes: Vec<&str> = look.evidence.events.iter().map(|event| event.node.as_str()).collect();
+        state.take(1, serde_json::from_str(said).unwrap(), 0);
+        let nodes: Vec<&str> = state.evidence.events.iter().map(|event| event.node.as_str()).collect();
         assert_eq!(nodes, ["n2"]);
     }
 
     #[test]
     fn events_of_several_probes_stand_in_time_order() {
-        let mut look = Look::of([String::new()]);
+        let mut state = ConversationState::of([String::new()]);
         for at_ns in [5, 9, 7, 1, 9] {
             let said = format!(
                 r#"{{"event":{{"at_ns":{at_ns},"probe":"drop","netns":0,"seen":{{"what":"retransmit-syn-ack"}},
                     "flow":{{"src":"::","sport":0,"dst":"::","dport":0,"protocol":"tcp"}}}}}}"#
             );
-            look.take(0, serde_json::from_str(&said).unwrap(), 0);
+            state.take(0, serde_json::from_str(&said).unwrap(), 0);
         }
-        let times: Vec<u64> = look.evidence.events.iter().map(|event| event.at_ns).collect();
+        let times: Vec<u64> = state.evidence.events.iter().map(|event| event.at_ns).collect();
         assert_eq!(times, [1, 5, 7, 9, 9]);
     }
 
     #[test]
     fn a_node_that_is_heard_late_is_put_in_order_too() {
-        let mut look = Look::of([String::new()]);
+        let mut state = ConversationState::of([String::new()]);
         for at_ns in (1_000..2_000).chain(500..1_500) {
             let said = format!(
                 r#"{{"event":{{"at_ns":{at_ns},"probe":"drop","netns":0,"seen":{{"what":"retransmit-syn-ack"}},
                     "flow":{{"src":"::","sport":0,"dst":"::","dport":0,"protocol":"tcp"}}}}}}"#
             );
-            look.take(0, serde_json::from_str(&said).unwrap(), 0);
+            state.take(0, serde_json::from_str(&said).unwrap(), 0);
         }
-        look.order();
-        assert!(look.evidence.events.is_sorted_by_key(|event| event.at_ns));
-        assert_eq!(look.evidence.events.len(), 2_000);
+        state.order();
+        assert!(state.evidence.events.is_sorted_by_key(|event| event.at_ns));
+        assert_eq!(state.evidence.events.len(), 2_000);
     }
 }

@@ -1,10 +1,10 @@
 //! One window: reserve ports, arm, go, and end when everything was answered, the answer is settled, or time is up.
 
 use super::flow_forms;
-use crate::conversation::session::{Ended, STEP, Session};
-use crate::conversation::state::{Look, Talk};
+use crate::conversation::session::{STEP, Session, WaitEnd};
+use crate::conversation::state::{ConversationState, HelperConversation};
 use crate::inquiry::attempt_plan;
-use crate::inquiry::question::Question;
+use crate::inquiry::question::DiagnosisQuestion;
 use model::attempt::{AttemptSpec, Outcome, Sending, WatchedFlow};
 use model::event::{Event, Seen};
 use model::evidence::{Evidence, Intent, NetnsEvidence};
@@ -28,17 +28,17 @@ const SETTLED_EVERY: Duration = Duration::from_millis(20);
 /// Opens one and sees it through. True when every attempt went well.
 pub async fn window(
     session: &mut Session,
-    question: &Question,
+    question: &DiagnosisQuestion,
     deadline: Option<Instant>,
     timing: &mut Timing,
 ) -> bool {
     let began = Instant::now();
-    if session.look.over() || session.interrupted() {
+    if session.state.over() || session.interrupted() {
         return false;
     }
     session.progress.stage("arming probes");
     let id = session.number();
-    let evidence = &session.look.evidence;
+    let evidence = &session.state.evidence;
     // Nobody here owns the address: it may stand for another, which answers echoes in its place.
     let unowned = evidence.destination.netns.is_none() && evidence.protocol != "icmp";
     let (later, specs): (Vec<AttemptSpec>, Vec<AttemptSpec>) = evidence
@@ -47,27 +47,27 @@ pub async fn window(
         .cloned()
         .partition(|spec| unowned && matches!(spec.send, Sending::Echo { .. }));
     if question.passive {
-        session.look.evidence.watched = users_own_flow(evidence);
+        session.state.evidence.watched = users_own_flow(evidence);
     }
     let armed = arm(session, question, id, specs).await;
     timing.armed_ms += began.elapsed().as_millis() as u64;
-    if armed == Ended::Bound {
+    if armed == WaitEnd::Bound {
         let why = "the helper did not arm its probes in time";
         session
-            .look
+            .state
             .evidence
             .missing
             .push(Missing::new("the window", why).remedy("run it again with -v"));
     }
     let opened = Instant::now();
     let mut second = None;
-    if armed == Ended::Met {
+    if armed == WaitEnd::Met {
         session.progress.stage(if question.passive {
             "watching your traffic"
         } else {
             "sending and watching"
         });
-        let needed = Duration::from_millis(attempt_plan::bound_ms(&session.look.evidence.specs)) + AFTERMATH;
+        let needed = Duration::from_millis(attempt_plan::bound_ms(&session.state.evidence.specs)) + AFTERMATH;
         let bound = match deadline {
             Some(deadline) if question.passive || !question.until_fault => deadline.max(opened + needed),
             _ => opened + needed,
@@ -79,16 +79,16 @@ pub async fn window(
             second = send_later(session, id, later, bound, &mut settled).await;
         }
         session
-            .until(Some(bound), |look| {
-                let evidence = &look.evidence;
+            .until(Some(bound), |state| {
+                let evidence = &state.evidence;
                 let all = !evidence.specs.is_empty() && evidence.attempts.len() >= evidence.specs.len();
-                all || (!whole && settled.look(look))
+                all || (!whole && settled.check(state))
             })
             .await;
-        if question.intent == Intent::Dns && diagnoses::answer_due(&session.look.evidence) {
+        if question.intent == Intent::Dns && diagnoses::answer_due(&session.state.evidence) {
             let late = Instant::now() + LATE_ANSWER;
             session
-                .until(Some(late), |look| !diagnoses::answer_due(&look.evidence))
+                .until(Some(late), |state| !diagnoses::answer_due(&state.evidence))
                 .await;
         }
     }
@@ -98,7 +98,7 @@ pub async fn window(
     session.close(id).await;
     timing.window_ms += opened.elapsed().as_millis() as u64;
     session
-        .look
+        .state
         .evidence
         .attempts
         .iter()
@@ -106,14 +106,14 @@ pub async fn window(
 }
 
 /// Plans at the source's node and arms everywhere; opens the window when all are armed, or have said why not.
-async fn arm(session: &mut Session, question: &Question, id: u32, attempts: Vec<AttemptSpec>) -> Ended {
+async fn arm(session: &mut Session, question: &DiagnosisQuestion, id: u32, attempts: Vec<AttemptSpec>) -> WaitEnd {
     let node = source(session);
     let others = others(session, node);
     if !question.passive {
         session.ask_at(node, Request::Plan { id, attempts });
     }
     let own = if question.passive {
-        session.look.evidence.watched.clone()
+        session.state.evidence.watched.clone()
     } else {
         Vec::new()
     };
@@ -124,48 +124,48 @@ async fn arm(session: &mut Session, question: &Question, id: u32, attempts: Vec<
             planned(session, node, id).await;
         }
         for other in &others {
-            let flows = flow_forms::flows(&session.look, &session.look.evidence.watched);
+            let flows = flow_forms::flows(&session.state, &session.state.evidence.watched);
             arm_at(session, question, *other, id, flows);
         }
         // Their windows are open before the first packet is sent.
         for other in &others {
             session.ask_at(*other, Request::Go { id });
         }
-        let ready = |at: usize, talk: &Talk| {
-            let armed = talk.armed == Some(id) || talk.has_failed("arm");
-            let open = at == node || talk.going == Some(id) || talk.has_failed("go");
-            (armed && open) || talk.over()
+        let ready = |at: usize, helper: &HelperConversation| {
+            let armed = helper.armed == Some(id) || helper.has_failed("arm");
+            let open = at == node || helper.going == Some(id) || helper.has_failed("go");
+            (armed && open) || helper.over()
         };
         let ended = session
-            .until(Some(Instant::now() + STEP), |look| {
-                look.nodes.iter().enumerate().all(|(at, talk)| ready(at, talk))
+            .until(Some(Instant::now() + STEP), |state| {
+                state.nodes.iter().enumerate().all(|(at, helper)| ready(at, helper))
             })
             .await;
-        let ready_at_source = ready(node, &session.look.nodes[node]);
-        if ended == Ended::Interrupted || session.look.over() || !ready_at_source {
+        let ready_at_source = ready(node, &session.state.nodes[node]);
+        if ended == WaitEnd::Interrupted || session.state.over() || !ready_at_source {
             return ended;
         }
         for other in others {
-            if !ready(other, &session.look.nodes[other]) {
+            if !ready(other, &session.state.nodes[other]) {
                 let missing = Missing::new("what happens there", "its probes were not armed in time");
-                session.look.miss(other, vec![missing.remedy("run it again with -v")]);
+                session.state.miss(other, vec![missing.remedy("run it again with -v")]);
             }
         }
     }
     // Of one node the window may open as soon as it is armed.
     session.ask_at(node, Request::Go { id });
-    let gone = |node: &Talk| {
+    let gone = |node: &HelperConversation| {
         (node.armed == Some(id) || node.has_failed("arm")) && (node.going == Some(id) || node.has_failed("go"))
     };
     session
-        .until(Some(Instant::now() + STEP), |look| gone(&look.nodes[node]))
+        .until(Some(Instant::now() + STEP), |state| gone(&state.nodes[node]))
         .await
 }
 
 /// Waits for the tuples of a plan.
 async fn planned(session: &mut Session, node: usize, id: u32) {
-    let holds = |look: &mut Look| {
-        let node = &look.nodes[node];
+    let holds = |state: &mut ConversationState| {
+        let node = &state.nodes[node];
         node.planned.contains(&id) || node.has_failed("plan") || node.over()
     };
     session.until(Some(Instant::now() + STEP), holds).await;
@@ -173,8 +173,8 @@ async fn planned(session: &mut Session, node: usize, id: u32) {
 
 /// The node that sends.
 fn source(session: &Session) -> usize {
-    let look = &session.look;
-    look.named(&look.evidence.source.node).unwrap_or(0)
+    let state = &session.state;
+    state.named(&state.evidence.source.node).unwrap_or(0)
 }
 
 fn others(session: &Session, node: usize) -> Vec<usize> {
@@ -182,13 +182,13 @@ fn others(session: &Session, node: usize) -> Vec<usize> {
 }
 
 /// Arms the probes at a node. It lets through what happens in the namespaces on the way there, and follows these flows.
-fn arm_at(session: &mut Session, question: &Question, node: usize, id: u32, flows: Vec<WatchedFlow>) {
-    let look = &session.look;
-    let own = |netns: &&NetnsEvidence| look.home(netns.id) == Some(node);
-    let mut netns: Vec<u32> = look.evidence.netns.iter().filter(own).map(|netns| netns.id).collect();
-    if netns.is_empty() && look.nodes.len() > 1 {
+fn arm_at(session: &mut Session, question: &DiagnosisQuestion, node: usize, id: u32, flows: Vec<WatchedFlow>) {
+    let state = &session.state;
+    let own = |netns: &&NetnsEvidence| state.home(netns.id) == Some(node);
+    let mut netns: Vec<u32> = state.evidence.netns.iter().filter(own).map(|netns| netns.id).collect();
+    if netns.is_empty() && state.nodes.len() > 1 {
         // None at all would let everything through.
-        netns.push(look.evidence.nodes[node].host_netns);
+        netns.push(state.evidence.nodes[node].host_netns);
     }
     let filter = Filter {
         netns,
@@ -211,22 +211,22 @@ async fn send_later(
     let shown = bound.min(Instant::now() + TRANSLATED_WITHIN);
     let all = later.clone();
     let ended = session
-        .until(Some(shown), |look| {
-            over = settled.look(look);
-            look.order();
-            over || all.iter().all(|spec| real_end(look, spec).is_some())
+        .until(Some(shown), |state| {
+            over = settled.check(state);
+            state.order();
+            over || all.iter().all(|spec| real_end(state, spec).is_some())
         })
         .await;
-    if over || !matches!(ended, Ended::Met | Ended::Bound) {
+    if over || !matches!(ended, WaitEnd::Met | WaitEnd::Bound) {
         return None;
     }
     for spec in &mut later {
-        let real = real_end(&session.look, spec);
+        let real = real_end(&session.state, spec);
         if let (Sending::Echo { to, .. }, Some(real)) = (&mut spec.send, real) {
             *to = real;
         }
         let planned = session
-            .look
+            .state
             .evidence
             .specs
             .iter_mut()
@@ -240,22 +240,22 @@ async fn send_later(
     let node = source(session);
     session.ask_at(node, Request::Plan { id, attempts: later });
     if session.living().len() > 1 {
-        let known = session.look.evidence.watched.len();
+        let known = session.state.evidence.watched.len();
         planned(session, node, id).await;
-        let flows = session.look.evidence.watched.split_off(known);
+        let flows = session.state.evidence.watched.split_off(known);
         for other in others(session, node) {
-            let flows = flow_forms::flows(&session.look, &flows);
+            let flows = flow_forms::flows(&session.state, &flows);
             session.ask_at(other, Request::Watch { id: window, flows });
         }
-        session.look.evidence.watched.extend(flows);
+        session.state.evidence.watched.extend(flows);
     }
     session.ask_at(node, Request::Go { id });
     Some(id)
 }
 
 /// Where the packets to this echo's address were sent on to.
-fn real_end(look: &Look, spec: &AttemptSpec) -> Option<IpAddr> {
-    let evidence = &look.evidence;
+fn real_end(state: &ConversationState, spec: &AttemptSpec) -> Option<IpAddr> {
+    let evidence = &state.evidence;
     let Sending::Echo { to, .. } = spec.send else {
         return None;
     };
@@ -271,7 +271,8 @@ fn real_end(look: &Look, spec: &AttemptSpec) -> Option<IpAddr> {
     };
     let hop = |event: &&Event| matches!(event.seen, Seen::Hop { .. }) && event.attempt.is_some_and(asked);
     // Answers on a node that masquerades go elsewhere, too: where it is known what the address stands for, to none of these.
-    let behind = |address| look.backends.is_empty() || look.backends.iter().any(|end| end.addresses.contains(&address));
+    let behind =
+        |address| state.backends.is_empty() || state.backends.iter().any(|end| end.addresses.contains(&address));
     let elsewhere = |event: &&Event| event.flow.dst() != to && event.flow.src() != to && behind(event.flow.dst());
     let elsewhere = evidence
         .events
@@ -284,9 +285,9 @@ fn real_end(look: &Look, spec: &AttemptSpec) -> Option<IpAddr> {
 }
 
 /// The probes that the rules listen to; one that this helper does not have is missing, and the others run without it.
-fn probes(session: &mut Session, question: &Question, node: usize) -> Vec<String> {
-    let look = &mut session.look;
-    let known = look.nodes[node]
+fn probes(session: &mut Session, question: &DiagnosisQuestion, node: usize) -> Vec<String> {
+    let state = &mut session.state;
+    let known = state.nodes[node]
         .hello
         .as_ref()
         .map(|hello| hello.probes.as_slice())
@@ -297,7 +298,7 @@ fn probes(session: &mut Session, question: &Question, node: usize) -> Vec<String
         .partition(|name| known.iter().any(|probe| probe.name == *name));
     for name in lacking {
         let missing = Missing::new(format!("probe {name}"), "this helper does not have it");
-        look.miss(
+        state.miss(
             node,
             vec![missing.remedy("use the helper that was built with this client")],
         );
@@ -352,14 +353,14 @@ struct Settled {
 }
 
 impl Settled {
-    fn look(&mut self, look: &mut Look) -> bool {
+    fn check(&mut self, state: &mut ConversationState) -> bool {
         let due = self.last.is_none_or(|last| last.elapsed() >= SETTLED_EVERY);
-        if look.news == self.news || !due {
+        if state.news == self.news || !due {
             return false;
         }
-        self.news = look.news;
+        self.news = state.news;
         self.last = Some(Instant::now());
-        look.order();
-        diagnoses::settled(&look.evidence)
+        state.order();
+        diagnoses::settled(&state.evidence)
     }
 }

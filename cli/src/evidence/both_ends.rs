@@ -3,7 +3,7 @@
 
 use crate::conversation::session::Session;
 use crate::exit::{Usage, not_found};
-use crate::inquiry::known_ends::Ends;
+use crate::inquiry::known_ends::KnownEnds;
 use anyhow::{Result, anyhow};
 use model::endpoint::{Endpoint, EndpointKind};
 use model::evidence::Intent;
@@ -13,9 +13,9 @@ use model::owner::Owner;
 use model::protocol::Request;
 
 /// Completes both ends and all backends, each by the helper of its node, at once.
-pub async fn complete(session: &mut Session, intent: Intent, ends: Ends) -> Result<()> {
+pub async fn complete(session: &mut Session, intent: Intent, ends: KnownEnds) -> Result<()> {
     session.progress.stage("finding both ends");
-    let Ends {
+    let KnownEnds {
         source,
         destination,
         backends,
@@ -23,7 +23,7 @@ pub async fn complete(session: &mut Session, intent: Intent, ends: Ends) -> Resu
         inventory,
         settled: _,
     } = ends;
-    let at_source = session.look.named(&source.node).unwrap_or(0);
+    let at_source = session.state.named(&source.node).unwrap_or(0);
     let vouched = |end: &Endpoint| !end.node.is_empty() || end.object.is_some();
     let source_vouched = vouched(&source);
     let mut all = vec![source, destination];
@@ -39,26 +39,26 @@ pub async fn complete(session: &mut Session, intent: Intent, ends: Ends) -> Resu
             let node = if end.node.is_empty() {
                 Some(at_source)
             } else {
-                session.look.named(&end.node)
+                session.state.named(&end.node)
             };
             Some((node?, question(end)?))
         })
         .collect();
     let from = question(&all[0]);
-    let told = ask(session, from, asked.clone()).await?;
-    for (index, ((end, asked), told)) in all.iter_mut().zip(asked).zip(told).enumerate() {
-        match (asked, told) {
-            (_, Some(Known::Known(told))) => complement(end, told),
-            (Some((_, asked)), told) if !vouched(end) => {
-                return Err(match told {
+    let found = ask(session, from, asked.clone()).await?;
+    for (index, ((end, asked), found)) in all.iter_mut().zip(asked).zip(found).enumerate() {
+        match (asked, found) {
+            (_, Some(Known::Known(found))) => complement(end, found),
+            (Some((_, asked)), found) if !vouched(end) => {
+                return Err(match found {
                     Some(Known::Missing(missing)) => not_found(&asked, &missing),
                     _ => unsaid(session, &asked),
                 });
             }
             // A site that knows it better: it may have gone meanwhile. Of other backends than those on the way nothing is lost.
             (Some((node, _)), Some(Known::Missing(missing))) if index < 2 => {
-                let name = session.look.evidence.nodes[node].name.clone();
-                session.look.evidence.missing.push(Missing {
+                let name = session.state.evidence.nodes[node].name.clone();
+                session.state.evidence.missing.push(Missing {
                     node: Some(name),
                     ..missing
                 });
@@ -84,9 +84,9 @@ pub async fn complete(session: &mut Session, intent: Intent, ends: Ends) -> Resu
         (destination.netns, destination.pid) = (source.netns, source.pid);
         destination.owner = source.owner.clone();
     }
-    let evidence = &mut session.look.evidence;
+    let evidence = &mut session.state.evidence;
     (evidence.source, evidence.destination, evidence.inventory) = (source, destination, inventory);
-    session.look.backends = all.collect();
+    session.state.backends = all.collect();
     Ok(())
 }
 
@@ -107,24 +107,24 @@ fn question(end: &Endpoint) -> Option<String> {
 }
 
 /// Fills in what is not known yet.
-fn complement(end: &mut Endpoint, told: Endpoint) {
-    let fill = |own: &mut String, told: String| {
+fn complement(end: &mut Endpoint, found: Endpoint) {
+    let fill = |own: &mut String, found: String| {
         if own.is_empty() {
-            *own = told;
+            *own = found;
         }
     };
-    fill(&mut end.node, told.node);
-    fill(&mut end.name, told.name);
+    fill(&mut end.node, found.node);
+    fill(&mut end.name, found.name);
     if end.addresses.is_empty() {
-        end.addresses = told.addresses;
+        end.addresses = found.addresses;
     }
     if end.owner == Owner::Unknown {
-        end.owner = told.owner;
+        end.owner = found.owner;
     }
     if end.resolv.get().is_err() {
-        end.resolv = told.resolv;
+        end.resolv = found.resolv;
     }
-    (end.netns, end.pid) = (told.netns, told.pid);
+    (end.netns, end.pid) = (found.netns, found.pid);
 }
 
 /// Asks these nodes what these are as seen from the source, all at once; an answer for each question in its place, `None` where there was none.
@@ -133,7 +133,7 @@ async fn ask(
     from: Option<String>,
     asked: Vec<Option<(usize, String)>>,
 ) -> Result<Vec<Option<Known<Endpoint>>>> {
-    let mut wanted = vec![0; session.look.nodes.len()];
+    let mut wanted = vec![0; session.state.nodes.len()];
     for (node, endpoint) in asked.iter().flatten() {
         if let Some(count) = wanted.get_mut(*node) {
             *count += 1;
@@ -143,26 +143,26 @@ async fn ask(
         }
     }
     session
-        .need("finding both ends", |look| {
-            let mut nodes = look.nodes.iter().zip(&wanted);
+        .need("finding both ends", |state| {
+            let mut nodes = state.nodes.iter().zip(&wanted);
             nodes.all(|(node, wanted)| node.resolved.len() >= *wanted || node.over())
         })
         .await?;
-    let answer = |asked: Option<(usize, String)>| session.look.nodes.get_mut(asked?.0)?.resolved.pop_front();
+    let answer = |asked: Option<(usize, String)>| session.state.nodes.get_mut(asked?.0)?.resolved.pop_front();
     Ok(asked.into_iter().map(answer).collect())
 }
 
 /// What an address is at the source's node: who has it there, if anybody.
 pub async fn at_source(session: &mut Session, address: std::net::IpAddr) -> Result<Endpoint> {
-    let node = session.look.named(&session.look.evidence.source.node).unwrap_or(0);
-    let from = question(&session.look.evidence.source);
-    let told = ask(session, from, vec![Some((node, address.to_string()))]).await?;
-    let known = told.into_iter().flatten().next().and_then(|known| known.ok().cloned());
+    let node = session.state.named(&session.state.evidence.source.node).unwrap_or(0);
+    let from = question(&session.state.evidence.source);
+    let found = ask(session, from, vec![Some((node, address.to_string()))]).await?;
+    let known = found.into_iter().flatten().next().and_then(|known| known.ok().cloned());
     Ok(known.unwrap_or_default())
 }
 
 fn unsaid(session: &Session, asked: &str) -> anyhow::Error {
-    let why = session.look.why_cut().map_or("", |missing| missing.why.as_str());
+    let why = session.state.why_cut().map_or("", |missing| missing.why.as_str());
     let colon = if why.is_empty() { "" } else { ": " };
     anyhow!("the helper did not say what {asked} is{colon}{why}; run it again with -v")
 }
@@ -184,7 +184,7 @@ pub async fn name_server(session: &mut Session, resolv: &ResolvConf) -> Result<(
     let Some(&server) = resolv.nameservers.first() else {
         return Ok(());
     };
-    let source = session.look.evidence.source.clone();
+    let source = session.state.evidence.source.clone();
     let mut endpoint = Endpoint {
         asked: server.to_string(),
         kind: EndpointKind::Address,
@@ -194,9 +194,9 @@ pub async fn name_server(session: &mut Session, resolv: &ResolvConf) -> Result<(
     };
     if server.is_loopback() {
         (endpoint.node, endpoint.netns, endpoint.owner) = (source.node, source.netns, source.owner);
-    } else if session.look.evidence.destination.addresses.contains(&server) {
+    } else if session.state.evidence.destination.addresses.contains(&server) {
         // The site knows it better.
-        endpoint = std::mem::take(&mut session.look.evidence.destination);
+        endpoint = std::mem::take(&mut session.state.evidence.destination);
     } else {
         let known = at_source(session, server).await?;
         // A server that nobody here owns is looked at from outside.
@@ -204,6 +204,6 @@ pub async fn name_server(session: &mut Session, resolv: &ResolvConf) -> Result<(
             endpoint = known;
         }
     }
-    session.look.evidence.destination = endpoint;
+    session.state.evidence.destination = endpoint;
     Ok(())
 }

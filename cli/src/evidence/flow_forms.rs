@@ -1,7 +1,7 @@
 //! What a flow may look like at another node than the one it is sent from: as it was sent, translated to an endpoint, or
 //! masqueraded as well. Pure.
 
-use crate::conversation::state::Look;
+use crate::conversation::state::ConversationState;
 use model::attempt::WatchedFlow;
 use model::flow::{Flow, TCP, UDP};
 use std::net::{IpAddr, SocketAddr};
@@ -13,19 +13,19 @@ pub const MAYBE_OURS: u32 = 0xffff;
 const ENDS_MAX: usize = 64;
 
 /// The tuples under which packets of these flows may come in at another node.
-pub fn flows(look: &Look, sent: &[WatchedFlow]) -> Vec<WatchedFlow> {
+pub fn flows(state: &ConversationState, sent: &[WatchedFlow]) -> Vec<WatchedFlow> {
     let mut flows: Vec<WatchedFlow> = Vec::new();
     let mut masqueraded: Vec<WatchedFlow> = Vec::new();
     for watched in sent {
         let flow = watched.flow;
-        for to in targets(look, flow) {
+        for to in targets(state, flow) {
             add(
                 &mut flows,
                 watched.attempt,
                 Flow::new(flow.protocol, SocketAddr::new(flow.src(), flow.sport), to),
             );
             // A flow that is known by its far end alone would be met twice.
-            if let Some(node) = masquerade(look, flow).filter(|_| flow.sport != 0 && masqueraded.len() < ENDS_MAX) {
+            if let Some(node) = masquerade(state, flow).filter(|_| flow.sport != 0 && masqueraded.len() < ENDS_MAX) {
                 let from = SocketAddr::new(node, 0);
                 add(&mut masqueraded, MAYBE_OURS, Flow::new(flow.protocol, from, to));
             }
@@ -48,9 +48,9 @@ fn add(flows: &mut Vec<WatchedFlow>, attempt: u32, flow: Flow) {
 }
 
 /// Where it was sent, and the endpoints that may stand behind that.
-fn targets(look: &Look, flow: Flow) -> Vec<SocketAddr> {
+fn targets(state: &ConversationState, flow: Flow) -> Vec<SocketAddr> {
     let mut targets = vec![SocketAddr::new(flow.dst(), flow.dport)];
-    for backend in &look.backends {
+    for backend in &state.backends {
         let alike = |address: &&IpAddr| address.is_ipv4() == flow.dst().is_ipv4();
         let port = if flow.dport == 0 {
             0
@@ -70,11 +70,11 @@ fn targets(look: &Look, flow: Flow) -> Vec<SocketAddr> {
 }
 
 /// The address under which the source's node sends on what it masquerades; `None` where that would be the same flow.
-fn masquerade(look: &Look, flow: Flow) -> Option<IpAddr> {
+fn masquerade(state: &ConversationState, flow: Flow) -> Option<IpAddr> {
     if !matches!(flow.protocol, TCP | UDP) {
         return None;
     }
-    let node = look.evidence.inventory.ok()?.node(&look.evidence.source.node)?;
+    let node = state.evidence.inventory.ok()?.node(&state.evidence.source.node)?;
     let own = node
         .addresses
         .iter()
@@ -85,7 +85,7 @@ fn masquerade(look: &Look, flow: Flow) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::{MAYBE_OURS, flows};
-    use crate::conversation::state::Look;
+    use crate::conversation::state::ConversationState;
     use model::attempt::WatchedFlow;
     use model::endpoint::Endpoint;
     use model::flow::{Flow, TCP};
@@ -94,9 +94,9 @@ mod tests {
 
     #[test]
     fn a_flow_to_a_service_may_come_in_at_each_endpoint_and_masqueraded() {
-        let mut look = Look::of(["n1".to_owned(), "n2".to_owned()]);
-        look.evidence.source.node = "n1".into();
-        look.evidence.inventory = Known::Known(Inventory {
+        let mut state = ConversationState::of(["n1".to_owned(), "n2".to_owned()]);
+        state.evidence.source.node = "n1".into();
+        state.evidence.inventory = Known::Known(Inventory {
             nodes: vec![Node {
                 name: "n1".into(),
                 addresses: vec!["10.200.0.11".parse().unwrap()],
@@ -104,7 +104,7 @@ mod tests {
             }],
             ..Inventory::default()
         });
-        look.backends = vec![Endpoint {
+        state.backends = vec![Endpoint {
             addresses: vec!["10.244.2.7".parse().unwrap()],
             port: Some(8080),
             ..Endpoint::default()
@@ -121,7 +121,7 @@ mod tests {
             flow,
         };
         assert_eq!(
-            flows(&look, &[sent]),
+            flows(&state, &[sent]),
             [
                 watched(3, flow("10.244.1.5:4001", "10.96.0.7:80")),
                 watched(3, flow("10.244.1.5:4001", "10.244.2.7:8080")),

@@ -1,10 +1,10 @@
 //! From a question to evidence: both ends, the facts of every namespace on the way, the window, the facts after it.
 
 use super::{attempt_window, both_ends, passive_connections, path_facts};
-use crate::conversation::session::{Ended, Session};
-use crate::inquiry::attempt_plan::{self, Family, From};
-use crate::inquiry::known_ends::Ends;
-use crate::inquiry::question::Question;
+use crate::conversation::session::{Session, WaitEnd};
+use crate::inquiry::attempt_plan::{self, AttemptSource, IpFamily};
+use crate::inquiry::known_ends::KnownEnds;
+use crate::inquiry::question::DiagnosisQuestion;
 use anyhow::{Result, anyhow};
 use model::attempt::{AttemptSpec, Sending};
 use model::endpoint::{Endpoint, EndpointKind};
@@ -19,27 +19,27 @@ use tokio::time::Instant;
 /// Gathers all that can be seen about a question.
 pub async fn gather(
     session: &mut Session,
-    question: &Question,
-    ends: Ends,
+    question: &DiagnosisQuestion,
+    ends: KnownEnds,
     started: Instant,
 ) -> Result<(Evidence, Timing)> {
     let mut timing = Timing::default();
     let since = |then: Instant| then.elapsed().as_millis() as u64;
-    session.look.evidence.intent = question.intent;
-    session.look.evidence.limits = question.limits;
-    session.look.evidence.passive = question.passive;
+    session.state.evidence.intent = question.intent;
+    session.state.evidence.limits = question.limits;
+    session.state.evidence.passive = question.passive;
     question
-        .wish
+        .plan
         .protocol
         .name()
-        .clone_into(&mut session.look.evidence.protocol);
+        .clone_into(&mut session.state.evidence.protocol);
 
     both_ends::complete(session, question.intent, ends).await?;
     timing.hello_ms = since(started);
-    let source = &session.look.evidence.source;
+    let source = &session.state.evidence.source;
     let resolv = source.resolv.clone();
     // Where the source is on no node that answers, what the site knows is all there is.
-    let from = source.netns.map(|netns| From { netns, pid: source.pid });
+    let from = source.netns.map(|netns| AttemptSource { netns, pid: source.pid });
     match from {
         Some(from) if question.intent == Intent::Dns => {
             let spec = lookup(
@@ -53,24 +53,24 @@ pub async fn gather(
                 start_ms: u64::from(round) * 1_000,
                 ..spec.clone()
             };
-            let specs = (0..question.wish.rounds).map(again).collect();
+            let specs = (0..question.plan.rounds).map(again).collect();
             both_ends::name_server(session, both_ends::usable(&resolv)?).await?;
-            session.look.evidence.destination.port = Some(53);
-            look(session, question, specs, &mut timing).await;
+            session.state.evidence.destination.port = Some(53);
+            observe(session, question, specs, &mut timing).await;
         }
         Some(from) => {
-            if session.look.evidence.destination.kind == EndpointKind::Name {
+            if session.state.evidence.destination.kind == EndpointKind::Name {
                 find_by_name(session, question, from, &resolv, &mut timing).await?;
             }
             // A name that does not resolve is the answer already.
-            if !session.look.evidence.destination.addresses.is_empty() {
+            if !session.state.evidence.destination.addresses.is_empty() {
                 let specs = if question.passive {
                     Vec::new()
                 } else {
                     specs(session, question, from)?
                 };
-                look(session, question, specs, &mut timing).await;
-            } else if session.look.evidence.destination.netns.is_some() {
+                observe(session, question, specs, &mut timing).await;
+            } else if session.state.evidence.destination.netns.is_some() {
                 // Nothing can be sent to it; what it has instead of an address is read.
                 path_facts::walk(session).await;
             }
@@ -78,30 +78,30 @@ pub async fn gather(
         None => {}
     }
     session.dismiss().await;
-    session.look.order();
+    session.state.order();
     if question.passive {
-        passive_connections::tell_apart(&mut session.look.evidence);
+        passive_connections::separate_connections(&mut session.state.evidence);
     }
-    session.look.evidence.attempts.sort_by_key(|attempt| attempt.id);
-    Ok((std::mem::take(&mut session.look.evidence), timing))
+    session.state.evidence.attempts.sort_by_key(|attempt| attempt.id);
+    Ok((std::mem::take(&mut session.state.evidence), timing))
 }
 
 /// Resolves the destination's name from the source, as its own programs would.
 async fn find_by_name(
     session: &mut Session,
-    question: &Question,
-    from: From,
+    question: &DiagnosisQuestion,
+    from: AttemptSource,
     resolv: &Known<ResolvConf>,
     timing: &mut Timing,
 ) -> Result<()> {
     let resolv = both_ends::usable(resolv)?;
-    let asked = std::mem::take(&mut session.look.evidence.destination);
+    let asked = std::mem::take(&mut session.state.evidence.destination);
     let name = &asked.asked.clone();
     both_ends::name_server(session, resolv).await?;
-    session.look.evidence.destination.port = Some(53);
-    look(session, question, vec![lookup(from, name, resolv, question)], timing).await;
+    session.state.evidence.destination.port = Some(53);
+    observe(session, question, vec![lookup(from, name, resolv, question)], timing).await;
     let addresses: Vec<IpAddr> = session
-        .look
+        .state
         .evidence
         .attempts
         .iter()
@@ -110,7 +110,7 @@ async fn find_by_name(
         .collect();
     let Some(first) = addresses.first() else { return Ok(()) };
     let owner = both_ends::at_source(session, *first).await?;
-    session.look.evidence.destination = Endpoint {
+    session.state.evidence.destination = Endpoint {
         addresses,
         node: owner.node,
         netns: owner.netns,
@@ -118,22 +118,22 @@ async fn find_by_name(
         owner: owner.owner,
         ..asked
     };
-    session.look.forget_round();
+    session.state.forget_round();
     Ok(())
 }
 
-fn lookup(from: From, name: &str, resolv: &ResolvConf, question: &Question) -> AttemptSpec {
+fn lookup(from: AttemptSource, name: &str, resolv: &ResolvConf, question: &DiagnosisQuestion) -> AttemptSpec {
     let types = match question.family {
         None => vec!["A".to_owned(), "AAAA".to_owned()],
-        Some(Family::V4) => vec!["A".to_owned()],
-        Some(Family::V6) => vec!["AAAA".to_owned()],
+        Some(IpFamily::V4) => vec!["A".to_owned()],
+        Some(IpFamily::V6) => vec!["AAAA".to_owned()],
     };
     AttemptSpec {
         id: 1,
         netns: from.netns,
         pid: from.pid,
         start_ms: 0,
-        timeout_ms: question.wish.timeout.as_millis() as u64,
+        timeout_ms: question.plan.timeout.as_millis() as u64,
         send: Sending::Dns {
             name: name.to_owned(),
             resolv: resolv.clone(),
@@ -142,28 +142,28 @@ fn lookup(from: From, name: &str, resolv: &ResolvConf, question: &Question) -> A
     }
 }
 
-fn specs(session: &Session, question: &Question, from: From) -> Result<Vec<AttemptSpec>> {
+fn specs(session: &Session, question: &DiagnosisQuestion, from: AttemptSource) -> Result<Vec<AttemptSpec>> {
     let Evidence {
         source, destination, ..
-    } = &session.look.evidence;
+    } = &session.state.evidence;
     let to = attempt_plan::families(&source.addresses, &destination.addresses, question.family);
     if to.is_empty() {
         let wanted = match question.family {
-            Some(Family::V4) => "IPv4 ",
-            Some(Family::V6) => "IPv6 ",
+            Some(IpFamily::V4) => "IPv4 ",
+            Some(IpFamily::V6) => "IPv6 ",
             None => "",
         };
         return Err(anyhow!("{} has no {wanted}address to send to", destination.asked));
     }
-    Ok(attempt_plan::attempts(from, &to, destination.port, &question.wish))
+    Ok(attempt_plan::attempts(from, &to, destination.port, &question.plan))
 }
 
 /// Facts before, the window, facts after.
-async fn look(session: &mut Session, question: &Question, specs: Vec<AttemptSpec>, timing: &mut Timing) {
+async fn observe(session: &mut Session, question: &DiagnosisQuestion, specs: Vec<AttemptSpec>, timing: &mut Timing) {
     let began = Instant::now();
     path_facts::walk(session).await;
     timing.facts_ms += began.elapsed().as_millis() as u64;
-    session.look.evidence.specs = specs;
+    session.state.evidence.specs = specs;
     let deadline = question.length.map(|length| Instant::now() + length);
     loop {
         let round = Instant::now();
@@ -175,14 +175,14 @@ async fn look(session: &mut Session, question: &Question, specs: Vec<AttemptSpec
         session
             .progress
             .stage("every attempt went well; waiting for one that fails");
-        if session.until(Some(round + Duration::from_secs(1)), |_| false).await != Ended::Bound {
+        if session.until(Some(round + Duration::from_secs(1)), |_| false).await != WaitEnd::Bound {
             break;
         }
-        session.look.forget_round();
+        session.state.forget_round();
     }
     if session.interrupted() {
         let missing = Missing::new("the rest of the window", "Ctrl-C ended it").remedy("let it run to its end");
-        session.look.evidence.missing.push(missing);
+        session.state.evidence.missing.push(missing);
     }
     let began = Instant::now();
     path_facts::read(session, Phase::After).await;

@@ -6,7 +6,7 @@ use model::evidence::Evidence;
 use std::collections::BTreeMap;
 
 /// Gives each connection a number of its own: the kernel was asked for all of them at once, and says so of each packet.
-pub fn tell_apart(evidence: &mut Evidence) {
+pub fn separate_connections(evidence: &mut Evidence) {
     let mut numbers: BTreeMap<u16, u32> = BTreeMap::new();
     let mut seen = Vec::new();
     for index in 0..evidence.events.len() {
@@ -39,7 +39,7 @@ fn users_port(evidence: &Evidence, event: &Event) -> u16 {
 
 #[cfg(test)]
 mod tests {
-    use super::tell_apart;
+    use super::separate_connections;
     use model::attempt::WatchedFlow;
     use model::evidence::Evidence;
     use model::flow::{Flow, TCP};
@@ -73,7 +73,7 @@ mod tests {
             hop("10.0.0.9:8080", "10.0.0.1:4001"),
             hop("10.96.0.1:80", "10.0.0.1:4002"),
         ];
-        tell_apart(&mut evidence);
+        separate_connections(&mut evidence);
         let numbers: Vec<Option<u32>> = evidence.events.iter().map(|event| event.attempt).collect();
         assert_eq!(numbers, [Some(1), Some(2), Some(1), Some(1), Some(2)]);
         let watched: Vec<(u32, u16)> = evidence

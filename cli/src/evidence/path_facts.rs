@@ -1,7 +1,7 @@
 //! Facts of every namespace on the way: both ends first, then what they say lies between, and all of them again after the window.
 
-use crate::conversation::session::{Ended, STEP, Session};
-use crate::conversation::state::Look;
+use crate::conversation::session::{STEP, Session, WaitEnd};
+use crate::conversation::state::ConversationState;
 use model::evidence::Evidence;
 use model::facts::Phase;
 use model::flow::Flow;
@@ -34,7 +34,7 @@ pub async fn walk(session: &mut Session) {
         source,
         destination,
         ..
-    } = &mut session.look.evidence;
+    } = &mut session.state.evidence;
     // Source, what lies between, destination: namespaces of one reading come in any order.
     netns.sort_by_key(|known| match Some(known.id) {
         id if id == source.netns => 0,
@@ -46,19 +46,19 @@ pub async fn walk(session: &mut Session) {
 async fn find(session: &mut Session) {
     read(session, Phase::Before).await;
     loop {
-        let evidence = &session.look.evidence;
+        let evidence = &session.state.evidence;
         let new: Vec<u32> = diagnoses::kernel::walk::next(evidence)
             .into_iter()
-            .filter(|id| evidence.netns(*id).is_none() && session.look.home(*id).is_some())
+            .filter(|id| evidence.netns(*id).is_none() && session.state.home(*id).is_some())
             .collect();
         let room = NETNS_MAX.saturating_sub(evidence.netns.len());
-        if new.is_empty() || session.look.over() {
+        if new.is_empty() || session.state.over() {
             return;
         }
         if new.len() > room {
             let what = format!("{} network namespaces on the way", new.len() - room);
             session
-                .look
+                .state
                 .evidence
                 .missing
                 .push(Missing::new(what, format!("no more than {NETNS_MAX} are read")));
@@ -71,33 +71,33 @@ async fn find(session: &mut Session) {
 
 /// Reads the facts of a phase: first of both ends and of the nodes they are known to be on, afterwards of all that is known.
 pub async fn read(session: &mut Session, phase: Phase) {
-    let look = &session.look;
+    let state = &session.state;
     let mut netns: Vec<u32> = match phase {
-        Phase::Before => first(look),
-        Phase::After => look.evidence.netns.iter().map(|netns| netns.id).collect(),
+        Phase::Before => first(state),
+        Phase::After => state.evidence.netns.iter().map(|netns| netns.id).collect(),
     };
     netns.dedup();
     read_netns(session, phase, netns).await;
 }
 
 /// What is on the way for certain.
-fn first(look: &Look) -> Vec<u32> {
+fn first(state: &ConversationState) -> Vec<u32> {
     let Evidence {
         source,
         destination,
         nodes,
         ..
-    } = &look.evidence;
+    } = &state.evidence;
     let hosts = nodes
         .iter()
-        .zip(&look.nodes)
-        .filter(|(_, talk)| talk.named && talk.hello.is_some());
+        .zip(&state.nodes)
+        .filter(|(_, helper)| helper.named && helper.hello.is_some());
     let mut all: Vec<u32> = Vec::new();
     let wanted = [source.netns, destination.netns]
         .into_iter()
         .flatten()
         .chain(hosts.map(|(node, _)| node.host_netns))
-        .chain(look.backends.iter().filter_map(|backend| backend.netns));
+        .chain(state.backends.iter().filter_map(|backend| backend.netns));
     for netns in wanted.take(NETNS_MAX) {
         if !all.contains(&netns) {
             all.push(netns);
@@ -113,9 +113,9 @@ async fn read_netns(session: &mut Session, phase: Phase, netns: Vec<u32>) -> boo
         let own = netns
             .iter()
             .copied()
-            .filter(|netns| session.look.home(*netns) == Some(node));
+            .filter(|netns| session.state.home(*netns) == Some(node));
         let ask = ask(
-            &session.look,
+            &session.state,
             node,
             Ask {
                 id,
@@ -129,33 +129,33 @@ async fn read_netns(session: &mut Session, phase: Phase, netns: Vec<u32>) -> boo
             asked.push(node);
         }
     }
-    let holds = |look: &mut Look| {
-        let mut nodes = asked.iter().map(|node| &look.nodes[*node]);
+    let holds = |state: &mut ConversationState| {
+        let mut nodes = asked.iter().map(|node| &state.nodes[*node]);
         nodes.all(|node| node.read.contains(&id) || node.over())
     };
     let ended = match phase {
         Phase::Before => session.until(Some(Instant::now() + STEP), holds).await,
         Phase::After => session.finish(holds).await,
     };
-    if ended != Ended::Met && ended != Ended::Cut {
+    if ended != WaitEnd::Met && ended != WaitEnd::Cut {
         let when = if phase == Phase::Before { "before" } else { "after" };
-        let why = if ended == Ended::Interrupted {
+        let why = if ended == WaitEnd::Interrupted {
             "Ctrl-C ended it"
         } else {
             "reading them took too long"
         };
         session
-            .look
+            .state
             .evidence
             .missing
             .push(Missing::new(format!("facts {when} the window"), why));
     }
     // A namespace that said nothing must not be asked for again and again.
-    ended == Ended::Met && netns.iter().any(|id| session.look.evidence.netns(*id).is_some())
+    ended == WaitEnd::Met && netns.iter().any(|id| session.state.evidence.netns(*id).is_some())
 }
 
 /// What one node is asked of its own namespaces.
-fn ask(look: &Look, node: usize, ask: Ask) -> Ask {
+fn ask(state: &ConversationState, node: usize, ask: Ask) -> Ask {
     let Evidence {
         source,
         destination,
@@ -164,7 +164,7 @@ fn ask(look: &Look, node: usize, ask: Ask) -> Ask {
         netns: known,
         nodes,
         ..
-    } = &look.evidence;
+    } = &state.evidence;
     let after = ask.phase == Some(Phase::After);
     let name = &nodes[node].name;
     let mut facts: Vec<&str> = diagnoses::needs(*intent).facts;
@@ -180,7 +180,7 @@ fn ask(look: &Look, node: usize, ask: Ask) -> Ask {
         let own = processes.iter().filter(|(before, _)| before.node == *name);
         own.map(|(before, _)| before.pid).collect()
     } else {
-        let ends = [source, destination].into_iter().chain(&look.backends);
+        let ends = [source, destination].into_iter().chain(&state.backends);
         let own = ends.filter(|end| end.netns.is_some() && end.node == *name);
         own.filter_map(|end| end.pid).collect()
     };
@@ -188,8 +188,8 @@ fn ask(look: &Look, node: usize, ask: Ask) -> Ask {
     Ask {
         facts: facts.into_iter().map(str::to_owned).collect(),
         pids,
-        ports: ports(look),
-        flows: flows(look),
+        ports: ports(state),
+        flows: flows(state),
         lookups: if after {
             Vec::new()
         } else {
@@ -201,12 +201,12 @@ fn ask(look: &Look, node: usize, ask: Ask) -> Ask {
 }
 
 /// The watched flows, and where there are several nodes also the forms in which they were met on the way.
-fn flows(look: &Look) -> Vec<Flow> {
-    let watched = look.evidence.watched.iter().map(|watched| watched.flow);
+fn flows(state: &ConversationState) -> Vec<Flow> {
+    let watched = state.evidence.watched.iter().map(|watched| watched.flow);
     let mut flows: Vec<Flow> = watched.collect();
-    if look.nodes.len() > 1 {
-        let met = look.evidence.events.iter().filter(|event| {
-            let ours = |attempt| look.evidence.watched.iter().any(|watched| watched.attempt == attempt);
+    if state.nodes.len() > 1 {
+        let met = state.evidence.events.iter().filter(|event| {
+            let ours = |attempt| state.evidence.watched.iter().any(|watched| watched.attempt == attempt);
             event.attempt.is_some_and(ours) && event.quoted.is_none()
         });
         for event in met {
@@ -220,9 +220,9 @@ fn flows(look: &Look) -> Vec<Flow> {
 }
 
 /// Ports whose listeners are looked for: the one asked for, and those it may be translated to.
-fn ports(look: &Look) -> Vec<u16> {
-    let asked = look.evidence.destination.port;
-    let backends = look.backends.iter().filter_map(|backend| backend.port);
+fn ports(state: &ConversationState) -> Vec<u16> {
+    let asked = state.evidence.destination.port;
+    let backends = state.backends.iter().filter_map(|backend| backend.port);
     let mut ports: Vec<u16> = asked.into_iter().chain(backends).collect();
     ports.sort_unstable();
     ports.dedup();

@@ -48,7 +48,7 @@ impl Protocol {
 
 /// How to try.
 #[derive(Clone, Debug)]
-pub struct Wish {
+pub struct AttemptPlan {
     /// Protocol.
     pub protocol: Protocol,
     /// Attempts of the first kind.
@@ -63,7 +63,7 @@ pub struct Wish {
 
 /// Where from.
 #[derive(Clone, Copy, Debug)]
-pub struct From {
+pub struct AttemptSource {
     /// Namespace, by inode.
     pub netns: u32,
     /// Process whose cgroup to send from.
@@ -72,9 +72,9 @@ pub struct From {
 
 /// The attempts towards each of these addresses.
 #[must_use]
-pub fn attempts(from: From, to: &[IpAddr], port: Option<u16>, wish: &Wish) -> Vec<AttemptSpec> {
+pub fn attempts(from: AttemptSource, to: &[IpAddr], port: Option<u16>, plan: &AttemptPlan) -> Vec<AttemptSpec> {
     let mut specs = Vec::new();
-    let timeout_ms = wish.timeout.as_millis() as u64;
+    let timeout_ms = plan.timeout.as_millis() as u64;
     let mut add = |start_ms, timeout_ms, send| {
         let id = specs.len() as u32 + 1;
         specs.push(AttemptSpec {
@@ -86,18 +86,18 @@ pub fn attempts(from: From, to: &[IpAddr], port: Option<u16>, wish: &Wish) -> Ve
             send,
         });
     };
-    let apart = APART_MS.min(SPREAD_MS / u64::from(wish.attempts.max(1))).max(1);
-    for round in 0..wish.rounds.max(1) {
+    let apart = APART_MS.min(SPREAD_MS / u64::from(plan.attempts.max(1))).max(1);
+    for round in 0..plan.rounds.max(1) {
         let start = u64::from(round) * 1_000;
         for &to in to {
-            if wish.protocol != Protocol::Icmp {
-                for index in 0..u64::from(wish.attempts) {
-                    if let Some(send) = first_kind(wish, to, port.unwrap_or_default()) {
+            if plan.protocol != Protocol::Icmp {
+                for index in 0..u64::from(plan.attempts) {
+                    if let Some(send) = first_kind(plan, to, port.unwrap_or_default()) {
                         add(start + index * apart, timeout_ms, send);
                     }
                 }
             }
-            if round == 0 || wish.protocol == Protocol::Icmp {
+            if round == 0 || plan.protocol == Protocol::Icmp {
                 let echo = |count, packet_bytes| Sending::Echo {
                     to,
                     count,
@@ -106,7 +106,7 @@ pub fn attempts(from: From, to: &[IpAddr], port: Option<u16>, wish: &Wish) -> Ve
                     dont_fragment: packet_bytes.is_some(),
                 };
                 let echo_timeout_ms = timeout_ms.min(ECHO_TIMEOUT_MS);
-                add(start, echo_timeout_ms, echo(ECHOES.0.max(wish.attempts), None));
+                add(start, echo_timeout_ms, echo(ECHOES.0.max(plan.attempts), None));
                 add(start, echo_timeout_ms, echo(FULL_SIZE, Some(0)));
             }
         }
@@ -114,15 +114,15 @@ pub fn attempts(from: From, to: &[IpAddr], port: Option<u16>, wish: &Wish) -> Ve
     specs
 }
 
-fn first_kind(wish: &Wish, to: IpAddr, port: u16) -> Option<Sending> {
-    Some(match wish.protocol {
+fn first_kind(plan: &AttemptPlan, to: IpAddr, port: u16) -> Option<Sending> {
+    Some(match plan.protocol {
         Protocol::Tcp => Sending::Tcp {
             to,
             port,
             hold_ms: HOLD_MS,
-            exchange: exchange_with(&wish.exchange, to, port),
+            exchange: exchange_with(&plan.exchange, to, port),
         },
-        Protocol::Udp if port == DNS_PORT && wish.exchange == Exchange::None => {
+        Protocol::Udp if port == DNS_PORT && plan.exchange == Exchange::None => {
             // Every resolver knows the servers of the root, and asking for them leaves nothing behind.
             Sending::DnsQuery {
                 server: to,
@@ -134,7 +134,7 @@ fn first_kind(wish: &Wish, to: IpAddr, port: u16) -> Option<Sending> {
         Protocol::Udp => Sending::Udp {
             to,
             port,
-            payload: match &wish.exchange {
+            payload: match &plan.exchange {
                 Exchange::Text(text) => text.clone(),
                 Exchange::Bytes(count) => vec![b'.'; *count as usize],
                 Exchange::None | Exchange::Http { .. } => Vec::new(),
@@ -171,7 +171,7 @@ pub fn bound_ms(specs: &[AttemptSpec]) -> u64 {
 
 /// Of the families that both ends have, one address each; the best first.
 #[must_use]
-pub fn families(source: &[IpAddr], destination: &[IpAddr], only: Option<Family>) -> Vec<IpAddr> {
+pub fn families(source: &[IpAddr], destination: &[IpAddr], only: Option<IpFamily>) -> Vec<IpAddr> {
     let mut chosen: Vec<IpAddr> = Vec::new();
     for address in destination {
         let wanted = only.is_none_or(|family| family.of(*address));
@@ -191,14 +191,14 @@ pub fn families(source: &[IpAddr], destination: &[IpAddr], only: Option<Family>)
 
 /// An IP version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Family {
+pub enum IpFamily {
     /// IPv4.
     V4,
     /// IPv6.
     V6,
 }
 
-impl Family {
+impl IpFamily {
     /// The address is of this version.
     #[must_use]
     pub const fn of(self, address: IpAddr) -> bool {
@@ -208,15 +208,15 @@ impl Family {
 
 #[cfg(test)]
 mod tests {
-    use super::{Family, From, Protocol, Wish, attempts, bound_ms, families};
+    use super::{AttemptPlan, AttemptSource, IpFamily, Protocol, attempts, bound_ms, families};
     use model::attempt::{Exchange, Sending};
     use std::net::IpAddr;
     use std::time::Duration;
 
-    const A: From = From { netns: 7, pid: None };
+    const A: AttemptSource = AttemptSource { netns: 7, pid: None };
 
-    fn wish(protocol: Protocol) -> Wish {
-        Wish {
+    fn plan(protocol: Protocol) -> AttemptPlan {
+        AttemptPlan {
             protocol,
             attempts: 3,
             timeout: Duration::from_secs(2),
@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn a_round_of_tcp_is_three_connects_an_echo_train_and_two_full_size_ones() {
-        let specs = attempts(A, &to(), Some(80), &wish(Protocol::Tcp));
+        let specs = attempts(A, &to(), Some(80), &plan(Protocol::Tcp));
         let connects: Vec<u64> = specs
             .iter()
             .filter(|spec| matches!(spec.send, Sending::Tcp { .. }))
@@ -260,9 +260,9 @@ mod tests {
             A,
             &to(),
             Some(80),
-            &Wish {
+            &AttemptPlan {
                 attempts: 50,
-                ..wish(Protocol::Tcp)
+                ..plan(Protocol::Tcp)
             },
         );
         let last = specs.iter().map(|spec| spec.start_ms).max();
@@ -271,7 +271,7 @@ mod tests {
 
     #[test]
     fn port_53_gets_a_query_and_other_ports_an_empty_datagram() {
-        let udp = |port| attempts(A, &to(), Some(port), &wish(Protocol::Udp)).remove(0).send;
+        let udp = |port| attempts(A, &to(), Some(port), &plan(Protocol::Udp)).remove(0).send;
         assert!(matches!(udp(53), Sending::DnsQuery { .. }));
         assert!(matches!(udp(5353), Sending::Udp { payload, .. } if payload.is_empty()));
     }
@@ -283,9 +283,9 @@ mod tests {
             A,
             &to,
             Some(80),
-            &Wish {
+            &AttemptPlan {
                 rounds: 3,
-                ..wish(Protocol::Tcp)
+                ..plan(Protocol::Tcp)
             },
         );
         let mut ids: Vec<u32> = specs.iter().map(|spec| spec.id).collect();
@@ -298,7 +298,7 @@ mod tests {
         let (four, six): (IpAddr, IpAddr) = ("10.0.0.1".parse().unwrap(), "fd90::1".parse().unwrap());
         assert_eq!(families(&[four, six], &[four, six], None), [four, six]);
         assert_eq!(families(&[four], &[four, six], None), [four]);
-        assert_eq!(families(&[four, six], &[four, six], Some(Family::V6)), [six]);
+        assert_eq!(families(&[four, six], &[four, six], Some(IpFamily::V6)), [six]);
         assert_eq!(
             families(&[four], &[six], None),
             [six],

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 /// of the endpoint's node.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Ends {
+pub struct KnownEnds {
     /// The end that sends.
     pub source: Endpoint,
     /// The end that should answer.

@@ -6,6 +6,6 @@
 pub mod attempt_plan;
 pub mod durations;
 pub mod known_ends;
+pub mod named_end;
 pub mod object_name;
 pub mod question;
-pub mod target;

@@ -7,7 +7,7 @@ use std::fmt;
 
 /// Kinds that can be named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum ObjectKind {
     /// A pod.
     Pod,
     /// A ready pod of a Deployment.
@@ -29,35 +29,45 @@ pub enum Kind {
 }
 
 /// Every kind: as it is shown, its other spellings (kubectl's), and the API's own name.
-const KINDS: [(Kind, &str, &[&str], &str); 9] = [
-    (Kind::Pod, "pod", &["po", "pods"], "Pod"),
-    (Kind::Deployment, "deploy", &["deployment", "deployments"], "Deployment"),
+const KINDS: [(ObjectKind, &str, &[&str], &str); 9] = [
+    (ObjectKind::Pod, "pod", &["po", "pods"], "Pod"),
     (
-        Kind::StatefulSet,
+        ObjectKind::Deployment,
+        "deploy",
+        &["deployment", "deployments"],
+        "Deployment",
+    ),
+    (
+        ObjectKind::StatefulSet,
         "sts",
         &["statefulset", "statefulsets"],
         "StatefulSet",
     ),
-    (Kind::DaemonSet, "ds", &["daemonset", "daemonsets"], "DaemonSet"),
-    (Kind::ReplicaSet, "rs", &["replicaset", "replicasets"], "ReplicaSet"),
-    (Kind::Job, "job", &["jobs"], "Job"),
-    (Kind::Service, "svc", &["service", "services"], "Service"),
-    (Kind::Node, "node", &["no", "nodes"], "Node"),
-    (Kind::Selector, "selector", &[], "Pod"),
+    (ObjectKind::DaemonSet, "ds", &["daemonset", "daemonsets"], "DaemonSet"),
+    (
+        ObjectKind::ReplicaSet,
+        "rs",
+        &["replicaset", "replicasets"],
+        "ReplicaSet",
+    ),
+    (ObjectKind::Job, "job", &["jobs"], "Job"),
+    (ObjectKind::Service, "svc", &["service", "services"], "Service"),
+    (ObjectKind::Node, "node", &["no", "nodes"], "Node"),
+    (ObjectKind::Selector, "selector", &[], "Pod"),
 ];
 
 /// A name, not looked up yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Object {
+pub struct ObjectName {
     /// Its kind; a bare name is a pod, else a service.
-    pub kind: Option<Kind>,
+    pub kind: Option<ObjectKind>,
     /// Its namespace, where one was written.
     pub namespace: Option<String>,
     /// Its name; for a selector the selector.
     pub name: String,
 }
 
-impl Kind {
+impl ObjectKind {
     /// The kind of this spelling.
     #[must_use]
     pub fn of(text: &str) -> Option<Self> {
@@ -92,7 +102,7 @@ impl Kind {
     }
 }
 
-impl fmt::Display for Object {
+impl fmt::Display for ObjectName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(kind) = self.kind {
             write!(f, "{}/", kind.short())?;
@@ -105,7 +115,7 @@ impl fmt::Display for Object {
 }
 
 /// The object that is named; none where it can only be a name outside the cluster: one with dots and without a slash.
-pub fn parse(text: &str) -> Result<Option<Object>> {
+pub fn parse(text: &str) -> Result<Option<ObjectName>> {
     let parts: Vec<&str> = text.split('/').collect();
     if let Some(rest) = text.strip_prefix("selector/") {
         return selector(rest, text).map(Some);
@@ -113,15 +123,15 @@ pub fn parse(text: &str) -> Result<Option<Object>> {
     let (kind, namespace, name) = match parts[..] {
         [name] if name.trim_end_matches('.').contains('.') => return Ok(None),
         [name] => (None, None, name),
-        [kind, name] if Kind::of(kind).is_some() => (Kind::of(kind), None, name),
+        [kind, name] if ObjectKind::of(kind).is_some() => (ObjectKind::of(kind), None, name),
         [namespace, name] => (None, Some(namespace), name),
-        [kind, namespace, name] => match Kind::of(kind) {
+        [kind, namespace, name] => match ObjectKind::of(kind) {
             Some(kind) => (Some(kind), Some(namespace), name),
             None => {
                 return Err(Usage::error(format!(
                     "`{kind}/` is no kind of endpoint{}; write KIND/NAMESPACE/NAME with one of {}",
-                    names::hint(kind, Kind::all()),
-                    Kind::all().collect::<Vec<_>>().join(", ")
+                    names::hint(kind, ObjectKind::all()),
+                    ObjectKind::all().collect::<Vec<_>>().join(", ")
                 )));
             }
         },
@@ -131,7 +141,7 @@ pub fn parse(text: &str) -> Result<Option<Object>> {
             )));
         }
     };
-    if kind == Some(Kind::Node) && namespace.is_some() {
+    if kind == Some(ObjectKind::Node) && namespace.is_some() {
         return Err(Usage::error(format!(
             "`{text}`: nodes have no namespace; write node/{name}"
         )));
@@ -148,7 +158,7 @@ pub fn parse(text: &str) -> Result<Option<Object>> {
             "`{name}` in `{text}` is no name of an object: lower-case letters, digits, `-` and `.`; write [KIND/][NAMESPACE/]NAME"
         )));
     }
-    Ok(Some(Object {
+    Ok(Some(ObjectName {
         kind,
         namespace: namespace.map(str::to_owned),
         name: name.to_owned(),
@@ -156,7 +166,7 @@ pub fn parse(text: &str) -> Result<Option<Object>> {
 }
 
 /// `app=x,tier!=y`, with a namespace before it perhaps: a namespace has no dots, the prefix of a label mostly has.
-fn selector(rest: &str, text: &str) -> Result<Object> {
+fn selector(rest: &str, text: &str) -> Result<ObjectName> {
     let (namespace, labels) = match rest.split_once('/') {
         Some((namespace, labels)) if is_label(namespace) => (Some(namespace), labels),
         _ => (None, rest),
@@ -169,8 +179,8 @@ fn selector(rest: &str, text: &str) -> Result<Object> {
             "`{text}` selects nothing; write selector/app=web"
         )));
     }
-    Ok(Object {
-        kind: Some(Kind::Selector),
+    Ok(ObjectName {
+        kind: Some(ObjectKind::Selector),
         namespace: namespace.map(str::to_owned),
         name: labels.to_owned(),
     })
@@ -195,39 +205,44 @@ pub fn is_port_name(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Kind, is_port_name, parse};
+    use super::{ObjectKind, is_port_name, parse};
 
     #[test]
     fn names_are_read_as_people_write_them() {
         let cases = [
             ("web-1", None, None, "web-1"),
             ("shop/web-1", None, Some("shop"), "web-1"),
-            ("pod/web-1", Some(Kind::Pod), None, "web-1"),
-            ("po/shop/web-1", Some(Kind::Pod), Some("shop"), "web-1"),
-            ("deployment/shop/web", Some(Kind::Deployment), Some("shop"), "web"),
-            ("svc/db", Some(Kind::Service), None, "db"),
+            ("pod/web-1", Some(ObjectKind::Pod), None, "web-1"),
+            ("po/shop/web-1", Some(ObjectKind::Pod), Some("shop"), "web-1"),
+            ("deployment/shop/web", Some(ObjectKind::Deployment), Some("shop"), "web"),
+            ("svc/db", Some(ObjectKind::Service), None, "db"),
             (
                 "no/ip-10-0-0-1.ec2.internal",
-                Some(Kind::Node),
+                Some(ObjectKind::Node),
                 None,
                 "ip-10-0-0-1.ec2.internal",
             ),
             ("kube-system/etcd-a.b", None, Some("kube-system"), "etcd-a.b"),
             (
                 "selector/app=web,tier!=x",
-                Some(Kind::Selector),
+                Some(ObjectKind::Selector),
                 None,
                 "app=web,tier!=x",
             ),
-            ("selector/shop/app=web", Some(Kind::Selector), Some("shop"), "app=web"),
+            (
+                "selector/shop/app=web",
+                Some(ObjectKind::Selector),
+                Some("shop"),
+                "app=web",
+            ),
             (
                 "selector/app.kubernetes.io/name=web",
-                Some(Kind::Selector),
+                Some(ObjectKind::Selector),
                 None,
                 "app.kubernetes.io/name=web",
             ),
             // A namespace may be called as a kind is, where the kind is written, too.
-            ("pod/pod/pod", Some(Kind::Pod), Some("pod"), "pod"),
+            ("pod/pod/pod", Some(ObjectKind::Pod), Some("pod"), "pod"),
         ];
         for (text, kind, namespace, name) in cases {
             let object = parse(text).unwrap().unwrap();

@@ -1,23 +1,23 @@
 //! What the user asked, and the same before the site has said what the names in it are.
 
-use super::attempt_plan::{Family, Protocol, Wish};
-use super::target::Target;
+use super::attempt_plan::{AttemptPlan, IpFamily, Protocol};
+use super::named_end::NamedEnd;
 use model::evidence::{Intent, Limits};
 use std::time::Duration;
 
 /// What the user asked.
 #[derive(Clone, Debug)]
-pub struct Question {
+pub struct DiagnosisQuestion {
     /// What for.
     pub intent: Intent,
     /// The end that sends.
-    pub source: Target,
+    pub source: NamedEnd,
     /// The end that should answer; for a lookup its name.
-    pub destination: Target,
+    pub destination: NamedEnd,
     /// How to try.
-    pub wish: Wish,
+    pub plan: AttemptPlan,
     /// One IP version only.
-    pub family: Option<Family>,
+    pub family: Option<IpFamily>,
     /// Send nothing; watch the user's own traffic.
     pub passive: bool,
     /// Look this long.
@@ -28,15 +28,15 @@ pub struct Question {
     pub limits: Limits,
 }
 
-impl Question {
+impl DiagnosisQuestion {
     /// The longest that asking it may take, with all facts around the window: a lookup of the name first, then the attempts.
     pub fn longest(&self) -> Duration {
         const FACTS: Duration = Duration::from_secs(20);
-        let wish = &self.wish;
+        let plan = &self.plan;
         let window = self
             .length
-            .unwrap_or_else(|| wish.timeout * 2 + Duration::from_secs(wish.rounds.max(1).into()));
-        window + wish.timeout * 2 + Duration::from_millis(100) * wish.attempts + FACTS
+            .unwrap_or_else(|| plan.timeout * 2 + Duration::from_secs(plan.rounds.max(1).into()));
+        window + plan.timeout * 2 + Duration::from_millis(100) * plan.attempts + FACTS
     }
 }
 
@@ -44,7 +44,7 @@ impl Question {
 #[derive(Clone, Debug)]
 pub struct Inquiry {
     /// The question; its intent and protocol are those asked for, or the usual ones.
-    pub question: Question,
+    pub question: DiagnosisQuestion,
     /// What for, where that was said.
     pub intent: Option<Intent>,
     /// What to send, where that was said.
@@ -57,7 +57,7 @@ impl Inquiry {
     /// Takes what was found to be meant.
     pub fn settle(&mut self, intent: Intent, protocol: Protocol) {
         self.question.intent = intent;
-        self.question.wish.protocol = protocol;
+        self.question.plan.protocol = protocol;
     }
 }
 

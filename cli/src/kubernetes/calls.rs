@@ -1,9 +1,9 @@
 //! Calls to the API: one object where one will do, field selectors, pages. Each answers with plain structs or says why not.
 
-use super::cluster::Cluster;
-use super::list::{self, Read};
+use super::cluster::ClusterApi;
+use super::list::{self, ListRead};
 use super::plain_objects;
-use super::refusal::Refused;
+use super::refusal::Refusal;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::discovery::v1 as discovery;
@@ -30,22 +30,22 @@ const NOT_ENDED: &str = "status.phase!=Succeeded,status.phase!=Failed";
 
 /// The groups of kinds that a server has, and its clock.
 #[derive(Clone, Debug, Default)]
-pub struct Groups {
+pub struct ApiGroups {
     /// Name and preferred version of each group.
     pub groups: Vec<(String, String)>,
     /// When it answered, by its own clock.
     pub now: Option<Timestamp>,
 }
 
-impl Cluster {
+impl ClusterApi {
     /// A pod, if there is one of this name.
-    pub async fn pod(&self, namespace: &str, name: &str) -> Result<Option<Pod>, Refused> {
+    pub async fn pod(&self, namespace: &str, name: &str) -> Result<Option<Pod>, Refusal> {
         let api: Api<core::Pod> = Api::namespaced(self.client.clone(), namespace);
         Ok(self.ask(|| api.get_opt(name)).await?.map(plain_objects::pod))
     }
 
     /// Pods of a namespace, those with these labels where a selector is given.
-    pub async fn pods(&self, namespace: &str, labels: Option<&str>) -> Result<Vec<Pod>, Refused> {
+    pub async fn pods(&self, namespace: &str, labels: Option<&str>) -> Result<Vec<Pod>, Refusal> {
         let params = ListParams {
             label_selector: labels.map(str::to_owned),
             ..ListParams::default()
@@ -61,7 +61,7 @@ impl Cluster {
         labels: Option<&str>,
         node: Option<&str>,
         take: impl Fn(&mut S, Pod) -> ControlFlow<()>,
-    ) -> Result<Read<S>, Refused> {
+    ) -> Result<ListRead<S>, Refusal> {
         let on_node = node.map_or_else(String::new, |node| format!(",spec.nodeName={node}"));
         let params = ListParams {
             label_selector: labels.map(str::to_owned),
@@ -72,25 +72,25 @@ impl Cluster {
     }
 
     /// The pods of a node; the API server keeps an index of them.
-    pub async fn pods_on(&self, node: &str) -> Result<Vec<Pod>, Refused> {
+    pub async fn pods_on(&self, node: &str) -> Result<Vec<Pod>, Refusal> {
         let params = ListParams::default().fields(&format!("spec.nodeName={node}"));
         self.list::<core::Pod, _, _>(None, params, plain_objects::pod).await
     }
 
     /// The pods that have this address.
-    pub async fn pods_at(&self, address: IpAddr) -> Result<Vec<Pod>, Refused> {
+    pub async fn pods_at(&self, address: IpAddr) -> Result<Vec<Pod>, Refusal> {
         let params = ListParams::default().fields(&format!("status.podIP={address}"));
         self.list::<core::Pod, _, _>(None, params, plain_objects::pod).await
     }
 
     /// A service, if there is one of this name.
-    pub async fn service(&self, namespace: &str, name: &str) -> Result<Option<Service>, Refused> {
+    pub async fn service(&self, namespace: &str, name: &str) -> Result<Option<Service>, Refusal> {
         let api: Api<core::Service> = Api::namespaced(self.client.clone(), namespace);
         Ok(self.ask(|| api.get_opt(name)).await?.map(plain_objects::service))
     }
 
     /// The services of a namespace, those with these labels where a selector is given.
-    pub async fn services(&self, namespace: &str, labels: Option<&str>) -> Result<Vec<Service>, Refused> {
+    pub async fn services(&self, namespace: &str, labels: Option<&str>) -> Result<Vec<Service>, Refusal> {
         let params = ListParams {
             label_selector: labels.map(str::to_owned),
             ..ListParams::default()
@@ -100,28 +100,28 @@ impl Cluster {
     }
 
     /// The service that has this address.
-    pub async fn service_at(&self, address: IpAddr) -> Result<Option<Service>, Refused> {
+    pub async fn service_at(&self, address: IpAddr) -> Result<Option<Service>, Refusal> {
         let params = ListParams::default().fields(&format!("spec.clusterIP={address}"));
         let found = self.list::<core::Service, _, _>(None, params, plain_objects::service);
         Ok(found.await?.into_iter().next())
     }
 
     /// The slices of a service.
-    pub async fn slices(&self, namespace: &str, service: &str) -> Result<Vec<EndpointSlice>, Refused> {
+    pub async fn slices(&self, namespace: &str, service: &str) -> Result<Vec<EndpointSlice>, Refusal> {
         let params = ListParams::default().labels(&format!("{}={service}", plain_objects::SERVICE_NAME));
         self.list::<discovery::EndpointSlice, _, _>(Some(namespace), params, plain_objects::slice)
             .await
     }
 
     /// The policies of a namespace.
-    pub async fn policies(&self, namespace: &str) -> Result<Vec<NetworkPolicy>, Refused> {
+    pub async fn policies(&self, namespace: &str) -> Result<Vec<NetworkPolicy>, Refusal> {
         let params = ListParams::default();
         self.list::<networking::NetworkPolicy, _, _>(Some(namespace), params, plain_objects::policy)
             .await
     }
 
     /// A namespace with its labels, if there is one of this name.
-    pub async fn namespace(&self, name: &str) -> Result<Option<Namespace>, Refused> {
+    pub async fn namespace(&self, name: &str) -> Result<Option<Namespace>, Refusal> {
         let api: Api<core::Namespace> = Api::all(self.client.clone());
         let found = self.ask(|| api.get_metadata_opt(name)).await?;
         Ok(found.map(|found| Namespace {
@@ -131,19 +131,19 @@ impl Cluster {
     }
 
     /// A node, if there is one of this name.
-    pub async fn node(&self, name: &str) -> Result<Option<Node>, Refused> {
+    pub async fn node(&self, name: &str) -> Result<Option<Node>, Refusal> {
         let api: Api<core::Node> = Api::all(self.client.clone());
         Ok(self.ask(|| api.get_opt(name)).await?.map(plain_objects::node))
     }
 
     /// All nodes.
-    pub async fn every_node(&self) -> Result<Vec<Node>, Refused> {
+    pub async fn every_node(&self) -> Result<Vec<Node>, Refusal> {
         self.list::<core::Node, _, _>(None, ListParams::default(), plain_objects::node)
             .await
     }
 
     /// When the kubelet of each node was last heard of.
-    pub async fn every_renewal(&self) -> Result<BTreeMap<String, Timestamp>, Refused> {
+    pub async fn every_renewal(&self) -> Result<BTreeMap<String, Timestamp>, Refusal> {
         #[derive(Deserialize)]
         struct Renewal {
             metadata: Named,
@@ -159,7 +159,7 @@ impl Cluster {
     }
 
     /// When a node's kubelet was last heard of.
-    pub async fn renewed(&self, node: &str) -> Result<Option<Timestamp>, Refused> {
+    pub async fn renewed(&self, node: &str) -> Result<Option<Timestamp>, Refusal> {
         let api: Api<Lease> = Api::namespaced(self.client.clone(), LEASES);
         let lease = self.ask(|| api.get_opt(node)).await?;
         Ok(lease.and_then(|lease| lease.spec?.renew_time).map(|renewed| renewed.0))
@@ -171,14 +171,14 @@ impl Cluster {
         resource: &ApiResource,
         namespace: &str,
         name: &str,
-    ) -> Result<Option<String>, Refused> {
+    ) -> Result<Option<String>, Refusal> {
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, resource);
         let found = self.ask(|| api.get_opt(name)).await?;
         Ok(found.map(|found| selector_text(found.data.pointer("/spec/selector"))))
     }
 
     /// Names of the objects of a kind; of the first ones, where there are very many.
-    pub async fn names(&self, resource: &ApiResource, namespace: Option<&str>) -> Result<Vec<String>, Refused> {
+    pub async fn names(&self, resource: &ApiResource, namespace: Option<&str>) -> Result<Vec<String>, Refusal> {
         Ok(self
             .named(resource, namespace, NAMES)
             .await?
@@ -188,7 +188,7 @@ impl Cluster {
     }
 
     /// Objects of a kind that is not evaluated here.
-    pub async fn foreign(&self, resource: &ApiResource, namespace: Option<&str>) -> Result<Vec<ObjectRef>, Refused> {
+    pub async fn foreign(&self, resource: &ApiResource, namespace: Option<&str>) -> Result<Vec<ObjectRef>, Refusal> {
         self.named(resource, namespace, FOREIGN).await
     }
 
@@ -197,7 +197,7 @@ impl Cluster {
         resource: &ApiResource,
         namespace: Option<&str>,
         limit: u32,
-    ) -> Result<Vec<ObjectRef>, Refused> {
+    ) -> Result<Vec<ObjectRef>, Refusal> {
         let api: Api<DynamicObject> = match namespace {
             Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, resource),
             None => Api::all_with(self.client.clone(), resource),
@@ -213,7 +213,7 @@ impl Cluster {
     }
 
     /// The groups of kinds that there are, with the server's clock.
-    pub async fn groups(&self) -> Result<Groups, Refused> {
+    pub async fn groups(&self) -> Result<ApiGroups, Refusal> {
         let answer = self.ask(|| async {
             let request = http::Request::get("/apis").body(Vec::new());
             let answered = list::answer(&self.client, request.map_err(kube::Error::HttpError)?).await?;
@@ -225,7 +225,7 @@ impl Cluster {
             let preferred = group.preferred_version.as_ref().or_else(|| group.versions.first());
             preferred.map(|version| version.version.clone()).unwrap_or_default()
         };
-        Ok(Groups {
+        Ok(ApiGroups {
             groups: body
                 .groups
                 .iter()

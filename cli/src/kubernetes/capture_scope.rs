@@ -1,13 +1,13 @@
 //! What a capture of a cluster looks at: which nodes, which pods on them, and the names of all that will be met there.
 
-use super::cluster::Cluster;
-use super::list::{Read, few_at_once};
-use super::named_object::{Bare, Thing, has_network};
-use super::refusal::Refused;
+use super::cluster::ClusterApi;
+use super::list::{ListRead, few_at_once};
+use super::named_object::{BareName, NamedObject, has_network};
+use super::refusal::Refusal;
 use super::similar_names;
 use crate::exit::Usage;
-use crate::inquiry::object_name::Kind;
-use crate::inquiry::target::{Grammar, Place};
+use crate::inquiry::named_end::{Grammar, NamedPlace};
+use crate::inquiry::object_name::ObjectKind;
 use anyhow::Result;
 use futures_util::future::join_all;
 use model::inventory::{Inventory, Pod, Service};
@@ -27,7 +27,7 @@ const PODS_NAMED: usize = 200;
 
 /// What is asked for.
 #[derive(Clone, Debug, Default)]
-pub struct Wish {
+pub struct ScopeRequest {
     /// Pods, workloads, services, nodes, addresses.
     pub targets: Vec<String>,
     /// Pods with these labels.
@@ -42,7 +42,7 @@ pub struct Wish {
 
 /// What that is.
 #[derive(Debug, Default)]
-pub struct Scope {
+pub struct CaptureScope {
     /// Of each node: the pods that are asked for. None means all of the node.
     pub nodes: BTreeMap<String, Vec<Pod>>,
     /// Only with these addresses.
@@ -55,14 +55,18 @@ pub struct Scope {
     pub notes: Vec<String>,
 }
 
-impl Cluster {
+impl ClusterApi {
     /// Finds what a capture is to look at.
-    pub async fn scope(&self, wish: &Wish) -> Result<Scope> {
-        let most = if wish.all_nodes { usize::MAX } else { wish.max_nodes };
-        let mut scope = Scope::default();
+    pub async fn scope(&self, request: &ScopeRequest) -> Result<CaptureScope> {
+        let most = if request.all_nodes {
+            usize::MAX
+        } else {
+            request.max_nodes
+        };
+        let mut scope = CaptureScope::default();
         let mut pods: Vec<Pod> = Vec::new();
-        let mut whole: BTreeSet<String> = wish.nodes.iter().cloned().collect();
-        let targets = join_all(wish.targets.iter().map(|text| self.target(text, most))).await;
+        let mut whole: BTreeSet<String> = request.nodes.iter().cloned().collect();
+        let targets = join_all(request.targets.iter().map(|text| self.target(text, most))).await;
         for target in targets {
             let target = target?;
             pods.extend(target.pods);
@@ -70,20 +74,22 @@ impl Cluster {
             scope.addresses.extend(target.address);
             scope.ports.extend(target.port);
         }
-        for name in &wish.nodes {
+        for name in &request.nodes {
             // One that is not there is told with those that are.
-            if let Place::Object(object) = Grammar::Cluster.destination(&format!("node/{name}"))?.place {
-                self.find(&Place::Object(object), Bare::Node).await?;
+            if let NamedPlace::Object(object) = Grammar::Cluster.destination(&format!("node/{name}"))?.place {
+                self.find(&NamedPlace::Object(object), BareName::Node).await?;
             }
         }
-        let by_pods = !pods.is_empty() || wish.selector.is_some();
-        let nothing_named = wish.targets.is_empty() && wish.nodes.is_empty() && !wish.all_nodes;
-        let mut met = Met::default();
-        if wish.all_nodes || (wish.nodes.is_empty() && !by_pods && !scope.addresses.is_empty()) {
+        let by_pods = !pods.is_empty() || request.selector.is_some();
+        let nothing_named = request.targets.is_empty() && request.nodes.is_empty() && !request.all_nodes;
+        let mut met = PodsByNode::default();
+        if request.all_nodes || (request.nodes.is_empty() && !by_pods && !scope.addresses.is_empty()) {
             whole.extend(self.all_nodes(&mut scope.inventory).await?);
         }
-        if wish.selector.is_some() || nothing_named {
-            met = self.meet(wish.selector.as_deref(), &whole, nothing_named, most).await?;
+        if request.selector.is_some() || nothing_named {
+            met = self
+                .meet(request.selector.as_deref(), &whole, nothing_named, most)
+                .await?;
         }
         for pod in pods {
             met.take(pod, &whole, false);
@@ -109,8 +115,8 @@ impl Cluster {
         only_on: &BTreeSet<String>,
         unasked: bool,
         most: usize,
-    ) -> Result<Met> {
-        let take = |met: &mut Met, pod: Pod| {
+    ) -> Result<PodsByNode> {
+        let take = |met: &mut PodsByNode, pod: Pod| {
             met.take(pod, only_on, unasked);
             met.go_on(most)
         };
@@ -119,7 +125,7 @@ impl Cluster {
         } else {
             only_on.iter().map(|node| Some(node.as_str())).collect()
         };
-        let mut all = Met::default();
+        let mut all = PodsByNode::default();
         for node in nodes {
             let read = self.live_pods(&self.namespace, selector, node, take).await;
             let read = read.map_err(|refused| refused.fatal(&format!("reading the pods of {}", self.namespace)))?;
@@ -142,23 +148,23 @@ impl Cluster {
         Ok(all)
     }
 
-    async fn target(&self, text: &str, most: usize) -> Result<Target> {
+    async fn target(&self, text: &str, most: usize) -> Result<ScopeTarget> {
         let named = Grammar::Cluster.destination(text)?;
-        let mut target = Target {
+        let mut target = ScopeTarget {
             port: named.port,
-            ..Target::default()
+            ..ScopeTarget::default()
         };
-        if let (Place::Object(object), None) = (&named.place, &named.port_name)
+        if let (NamedPlace::Object(object), None) = (&named.place, &named.port_name)
             && let Some(kind) = object.kind
-            && !matches!(kind, Kind::Pod | Kind::Service | Kind::Node)
+            && !matches!(kind, ObjectKind::Pod | ObjectKind::Service | ObjectKind::Node)
         {
             // All pods of a workload, not one of them.
             let namespace = object.namespace.as_deref().unwrap_or(&self.namespace);
             target.pods = self.pods_of(kind, namespace, &object.name).await?;
             return Ok(target);
         }
-        match self.find(&named.place, Bare::PodElseService).await? {
-            Thing::Pod { pod, .. } => {
+        match self.find(&named.place, BareName::PodElseService).await? {
+            NamedObject::Pod { pod, .. } => {
                 if !has_network(&pod) {
                     return Err(Usage::error(format!(
                         "pod {} does not run (its phase is {}), so it has no packets; name one that runs",
@@ -168,7 +174,7 @@ impl Cluster {
                 }
                 target.pods.push(pod);
             }
-            Thing::Service { service, slices } => {
+            NamedObject::Service { service, slices } => {
                 let slices = slices.map_err(|refused| refused.fatal(&format!("reading the endpoints of {text}")))?;
                 let endpoints = slices.iter().flat_map(|slice| &slice.endpoints);
                 let behind: BTreeSet<&str> = endpoints
@@ -186,15 +192,15 @@ impl Cluster {
                 // Packets at the pods carry the pods' port.
                 target.port = None;
             }
-            Thing::Node(node) => target.node = Some(node.name),
-            Thing::Address(address) => target.address = Some(address),
-            Thing::NoService { object, .. } => {
+            NamedObject::Node(node) => target.node = Some(node.name),
+            NamedObject::Address(address) => target.address = Some(address),
+            NamedObject::NoService { object, .. } => {
                 return Err(Usage::error(format!(
                     "there is no service `{}` in namespace {}",
                     object.name, object.namespace
                 )));
             }
-            Thing::Name(name) => {
+            NamedObject::Name(name) => {
                 return Err(Usage::error(format!(
                     "`{name}` cannot be filtered for: packets carry addresses; name a pod, a workload or a node, or its address"
                 )));
@@ -205,7 +211,7 @@ impl Cluster {
 
     /// The pods of these names behind a service: by its selector, where it has one.
     async fn behind(&self, service: &Service, names: &BTreeSet<&str>, most: usize) -> Result<Vec<Pod>> {
-        let refused = |refused: Refused| refused.fatal(&format!("reading the pods behind {}", service.full_name()));
+        let refused = |refused: Refusal| refused.fatal(&format!("reading the pods behind {}", service.full_name()));
         if service.selector.is_empty() {
             let pods = names
                 .iter()
@@ -217,7 +223,7 @@ impl Cluster {
         let labels = service.selector.iter().map(|(key, value)| format!("{key}={value}"));
         let labels = labels.collect::<Vec<_>>().join(",");
         let nowhere = BTreeSet::new();
-        let take = |met: &mut Met, pod: Pod| {
+        let take = |met: &mut PodsByNode, pod: Pod| {
             if names.contains(pod.name.as_str()) {
                 met.take(pod, &nowhere, false);
             }
@@ -253,7 +259,7 @@ impl Cluster {
     }
 
     /// The nodes themselves, and the names of the pods on them.
-    async fn names_on(&self, scope: &mut Scope) {
+    async fn names_on(&self, scope: &mut CaptureScope) {
         let unknown: Vec<&String> = scope
             .nodes
             .keys()
@@ -283,7 +289,7 @@ impl Cluster {
 }
 
 #[derive(Debug, Default)]
-struct Target {
+struct ScopeTarget {
     pods: Vec<Pod>,
     node: Option<String>,
     address: Option<IpAddr>,
@@ -292,7 +298,7 @@ struct Target {
 
 /// Pods as they come, by the node they are on.
 #[derive(Debug, Default)]
-struct Met {
+struct PodsByNode {
     nodes: BTreeMap<String, Vec<Pod>>,
     known: HashSet<String>,
     /// So many of them.
@@ -303,7 +309,7 @@ struct Met {
     any: bool,
 }
 
-impl Met {
+impl PodsByNode {
     fn take(&mut self, pod: Pod, only_on: &BTreeSet<String>, unasked: bool) {
         if !has_network(&pod) {
             return;
@@ -340,7 +346,7 @@ impl Met {
     }
 }
 
-fn more_nodes(read: &Read<Met>, most: usize) -> anyhow::Error {
+fn more_nodes(read: &ListRead<PodsByNode>, most: usize) -> anyhow::Error {
     let (nodes, seen) = (read.kept.nodes.len(), read.seen);
     let more = match read.left {
         Some(0) => return too_many(&format!("{nodes} nodes"), &nodes.to_string(), most),
@@ -363,8 +369,8 @@ fn too_many(many: &str, wanted: &str, most: usize) -> anyhow::Error {
     ))
 }
 
-impl Scope {
-    fn take_pods(&mut self, met: Met) -> Result<()> {
+impl CaptureScope {
+    fn take_pods(&mut self, met: PodsByNode) -> Result<()> {
         self.nodes = met.nodes;
         if met.on_host > 0 {
             self.notes.push(format!(

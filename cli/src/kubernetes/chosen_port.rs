@@ -2,7 +2,7 @@
 
 use crate::exit::Usage;
 use crate::inquiry::attempt_plan::Protocol;
-use crate::inquiry::target::Target;
+use crate::inquiry::named_end::NamedEnd;
 use anyhow::Result;
 use model::inventory::{Node, Pod, Service, ServicePort};
 
@@ -11,7 +11,7 @@ const KUBELET: u16 = 10250;
 
 /// A port that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Chosen {
+pub struct ChosenPort {
     /// Its number; none where there is no port of the name asked for, or where the protocol has none.
     pub port: Option<u16>,
     /// The protocol to try it with.
@@ -20,7 +20,7 @@ pub struct Chosen {
     pub note: Option<String>,
 }
 
-impl Chosen {
+impl ChosenPort {
     fn asked(port: Option<u16>, protocol: Protocol) -> Self {
         Self {
             port,
@@ -31,7 +31,7 @@ impl Chosen {
 }
 
 /// The port of a pod.
-pub fn of_pod(pod: &Pod, target: &Target, protocol: Option<Protocol>) -> Result<Chosen> {
+pub fn of_pod(pod: &Pod, target: &NamedEnd, protocol: Option<Protocol>) -> Result<ChosenPort> {
     let full = pod.full_name();
     let declared = pod
         .containers
@@ -61,7 +61,7 @@ pub fn of_pod(pod: &Pod, target: &Target, protocol: Option<Protocol>) -> Result<
 }
 
 /// The port of a service: what a service does not have is an answer, not a slip.
-pub fn of_service(service: &Service, target: &Target, protocol: Option<Protocol>) -> Result<Chosen> {
+pub fn of_service(service: &Service, target: &NamedEnd, protocol: Option<Protocol>) -> Result<ChosenPort> {
     let full = service.full_name();
     let ports: Vec<Candidate> = service.ports.iter().map(Candidate::of).collect();
     if protocol == Some(Protocol::Icmp) {
@@ -75,14 +75,14 @@ pub fn of_service(service: &Service, target: &Target, protocol: Option<Protocol>
     if let Some(name) = &target.port_name {
         return match named(&ports, name, protocol) {
             Some(found) => settle(found, protocol, None, &full),
-            None => Ok(Chosen::asked(None, protocol.unwrap_or_default())),
+            None => Ok(ChosenPort::asked(None, protocol.unwrap_or_default())),
         };
     }
     only(&ports, protocol, "has", &format!("service {full}"), target)
 }
 
 /// The port of a node: its kubelet's, where none is named.
-pub fn of_node(node: &Node, target: &Target, protocol: Option<Protocol>) -> Result<Chosen> {
+pub fn of_node(node: &Node, target: &NamedEnd, protocol: Option<Protocol>) -> Result<ChosenPort> {
     if let Some(name) = &target.port_name {
         return Err(Usage::error(format!(
             "`{name}` names no port of a node; write its number"
@@ -90,27 +90,27 @@ pub fn of_node(node: &Node, target: &Target, protocol: Option<Protocol>) -> Resu
     }
     match (target.port, protocol) {
         (port, Some(Protocol::Icmp)) => without_port(port, &node.name),
-        (Some(port), protocol) => Ok(Chosen::asked(Some(port), protocol.unwrap_or_default())),
+        (Some(port), protocol) => Ok(ChosenPort::asked(Some(port), protocol.unwrap_or_default())),
         (None, Some(Protocol::Udp)) => Err(Usage::error(format!(
             "udp needs a port, and node {} was named without one; write node/{}:53",
             node.name, node.name
         ))),
         (None, _) => {
             let port = node.kubelet_port.unwrap_or(KUBELET);
-            Ok(Chosen {
+            Ok(ChosenPort {
                 note: Some(format!("no port was named: trying the kubelet's, {port}/tcp")),
-                ..Chosen::asked(Some(port), Protocol::Tcp)
+                ..ChosenPort::asked(Some(port), Protocol::Tcp)
             })
         }
     }
 }
 
 /// The port of what the cluster does not know.
-pub fn of_outside(target: &Target, protocol: Option<Protocol>) -> Result<Chosen> {
+pub fn of_outside(target: &NamedEnd, protocol: Option<Protocol>) -> Result<ChosenPort> {
     let asked = target.asked();
     match (target.port, protocol.unwrap_or_default()) {
         (port, Protocol::Icmp) => without_port(port, &asked),
-        (Some(port), protocol) => Ok(Chosen::asked(Some(port), protocol)),
+        (Some(port), protocol) => Ok(ChosenPort::asked(Some(port), protocol)),
         (None, protocol) => Err(Usage::error(format!(
             "{} needs a port, and `{asked}` has none; write `{}`, or use --protocol icmp",
             protocol.name(),
@@ -123,12 +123,12 @@ pub fn of_outside(target: &Target, protocol: Option<Protocol>) -> Result<Chosen>
     }
 }
 
-fn without_port(port: Option<u16>, asked: &str) -> Result<Chosen> {
+fn without_port(port: Option<u16>, asked: &str) -> Result<ChosenPort> {
     match port {
         Some(port) => Err(Usage::error(format!(
             "icmp has no ports, and port {port} of {asked} was named; leave it out"
         ))),
-        None => Ok(Chosen::asked(None, Protocol::Icmp)),
+        None => Ok(ChosenPort::asked(None, Protocol::Icmp)),
     }
 }
 
@@ -153,7 +153,7 @@ impl<'a> Candidate<'a> {
     }
 }
 
-fn numbered(ports: &[Candidate], number: u16, protocol: Option<Protocol>, full: &str) -> Result<Chosen> {
+fn numbered(ports: &[Candidate], number: u16, protocol: Option<Protocol>, full: &str) -> Result<ChosenPort> {
     if protocol == Some(Protocol::Icmp) {
         return without_port(Some(number), full);
     }
@@ -163,7 +163,7 @@ fn numbered(ports: &[Candidate], number: u16, protocol: Option<Protocol>, full: 
         (None, [first, ..]) if !of_number.iter().any(|port| port.is(Protocol::Tcp)) => {
             settle(**first, None, None, full)
         }
-        _ => Ok(Chosen::asked(Some(number), protocol.unwrap_or_default())),
+        _ => Ok(ChosenPort::asked(Some(number), protocol.unwrap_or_default())),
     }
 }
 
@@ -175,9 +175,15 @@ fn named<'a>(ports: &[Candidate<'a>], name: &str, protocol: Option<Protocol>) ->
         .copied()
 }
 
-fn only(ports: &[Candidate], protocol: Option<Protocol>, has: &str, what: &str, target: &Target) -> Result<Chosen> {
+fn only(
+    ports: &[Candidate],
+    protocol: Option<Protocol>,
+    has: &str,
+    what: &str,
+    target: &NamedEnd,
+) -> Result<ChosenPort> {
     if protocol == Some(Protocol::Icmp) {
-        return Ok(Chosen::asked(None, Protocol::Icmp));
+        return Ok(ChosenPort::asked(None, Protocol::Icmp));
     }
     let fitting: Vec<&Candidate> = ports
         .iter()
@@ -205,7 +211,7 @@ fn only(ports: &[Candidate], protocol: Option<Protocol>, has: &str, what: &str, 
     }
 }
 
-fn settle(port: Candidate, asked: Option<Protocol>, note: Option<String>, full: &str) -> Result<Chosen> {
+fn settle(port: Candidate, asked: Option<Protocol>, note: Option<String>, full: &str) -> Result<ChosenPort> {
     let protocol = match (asked, port.protocol) {
         (Some(asked), _) => asked,
         (None, "UDP") => Protocol::Udp,
@@ -218,7 +224,7 @@ fn settle(port: Candidate, asked: Option<Protocol>, note: Option<String>, full: 
             )));
         }
     };
-    Ok(Chosen {
+    Ok(ChosenPort {
         port: Some(port.port),
         protocol,
         note,

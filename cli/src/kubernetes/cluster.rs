@@ -1,6 +1,6 @@
 //! Which cluster: kubectl's own options and files, read as kubectl reads them, become a client.
 
-use super::refusal::Refused;
+use super::refusal::Refusal;
 use crate::exit::Usage;
 use crate::names;
 use anyhow::{Result, anyhow};
@@ -55,7 +55,7 @@ pub struct Access {
 
 /// A kind of entries of a kubeconfig.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Entry {
+pub enum KubeconfigEntry {
     /// Contexts.
     Context,
     /// Clusters.
@@ -66,7 +66,7 @@ pub enum Entry {
 
 /// A cluster that can be asked.
 #[derive(Clone)]
-pub struct Cluster {
+pub struct ClusterApi {
     /// Its client. It does not repeat calls by itself.
     pub client: Client,
     /// The context's name; [`IN_CLUSTER`] where there is no kubeconfig.
@@ -77,7 +77,7 @@ pub struct Cluster {
     pub patience: Duration,
 }
 
-impl std::fmt::Debug for Cluster {
+impl std::fmt::Debug for ClusterApi {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Cluster")
             .field("context", &self.context)
@@ -105,19 +105,19 @@ impl Access {
 
     /// Names of the entries there are; none where there is no kubeconfig that can be read.
     #[must_use]
-    pub fn entries(&self, entry: Entry) -> Vec<String> {
+    pub fn entries(&self, entry: KubeconfigEntry) -> Vec<String> {
         let Ok(Some(kubeconfig)) = self.kubeconfig() else {
             return Vec::new();
         };
         match entry {
-            Entry::Context => kubeconfig.contexts.into_iter().map(|context| context.name).collect(),
-            Entry::Cluster => kubeconfig.clusters.into_iter().map(|cluster| cluster.name).collect(),
-            Entry::User => kubeconfig.auth_infos.into_iter().map(|user| user.name).collect(),
+            KubeconfigEntry::Context => kubeconfig.contexts.into_iter().map(|context| context.name).collect(),
+            KubeconfigEntry::Cluster => kubeconfig.clusters.into_iter().map(|cluster| cluster.name).collect(),
+            KubeconfigEntry::User => kubeconfig.auth_infos.into_iter().map(|user| user.name).collect(),
         }
     }
 
     /// The client of the cluster that is meant. Nothing is asked of it yet.
-    pub async fn connect(&self) -> Result<Cluster> {
+    pub async fn connect(&self) -> Result<ClusterApi> {
         if !self.groups.is_empty() && self.impersonate.is_none() {
             return Err(Usage::error(
                 "--as-group acts as a member of a group, and nobody is named; say who with --as USER",
@@ -153,7 +153,7 @@ impl Access {
         let program = config.auth_info.exec.as_ref().and_then(|exec| exec.command.clone());
         let client =
             Client::try_from(config).map_err(|error| credentials(&error, &context, &program.unwrap_or_default()))?;
-        Ok(Cluster {
+        Ok(ClusterApi {
             client,
             context,
             namespace,
@@ -251,9 +251,9 @@ impl Access {
     }
 }
 
-impl Cluster {
+impl ClusterApi {
     /// Makes a call within its time; what the API server only puts off is tried again.
-    pub async fn ask<T, F>(&self, call: impl Fn() -> F) -> Result<T, Refused>
+    pub async fn ask<T, F>(&self, call: impl Fn() -> F) -> Result<T, Refusal>
     where
         F: Future<Output = kube::Result<T>>,
     {
@@ -267,7 +267,7 @@ impl Cluster {
                         tokio::time::sleep(wait.map_or(AGAIN * tried, |wait| Duration::from_secs(wait.into()))).await;
                         tried += 1;
                     }
-                    other => return other.map_err(|error| Refused::of(&error, &self.context)),
+                    other => return other.map_err(|error| Refusal::of(&error, &self.context)),
                 }
             }
         };
@@ -278,7 +278,7 @@ impl Cluster {
         };
         match tokio::time::timeout(patience, tries).await {
             Ok(answer) => answer,
-            Err(_) => Err(Refused::slow(&self.context, patience)),
+            Err(_) => Err(Refusal::slow(&self.context, patience)),
         }
     }
 }

@@ -1,10 +1,10 @@
 //! All that the API says of the objects in question, asked at once; what it does not say is missing, with the reason.
 
-use super::calls::Groups;
-use super::cluster::Cluster;
-use super::named_object::Thing;
+use super::calls::ApiGroups;
+use super::cluster::ClusterApi;
+use super::named_object::NamedObject;
 use super::other_policies;
-use super::refusal::{Kind, Refused};
+use super::refusal::{Refusal, RefusalKind};
 use diagnoses::words::shell;
 use futures_util::future::join_all;
 use k8s_openapi::jiff::Timestamp;
@@ -21,20 +21,20 @@ const OWNERS_ASKED: usize = 4;
 
 /// What was read.
 #[derive(Debug, Default)]
-pub struct Gathered {
+pub struct EndsInventory {
     /// The evidence.
     pub inventory: Inventory,
 }
 
-impl Gathered {
+impl EndsInventory {
     /// Reads it: a few calls for both ends, and three for each node.
     pub async fn read(
-        cluster: &Cluster,
+        cluster: &ClusterApi,
         api_only: bool,
-        source: &Thing,
-        destination: &Thing,
+        source: &NamedObject,
+        destination: &NamedObject,
         nodes: &[String],
-        groups: Result<Groups, Refused>,
+        groups: Result<ApiGroups, Refusal>,
     ) -> Self {
         let mut inventory = Inventory {
             context: cluster.context.clone(),
@@ -44,7 +44,7 @@ impl Gathered {
             inventory
                 .missing
                 .push(refused.missing("kinds of policies other than NetworkPolicy"));
-            Groups::default()
+            ApiGroups::default()
         });
         let namespaces: BTreeSet<String> = [source, destination].into_iter().filter_map(namespace_of).collect();
         for thing in [source, destination] {
@@ -87,7 +87,7 @@ impl Gathered {
         inventory.missing.extend(foreign.1);
         inventory.policies = policies
             .into_iter()
-            .collect::<Result<Vec<_>, Refused>>()
+            .collect::<Result<Vec<_>, Refusal>>()
             .map(|lists| lists.concat())
             .map_err(|refused| refused.missing("network policies"))
             .into();
@@ -99,8 +99,8 @@ impl Gathered {
     /// What depends on what was read: labels of namespaces, owners of endpoints, nodes of pods that are not ready.
     async fn read_rest(
         &mut self,
-        cluster: &Cluster,
-        destination: &Thing,
+        cluster: &ClusterApi,
+        destination: &NamedObject,
         namespaces: &BTreeSet<String>,
         now: Option<Timestamp>,
     ) {
@@ -120,13 +120,13 @@ impl Gathered {
             join_all(namespaces.iter().map(|namespace| cluster.namespace(namespace)))
                 .await
                 .into_iter()
-                .collect::<Result<Vec<_>, Refused>>()
+                .collect::<Result<Vec<_>, Refusal>>()
                 .map(|found| found.into_iter().flatten().collect())
                 .map_err(|refused| refused.missing("labels of the namespaces"))
         };
         let known = |node: &str| inventory.nodes.iter().any(|known| known.name == node);
         let mut other: Vec<String> = Vec::new();
-        if let Thing::Service {
+        if let NamedObject::Service {
             service,
             slices: Ok(slices),
         } = destination
@@ -144,7 +144,7 @@ impl Gathered {
         }
         // An endpoint that names no pod: whose address is it?
         let mut orphans = Vec::new();
-        if let Thing::Service { slices: Ok(slices), .. } = destination {
+        if let NamedObject::Service { slices: Ok(slices), .. } = destination {
             for endpoint in slices.iter().flat_map(|slice| &slice.endpoints) {
                 let named = endpoint
                     .target
@@ -231,7 +231,11 @@ fn unfit(node: &Node) -> Option<(String, String)> {
 }
 
 /// A node with the age of its Lease.
-async fn read_node(cluster: &Cluster, name: &str, now: Option<Timestamp>) -> (String, Result<Option<Node>, Refused>) {
+async fn read_node(
+    cluster: &ClusterApi,
+    name: &str,
+    now: Option<Timestamp>,
+) -> (String, Result<Option<Node>, Refusal>) {
     let (node, renewed) = tokio::join!(cluster.node(name), cluster.renewed(name));
     let age = renewed
         .ok()
@@ -248,8 +252,12 @@ async fn read_node(cluster: &Cluster, name: &str, now: Option<Timestamp>) -> (St
 }
 
 /// The pods a service is about: those it selects where no node's list has them, all of its namespace where it has no endpoint.
-async fn pods_behind(cluster: &Cluster, listed: &[String], destination: &Thing) -> Option<Result<Vec<Pod>, Refused>> {
-    let Thing::Service { service, slices } = destination else {
+async fn pods_behind(
+    cluster: &ClusterApi,
+    listed: &[String],
+    destination: &NamedObject,
+) -> Option<Result<Vec<Pod>, Refusal>> {
+    let NamedObject::Service { service, slices } = destination else {
         return None;
     };
     let ready = slices
@@ -268,7 +276,7 @@ async fn pods_behind(cluster: &Cluster, listed: &[String], destination: &Thing) 
         let all = cluster.pods(&service.namespace, None).await;
         // Of a namespace that is too large for that, those it selects must do.
         return Some(match all {
-            Err(refused) if refused.kind == Kind::TooMany && !labels.is_empty() => {
+            Err(refused) if refused.kind == RefusalKind::TooMany && !labels.is_empty() => {
                 cluster.pods(&service.namespace, Some(&labels)).await
             }
             all => all,
@@ -294,27 +302,27 @@ fn selects(service: &Service, pod: &Pod) -> bool {
             .all(|(key, value)| pod.labels.get(key) == Some(value))
 }
 
-fn namespace_of(thing: &Thing) -> Option<String> {
+fn namespace_of(thing: &NamedObject) -> Option<String> {
     match thing {
-        Thing::Pod { pod, .. } => Some(pod.namespace.clone()),
-        Thing::Service { service, .. } => Some(service.namespace.clone()),
-        Thing::NoService { object, .. } => Some(object.namespace.clone()),
-        Thing::Node(_) | Thing::Address(_) | Thing::Name(_) => None,
+        NamedObject::Pod { pod, .. } => Some(pod.namespace.clone()),
+        NamedObject::Service { service, .. } => Some(service.namespace.clone()),
+        NamedObject::NoService { object, .. } => Some(object.namespace.clone()),
+        NamedObject::Node(_) | NamedObject::Address(_) | NamedObject::Name(_) => None,
     }
 }
 
 /// Filling an inventory, each object once.
 trait Fill {
-    fn take(&mut self, thing: &Thing);
+    fn take(&mut self, thing: &NamedObject);
     fn add_pods(&mut self, pods: Vec<Pod>);
-    fn add_nodes(&mut self, nodes: Vec<(String, Result<Option<Node>, Refused>)>);
+    fn add_nodes(&mut self, nodes: Vec<(String, Result<Option<Node>, Refusal>)>);
 }
 
 impl Fill for Inventory {
-    fn take(&mut self, thing: &Thing) {
+    fn take(&mut self, thing: &NamedObject) {
         match thing {
-            Thing::Pod { pod, .. } => self.add_pods(vec![pod.clone()]),
-            Thing::Service { service, slices } => {
+            NamedObject::Pod { pod, .. } => self.add_pods(vec![pod.clone()]),
+            NamedObject::Service { service, slices } => {
                 self.services.push(service.clone());
                 match slices {
                     Ok(slices) => self.slices.extend(slices.iter().cloned()),
@@ -323,8 +331,8 @@ impl Fill for Inventory {
                         .push(refused.missing(format!("endpoints of service {}", service.full_name()))),
                 }
             }
-            Thing::NoService { others, .. } => self.services.extend(others.iter().cloned()),
-            Thing::Node(_) | Thing::Address(_) | Thing::Name(_) => {}
+            NamedObject::NoService { others, .. } => self.services.extend(others.iter().cloned()),
+            NamedObject::Node(_) | NamedObject::Address(_) | NamedObject::Name(_) => {}
         }
     }
 
@@ -334,7 +342,7 @@ impl Fill for Inventory {
         self.pods.extend(unknown);
     }
 
-    fn add_nodes(&mut self, nodes: Vec<(String, Result<Option<Node>, Refused>)>) {
+    fn add_nodes(&mut self, nodes: Vec<(String, Result<Option<Node>, Refusal>)>) {
         for (name, node) in nodes {
             match node {
                 Ok(Some(node)) => self.nodes.push(node),

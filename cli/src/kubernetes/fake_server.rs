@@ -1,6 +1,6 @@
 //! An API server of a test: paths and what it answers there. It counts what it is asked.
 
-use super::cluster::Cluster;
+use super::cluster::ClusterApi;
 use http::{Request, Response};
 use kube::Client;
 use kube::client::Body;
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// What it answers.
 #[derive(Clone)]
-pub enum Answer {
+pub enum FakeAnswer {
     /// An object or a list.
     Object(Value),
     /// Another status, with the API's own words for it.
@@ -27,14 +27,14 @@ pub enum Answer {
 
 /// The server.
 #[derive(Clone, Default)]
-pub struct Fake {
-    answers: BTreeMap<String, Answer>,
+pub struct FakeServer {
+    answers: BTreeMap<String, FakeAnswer>,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
-impl Fake {
+impl FakeServer {
     /// With this answer at this path; with a query where the path has one, of which the beginning is enough. The longest counts.
-    pub fn with(mut self, path: &str, answer: Answer) -> Self {
+    pub fn with(mut self, path: &str, answer: FakeAnswer) -> Self {
         self.answers.insert(path.to_owned(), answer);
         self
     }
@@ -43,7 +43,7 @@ impl Fake {
     pub fn list(self, path: &str, items: &Value) -> Self {
         self.with(
             path,
-            Answer::Object(json!({"apiVersion": "v1", "kind": "List", "metadata": {}, "items": items})),
+            FakeAnswer::Object(json!({"apiVersion": "v1", "kind": "List", "metadata": {}, "items": items})),
         )
     }
 
@@ -61,12 +61,12 @@ impl Fake {
             let items: Vec<Value> = (from..end).map(&make).collect();
             json!({"apiVersion": "v1", "kind": "List", "metadata": {"continue": next}, "items": items}).to_string()
         };
-        self.with(path, Answer::Made(Arc::new(page)))
+        self.with(path, FakeAnswer::Made(Arc::new(page)))
     }
 
     /// With this object.
     pub fn object(self, path: &str, object: Value) -> Self {
-        self.with(path, Answer::Object(object))
+        self.with(path, FakeAnswer::Object(object))
     }
 
     /// What it was asked, path and query.
@@ -75,7 +75,7 @@ impl Fake {
     }
 
     /// A client of it.
-    pub fn cluster(&self) -> Cluster {
+    pub fn cluster(&self) -> ClusterApi {
         let fake = self.clone();
         let service = tower::service_fn(move |request: Request<Body>| {
             let fake = fake.clone();
@@ -86,7 +86,7 @@ impl Fake {
                 .unwrap_or_default();
             async move { fake.answer(asked).await }
         });
-        Cluster {
+        ClusterApi {
             client: Client::new(service, "default"),
             context: "test".into(),
             namespace: "shop".into(),
@@ -107,11 +107,11 @@ impl Fake {
             .filter(|(path, _)| fits(path))
             .max_by_key(|(path, _)| path.len());
         let (code, body) = match found.map(|(_, answer)| answer.clone()) {
-            Some(Answer::Object(value)) => (200, value.to_string()),
-            Some(Answer::Status(code, message)) => (code, status(code, &message)),
-            Some(Answer::Text(code, text)) => (code, text),
-            Some(Answer::Made(make)) => (200, make(&asked)),
-            Some(Answer::Silence) => std::future::pending().await,
+            Some(FakeAnswer::Object(value)) => (200, value.to_string()),
+            Some(FakeAnswer::Status(code, message)) => (code, status(code, &message)),
+            Some(FakeAnswer::Text(code, text)) => (code, text),
+            Some(FakeAnswer::Made(make)) => (200, make(&asked)),
+            Some(FakeAnswer::Silence) => std::future::pending().await,
             None => (404, status(404, &format!("{asked} not found"))),
         };
         Ok(Response::builder()

@@ -1,7 +1,7 @@
 //! Lists of the API, page by page: read no further than is wanted, and bounded in objects and in bytes.
 
-use super::cluster::Cluster;
-use super::refusal::{Kind, NO_STATUS, Refused, TOO_LONG};
+use super::cluster::ClusterApi;
+use super::refusal::{NO_STATUS, Refusal, RefusalKind, TOO_LONG};
 use futures_util::{StreamExt as _, stream};
 use http::Request;
 use http_body_util::BodyExt as _;
@@ -25,7 +25,7 @@ const AT_ONCE: usize = 16;
 
 /// What was answered.
 #[derive(Debug)]
-pub struct Answered {
+pub struct ApiAnswer {
     /// When, by the API server's own clock: the answer's `Date` (RFC 9110, 6.6.1).
     pub now: Option<Timestamp>,
     /// What.
@@ -33,7 +33,7 @@ pub struct Answered {
 }
 
 /// Makes a call whose answer may be large.
-pub async fn answer(client: &Client, request: Request<Vec<u8>>) -> kube::Result<Answered> {
+pub async fn answer(client: &Client, request: Request<Vec<u8>>) -> kube::Result<ApiAnswer> {
     let (head, mut body) = client.send(request.map(Body::from)).await?.into_parts();
     let date = head.headers.get(http::header::DATE);
     let now = date.and_then(|date| rfc2822::parse(date.to_str().ok()?).ok());
@@ -48,7 +48,7 @@ pub async fn answer(client: &Client, request: Request<Vec<u8>>) -> kube::Result<
         }
     }
     if head.status.is_success() {
-        return Ok(Answered {
+        return Ok(ApiAnswer {
             now: now.map(|now| now.timestamp()),
             body: bytes,
         });
@@ -62,7 +62,7 @@ pub async fn answer(client: &Client, request: Request<Vec<u8>>) -> kube::Result<
 /// A page. What is not wanted of its objects is passed over, not kept.
 #[derive(Debug, Deserialize)]
 #[serde(bound = "T: DeserializeOwned")]
-pub struct Page<T> {
+pub struct ListPage<T> {
     #[serde(default)]
     metadata: About,
     /// Its objects.
@@ -77,7 +77,7 @@ struct About {
     remaining_item_count: Option<u64>,
 }
 
-impl<T: DeserializeOwned> Page<T> {
+impl<T: DeserializeOwned> ListPage<T> {
     /// Of these bytes.
     pub fn of(body: &[u8]) -> kube::Result<Self> {
         serde_json::from_slice(body).map_err(kube::Error::SerdeError)
@@ -96,7 +96,7 @@ fn none_as_empty<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Res
 
 /// A list, as far as it was read.
 #[derive(Debug)]
-pub struct Read<S> {
+pub struct ListRead<S> {
     /// What was kept of it.
     pub kept: S,
     /// Objects that were looked at.
@@ -107,14 +107,14 @@ pub struct Read<S> {
     pub left: Option<u64>,
 }
 
-impl Cluster {
+impl ClusterApi {
     /// Reads a list until `take` has enough. One that changes too fast for its pages is begun anew once.
     pub async fn fold<K, T, S>(
         &self,
         namespace: Option<&str>,
         params: ListParams,
         take: impl Fn(&mut S, T) -> ControlFlow<()>,
-    ) -> Result<Read<S>, Refused>
+    ) -> Result<ListRead<S>, Refusal>
     where
         K: kube::Resource<DynamicType = ()>,
         T: DeserializeOwned,
@@ -123,7 +123,7 @@ impl Cluster {
         let path = K::url_path(&(), namespace);
         let mut params = params.limit(PAGE);
         let mut begun_anew = false;
-        let mut read = Read {
+        let mut read = ListRead {
             kept: S::default(),
             seen: 0,
             whole: false,
@@ -134,11 +134,11 @@ impl Cluster {
                 .ask(|| async {
                     let request = kube::core::Request::new(path.as_str()).list(&params);
                     let request = request.map_err(kube::Error::BuildRequest)?;
-                    Page::<T>::of(&answer(&self.client, request).await?.body)
+                    ListPage::<T>::of(&answer(&self.client, request).await?.body)
                 })
                 .await;
             let page = match page {
-                Err(refused) if refused.kind == Kind::Gone && !begun_anew => {
+                Err(refused) if refused.kind == RefusalKind::Gone && !begun_anew => {
                     begun_anew = true;
                     (read.kept, read.seen, params.continue_token) = (S::default(), 0, None);
                     continue;
@@ -173,7 +173,7 @@ impl Cluster {
         namespace: Option<&str>,
         params: ListParams,
         plain: impl Fn(T) -> P,
-    ) -> Result<Vec<P>, Refused>
+    ) -> Result<Vec<P>, Refusal>
     where
         K: kube::Resource<DynamicType = ()>,
         T: DeserializeOwned,
@@ -189,7 +189,7 @@ impl Cluster {
         if read.whole {
             return Ok(read.kept);
         }
-        Err(Refused::too_many(&K::plural(&()), namespace, MOST))
+        Err(Refusal::too_many(&K::plural(&()), namespace, MOST))
     }
 }
 

@@ -1,19 +1,19 @@
 //! Names become objects: what each end is, asked of the API with one call where one will do.
 
-use super::cluster::Cluster;
-use super::refusal::{self, Refused};
+use super::cluster::ClusterApi;
+use super::refusal::{Refusal, RefusalKind};
 use super::resource::resource;
 use super::similar_names;
 use crate::exit::Usage;
-use crate::inquiry::object_name::{Kind, Object};
-use crate::inquiry::target::Place;
+use crate::inquiry::named_end::NamedPlace;
+use crate::inquiry::object_name::{ObjectKind, ObjectName};
 use anyhow::Result;
 use model::inventory::{EndpointSlice, Node, ObjectRef, Pod, Service};
 use std::net::IpAddr;
 
 /// What an end is.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Thing {
+pub enum NamedObject {
     /// A pod.
     Pod {
         /// It.
@@ -26,7 +26,7 @@ pub enum Thing {
         /// It.
         service: Service,
         /// Its slices, or why they could not be read.
-        slices: Result<Vec<EndpointSlice>, Refused>,
+        slices: Result<Vec<EndpointSlice>, Refusal>,
     },
     /// A service that is not there.
     NoService {
@@ -45,7 +45,7 @@ pub enum Thing {
 
 /// What a bare name is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bare {
+pub enum BareName {
     /// A pod, else a service.
     PodElseService,
     /// A pod.
@@ -56,34 +56,36 @@ pub enum Bare {
     Node,
 }
 
-impl Cluster {
+impl ClusterApi {
     /// What is named.
-    pub async fn find(&self, place: &Place, bare: Bare) -> Result<Thing> {
+    pub async fn find(&self, place: &NamedPlace, bare: BareName) -> Result<NamedObject> {
         match place {
-            Place::Object(object) => self.object(object, bare).await,
-            Place::Address(address) => self.address(*address).await,
-            Place::Name(name) => self.name(name).await,
-            Place::Site(text) => Err(Usage::error(format!(
+            NamedPlace::Object(object) => self.object(object, bare).await,
+            NamedPlace::Address(address) => self.address(*address).await,
+            NamedPlace::Name(name) => self.name(name).await,
+            NamedPlace::Site(text) => Err(Usage::error(format!(
                 "{text} is an endpoint of one machine; in a cluster name a pod, a workload, a service or a node, or look at this machine with --local"
             ))),
         }
     }
 
-    async fn object(&self, object: &Object, bare: Bare) -> Result<Thing> {
+    async fn object(&self, object: &ObjectName, bare: BareName) -> Result<NamedObject> {
         let namespace = object.namespace.as_deref().unwrap_or(&self.namespace);
         let name = object.name.as_str();
         match (object.kind, bare) {
-            (Some(Kind::Pod), _) | (None, Bare::Pod) => match self.named_pod(namespace, name).await? {
+            (Some(ObjectKind::Pod), _) | (None, BareName::Pod) => match self.named_pod(namespace, name).await? {
                 Some(thing) => Ok(thing),
                 None => Err(similar_names::pod(self, namespace, name).await),
             },
-            (Some(Kind::Service), _) | (None, Bare::Service) => match self.named_service(namespace, name).await? {
-                Some(thing) => Ok(thing),
-                None => self.no_service(namespace, name).await,
-            },
-            (None, Bare::Node) if object.namespace.is_none() => self.named_node(name).await,
-            (Some(Kind::Node), _) => self.named_node(name).await,
-            (None, Bare::PodElseService | Bare::Node) => {
+            (Some(ObjectKind::Service), _) | (None, BareName::Service) => {
+                match self.named_service(namespace, name).await? {
+                    Some(thing) => Ok(thing),
+                    None => self.no_service(namespace, name).await,
+                }
+            }
+            (None, BareName::Node) if object.namespace.is_none() => self.named_node(name).await,
+            (Some(ObjectKind::Node), _) => self.named_node(name).await,
+            (None, BareName::PodElseService | BareName::Node) => {
                 if let Some(thing) = self.named_pod(namespace, name).await? {
                     return Ok(thing);
                 }
@@ -96,33 +98,33 @@ impl Cluster {
         }
     }
 
-    async fn named_pod(&self, namespace: &str, name: &str) -> Result<Option<Thing>> {
+    async fn named_pod(&self, namespace: &str, name: &str) -> Result<Option<NamedObject>> {
         let pod = self.pod(namespace, name).await;
         let pod = pod.map_err(|refused| refused.fatal(&format!("reading pod {namespace}/{name}")))?;
-        Ok(pod.map(|pod| Thing::Pod { pod, chosen: None }))
+        Ok(pod.map(|pod| NamedObject::Pod { pod, chosen: None }))
     }
 
-    async fn named_service(&self, namespace: &str, name: &str) -> Result<Option<Thing>> {
+    async fn named_service(&self, namespace: &str, name: &str) -> Result<Option<NamedObject>> {
         let (service, slices) = tokio::join!(self.service(namespace, name), self.slices(namespace, name));
         let service = service.map_err(|refused| refused.fatal(&format!("reading service {namespace}/{name}")))?;
-        Ok(service.map(|service| Thing::Service { service, slices }))
+        Ok(service.map(|service| NamedObject::Service { service, slices }))
     }
 
-    async fn named_node(&self, name: &str) -> Result<Thing> {
+    async fn named_node(&self, name: &str) -> Result<NamedObject> {
         match self.node(name).await {
-            Ok(Some(node)) => Ok(Thing::Node(node)),
+            Ok(Some(node)) => Ok(NamedObject::Node(node)),
             Ok(None) => Err(similar_names::node(self, name).await),
             Err(refused) => Err(refused.fatal(&format!("reading node {name}"))),
         }
     }
 
     /// A service that is not there is an answer, where its namespace is.
-    async fn no_service(&self, namespace: &str, name: &str) -> Result<Thing> {
+    async fn no_service(&self, namespace: &str, name: &str) -> Result<NamedObject> {
         let others = self.services(namespace, None).await.unwrap_or_default();
         if others.is_empty() {
             similar_names::namespace(self, namespace).await?;
         }
-        Ok(Thing::NoService {
+        Ok(NamedObject::NoService {
             object: ObjectRef {
                 kind: "Service".into(),
                 namespace: namespace.to_owned(),
@@ -133,7 +135,7 @@ impl Cluster {
     }
 
     /// A pod of a workload: a ready one where there is one.
-    async fn workload(&self, kind: Kind, namespace: &str, name: &str) -> Result<Thing> {
+    async fn workload(&self, kind: ObjectKind, namespace: &str, name: &str) -> Result<NamedObject> {
         let asked = called(kind, name);
         let pods = self.pods_of(kind, namespace, name).await?;
         let (all, ready) = (pods.len(), pods.iter().filter(|pod| usable(pod)).count());
@@ -149,17 +151,17 @@ impl Cluster {
                 format!(" on {}", pod.node)
             }
         );
-        Ok(Thing::Pod {
+        Ok(NamedObject::Pod {
             pod,
             chosen: Some(chosen),
         })
     }
 
     /// All pods of a workload; at least one.
-    pub async fn pods_of(&self, kind: Kind, namespace: &str, name: &str) -> Result<Vec<Pod>> {
+    pub async fn pods_of(&self, kind: ObjectKind, namespace: &str, name: &str) -> Result<Vec<Pod>> {
         let asked = called(kind, name);
         let doing = format!("reading {asked} of namespace {namespace}");
-        let selector = if kind == Kind::Selector {
+        let selector = if kind == ObjectKind::Selector {
             name.to_owned()
         } else {
             let resource = resource(kind);
@@ -172,7 +174,7 @@ impl Cluster {
         let pods = match self.pods(namespace, Some(&selector)).await {
             Ok(pods) => pods,
             // The API server refuses what is no selector.
-            Err(refused) if refused.kind == refusal::Kind::Other => {
+            Err(refused) if refused.kind == RefusalKind::Other => {
                 return Err(Usage::error(format!(
                     "{asked}: {}; write selector/app=web",
                     refused.says
@@ -190,47 +192,47 @@ impl Cluster {
     }
 
     /// Whose address it is: a service's, a pod's, a node's; two calls, since addresses are no names.
-    async fn address(&self, address: IpAddr) -> Result<Thing> {
+    async fn address(&self, address: IpAddr) -> Result<NamedObject> {
         if address.is_loopback() {
-            return Ok(Thing::Address(address));
+            return Ok(NamedObject::Address(address));
         }
         let (service, pods) = tokio::join!(self.service_at(address), self.pods_at(address));
         if let Ok(Some(service)) = service {
             let slices = self.slices(&service.namespace, &service.name).await;
-            return Ok(Thing::Service { service, slices });
+            return Ok(NamedObject::Service { service, slices });
         }
         let mut pods = pods.unwrap_or_default();
         // A pod on its node's network has the node's address.
         if let Some(pod) = pods.iter().find(|pod| pod.host_network)
             && let Ok(Some(node)) = self.node(&pod.node).await
         {
-            return Ok(Thing::Node(node));
+            return Ok(NamedObject::Node(node));
         }
         // The address of a pod that has ended may be another's by now.
         pods.retain(|pod| !ended(pod));
         Ok(match best(pods) {
-            Some(pod) => Thing::Pod { pod, chosen: None },
-            None => Thing::Address(address),
+            Some(pod) => NamedObject::Pod { pod, chosen: None },
+            None => NamedObject::Address(address),
         })
     }
 
     /// A name with dots: that of a service where it is written like one, and there is one; else a name outside.
-    async fn name(&self, name: &str) -> Result<Thing> {
+    async fn name(&self, name: &str) -> Result<NamedObject> {
         let labels: Vec<&str> = name.trim_end_matches('.').split('.').collect();
         let ([service, namespace] | [service, namespace, "svc", ..]) = labels[..] else {
-            return Ok(Thing::Name(name.to_owned()));
+            return Ok(NamedObject::Name(name.to_owned()));
         };
         let (found, slices) = tokio::join!(self.service(namespace, service), self.slices(namespace, service));
         Ok(match found {
-            Ok(Some(service)) => Thing::Service { service, slices },
-            _ => Thing::Name(name.to_owned()),
+            Ok(Some(service)) => NamedObject::Service { service, slices },
+            _ => NamedObject::Name(name.to_owned()),
         })
     }
 }
 
 /// A workload as people speak of it.
-fn called(kind: Kind, name: &str) -> String {
-    if kind == Kind::Selector {
+fn called(kind: ObjectKind, name: &str) -> String {
+    if kind == ObjectKind::Selector {
         format!("selector {name}")
     } else {
         format!("{}/{name}", kind.short())

@@ -1,6 +1,6 @@
 //! Names of pods that begin to live while they are looked at: asked for when an event tells of one, a node's at a time.
 
-use super::cluster::Cluster;
+use super::cluster::ClusterApi;
 use model::inventory::Pod;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,23 +11,23 @@ use tokio::time::Instant;
 const ASK_AGAIN: Duration = Duration::from_secs(2);
 
 /// Asks for a node's pods, and tells of them later.
-pub struct Newcomers {
-    cluster: Cluster,
+pub struct NewPods {
+    cluster: ClusterApi,
     asked: HashMap<String, Instant>,
-    tell: UnboundedSender<Vec<Pod>>,
-    told: UnboundedReceiver<Vec<Pod>>,
+    sender: UnboundedSender<Vec<Pod>>,
+    receiver: UnboundedReceiver<Vec<Pod>>,
 }
 
-impl Newcomers {
+impl NewPods {
     /// Of this cluster; nothing is asked yet.
     #[must_use]
-    pub fn of(cluster: Cluster) -> Self {
-        let (tell, told) = unbounded_channel();
+    pub fn of(cluster: ClusterApi) -> Self {
+        let (sender, receiver) = unbounded_channel();
         Self {
             cluster,
             asked: HashMap::new(),
-            tell,
-            told,
+            sender,
+            receiver,
         }
     }
 
@@ -38,11 +38,11 @@ impl Newcomers {
             return;
         }
         self.asked.insert(node.to_owned(), Instant::now());
-        let (cluster, node, tell) = (self.cluster.clone(), node.to_owned(), self.tell.clone());
+        let (cluster, node, sender) = (self.cluster.clone(), node.to_owned(), self.sender.clone());
         tokio::spawn(async move {
             if let Ok(pods) = cluster.pods_on(&node).await {
                 // A capture that has ended needs no names.
-                let _ = tell.send(pods);
+                let _ = sender.send(pods);
             }
         });
     }
@@ -50,7 +50,7 @@ impl Newcomers {
     /// Pods that were told of since.
     pub fn arrived(&mut self) -> Vec<Pod> {
         let mut pods = Vec::new();
-        while let Ok(more) = self.told.try_recv() {
+        while let Ok(more) = self.receiver.try_recv() {
             pods.extend(more);
         }
         pods

@@ -1,8 +1,8 @@
 //! Policies of other kinds than `NetworkPolicy`: they exist, and nobody here evaluates them.
 
-use super::calls::Groups;
-use super::cluster::Cluster;
-use super::refusal::Kind;
+use super::calls::ApiGroups;
+use super::cluster::ClusterApi;
+use super::refusal::RefusalKind;
 use kube::api::{ApiResource, GroupVersionKind};
 use model::inventory::ObjectRef;
 use model::missing::Missing;
@@ -55,8 +55,8 @@ pub(super) const KINDS: [(&str, &str, &str, bool); 11] = [
 
 /// Those of these namespaces and of the whole cluster, and what could not be read. Kinds the cluster does not have cost no call.
 pub async fn policies(
-    cluster: &Cluster,
-    groups: &Groups,
+    cluster: &ClusterApi,
+    groups: &ApiGroups,
     namespaces: &BTreeSet<String>,
 ) -> (Vec<ObjectRef>, Vec<Missing>) {
     let has = |wanted: &str| groups.groups.iter().any(|(group, _)| group == wanted);
@@ -96,7 +96,7 @@ pub async fn policies(
                 kind: kind.clone(),
                 ..object
             })),
-            Err(refused) if refused.kind == Kind::NotFound => {}
+            Err(refused) if refused.kind == RefusalKind::NotFound => {}
             Err(refused) => {
                 let of = namespace.map_or_else(String::new, |namespace| format!(" of namespace {namespace}"));
                 missing.push(refused.missing(format!("{kind} objects{of}")));

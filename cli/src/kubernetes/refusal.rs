@@ -14,7 +14,7 @@ pub const TOO_LONG: &str = "TooLong";
 
 /// What kind of refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum RefusalKind {
     /// 404: there is no such object, or no such kind of objects.
     NotFound,
     /// 401: it does not know who asks.
@@ -43,17 +43,17 @@ pub enum Kind {
 
 /// A refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
+pub struct Refusal {
     /// Its kind.
-    pub kind: Kind,
+    pub kind: RefusalKind,
     /// What happened.
     pub says: String,
     /// What the reader can do; empty when nothing can be done.
     pub remedy: String,
 }
 
-impl Refused {
-    fn new(kind: Kind, says: impl Into<String>, remedy: impl Into<String>) -> Self {
+impl Refusal {
+    fn new(kind: RefusalKind, says: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self {
             kind,
             says: says.into(),
@@ -64,7 +64,7 @@ impl Refused {
     /// It took longer than it may.
     pub(super) fn slow(context: &str, patience: Duration) -> Self {
         Self::new(
-            Kind::Slow,
+            RefusalKind::Slow,
             format!(
                 "the API server of {context} did not answer within {}",
                 humantime::format_duration(patience)
@@ -77,7 +77,7 @@ impl Refused {
     pub(super) fn too_many(plural: &str, namespace: Option<&str>, most: usize) -> Self {
         let of = namespace.map_or_else(String::new, |namespace| format!(" in namespace {namespace}"));
         Self::new(
-            Kind::TooMany,
+            RefusalKind::TooMany,
             format!("there are more than {most} {plural}{of}, and no more are read"),
             "name what is meant more narrowly",
         )
@@ -89,7 +89,7 @@ impl Refused {
         match error {
             kube::Error::Api(status) => Self::of_status(status, &server),
             kube::Error::Auth(error) => Self::new(
-                Kind::Unauthorized,
+                RefusalKind::Unauthorized,
                 format!("the credentials for {context} could not be had: {}", chain(error)),
                 "log in again as your provider says, and try `kubectl get pods`",
             ),
@@ -97,7 +97,7 @@ impl Refused {
             | kube::Error::FromUtf8(_)
             | kube::Error::HttpError(_)
             | kube::Error::LinesCodecMaxLineLengthExceeded => Self::new(
-                Kind::Garbage,
+                RefusalKind::Garbage,
                 format!(
                     "{server} answered with something that is no Kubernetes object: {}",
                     chain(error)
@@ -111,10 +111,14 @@ impl Refused {
     fn of_status(status: &kube::core::Status, server: &str) -> Self {
         let message = status.message.trim();
         match status.code {
-            _ if status.reason == TOO_LONG => Self::new(Kind::TooMany, format!("{server}: {message}"), ""),
+            _ if status.reason == TOO_LONG => Self::new(RefusalKind::TooMany, format!("{server}: {message}"), ""),
             // An answer that is no `Status` is told by kube as its raw text.
             code if status.reason == NO_STATUS => Self::new(
-                if code >= 500 { Kind::Failed } else { Kind::Garbage },
+                if code >= 500 {
+                    RefusalKind::Failed
+                } else {
+                    RefusalKind::Garbage
+                },
                 format!(
                     "{server} answered {code} with something that is no Kubernetes object: {}",
                     short(message)
@@ -122,29 +126,33 @@ impl Refused {
                 "see whether the kubeconfig's `server` is an API server, and not a proxy or a login page",
             ),
             401 => Self::new(
-                Kind::Unauthorized,
+                RefusalKind::Unauthorized,
                 format!("{server} does not accept the credentials (401 Unauthorized)"),
                 "the token or client certificate may have expired: log in again as your provider says, and try `kubectl get pods`",
             ),
-            403 => Self::new(Kind::Forbidden, format!("no permission: {message}"), grant(message)),
-            404 => Self::new(Kind::NotFound, message, ""),
+            403 => Self::new(
+                RefusalKind::Forbidden,
+                format!("no permission: {message}"),
+                grant(message),
+            ),
+            404 => Self::new(RefusalKind::NotFound, message, ""),
             410 => Self::new(
-                Kind::Gone,
+                RefusalKind::Gone,
                 format!("{server} has already forgotten this list (410 Gone)"),
                 "try again",
             ),
             429 => Self::new(
-                Kind::Busy,
+                RefusalKind::Busy,
                 format!("{server} has too much to do (429 Too Many Requests)"),
                 "try again in a while",
             ),
             code @ 500.. => Self::new(
-                Kind::Failed,
+                RefusalKind::Failed,
                 format!("{server} failed ({code}): {}", short(message)),
                 "try again; `kubectl get --raw /readyz?verbose` shows what is wrong with it",
             ),
             code => Self::new(
-                Kind::Other,
+                RefusalKind::Other,
                 format!("{server} refused ({code}): {}", short(message)),
                 "",
             ),
@@ -160,13 +168,13 @@ impl Refused {
                 "see `certificate-authority-data` and `tls-server-name` of this cluster in the kubeconfig"
             };
             return Self::new(
-                Kind::Certificate,
+                RefusalKind::Certificate,
                 format!("the connection to {server} cannot be trusted: {says}"),
                 remedy,
             );
         }
         Self::new(
-            Kind::Unreachable,
+            RefusalKind::Unreachable,
             format!("{server} could not be reached: {says}"),
             format!(
                 "see `server` of context {context} in the kubeconfig, and try `kubectl version`; on the node itself --local needs no API server"
@@ -185,19 +193,19 @@ impl Refused {
     pub fn fatal(&self, what: &str) -> anyhow::Error {
         let message = format!("{what}: {}", self.missing(what).reason());
         match self.kind {
-            Kind::NotFound => Usage::error(message),
+            RefusalKind::NotFound => Usage::error(message),
             _ => anyhow::anyhow!(message),
         }
     }
 }
 
-impl fmt::Display for Refused {
+impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.says)
     }
 }
 
-impl Error for Refused {}
+impl Error for Refusal {}
 
 /// The command that gives the right, read from the API server's own words:
 /// `pods is forbidden: User "x" cannot list resource "pods" in API group "" in the namespace "shop"`.

@@ -1,15 +1,15 @@
 //! From names to both ends: what they are, what lies behind them, which nodes matter, and all that the API says of them.
 
-use super::chosen_port::{self, Chosen};
-use super::cluster::Cluster;
-use super::ends_inventory::Gathered;
-use super::named_object::{Bare, Thing, has_network};
+use super::chosen_port::{self, ChosenPort};
+use super::cluster::ClusterApi;
+use super::ends_inventory::EndsInventory;
+use super::named_object::{BareName, NamedObject, has_network};
 use super::service_backends;
 use crate::exit::Usage;
 use crate::inquiry::attempt_plan::Protocol;
-use crate::inquiry::known_ends::Ends;
+use crate::inquiry::known_ends::KnownEnds;
+use crate::inquiry::named_end::NamedEnd;
 use crate::inquiry::question::{Via, intent_name};
-use crate::inquiry::target::Target;
 use anyhow::Result;
 use model::endpoint::{Endpoint, EndpointKind};
 use model::evidence::Intent;
@@ -27,13 +27,13 @@ const DNS_PORT: u16 = 53;
 
 /// What the user asked of a cluster.
 #[derive(Clone, Debug)]
-pub struct Asked<'a> {
+pub struct EndsQuery<'a> {
     /// What for; to be guessed where it was not said.
     pub intent: Option<Intent>,
     /// The end that sends.
-    pub source: &'a Target,
+    pub source: &'a NamedEnd,
     /// The end that should answer; for a lookup its name.
-    pub destination: &'a Target,
+    pub destination: &'a NamedEnd,
     /// What to send, where that was said.
     pub protocol: Option<Protocol>,
     /// By which address of a service.
@@ -44,9 +44,9 @@ pub struct Asked<'a> {
 
 /// What it comes to.
 #[derive(Clone, Debug)]
-pub struct Resolved {
+pub struct ResolvedEnds {
     /// Both ends.
-    pub ends: Ends,
+    pub ends: KnownEnds,
     /// What for.
     pub intent: Intent,
     /// What to send.
@@ -56,7 +56,7 @@ pub struct Resolved {
 }
 
 /// Asks the API for all that the question touches.
-pub async fn resolve(cluster: &Cluster, asked: &Asked<'_>) -> Result<Resolved> {
+pub async fn resolve(cluster: &ClusterApi, asked: &EndsQuery<'_>) -> Result<ResolvedEnds> {
     let (bare_source, bare_destination) = bare(asked.intent);
     let lookup = asked.intent == Some(Intent::Dns);
     let destination = async {
@@ -75,10 +75,10 @@ pub async fn resolve(cluster: &Cluster, asked: &Asked<'_>) -> Result<Resolved> {
     let mut notes: Vec<String> = [&source, &destination].into_iter().filter_map(chosen).collect();
     let intent = fitting(asked.intent, &source, &destination);
     if asked.intent != Some(intent) {
-        notes.push(said(asked.intent, intent, &destination));
+        notes.push(explain_intent(asked.intent, intent, &destination));
     }
     let port = if lookup {
-        Chosen {
+        ChosenPort {
             port: Some(DNS_PORT),
             protocol: Protocol::Udp,
             note: None,
@@ -90,14 +90,14 @@ pub async fn resolve(cluster: &Cluster, asked: &Asked<'_>) -> Result<Resolved> {
 
     let end = source_end(&source, asked.source)?;
     let backends = match &destination {
-        Thing::Service {
+        NamedObject::Service {
             service,
             slices: Ok(slices),
         } => service_backends::backends(service, slices, &port, &end.node, asked.via),
         _ => Vec::new(),
     };
     let worth = service_backends::nodes(&end.node, node_of(&destination), &backends);
-    let mut gathered = Gathered::read(cluster, asked.api_only, &source, &destination, &worth.chosen, groups).await;
+    let mut gathered = EndsInventory::read(cluster, asked.api_only, &source, &destination, &worth.chosen, groups).await;
     gathered.inventory.missing.extend(worth.left_out);
     let mut far = destination_end(&destination, asked, &port, &end, &gathered)?;
     // By another address a service may have another port.
@@ -113,8 +113,8 @@ pub async fn resolve(cluster: &Cluster, asked: &Asked<'_>) -> Result<Resolved> {
     } else {
         gathered.watchable(worth.chosen)
     };
-    Ok(Resolved {
-        ends: Ends {
+    Ok(ResolvedEnds {
+        ends: KnownEnds {
             source: end,
             destination: far,
             backends,
@@ -129,94 +129,94 @@ pub async fn resolve(cluster: &Cluster, asked: &Asked<'_>) -> Result<Resolved> {
 }
 
 /// What bare names are, by what is asked.
-fn bare(intent: Option<Intent>) -> (Bare, Bare) {
+fn bare(intent: Option<Intent>) -> (BareName, BareName) {
     match intent {
-        Some(Intent::NodeToPod) => (Bare::Node, Bare::PodElseService),
-        Some(Intent::PodToService) => (Bare::Pod, Bare::Service),
-        Some(Intent::PodToNode) => (Bare::Pod, Bare::Node),
-        _ => (Bare::Pod, Bare::PodElseService),
+        Some(Intent::NodeToPod) => (BareName::Node, BareName::PodElseService),
+        Some(Intent::PodToService) => (BareName::Pod, BareName::Service),
+        Some(Intent::PodToNode) => (BareName::Pod, BareName::Node),
+        _ => (BareName::Pod, BareName::PodElseService),
     }
 }
 
 /// The cluster's DNS service.
-async fn dns(cluster: &Cluster) -> Thing {
+async fn dns(cluster: &ClusterApi) -> NamedObject {
     let (namespace, name) = DNS;
     let (service, slices) = tokio::join!(cluster.service(namespace, name), cluster.slices(namespace, name));
     if let Ok(Some(service)) = service {
-        return Thing::Service { service, slices };
+        return NamedObject::Service { service, slices };
     }
     let others = cluster.services(namespace, Some(DNS_LABELS)).await;
     if let Some(service) = others.unwrap_or_default().into_iter().next() {
         let slices = cluster.slices(&service.namespace, &service.name).await;
-        return Thing::Service { service, slices };
+        return NamedObject::Service { service, slices };
     }
-    Thing::Name(format!("{namespace}/{name}"))
+    NamedObject::Name(format!("{namespace}/{name}"))
 }
 
 /// The intent that fits what was found.
-fn fitting(asked: Option<Intent>, source: &Thing, destination: &Thing) -> Intent {
+fn fitting(asked: Option<Intent>, source: &NamedObject, destination: &NamedObject) -> Intent {
     match (asked, destination) {
         (Some(Intent::Dns), _) => Intent::Dns,
-        (_, Thing::Service { .. } | Thing::NoService { .. }) => Intent::PodToService,
-        (_, Thing::Node(_)) => Intent::PodToNode,
-        (_, Thing::Pod { .. }) if matches!(source, Thing::Node(_)) => Intent::NodeToPod,
-        (_, Thing::Pod { .. }) => Intent::PodToPod,
-        (_, Thing::Address(_) | Thing::Name(_)) => Intent::PodToExternal,
+        (_, NamedObject::Service { .. } | NamedObject::NoService { .. }) => Intent::PodToService,
+        (_, NamedObject::Node(_)) => Intent::PodToNode,
+        (_, NamedObject::Pod { .. }) if matches!(source, NamedObject::Node(_)) => Intent::NodeToPod,
+        (_, NamedObject::Pod { .. }) => Intent::PodToPod,
+        (_, NamedObject::Address(_) | NamedObject::Name(_)) => Intent::PodToExternal,
     }
 }
 
-fn said(asked: Option<Intent>, intent: Intent, destination: &Thing) -> String {
+fn explain_intent(asked: Option<Intent>, intent: Intent, destination: &NamedObject) -> String {
     let what = match destination {
-        Thing::Pod { pod, .. } => format!("{} is a pod", pod.full_name()),
-        Thing::Service { service, .. } => format!("{} is a service", service.full_name()),
-        Thing::NoService { object, .. } => format!("{}/{} would be a service", object.namespace, object.name),
-        Thing::Node(node) => format!("{} is a node", node.name),
-        Thing::Address(address) => format!("{address} belongs to nothing in the cluster"),
-        Thing::Name(name) => format!("{name} is a name outside the cluster"),
+        NamedObject::Pod { pod, .. } => format!("{} is a pod", pod.full_name()),
+        NamedObject::Service { service, .. } => format!("{} is a service", service.full_name()),
+        NamedObject::NoService { object, .. } => format!("{}/{} would be a service", object.namespace, object.name),
+        NamedObject::Node(node) => format!("{} is a node", node.name),
+        NamedObject::Address(address) => format!("{address} belongs to nothing in the cluster"),
+        NamedObject::Name(name) => format!("{name} is a name outside the cluster"),
     };
     let instead = asked.map_or_else(String::new, |asked| format!(", not as {}", intent_name(asked)));
     format!("{what}: looking at it as {}{instead}", intent_name(intent))
 }
 
-fn chosen(thing: &Thing) -> Option<String> {
+fn chosen(thing: &NamedObject) -> Option<String> {
     match thing {
-        Thing::Pod { chosen, .. } => chosen.clone(),
+        NamedObject::Pod { chosen, .. } => chosen.clone(),
         _ => None,
     }
 }
 
-fn ports(destination: &Thing, asked: &Asked) -> Result<Chosen> {
+fn ports(destination: &NamedObject, asked: &EndsQuery) -> Result<ChosenPort> {
     match destination {
-        Thing::Pod { pod, .. } => chosen_port::of_pod(pod, asked.destination, asked.protocol),
-        Thing::Service { service, .. } => chosen_port::of_service(service, asked.destination, asked.protocol),
-        Thing::Node(node) => chosen_port::of_node(node, asked.destination, asked.protocol),
-        Thing::NoService { .. } => Ok(Chosen {
+        NamedObject::Pod { pod, .. } => chosen_port::of_pod(pod, asked.destination, asked.protocol),
+        NamedObject::Service { service, .. } => chosen_port::of_service(service, asked.destination, asked.protocol),
+        NamedObject::Node(node) => chosen_port::of_node(node, asked.destination, asked.protocol),
+        NamedObject::NoService { .. } => Ok(ChosenPort {
             port: asked.destination.port,
             protocol: asked.protocol.unwrap_or_default(),
             note: None,
         }),
-        Thing::Address(_) | Thing::Name(_) => chosen_port::of_outside(asked.destination, asked.protocol),
+        NamedObject::Address(_) | NamedObject::Name(_) => chosen_port::of_outside(asked.destination, asked.protocol),
     }
 }
 
 /// The node of an end; empty where it is on none.
-fn node_of(thing: &Thing) -> &str {
+fn node_of(thing: &NamedObject) -> &str {
     match thing {
-        Thing::Pod { pod, .. } => &pod.node,
-        Thing::Node(node) => &node.name,
+        NamedObject::Pod { pod, .. } => &pod.node,
+        NamedObject::Node(node) => &node.name,
         _ => "",
     }
 }
 
-fn source_end(source: &Thing, target: &Target) -> Result<Endpoint> {
+fn source_end(source: &NamedObject, target: &NamedEnd) -> Result<Endpoint> {
     match source {
-        Thing::Pod { pod, .. } => Ok(pod_end(pod, target)),
-        Thing::Node(node) => Ok(node_end(node, target)),
-        Thing::Service { .. } | Thing::NoService { .. } => Err(Usage::error(format!(
+        NamedObject::Pod { pod, .. } => Ok(pod_end(pod, target)),
+        NamedObject::Node(node) => Ok(node_end(node, target)),
+        NamedObject::Service { .. } | NamedObject::NoService { .. } => Err(Usage::error(format!(
             "{} is a service, which sends nothing; name a pod behind it",
             target.asked()
         ))),
-        Thing::Address(_) | Thing::Name(_) => Err(Usage::error(format!(
+        NamedObject::Address(_) | NamedObject::Name(_) => Err(Usage::error(format!(
             "{} is no place to send from; name a pod, a workload (deploy/NAME) or a node (node/NAME)",
             target.asked()
         ))),
@@ -225,17 +225,17 @@ fn source_end(source: &Thing, target: &Target) -> Result<Endpoint> {
 
 /// The end that should answer, once the nodes are known.
 fn destination_end(
-    thing: &Thing,
-    asked: &Asked,
-    port: &Chosen,
+    thing: &NamedObject,
+    asked: &EndsQuery,
+    port: &ChosenPort,
     source: &Endpoint,
-    gathered: &Gathered,
+    gathered: &EndsInventory,
 ) -> Result<Endpoint> {
     let target = asked.destination;
     match thing {
-        Thing::Pod { pod, .. } => Ok(pod_end(pod, target)),
-        Thing::Node(node) => Ok(node_end(node, target)),
-        Thing::Service { service, slices } => {
+        NamedObject::Pod { pod, .. } => Ok(pod_end(pod, target)),
+        NamedObject::Node(node) => Ok(node_end(node, target)),
+        NamedObject::Service { service, slices } => {
             let own = gathered.inventory.node(&source.node);
             let slices = slices.as_deref().unwrap_or_default();
             let (addresses, via) = service_backends::addresses(service, slices, port, asked.via, own)?;
@@ -250,25 +250,25 @@ fn destination_end(
             end.port = via;
             Ok(end)
         }
-        Thing::NoService { object, .. } => Ok(Endpoint {
+        NamedObject::NoService { object, .. } => Ok(Endpoint {
             asked: target.asked(),
             kind: EndpointKind::Service,
             name: format!("{}/{}", object.namespace, object.name),
             object: Some(object.clone()),
             ..Endpoint::default()
         }),
-        Thing::Address(address) => Ok(Endpoint {
+        NamedObject::Address(address) => Ok(Endpoint {
             asked: target.asked(),
             kind: EndpointKind::Address,
             name: address.to_string(),
             addresses: vec![*address],
             ..Endpoint::default()
         }),
-        Thing::Name(name) if asked.intent == Some(Intent::Dns) => Ok(Endpoint {
+        NamedObject::Name(name) if asked.intent == Some(Intent::Dns) => Ok(Endpoint {
             asked: name.clone(),
             ..Endpoint::default()
         }),
-        Thing::Name(name) => Ok(Endpoint {
+        NamedObject::Name(name) => Ok(Endpoint {
             asked: name.clone(),
             kind: EndpointKind::Name,
             name: name.clone(),
@@ -277,7 +277,7 @@ fn destination_end(
     }
 }
 
-fn pod_end(pod: &Pod, target: &Target) -> Endpoint {
+fn pod_end(pod: &Pod, target: &NamedEnd) -> Endpoint {
     let live = has_network(pod);
     Endpoint {
         asked: target.asked(),
@@ -295,7 +295,7 @@ fn pod_end(pod: &Pod, target: &Target) -> Endpoint {
     }
 }
 
-fn node_end(node: &Node, target: &Target) -> Endpoint {
+fn node_end(node: &Node, target: &NamedEnd) -> Endpoint {
     Endpoint {
         asked: target.asked(),
         kind: EndpointKind::Node,
@@ -312,7 +312,7 @@ fn node_end(node: &Node, target: &Target) -> Endpoint {
     }
 }
 
-fn service_end(service: &Service, target: &Target, addresses: Vec<IpAddr>) -> Endpoint {
+fn service_end(service: &Service, target: &NamedEnd, addresses: Vec<IpAddr>) -> Endpoint {
     Endpoint {
         asked: target.asked(),
         kind: EndpointKind::Service,
@@ -324,16 +324,22 @@ fn service_end(service: &Service, target: &Target, addresses: Vec<IpAddr>) -> En
 }
 
 /// Something can be sent: there is a place to send from, and an address to send to.
-fn can_send(source: &Thing, destination: &Thing, port: &Chosen, asked: &Asked, lookup: bool) -> bool {
+fn can_send(
+    source: &NamedObject,
+    destination: &NamedObject,
+    port: &ChosenPort,
+    asked: &EndsQuery,
+    lookup: bool,
+) -> bool {
     let from = match source {
-        Thing::Pod { pod, .. } => has_network(pod),
+        NamedObject::Pod { pod, .. } => has_network(pod),
         _ => true,
     };
     let to = match destination {
         _ if lookup => true,
-        Thing::Pod { pod, .. } => has_network(pod),
-        Thing::NoService { .. } => false,
-        Thing::Service { .. } => port.port.is_some() || asked.destination.port_name.is_none(),
+        NamedObject::Pod { pod, .. } => has_network(pod),
+        NamedObject::NoService { .. } => false,
+        NamedObject::Service { .. } => port.port.is_some() || asked.destination.port_name.is_none(),
         _ => true,
     };
     from && to

@@ -1,19 +1,19 @@
 //! How the API calls the objects of a kind that can be named.
 
-use crate::inquiry::object_name::Kind;
+use crate::inquiry::object_name::ObjectKind;
 use kube::api::{ApiResource, GroupVersionKind};
 
 /// How the API calls the objects of a kind.
-pub fn resource(kind: Kind) -> ApiResource {
+pub fn resource(kind: ObjectKind) -> ApiResource {
     let (group, plural) = match kind {
-        Kind::Deployment => ("apps", "deployments"),
-        Kind::StatefulSet => ("apps", "statefulsets"),
-        Kind::DaemonSet => ("apps", "daemonsets"),
-        Kind::ReplicaSet => ("apps", "replicasets"),
-        Kind::Job => ("batch", "jobs"),
-        Kind::Pod | Kind::Selector => ("", "pods"),
-        Kind::Service => ("", "services"),
-        Kind::Node => ("", "nodes"),
+        ObjectKind::Deployment => ("apps", "deployments"),
+        ObjectKind::StatefulSet => ("apps", "statefulsets"),
+        ObjectKind::DaemonSet => ("apps", "daemonsets"),
+        ObjectKind::ReplicaSet => ("apps", "replicasets"),
+        ObjectKind::Job => ("batch", "jobs"),
+        ObjectKind::Pod | ObjectKind::Selector => ("", "pods"),
+        ObjectKind::Service => ("", "services"),
+        ObjectKind::Node => ("", "nodes"),
     };
     ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, "v1", kind.api()), plural)
 }

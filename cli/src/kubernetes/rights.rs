@@ -1,8 +1,8 @@
 //! What a user of a cluster must be allowed to do: asked for by `doctor`, granted by `deploy/rbac`. One list, so that the two agree.
 
-use super::cluster::Cluster;
+use super::cluster::ClusterApi;
 use super::other_policies;
-use super::refusal::Refused;
+use super::refusal::Refusal;
 use k8s_openapi::api::authorization::v1 as authorization;
 use kube::Api;
 use kube::api::PostParams;
@@ -10,7 +10,7 @@ use std::fmt;
 
 /// Where a right is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
+pub enum RightScope {
     /// In the namespace of helpers.
     Helpers,
     /// In every namespace, and for objects of the cluster.
@@ -27,7 +27,7 @@ pub struct Right {
     /// What is done with them.
     pub verbs: &'static [&'static str],
     /// Where.
-    pub scope: Scope,
+    pub scope: RightScope,
     /// What for.
     pub why: &'static str,
 }
@@ -47,7 +47,7 @@ impl fmt::Display for Right {
 }
 
 const fn right(
-    scope: Scope,
+    scope: RightScope,
     group: &'static str,
     resource: &'static str,
     verbs: &'static [&'static str],
@@ -68,11 +68,11 @@ const fn helpers(
     verbs: &'static [&'static str],
     why: &'static str,
 ) -> Right {
-    right(Scope::Helpers, group, resource, verbs, why)
+    right(RightScope::Helpers, group, resource, verbs, why)
 }
 
 const fn read(group: &'static str, resource: &'static str, verbs: &'static [&'static str], why: &'static str) -> Right {
-    right(Scope::Cluster, group, resource, verbs, why)
+    right(RightScope::Cluster, group, resource, verbs, why)
 }
 
 const RIGHTS: [Right; 16] = [
@@ -135,9 +135,9 @@ pub fn all() -> Vec<Right> {
     RIGHTS.iter().cloned().chain(foreign).collect()
 }
 
-impl Cluster {
+impl ClusterApi {
     /// Whether the user may do this, by the API server's own word.
-    pub async fn may(&self, right: &Right, verb: &str, namespace: Option<&str>) -> Result<bool, Refused> {
+    pub async fn may(&self, right: &Right, verb: &str, namespace: Option<&str>) -> Result<bool, Refusal> {
         let api: Api<authorization::SelfSubjectAccessReview> = Api::all(self.client.clone());
         let (resource, subresource) = match right.resource.split_once('/') {
             Some((resource, subresource)) => (resource, Some(subresource)),
@@ -165,12 +165,12 @@ impl Cluster {
 
 #[cfg(test)]
 mod tests {
-    use super::{Right, Scope, all};
+    use super::{Right, RightScope, all};
     use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role};
     use kube::core::ObjectMeta;
     use std::path::Path;
 
-    fn rules(scope: Scope) -> Vec<PolicyRule> {
+    fn rules(scope: RightScope) -> Vec<PolicyRule> {
         let rule = |right: Right| PolicyRule {
             api_groups: Some(vec![right.group.to_owned()]),
             resources: Some(vec![right.resource.to_owned()]),
@@ -209,7 +209,7 @@ mod tests {
             "# In the namespace where helpers run; whoever may create or exec pods there is root on the nodes, so give helpers one of\n# their own:\n#   kubectl create namespace skoop\n#   kubectl label namespace skoop pod-security.kubernetes.io/enforce=privileged\n# and name it with --helper-namespace skoop.\n#   kubectl apply -n NAMESPACE -f deploy/rbac/helpers.yaml\n#   kubectl create rolebinding skoop-helpers -n NAMESPACE --role=skoop-helpers --user=USER\n",
             &Role {
                 metadata: metadata("skoop-helpers"),
-                rules: Some(rules(Scope::Helpers)),
+                rules: Some(rules(RightScope::Helpers)),
             },
         );
         same(
@@ -217,7 +217,7 @@ mod tests {
             "# What is read of the cluster:\n#   kubectl apply -f deploy/rbac/reader.yaml\n#   kubectl create clusterrolebinding skoop-reader --clusterrole=skoop-reader --user=USER\n# For single namespaces bind it there (rolebinding --clusterrole=skoop-reader); nodes are then told as not permitted.\n",
             &ClusterRole {
                 metadata: metadata("skoop-reader"),
-                rules: Some(rules(Scope::Cluster)),
+                rules: Some(rules(RightScope::Cluster)),
                 ..ClusterRole::default()
             },
         );

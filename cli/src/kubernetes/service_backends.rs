@@ -1,6 +1,6 @@
 //! The way into a service: which address is tried, which endpoints it leads to, and which nodes that makes worth a look. Pure.
 
-use super::chosen_port::Chosen;
+use super::chosen_port::ChosenPort;
 use crate::exit::Usage;
 use crate::inquiry::question::Via;
 use anyhow::Result;
@@ -16,7 +16,7 @@ const NODES_MAX: usize = 4;
 const BACKENDS_MAX: usize = 64;
 
 /// The service's port that is tried.
-fn port_of<'a>(service: &'a Service, chosen: &Chosen) -> Option<&'a ServicePort> {
+fn port_of<'a>(service: &'a Service, chosen: &ChosenPort) -> Option<&'a ServicePort> {
     service
         .ports
         .iter()
@@ -27,7 +27,7 @@ fn port_of<'a>(service: &'a Service, chosen: &Chosen) -> Option<&'a ServicePort>
 pub fn addresses(
     service: &Service,
     slices: &[EndpointSlice],
-    chosen: &Chosen,
+    chosen: &ChosenPort,
     via: Via,
     own: Option<&Node>,
 ) -> Result<(Vec<IpAddr>, Option<u16>)> {
@@ -84,7 +84,7 @@ fn live(slices: &[EndpointSlice]) -> Vec<(&EndpointSlice, &SliceEndpoint)> {
 pub fn backends(
     service: &Service,
     slices: &[EndpointSlice],
-    chosen: &Chosen,
+    chosen: &ChosenPort,
     source_node: &str,
     via: Via,
 ) -> Vec<Endpoint> {
@@ -162,7 +162,7 @@ pub fn owned(mut backend: Endpoint, inventory: &Inventory) -> Endpoint {
 
 /// Nodes worth a look.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Nodes {
+pub struct NodeChoice {
     /// Those, the source's first.
     pub chosen: Vec<String>,
     /// What is not looked at, and why.
@@ -171,7 +171,7 @@ pub struct Nodes {
 
 /// The source's node, the destination's, and those with most endpoints.
 #[must_use]
-pub fn nodes(source: &str, destination: &str, backends: &[Endpoint]) -> Nodes {
+pub fn nodes(source: &str, destination: &str, backends: &[Endpoint]) -> NodeChoice {
     let mut chosen: Vec<String> = Vec::new();
     for node in [source, destination] {
         if !node.is_empty() && !chosen.iter().any(|known| known == node) {
@@ -202,7 +202,7 @@ pub fn nodes(source: &str, destination: &str, backends: &[Endpoint]) -> Nodes {
         .remedy("name one of these pods as the destination")
     });
     chosen.extend(behind.iter().take(room).map(|(_, node)| (*node).to_owned()));
-    Nodes {
+    NodeChoice {
         chosen,
         left_out: missing.into_iter().collect(),
     }

@@ -1,14 +1,14 @@
 //! Names there are: near one that matches nothing, and those that go on from what was typed.
 
-use super::cluster::Cluster;
+use super::cluster::ClusterApi;
 use super::resource::resource;
 use crate::exit::Usage;
-use crate::inquiry::object_name::Kind;
+use crate::inquiry::object_name::ObjectKind;
 use crate::names;
 use anyhow::Result;
 use kube::api::ApiResource;
 
-impl Cluster {
+impl ClusterApi {
     /// Names of all namespaces, as far as they may be read.
     pub async fn namespaces(&self) -> Vec<String> {
         self.names(&namespaces(), None).await.unwrap_or_default()
@@ -16,33 +16,33 @@ impl Cluster {
 
     /// Names of all nodes, as far as they may be read.
     pub async fn nodes(&self) -> Vec<String> {
-        self.names(&resource(Kind::Node), None).await.unwrap_or_default()
+        self.names(&resource(ObjectKind::Node), None).await.unwrap_or_default()
     }
 
     /// Endpoints that begin like this: kinds, names of the namespace in question, or those of the kind or namespace before
     /// the slash.
     pub async fn endpoints(&self, begun: &str) -> Vec<String> {
         let Some((before, _)) = begun.rsplit_once('/') else {
-            let (pod, service) = (resource(Kind::Pod), resource(Kind::Service));
+            let (pod, service) = (resource(ObjectKind::Pod), resource(ObjectKind::Service));
             let (pods, services) = tokio::join!(
                 self.names(&pod, Some(&self.namespace)),
                 self.names(&service, Some(&self.namespace))
             );
-            let kinds = Kind::all().map(|kind| format!("{kind}/"));
+            let kinds = ObjectKind::all().map(|kind| format!("{kind}/"));
             return kinds
                 .chain(pods.unwrap_or_default())
                 .chain(services.unwrap_or_default())
                 .collect();
         };
         let (kind, namespace) = match before.split_once('/') {
-            Some((kind, namespace)) => (Kind::of(kind), namespace),
-            None if Kind::of(before).is_some() => (Kind::of(before), self.namespace.as_str()),
-            None => (Some(Kind::Pod), before),
+            Some((kind, namespace)) => (ObjectKind::of(kind), namespace),
+            None if ObjectKind::of(before).is_some() => (ObjectKind::of(before), self.namespace.as_str()),
+            None => (Some(ObjectKind::Pod), before),
         };
-        let Some(kind) = kind.filter(|kind| *kind != Kind::Selector) else {
+        let Some(kind) = kind.filter(|kind| *kind != ObjectKind::Selector) else {
             return Vec::new();
         };
-        let namespace = (kind != Kind::Node).then_some(namespace);
+        let namespace = (kind != ObjectKind::Node).then_some(namespace);
         let names = self.names(&resource(kind), namespace).await.unwrap_or_default();
         names.into_iter().map(|name| format!("{before}/{name}")).collect()
     }
@@ -52,28 +52,38 @@ impl Cluster {
 const FEW: usize = 8;
 
 /// No pod of this name.
-pub async fn pod(cluster: &Cluster, namespace: &str, name: &str) -> anyhow::Error {
-    nothing(cluster, &[Kind::Pod], "pod", namespace, name).await
+pub async fn pod(cluster: &ClusterApi, namespace: &str, name: &str) -> anyhow::Error {
+    nothing(cluster, &[ObjectKind::Pod], "pod", namespace, name).await
 }
 
 /// Neither a pod nor a service.
-pub async fn pod_or_service(cluster: &Cluster, namespace: &str, name: &str) -> anyhow::Error {
-    nothing(cluster, &[Kind::Pod, Kind::Service], "pod or service", namespace, name).await
+pub async fn pod_or_service(cluster: &ClusterApi, namespace: &str, name: &str) -> anyhow::Error {
+    nothing(
+        cluster,
+        &[ObjectKind::Pod, ObjectKind::Service],
+        "pod or service",
+        namespace,
+        name,
+    )
+    .await
 }
 
 /// No workload of this name.
-pub async fn workload(cluster: &Cluster, kind: Kind, namespace: &str, name: &str) -> anyhow::Error {
+pub async fn workload(cluster: &ClusterApi, kind: ObjectKind, namespace: &str, name: &str) -> anyhow::Error {
     nothing(cluster, &[kind], kind.api(), namespace, name).await
 }
 
 /// No node of this name.
-pub async fn node(cluster: &Cluster, name: &str) -> anyhow::Error {
-    let known = cluster.names(&resource(Kind::Node), None).await.unwrap_or_default();
+pub async fn node(cluster: &ClusterApi, name: &str) -> anyhow::Error {
+    let known = cluster
+        .names(&resource(ObjectKind::Node), None)
+        .await
+        .unwrap_or_default();
     Usage::error(format!("there is no node `{name}`{}", hint(name, &known, "nodes")))
 }
 
 /// An error where there is no such namespace; nothing where there is, or nobody may know.
-pub async fn namespace(cluster: &Cluster, name: &str) -> Result<()> {
+pub async fn namespace(cluster: &ClusterApi, name: &str) -> Result<()> {
     if !matches!(cluster.namespace(name).await, Ok(None)) {
         return Ok(());
     }
@@ -89,7 +99,7 @@ fn namespaces() -> ApiResource {
     ApiResource::erase::<k8s_openapi::api::core::v1::Namespace>(&())
 }
 
-async fn nothing(cluster: &Cluster, kinds: &[Kind], what: &str, namespace: &str, name: &str) -> anyhow::Error {
+async fn nothing(cluster: &ClusterApi, kinds: &[ObjectKind], what: &str, namespace: &str, name: &str) -> anyhow::Error {
     let mut known = Vec::new();
     for kind in kinds {
         known.extend(

@@ -1,15 +1,15 @@
 //! From names to both ends, against an API server that answers well, badly, or not at all.
 
-use super::capture_scope::Wish;
-use super::fake_server::{Answer, Fake};
+use super::capture_scope::ScopeRequest;
+use super::fake_server::{FakeAnswer, FakeServer};
 use super::list::MOST;
-use super::new_pods::Newcomers;
-use super::refusal::Kind;
-use super::resolved_ends::{Asked, Resolved, resolve};
+use super::new_pods::NewPods;
+use super::refusal::RefusalKind;
+use super::resolved_ends::{EndsQuery, ResolvedEnds, resolve};
 use crate::exit::{self, Exit};
 use crate::inquiry::attempt_plan::Protocol;
+use crate::inquiry::named_end::{Grammar, NamedEnd};
 use crate::inquiry::question::Via;
-use crate::inquiry::target::{Grammar, Target};
 use model::endpoint::EndpointKind;
 use model::evidence::Intent;
 use serde_json::{Value, json};
@@ -45,9 +45,9 @@ fn lease(name: &str, renewed: &str) -> Value {
 }
 
 /// Pods `a` on n1 and `b` on n2, and service `web` in front of `b`.
-fn shop() -> Fake {
+fn shop() -> FakeServer {
     let (a, b) = (pod("a", "n1", "10.244.1.2"), pod("b", "n2", "10.244.2.2"));
-    let mut fake = Fake::default()
+    let mut fake = FakeServer::default()
         .object("/apis", json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": []}))
         .object(&format!("{PODS}/a"), a.clone())
         .object(&format!("{PODS}/b"), b.clone())
@@ -81,20 +81,25 @@ fn shop() -> Fake {
     fake
 }
 
-async fn ask(fake: &Fake, intent: Option<Intent>, source: &str, destination: &str) -> anyhow::Result<Resolved> {
+async fn ask(
+    fake: &FakeServer,
+    intent: Option<Intent>,
+    source: &str,
+    destination: &str,
+) -> anyhow::Result<ResolvedEnds> {
     ask_via(fake, intent, source, destination, Via::ClusterIp).await
 }
 
 async fn ask_via(
-    fake: &Fake,
+    fake: &FakeServer,
     intent: Option<Intent>,
     source: &str,
     destination: &str,
     via: Via,
-) -> anyhow::Result<Resolved> {
+) -> anyhow::Result<ResolvedEnds> {
     let target = |text| Grammar::Cluster.destination(text).unwrap();
-    let (source, destination): (Target, Target) = (target(source), target(destination));
-    let asked = Asked {
+    let (source, destination): (NamedEnd, NamedEnd) = (target(source), target(destination));
+    let asked = EndsQuery {
         intent,
         source: &source,
         destination: &destination,
@@ -108,7 +113,7 @@ async fn ask_via(
 #[tokio::test]
 async fn two_pods_cost_few_calls_and_none_that_lists_all_pods() {
     let fake = shop();
-    let Resolved {
+    let ResolvedEnds {
         ends, intent, protocol, ..
     } = ask(&fake, None, "a", "b:http").await.unwrap();
     assert_eq!((intent, protocol), (Intent::PodToPod, Protocol::Tcp));
@@ -131,7 +136,7 @@ async fn two_pods_cost_few_calls_and_none_that_lists_all_pods() {
 #[tokio::test]
 async fn a_bare_name_is_a_pod_else_a_service() {
     let fake = shop();
-    let Resolved {
+    let ResolvedEnds {
         ends, intent, notes, ..
     } = ask(&fake, None, "a", "web").await.unwrap();
     assert_eq!(intent, Intent::PodToService);
@@ -171,7 +176,7 @@ async fn a_name_that_matches_nothing_is_a_wrong_use_with_near_names() {
 
 #[tokio::test]
 async fn a_service_that_is_not_there_is_an_answer_with_those_that_are() {
-    let Resolved { ends, .. } = ask(&shop(), Some(Intent::PodToService), "a", "wbe:80").await.unwrap();
+    let ResolvedEnds { ends, .. } = ask(&shop(), Some(Intent::PodToService), "a", "wbe:80").await.unwrap();
     assert_eq!(ends.destination.object.as_ref().unwrap().name, "wbe");
     assert!(ends.nodes.is_empty() && ends.destination.addresses.is_empty());
     assert_eq!(ends.inventory.get().unwrap().services[0].name, "web");
@@ -185,7 +190,7 @@ async fn a_pod_that_does_not_run_is_evidence_and_nothing_is_sent() {
     done["status"]["phase"] = json!("Succeeded");
     for b in [pending, done] {
         let fake = shop().object(&format!("{PODS}/b"), b);
-        let Resolved { ends, .. } = ask(&fake, Some(Intent::PodToPod), "a", "b:80").await.unwrap();
+        let ResolvedEnds { ends, .. } = ask(&fake, Some(Intent::PodToPod), "a", "b:80").await.unwrap();
         assert!(ends.nodes.is_empty() && ends.destination.addresses.is_empty());
         assert!(ends.inventory.get().unwrap().pod("shop", "b").is_some());
     }
@@ -199,7 +204,7 @@ async fn on_a_node_that_is_not_heard_of_nothing_is_started() {
         lease("n2", "2026-11-23T07:59:50.000000Z"),
     );
     for (fake, why) in [(unready, "not Ready"), (stale, "30 s ago")] {
-        let Resolved { ends, .. } = ask(&fake, None, "a", "b:80").await.unwrap();
+        let ResolvedEnds { ends, .. } = ask(&fake, None, "a", "b:80").await.unwrap();
         assert_eq!(ends.nodes, ["n1"]);
         let missing = &ends.inventory.get().unwrap().missing;
         assert!(
@@ -217,7 +222,7 @@ async fn what_may_not_be_read_is_missing_and_only_what_is_asked_about_ends_the_r
         let message = format!(
             r#"{what} is forbidden: User "eve" cannot list resource "{what}" in API group "" in the namespace "shop""#
         );
-        Answer::Status(403, message)
+        FakeAnswer::Status(403, message)
     };
     let fake = shop()
         .with(POLICIES, forbidden("networkpolicies"))
@@ -225,7 +230,7 @@ async fn what_may_not_be_read_is_missing_and_only_what_is_asked_about_ends_the_r
         .with("/api/v1/nodes/n1", forbidden("nodes"))
         .with("/api/v1/nodes/n2", forbidden("nodes"))
         .with("/api/v1/pods?&fieldSelector=spec.nodeName%3Dn1", forbidden("pods"));
-    let Resolved { ends, .. } = ask(&fake, None, "a", "b:80").await.unwrap();
+    let ResolvedEnds { ends, .. } = ask(&fake, None, "a", "b:80").await.unwrap();
     let inventory = ends.inventory.get().unwrap();
     let why = &inventory.policies.get().unwrap_err().why;
     assert!(why.contains("networkpolicies is forbidden"), "{why}");
@@ -247,15 +252,24 @@ async fn what_may_not_be_read_is_missing_and_only_what_is_asked_about_ends_the_r
 async fn a_server_that_answers_badly_is_told_with_the_way_out() {
     let cases = [
         (
-            Answer::Status(500, "etcdserver: request timed out".into()),
+            FakeAnswer::Status(500, "etcdserver: request timed out".into()),
             "failed (500): etcdserver",
         ),
-        (Answer::Status(429, "too many requests".into()), "429 Too Many Requests"),
-        (Answer::Status(401, "Unauthorized".into()), "may have expired"),
-        (Answer::Text(200, "<html>login</html>".into()), "no Kubernetes object"),
-        (Answer::Text(502, "bad gateway".into()), "answered 502"),
-        (Answer::Text(404, "404 page not found".into()), "no Kubernetes object"),
-        (Answer::Silence, "did not answer within 200ms"),
+        (
+            FakeAnswer::Status(429, "too many requests".into()),
+            "429 Too Many Requests",
+        ),
+        (FakeAnswer::Status(401, "Unauthorized".into()), "may have expired"),
+        (
+            FakeAnswer::Text(200, "<html>login</html>".into()),
+            "no Kubernetes object",
+        ),
+        (FakeAnswer::Text(502, "bad gateway".into()), "answered 502"),
+        (
+            FakeAnswer::Text(404, "404 page not found".into()),
+            "no Kubernetes object",
+        ),
+        (FakeAnswer::Silence, "did not answer within 200ms"),
     ];
     for (answer, says) in cases {
         let mut cluster = shop().with(&format!("{PODS}/a"), answer).cluster();
@@ -265,7 +279,7 @@ async fn a_server_that_answers_badly_is_told_with_the_way_out() {
         let error = cluster
             .find(
                 &Grammar::Cluster.source("a").unwrap().place,
-                super::named_object::Bare::Pod,
+                super::named_object::BareName::Pod,
             )
             .await
             .unwrap_err();
@@ -277,14 +291,14 @@ async fn a_server_that_answers_badly_is_told_with_the_way_out() {
 #[tokio::test]
 async fn a_list_that_is_gone_between_its_pages_is_begun_anew() {
     let page = |items: Value, next: &str| json!({"kind": "List", "metadata": {"continue": next}, "items": items});
-    let fake = Fake::default()
+    let fake = FakeServer::default()
         .object(POLICIES, page(json!([{"metadata": {"name": "p"}}]), "more"))
         .with(
             &format!("{POLICIES}?&limit=500&continue=more"),
-            Answer::Status(410, "expired".into()),
+            FakeAnswer::Status(410, "expired".into()),
         );
     let refused = fake.cluster().policies("shop").await.unwrap_err();
-    assert_eq!(refused.kind, Kind::Gone);
+    assert_eq!(refused.kind, RefusalKind::Gone);
     assert_eq!(fake.asked().len(), 4, "once anew, and not for ever");
 }
 
@@ -313,7 +327,7 @@ async fn by_a_node_port_a_service_has_another_port_and_the_own_nodes_address() {
                 "ports": [{"name": "http", "port": 80, "protocol": "TCP", "targetPort": "http", "nodePort": 30080}]},
         }),
     );
-    let Resolved { ends, .. } = ask_via(&fake, Some(Intent::PodToService), "a", "web:80", Via::NodePort)
+    let ResolvedEnds { ends, .. } = ask_via(&fake, Some(Intent::PodToService), "a", "web:80", Via::NodePort)
         .await
         .unwrap();
     assert_eq!(ends.destination.port, Some(30080));
@@ -333,9 +347,9 @@ async fn policies_of_other_kinds_are_named() {
         .object("/apis/cilium.io/v2/namespaces/shop/ciliumnetworkpolicies", list)
         .with(
             "/apis/cilium.io/v2/ciliumclusterwidenetworkpolicies",
-            Answer::Status(404, "none".into()),
+            FakeAnswer::Status(404, "none".into()),
         );
-    let Resolved { ends, .. } = ask(&fake, None, "a", "b:80").await.unwrap();
+    let ResolvedEnds { ends, .. } = ask(&fake, None, "a", "b:80").await.unwrap();
     let inventory = ends.inventory.get().unwrap();
     let [policy] = &inventory.other_policies[..] else {
         panic!("{:?}", inventory.other_policies)
@@ -350,10 +364,10 @@ async fn policies_of_other_kinds_are_named() {
 #[tokio::test]
 async fn more_nodes_than_are_meant_are_refused_with_both_ways_out() {
     let fake = shop();
-    let wish = |max_nodes, all_nodes| Wish {
+    let wish = |max_nodes, all_nodes| ScopeRequest {
         all_nodes,
         max_nodes,
-        ..Wish::default()
+        ..ScopeRequest::default()
     };
     let error = fake.cluster().scope(&wish(1, false)).await.unwrap_err();
     assert_eq!(exit::of(&error), Exit::Usage);
@@ -375,7 +389,7 @@ async fn more_nodes_than_are_meant_are_refused_with_both_ways_out() {
 #[tokio::test]
 async fn a_pod_that_came_later_is_asked_for_once_and_told_of() {
     let fake = shop();
-    let mut newcomers = Newcomers::of(fake.cluster());
+    let mut newcomers = NewPods::of(fake.cluster());
     newcomers.ask("n2");
     newcomers.ask("n2");
     let mut pods = newcomers.arrived();
@@ -388,7 +402,7 @@ async fn a_pod_that_came_later_is_asked_for_once_and_told_of() {
 }
 
 /// A namespace of 100 000 pods on 5 000 nodes.
-fn big() -> Fake {
+fn big() -> FakeServer {
     let pod = |number: usize| pod(&format!("p{number}"), &format!("n{}", number % 5_000), "10.244.1.2");
     shop().pages(&format!("{PODS}?"), 100_000, pod)
 }
@@ -397,10 +411,10 @@ fn big() -> Fake {
 async fn too_many_nodes_are_refused_before_all_pods_are_read() {
     let fake = big();
     for selector in [None, Some("app=web".to_owned())] {
-        let wish = Wish {
+        let wish = ScopeRequest {
             selector,
             max_nodes: 20,
-            ..Wish::default()
+            ..ScopeRequest::default()
         };
         let error = fake.cluster().scope(&wish).await.unwrap_err();
         assert_eq!(exit::of(&error), Exit::Usage);
@@ -419,9 +433,9 @@ async fn too_many_nodes_are_refused_before_all_pods_are_read() {
 #[tokio::test]
 async fn pods_that_have_ended_are_not_read_to_find_those_that_run() {
     let fake = shop();
-    let wish = Wish {
+    let wish = ScopeRequest {
         max_nodes: 2,
-        ..Wish::default()
+        ..ScopeRequest::default()
     };
     fake.cluster().scope(&wish).await.unwrap();
     let asked = fake.asked();
@@ -438,7 +452,7 @@ async fn pods_that_have_ended_are_not_read_to_find_those_that_run() {
 async fn of_a_list_without_end_no_more_is_read_than_can_be_meant() {
     let fake = big();
     let refused = fake.cluster().pods("shop", None).await.unwrap_err();
-    assert_eq!(refused.kind, Kind::TooMany);
+    assert_eq!(refused.kind, RefusalKind::TooMany);
     assert!(
         refused.says.contains("more than 10000 pods in namespace shop"),
         "{refused}"
@@ -449,21 +463,21 @@ async fn of_a_list_without_end_no_more_is_read_than_can_be_meant() {
 #[tokio::test]
 async fn what_is_no_list_is_not_taken_for_an_empty_one() {
     for body in ["{}", "[]", r#"{"items": 3}"#] {
-        let fake = Fake::default().with(POLICIES, Answer::Text(200, body.to_owned()));
+        let fake = FakeServer::default().with(POLICIES, FakeAnswer::Text(200, body.to_owned()));
         let refused = fake.cluster().policies("shop").await.unwrap_err();
-        assert_eq!(refused.kind, Kind::Garbage, "{body}");
+        assert_eq!(refused.kind, RefusalKind::Garbage, "{body}");
     }
-    let none = Fake::default().with(POLICIES, Answer::Text(200, r#"{"items": null}"#.to_owned()));
+    let none = FakeServer::default().with(POLICIES, FakeAnswer::Text(200, r#"{"items": null}"#.to_owned()));
     assert_eq!(none.cluster().policies("shop").await, Ok(Vec::new()));
 }
 
 #[tokio::test]
 async fn an_answer_without_end_is_read_to_a_bound() {
-    let fake = Fake::default().with(POLICIES, Answer::Text(200, " ".repeat((64 << 20) + 1)));
+    let fake = FakeServer::default().with(POLICIES, FakeAnswer::Text(200, " ".repeat((64 << 20) + 1)));
     let mut cluster = fake.cluster();
     cluster.patience = std::time::Duration::from_mins(1);
     let refused = cluster.policies("shop").await.unwrap_err();
-    assert_eq!(refused.kind, Kind::TooMany, "{refused}");
+    assert_eq!(refused.kind, RefusalKind::TooMany, "{refused}");
     assert!(refused.says.contains("longer than 64 MiB"), "{refused}");
 }
 
@@ -474,10 +488,10 @@ async fn every_list_is_asked_for_in_pages() {
     ask(&fake, None, "a", "web").await.unwrap();
     ask(&fake, Some(Intent::Dns), "a", "example.com").await.unwrap();
     for targets in [vec![], vec!["svc/web".to_owned()], vec!["selector/app=a".to_owned()]] {
-        let wish = Wish {
+        let wish = ScopeRequest {
             targets,
             max_nodes: 20,
-            ..Wish::default()
+            ..ScopeRequest::default()
         };
         fake.cluster().scope(&wish).await.unwrap();
     }

@@ -7,10 +7,10 @@
 mod reader;
 mod recorder;
 
-pub use reader::{Doubt, Recording};
-pub use recorder::{Keeping, Recorder};
+pub use reader::{Recording, RecordingDoubt};
+pub use recorder::{OpenRecording, Recorder};
 
-use crate::inquiry::known_ends::Ends;
+use crate::inquiry::known_ends::KnownEnds;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::borrow::Cow;
@@ -36,12 +36,12 @@ struct Header {
     /// they were to be kept.
     arguments: Vec<String>,
     /// What the site knew before any helper was asked, and the nodes that were looked at.
-    ends: Ends,
+    ends: KnownEnds,
 }
 
 /// Every other line but the last.
 #[derive(Debug, Serialize, Deserialize)]
-struct Kept<'a> {
+struct RecordedLine<'a> {
     /// Which node said it; the one of the local site has no name here.
     #[serde(borrow)]
     node: Cow<'a, str>,
@@ -53,7 +53,7 @@ struct Kept<'a> {
 /// The last line.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct End {
+struct ClosingLine {
     /// Of all bytes before this line.
     digest: String,
     /// How many lines there are before it.
@@ -73,8 +73,8 @@ impl Sum {
         self.lines += 1;
     }
 
-    fn end(&self) -> End {
-        End {
+    fn end(&self) -> ClosingLine {
+        ClosingLine {
             digest: format!("sha256:{:x}", self.hash.clone().finalize()),
             lines: self.lines,
         }
@@ -86,7 +86,10 @@ impl Sum {
 pub fn ended(lines: &str) -> String {
     let mut sum = Sum::default();
     let mut text = String::new();
-    for line in lines.lines().filter(|line| serde_json::from_str::<End>(line).is_err()) {
+    for line in lines
+        .lines()
+        .filter(|line| serde_json::from_str::<ClosingLine>(line).is_err())
+    {
         let line = format!("{line}\n");
         sum.add(line.as_bytes());
         text += &line;

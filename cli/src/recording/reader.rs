@@ -1,8 +1,8 @@
 //! Replaying what was kept.
 
-use super::{End, FORM, Header, Kept, Sum, sealed};
+use super::{ClosingLine, FORM, Header, RecordedLine, Sum, sealed};
 use crate::exit::Usage;
-use crate::inquiry::known_ends::Ends;
+use crate::inquiry::known_ends::KnownEnds;
 use anyhow::{Context as _, Result, anyhow};
 use model::missing::Missing;
 use model::protocol::{LINE_MAX_BYTES, VERSION};
@@ -17,7 +17,7 @@ const LINE_MAX: u64 = LINE_MAX_BYTES as u64 + (1 << 16);
 
 /// Why a recording is not to be believed as it is.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Doubt {
+pub struct RecordingDoubt {
     /// What is missing.
     pub missing: Missing,
     /// It is not what was recorded: not even a fault in it proves anything.
@@ -28,8 +28,8 @@ pub struct Doubt {
 #[derive(Debug)]
 pub struct Recording {
     path: PathBuf,
-    ends: Ends,
-    doubt: Option<Doubt>,
+    ends: KnownEnds,
+    doubt: Option<RecordingDoubt>,
 }
 
 impl Recording {
@@ -63,12 +63,12 @@ impl Recording {
     }
 
     /// What the site knew before any helper was asked.
-    pub fn ends(&self) -> Ends {
+    pub fn ends(&self) -> KnownEnds {
         self.ends.clone()
     }
 
     /// Why it is not to be believed as it is.
-    pub fn doubt(&self) -> Option<&Doubt> {
+    pub fn doubt(&self) -> Option<&RecordingDoubt> {
         self.doubt.as_ref()
     }
 
@@ -98,7 +98,7 @@ fn line_of(lines: &mut impl BufRead, longest: u64) -> std::io::Result<Vec<u8>> {
 }
 
 /// Whether all lines are there as they were written: the last one says what the others come to.
-fn doubt(first: &[u8], mut lines: impl BufRead) -> std::io::Result<Option<Doubt>> {
+fn doubt(first: &[u8], mut lines: impl BufRead) -> std::io::Result<Option<RecordingDoubt>> {
     let mut sum = Sum::default();
     sum.add(first);
     let mut end = None;
@@ -110,13 +110,13 @@ fn doubt(first: &[u8], mut lines: impl BufRead) -> std::io::Result<Option<Doubt>
         if end.is_some() {
             return Ok(Some(changed("something was added behind its end")));
         }
-        match serde_json::from_slice::<End>(&line) {
-            Ok(told) if line.ends_with(b"\n") => end = Some(told),
+        match serde_json::from_slice::<ClosingLine>(&line) {
+            Ok(closing) if line.ends_with(b"\n") => end = Some(closing),
             _ => sum.add(&line),
         }
     }
     Ok(match end {
-        None => Some(Doubt {
+        None => Some(RecordingDoubt {
             missing: Missing::new("the rest of the recording", "it was cut: it ends without its digest")
                 .remedy("record it again with --record FILE"),
             changed: false,
@@ -126,8 +126,8 @@ fn doubt(first: &[u8], mut lines: impl BufRead) -> std::io::Result<Option<Doubt>
     })
 }
 
-fn changed(how: &str) -> Doubt {
-    Doubt {
+fn changed(how: &str) -> RecordingDoubt {
+    RecordingDoubt {
         missing: Missing::new(
             "what was recorded",
             format!("the recording was changed after it was made: {how}"),
@@ -148,11 +148,11 @@ impl<R: BufRead> Read for Unpacked<R> {
     fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
         while self.ready.is_empty() {
             let line = line_of(&mut self.lines, LINE_MAX)?;
-            if line.is_empty() || serde_json::from_slice::<End>(&line).is_ok() {
+            if line.is_empty() || serde_json::from_slice::<ClosingLine>(&line).is_ok() {
                 return Ok(0);
             }
             // A half line stays what it is, and is told as such further on.
-            match serde_json::from_slice::<Kept<'_>>(&line) {
+            match serde_json::from_slice::<RecordedLine<'_>>(&line) {
                 Ok(kept) if kept.node == self.node => self.ready = format!("{}\n", kept.line.get()).into_bytes(),
                 Ok(_) => {}
                 Err(_) => self.ready = line,

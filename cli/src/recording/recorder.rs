@@ -1,8 +1,8 @@
 //! Keeping what is said while a run goes on.
 
-use super::{End, FORM, Header, Kept, NOTICE, Sum, sealed};
+use super::{ClosingLine, FORM, Header, NOTICE, RecordedLine, Sum, sealed};
 use crate::exit::Exit;
-use crate::inquiry::known_ends::Ends;
+use crate::inquiry::known_ends::KnownEnds;
 use crate::private_file;
 use anyhow::{Context as _, Result};
 use model::protocol::VERSION;
@@ -52,8 +52,8 @@ impl Growing {
     }
 
     fn end(&mut self) {
-        let End { digest, lines } = self.sum.end();
-        if let Ok(text) = serde_json::to_string(&End { digest, lines }) {
+        let ClosingLine { digest, lines } = self.sum.end();
+        if let Ok(text) = serde_json::to_string(&ClosingLine { digest, lines }) {
             self.line(format!("{text}\n").as_bytes());
         }
         self.flush();
@@ -72,7 +72,7 @@ impl Growing {
 
 impl Recorder {
     /// Begins a file. Texts to send are kept as they are only where that is wanted.
-    pub fn create(path: &Path, arguments: &[String], ends: &Ends, payloads: bool) -> Result<Self> {
+    pub fn create(path: &Path, arguments: &[String], ends: &KnownEnds, payloads: bool) -> Result<Self> {
         let what = || format!("writing the recording {}", path.display());
         let header = Header {
             recording: FORM,
@@ -118,7 +118,7 @@ impl Recorder {
     /// Keeps a line. One that is no JSON cannot be kept as such and ends the stream anyway.
     pub fn keep(&self, line: &[u8]) {
         let Ok(line) = serde_json::from_slice(line) else { return };
-        let kept = Kept {
+        let kept = RecordedLine {
             node: (&*self.node).into(),
             line,
         };
@@ -141,9 +141,9 @@ impl Recorder {
 
 /// Held while a run is recorded, where it is: gives the file its last line.
 #[derive(Debug)]
-pub struct Keeping(Option<Recorder>);
+pub struct OpenRecording(Option<Recorder>);
 
-impl Keeping {
+impl OpenRecording {
     /// By this recorder, if by any.
     pub fn by(recorder: Option<Recorder>) -> Self {
         Self(recorder)
@@ -163,7 +163,7 @@ impl Keeping {
     }
 }
 
-impl Drop for Keeping {
+impl Drop for OpenRecording {
     fn drop(&mut self) {
         if let Some(recorder) = &self.0 {
             recorder.file().end();
@@ -173,7 +173,7 @@ impl Drop for Keeping {
 
 #[cfg(test)]
 mod tests {
-    use super::{Keeping, Recorder};
+    use super::{OpenRecording, Recorder};
     use crate::exit::Exit;
     use std::io::{Error, Write};
 
@@ -199,7 +199,7 @@ mod tests {
         for _ in 0..10 {
             recorder.for_node("n1").keep(br#"{"seq":1,"say":"alive"}"#);
         }
-        Keeping::by(Some(recorder)).end(exit)
+        OpenRecording::by(Some(recorder)).end(exit)
     }
 
     #[test]
@@ -209,6 +209,6 @@ mod tests {
         assert_eq!(exit(100, Exit::Fault), Exit::Fault);
         // All but the last line has room.
         assert_eq!(exit(500, Exit::Fine), Exit::Inconclusive);
-        assert_eq!(Keeping::by(None).end(Exit::Fine), Exit::Fine);
+        assert_eq!(OpenRecording::by(None).end(Exit::Fine), Exit::Fine);
     }
 }

@@ -1,7 +1,7 @@
 //! Events as they come: aligned lines that can be read while they scroll, or one JSON object a line; a summary at the end.
 
-use super::event_phrases::{self, Names};
-use super::paper::{Ink, Line, Page, Paper, columns, wrap};
+use super::event_phrases::{self, AddressNames};
+use super::paper::{Ink, Paper, TextLine, TextPage, columns, wrap};
 use super::untrusted_text::{self, CELL, shown};
 use anyhow::{Context as _, Result};
 use model::event::{Event, Seen};
@@ -38,17 +38,17 @@ pub enum EventFormat {
 }
 
 /// Names of namespaces, by node and inode.
-pub type Netns = BTreeMap<(String, u32), String>;
+pub type NetnsNames = BTreeMap<(String, u32), String>;
 
 /// Names that are known before the first event.
 #[derive(Clone, Debug, Default)]
-pub struct Known {
+pub struct EventNames {
     /// Of addresses.
-    pub addresses: Names,
+    pub addresses: AddressNames,
     /// Of namespaces.
-    pub netns: Netns,
+    pub netns: NetnsNames,
     /// Of pods, by UID.
-    pub pods: event_phrases::Pods,
+    pub pods: event_phrases::PodNamesByUid,
     /// The nodes, where there are several.
     pub nodes: Vec<String>,
 }
@@ -70,11 +70,11 @@ struct Named<'a> {
 
 /// A printer of events.
 #[derive(Debug)]
-pub struct Stream {
+pub struct EventPrinter {
     out: BufWriter<Stdout>,
     flushed: Instant,
     format: EventFormat,
-    lines: Lines,
+    lines: EventLines,
     /// Events printed.
     pub printed: u64,
     /// Events that were of no consequence.
@@ -85,13 +85,13 @@ pub struct Stream {
 
 /// What the lines of a stream share.
 #[derive(Debug)]
-pub(super) struct Lines {
+pub(super) struct EventLines {
     paper: Paper,
-    names: Names,
+    names: AddressNames,
     /// Names of namespaces, by node and inode; the node is empty where there is one.
-    netns: Netns,
+    netns: NetnsNames,
     /// Names of pods, by UID.
-    pods: event_phrases::Pods,
+    pods: event_phrases::PodNamesByUid,
     /// Columns of the nodes' names; 0 where there is one node.
     node: usize,
     /// Nanoseconds since midnight UTC at `CLOCK_MONOTONIC` zero.
@@ -100,15 +100,15 @@ pub(super) struct Lines {
     flow: usize,
 }
 
-impl Stream {
+impl EventPrinter {
     /// Prints to standard output what helpers see, with these names; the clock is that of the first of them.
-    pub fn new(format: EventFormat, colour: super::Colour, known: Known, hello: &Hello) -> Self {
+    pub fn new(format: EventFormat, colour: super::Colour, known: EventNames, hello: &Hello) -> Self {
         let paper = super::paper(colour);
         Self {
             out: BufWriter::with_capacity(1 << 16, std::io::stdout()),
             flushed: Instant::now(),
             format,
-            lines: Lines {
+            lines: EventLines {
                 paper,
                 names: known.addresses,
                 netns: known.netns,
@@ -159,7 +159,7 @@ impl Stream {
         }
     }
 
-    fn write(&mut self, page: &Page) -> Result<()> {
+    fn write(&mut self, page: &TextPage) -> Result<()> {
         let text = self.lines.paper.write(page);
         self.out
             .write_all(text.as_bytes())
@@ -210,7 +210,7 @@ impl Stream {
     }
 
     /// The summary: to the data's reader as text, beside it when the data is JSON.
-    pub fn summary(&mut self, summary: &Summary<'_>) -> Result<()> {
+    pub fn summary(&mut self, summary: &CaptureSummary<'_>) -> Result<()> {
         let page = summary.page(&self.lines.netns);
         match self.format {
             EventFormat::Table => {
@@ -226,14 +226,14 @@ impl Stream {
     }
 }
 
-impl Lines {
+impl EventLines {
     /// What namespaces are called, for the summary: it has their inodes only.
     fn learn(&mut self, event: &Event) {
         let place = (event.node.clone(), event.netns);
         if self.netns.contains_key(&place) {
             return;
         }
-        let whose = event_phrases::Whose {
+        let whose = event_phrases::OwnerNames {
             netns: &self.netns,
             pods: &self.pods,
         };
@@ -242,7 +242,7 @@ impl Lines {
         }
     }
 
-    pub(super) fn event(&mut self, event: &Event) -> Page {
+    pub(super) fn event(&mut self, event: &Event) -> TextPage {
         let ink = match event.seen {
             Seen::Drop { .. }
             | Seen::NeighbourFailed { .. }
@@ -254,7 +254,7 @@ impl Lines {
             | Seen::Retransmit { .. } => Ink::Open,
             _ => Ink::Quiet,
         };
-        let whose = event_phrases::Whose {
+        let whose = event_phrases::OwnerNames {
             netns: &self.netns,
             pods: &self.pods,
         };
@@ -273,11 +273,11 @@ impl Lines {
         row.page(Some(ink))
     }
 
-    fn head(&mut self) -> Page {
+    fn head(&mut self) -> TextPage {
         let row = self.row("TIME (UTC)", "NODE", "PLACE", "WHAT", "FLOW", "WHY");
         let lines = [row.before + &row.what + &row.behind].into_iter().chain(row.below);
         lines
-            .map(|line| Line::default().ink(Ink::Strong, line.trim_end()))
+            .map(|line| TextLine::default().ink(Ink::Strong, line.trim_end()))
             .collect()
     }
 
@@ -358,26 +358,26 @@ struct Row {
 }
 
 impl Row {
-    fn page(self, ink: Option<Ink>) -> Page {
-        let first = Line::default().plain(&self.before);
+    fn page(self, ink: Option<Ink>) -> TextPage {
+        let first = TextLine::default().plain(&self.before);
         let first = match ink {
             Some(ink) => first.ink(ink, &self.what),
             None => first.plain(&self.what),
         };
         let indent = " ".repeat(TIME + GAP);
         let below = self.below.iter();
-        let below = below.map(|line| Line::default().plain(&indent).plain(line));
+        let below = below.map(|line| TextLine::default().plain(&indent).plain(line));
         core::iter::once(first.plain(&self.behind)).chain(below).collect()
     }
 }
 
 /// What a capture saw in all.
 #[derive(Debug)]
-pub struct Summary<'a> {
+pub struct CaptureSummary<'a> {
     /// What each node brought: exact totals from the kernel, what was lost on the way here, the cost of our own eBPF.
     pub nodes: &'a [NodeEvidence],
     /// Those of them that did not tell their totals and losses.
-    pub untold: &'a [&'a str],
+    pub without_totals: &'a [&'a str],
     /// Events printed.
     pub printed: u64,
     /// Events that were of no consequence.
@@ -388,8 +388,8 @@ pub struct Summary<'a> {
     pub several_clocks: bool,
 }
 
-impl Summary<'_> {
-    pub(super) fn page(&self, netns: &Netns) -> Page {
+impl CaptureSummary<'_> {
+    pub(super) fn page(&self, netns: &NetnsNames) -> TextPage {
         let mut rows: Vec<(u64, String, String)> = Vec::new();
         let several = self.nodes.len() > 1;
         let totals = self
@@ -428,7 +428,7 @@ impl Summary<'_> {
             lacks.push(format!("{events} of further kinds found no room"));
         }
         lacks.extend(super::phrases::missed(self.nodes.iter().flat_map(|node| &node.lost)));
-        match self.untold {
+        match self.without_totals {
             [] => {}
             nodes if several => lacks.push(format!("the totals of {} were not told", nodes.join(", "))),
             _ => lacks.push("the totals were not told".to_owned()),
@@ -442,10 +442,10 @@ impl Summary<'_> {
                 format!("Nothing was seen, but not all was looked at: {lacks}."),
             )
         };
-        let mut page = Page::new();
+        let mut page = TextPage::new();
         page.blank();
-        let line = Line::default();
-        page.line(match (rows.is_empty(), self.untold) {
+        let line = TextLine::default();
+        page.line(match (rows.is_empty(), self.without_totals) {
             (false, _) => line.ink(Ink::Strong, &format!("Totals by cause, {head}")),
             (true, []) => line.plain(&nothing),
             (true, _) => line.plain("The totals were not told."),
@@ -453,10 +453,10 @@ impl Summary<'_> {
         let widest = rows.iter().map(|(_, what, _)| columns(what)).max().unwrap_or_default();
         for (count, what, place) in &rows {
             let row = format!("  {count:>8}  {what:<widest$}  in {place}");
-            page.line(Line::default().plain(row.trim_end()));
+            page.line(TextLine::default().plain(row.trim_end()));
         }
         let ring: u64 = lost().map(|lost| lost.ring_full).sum();
-        let ring = match self.untold {
+        let ring = match self.without_totals {
             [] => format!("{ring} lost"),
             nodes if several => format!("{ring} lost, and not told by {}", nodes.join(", ")),
             _ => "what was lost was not told".to_owned(),
@@ -481,22 +481,22 @@ impl Summary<'_> {
             super::phrases::count(self.printed, "event"),
             super::phrases::time(self.took.as_nanos() as u64)
         );
-        page.line(Line::default().ink(Ink::Quiet, &line));
+        page.line(TextLine::default().ink(Ink::Quiet, &line));
         if self.several_clocks {
             let order = "Events of different nodes are ordered by the nodes' own clocks, which may differ.";
-            page.line(Line::default().ink(Ink::Quiet, order));
+            page.line(TextLine::default().ink(Ink::Quiet, order));
         }
         page
     }
 }
 
 #[cfg(test)]
-impl Lines {
+impl EventLines {
     /// Without any name, since midnight.
     pub(super) fn sample(width: usize) -> Self {
         Self {
             paper: Paper { colour: false, width },
-            names: Names::new(),
+            names: AddressNames::new(),
             netns: BTreeMap::new(),
             pods: BTreeMap::new(),
             node: 0,
@@ -520,12 +520,12 @@ impl Lines {
 
 #[cfg(test)]
 mod tests {
-    use super::{Lines, Paper, columns};
+    use super::{EventLines, Paper, columns};
 
     #[test]
     fn a_row_that_does_not_fit_breaks_between_columns_and_never_in_an_address() {
         let flow = "[fd90:1:1:1:1:1:1:2]:41234 -> [fd90:2:2:2:2:2:2:2]:80 tcp SYN";
-        let row = Lines::sample(72).row(
+        let row = EventLines::sample(72).row(
             "12:03:07.412",
             "",
             "netns/x up0",
@@ -546,7 +546,7 @@ mod tests {
 
     #[test]
     fn the_time_of_day_is_that_of_the_node() {
-        let mut lines = Lines::sample(120);
+        let mut lines = EventLines::sample(120);
         lines.midnight_ns = 20_000 * 86_400_000_000_000 + 43_200_000_000_000;
         assert_eq!(lines.clock(187_412_000_000), "12:03:07.412");
     }

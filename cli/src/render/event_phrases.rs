@@ -9,22 +9,22 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 /// Names of addresses, where they are known.
-pub type Names = BTreeMap<IpAddr, String>;
+pub type AddressNames = BTreeMap<IpAddr, String>;
 
 /// TCP flags by bit, in the order in which they are written.
 const FLAGS: [(u8, &str); 5] = [(2, "SYN"), (1, "FIN"), (4, "RST"), (8, "PSH"), (16, "ACK")];
 
 /// Names by which an event's owner is known.
 #[derive(Clone, Copy, Debug)]
-pub struct Whose<'a> {
+pub struct OwnerNames<'a> {
     /// Of namespaces, by node and inode.
     pub netns: &'a BTreeMap<(String, u32), String>,
     /// Of pods, by UID.
-    pub pods: &'a Pods,
+    pub pods: &'a PodNamesByUid,
 }
 
 /// Names of pods, by UID.
-pub type Pods = BTreeMap<String, PodNames>;
+pub type PodNamesByUid = BTreeMap<String, PodNames>;
 
 /// What a pod and its containers are called.
 #[derive(Clone, Debug, Default)]
@@ -64,7 +64,7 @@ impl PodNames {
 }
 
 /// Whose it is, and on which interface.
-pub fn place(event: &Event, names: &Whose<'_>) -> String {
+pub fn place(event: &Event, names: &OwnerNames<'_>) -> String {
     let whose = owner(event, names);
     match &event.interface {
         Some(interface) => format!("{whose} {interface}"),
@@ -73,7 +73,7 @@ pub fn place(event: &Event, names: &Whose<'_>) -> String {
 }
 
 /// Whose it is: by its owner, else by the namespaces whose names are known.
-pub fn owner(event: &Event, names: &Whose<'_>) -> String {
+pub fn owner(event: &Event, names: &OwnerNames<'_>) -> String {
     let known = names.netns.get(&(event.node.clone(), event.netns)).cloned();
     match &event.owner {
         Owner::Pod { uid, container } => match names.pods.get(uid) {
@@ -95,7 +95,7 @@ pub fn owner(event: &Event, names: &Whose<'_>) -> String {
 }
 
 /// What the namespace is called where this event was; `None` where its owner does not tell.
-pub fn netns(event: &Event, names: &Whose<'_>) -> Option<String> {
+pub fn netns(event: &Event, names: &OwnerNames<'_>) -> Option<String> {
     match &event.owner {
         Owner::Unknown => None,
         Owner::Pod { uid, .. } => {
@@ -107,7 +107,7 @@ pub fn netns(event: &Event, names: &Whose<'_>) -> Option<String> {
 }
 
 /// The flow, names before addresses: `netns/a:41234 -> 10.90.2.2:80 tcp SYN`.
-pub fn flow(event: &Event, names: &Names) -> String {
+pub fn flow(event: &Event, names: &AddressNames) -> String {
     let flow = event.flow;
     if matches!(event.seen, Seen::NeighbourFailed { .. }) {
         return end(flow.dst(), 0, names);
@@ -132,7 +132,7 @@ pub fn flow(event: &Event, names: &Names) -> String {
     )
 }
 
-fn end(address: IpAddr, port: u16, names: &Names) -> String {
+fn end(address: IpAddr, port: u16, names: &AddressNames) -> String {
     match (names.get(&address), port) {
         (Some(name), 0) => name.clone(),
         (Some(name), port) => format!("{name}:{port}"),
@@ -322,7 +322,7 @@ fn icmp(v6: bool, kind: u8, code: u8, info: u32) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Names, PodNames, Pods, Whose, flow, netns, place, what, why};
+    use super::{AddressNames, OwnerNames, PodNames, PodNamesByUid, flow, netns, place, what, why};
     use model::event::{Event, Seen};
     use model::owner::Owner;
     use std::collections::BTreeMap;
@@ -338,11 +338,11 @@ mod tests {
 
     #[test]
     fn a_drop_reads_as_time_place_flow_what_and_why() {
-        let names = Names::from([("10.90.1.2".parse().unwrap(), "netns/a".to_owned())]);
+        let names = AddressNames::from([("10.90.1.2".parse().unwrap(), "netns/a".to_owned())]);
         let event = drop();
-        let whose = Whose {
+        let whose = OwnerNames {
             netns: &BTreeMap::new(),
-            pods: &Pods::new(),
+            pods: &PodNamesByUid::new(),
         };
         assert_eq!(place(&event, &whose), "netns/x up0");
         assert_eq!(flow(&event, &names), "netns/a:41234 -> [fd90:2::2]:80 tcp SYN");
@@ -371,9 +371,9 @@ mod tests {
             host_network,
         };
         let whose = |event: &Event, names: PodNames| {
-            let whose = Whose {
+            let whose = OwnerNames {
                 netns: &BTreeMap::new(),
-                pods: &Pods::from([("u".into(), names)]),
+                pods: &PodNamesByUid::from([("u".into(), names)]),
             };
             (place(event, &whose), netns(event, &whose))
         };

@@ -1,11 +1,11 @@
 //! A list of what is fine and what is not, each fault with what mends it.
 
-use super::paper::{Ink, Line, Page, Paper, paragraph};
+use super::paper::{Ink, Paper, TextLine, TextPage, paragraph};
 use model::missing::Missing;
 
 /// Something that was looked at.
 #[derive(Clone, Debug)]
-pub struct Finding {
+pub struct CheckResult {
     /// What it is.
     pub what: String,
     /// What is wrong with it.
@@ -14,7 +14,7 @@ pub struct Finding {
     pub beside: Option<(&'static str, Vec<String>)>,
 }
 
-impl Finding {
+impl CheckResult {
     /// It is as it should be.
     pub fn fine(what: impl Into<String>) -> Self {
         Self {
@@ -44,14 +44,14 @@ impl Finding {
 }
 
 /// One line for what is fine, three for what is not, and what is worth knowing.
-pub fn findings(findings: &[Finding], paper: Paper) -> Page {
-    let mut page = Page::new();
-    for Finding { what, missing, beside } in findings {
+pub fn findings(findings: &[CheckResult], paper: Paper) -> TextPage {
+    let mut page = TextPage::new();
+    for CheckResult { what, missing, beside } in findings {
         let (mark, ink) = match missing {
             None => ("✓", Ink::Good),
             Some(_) => ("✗", Ink::Bad),
         };
-        let begins = Line::default().ink(ink, mark).plain(" ");
+        let begins = TextLine::default().ink(ink, mark).plain(" ");
         page.append(
             paragraph(begins, what, paper.width.saturating_sub(4))
                 .into_iter()

@@ -1,11 +1,11 @@
 //! Every string of a report, an event and an inventory holds what a stranger would like to do to a terminal, and nothing that is
 //! printed for people does it. The samples are made from the schemas, so that no field is forgotten.
 
-use super::event_lines::{Lines, Summary};
+use super::event_lines::{CaptureSummary, EventLines};
 use super::event_phrases::PodNames;
-use super::paper::{Page, Paper};
+use super::paper::{Paper, TextPage};
 use super::table::Sheet;
-use super::{Finding, findings, lists, untrusted_text};
+use super::{CheckResult, findings, lists, untrusted_text};
 use model::evidence::Evidence;
 use model::letter::is_plain;
 use model::missing::Missing;
@@ -94,7 +94,7 @@ fn samples<T: JsonSchema + DeserializeOwned>() -> Vec<T> {
 }
 
 /// What is on the screen, in lines, without our own colours; nothing else that is not plain was left.
-fn screen(page: &Page, width: usize) -> Vec<String> {
+fn screen(page: &TextPage, width: usize) -> Vec<String> {
     let text = Paper { colour: true, width }.write(page);
     let mut rest = text.as_str();
     let mut bare = String::new();
@@ -164,7 +164,7 @@ fn nothing_in_an_event_or_in_the_totals_does_either() {
     let mut kinds = std::collections::BTreeSet::new();
     for evidence in samples::<Evidence>() {
         for event in &evidence.events {
-            let mut lines = Lines::sample(100);
+            let mut lines = EventLines::sample(100);
             let pods = &evidence
                 .inventory
                 .ok()
@@ -183,15 +183,15 @@ fn nothing_in_an_event_or_in_the_totals_does_either() {
             let back: Value = serde_json::from_str(&json).unwrap();
             assert_eq!(back["probe"], HOSTILE, "JSON is exact");
         }
-        let summary = Summary {
+        let summary = CaptureSummary {
             nodes: &evidence.nodes,
-            untold: &[HOSTILE],
+            without_totals: &[HOSTILE],
             printed: 1,
             left_out: 1,
             took: std::time::Duration::ZERO,
             several_clocks: false,
         };
-        let shown = screen(&summary.page(&super::event_lines::Netns::new()), 100);
+        let shown = screen(&summary.page(&super::event_lines::NetnsNames::new()), 100);
         assert!(shown.len() <= 4, "{shown:#?}");
     }
     assert!(kinds.len() > 9, "every kind of event: {kinds:?}");
@@ -205,7 +205,10 @@ fn findings_probes_notes_and_errors_do_not_either() {
     };
     let missing = Missing::new(HOSTILE, HOSTILE).remedy(HOSTILE);
     let lines = screen(
-        &findings::findings(&[Finding::fine(HOSTILE), Finding::missing(HOSTILE, missing)], paper),
+        &findings::findings(
+            &[CheckResult::fine(HOSTILE), CheckResult::missing(HOSTILE, missing)],
+            paper,
+        ),
         80,
     );
     assert_eq!(

@@ -1,6 +1,6 @@
 //! Lists and explanations: probes and rules.
 
-use super::paper::{Ink, Line, Page, Paper, wrap};
+use super::paper::{Ink, Paper, TextLine, TextPage, wrap};
 use anyhow::{Context as _, Result};
 use model::protocol::{Hello, ProbeStatus};
 
@@ -22,9 +22,9 @@ pub fn probes(hello: &Hello, format: ListFormat, paper: Paper) -> Result<String>
         ListFormat::Json => super::json(&hello.probes).context("writing the probes as JSON"),
         ListFormat::Yaml => super::yaml(&hello.probes).context("writing the probes as YAML"),
         ListFormat::Table => {
-            let mut page = Page::new();
+            let mut page = TextPage::new();
             let head = format!("Probes on {}, kernel {} ({}):", hello.node, hello.kernel, hello.arch);
-            page.line(Line::default().plain(&head));
+            page.line(TextLine::default().plain(&head));
             for probe in &hello.probes {
                 let (mark, ink) = if probe.unsupported.is_some() {
                     ("✗", Ink::Bad)
@@ -32,7 +32,12 @@ pub fn probes(hello: &Hello, format: ListFormat, paper: Paper) -> Result<String>
                     ("✓", Ink::Good)
                 };
                 page.blank();
-                page.line(Line::default().ink(ink, mark).plain(" ").ink(Ink::Strong, &probe.name));
+                page.line(
+                    TextLine::default()
+                        .ink(ink, mark)
+                        .plain(" ")
+                        .ink(Ink::Strong, &probe.name),
+                );
                 page.append(details(probe, paper));
             }
             Ok(paper.write(&page))
@@ -40,8 +45,8 @@ pub fn probes(hello: &Hello, format: ListFormat, paper: Paper) -> Result<String>
     }
 }
 
-fn details(probe: &ProbeStatus, paper: Paper) -> Page {
-    let mut page = Page::new();
+fn details(probe: &ProbeStatus, paper: Paper) -> TextPage {
+    let mut page = TextPage::new();
     let mut say = |label: &str, what: &str| {
         if !what.is_empty() {
             page.append(paper.labelled(label, &[what.to_owned()]));
@@ -70,11 +75,11 @@ pub fn rules(rules: &[(&str, String)], format: ListFormat, paper: Paper) -> Resu
         ListFormat::Yaml => super::yaml(&listed()).context("writing the rules as YAML"),
         ListFormat::Table => {
             let column = rules.iter().map(|(id, _)| id.len()).max().unwrap_or_default() + 2;
-            let mut page = Page::new();
+            let mut page = TextPage::new();
             for (id, summary) in rules {
                 for (index, line) in wrap(summary, paper.width.saturating_sub(column)).iter().enumerate() {
                     let id = format!("{:<column$}", if index == 0 { id } else { "" });
-                    page.line(Line::default().ink(Ink::Strong, &id).plain(line));
+                    page.line(TextLine::default().ink(Ink::Strong, &id).plain(line));
                 }
             }
             Ok(paper.write(&page))
@@ -83,14 +88,14 @@ pub fn rules(rules: &[(&str, String)], format: ListFormat, paper: Paper) -> Resu
 }
 
 /// A rule's own words.
-pub fn rule(id: &str, head: &str, paper: Paper) -> Page {
-    let mut page = Page::new();
-    page.line(Line::default().ink(Ink::Strong, id));
+pub fn rule(id: &str, head: &str, paper: Paper) -> TextPage {
+    let mut page = TextPage::new();
+    page.line(TextLine::default().ink(Ink::Strong, id));
     for paragraph in head.trim_end().split("\n\n") {
         page.blank();
         for part in parts(paragraph) {
             for line in wrap(&part, paper.width) {
-                page.line(Line::default().plain(&line));
+                page.line(TextLine::default().plain(&line));
             }
         }
     }
@@ -111,9 +116,9 @@ fn parts(paragraph: &str) -> Vec<String> {
 }
 
 /// A probe's own words.
-pub fn probe(probe: &ProbeStatus, paper: Paper) -> Page {
-    let mut page = Page::new();
-    page.line(Line::default().ink(Ink::Strong, &probe.name));
+pub fn probe(probe: &ProbeStatus, paper: Paper) -> TextPage {
+    let mut page = TextPage::new();
+    page.line(TextLine::default().ink(Ink::Strong, &probe.name));
     page.blank();
     page.append(details(probe, paper));
     page

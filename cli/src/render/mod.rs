@@ -20,9 +20,9 @@ pub mod schema;
 mod table;
 mod untrusted_text;
 
-pub use event_lines::{EventFormat, Known, Stream, Summary};
+pub use event_lines::{CaptureSummary, EventFormat, EventNames, EventPrinter};
 pub use event_phrases::PodNames;
-pub use findings::Finding;
+pub use findings::CheckResult;
 pub use lists::ListFormat;
 
 use anyhow::{Context as _, Result};
@@ -132,7 +132,7 @@ pub fn explain_probe(probe: &ProbeStatus, colour: Colour) -> Result<()> {
 }
 
 /// Prints what was found fine or missing.
-pub fn findings(findings: &[Finding], colour: Colour) -> Result<()> {
+pub fn findings(findings: &[CheckResult], colour: Colour) -> Result<()> {
     let paper = paper(colour);
     print(&paper.write(&findings::findings(findings, paper)))
 }
@@ -152,7 +152,7 @@ pub fn lines(texts: &[String]) -> Result<()> {
     };
     let lines = texts
         .iter()
-        .flat_map(|text| paper::paragraph(paper::Line::default(), text, width));
+        .flat_map(|text| paper::paragraph(paper::TextLine::default(), text, width));
     print(&paper(Colour::Never).write(&lines.collect()))
 }
 
@@ -175,7 +175,7 @@ pub fn note(text: &str) {
 }
 
 /// Says several lines beside the data.
-fn notes(page: &paper::Page) {
+fn notes(page: &paper::TextPage) {
     eprint!("{}", paper(Colour::Never).write(page));
 }
 

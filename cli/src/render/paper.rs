@@ -45,9 +45,9 @@ impl Ink {
 
 /// One line. A piece's text is shown in plain letters, whatever it holds (see [`foreign`]).
 #[derive(Clone, Debug, Default)]
-pub struct Line(Vec<(Option<Ink>, String)>);
+pub struct TextLine(Vec<(Option<Ink>, String)>);
 
-impl Line {
+impl TextLine {
     /// With this behind it.
     #[must_use]
     pub fn plain(self, text: &str) -> Self {
@@ -72,22 +72,22 @@ impl Line {
 /// Lines. There is no other way to a screen.
 #[derive(Clone, Debug, Default)]
 #[must_use]
-pub struct Page(Vec<Line>);
+pub struct TextPage(Vec<TextLine>);
 
-impl Page {
+impl TextPage {
     /// Nothing yet.
     pub const fn new() -> Self {
         Self(Vec::new())
     }
 
     /// A further line.
-    pub fn line(&mut self, line: Line) {
+    pub fn line(&mut self, line: TextLine) {
         self.0.push(line);
     }
 
     /// An empty one.
     pub fn blank(&mut self) {
-        self.0.push(Line::default());
+        self.0.push(TextLine::default());
     }
 
     /// All of another.
@@ -101,17 +101,17 @@ impl Page {
     }
 }
 
-impl FromIterator<Line> for Page {
-    fn from_iter<T: IntoIterator<Item = Line>>(lines: T) -> Self {
+impl FromIterator<TextLine> for TextPage {
+    fn from_iter<T: IntoIterator<Item = TextLine>>(lines: T) -> Self {
         Self(lines.into_iter().collect())
     }
 }
 
 impl Paper {
     /// The lines as they are written, each with its end.
-    pub fn write(self, page: &Page) -> String {
+    pub fn write(self, page: &TextPage) -> String {
         let mut text = String::new();
-        for Line(pieces) in &page.0 {
+        for TextLine(pieces) in &page.0 {
             for (ink, piece) in pieces {
                 match ink.filter(|_| self.colour).map(Ink::style) {
                     Some(style) => text += &format!("{style}{piece}{style:#}"),
@@ -124,7 +124,7 @@ impl Paper {
     }
 
     /// Paragraphs under a label: the label once, every line behind it.
-    pub fn labelled(self, label: &str, paragraphs: &[String]) -> Page {
+    pub fn labelled(self, label: &str, paragraphs: &[String]) -> TextPage {
         let mut label = Some(label);
         let lines = paragraphs
             .iter()
@@ -132,7 +132,7 @@ impl Paper {
         lines
             .map(|line| {
                 let head = format!("  {:<width$}", label.take().unwrap_or_default(), width = INDENT - 2);
-                Line::default().ink(Ink::Quiet, &head).plain(&line)
+                TextLine::default().ink(Ink::Quiet, &head).plain(&line)
             })
             .collect()
     }
@@ -140,10 +140,10 @@ impl Paper {
 
 /// A paragraph behind the beginning of its first line. What goes on stands where neither a mark nor a label of ours does: a
 /// name in it cannot forge one.
-pub fn paragraph(begins: Line, text: &str, width: usize) -> Vec<Line> {
+pub fn paragraph(begins: TextLine, text: &str, width: usize) -> Vec<TextLine> {
     let mut begins = Some(begins);
     let line = |text: &String| {
-        let begins = begins.take().unwrap_or_else(|| Line::default().plain("    "));
+        let begins = begins.take().unwrap_or_else(|| TextLine::default().plain("    "));
         begins.plain(text)
     };
     wrap(text, width).iter().map(line).collect()
@@ -189,7 +189,7 @@ pub fn columns(text: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{Ink, Line, Page, Paper, columns, wrap};
+    use super::{Ink, Paper, TextLine, TextPage, columns, wrap};
 
     #[test]
     fn nothing_is_broken_inside_an_address() {
@@ -206,8 +206,8 @@ mod tests {
 
     #[test]
     fn a_piece_begins_no_line_and_colours_nothing() {
-        let mut page = Page::new();
-        page.line(Line::default().ink(Ink::Good, "✓").plain(" a\n\u{1b}[31m✗ b"));
+        let mut page = TextPage::new();
+        page.line(TextLine::default().ink(Ink::Good, "✓").plain(" a\n\u{1b}[31m✗ b"));
         let paper = |colour| Paper { colour, width: 80 };
         assert_eq!(paper(false).write(&page), "✓ a\\n\\u{1b}[31m✗ b\n");
         assert_eq!(

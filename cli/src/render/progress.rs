@@ -10,7 +10,7 @@ const WORTH_TELLING: Duration = Duration::from_secs(1);
 
 /// One line on stderr.
 #[derive(Debug)]
-pub struct Progress {
+pub struct ProgressLine {
     bar: ProgressBar,
     started: Instant,
     shown: bool,
@@ -19,7 +19,7 @@ pub struct Progress {
     nodes: Vec<(String, String)>,
 }
 
-impl Progress {
+impl ProgressLine {
     /// Nothing shown yet.
     pub fn new() -> Self {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
@@ -39,7 +39,7 @@ impl Progress {
     pub fn stage(&mut self, what: &'static str) {
         self.stage = what;
         self.nodes.clear();
-        self.tell();
+        self.update_message();
     }
 
     /// What goes on at one node meanwhile.
@@ -48,10 +48,10 @@ impl Progress {
             Some((_, stage)) => *stage = what,
             None => self.nodes.push((name.to_owned(), what)),
         }
-        self.tell();
+        self.update_message();
     }
 
-    fn tell(&self) {
+    fn update_message(&self) {
         let nodes: Vec<String> = self
             .nodes
             .iter()
@@ -82,7 +82,7 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
+impl Drop for ProgressLine {
     fn drop(&mut self) {
         self.clear();
     }

@@ -1,6 +1,6 @@
 //! The one screen: the answer first, then what proves it, then what was looked at.
 
-use super::paper::{INDENT, Ink, Line, Page, Paper, wrap, wrap_pieces};
+use super::paper::{INDENT, Ink, Paper, TextLine, TextPage, wrap, wrap_pieces};
 use super::phrases;
 use super::untrusted_text::name;
 use model::attempt::{self, Attempt};
@@ -22,7 +22,7 @@ pub struct Sheet {
 
 impl Sheet {
     /// The report as lines.
-    pub fn report(&self, report: &Report) -> Page {
+    pub fn report(&self, report: &Report) -> TextPage {
         let mut sheet = self.headline(report);
         let (causes, others): (Vec<&Verdict>, Vec<&Verdict>) = report
             .verdicts
@@ -55,18 +55,18 @@ impl Sheet {
     }
 
     /// A labelled part after an empty line; nothing when there is nothing to say.
-    fn block(&self, label: &str, paragraphs: &[String]) -> Page {
+    fn block(&self, label: &str, paragraphs: &[String]) -> TextPage {
         let lines = self.paper.labelled(label, paragraphs);
         if lines.is_empty() || matches!(label, "attempts" | "looked" | "proven") {
             return lines;
         }
-        let mut page = Page::new();
+        let mut page = TextPage::new();
         page.blank();
         page.append(lines);
         page
     }
 
-    fn headline(&self, report: &Report) -> Page {
+    fn headline(&self, report: &Report) -> TextPage {
         let (mark, ink) = match report.outcome {
             Conclusion::Healthy => ("✓", Ink::Good),
             Conclusion::Fault => ("✗", Ink::Bad),
@@ -75,13 +75,13 @@ impl Sheet {
         // What goes on in a second line stands where neither a mark nor a label does: names in it cannot forge one.
         let lines = wrap(&report.headline, self.paper.width.saturating_sub(4));
         let line = |(index, text): (usize, &String)| match index {
-            0 => Line::default().ink(ink, mark).plain(" ").ink(Ink::Strong, text),
-            _ => Line::default().plain("    ").ink(Ink::Strong, text),
+            0 => TextLine::default().ink(ink, mark).plain(" ").ink(Ink::Strong, text),
+            _ => TextLine::default().plain("    ").ink(Ink::Strong, text),
         };
         lines.iter().enumerate().map(line).collect()
     }
 
-    fn cause(&self, verdict: &Verdict, report: &Report, sheet: &mut Page) {
+    fn cause(&self, verdict: &Verdict, report: &Report, sheet: &mut TextPage) {
         let place = phrases::place(&verdict.place);
         let unsaid = |node: &&String| report.nodes.len() > 1 && verdict.place.netns.as_ref() != Some(*node);
         let node = verdict.place.node.as_ref().filter(unsaid);
@@ -110,7 +110,7 @@ impl Sheet {
         }
     }
 
-    fn missing(&self, report: &Report) -> Page {
+    fn missing(&self, report: &Report) -> TextPage {
         let shown = if self.wide { report.missing.len() } else { MISSING_SHOWN };
         let mut lines: Vec<String> = report.missing.iter().take(shown).map(unseen).collect();
         if report.missing.len() > shown {
@@ -119,7 +119,7 @@ impl Sheet {
         self.block("not seen", &lines)
     }
 
-    fn path(&self, report: &Report) -> Page {
+    fn path(&self, report: &Report) -> TextPage {
         let mut lines = Vec::new();
         let width = self.paper.width - INDENT;
         let is_ipv6 = |hop: &Hop| hop.flow.dst().is_ipv6();
@@ -151,20 +151,20 @@ impl Sheet {
                 }
             }
         }
-        let mut page = Page::new();
+        let mut page = TextPage::new();
         for (index, line) in lines.iter().enumerate() {
             if index == 0 {
                 page.blank();
             }
             let head = format!("  {:<10}", if index == 0 { "path" } else { "" });
-            page.line(marked(Line::default().ink(Ink::Quiet, &head), line));
+            page.line(marked(TextLine::default().ink(Ink::Quiet, &head), line));
         }
         page
     }
 }
 
 /// Our marks in their colours; no name holds one (see [`name`]).
-fn marked(line: Line, text: &str) -> Line {
+fn marked(line: TextLine, text: &str) -> TextLine {
     text.split_inclusive(['✗', '✓']).fold(line, |line, piece| {
         let (ink, mark) = if piece.ends_with('✗') {
             (Ink::Bad, "✗")

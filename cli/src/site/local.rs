@@ -1,10 +1,10 @@
 //! This machine as one node: the helper is a child process, found embedded, named, or beside the client.
 
 use super::embedded_helper::{self, Executable};
-use crate::conversation::link::{Link, MESSAGE_MAX_BYTES};
+use crate::conversation::link::{HelperLink, MESSAGE_MAX_BYTES};
 use crate::exit::Usage;
-use crate::inquiry::known_ends::Ends;
-use crate::inquiry::target::{Place, Target};
+use crate::inquiry::known_ends::KnownEnds;
+use crate::inquiry::named_end::{NamedEnd, NamedPlace};
 use crate::recording::Recorder;
 use anyhow::{Context as _, Result, anyhow};
 use model::endpoint::{Endpoint, EndpointKind};
@@ -34,19 +34,19 @@ pub struct Local {
 
 impl Local {
     /// Both ends as they were asked for; what they are, the helper says. The one node has no name until then.
-    pub fn ends(source: &Target, destination: &Target) -> Ends {
-        Ends {
+    pub fn ends(source: &NamedEnd, destination: &NamedEnd) -> KnownEnds {
+        KnownEnds {
             source: asked(source),
             destination: asked(destination),
             nodes: vec![String::new()],
-            ..Ends::default()
+            ..KnownEnds::default()
         }
     }
 
     /// Starts it; it waits to be spoken to.
-    pub fn start(&self, recorder: Option<Recorder>) -> Result<Link> {
+    pub fn start(&self, recorder: Option<Recorder>) -> Result<HelperLink> {
         let mut child = self.spawn()?;
-        let (tell, told) = channel();
+        let (sender, receiver) = channel();
         if let Some(errors) = child.stderr.take() {
             let verbose = self.verbose;
             thread::spawn(move || {
@@ -65,17 +65,18 @@ impl Local {
                         words.push('\n');
                     }
                 }
-                let _ = tell.send(words);
+                let _ = sender.send(words);
             });
         }
         // A helper that has ended has closed both of its outputs, though not always in this order.
         let last_words = move || {
-            told.recv_timeout(LAST_WORDS_WITHIN)
+            receiver
+                .recv_timeout(LAST_WORDS_WITHIN)
                 .unwrap_or_default()
                 .trim()
                 .to_owned()
         };
-        Ok(Link::to_child(child, last_words, recorder))
+        Ok(HelperLink::to_child(child, last_words, recorder))
     }
 
     fn spawn(&self) -> Result<Child> {
@@ -118,12 +119,12 @@ pub fn intent(asked: Option<Intent>) -> Result<Intent> {
     }
 }
 
-fn asked(target: &Target) -> Endpoint {
+fn asked(target: &NamedEnd) -> Endpoint {
     let asked = target.asked();
     let (kind, addresses) = match &target.place {
-        Place::Address(address) => (EndpointKind::Address, vec![*address]),
-        Place::Name(_) | Place::Object(_) => (EndpointKind::Name, Vec::new()),
-        Place::Site(text) => (
+        NamedPlace::Address(address) => (EndpointKind::Address, vec![*address]),
+        NamedPlace::Name(_) | NamedPlace::Object(_) => (EndpointKind::Name, Vec::new()),
+        NamedPlace::Site(text) => (
             match text.split_once('/') {
                 Some(("netns", _)) => EndpointKind::Netns,
                 Some(("pid", _)) => EndpointKind::Pid,

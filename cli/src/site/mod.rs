@@ -7,13 +7,13 @@ pub mod cluster;
 mod embedded_helper;
 mod local;
 
-use crate::conversation::link::Link;
-use crate::inquiry::known_ends::Ends;
+use crate::conversation::link::HelperLink;
+use crate::inquiry::known_ends::KnownEnds;
 use crate::inquiry::question::Inquiry;
 use crate::interrupt::Interrupt;
-use crate::kubernetes::cluster::Cluster;
-use crate::kubernetes::resolved_ends::{self, Asked};
-use crate::recording::{Doubt, Recorder, Recording};
+use crate::kubernetes::cluster::ClusterApi;
+use crate::kubernetes::resolved_ends::{self, EndsQuery};
+use crate::recording::{Recorder, Recording, RecordingDoubt};
 use anyhow::{Result, anyhow};
 use cluster::{HelperOptions, Helpers};
 use k8s_openapi::api::batch::v1::Job;
@@ -27,15 +27,15 @@ pub enum Site {
     /// This machine as one node: the helper is a child process.
     Local(local::Local),
     /// A live cluster.
-    Kubernetes(Box<Kubernetes>),
+    Kubernetes(Box<ClusterSite>),
     /// A recorded run.
     Recording(Box<Recording>),
 }
 
 /// A live cluster.
 #[derive(Debug)]
-pub struct Kubernetes {
-    cluster: Cluster,
+pub struct ClusterSite {
+    cluster: ClusterApi,
     options: HelperOptions,
     verbose: bool,
 }
@@ -44,7 +44,7 @@ pub struct Kubernetes {
 #[derive(Debug)]
 pub struct Beginning<'a> {
     /// What the site said of both ends, and the nodes.
-    pub ends: &'a Ends,
+    pub ends: &'a KnownEnds,
     /// The longest that it may take.
     pub window: Duration,
     /// Keeps what helpers say.
@@ -62,7 +62,7 @@ impl Beginning<'_> {
     }
 }
 
-impl Kubernetes {
+impl ClusterSite {
     fn helpers(&self, of: &Beginning<'_>) -> Helpers {
         let (cluster, options) = (self.cluster.clone(), self.options.clone());
         Helpers::new(cluster, options, of.window, self.verbose, of.interrupt.clone())
@@ -83,8 +83,8 @@ impl Site {
 
     /// A cluster.
     #[must_use]
-    pub fn cluster(cluster: Cluster, options: HelperOptions, verbose: bool) -> Self {
-        Self::Kubernetes(Box::new(Kubernetes {
+    pub fn cluster(cluster: ClusterApi, options: HelperOptions, verbose: bool) -> Self {
+        Self::Kubernetes(Box::new(ClusterSite {
             cluster,
             options,
             verbose,
@@ -92,7 +92,7 @@ impl Site {
     }
 
     /// What is known here of both ends before any helper is asked, and which nodes matter. Settles what the inquiry left open.
-    pub async fn ends(&self, inquiry: &mut Inquiry) -> Result<Ends> {
+    pub async fn ends(&self, inquiry: &mut Inquiry) -> Result<KnownEnds> {
         let question = &inquiry.question;
         match self {
             Self::Local(_) => {
@@ -102,7 +102,7 @@ impl Site {
                 Ok(ends)
             }
             Self::Kubernetes(site) => {
-                let asked = Asked {
+                let asked = EndsQuery {
                     intent: inquiry.intent,
                     source: &question.source,
                     destination: &question.destination,
@@ -128,7 +128,7 @@ impl Site {
     }
 
     /// The cluster, where this is one.
-    pub fn cluster_of(&self) -> Option<&Cluster> {
+    pub fn cluster_of(&self) -> Option<&ClusterApi> {
         match self {
             Self::Kubernetes(site) => Some(&site.cluster),
             Self::Local(_) | Self::Recording(_) => None,
@@ -136,7 +136,7 @@ impl Site {
     }
 
     /// Why what is heard here is not to be believed as it is: of a recording that is not what it was.
-    pub fn doubt(&self) -> Option<&Doubt> {
+    pub fn doubt(&self) -> Option<&RecordingDoubt> {
         match self {
             Self::Recording(recording) => recording.doubt(),
             Self::Local(_) | Self::Kubernetes(_) => None,
@@ -144,28 +144,28 @@ impl Site {
     }
 
     /// Nodes to look at where no ends are asked for.
-    pub fn nodes(&self) -> Ends {
+    pub fn nodes(&self) -> KnownEnds {
         match self {
-            Self::Local(_) => Ends {
+            Self::Local(_) => KnownEnds {
                 nodes: vec![String::new()],
-                ..Ends::default()
+                ..KnownEnds::default()
             },
-            Self::Kubernetes(_) => Ends::default(),
+            Self::Kubernetes(_) => KnownEnds::default(),
             Self::Recording(recording) => recording.ends(),
         }
     }
 
     /// Starts the helpers of these nodes, all at once. One that does not start says so on its own link; an error here is of
     /// all. They are gone when the last link is dropped.
-    pub fn helpers(&self, of: &Beginning<'_>) -> Result<Vec<(String, Link)>> {
+    pub fn helpers(&self, of: &Beginning<'_>) -> Result<Vec<(String, HelperLink)>> {
         let nodes = &of.ends.nodes;
-        let named = |link: &dyn Fn(&str) -> Result<Link>| {
+        let named = |link: &dyn Fn(&str) -> Result<HelperLink>| {
             let links = nodes.iter().map(|node| Ok((node.clone(), link(node)?)));
             links.collect::<Result<Vec<_>>>()
         };
         match self {
             Self::Local(local) => named(&|node| local.start(of.recorder.map(|recorder| recorder.for_node(node)))),
-            Self::Recording(recording) => named(&|node| Ok(Link::to_recording(recording.play(node)?))),
+            Self::Recording(recording) => named(&|node| Ok(HelperLink::to_recording(recording.play(node)?))),
             Self::Kubernetes(_) if nodes.is_empty() => Ok(Vec::new()),
             Self::Kubernetes(site) => Ok(site.helpers(of).start(&of.known_nodes(), of.recorder)),
         }

@@ -8,7 +8,7 @@ mod recordings;
 mod replies;
 
 pub use edits::{Edit, edited};
-pub use recordings::{Base, Recording};
+pub use recordings::{Base, BaseRecording};
 
 /// A target.
 pub type Target = fn(&[u8]);

@@ -18,20 +18,20 @@ pub enum Base {
 
 /// A recorded run and what was asked.
 #[derive(Debug)]
-pub struct Recording {
+pub struct BaseRecording {
     /// The file.
     pub text: String,
     arguments: Vec<String>,
 }
 
-static HEALTHY: LazyLock<Recording> =
-    LazyLock::new(|| Recording::unpack(include_bytes!("../../../tests/recordings/healthy.rec.gz")));
-static DROPPED: LazyLock<Recording> =
-    LazyLock::new(|| Recording::unpack(include_bytes!("../../../tests/recordings/dropped.rec.gz")));
+static HEALTHY: LazyLock<BaseRecording> =
+    LazyLock::new(|| BaseRecording::unpack(include_bytes!("../../../tests/recordings/healthy.rec.gz")));
+static DROPPED: LazyLock<BaseRecording> =
+    LazyLock::new(|| BaseRecording::unpack(include_bytes!("../../../tests/recordings/dropped.rec.gz")));
 
 impl Base {
     /// The recording.
-    pub fn recording(self) -> &'static Recording {
+    pub fn recording(self) -> &'static BaseRecording {
         match self {
             Self::Healthy => &HEALTHY,
             Self::Dropped => &DROPPED,
@@ -39,7 +39,7 @@ impl Base {
     }
 }
 
-impl Recording {
+impl BaseRecording {
     fn unpack(packed: &[u8]) -> Self {
         let mut text = String::new();
         GzDecoder::new(packed)

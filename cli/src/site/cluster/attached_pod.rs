@@ -3,9 +3,9 @@
 //! The streams work on the runtime's own thread: a helper is kept alive while the program is busy printing.
 
 use super::manifest::{CONTAINER, RECEIVED};
-use super::run::Run;
-use crate::conversation::link::{ALIVE_EVERY, Ear, GOING, Heard, MESSAGE_MAX_BYTES, ended, request_line};
-use crate::kubernetes::refusal::{Kind, Refused};
+use super::run::HelperRun;
+use crate::conversation::link::{ALIVE_EVERY, GOING, LinkEvent, MESSAGE_MAX_BYTES, ReplyReader, ended, request_line};
+use crate::kubernetes::refusal::{Refusal, RefusalKind};
 use crate::recording::Recorder;
 use flate2::write::ZlibDecoder;
 use kube::api::{AttachParams, AttachedProcess};
@@ -45,7 +45,7 @@ pub struct Attached {
 }
 
 /// Attaches to a running pod.
-pub async fn attach(run: &Run, pod: &str) -> Result<Attached, Refused> {
+pub async fn attach(run: &HelperRun, pod: &str) -> Result<Attached, Refusal> {
     let wanted = AttachParams::default()
         .container(CONTAINER)
         .stdin(true)
@@ -57,7 +57,7 @@ pub async fn attach(run: &Run, pod: &str) -> Result<Attached, Refused> {
         match run.cluster.ask(|| api.attach(pod, &wanted)).await {
             Ok(process) => return Ok(Attached::of(process, run.verbose)),
             // A kubelet may tell of a container a moment before it can be attached to; nothing was attached yet.
-            Err(refused) if tries < TRIES && matches!(refused.kind, Kind::Failed | Kind::Garbage) => {
+            Err(refused) if tries < TRIES && matches!(refused.kind, RefusalKind::Failed | RefusalKind::Garbage) => {
                 tokio::time::sleep(AGAIN).await;
                 tries += 1;
             }
@@ -118,7 +118,7 @@ impl Attached {
 pub async fn converse(
     attached: Attached,
     requests: mpsc::UnboundedReceiver<Request>,
-    tell: &mpsc::Sender<Heard>,
+    sender: &mpsc::Sender<LinkEvent>,
     recorder: Option<Recorder>,
 ) {
     let Attached {
@@ -127,19 +127,19 @@ pub async fn converse(
         mut messages,
         connection,
     } = attached;
-    let _ = tell.send(Heard::Reached).await;
-    let speaking = async {
-        speak(input, requests).await;
+    let _ = sender.send(LinkEvent::Reached).await;
+    let writing = async {
+        write_requests(input, requests).await;
         // The helper has heard the end of its input: it may still say its last lines.
         tokio::time::sleep(GOING).await;
     };
     tokio::select! {
-        () = listen(output, connection, &mut messages, tell, recorder) => {}
-        () = speaking => {}
+        () = listen(output, connection, &mut messages, sender, recorder) => {}
+        () = writing => {}
     }
 }
 
-async fn speak(mut input: impl AsyncWrite + Unpin, mut requests: mpsc::UnboundedReceiver<Request>) {
+async fn write_requests(mut input: impl AsyncWrite + Unpin, mut requests: mpsc::UnboundedReceiver<Request>) {
     let mut seq = 0;
     loop {
         let say = match tokio::time::timeout(ALIVE_EVERY, requests.recv()).await {
@@ -161,14 +161,14 @@ async fn listen(
     mut output: impl AsyncRead + Unpin,
     mut connection: Pin<Box<dyn Future<Output = Option<String>> + Send>>,
     messages: &mut JoinHandle<String>,
-    tell: &mpsc::Sender<Heard>,
+    sender: &mpsc::Sender<LinkEvent>,
     recorder: Option<Recorder>,
 ) {
-    let mut ear = Ear::of(recorder);
+    let mut reader = ReplyReader::of(recorder);
     let mut said = ZlibDecoder::new(Vec::new());
     let mut part = vec![0; BUFFER_BYTES];
     let mut connected = true;
-    let why = 'hearing: loop {
+    let why = 'reading: loop {
         let mut reading = std::pin::pin!(output.read(&mut part));
         let read = loop {
             tokio::select! {
@@ -183,7 +183,7 @@ async fn listen(
         };
         let read = match read {
             // A connection may break behind the last line.
-            Ok(0) | Err(_) if ear.is_done() => return,
+            Ok(0) | Err(_) if reader.is_done() => return,
             Ok(0) if said.get_ref().is_empty() => break ended(&last_words(messages).await),
             Ok(read) => read,
             Err(error) => break format!("the connection to the helper broke: {error}"),
@@ -193,7 +193,7 @@ async fn listen(
             let piece;
             (piece, rest) = rest.split_at(rest.len().min(PIECE_BYTES));
             if let Err(error) = said.write_all(piece).and_then(|()| said.flush()) {
-                break 'hearing format!("what the helper says cannot be decompressed: {error}");
+                break 'reading format!("what the helper says cannot be decompressed: {error}");
             }
             let lines = said.get_mut();
             let mut whole = lines.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
@@ -203,15 +203,15 @@ async fn listen(
             }
             for line in lines[..whole].split_inclusive(|byte| *byte == b'\n') {
                 // There is room for what it says before it is read.
-                let room = ear.room_later(line).await;
-                match ear.hear(line) {
+                let room = reader.room_later(line).await;
+                match reader.receive(line) {
                     Ok(Some(reply)) => {
-                        if tell.send(Heard::Said(reply, room)).await.is_err() {
+                        if sender.send(LinkEvent::Reply(reply, room)).await.is_err() {
                             return;
                         }
                     }
                     Ok(None) => {}
-                    Err(why) => break 'hearing why,
+                    Err(why) => break 'reading why,
                 }
             }
             lines.drain(..whole);
@@ -220,7 +220,7 @@ async fn listen(
             }
         }
     };
-    let _ = tell.send(ear.cut(why)).await;
+    let _ = sender.send(reader.cut(why)).await;
 }
 
 async fn last_words(messages: &mut JoinHandle<String>) -> String {
@@ -253,7 +253,7 @@ async fn keep_messages(errors: Option<impl AsyncRead + Unpin>, verbose: bool) ->
 
 #[cfg(test)]
 mod tests {
-    use super::{Heard, listen};
+    use super::{LinkEvent, listen};
     use flate2::Compression;
     use flate2::write::ZlibEncoder;
     use model::protocol::Reply;
@@ -264,16 +264,16 @@ mod tests {
     const ALIVE: &[u8] = b"{\"seq\":1,\"say\":\"alive\"}\n";
 
     /// What is heard of a helper that says this, flushes it, and goes on when `then` does.
-    async fn hear(says: &[u8], then: impl AsyncFnOnce(&mut mpsc::Receiver<Heard>)) -> Option<Heard> {
+    async fn receive(says: &[u8], then: impl AsyncFnOnce(&mut mpsc::Receiver<LinkEvent>)) -> Option<LinkEvent> {
         let mut compressed = ZlibEncoder::new(Vec::new(), Compression::fast());
         compressed.write_all(says).unwrap();
         compressed.flush().unwrap();
         let (mut helper, output) = tokio::io::duplex(4096);
         helper.write_all(compressed.get_ref()).await.unwrap();
-        let (tell, mut from) = mpsc::channel(16);
+        let (sender, mut from) = mpsc::channel(16);
         let listening = tokio::spawn(async move {
             let mut messages = tokio::spawn(async { "out of memory".to_owned() });
-            listen(output, Box::pin(std::future::pending()), &mut messages, &tell, None).await;
+            listen(output, Box::pin(std::future::pending()), &mut messages, &sender, None).await;
         });
         then(&mut from).await;
         drop(helper);
@@ -283,19 +283,19 @@ mod tests {
 
     #[tokio::test]
     async fn what_a_helper_says_is_heard_at_once_and_not_when_it_ends() {
-        let cut = hear(ALIVE, async |from| {
-            assert!(matches!(from.recv().await, Some(Heard::Said(Reply::Alive, _))));
+        let cut = receive(ALIVE, async |from| {
+            assert!(matches!(from.recv().await, Some(LinkEvent::Reply(Reply::Alive, _))));
         });
         match cut.await {
-            Some(Heard::Cut(missing)) => assert!(missing.why.contains("out of memory"), "{missing:?}"),
+            Some(LinkEvent::Cut(missing)) => assert!(missing.why.contains("out of memory"), "{missing:?}"),
             other => panic!("{other:?}"),
         }
     }
 
     #[tokio::test]
     async fn a_compressed_stream_that_ends_in_a_line_is_cut_there() {
-        match hear(&ALIVE[..10], async |_| {}).await {
-            Some(Heard::Cut(missing)) => assert!(missing.why.contains("middle of line 1"), "{missing:?}"),
+        match receive(&ALIVE[..10], async |_| {}).await {
+            Some(LinkEvent::Cut(missing)) => assert!(missing.why.contains("middle of line 1"), "{missing:?}"),
             other => panic!("{other:?}"),
         }
     }
@@ -304,11 +304,11 @@ mod tests {
     async fn noise_in_place_of_a_compressed_stream_is_told() {
         let (mut helper, output) = tokio::io::duplex(4096);
         helper.write_all(b"Segmentation fault\n").await.unwrap();
-        let (tell, mut from) = mpsc::channel(16);
+        let (sender, mut from) = mpsc::channel(16);
         let mut messages = tokio::spawn(async { String::new() });
-        listen(output, Box::pin(std::future::pending()), &mut messages, &tell, None).await;
+        listen(output, Box::pin(std::future::pending()), &mut messages, &sender, None).await;
         match from.recv().await {
-            Some(Heard::Cut(missing)) => assert!(missing.why.contains("decompressed"), "{missing:?}"),
+            Some(LinkEvent::Cut(missing)) => assert!(missing.why.contains("decompressed"), "{missing:?}"),
             other => panic!("{other:?}"),
         }
     }

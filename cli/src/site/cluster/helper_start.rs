@@ -3,13 +3,13 @@
 use super::attached_pod::{self, Attached};
 use super::manifest::Content;
 use super::node_fitness::unfit;
-use super::pod_ownership::{self, Asked, Whose};
-use super::pod_progress::{Place, Progress};
-use super::pod_watch::Pods;
-use super::run::Run;
+use super::pod_ownership::{self, ExpectedPod, PodOwnership};
+use super::pod_progress::{HelperPlace, PodProgress};
+use super::pod_watch::PodsByUid;
+use super::run::HelperRun;
 use super::{injection, job_deletion};
-use crate::conversation::link::Heard;
-use crate::kubernetes::refusal::{Kind, Refused};
+use crate::conversation::link::LinkEvent;
+use crate::kubernetes::refusal::{Refusal, RefusalKind};
 use crate::recording::Recorder;
 use diagnoses::words::shell;
 use k8s_openapi::api::core::v1::{Event, Pod};
@@ -36,7 +36,7 @@ const PATIENCE: Duration = Duration::from_secs(45);
 
 /// A helper that is wanted.
 #[derive(Debug)]
-pub struct Wanted {
+pub struct HelperToStart {
     /// On this node.
     pub node: String,
     /// What is known of it.
@@ -47,22 +47,26 @@ pub struct Wanted {
 
 /// Brings a helper up and carries the conversation.
 pub async fn helper(
-    run: Arc<Run>,
-    wanted: Wanted,
+    run: Arc<HelperRun>,
+    wanted: HelperToStart,
     requests: mpsc::UnboundedReceiver<Request>,
-    tell: mpsc::Sender<Heard>,
+    sender: mpsc::Sender<LinkEvent>,
 ) {
-    match bring_up(&run, &wanted, &tell).await {
-        Ok(attached) => attached_pod::converse(attached, requests, &tell, wanted.recorder).await,
+    match bring_up(&run, &wanted, &sender).await {
+        Ok(attached) => attached_pod::converse(attached, requests, &sender, wanted.recorder).await,
         Err(missing) => {
-            let _ = tell.send(Heard::Cut(missing)).await;
+            let _ = sender.send(LinkEvent::Cut(missing)).await;
         }
     }
 }
 
-async fn bring_up(run: &Run, wanted: &Wanted, tell: &mpsc::Sender<Heard>) -> Result<Attached, Missing> {
+async fn bring_up(
+    run: &HelperRun,
+    wanted: &HelperToStart,
+    sender: &mpsc::Sender<LinkEvent>,
+) -> Result<Attached, Missing> {
     let node = &wanted.node;
-    let place = Place {
+    let place = HelperPlace {
         node,
         namespace: &run.namespace,
         image: run.options.started(),
@@ -75,7 +79,7 @@ async fn bring_up(run: &Run, wanted: &Wanted, tell: &mpsc::Sender<Heard>) -> Res
     let arch = wanted.known.as_ref().map_or("", |known| known.arch.as_str());
     let content = run.content(place, arch)?;
     let job = run.next_name();
-    let started = start(run, &job, place, &content, arch, tell).await;
+    let started = start(run, &job, place, &content, arch, sender).await;
     if started.is_err() {
         job_deletion::one(run, &job).await;
     }
@@ -84,16 +88,16 @@ async fn bring_up(run: &Run, wanted: &Wanted, tell: &mpsc::Sender<Heard>) -> Res
 
 /// Starts one from this image, and attaches to it.
 async fn start(
-    run: &Run,
+    run: &HelperRun,
     job: &str,
-    place: Place<'_>,
+    place: HelperPlace<'_>,
     content: &Content,
     arch: &str,
-    tell: &mpsc::Sender<Heard>,
+    sender: &mpsc::Sender<LinkEvent>,
 ) -> Result<Attached, Missing> {
     let what = place.missing("").what;
     let stage = async |text: String| {
-        let _ = tell.send(Heard::Stage(text)).await;
+        let _ = sender.send(LinkEvent::Stage(text)).await;
     };
     let unwanted = || place.missing("it was not wanted any more");
     let mut pods = run
@@ -109,7 +113,7 @@ async fn start(
     };
     let containers = wanted.spec.into_iter().filter_map(|spec| spec.template.spec);
     let container = containers.flat_map(|spec| spec.containers).next().unwrap_or_default();
-    let asked = Asked {
+    let asked = ExpectedPod {
         name: job,
         job: &made,
         node: place.node,
@@ -130,9 +134,9 @@ async fn start(
             missing
         };
         match pod.as_ref().map(|pod| place.progress(pod)) {
-            Some(Progress::Runs) => break pod.unwrap_or_default().name_any(),
-            Some(Progress::Ended(missing)) => return Err(missing),
-            Some(Progress::Waits(waits)) if waits != now => {
+            Some(PodProgress::Runs) => break pod.unwrap_or_default().name_any(),
+            Some(PodProgress::Ended(missing)) => return Err(missing),
+            Some(PodProgress::Waits(waits)) if waits != now => {
                 stage(waits.clone()).await;
                 now = waits;
             }
@@ -156,7 +160,7 @@ async fn start(
                 }
                 ask_at = Instant::now() + AGAIN;
             }
-            () = tokio::time::sleep_until(created + TAKES_UP), if !Place::is_taken_up(pod.as_ref()) => {
+            () = tokio::time::sleep_until(created + TAKES_UP), if !HelperPlace::is_taken_up(pod.as_ref()) => {
                 return Err(but(place.not_taken_up(pod.as_ref(), TAKES_UP)));
             }
             () = tokio::time::sleep_until(created + PATIENCE) => {
@@ -164,7 +168,7 @@ async fn start(
                     .missing(format!("its pod did not start within {} s; the last that was told: {now}", PATIENCE.as_secs()))
                     .remedy(format!("see {} and its kubelet", shell::said("kubectl describe node {}", &[&place.node]))));
             }
-            () = tell.closed() => return Err(unwanted()),
+            () = sender.closed() => return Err(unwanted()),
         }
     };
     stage("attaching".to_owned()).await;
@@ -181,18 +185,18 @@ async fn start(
 }
 
 /// The pod that was asked for, among those that bear the run's label. What else does is told, and left alone: why one was.
-fn own(pods: &Pods, asked: &Asked<'_>, run: &Run) -> (Option<Pod>, Option<String>) {
+fn own(pods: &PodsByUid, asked: &ExpectedPod<'_>, run: &HelperRun) -> (Option<Pod>, Option<String>) {
     let (mut own, mut left_alone) = (None, None);
     for (uid, pod) in pods {
         match pod_ownership::whose(pod, asked, |name| run.has_named(name)) {
-            Whose::Own => own = Some(pod.clone()),
-            Whose::Other => {}
-            Whose::Stranger(why) => {
+            PodOwnership::Own => own = Some(pod.clone()),
+            PodOwnership::Other => {}
+            PodOwnership::Stranger(why) => {
                 let what = format!(
                     "pod {} bears the label of this run and is left alone: {why}",
                     pod.name_any()
                 );
-                run.tell_stranger(uid, &what);
+                run.report_stranger(uid, &what);
                 left_alone = Some(what);
             }
         }
@@ -201,16 +205,16 @@ fn own(pods: &Pods, asked: &Asked<'_>, run: &Run) -> (Option<Pod>, Option<String
 }
 
 /// Why a Job or its pod was not made.
-pub fn not_created(refused: &Refused, place: Place<'_>) -> Missing {
+pub fn not_created(refused: &Refusal, place: HelperPlace<'_>) -> Missing {
     match refused.kind {
-        Kind::NotFound => place
+        RefusalKind::NotFound => place
             .missing(format!("there is no namespace {}", place.namespace))
             .remedy(format!(
                 "{}, or name another with --helper-namespace",
                 shell::said("kubectl create namespace {}", &[&place.namespace])
             )),
         // A policy that denies the Job itself, and no lack of permission.
-        Kind::Forbidden if !refused.says.contains("cannot create resource") => place.refused(&refused.says),
+        RefusalKind::Forbidden if !refused.says.contains("cannot create resource") => place.refused(&refused.says),
         _ => {
             let missing = refused.missing("");
             place.missing(missing.why).remedy(missing.remedy)
@@ -219,7 +223,7 @@ pub fn not_created(refused: &Refused, place: Place<'_>) -> Missing {
 }
 
 /// What is told about the object with this UID. Without permission nothing is, and its status must do.
-async fn events(run: &Run, about: &str) -> Vec<Event> {
+async fn events(run: &HelperRun, about: &str) -> Vec<Event> {
     let wanted = ListParams::default()
         .fields(&format!("involvedObject.uid={about}"))
         .limit(EVENTS);

@@ -1,13 +1,13 @@
 //! The helpers of one run, from their start until the last of them is taken away.
 
-use super::helper_start::{self, Wanted};
+use super::helper_start::{self, HelperToStart};
 use super::options::HelperOptions;
-use super::pod_progress::Place;
-use super::run::Run;
+use super::pod_progress::HelperPlace;
+use super::run::HelperRun;
 use super::{job_deletion, leftover_jobs};
-use crate::conversation::link::{self, Link};
+use crate::conversation::link::{self, HelperLink};
 use crate::interrupt::Interrupt;
-use crate::kubernetes::cluster::Cluster;
+use crate::kubernetes::cluster::ClusterApi;
 use crate::names;
 use crate::recording::Recorder;
 use k8s_openapi::api::batch::v1::Job;
@@ -26,20 +26,20 @@ const ORDER: Duration = Duration::from_secs(3);
 /// The helpers of one run. When this value and all its links are dropped, they are deleted.
 #[derive(Clone, Debug)]
 pub struct Helpers {
-    run: Arc<Run>,
+    run: Arc<HelperRun>,
     end: Arc<End>,
 }
 
 impl Helpers {
     /// Begins a run; nothing is created yet. Called inside the runtime.
     pub fn new(
-        cluster: Cluster,
+        cluster: ClusterApi,
         options: HelperOptions,
         window: Duration,
         verbose: bool,
         interrupt: Interrupt,
     ) -> Self {
-        let run = Arc::new(Run::new(cluster, options, window, verbose));
+        let run = Arc::new(HelperRun::new(cluster, options, window, verbose));
         let interrupted = Arc::clone(&run);
         tokio::spawn(async move {
             interrupt.wait().await;
@@ -57,7 +57,7 @@ impl Helpers {
 
     /// Starts a helper on each node, all in the background; why one does not start is the last word of its link. What is
     /// known of a node is used: none is started where it could not be heard.
-    pub fn start(&self, nodes: &[(String, Option<Node>)], recorder: Option<&Recorder>) -> Vec<(String, Link)> {
+    pub fn start(&self, nodes: &[(String, Option<Node>)], recorder: Option<&Recorder>) -> Vec<(String, HelperLink)> {
         if let Some(image) = &self.run.options.inject {
             let names: Vec<&str> = nodes.iter().map(|(name, _)| name.as_str()).collect();
             crate::render::note(&format!(
@@ -72,19 +72,19 @@ impl Helpers {
             ));
         }
         let start = |(name, known): &(String, Option<Node>)| {
-            let (tell, from) = mpsc::channel(link::WAITING);
+            let (sender, from) = mpsc::channel(link::WAITING);
             let (ask, requests) = mpsc::unbounded_channel();
-            let wanted = Wanted {
+            let wanted = HelperToStart {
                 node: name.clone(),
                 known: known.clone(),
                 recorder: recorder.map(|recorder| recorder.for_node(name)),
             };
-            tokio::spawn(helper_start::helper(Arc::clone(&self.run), wanted, requests, tell));
+            tokio::spawn(helper_start::helper(Arc::clone(&self.run), wanted, requests, sender));
             let ask = move |request| {
                 // A helper that is gone is noticed on the other stream.
                 let _ = ask.send(request);
             };
-            let link = Link::new(ask, from, Box::new(Arc::clone(&self.end)), self.run.lifetime);
+            let link = HelperLink::new(ask, from, Box::new(Arc::clone(&self.end)), self.run.lifetime);
             (name.clone(), link)
         };
         nodes.iter().map(start).collect()
@@ -100,8 +100,8 @@ impl Helpers {
         nodes.iter().map(job).collect()
     }
 
-    fn place<'a>(&'a self, node: &'a str) -> Place<'a> {
-        Place {
+    fn place<'a>(&'a self, node: &'a str) -> HelperPlace<'a> {
+        HelperPlace {
             node,
             namespace: &self.run.namespace,
             image: self.run.options.started(),
@@ -148,7 +148,7 @@ impl Helpers {
 /// Held by the run and by each of its links: the last one to go takes the Jobs along.
 #[derive(Debug)]
 struct End {
-    run: Arc<Run>,
+    run: Arc<HelperRun>,
     runtime: Handle,
 }
 

@@ -1,9 +1,9 @@
 //! Images that may take a helper where ours cannot be had: those of kube-system's pods, which no tenant chose, by digest.
 
 use super::image::by_digest;
-use crate::kubernetes::cluster::Cluster;
+use crate::kubernetes::cluster::ClusterApi;
 use crate::kubernetes::list::MOST;
-use crate::kubernetes::refusal::Refused;
+use crate::kubernetes::refusal::Refusal;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
 use serde::Deserialize;
@@ -15,7 +15,7 @@ pub const OF_THE_CLUSTER: &str = "kube-system";
 
 /// What was found.
 #[derive(Debug, Default)]
-pub struct Suggested {
+pub struct InjectableImages {
     /// Nodes by the image that they have.
     images: BTreeMap<String, BTreeSet<String>>,
     pods: usize,
@@ -52,8 +52,8 @@ struct Container {
 }
 
 /// Looks for them, on these nodes where any are named.
-pub async fn suggest(cluster: &Cluster, only_on: &[String]) -> Result<Suggested, Refused> {
-    let take = |suggested: &mut Suggested, pod: OnNode| {
+pub async fn suggest(cluster: &ClusterApi, only_on: &[String]) -> Result<InjectableImages, Refusal> {
+    let take = |suggested: &mut InjectableImages, pod: OnNode| {
         if suggested.pods == MOST {
             suggested.more = true;
             return ControlFlow::Break(());
@@ -70,7 +70,7 @@ pub async fn suggest(cluster: &Cluster, only_on: &[String]) -> Result<Suggested,
     Ok(read.await?.kept)
 }
 
-impl Suggested {
+impl InjectableImages {
     fn take(&mut self, pod: &OnNode) {
         let containers = pod.status.container_statuses.iter().flatten();
         for image in containers.filter_map(|container| by_digest(&container.image_id)) {

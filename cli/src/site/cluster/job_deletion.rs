@@ -1,7 +1,7 @@
 //! Taking a run's Jobs away: at its end, and on every other way out.
 
-use super::run::Run;
-use crate::kubernetes::refusal::{Kind, Refused};
+use super::run::HelperRun;
+use crate::kubernetes::refusal::{Refusal, RefusalKind};
 use kube::api::{DeleteParams, ListParams};
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -17,7 +17,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 const CREATING: Duration = Duration::from_secs(2);
 
 /// Deletes one that came to nothing. What fails here is tried again with all others.
-pub(super) async fn one(run: &Run, job: &str) {
+pub(super) async fn one(run: &HelperRun, job: &str) {
     let (api, background) = (run.jobs_api(), DeleteParams::background());
     let deleted = run.cluster.ask(|| api.delete(job, &background)).await;
     if deleted.is_ok() {
@@ -27,7 +27,7 @@ pub(super) async fn one(run: &Run, job: &str) {
 
 /// Deletes all that may be left, with their pods, by one call. Where the API server does not answer, it is asked again
 /// until they have ended by themselves; why they could not be deleted is told then.
-pub(super) async fn all(run: &Run) -> Result<(), Refused> {
+pub(super) async fn all(run: &HelperRun) -> Result<(), Refusal> {
     // A request that is under way may still make a Job; one that hangs must not keep the others.
     let _ = tokio::time::timeout(CREATING, run.close()).await;
     let _deleting = run.deleting.lock().await;
@@ -42,7 +42,10 @@ pub(super) async fn all(run: &Run) -> Result<(), Refused> {
             run.jobs().clear();
             return Ok(());
         };
-        let final_word = matches!(refused.kind, Kind::Forbidden | Kind::Unauthorized | Kind::NotFound);
+        let final_word = matches!(
+            refused.kind,
+            RefusalKind::Forbidden | RefusalKind::Unauthorized | RefusalKind::NotFound
+        );
         if final_word || Instant::now() + pause > run.deadline() {
             return Err(refused);
         }
@@ -52,23 +55,23 @@ pub(super) async fn all(run: &Run) -> Result<(), Refused> {
 }
 
 /// Does so from a thread that is about to leave, and waits for it.
-pub(super) fn before_leaving(runtime: &Handle, run: &Arc<Run>) {
+pub(super) fn before_leaving(runtime: &Handle, run: &Arc<HelperRun>) {
     if run.jobs().is_empty() {
         return;
     }
-    let (tell, told) = channel();
+    let (sender, receiver) = channel();
     let of = Arc::clone(run);
     runtime.spawn(async move {
-        let _ = tell.send(all(&of).await);
+        let _ = sender.send(all(&of).await);
     });
-    let gone = match told.recv_timeout(USUAL) {
+    let gone = match receiver.recv_timeout(USUAL) {
         Err(RecvTimeoutError::Timeout) => {
             crate::render::note(&format!(
                 "the API server has not answered yet; still deleting {} in namespace {} (Ctrl-C leaves it to the cluster: they end by themselves)",
                 named(run.jobs().iter()),
                 run.namespace
             ));
-            told.recv_timeout(run.deadline().saturating_duration_since(Instant::now()) + USUAL)
+            receiver.recv_timeout(run.deadline().saturating_duration_since(Instant::now()) + USUAL)
         }
         other => other,
     };

@@ -1,9 +1,9 @@
 //! What earlier runs left: Jobs with our label that have ended, or should have.
 
 use super::manifest::{BY, MANAGED_BY, NODE};
-use crate::kubernetes::cluster::Cluster;
-use crate::kubernetes::list::{PAGE, Page, answer};
-use crate::kubernetes::refusal::{Kind, Refused};
+use crate::kubernetes::cluster::ClusterApi;
+use crate::kubernetes::list::{ListPage, PAGE, answer};
+use crate::kubernetes::refusal::{Refusal, RefusalKind};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::api::{DeleteParams, ListParams};
@@ -17,7 +17,7 @@ pub const SWEPT_MAX: usize = 1_000;
 
 /// A leftover.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Swept {
+pub struct LeftoverJob {
     /// Its namespace.
     pub namespace: String,
     /// Its name.
@@ -27,11 +27,11 @@ pub struct Swept {
     /// Who had started it.
     pub by: String,
     /// Why it could not be deleted.
-    pub left: Option<Refused>,
+    pub left: Option<Refusal>,
 }
 
 /// Deletes what earlier runs left in a namespace, or in all of them; of very many the first.
-pub async fn sweep(cluster: &Cluster, namespace: Option<&str>) -> Result<Vec<Swept>, Refused> {
+pub async fn sweep(cluster: &ClusterApi, namespace: Option<&str>) -> Result<Vec<LeftoverJob>, Refusal> {
     let mut swept = Vec::new();
     let mut next = None;
     loop {
@@ -50,35 +50,42 @@ pub async fn sweep(cluster: &Cluster, namespace: Option<&str>) -> Result<Vec<Swe
 }
 
 /// The same beside a run, which it must not disturb.
-pub async fn quietly(cluster: Cluster, namespace: String) {
+pub async fn quietly(cluster: ClusterApi, namespace: String) {
     let _ = sweep(&cluster, Some(&namespace)).await;
 }
 
-async fn delete(cluster: &Cluster, job: &Job) -> Swept {
+async fn delete(cluster: &ClusterApi, job: &Job) -> LeftoverJob {
     let namespace = job.namespace().unwrap_or_default();
     let name = job.name_any();
     let api: Api<Job> = Api::namespaced(cluster.client.clone(), &namespace);
     let background = DeleteParams::background();
     let deleted = cluster.ask(|| api.delete(&name, &background)).await;
     let note = |key: &str| job.annotations().get(key).cloned().unwrap_or_default();
-    Swept {
+    LeftoverJob {
         node: note(NODE),
         by: note(BY),
-        left: deleted.err().filter(|refused| refused.kind != Kind::NotFound),
+        left: deleted.err().filter(|refused| refused.kind != RefusalKind::NotFound),
         namespace,
         name,
     }
 }
 
 /// A page, with the API server's own clock.
-async fn list(cluster: &Cluster, namespace: Option<&str>, next: Option<&str>) -> kube::Result<(Timestamp, Page<Job>)> {
+async fn list(
+    cluster: &ClusterApi,
+    namespace: Option<&str>,
+    next: Option<&str>,
+) -> kube::Result<(Timestamp, ListPage<Job>)> {
     let mut wanted = ListParams::default()
         .labels(&format!("{}={}", MANAGED_BY.0, MANAGED_BY.1))
         .limit(PAGE);
     wanted.continue_token = next.map(str::to_owned);
     let request = Request::new(Job::url_path(&(), namespace)).list(&wanted);
     let answered = answer(&cluster.client, request.map_err(kube::Error::BuildRequest)?).await?;
-    Ok((answered.now.unwrap_or_else(Timestamp::now), Page::of(&answered.body)?))
+    Ok((
+        answered.now.unwrap_or_else(Timestamp::now),
+        ListPage::of(&answered.body)?,
+    ))
 }
 
 /// Whether nobody can be using it any more.

@@ -22,6 +22,6 @@ mod run;
 mod tests;
 
 pub use helpers::Helpers;
-pub use leftover_jobs::{SWEPT_MAX, Swept, sweep};
+pub use leftover_jobs::{LeftoverJob, SWEPT_MAX, sweep};
 pub use node_fitness::{Unfit, unfit};
 pub use options::{HelperOptions, NAME_IT, OWN_NAMESPACE};

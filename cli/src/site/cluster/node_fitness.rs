@@ -1,6 +1,6 @@
 //! Whether a helper can be started on a node, and heard there: as the node's own object says. Pure.
 
-use super::pod_progress::Place;
+use super::pod_progress::HelperPlace;
 use diagnoses::words::shell;
 use model::inventory::Node;
 use model::missing::Missing;
@@ -47,7 +47,7 @@ impl Unfit {
 /// A node on which a helper could not be heard, or would not run.
 pub fn unfit(node: &Node) -> Result<(), Missing> {
     let name = &node.name;
-    let place = Place {
+    let place = HelperPlace {
         node: name,
         namespace: "",
         image: "",

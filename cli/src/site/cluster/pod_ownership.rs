@@ -11,7 +11,7 @@ const JOB: &str = "job-name";
 
 /// What was asked for.
 #[derive(Clone, Debug)]
-pub struct Asked<'a> {
+pub struct ExpectedPod<'a> {
     /// Name of the Job.
     pub name: &'a str,
     /// Its UID, once it was made.
@@ -24,7 +24,7 @@ pub struct Asked<'a> {
 
 /// Whose a pod is that bears the run's label.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Whose {
+pub enum PodOwnership {
     /// The one that was asked for.
     Own,
     /// That of another Job of the run, as it says itself: whoever asked for that one looks at it.
@@ -34,20 +34,20 @@ pub enum Whose {
 }
 
 /// Whose it is; `of_run` tells the names of the run's Jobs.
-pub fn whose(pod: &Pod, asked: &Asked<'_>, of_run: impl Fn(&str) -> bool) -> Whose {
+pub fn whose(pod: &Pod, asked: &ExpectedPod<'_>, of_run: impl Fn(&str) -> bool) -> PodOwnership {
     let owners = pod.owner_references().iter();
     let mut controllers = owners.filter(|owner| owner.controller == Some(true));
     if controllers.any(|owner| owner.uid == asked.job) {
-        return unlike(pod, asked).map_or(Whose::Own, Whose::Stranger);
+        return unlike(pod, asked).map_or(PodOwnership::Own, PodOwnership::Stranger);
     }
     match pod.labels().get(JOB) {
-        Some(name) if name != asked.name && of_run(name) => Whose::Other,
-        _ => Whose::Stranger("its controller is no Job of this run".to_owned()),
+        Some(name) if name != asked.name && of_run(name) => PodOwnership::Other,
+        _ => PodOwnership::Stranger("its controller is no Job of this run".to_owned()),
     }
 }
 
 /// What in it is not as it was asked for.
-fn unlike(pod: &Pod, asked: &Asked<'_>) -> Option<String> {
+fn unlike(pod: &Pod, asked: &ExpectedPod<'_>) -> Option<String> {
     let spec = pod.spec.as_ref();
     let node = spec.and_then(|spec| spec.node_name.as_deref()).unwrap_or_default();
     if node != asked.node {
@@ -109,7 +109,7 @@ pub fn kept(pod: Pod, run: &str) -> Option<Pod> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Asked, Whose, kept, whose};
+    use super::{ExpectedPod, PodOwnership, kept, whose};
     use k8s_openapi::api::core::v1::{Container, Pod};
     use serde_json::{Value, json};
 
@@ -129,14 +129,14 @@ mod tests {
         serde_json::from_value(pod).unwrap()
     }
 
-    fn whose_is(changes: &[(&str, Value)]) -> Whose {
+    fn whose_is(changes: &[(&str, Value)]) -> PodOwnership {
         let container = Container {
             name: "node-helper".to_owned(),
             image: Some("lab:1".to_owned()),
             command: Some(["/node-helper", "--deadline", "70"].map(str::to_owned).to_vec()),
             ..Container::default()
         };
-        let asked = Asked {
+        let asked = ExpectedPod {
             name: "skoop-1f-0",
             job: UID,
             node: "n1",
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn the_pod_that_the_created_job_made_is_ours() {
-        assert_eq!(whose_is(&[]), Whose::Own);
+        assert_eq!(whose_is(&[]), PodOwnership::Own);
     }
 
     #[test]
@@ -167,7 +167,7 @@ mod tests {
             (vec![("/spec/containers/0/command", json!(["sh"]))], "another command"),
         ] {
             match whose_is(&changes) {
-                Whose::Stranger(why) => assert!(why.contains(says), "{changes:?}: {why}"),
+                PodOwnership::Stranger(why) => assert!(why.contains(says), "{changes:?}: {why}"),
                 other => panic!("{changes:?}: {other:?}"),
             }
         }
@@ -177,9 +177,9 @@ mod tests {
     fn another_jobs_pod_is_left_to_whoever_asked_for_it() {
         let owner = ("/metadata/ownerReferences/0/uid", json!("6a1d"));
         let of = |name: &str| [owner.clone(), ("/metadata/labels/job-name", json!(name))];
-        assert_eq!(whose_is(&of("skoop-1f-1")), Whose::Other);
+        assert_eq!(whose_is(&of("skoop-1f-1")), PodOwnership::Other);
         assert!(
-            matches!(whose_is(&of("skoop-1f-9")), Whose::Stranger(_)),
+            matches!(whose_is(&of("skoop-1f-9")), PodOwnership::Stranger(_)),
             "no such Job was made"
         );
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// How far a pod is.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Progress {
+pub enum PodProgress {
     /// It may still start; what the kubelet does now.
     Waits(String),
     /// Its container runs.
@@ -20,7 +20,7 @@ pub enum Progress {
 
 /// Where a helper is wanted, and of what.
 #[derive(Clone, Copy, Debug)]
-pub struct Place<'a> {
+pub struct HelperPlace<'a> {
     /// The node.
     pub node: &'a str,
     /// The namespace of helpers.
@@ -31,7 +31,7 @@ pub struct Place<'a> {
     pub injected: bool,
 }
 
-impl Place<'_> {
+impl HelperPlace<'_> {
     /// A helper that is missing there.
     pub fn missing(&self, why: impl Into<String>) -> Missing {
         Missing {
@@ -41,27 +41,27 @@ impl Place<'_> {
     }
 
     /// What a pod's status says.
-    pub fn progress(&self, pod: &Pod) -> Progress {
+    pub fn progress(&self, pod: &Pod) -> PodProgress {
         let Some(status) = &pod.status else {
-            return Progress::Waits("created".to_owned());
+            return PodProgress::Waits("created".to_owned());
         };
         let containers = status.container_statuses.iter().flatten();
         let state = containers
             .filter(|container| container.name == CONTAINER)
             .find_map(|container| container.state.as_ref());
         if let Some(missing) = state.and_then(|state| self.state(state)) {
-            return Progress::Ended(missing);
+            return PodProgress::Ended(missing);
         }
         let message = status.message.as_deref().unwrap_or_default();
         match (status.phase.as_deref(), status.reason.as_deref()) {
-            (Some("Failed"), reason) => Progress::Ended(self.failed(reason.unwrap_or_default(), message)),
-            (Some("Succeeded"), _) => Progress::Ended(self.missing("its pod ended before it was spoken to")),
-            _ if pod.metadata.deletion_timestamp.is_some() => Progress::Ended(
+            (Some("Failed"), reason) => PodProgress::Ended(self.failed(reason.unwrap_or_default(), message)),
+            (Some("Succeeded"), _) => PodProgress::Ended(self.missing("its pod ended before it was spoken to")),
+            _ if pod.metadata.deletion_timestamp.is_some() => PodProgress::Ended(
                 self.missing("its pod was deleted by somebody else")
                     .remedy("see who deletes pods in this namespace, or name another with --helper-namespace"),
             ),
-            _ if state.is_some_and(|state| state.running.is_some()) => Progress::Runs,
-            _ => Progress::Waits(
+            _ if state.is_some_and(|state| state.running.is_some()) => PodProgress::Runs,
+            _ => PodProgress::Waits(
                 state
                     .and_then(|state| state.waiting.as_ref()?.reason.as_deref())
                     .map_or("waiting for the kubelet", |reason| match reason {
@@ -248,10 +248,10 @@ fn lower(text: &str) -> String {
 #[cfg(test)]
 #[expect(clippy::needless_pass_by_value, reason = "`json!` makes values")]
 mod tests {
-    use super::{Place, Progress};
+    use super::{HelperPlace, PodProgress};
     use serde_json::{Value, json};
 
-    const PLACE: Place<'_> = Place {
+    const PLACE: HelperPlace<'_> = HelperPlace {
         node: "n1",
         namespace: "shop",
         image: "ghcr.io/kubectl-skoop/node-helper:v0.1.0",
@@ -262,13 +262,13 @@ mod tests {
         serde_json::from_value(json!({ "metadata": {}, "status": status })).unwrap()
     }
 
-    fn progress(status: Value) -> Progress {
+    fn progress(status: Value) -> PodProgress {
         PLACE.progress(&pod(&status))
     }
 
-    fn ended(place: Place<'_>, status: Value) -> String {
+    fn ended(place: HelperPlace<'_>, status: Value) -> String {
         match place.progress(&pod(&status)) {
-            Progress::Ended(missing) => format!("{} -> {}", missing.why, missing.remedy),
+            PodProgress::Ended(missing) => format!("{} -> {}", missing.why, missing.remedy),
             other => panic!("{other:?} goes on"),
         }
     }
@@ -284,15 +284,15 @@ mod tests {
 
     #[test]
     fn a_pod_that_starts_is_waited_for() {
-        assert!(matches!(progress(json!({ "phase": "Pending" })), Progress::Waits(_)));
+        assert!(matches!(progress(json!({ "phase": "Pending" })), PodProgress::Waits(_)));
         assert_eq!(
             progress(waiting("ContainerCreating", "")),
-            Progress::Waits("starting its container".to_owned())
+            PodProgress::Waits("starting its container".to_owned())
         );
         let running = json!({ "running": { "startedAt": "2026-01-01T00:00:00Z" } });
         assert_eq!(
             progress(json!({ "phase": "Running", "containerStatuses": [container(running)] })),
-            Progress::Runs
+            PodProgress::Runs
         );
     }
 
@@ -301,8 +301,8 @@ mod tests {
         let scheduled = pod(&json!({ "phase": "Pending",
             "conditions": [{ "type": "PodScheduled", "status": "True" }] }));
         let slow = pod(&json!({ "phase": "Pending", "startTime": "2026-01-01T00:00:00Z" }));
-        assert!(!Place::is_taken_up(None) && !Place::is_taken_up(Some(&scheduled)));
-        assert!(Place::is_taken_up(Some(&slow)));
+        assert!(!HelperPlace::is_taken_up(None) && !HelperPlace::is_taken_up(Some(&scheduled)));
+        assert!(HelperPlace::is_taken_up(Some(&slow)));
         let why = |pod| PLACE.not_taken_up(pod, std::time::Duration::from_secs(15)).why;
         assert_eq!(
             why(Some(&scheduled)),
@@ -331,7 +331,7 @@ mod tests {
 
     #[test]
     fn an_injected_image_without_a_shell_or_without_leave_is_told() {
-        let injected = Place {
+        let injected = HelperPlace {
             injected: true,
             ..PLACE
         };

@@ -1,8 +1,8 @@
 //! One watch over the pods that carry a run's label, opened before the first of them is made. Whose they are is told elsewhere.
 
 use super::pod_ownership;
-use crate::kubernetes::cluster::Cluster;
-use crate::kubernetes::refusal::Refused;
+use crate::kubernetes::cluster::ClusterApi;
+use crate::kubernetes::refusal::Refusal;
 use futures_util::{Stream, StreamExt as _};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{WatchEvent, WatchParams};
@@ -17,21 +17,21 @@ const AGAIN: Duration = Duration::from_millis(300);
 const MOST: usize = 20_000;
 
 /// Pods by their UID.
-pub type Pods = BTreeMap<String, Pod>;
+pub type PodsByUid = BTreeMap<String, Pod>;
 /// What changes.
-pub type Receiver = watch::Receiver<Pods>;
+pub type Receiver = watch::Receiver<PodsByUid>;
 
 /// Opens it for the pods of this run, and keeps it open while somebody wants to know.
-pub async fn open(cluster: Cluster, pods: Api<Pod>, labels: String, run: String) -> Result<Receiver, Refused> {
+pub async fn open(cluster: ClusterApi, pods: Api<Pod>, labels: String, run: String) -> Result<Receiver, Refusal> {
     let wanted = WatchParams::default().labels(&labels);
     let first = cluster.ask(|| pods.watch(&wanted, "0")).await?.boxed();
-    let (tell, receiver) = watch::channel(Pods::new());
+    let (sender, receiver) = watch::channel(PodsByUid::new());
     tokio::spawn(async move {
-        follow(first, &run, &tell).await;
-        while !tell.is_closed() {
+        follow(first, &run, &sender).await;
+        while !sender.is_closed() {
             tokio::time::sleep(AGAIN).await;
             if let Ok(next) = pods.watch(&wanted, "0").await {
-                follow(next.boxed(), &run, &tell).await;
+                follow(next.boxed(), &run, &sender).await;
             }
         }
     });
@@ -41,19 +41,19 @@ pub async fn open(cluster: Cluster, pods: Api<Pod>, labels: String, run: String)
 async fn follow(
     mut changes: impl Stream<Item = kube::Result<WatchEvent<Pod>>> + Unpin,
     run: &str,
-    tell: &Sender<Pods>,
+    sender: &Sender<PodsByUid>,
 ) {
     loop {
         let change = tokio::select! {
             change = changes.next() => change,
-            () = tell.closed() => return,
+            () = sender.closed() => return,
         };
         match change {
             Some(Ok(WatchEvent::Added(pod) | WatchEvent::Modified(pod) | WatchEvent::Deleted(pod))) => {
                 let Some((uid, pod)) = pod.uid().zip(pod_ownership::kept(pod, run)) else {
                     continue;
                 };
-                tell.send_if_modified(|pods| {
+                sender.send_if_modified(|pods| {
                     let room = pods.len() < MOST || pods.contains_key(&uid);
                     if room {
                         pods.insert(uid, pod);

@@ -3,10 +3,10 @@
 use super::injection;
 use super::manifest::{self, Content, Manifest};
 use super::options::{HelperOptions, lifetime};
-use super::pod_progress::Place;
-use super::pod_watch::{self, Pods};
-use crate::kubernetes::cluster::Cluster;
-use crate::kubernetes::refusal::Refused;
+use super::pod_progress::HelperPlace;
+use super::pod_watch::{self, PodsByUid};
+use crate::kubernetes::cluster::ClusterApi;
+use crate::kubernetes::refusal::Refusal;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::Api;
@@ -25,9 +25,9 @@ const STRANGERS: usize = 5;
 
 /// What its tasks share.
 #[derive(Debug)]
-pub(super) struct Run {
+pub(super) struct HelperRun {
     /// The cluster.
-    pub cluster: Cluster,
+    pub cluster: ClusterApi,
     /// How the user wants them.
     pub options: HelperOptions,
     /// Where they live.
@@ -53,9 +53,9 @@ pub(super) struct Run {
     strangers: Mutex<BTreeSet<String>>,
 }
 
-impl Run {
+impl HelperRun {
     /// A new one that may take so long; nothing is created yet.
-    pub fn new(cluster: Cluster, options: HelperOptions, window: Duration, verbose: bool) -> Self {
+    pub fn new(cluster: ClusterApi, options: HelperOptions, window: Duration, verbose: bool) -> Self {
         let namespace = options
             .helper_namespace
             .clone()
@@ -94,16 +94,16 @@ impl Run {
     }
 
     /// Tells of a pod that is not of this run and says so: once of each, and of very many the first.
-    pub fn tell_stranger(&self, uid: &str, what: &str) {
-        let mut told = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.len() < STRANGERS && told.insert(uid.to_owned()) {
+    pub fn report_stranger(&self, uid: &str, what: &str) {
+        let mut reported = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
+        if reported.len() < STRANGERS && reported.insert(uid.to_owned()) {
             crate::render::note(what);
         }
     }
 
     /// What is started on a node of this architecture: the helper's own image, or the one that the user named for it to be
     /// sent into.
-    pub fn content(&self, place: Place<'_>, arch: &str) -> Result<Content, Missing> {
+    pub fn content(&self, place: HelperPlace<'_>, arch: &str) -> Result<Content, Missing> {
         if let Some(image) = &self.options.inject {
             return injection::content(place, image, arch);
         }
@@ -129,7 +129,7 @@ impl Run {
     }
 
     /// Creates a Job; `None` when the run is over. Tells what was made.
-    pub async fn create(&self, name: &str, job: &Job) -> Option<Result<Job, Refused>> {
+    pub async fn create(&self, name: &str, job: &Job) -> Option<Result<Job, Refusal>> {
         let over = self.over.read().await;
         if *over {
             return None;
@@ -162,7 +162,7 @@ impl Run {
     }
 
     /// The pods of this run, as they change. The watch is opened once, before the first is created.
-    pub async fn pods(&self) -> Result<tokio::sync::watch::Receiver<Pods>, Refused> {
+    pub async fn pods(&self) -> Result<tokio::sync::watch::Receiver<PodsByUid>, Refusal> {
         let watch = self
             .pods
             .get_or_try_init(|| pod_watch::open(self.cluster.clone(), self.pods_api(), self.label(), self.id.clone()))

@@ -2,9 +2,9 @@
 
 use super::injectable_images::suggest;
 use super::{HelperOptions, Helpers};
-use crate::conversation::link::Heard;
+use crate::conversation::link::LinkEvent;
 use crate::interrupt::Interrupt;
-use crate::kubernetes::fake_server::{Answer, Fake};
+use crate::kubernetes::fake_server::{FakeAnswer, FakeServer};
 use model::inventory::Node;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ const PODS: &str = "/api/v1/namespaces/shop/pods";
 const UID: &str = "5f0e";
 const DIGEST: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
-fn helpers(fake: &Fake, options: HelperOptions) -> Helpers {
+fn helpers(fake: &FakeServer, options: HelperOptions) -> Helpers {
     Helpers::new(
         fake.cluster(),
         options,
@@ -53,26 +53,26 @@ fn told(run: &str, name: &str, owner: &str, spec: &Value) -> String {
 
 /// An API server on which a pod of the run's Job runs beside one that only looks like it. Names sort so that the stranger's is
 /// met last.
-fn with_a_stranger(spec: Value) -> Fake {
+fn with_a_stranger(spec: Value) -> FakeServer {
     let watch = move |asked: &str| {
         let run = asked.split_once("run%3D").unwrap().1;
         let run = run.split('&').next().unwrap();
         told(run, "a-ours", UID, &spec) + &told(run, "mallory", "another", &spec)
     };
-    Fake::default()
+    FakeServer::default()
         .list(&format!("{JOBS}?&labelSelector"), &json!([]))
         .object(
             &format!("{JOBS}?"),
             json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "x", "uid": UID}}),
         )
-        .with(&format!("{PODS}?&watch"), Answer::Made(Arc::new(watch)))
+        .with(&format!("{PODS}?&watch"), FakeAnswer::Made(Arc::new(watch)))
 }
 
 /// Waits until the helper is given up, and tells why.
 async fn given_up(helpers: &Helpers) -> String {
     let (_, mut link) = helpers.start(&n1(), None).pop().unwrap();
     loop {
-        if let Heard::Cut(missing) = std::future::poll_fn(|task| link.poll_next(task)).await {
+        if let LinkEvent::Cut(missing) = std::future::poll_fn(|task| link.poll_next(task)).await {
             return missing.why;
         }
     }
@@ -80,7 +80,7 @@ async fn given_up(helpers: &Helpers) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_the_pod_of_the_jobs_own_controller_is_spoken_to() {
-    let ours = helpers(&Fake::default(), HelperOptions::default())
+    let ours = helpers(&FakeServer::default(), HelperOptions::default())
         .manifests(&n1())
         .unwrap();
     let spec = serde_json::to_value(&ours[0].spec.as_ref().unwrap().template.spec).unwrap();
@@ -104,7 +104,7 @@ async fn what_would_run_of_an_injected_helper_is_the_image_that_was_named() {
         inject: Some("lab:1".to_owned()),
         ..HelperOptions::default()
     };
-    match helpers(&Fake::default(), named).manifests(&n1()) {
+    match helpers(&FakeServer::default(), named).manifests(&n1()) {
         Ok(jobs) => {
             let spec = jobs[0].spec.clone().unwrap().template.spec.unwrap();
             assert_eq!(spec.containers[0].image.as_deref(), Some("lab:1"));
@@ -117,7 +117,7 @@ async fn what_would_run_of_an_injected_helper_is_the_image_that_was_named() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn to_inject_a_helper_no_image_is_looked_for_on_the_node() {
-    let fake = Fake::default().list(&format!("{JOBS}?&labelSelector"), &json!([]));
+    let fake = FakeServer::default().list(&format!("{JOBS}?&labelSelector"), &json!([]));
     let named = HelperOptions {
         inject: Some("lab:1".to_owned()),
         ..HelperOptions::default()
@@ -143,7 +143,7 @@ async fn images_are_suggested_by_digest_and_only_those_of_the_cluster_itself() {
         pod("n1", &[&flannel]),
         pod("n2", &[&proxy, "\u{1b}]0;x\u{7}@sha256:00"]),
     ]);
-    let fake = Fake::default().list("/api/v1/namespaces/kube-system/pods?", &pods);
+    let fake = FakeServer::default().list("/api/v1/namespaces/kube-system/pods?", &pods);
     let found = suggest(&fake.cluster(), &[]).await.unwrap().images();
     let flannel = format!("docker.io/flannel/flannel@{DIGEST}");
     let nodes = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();

@@ -1,17 +1,17 @@
 //! The two ends as a user writes them: `netns/a:80`, `shop/web-1`, `svc/db:5432`, `[fd90::1]:443`, `db.shop:5432`. Pure text.
 
-use super::object_name::{self, Object};
+use super::object_name::{self, ObjectName};
 use crate::exit::Usage;
 use anyhow::Result;
 use std::net::IpAddr;
 
 /// What was named.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum NamedPlace {
     /// Something the helper finds: `netns/NAME`, `pid/N`, `container/ID`, `host`.
     Site(String),
     /// An object of a cluster.
-    Object(Object),
+    Object(ObjectName),
     /// An address.
     Address(IpAddr),
     /// A DNS name, to be resolved from the source.
@@ -20,9 +20,9 @@ pub enum Place {
 
 /// One end: a place and perhaps a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
+pub struct NamedEnd {
     /// The place.
-    pub place: Place,
+    pub place: NamedPlace,
     /// The port after the colon.
     pub port: Option<u16>,
     /// Or the name of a port, which an object of a cluster may have.
@@ -43,18 +43,18 @@ pub enum Grammar {
 /// Kinds of endpoints of a site, with what follows the slash.
 pub const SITE_KINDS: [(&str, &str); 3] = [("netns", "NAME"), ("pid", "N"), ("container", "ID")];
 
-impl Target {
+impl NamedEnd {
     /// The place as the user wrote it.
     #[must_use]
     pub fn asked(&self) -> String {
         match &self.place {
-            Place::Site(text) | Place::Name(text) => text.clone(),
-            Place::Object(object) => object.to_string(),
-            Place::Address(address) => address.to_string(),
+            NamedPlace::Site(text) | NamedPlace::Name(text) => text.clone(),
+            NamedPlace::Object(object) => object.to_string(),
+            NamedPlace::Address(address) => address.to_string(),
         }
     }
 
-    fn at(place: Place, port: Option<u16>) -> Self {
+    fn at(place: NamedPlace, port: Option<u16>) -> Self {
         Self {
             place,
             port,
@@ -73,7 +73,7 @@ impl Grammar {
     }
 
     /// Parses the end that sends: it must be a place that can be entered.
-    pub fn source(self, text: &str) -> Result<Target> {
+    pub fn source(self, text: &str) -> Result<NamedEnd> {
         let target = self.destination(text)?;
         if target.port.is_some() || target.port_name.is_some() {
             return Err(Usage::error(format!(
@@ -82,10 +82,10 @@ impl Grammar {
             )));
         }
         match target.place {
-            Place::Site(_) => Ok(target),
-            Place::Object(ref object) if object.kind != Some(object_name::Kind::Service) => Ok(target),
+            NamedPlace::Site(_) => Ok(target),
+            NamedPlace::Object(ref object) if object.kind != Some(object_name::ObjectKind::Service) => Ok(target),
             // A bare name: what it was, the recording says.
-            Place::Name(_) if matches!(self, Self::Recorded) => Ok(target),
+            NamedPlace::Name(_) if matches!(self, Self::Recorded) => Ok(target),
             _ => {
                 let forms = match self {
                     Self::Machine => "name it as netns/NAME, pid/N, container/ID or host",
@@ -99,12 +99,12 @@ impl Grammar {
     }
 
     /// Parses the end that should answer.
-    pub fn destination(self, text: &str) -> Result<Target> {
+    pub fn destination(self, text: &str) -> Result<NamedEnd> {
         if text.is_empty() {
             return Err(Usage::error(format!("an endpoint is empty; write {}", self.forms())));
         }
         if let Ok(address) = text.parse::<IpAddr>() {
-            return Ok(Target::at(Place::Address(address), None));
+            return Ok(NamedEnd::at(NamedPlace::Address(address), None));
         }
         if let Some(rest) = text.strip_prefix('[') {
             return bracketed(rest, text);
@@ -115,27 +115,27 @@ impl Grammar {
         };
         let place = self.place(place)?;
         match (after, &place) {
-            (None, _) => Ok(Target::at(place, None)),
-            (Some(name), Place::Object(_)) if object_name::is_port_name(name) => Ok(Target {
+            (None, _) => Ok(NamedEnd::at(place, None)),
+            (Some(name), NamedPlace::Object(_)) if object_name::is_port_name(name) => Ok(NamedEnd {
                 place,
                 port: None,
                 port_name: Some(name.to_owned()),
             }),
             // A bare name: which of a service's ports it was, the recording says.
-            (Some(name), Place::Name(_)) if matches!(self, Self::Recorded) && object_name::is_port_name(name) => {
-                Ok(Target {
+            (Some(name), NamedPlace::Name(_)) if matches!(self, Self::Recorded) && object_name::is_port_name(name) => {
+                Ok(NamedEnd {
                     place,
                     port: None,
                     port_name: Some(name.to_owned()),
                 })
             }
-            (Some(digits), _) => Ok(Target::at(place, Some(port(digits, text)?))),
+            (Some(digits), _) => Ok(NamedEnd::at(place, Some(port(digits, text)?))),
         }
     }
 
-    fn place(self, text: &str) -> Result<Place> {
+    fn place(self, text: &str) -> Result<NamedPlace> {
         if let Ok(address) = text.parse::<IpAddr>() {
-            return Ok(Place::Address(address));
+            return Ok(NamedPlace::Address(address));
         }
         match self {
             Self::Machine => on_machine(text),
@@ -145,7 +145,7 @@ impl Grammar {
     }
 }
 
-fn bracketed(rest: &str, text: &str) -> Result<Target> {
+fn bracketed(rest: &str, text: &str) -> Result<NamedEnd> {
     let (inside, after) = rest.split_once(']').ok_or_else(|| {
         Usage::error(format!(
             "`{text}` opens a bracket and does not close it; write [ADDRESS]:PORT"
@@ -163,7 +163,7 @@ fn bracketed(rest: &str, text: &str) -> Result<Target> {
             )));
         }
     };
-    Ok(Target::at(Place::Address(address), port))
+    Ok(NamedEnd::at(NamedPlace::Address(address), port))
 }
 
 /// Parses a port that stands alone.
@@ -186,9 +186,9 @@ fn port(digits: &str, text: &str) -> Result<u16> {
     }
 }
 
-fn on_machine(text: &str) -> Result<Place> {
+fn on_machine(text: &str) -> Result<NamedPlace> {
     if text == "host" {
-        return Ok(Place::Site(text.to_owned()));
+        return Ok(NamedPlace::Site(text.to_owned()));
     }
     if let Some((kind, rest)) = text.split_once('/') {
         if let Some((kind, form)) = SITE_KINDS.into_iter().find(|(name, _)| *name == kind) {
@@ -198,7 +198,7 @@ fn on_machine(text: &str) -> Result<Place> {
                 _ => !rest.is_empty(),
             };
             return if good {
-                Ok(Place::Site(text.to_owned()))
+                Ok(NamedPlace::Site(text.to_owned()))
             } else if kind == "container" {
                 Err(Usage::error(format!(
                     "`{text}` is no container; write container/ID with at least 4 hex digits of its id"
@@ -208,7 +208,7 @@ fn on_machine(text: &str) -> Result<Place> {
             };
         }
         let hint = crate::names::hint(kind, SITE_KINDS.iter().map(|(name, _)| *name));
-        if object_name::Kind::of(kind).is_none() && !hint.is_empty() {
+        if object_name::ObjectKind::of(kind).is_none() && !hint.is_empty() {
             return Err(Usage::error(format!("`{kind}/` is no kind of endpoint{hint}")));
         }
         return Err(Usage::error(format!(
@@ -219,14 +219,14 @@ fn on_machine(text: &str) -> Result<Place> {
     host_name(text, Grammar::Machine)
 }
 
-fn in_cluster(text: &str) -> Result<Place> {
+fn in_cluster(text: &str) -> Result<NamedPlace> {
     match object_name::parse(text)? {
-        Some(object) => Ok(Place::Object(object)),
+        Some(object) => Ok(NamedPlace::Object(object)),
         None => host_name(text, Grammar::Cluster),
     }
 }
 
-fn host_name(text: &str, grammar: Grammar) -> Result<Place> {
+fn host_name(text: &str, grammar: Grammar) -> Result<NamedPlace> {
     let label = |label: &str| {
         !label.is_empty()
             && label.len() <= 63
@@ -240,7 +240,7 @@ fn host_name(text: &str, grammar: Grammar) -> Result<Place> {
         && name.split('.').all(label)
         && !name.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
     {
-        Ok(Place::Name(text.to_owned()))
+        Ok(NamedPlace::Name(text.to_owned()))
     } else {
         Err(Usage::error(format!(
             "`{text}` is neither an endpoint, an address nor a DNS name; write {}",
@@ -257,7 +257,7 @@ pub fn dns_name(text: &str) -> Result<String> {
         )));
     }
     match host_name(text, Grammar::Machine) {
-        Ok(Place::Name(name)) => Ok(name),
+        Ok(NamedPlace::Name(name)) => Ok(name),
         _ => Err(Usage::error(format!(
             "`{text}` is no DNS name: labels of letters, digits and `-`, up to 63 each, joined by dots"
         ))),
@@ -266,28 +266,32 @@ pub fn dns_name(text: &str) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Grammar, Place, dns_name};
-    use crate::inquiry::object_name::Kind;
+    use super::{Grammar, NamedPlace, dns_name};
+    use crate::inquiry::object_name::ObjectKind;
 
     #[test]
     fn ends_are_read_as_people_write_them() {
         let cases = [
-            ("netns/a:80", Place::Site("netns/a".into()), Some(80)),
-            ("netns//run/netns/a", Place::Site("netns//run/netns/a".into()), None),
-            ("pid/4711", Place::Site("pid/4711".into()), None),
-            ("host:22", Place::Site("host".into()), Some(22)),
-            ("10.90.2.2:53", Place::Address([10, 90, 2, 2].into()), Some(53)),
-            ("::1", Place::Address("::1".parse().unwrap()), None),
+            ("netns/a:80", NamedPlace::Site("netns/a".into()), Some(80)),
+            (
+                "netns//run/netns/a",
+                NamedPlace::Site("netns//run/netns/a".into()),
+                None,
+            ),
+            ("pid/4711", NamedPlace::Site("pid/4711".into()), None),
+            ("host:22", NamedPlace::Site("host".into()), Some(22)),
+            ("10.90.2.2:53", NamedPlace::Address([10, 90, 2, 2].into()), Some(53)),
+            ("::1", NamedPlace::Address("::1".parse().unwrap()), None),
             (
                 "[fd90:2::2]:443",
-                Place::Address("fd90:2::2".parse().unwrap()),
+                NamedPlace::Address("fd90:2::2".parse().unwrap()),
                 Some(443),
             ),
-            ("[::1]", Place::Address("::1".parse().unwrap()), None),
-            ("db.shop:5432", Place::Name("db.shop".into()), Some(5432)),
+            ("[::1]", NamedPlace::Address("::1".parse().unwrap()), None),
+            ("db.shop:5432", NamedPlace::Name("db.shop".into()), Some(5432)),
             (
                 "db.shop.svc.cluster.local.",
-                Place::Name("db.shop.svc.cluster.local.".into()),
+                NamedPlace::Name("db.shop.svc.cluster.local.".into()),
                 None,
             ),
         ];
@@ -335,19 +339,23 @@ mod tests {
     #[test]
     fn ends_of_a_cluster_are_objects_addresses_and_names_outside() {
         let target = Grammar::Cluster.destination("svc/shop/db:pg").unwrap();
-        let Place::Object(object) = &target.place else {
+        let NamedPlace::Object(object) = &target.place else {
             panic!("{target:?}")
         };
-        assert_eq!(object.kind, Some(Kind::Service));
+        assert_eq!(object.kind, Some(ObjectKind::Service));
         assert_eq!(object.namespace.as_deref(), Some("shop"));
         assert_eq!((object.name.as_str(), target.port_name.as_deref()), ("db", Some("pg")));
         assert_eq!(target.asked(), "svc/shop/db");
         let cases = [
-            ("10.90.2.2:53", Place::Address([10, 90, 2, 2].into()), Some(53)),
-            ("[fd90::1]:443", Place::Address("fd90::1".parse().unwrap()), Some(443)),
+            ("10.90.2.2:53", NamedPlace::Address([10, 90, 2, 2].into()), Some(53)),
+            (
+                "[fd90::1]:443",
+                NamedPlace::Address("fd90::1".parse().unwrap()),
+                Some(443),
+            ),
             (
                 "api.example.com.:443",
-                Place::Name("api.example.com.".into()),
+                NamedPlace::Name("api.example.com.".into()),
                 Some(443),
             ),
         ];
@@ -368,12 +376,12 @@ mod tests {
     #[test]
     fn a_recording_means_what_was_meant() {
         let recorded = |text| Grammar::Recorded.destination(text).unwrap().place;
-        assert_eq!(recorded("netns/a:80"), Place::Site("netns/a".into()));
-        assert!(matches!(recorded("shop/web:80"), Place::Object(_)));
+        assert_eq!(recorded("netns/a:80"), NamedPlace::Site("netns/a".into()));
+        assert!(matches!(recorded("shop/web:80"), NamedPlace::Object(_)));
         let named = Grammar::Recorded.destination("web:http").unwrap();
         assert_eq!(
             (named.place, named.port_name.as_deref()),
-            (Place::Name("web".into()), Some("http"))
+            (NamedPlace::Name("web".into()), Some("http"))
         );
     }
 
