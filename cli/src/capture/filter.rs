@@ -9,7 +9,7 @@ use model::endpoint::Endpoint;
 use model::flow::{self, Flow};
 use model::inventory::Inventory;
 use model::owner::Owner;
-use model::protocol::Filter;
+use model::protocol::{Filter, Request};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -29,8 +29,21 @@ pub struct CaptureFilter {
 }
 
 impl CaptureFilter {
-    /// The names that events are told with.
-    pub fn known(&self, session: &Session, endpoints: &[(String, Endpoint)]) -> EventNames {
+    /// Asks the helper of each node what is wanted of it, and what the node itself is.
+    pub fn ask(&self, session: &mut Session) {
+        for index in 0..session.state.nodes.len() {
+            let name = session.state.evidence.nodes[index].name.clone();
+            let asked = self.endpoints.get(&name).into_iter().flatten().map(String::as_str);
+            // The host's name is known without being filtered for.
+            for endpoint in asked.chain([HOST]) {
+                let endpoint = endpoint.to_owned();
+                session.ask_at(index, Request::Resolve { endpoint, from: None });
+            }
+        }
+    }
+
+    /// The names under which events are shown.
+    pub fn names(&self, session: &Session, endpoints: Vec<ResolvedEndpoint>) -> EventNames {
         let several = session.state.evidence.nodes.len() > 1;
         let mut known = EventNames::default();
         if several {
@@ -68,12 +81,19 @@ impl CaptureFilter {
                 .map(|pod| (pod.uid.clone(), PodNames::of(pod)))
                 .collect();
         }
-        for (node, end) in endpoints {
+        for ResolvedEndpoint {
+            index, endpoint: end, ..
+        } in endpoints
+        {
             let name = match &end.owner {
                 Owner::Pod { uid, .. } => known.pods.get(uid).map_or(&end.name, |pod| &pod.name).clone(),
                 _ => end.name.clone(),
             };
-            let node = if several { node.clone() } else { String::new() };
+            let node = if several {
+                session.state.evidence.nodes[index].name.clone()
+            } else {
+                String::new()
+            };
             for address in &end.addresses {
                 known.addresses.entry(*address).or_insert_with(|| name.clone());
             }
@@ -162,7 +182,7 @@ impl CaptureFilter {
 const EVENTS_PER_SECOND: u32 = 20_000;
 
 /// The endpoint that is the machine itself.
-pub const HOST: &str = "host";
+const HOST: &str = "host";
 
 /// What a helper found.
 pub struct ResolvedEndpoint {

@@ -4,3 +4,4 @@
 
 pub mod event_order;
 pub mod filter;
+pub mod window;

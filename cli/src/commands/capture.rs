@@ -1,10 +1,12 @@
 //! `capture`: events of the kernel as they come, filtered in the kernel, with exact totals at the end.
 
-use super::where_to_look::{SiteOptions, block_on};
+use super::site_options::{SiteOptions, block_on};
 use super::{CliCommand, CommandContext};
 use crate::capture::event_order::EventOrder;
-use crate::capture::filter::{CaptureFilter, HOST};
-use crate::conversation::session::{STEP, Session, WaitEnd};
+use crate::capture::filter::CaptureFilter;
+use crate::capture::window::CaptureWindow;
+use crate::conversation::session::Session;
+use crate::conversation::state::ConversationState;
 use crate::exit::{Exit, Usage};
 use crate::inquiry::durations;
 use crate::inquiry::known_ends::KnownEnds;
@@ -18,11 +20,10 @@ use crate::site::Site;
 use anyhow::{Result, anyhow};
 use clap::Args;
 use diagnoses::kernel::drops::{Class, class_of};
-use model::endpoint::Endpoint;
 use model::event::Event;
 use model::inventory::Pod;
 use model::missing::Missing;
-use model::protocol::{Hello, Request};
+use model::protocol::Hello;
 use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -113,92 +114,35 @@ impl Capture {
             Some(cluster) => self.on_cluster(cluster, fixed).await?,
             None => self.on_machine(&site, fixed)?,
         };
-        let window = self.length.unwrap_or(OPEN_ENDED);
-        if let Some(jobs) = self.place.dry_run(&site, &ends, window)? {
+        let longest = self.length.unwrap_or(OPEN_ENDED);
+        if let Some(jobs) = self.place.dry_run(&site, &ends, longest)? {
             render::manifests(&jobs)?;
             return Ok(Exit::Fine);
         }
-        let (mut session, recording) = self.place.begin(context, &site, &ends, window)?;
-        for index in 0..session.state.nodes.len() {
-            let name = session.state.evidence.nodes[index].name.clone();
-            let asked = wanted.endpoints.get(&name).into_iter().flatten().map(String::as_str);
-            // The host's name is known without being filtered for.
-            for endpoint in asked.chain([HOST]) {
-                let endpoint = endpoint.to_owned();
-                session.ask_at(index, Request::Resolve { endpoint, from: None });
-            }
-        }
+        let (mut session, recording) = self.place.begin(context, &site, &ends, longest)?;
+        wanted.ask(&mut session);
         session.hello().await?;
         let hello = session.state.nodes.iter().find_map(|node| node.hello.clone());
         let hello = hello.unwrap_or_default();
         let probes = self.probes(&hello)?;
-        super::where_to_look::check(context, &site, &session)?;
+        super::site_options::check(context, &site, &session)?;
         let endpoints = wanted.resolved(&mut session).await?;
-        let id = session.number();
-        let residents = wanted.residents(&endpoints);
-        for index in 0..session.state.nodes.len() {
-            let name = &session.state.evidence.nodes[index].name;
-            let own = endpoints.iter().filter(|found| found.wanted && found.index == index);
-            let netns: Vec<u32> = own.filter_map(|found| found.endpoint.netns).collect();
-            let asked_for = wanted.endpoints.get(name).is_some_and(|asked| !asked.is_empty());
-            // Of a node where none of the pods asked for is left, nothing is wanted.
-            if asked_for && netns.is_empty() {
-                session.ask_at(index, Request::Bye);
-                continue;
-            }
-            let filter = wanted.filter(netns, residents.clone(), &probes)?;
-            let probes = probes.clone();
-            session.ask_at(index, Request::Arm { id, probes, filter });
-            session.ask_at(index, Request::Go { id });
-        }
-        let armed = session
-            .until(Some(Instant::now() + STEP), |state| {
-                state.all(|node| node.going == Some(id))
-            })
-            .await;
-        usable(&mut session, &probes, armed)?;
-        let named: Vec<(String, Endpoint)> = endpoints
-            .into_iter()
-            .map(|found| (session.state.evidence.nodes[found.index].name.clone(), found.endpoint))
-            .collect();
-        let known = wanted.known(&session, &named);
-        let mut stream = EventPrinter::new(self.output, context.colour, known, &hello);
+        let window = CaptureWindow::open(&mut session, &wanted, &endpoints, &probes).await?;
+        let names = wanted.names(&session, endpoints);
+        let mut printer = EventPrinter::new(self.output, context.colour, names, &hello);
         let began = Instant::now();
-        let mut new_pods = site.cluster_of().cloned().map(NewPods::of);
-        let broken = self.print(&mut session, &mut stream, new_pods.as_mut()).await?;
-        session.close(id).await;
+        let new_pods = site.cluster_of().cloned().map(NewPods::of);
+        let reader_has_gone = self.print(&mut session, &mut printer, new_pods).await?;
         // What was on its way when the window closed is shown, too, as far as it was asked for.
-        session.state.order();
-        let mut written = Ok(());
-        for event in session.state.evidence.events.drain(..) {
-            if written.is_ok() && self.max_events.is_none_or(|max| stream.printed < max) {
-                written = self.show(&mut stream, &event);
-            }
-        }
+        let printed = self.print_rest(&mut printer, &window.close(&mut session).await);
         let took = began.elapsed();
         session.dismiss().await;
-        if broken {
-            return Ok(recording.end(Exit::Fine));
+        if !reader_has_gone {
+            printed?;
+            summarize(&mut printer, &session.state, took)?;
+            whole(&session.state)?;
         }
-        written?;
-        let state = &session.state;
-        let without_totals: Vec<&str> = state.without_totals().collect();
-        let shown = state.evidence.nodes.iter().filter(|node| stream.has_shown(&node.name));
-        let kernels: BTreeSet<&str> = shown.map(|node| node.boot_id.as_str()).collect();
-        stream.summary(&CaptureSummary {
-            nodes: &state.evidence.nodes,
-            without_totals: &without_totals,
-            printed: stream.printed,
-            left_out: stream.left_out,
-            took,
-            several_clocks: kernels.len() > 1,
-        })?;
-        let several = state.nodes.len() > 1;
-        let gaps: Vec<String> = state.gaps().map(|missing| of_node(missing, several)).collect();
-        match gaps.as_slice() {
-            [] => Ok(recording.end(Exit::Fine)),
-            gaps => Err(anyhow!("the capture is not whole: {}", gaps.join("; "))),
-        }
+        Ok(recording.end(Exit::Fine))
     }
 
     /// What of a machine is wanted.
@@ -260,33 +204,33 @@ impl Capture {
     async fn print(
         &self,
         session: &mut Session,
-        stream: &mut EventPrinter,
-        mut new_pods: Option<&mut NewPods>,
+        printer: &mut EventPrinter,
+        mut new_pods: Option<NewPods>,
     ) -> Result<bool> {
         let bound = self.length.map(|length| Instant::now() + length);
         let most = self.max_events.unwrap_or(u64::MAX);
-        let mut written = stream.head();
+        let mut written = printer.head();
         let mut order = EventOrder::default();
         session
             .until(bound, |state| {
                 for event in order.ready(state) {
                     if let Some(new_pods) = &mut new_pods
-                        && stream.is_strangers(&event)
+                        && printer.is_strangers(&event)
                     {
                         // Where there is one node, events do not tell it.
                         let node = state.evidence.nodes.iter().find(|node| node.name == event.node);
                         let node = node.or(state.evidence.nodes.first());
                         node.inspect(|node| new_pods.ask(&node.name));
-                        stream.meet(&new_pods.arrived());
+                        printer.meet(&new_pods.arrived());
                     }
-                    if written.is_ok() && stream.printed < most {
-                        written = self.show(stream, &event);
+                    if written.is_ok() && printer.printed < most {
+                        written = self.show(printer, &event);
                     }
                 }
                 if written.is_ok() {
-                    written = stream.show();
+                    written = printer.show();
                 }
-                written.is_err() || stream.printed >= most
+                written.is_err() || printer.printed >= most
             })
             .await;
         match written {
@@ -295,13 +239,23 @@ impl Capture {
         }
     }
 
+    /// Prints what came at last, up to the number of events that was asked for.
+    fn print_rest(&self, printer: &mut EventPrinter, events: &[Event]) -> Result<()> {
+        for event in events {
+            if self.max_events.is_none_or(|max| printer.printed < max) {
+                self.show(printer, event)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Prints an event, unless it is a drop that happens wherever all is well.
-    fn show(&self, stream: &mut EventPrinter, event: &Event) -> Result<()> {
+    fn show(&self, printer: &mut EventPrinter, event: &Event) -> Result<()> {
         if !self.all_drops && class_of(event) == Some(Class::Benign) {
-            stream.leave_out(event);
+            printer.leave_out(event);
             return Ok(());
         }
-        stream.event(event)
+        printer.event(event)
     }
 
     /// What needs no looking up.
@@ -385,45 +339,34 @@ impl Capture {
     }
 }
 
+/// Prints what was seen in all.
+fn summarize(printer: &mut EventPrinter, state: &ConversationState, took: Duration) -> Result<()> {
+    let without_totals: Vec<&str> = state.without_totals().collect();
+    let shown = state.evidence.nodes.iter().filter(|node| printer.has_shown(&node.name));
+    let kernels: BTreeSet<&str> = shown.map(|node| node.boot_id.as_str()).collect();
+    printer.summary(&CaptureSummary {
+        nodes: &state.evidence.nodes,
+        without_totals: &without_totals,
+        printed: printer.printed,
+        left_out: printer.left_out,
+        took,
+        several_clocks: kernels.len() > 1,
+    })
+}
+
+/// An error where something of what was asked for was not seen.
+fn whole(state: &ConversationState) -> Result<()> {
+    let several = state.nodes.len() > 1;
+    let gaps: Vec<String> = state.gaps().map(|missing| of_node(missing, several)).collect();
+    match gaps.as_slice() {
+        [] => Ok(()),
+        gaps => Err(anyhow!("the capture is not whole: {}", gaps.join("; "))),
+    }
+}
+
 /// What was not seen, where, and why.
 fn of_node(missing: &Missing, several: bool) -> String {
     let node = missing.node.as_ref().filter(|_| several);
     let on = node.map_or_else(String::new, |node| format!(" on {node}"));
     format!("{}{on}: {}", missing.what, missing.reason())
-}
-
-/// At least one probe runs; those that do not are told.
-fn usable(session: &mut Session, probes: &[String], armed: WaitEnd) -> Result<()> {
-    match armed {
-        WaitEnd::Met => {}
-        WaitEnd::Interrupted => return Err(anyhow!("arming the probes was ended by Ctrl-C")),
-        WaitEnd::Bound | WaitEnd::Cut => {
-            let why = session
-                .state
-                .why_cut()
-                .map_or("it took too long", |missing| missing.why.as_str());
-            return Err(anyhow!("arming the probes failed: {why}; run it again with -v"));
-        }
-    }
-    let mut off: Vec<String> = session
-        .state
-        .evidence
-        .nodes
-        .iter()
-        .flat_map(|node| &node.probes)
-        .filter(|status| probes.contains(&status.name))
-        .filter_map(|status| {
-            let missing = status.unsupported.as_ref()?;
-            Some(format!("probe {} is off: {}", status.name, missing.reason()))
-        })
-        .collect();
-    off.sort();
-    off.dedup();
-    if off.len() >= probes.len() {
-        return Err(anyhow!("no probe can run here: {}", off.join("; ")));
-    }
-    for line in &off {
-        note(line);
-    }
-    Ok(())
 }

@@ -1,6 +1,6 @@
 //! `cleanup`: takes away what earlier runs left in a cluster, and leaves live ones alone.
 
-use super::where_to_look::block_on;
+use super::site_options::block_on;
 use super::{CliCommand, CommandContext};
 use crate::exit::Exit;
 use crate::render;

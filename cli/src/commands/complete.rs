@@ -1,7 +1,7 @@
 //! `__complete`: candidates for the last word, asked by kubectl and by the shells' scripts. Silent when it fails.
 
 use super::candidates::{self, CandidateSource};
-use super::where_to_look::{SiteOptions, block_on};
+use super::site_options::{SiteOptions, block_on};
 use super::{CliCommand, CommandContext, probes};
 use crate::exit::Exit;
 use crate::kubernetes::cluster::ClusterApi;
@@ -47,7 +47,7 @@ impl CliCommand for Complete {
                     candidates.extend(of_cluster(before, async |cluster| cluster.endpoints(last).await));
                 }
                 CandidateSource::Namespaces => {
-                    candidates.extend(of_cluster(before, async |cluster| cluster.namespaces().await))
+                    candidates.extend(of_cluster(before, async |cluster| cluster.namespaces().await));
                 }
                 CandidateSource::Nodes => candidates.extend(of_cluster(before, async |cluster| cluster.nodes().await)),
                 CandidateSource::Kubeconfig(entry) => candidates.extend(candidates::access(before).entries(entry)),

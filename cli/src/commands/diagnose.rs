@@ -1,7 +1,7 @@
 //! `diagnose`: what is wrong between two ends, and how that is known.
 
 use super::reach_options::{DiagnosisOptions, ReachOptions, lookup};
-use super::where_to_look::block_on;
+use super::site_options::block_on;
 use super::{CliCommand, CommandContext};
 use crate::evidence::gathering::gather;
 use crate::exit::Exit;
@@ -183,7 +183,7 @@ async fn answer(
     let known_anyway = ends.inventory.ok().is_some();
     if !ends.nodes.is_empty() {
         match session.hello().await {
-            Ok(()) => super::where_to_look::check(context, &site, &session)?,
+            Ok(()) => super::site_options::check(context, &site, &session)?,
             // What the API says may be an answer by itself.
             Err(error) if known_anyway => {
                 let missing = Missing::new("what happens on the nodes", format!("{error:#}"));

@@ -1,6 +1,6 @@
 //! `doctor`: what is missing before a helper can start on a cluster, each with the command that mends it.
 
-use super::where_to_look::block_on;
+use super::site_options::block_on;
 use super::{CliCommand, CommandContext, node_findings};
 use crate::conversation::session::Session;
 use crate::exit::Exit;

@@ -1,6 +1,6 @@
 //! `explain`: what a rule or probe means, how it knows, and what to do.
 
-use super::where_to_look::{SiteOptions, block_on};
+use super::site_options::{SiteOptions, block_on};
 use super::{CliCommand, CommandContext, probes};
 use crate::exit::{Exit, Usage};
 use crate::{names, render};

@@ -19,8 +19,8 @@ mod probes;
 mod reach_options;
 mod rules;
 mod schema;
+mod site_options;
 mod version;
-mod where_to_look;
 
 pub use command_line::{GlobalOptions, TYPED, command};
 pub use completion::{KUBECTL as KUBECTL_COMPLETION, script as completion_script};

@@ -1,6 +1,6 @@
 //! `probes`: what each probe sees, what it costs, and whether this kernel can run it.
 
-use super::where_to_look::{SiteOptions, block_on};
+use super::site_options::{SiteOptions, block_on};
 use super::{CliCommand, CommandContext};
 use crate::exit::Exit;
 use crate::render::{self, ListFormat};

@@ -1,6 +1,6 @@
 //! Trying whether one end can be reached from another: the options of it, and what of them cannot be meant.
 
-use super::where_to_look::SiteOptions;
+use super::site_options::SiteOptions;
 use crate::exit::Usage;
 use crate::inquiry::attempt_plan::{ATTEMPTS, AttemptPlan, IpFamily, Protocol};
 use crate::inquiry::durations;

@@ -14,7 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-/// ReplyStream that may wait to be taken; more, and the helper's pipe fills and it counts what it loses.
+/// Lines that may wait to be taken; more, and the helper's pipe fills and it counts what it loses.
 pub const WAITING: usize = 2_048;
 /// And what they may take, in KiB of memory; one that takes more waits until there is no other.
 const WAITING_KIB: u32 = 8 * 1024;

@@ -30,7 +30,7 @@ const WORD_CHARS: usize = 40;
 #[derive(Debug, Default)]
 pub struct ReplyStream {
     last: u64,
-    /// ReplyStream by word.
+    /// Lines by word.
     tally: Tally,
     /// Windows that have been opened and not closed.
     open: BTreeSet<u32>,

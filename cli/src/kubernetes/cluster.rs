@@ -10,6 +10,8 @@ use kube::{Client, Config};
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// The options that say which cluster stand under this in the help.
+pub const HEADING: &str = "Which cluster";
 /// The name of the context where there is no kubeconfig and the client runs in a pod.
 pub const IN_CLUSTER: &str = "in-cluster";
 /// An API server that is well answers within this time; `--request-timeout` says otherwise.
@@ -25,7 +27,7 @@ const AGAIN: Duration = Duration::from_millis(250);
 
 /// Which cluster, and as whom: as in kubectl
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
-#[command(next_help_heading = "Which cluster")]
+#[command(next_help_heading = HEADING)]
 pub struct Access {
     /// Use this kubeconfig file [default: $KUBECONFIG, else ~/.kube/config]
     #[arg(long, global = true, value_name = "FILE", display_order = 800)]

@@ -24,4 +24,4 @@ mod tests;
 pub use helpers::Helpers;
 pub use leftover_jobs::{LeftoverJob, SWEPT_MAX, sweep};
 pub use node_fitness::{Unfit, unfit};
-pub use options::{HelperOptions, NAME_IT, OWN_NAMESPACE};
+pub use options::{HEADING, HelperOptions, NAME_IT, OWN_NAMESPACE};

@@ -3,6 +3,8 @@
 use super::image;
 use std::time::Duration;
 
+/// The options by which helpers are started stand under this in the help.
+pub const HEADING: &str = "Helpers on the nodes of a cluster";
 /// Beyond the window there is this much time for starting, reading facts and going.
 const BEYOND_WINDOW: Duration = Duration::from_mins(1);
 
@@ -31,7 +33,7 @@ impl PullPolicy {
 
 /// How helpers get onto nodes.
 #[derive(Clone, Debug, Default, clap::Args)]
-#[command(next_help_heading = "Helpers on the nodes of a cluster")]
+#[command(next_help_heading = HEADING)]
 pub struct HelperOptions {
     /// Start helpers from this image [default: the one of this version]
     #[arg(long, value_name = "IMAGE", conflicts_with = "inject", value_parser = image::parse)]

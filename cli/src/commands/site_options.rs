@@ -1,27 +1,38 @@
 //! Where to look: the options that all commands share which need a site.
 
 use super::CommandContext;
+use super::command_line::{TYPED, command};
 use crate::conversation::session::Session;
 use crate::exit::Usage;
 use crate::inquiry::known_ends::KnownEnds;
 use crate::inquiry::named_end::Grammar;
 use crate::interrupt::Interrupt;
+use crate::kubernetes::cluster;
 use crate::recording::{OpenRecording, Recorder};
 use crate::render::progress::ProgressLine;
 use crate::site::cluster::HelperOptions;
-use crate::site::{Beginning, Site};
+use crate::site::{self, Beginning, Site};
 use anyhow::{Result, anyhow};
+use clap::{Arg, Command};
 use k8s_openapi::api::batch::v1::Job;
 use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// The options that say where to look stand under this in the help.
+const HEADING: &str = "Where to look";
+/// Under this and these headings stand all options that say where to look ...
+const WHERE_HEADINGS: [&str; 3] = [HEADING, cluster::HEADING, site::cluster::HEADING];
+/// ... and, by their ids, a few that also change what is found out: they are part of the question.
+const OF_THE_QUESTION: [&str; 3] = ["namespace", "no_helper", "dry_run"];
+/// The ids of options that only say how the answer is printed or kept.
+const OF_THE_PRINT: [&str; 3] = ["color", "output", "evidence"];
 /// Without one of these nothing can be attached or entered (capabilities(7)).
 const NEEDED: [&str; 2] = ["CAP_SYS_ADMIN", "CAP_NET_ADMIN"];
 
 /// Where to look.
 #[derive(Clone, Debug, Default, clap::Args)]
-#[command(next_help_heading = "Where to look")]
+#[command(next_help_heading = HEADING)]
 pub struct SiteOptions {
     /// Look at this machine, as one node
     #[arg(long)]
@@ -63,7 +74,7 @@ impl SiteOptions {
         let recorder = self
             .record
             .as_ref()
-            .map(|file| Recorder::create(file, &asked(&context.arguments), ends, self.record_payloads))
+            .map(|file| Recorder::create(file, &question(&context.arguments), ends, self.record_payloads))
             .transpose()?;
         let recording = OpenRecording::by(recorder.clone());
         // What was said before is soon said again.
@@ -112,7 +123,7 @@ impl SiteOptions {
 
     /// Where to look.
     pub async fn site(&self, context: &CommandContext) -> Result<Site> {
-        let asked = asked(&context.arguments);
+        let asked = question(&context.arguments);
         if let Some(file) = &self.replay {
             return Site::recording(file.clone(), &asked);
         }
@@ -149,48 +160,47 @@ pub fn check(context: &CommandContext, site: &Site, session: &Session) -> Result
 }
 
 /// The arguments that make the question, without those that say where to look and how to print.
-fn asked(arguments: &[String]) -> Vec<String> {
-    const WITH_VALUE: [&str; 18] = [
-        "--image",
-        "--image-pull-policy",
-        "--image-pull-secret",
-        "--helper-namespace",
-        "--kubeconfig",
-        "--context",
-        "--cluster",
-        "--user",
-        "--as",
-        "--as-group",
-        "--request-timeout",
-        "--evidence",
-        "--helper",
-        "--record",
-        "--replay",
-        "--color",
-        "-o",
-        "--output",
-    ];
-    const ALONE: [&str; 6] = [
-        "--local",
-        "-v",
-        "--verbose",
-        "--privileged",
-        "--inject",
-        "--record-payloads",
-    ];
+fn question(arguments: &[String]) -> Vec<String> {
+    let command = command(TYPED);
+    let left_out = options_beside_the_question(&command);
     let mut kept = Vec::new();
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
-        let name = argument.split_once('=').map_or(argument.as_str(), |(name, _)| name);
-        if WITH_VALUE.contains(&name) {
-            if name == argument {
-                arguments.next();
-            }
-        } else if !ALONE.contains(&name) && !name.starts_with("-o") {
-            kept.push(argument.clone());
+        match left_out.iter().find_map(|option| value_behind(option, argument)) {
+            Some(true) => drop(arguments.next()),
+            Some(false) => {}
+            None => kept.push(argument.clone()),
         }
     }
     kept
+}
+
+/// The options of a command line that say where to look or how to print, of all its subcommands.
+fn options_beside_the_question(command: &Command) -> Vec<&Arg> {
+    let where_or_how = |option: &&Arg| {
+        let id = option.get_id().as_str();
+        let says_where = option
+            .get_help_heading()
+            .is_some_and(|heading| WHERE_HEADINGS.contains(&heading));
+        (says_where && !OF_THE_QUESTION.contains(&id)) || OF_THE_PRINT.contains(&id)
+    };
+    let own = command.get_arguments().filter(where_or_how);
+    own.chain(command.get_subcommands().flat_map(options_beside_the_question))
+        .collect()
+}
+
+/// Whether the next argument is the value of this option; nothing where the argument is not this option.
+fn value_behind(option: &Arg, argument: &str) -> Option<bool> {
+    let takes_value = option.get_action().takes_values();
+    let name = argument.split_once('=').map_or(argument, |(name, _)| name);
+    let long = option
+        .get_long()
+        .is_some_and(|long| name.strip_prefix("--") == Some(long));
+    let short = option.get_short().map(|letter| format!("-{letter}"));
+    // The value of a short option may stand right behind its letter.
+    let short = short.is_some_and(|short| name == short || (takes_value && argument.starts_with(&short)));
+    let has_its_value = name.len() < argument.len() || (short && argument.len() > 2) || option.is_require_equals_set();
+    (long || short).then_some(takes_value && !has_its_value)
 }
 
 /// Runs what waits for helpers. The work stays on this thread; what talks with helpers and with the cluster has one of
@@ -205,18 +215,34 @@ pub fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::asked;
+    use super::question;
+
+    fn words(text: &str) -> Vec<String> {
+        text.split(' ').map(str::to_owned).collect()
+    }
 
     #[test]
     fn the_question_is_the_same_wherever_it_is_asked_and_however_it_is_printed() {
-        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
-        let question = "diagnose pod-to-pod netns/a netns/c:80 --attempts 6";
+        let asked = "diagnose pod-to-pod netns/a netns/c:80 --attempts 6";
         for with in [
             "--local -o json --record x",
             "--replay=x -ojson",
             "--helper h --color never -v",
+            "--image i --image-pull-policy Never --image-pull-secret s --helper-namespace n --privileged --inject=i",
+            "--kubeconfig k --context c --cluster c --user u --as a --as-group g --request-timeout 5s",
+            "--evidence e --record=x --record-payloads --verbose --output yaml",
         ] {
-            assert_eq!(asked(&words(&format!("{question} {with}"))), words(question));
+            assert_eq!(question(&words(&format!("{asked} {with}"))), words(asked));
+        }
+    }
+
+    #[test]
+    fn what_changes_the_answer_is_part_of_the_question() {
+        for asked in [
+            "diagnose pod-to-service web db -n shop --via nodeport --no-helper",
+            "capture --netns a --node n1 --namespace shop --dry-run",
+        ] {
+            assert_eq!(question(&words(asked)), words(asked));
         }
     }
 }
