@@ -157,9 +157,9 @@ impl Session {
     /// Tells all helpers to go, and waits for their last words. One that does not say it has not told that this was all.
     pub async fn dismiss(&mut self) {
         self.ask_all(&Request::Bye);
-        self.finish(|look| look.all(|node| node.done)).await;
+        self.finish(|state| state.all(|node| node.done)).await;
         for node in self.living() {
-            self.look.not_ended(node, ORDER);
+            self.state.not_ended(node, ORDER);
         }
     }
 

@@ -1,20 +1,14 @@
-//! Events as they come: aligned lines that can be read while they scroll, or one JSON object a line; a summary at the end.
+//! The lines of events: aligned in columns that can be read while they scroll, or one JSON object a line. Pure.
 
 use super::event_phrases::{self, AddressNames};
 use super::paper::{Ink, Paper, TextLine, TextPage, columns, wrap};
 use super::untrusted_text::{self, CELL, shown};
-use anyhow::{Context as _, Result};
 use model::event::{Event, Seen};
-use model::evidence::NodeEvidence;
 use model::inventory::Pod;
 use model::owner::Owner;
-use model::protocol::{BpfCost, Hello};
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufWriter, Stdout, Write};
-use std::time::{Duration, Instant};
+use model::protocol::Hello;
+use std::collections::BTreeMap;
 
-/// A line is seen at most this much later than it was written.
-const FLUSH_EVERY: Duration = Duration::from_millis(20);
 /// Columns of the time and of the word, and the space between columns.
 const TIME: usize = 12;
 const WHAT: usize = 10;
@@ -25,16 +19,6 @@ const fn place_columns(width: usize) -> (usize, usize) {
 }
 const fn flow_columns(width: usize) -> (usize, usize) {
     (if width < 120 { width * 3 / 10 } else { 36 }, width / 2)
-}
-
-/// How to print events.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum EventFormat {
-    /// Aligned lines.
-    #[default]
-    Table,
-    /// One JSON object a line.
-    Json,
 }
 
 /// Names of namespaces, by node and inode.
@@ -68,22 +52,7 @@ struct Named<'a> {
     dst_name: Option<&'a String>,
 }
 
-/// A printer of events.
-#[derive(Debug)]
-pub struct EventPrinter {
-    out: BufWriter<Stdout>,
-    flushed: Instant,
-    format: EventFormat,
-    lines: EventLines,
-    /// Events printed.
-    pub printed: u64,
-    /// Events that were of no consequence.
-    pub left_out: u64,
-    /// The nodes of those printed, where there are several.
-    nodes: BTreeSet<String>,
-}
-
-/// What the lines of a stream share.
+/// What the lines of a capture share.
 #[derive(Debug)]
 pub(super) struct EventLines {
     paper: Paper,
@@ -100,135 +69,50 @@ pub(super) struct EventLines {
     flow: usize,
 }
 
-impl EventPrinter {
-    /// Prints to standard output what helpers see, with these names; the clock is that of the first of them.
-    pub fn new(format: EventFormat, colour: super::Colour, known: EventNames, hello: &Hello) -> Self {
-        let paper = super::paper(colour);
+impl EventLines {
+    /// With these names; the clock is that of this helper's node.
+    pub(super) fn new(paper: Paper, known: EventNames, hello: &Hello) -> Self {
         Self {
-            out: BufWriter::with_capacity(1 << 16, std::io::stdout()),
-            flushed: Instant::now(),
-            format,
-            lines: EventLines {
-                paper,
-                names: known.addresses,
-                netns: known.netns,
-                pods: known.pods,
-                node: known
-                    .nodes
-                    .iter()
-                    .map(|name| columns(name).max("NODE".len()))
-                    .max()
-                    .unwrap_or_default(),
-                midnight_ns: i128::from(hello.wall_ns) - i128::from(hello.monotonic_ns),
-                place: place_columns(paper.width).0,
-                flow: flow_columns(paper.width).0,
-            },
-            printed: 0,
-            left_out: 0,
-            nodes: BTreeSet::new(),
+            paper,
+            names: known.addresses,
+            netns: known.netns,
+            pods: known.pods,
+            node: known
+                .nodes
+                .iter()
+                .map(|name| columns(name).max("NODE".len()))
+                .max()
+                .unwrap_or_default(),
+            midnight_ns: i128::from(hello.wall_ns) - i128::from(hello.monotonic_ns),
+            place: place_columns(paper.width).0,
+            flow: flow_columns(paper.width).0,
         }
     }
 
-    /// The names of the columns.
-    pub fn head(&mut self) -> Result<()> {
-        if self.format == EventFormat::Table {
-            let head = self.lines.head();
-            self.write(&head)?;
-        }
-        self.flush()
+    /// It is of a pod that has a name, or of none.
+    pub(super) fn knows_pod_of(&self, event: &Event) -> bool {
+        !matches!(&event.owner, Owner::Pod { uid, .. } if !self.pods.contains_key(uid))
     }
 
-    /// One event.
-    pub fn event(&mut self, event: &Event) -> Result<()> {
-        self.printed += 1;
-        if !self.nodes.contains(&event.node) {
-            self.nodes.insert(event.node.clone());
-        }
-        self.lines.learn(event);
-        match self.format {
-            EventFormat::Json => {
-                let line = self.lines.json(event).context("writing an event as JSON")?;
-                self.out
-                    .write_all(line.as_bytes())
-                    .context("writing to standard output")
-            }
-            EventFormat::Table => {
-                let page = self.lines.event(event);
-                self.write(&page)
-            }
-        }
-    }
-
-    fn write(&mut self, page: &TextPage) -> Result<()> {
-        let text = self.lines.paper.write(page);
-        self.out
-            .write_all(text.as_bytes())
-            .context("writing to standard output")
-    }
-
-    /// Whether it is of a pod that has no name yet.
-    pub fn is_strangers(&self, event: &Event) -> bool {
-        matches!(&event.owner, Owner::Pod { uid, .. } if !self.lines.pods.contains_key(uid))
-    }
-
-    /// Pods that have come since.
-    pub fn meet(&mut self, pods: &[Pod]) {
+    /// Names of pods that have come since.
+    pub(super) fn name_pods(&mut self, pods: &[Pod]) {
         for pod in pods {
             let names = event_phrases::PodNames::of(pod);
             if !pod.host_network && pod.phase == "Running" {
                 let addresses = pod.addresses.iter().map(|address| (*address, names.name.clone()));
-                self.lines.names.extend(addresses);
+                self.names.extend(addresses);
             }
-            self.lines.pods.insert(pod.uid.clone(), names);
+            self.pods.insert(pod.uid.clone(), names);
         }
     }
 
-    /// One that is only counted.
-    pub fn leave_out(&mut self, event: &Event) {
-        self.left_out += 1;
-        self.lines.learn(event);
+    /// Names of namespaces, as far as they are known by now.
+    pub(super) const fn netns(&self) -> &NetnsNames {
+        &self.netns
     }
 
-    /// Events of this node were printed.
-    pub fn has_shown(&self, node: &str) -> bool {
-        self.nodes.contains(node)
-    }
-
-    /// Shows what was written, now and then; called whenever there is time.
-    pub fn show(&mut self) -> Result<()> {
-        if self.flushed.elapsed() >= FLUSH_EVERY {
-            self.flush()
-        } else {
-            Ok(())
-        }
-    }
-
-    /// Shows what was written.
-    pub fn flush(&mut self) -> Result<()> {
-        self.flushed = Instant::now();
-        self.out.flush().context("writing to standard output")
-    }
-
-    /// The summary: to the data's reader as text, beside it when the data is JSON.
-    pub fn summary(&mut self, summary: &CaptureSummary<'_>) -> Result<()> {
-        let page = summary.page(&self.lines.netns);
-        match self.format {
-            EventFormat::Table => {
-                self.write(&page)?;
-                self.flush()
-            }
-            EventFormat::Json => {
-                self.flush()?;
-                super::notes(&page);
-                Ok(())
-            }
-        }
-    }
-}
-
-impl EventLines {
     /// What namespaces are called, for the summary: it has their inodes only.
-    fn learn(&mut self, event: &Event) {
+    pub(super) fn learn(&mut self, event: &Event) {
         let place = (event.node.clone(), event.netns);
         if self.netns.contains_key(&place) {
             return;
@@ -273,7 +157,7 @@ impl EventLines {
         row.page(Some(ink))
     }
 
-    fn head(&mut self) -> TextPage {
+    pub(super) fn head(&mut self) -> TextPage {
         let row = self.row("TIME (UTC)", "NODE", "PLACE", "WHAT", "FLOW", "WHY");
         let lines = [row.before + &row.what + &row.behind].into_iter().chain(row.below);
         lines
@@ -368,125 +252,6 @@ impl Row {
         let below = self.below.iter();
         let below = below.map(|line| TextLine::default().plain(&indent).plain(line));
         core::iter::once(first.plain(&self.behind)).chain(below).collect()
-    }
-}
-
-/// What a capture saw in all.
-#[derive(Debug)]
-pub struct CaptureSummary<'a> {
-    /// What each node brought: exact totals from the kernel, what was lost on the way here, the cost of our own eBPF.
-    pub nodes: &'a [NodeEvidence],
-    /// Those of them that did not tell their totals and losses.
-    pub without_totals: &'a [&'a str],
-    /// Events printed.
-    pub printed: u64,
-    /// Events that were of no consequence.
-    pub left_out: u64,
-    /// How long it looked.
-    pub took: Duration,
-    /// The events printed happened on several kernels, each of which counts time by a clock of its own.
-    pub several_clocks: bool,
-}
-
-impl CaptureSummary<'_> {
-    pub(super) fn page(&self, netns: &NetnsNames) -> TextPage {
-        let mut rows: Vec<(u64, String, String)> = Vec::new();
-        let several = self.nodes.len() > 1;
-        let totals = self
-            .nodes
-            .iter()
-            .flat_map(|node| node.totals.iter().map(move |total| (node, total)));
-        for (node, total) in totals.filter(|(_, total)| total.count > 0) {
-            let labels: Vec<String> = total
-                .labels
-                .iter()
-                .map(|(name, value)| format!("{name} {value}"))
-                .collect();
-            let labels = if labels.is_empty() {
-                String::new()
-            } else {
-                format!(" ({})", labels.join(", "))
-            };
-            let what = shown(&format!("{}{labels}", total.what), CELL);
-            let name = if several { node.name.clone() } else { String::new() };
-            let on = if several { format!(" on {name}") } else { String::new() };
-            let place = netns
-                .get(&(name, total.netns))
-                .map_or_else(|| format!("netns:{}{on}", total.netns), |known| format!("{known}{on}"));
-            let place = shown(&place, CELL);
-            match rows.iter_mut().find(|(_, other, at)| *other == what && *at == place) {
-                Some((count, ..)) => *count += total.count,
-                None => rows.push((total.count, what, place)),
-            }
-        }
-        rows.sort_by(|one, other| other.0.cmp(&one.0).then_with(|| one.1.cmp(&other.1)));
-        let lost = || self.nodes.iter().flat_map(|node| &node.lost);
-        let uncounted: u64 = lost().map(|lost| lost.uncounted).sum();
-        let mut lacks = Vec::new();
-        if uncounted > 0 {
-            let events = super::phrases::count(uncounted, "event");
-            lacks.push(format!("{events} of further kinds found no room"));
-        }
-        lacks.extend(super::phrases::missed(self.nodes.iter().flat_map(|node| &node.lost)));
-        match self.without_totals {
-            [] => {}
-            nodes if several => lacks.push(format!("the totals of {} were not told", nodes.join(", "))),
-            _ => lacks.push("the totals were not told".to_owned()),
-        }
-        let (head, nothing) = if lacks.is_empty() {
-            ("exact:".to_owned(), "Nothing was seen.".to_owned())
-        } else {
-            let lacks = lacks.join("; ");
-            (
-                format!("at least ({lacks}):"),
-                format!("Nothing was seen, but not all was looked at: {lacks}."),
-            )
-        };
-        let mut page = TextPage::new();
-        page.blank();
-        let line = TextLine::default();
-        page.line(match (rows.is_empty(), self.without_totals) {
-            (false, _) => line.ink(Ink::Strong, &format!("Totals by cause, {head}")),
-            (true, []) => line.plain(&nothing),
-            (true, _) => line.plain("The totals were not told."),
-        });
-        let widest = rows.iter().map(|(_, what, _)| columns(what)).max().unwrap_or_default();
-        for (count, what, place) in &rows {
-            let row = format!("  {count:>8}  {what:<widest$}  in {place}");
-            page.line(TextLine::default().plain(row.trim_end()));
-        }
-        let ring: u64 = lost().map(|lost| lost.ring_full).sum();
-        let ring = match self.without_totals {
-            [] => format!("{ring} lost"),
-            nodes if several => format!("{ring} lost, and not told by {}", nodes.join(", ")),
-            _ => "what was lost was not told".to_owned(),
-        };
-        let thinned: u64 = lost().map(|lost| lost.over_budget).sum();
-        let thinned = if thinned > 0 {
-            format!(", {thinned} only counted")
-        } else {
-            String::new()
-        };
-        let bpf: Option<BpfCost> = self.nodes.iter().map(|node| node.bpf).sum();
-        let bpf = bpf.map_or_else(String::new, |cost| format!(" · {}", super::phrases::cost(cost)));
-        let left_out = match self.left_out {
-            0 => String::new(),
-            count => format!(
-                ", {} of no consequence left out (--all-drops)",
-                super::phrases::count(count, "drop")
-            ),
-        };
-        let line = format!(
-            "{} shown{left_out}, {ring}{thinned} · {}{bpf}",
-            super::phrases::count(self.printed, "event"),
-            super::phrases::time(self.took.as_nanos() as u64)
-        );
-        page.line(TextLine::default().ink(Ink::Quiet, &line));
-        if self.several_clocks {
-            let order = "Events of different nodes are ordered by the nodes' own clocks, which may differ.";
-            page.line(TextLine::default().ink(Ink::Quiet, order));
-        }
-        page
     }
 }
 

@@ -1,7 +1,8 @@
 //! Every string of a report, an event and an inventory holds what a stranger would like to do to a terminal, and nothing that is
 //! printed for people does it. The samples are made from the schemas, so that no field is forgotten.
 
-use super::event_lines::{CaptureSummary, EventLines};
+use super::capture_summary::CaptureSummary;
+use super::event_lines::EventLines;
 use super::event_phrases::PodNames;
 use super::paper::{Paper, TextPage};
 use super::table::Sheet;

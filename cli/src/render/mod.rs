@@ -5,8 +5,10 @@
 #![expect(clippy::print_stderr, reason = "this is the place that prints")]
 #![expect(clippy::format_push_string, reason = "one screen of text reads better than it runs")]
 
+mod capture_summary;
 mod event_lines;
 mod event_phrases;
+mod event_printer;
 mod findings;
 #[cfg(test)]
 mod hostile;
@@ -20,8 +22,10 @@ pub mod schema;
 mod table;
 mod untrusted_text;
 
-pub use event_lines::{CaptureSummary, EventFormat, EventNames, EventPrinter};
+pub use capture_summary::CaptureSummary;
+pub use event_lines::EventNames;
 pub use event_phrases::PodNames;
+pub use event_printer::{EventFormat, EventPrinter};
 pub use findings::CheckResult;
 pub use lists::ListFormat;
 
