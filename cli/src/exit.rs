@@ -1,4 +1,4 @@
-//! How a command ends: the exit codes of the contract, and the error that stands for a wrong use.
+//! How a command ends: the exit codes of the contract, and the errors that stand for what the user has to correct.
 
 use model::missing::Missing;
 use std::fmt;
@@ -11,7 +11,7 @@ pub enum Exit {
     Fine,
     /// A fault was found: 1.
     Fault,
-    /// Wrong usage: 2.
+    /// Wrong usage, or what was named is not there: 2.
     Usage,
     /// Could not look, or the look was not enough for an answer: 3.
     Inconclusive,
@@ -28,34 +28,53 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// The user asked for something that cannot be: exit code 2. Every other error means "could not look".
+/// The user wrote what the command line does not take, whatever there is to look at: exit code 2, and the help says more.
 #[derive(Debug)]
-pub struct Usage(String);
+pub struct WrongUsage(String);
 
-impl Usage {
+/// What the user named is not there, or is not what it would have to be, as a cluster, a machine or a file says: exit code 2,
+/// too, but no help knows more of it.
+#[derive(Debug)]
+pub struct NotThere(String);
+
+impl WrongUsage {
     /// What is wrong and what to write instead, as an error.
     pub fn error(says: impl Into<String>) -> anyhow::Error {
         Self(says.into()).into()
     }
 }
 
-impl fmt::Display for Usage {
+impl NotThere {
+    /// What is not there and what to name instead, as an error.
+    pub fn error(says: impl Into<String>) -> anyhow::Error {
+        Self(says.into()).into()
+    }
+}
+
+impl fmt::Display for WrongUsage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl std::error::Error for Usage {}
-
-/// An endpoint that is not there is a slip of the asker.
-pub fn not_found(asked: &str, missing: &Missing) -> anyhow::Error {
-    Usage::error(format!("{asked} was not found: {}", missing.reason()))
+impl fmt::Display for NotThere {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
 }
 
-/// The exit code of an error.
+impl std::error::Error for WrongUsage {}
+impl std::error::Error for NotThere {}
+
+/// An endpoint that the helper did not find.
+pub fn not_found(asked: &str, missing: &Missing) -> anyhow::Error {
+    NotThere::error(format!("{asked} was not found: {}", missing.reason()))
+}
+
+/// The exit code of an error. Every other error than these two means "could not look".
 #[must_use]
 pub fn of(error: &anyhow::Error) -> Exit {
-    if error.is::<Usage>() {
+    if error.is::<WrongUsage>() || error.is::<NotThere>() {
         Exit::Usage
     } else {
         Exit::Inconclusive

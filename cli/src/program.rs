@@ -75,11 +75,11 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
 fn run(matches: &ArgMatches, context: &CommandContext) -> anyhow::Result<Exit> {
     let (name, matches) = matches
         .subcommand()
-        .ok_or_else(|| exit::Usage::error("no command was given"))?;
+        .ok_or_else(|| exit::WrongUsage::error("no command was given"))?;
     let entry = COMMANDS
         .iter()
         .find(|entry| entry.name == name)
-        .ok_or_else(|| exit::Usage::error(format!("`{name}` is no command")))?;
+        .ok_or_else(|| exit::WrongUsage::error(format!("`{name}` is no command")))?;
     (entry.run)(matches, context)
 }
 

@@ -1,7 +1,7 @@
 //! What a capture lets through: first by names, then by what the kernel knows.
 
 use crate::conversation::session::Session;
-use crate::exit::{Usage, not_found};
+use crate::exit::{WrongUsage, not_found};
 use crate::render::{EventNames, PodNames, note};
 use anyhow::Result;
 use model::attempt::WatchedFlow;
@@ -167,7 +167,7 @@ impl CaptureFilter {
         };
         if probes.iter().any(|probe| probe == "path") {
             if filter.netns.is_empty() || (filter.addresses.is_empty() && filter.ports.is_empty()) {
-                return Err(Usage::error(
+                return Err(WrongUsage::error(
                     "probe path follows packets hop by hop and needs to know which: name the namespace they start in (--netns) and an address or port they go to",
                 ));
             }

@@ -7,7 +7,7 @@ use crate::capture::filter::CaptureFilter;
 use crate::capture::window::CaptureWindow;
 use crate::conversation::session::Session;
 use crate::conversation::state::ConversationState;
-use crate::exit::{Exit, Usage};
+use crate::exit::{Exit, NotThere, WrongUsage};
 use crate::inquiry::durations;
 use crate::inquiry::known_ends::KnownEnds;
 use crate::inquiry::named_end::{self, Grammar, NamedPlace};
@@ -153,7 +153,7 @@ impl Capture {
             (self.all_nodes, "--all-nodes"),
         ];
         if let Some((_, option)) = of_a_cluster.into_iter().find(|(given, _)| *given) {
-            return Err(Usage::error(format!(
+            return Err(WrongUsage::error(format!(
                 "{option} is about a cluster, and this looks at one machine; leave it out, or leave --local out"
             )));
         }
@@ -166,7 +166,7 @@ impl Capture {
     /// What of a cluster is wanted.
     async fn on_cluster(&self, cluster: &ClusterApi, mut wanted: CaptureFilter) -> Result<(CaptureFilter, KnownEnds)> {
         if !self.netns.is_empty() || !self.pid.is_empty() {
-            return Err(Usage::error(
+            return Err(WrongUsage::error(
                 "--netns and --pid are of one machine, and this looks at a cluster; name pods, or look at this machine with --local",
             ));
         }
@@ -265,9 +265,9 @@ impl Capture {
             ..CaptureFilter::default()
         };
         for address in &self.address {
-            let parsed = address
-                .parse()
-                .map_err(|_| Usage::error(format!("`{address}` is no address; write it as 10.90.2.2 or fd90:2::2")))?;
+            let parsed = address.parse().map_err(|_| {
+                WrongUsage::error(format!("`{address}` is no address; write it as 10.90.2.2 or fd90:2::2"))
+            })?;
             wanted.addresses.push(parsed);
         }
         for port in &self.port {
@@ -292,10 +292,10 @@ impl Capture {
                     let message = format!(
                         "`{name}` cannot be filtered for: packets carry addresses; write netns/{name}, or its address"
                     );
-                    return Err(Usage::error(message));
+                    return Err(WrongUsage::error(message));
                 }
                 NamedPlace::Object(object) => {
-                    return Err(Usage::error(format!(
+                    return Err(WrongUsage::error(format!(
                         "`{object}` is of a cluster; leave --local out to look there"
                     )));
                 }
@@ -326,7 +326,7 @@ impl Capture {
             if !known().any(|other| other == name) {
                 let all: Vec<&str> = known().collect();
                 let hint = names::hint(name, known());
-                return Err(Usage::error(format!(
+                return Err(NotThere::error(format!(
                     "there is no probe `{name}`{hint} (probes: {})",
                     all.join(", ")
                 )));

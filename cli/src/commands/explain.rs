@@ -2,7 +2,7 @@
 
 use super::site_options::{SiteOptions, block_on};
 use super::{CliCommand, CommandContext, probes};
-use crate::exit::{Exit, Usage};
+use crate::exit::{Exit, NotThere};
 use crate::{names, render};
 use anyhow::Result;
 use clap::Args;
@@ -42,7 +42,7 @@ impl CliCommand for Explain {
             Ok(_) => String::new(),
             Err(error) => format!("; probes could not be asked for: {error:#}"),
         };
-        Err(Usage::error(format!(
+        Err(NotThere::error(format!(
             "there is no rule or probe `{}`{hint} (lists: `{program} rules`, `{program} probes`){besides}",
             self.name,
             program = context.program

@@ -57,7 +57,7 @@ impl CommandEntry {
             command: || C::augment_args(clap::Command::new(C::NAME)),
             run: |matches, context| match C::from_arg_matches(matches) {
                 Ok(command) => command.run(context),
-                Err(error) => Err(crate::exit::Usage::error(error.to_string())),
+                Err(error) => Err(crate::exit::WrongUsage::error(error.to_string())),
             },
         }
     }

@@ -1,7 +1,7 @@
 //! Trying whether one end can be reached from another: the options of it, and what of them cannot be meant.
 
 use super::site_options::SiteOptions;
-use crate::exit::Usage;
+use crate::exit::WrongUsage;
 use crate::inquiry::attempt_plan::{ATTEMPTS, AttemptPlan, IpFamily, Protocol};
 use crate::inquiry::durations;
 use crate::inquiry::named_end::{self, Grammar, NamedEnd, NamedPlace};
@@ -107,7 +107,7 @@ impl ReachOptions {
         }
         self.how.check_family(&destination)?;
         if self.passive && protocol == Protocol::Icmp {
-            return Err(Usage::error(
+            return Err(WrongUsage::error(
                 "--passive tells flows by their ports, and icmp has none; leave --passive out, or watch tcp or udp",
             ));
         }
@@ -139,10 +139,10 @@ impl ReachOptions {
 
     fn attempts(&self) -> Result<u32> {
         match self.attempts {
-            0 => Err(Usage::error(
+            0 => Err(WrongUsage::error(
                 "--attempts 0 sends nothing; use 1 or more, or --passive to watch your own traffic",
             )),
-            many if many > ATTEMPTS_MAX => Err(Usage::error(format!(
+            many if many > ATTEMPTS_MAX => Err(WrongUsage::error(format!(
                 "--attempts {many} is too many; use up to {ATTEMPTS_MAX}"
             ))),
             some => Ok(some),
@@ -152,7 +152,7 @@ impl ReachOptions {
     fn exchange(&self, destination: &NamedEnd) -> Result<Exchange> {
         let protocol = self.protocol.unwrap_or_default();
         let wrong = |option: &str, only: &str| {
-            Err(Usage::error(format!(
+            Err(WrongUsage::error(format!(
                 "{option} is for {only}, and --protocol is {}",
                 protocol.name()
             )))
@@ -166,7 +166,7 @@ impl ReachOptions {
             (_, Some(path), ..)
                 if !path.starts_with('/') || path.contains(|c: char| c.is_whitespace() || c.is_control()) =>
             {
-                Err(Usage::error(format!(
+                Err(WrongUsage::error(format!(
                     "`{path}` is no path of an HTTP request; write it as /healthz"
                 )))
             }
@@ -181,11 +181,11 @@ impl ReachOptions {
                     host,
                 })
             }
-            (_, _, Some(0), _) => Err(Usage::error("--bytes 0 sends nothing; use 1 or more")),
-            (_, _, Some(count), Protocol::Udp) if count > DATAGRAM_MAX => Err(Usage::error(format!(
+            (_, _, Some(0), _) => Err(WrongUsage::error("--bytes 0 sends nothing; use 1 or more")),
+            (_, _, Some(count), Protocol::Udp) if count > DATAGRAM_MAX => Err(WrongUsage::error(format!(
                 "--bytes {count} is more than a datagram carries; use up to {DATAGRAM_MAX}"
             ))),
-            (_, _, Some(count), _) if count > BYTES_MAX => Err(Usage::error(format!(
+            (_, _, Some(count), _) if count > BYTES_MAX => Err(WrongUsage::error(format!(
                 "--bytes {count} is too many; use up to {BYTES_MAX}"
             ))),
             (_, _, Some(count), _) => Ok(Exchange::Bytes(count)),
@@ -246,7 +246,7 @@ impl DiagnosisOptions {
                 } else {
                     ("-6", "IPv4")
                 };
-                Err(Usage::error(format!(
+                Err(WrongUsage::error(format!(
                     "{address} is an {version} address, and {flag} excludes it; leave {flag} out"
                 )))
             }
@@ -256,7 +256,7 @@ impl DiagnosisOptions {
 
     fn timeout(&self, default: Duration) -> Result<Duration> {
         match self.timeout {
-            Some(timeout) if timeout > TIMEOUT_MAX => Err(Usage::error(format!(
+            Some(timeout) if timeout > TIMEOUT_MAX => Err(WrongUsage::error(format!(
                 "--timeout is {} s; use up to {} s",
                 timeout.as_secs(),
                 TIMEOUT_MAX.as_secs()
@@ -297,7 +297,7 @@ const ROUNDS_MAX: u32 = 600;
 
 fn check_port(destination: &NamedEnd, text: &str, protocol: Protocol) -> Result<()> {
     match (protocol, destination.port) {
-        (Protocol::Icmp, Some(port)) => Err(Usage::error(format!(
+        (Protocol::Icmp, Some(port)) => Err(WrongUsage::error(format!(
             "icmp has no ports, and `{text}` names port {port}; write `{}`",
             destination.asked()
         ))),
@@ -306,7 +306,7 @@ fn check_port(destination: &NamedEnd, text: &str, protocol: Protocol) -> Result<
                 NamedPlace::Address(address) if address.is_ipv6() => format!("[{address}]:80"),
                 _ => format!("{}:80", destination.asked()),
             };
-            Err(Usage::error(format!(
+            Err(WrongUsage::error(format!(
                 "{} needs a port, and `{text}` has none; write `{with}`, or use --protocol icmp",
                 protocol.name()
             )))

@@ -3,7 +3,7 @@
 use super::CommandContext;
 use super::command_line::{TYPED, command};
 use crate::conversation::session::Session;
-use crate::exit::Usage;
+use crate::exit::WrongUsage;
 use crate::inquiry::known_ends::KnownEnds;
 use crate::inquiry::named_end::Grammar;
 use crate::interrupt::Interrupt;
@@ -132,7 +132,7 @@ impl SiteOptions {
             return Ok(Site::cluster(cluster, self.helpers.clone(), self.verbose));
         }
         match context.access.given() {
-            Some(option) => Err(Usage::error(format!(
+            Some(option) => Err(WrongUsage::error(format!(
                 "--local looks at this machine, and {option} is about a cluster; leave one of them out"
             ))),
             None => Ok(Site::local(self.helper.clone(), self.verbose)),

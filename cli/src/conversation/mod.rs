@@ -4,6 +4,7 @@
 //! It may use recordings, what shows progress, and interrupts. It knows neither how a helper is started (`site`) nor what is
 //! asked in which order (`evidence`, `capture`).
 
+mod event_buffer;
 pub mod kernels;
 pub mod line_weight;
 pub mod link;

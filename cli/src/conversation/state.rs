@@ -1,7 +1,8 @@
 //! What the helpers have said so far, taken in line by line. Pure: nothing here waits or asks.
 
+use super::event_buffer::EventBuffer;
 use super::kernels::Kernels;
-use super::retention::{EVENTS_MAX_BYTES, RetainedBytes};
+use super::retention::RetainedBytes;
 use model::endpoint::Endpoint;
 use model::event::Event;
 use model::evidence::{Evidence, NetnsEvidence, NodeEvidence, Window};
@@ -11,15 +12,11 @@ use model::protocol::{Hello, Reply};
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
-/// Most events kept of one window, as far as they fit; more are counted, not kept.
-const EVENTS_MAX: usize = 200_000;
 /// Namespaces and processes that are kept, at most: a client asks for fewer.
 const NETNS_MAX: usize = 256;
 const PROCESSES_MAX: usize = 4_096;
 /// Requests whose answer is remembered: the latest.
 const ANSWERS_MAX: usize = 1_024;
-/// An event that is this much out of order is put in its place together with others.
-const NEAR: usize = 64;
 
 /// All that was said.
 #[derive(Debug)]
@@ -34,12 +31,10 @@ pub struct ConversationState {
     pub kernels: Kernels,
     /// Counts what was taken in that can change a verdict.
     pub news: u64,
-    /// What is kept of all but events, and of events, in bytes.
+    /// What is kept of all but events, in bytes.
     kept: RetainedBytes,
-    event_bytes: usize,
-    unkept: usize,
-    /// Some events are not yet in their place.
-    unordered: bool,
+    /// How the events of the evidence are kept.
+    events: EventBuffer,
 }
 
 /// How far the conversation with one helper is.
@@ -111,9 +106,7 @@ impl ConversationState {
             backends: Vec::new(),
             news: 0,
             kept: RetainedBytes::default(),
-            event_bytes: 0,
-            unkept: 0,
-            unordered: false,
+            events: EventBuffer::default(),
         }
     }
 
@@ -369,13 +362,8 @@ impl ConversationState {
     }
 
     fn report_unkept(&mut self) {
-        if self.unkept > 0 {
-            let all = self.unkept + self.evidence.events.len();
-            let what = format!("{} of {all} events", self.unkept);
-            let missing = Missing::new(what, "one run keeps no more").remedy("look for a shorter time");
-            self.unkept = 0;
-            self.evidence.missing.push(missing);
-        }
+        let missing = self.events.unkept(self.evidence.events.len());
+        self.evidence.missing.extend(missing);
     }
 
     /// Forgets a round that went well, to make room for the next.
@@ -387,46 +375,23 @@ impl ConversationState {
         for node in &mut self.evidence.nodes {
             node.window = Window::default();
         }
-        (self.unkept, self.event_bytes) = (0, 0);
+        self.events.forget();
         self.kept.forget_round();
     }
 
     /// Lets the first events go, in time order.
     pub fn let_go(&mut self, count: usize) -> Vec<Event> {
-        let events = &mut self.evidence.events;
-        let left = events.len().saturating_sub(count);
-        // What each of them takes is not remembered; they are much alike.
-        self.event_bytes = self.event_bytes / events.len().max(1) * left;
-        events.drain(..count.min(events.len())).collect()
-    }
-
-    /// Events come from several rings and several nodes, each in order: the place of one is at or near the end.
-    fn event(&mut self, event: Event, bytes: usize) {
-        self.news += 1;
-        let events = &mut self.evidence.events;
-        if events.len() >= EVENTS_MAX || self.event_bytes >= EVENTS_MAX_BYTES {
-            self.unkept += 1;
-            return;
-        }
-        self.event_bytes = self
-            .event_bytes
-            .saturating_add(bytes)
-            .saturating_add(size_of::<Event>());
-        let later = |other: &&Event| other.at_ns > event.at_ns;
-        let behind = events.iter().rev().take(NEAR).take_while(later).count();
-        if behind < NEAR {
-            events.insert(events.len() - behind, event);
-        } else {
-            self.unordered = true;
-            events.push(event);
-        }
+        self.events.let_go(&mut self.evidence.events, count)
     }
 
     /// Puts events in time order; to be called before they are read.
     pub fn order(&mut self) {
-        if std::mem::take(&mut self.unordered) {
-            self.evidence.events.sort_by_key(|event| event.at_ns);
-        }
+        self.events.order(&mut self.evidence.events);
+    }
+
+    fn event(&mut self, event: Event, bytes: usize) {
+        self.news += 1;
+        self.events.insert(&mut self.evidence.events, event, bytes);
     }
 
     fn facts(&mut self, node: usize, name: String, phase: Phase, facts: NetnsFacts) {

@@ -2,7 +2,7 @@
 //! namespaces, processes and who owns an address.
 
 use crate::conversation::session::Session;
-use crate::exit::{Usage, not_found};
+use crate::exit::{NotThere, not_found};
 use crate::inquiry::known_ends::KnownEnds;
 use anyhow::{Result, anyhow};
 use model::endpoint::{Endpoint, EndpointKind};
@@ -70,7 +70,7 @@ pub async fn complete(session: &mut Session, intent: Intent, ends: KnownEnds) ->
     let source = all.next().unwrap_or_default();
     let mut destination = all.next().unwrap_or_default();
     if source.netns.is_none() && !source_vouched {
-        return Err(Usage::error(format!(
+        return Err(NotThere::error(format!(
             "{} has no network namespace on this machine to send from",
             source.asked
         )));

@@ -1,7 +1,7 @@
 //! The two ends as a user writes them: `netns/a:80`, `shop/web-1`, `svc/db:5432`, `[fd90::1]:443`, `db.shop:5432`. Pure text.
 
 use super::object_name::{self, ObjectName};
-use crate::exit::Usage;
+use crate::exit::WrongUsage;
 use anyhow::Result;
 use std::net::IpAddr;
 
@@ -76,7 +76,7 @@ impl Grammar {
     pub fn source(self, text: &str) -> Result<NamedEnd> {
         let target = self.destination(text)?;
         if target.port.is_some() || target.port_name.is_some() {
-            return Err(Usage::error(format!(
+            return Err(WrongUsage::error(format!(
                 "the source `{text}` has a port, but source ports are chosen per attempt; write `{}`",
                 target.asked()
             )));
@@ -91,7 +91,7 @@ impl Grammar {
                     Self::Machine => "name it as netns/NAME, pid/N, container/ID or host",
                     Self::Cluster | Self::Recorded => "name a pod, a workload (deploy/NAME) or a node (node/NAME)",
                 };
-                Err(Usage::error(format!(
+                Err(WrongUsage::error(format!(
                     "the source `{text}` is no place to send from; {forms}"
                 )))
             }
@@ -101,7 +101,10 @@ impl Grammar {
     /// Parses the end that should answer.
     pub fn destination(self, text: &str) -> Result<NamedEnd> {
         if text.is_empty() {
-            return Err(Usage::error(format!("an endpoint is empty; write {}", self.forms())));
+            return Err(WrongUsage::error(format!(
+                "an endpoint is empty; write {}",
+                self.forms()
+            )));
         }
         if let Ok(address) = text.parse::<IpAddr>() {
             return Ok(NamedEnd::at(NamedPlace::Address(address), None));
@@ -147,18 +150,18 @@ impl Grammar {
 
 fn bracketed(rest: &str, text: &str) -> Result<NamedEnd> {
     let (inside, after) = rest.split_once(']').ok_or_else(|| {
-        Usage::error(format!(
+        WrongUsage::error(format!(
             "`{text}` opens a bracket and does not close it; write [ADDRESS]:PORT"
         ))
     })?;
     let address = inside
         .parse()
-        .map_err(|_| Usage::error(format!("`{inside}` is no IPv6 address; write [ADDRESS]:PORT")))?;
+        .map_err(|_| WrongUsage::error(format!("`{inside}` is no IPv6 address; write [ADDRESS]:PORT")))?;
     let port = match after.strip_prefix(':') {
         Some(digits) => Some(port(digits, text)?),
         None if after.is_empty() => None,
         None => {
-            return Err(Usage::error(format!(
+            return Err(WrongUsage::error(format!(
                 "`{after}` follows the bracket of `{text}`; write [ADDRESS]:PORT"
             )));
         }
@@ -174,13 +177,13 @@ pub fn port_number(text: &str) -> Result<u16> {
 fn port(digits: &str, text: &str) -> Result<u16> {
     match digits.parse::<u64>() {
         Ok(number @ 1..=65535) => Ok(number as u16),
-        Ok(number) => Err(Usage::error(format!(
+        Ok(number) => Err(WrongUsage::error(format!(
             "port {number} is out of range; ports are 1 to 65535"
         ))),
-        Err(_) if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) => Err(Usage::error(format!(
-            "port {digits} is out of range; ports are 1 to 65535"
-        ))),
-        Err(_) => Err(Usage::error(format!(
+        Err(_) if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) => Err(WrongUsage::error(
+            format!("port {digits} is out of range; ports are 1 to 65535"),
+        )),
+        Err(_) => Err(WrongUsage::error(format!(
             "`{digits}` in `{text}` is no port; write a number from 1 to 65535"
         ))),
     }
@@ -200,18 +203,20 @@ fn on_machine(text: &str) -> Result<NamedPlace> {
             return if good {
                 Ok(NamedPlace::Site(text.to_owned()))
             } else if kind == "container" {
-                Err(Usage::error(format!(
+                Err(WrongUsage::error(format!(
                     "`{text}` is no container; write container/ID with at least 4 hex digits of its id"
                 )))
             } else {
-                Err(Usage::error(format!("`{text}` is no endpoint; write {kind}/{form}")))
+                Err(WrongUsage::error(format!(
+                    "`{text}` is no endpoint; write {kind}/{form}"
+                )))
             };
         }
         let hint = crate::names::hint(kind, SITE_KINDS.iter().map(|(name, _)| *name));
         if object_name::ObjectKind::of(kind).is_none() && !hint.is_empty() {
-            return Err(Usage::error(format!("`{kind}/` is no kind of endpoint{hint}")));
+            return Err(WrongUsage::error(format!("`{kind}/` is no kind of endpoint{hint}")));
         }
-        return Err(Usage::error(format!(
+        return Err(WrongUsage::error(format!(
             "`{text}` names a Kubernetes object, and --local looks at this machine alone; \
              write netns/NAME, pid/N, container/ID or host, or leave --local out to look at the cluster"
         )));
@@ -242,7 +247,7 @@ fn host_name(text: &str, grammar: Grammar) -> Result<NamedPlace> {
     {
         Ok(NamedPlace::Name(text.to_owned()))
     } else {
-        Err(Usage::error(format!(
+        Err(WrongUsage::error(format!(
             "`{text}` is neither an endpoint, an address nor a DNS name; write {}",
             grammar.forms()
         )))
@@ -252,13 +257,13 @@ fn host_name(text: &str, grammar: Grammar) -> Result<NamedPlace> {
 /// Checks that a DNS name can be asked for.
 pub fn dns_name(text: &str) -> Result<String> {
     if let Ok(address) = text.parse::<IpAddr>() {
-        return Err(Usage::error(format!(
+        return Err(WrongUsage::error(format!(
             "{address} is an address and needs no lookup; give a name"
         )));
     }
     match host_name(text, Grammar::Machine) {
         Ok(NamedPlace::Name(name)) => Ok(name),
-        _ => Err(Usage::error(format!(
+        _ => Err(WrongUsage::error(format!(
             "`{text}` is no DNS name: labels of letters, digits and `-`, up to 63 each, joined by dots"
         ))),
     }

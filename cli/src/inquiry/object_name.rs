@@ -1,6 +1,6 @@
 //! Names of a cluster's objects as people write them: `[KIND/][NAMESPACE/]NAME`. Pure text.
 
-use crate::exit::Usage;
+use crate::exit::WrongUsage;
 use crate::names;
 use anyhow::Result;
 use std::fmt;
@@ -128,7 +128,7 @@ pub fn parse(text: &str) -> Result<Option<ObjectName>> {
         [kind, namespace, name] => match ObjectKind::of(kind) {
             Some(kind) => (Some(kind), Some(namespace), name),
             None => {
-                return Err(Usage::error(format!(
+                return Err(WrongUsage::error(format!(
                     "`{kind}/` is no kind of endpoint{}; write KIND/NAMESPACE/NAME with one of {}",
                     names::hint(kind, ObjectKind::all()),
                     ObjectKind::all().collect::<Vec<_>>().join(", ")
@@ -136,25 +136,25 @@ pub fn parse(text: &str) -> Result<Option<ObjectName>> {
             }
         },
         _ => {
-            return Err(Usage::error(format!(
+            return Err(WrongUsage::error(format!(
                 "`{text}` has too many slashes; write [KIND/][NAMESPACE/]NAME"
             )));
         }
     };
     if kind == Some(ObjectKind::Node) && namespace.is_some() {
-        return Err(Usage::error(format!(
+        return Err(WrongUsage::error(format!(
             "`{text}`: nodes have no namespace; write node/{name}"
         )));
     }
     if let Some(namespace) = namespace
         && !is_label(namespace)
     {
-        return Err(Usage::error(format!(
+        return Err(WrongUsage::error(format!(
             "`{namespace}` in `{text}` is no name of a namespace"
         )));
     }
     if name.is_empty() || !is_subdomain(name) {
-        return Err(Usage::error(format!(
+        return Err(WrongUsage::error(format!(
             "`{name}` in `{text}` is no name of an object: lower-case letters, digits, `-` and `.`; write [KIND/][NAMESPACE/]NAME"
         )));
     }
@@ -175,7 +175,7 @@ fn selector(rest: &str, text: &str) -> Result<ObjectName> {
         .split(',')
         .all(|part| part.bytes().any(|byte| byte.is_ascii_alphanumeric()));
     if !has_label || labels.chars().any(char::is_control) {
-        return Err(Usage::error(format!(
+        return Err(WrongUsage::error(format!(
             "`{text}` selects nothing; write selector/app=web"
         )));
     }

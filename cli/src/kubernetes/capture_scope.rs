@@ -5,7 +5,7 @@ use super::list::{ListRead, few_at_once};
 use super::named_object::{BareName, NamedObject, has_network};
 use super::refusal::Refusal;
 use super::similar_names;
-use crate::exit::Usage;
+use crate::exit::{NotThere, WrongUsage};
 use crate::inquiry::named_end::{Grammar, NamedPlace};
 use crate::inquiry::object_name::ObjectKind;
 use anyhow::Result;
@@ -140,7 +140,7 @@ impl ClusterApi {
         if !all.any {
             similar_names::namespace(self, &self.namespace).await?;
             let which = selector.map_or_else(String::new, |selector| format!(" with {selector}"));
-            return Err(Usage::error(format!(
+            return Err(NotThere::error(format!(
                 "no pod{which} runs in namespace {}; name another one with -n, pods, or nodes with --node NAME or --all-nodes",
                 self.namespace
             )));
@@ -166,7 +166,7 @@ impl ClusterApi {
         match self.find(&named.place, BareName::PodElseService).await? {
             NamedObject::Pod { pod, .. } => {
                 if !has_network(&pod) {
-                    return Err(Usage::error(format!(
+                    return Err(NotThere::error(format!(
                         "pod {} does not run (its phase is {}), so it has no packets; name one that runs",
                         pod.full_name(),
                         pod.phase
@@ -184,7 +184,7 @@ impl ClusterApi {
                     .collect();
                 target.pods = self.behind(&service, &behind, most).await?;
                 if target.pods.is_empty() {
-                    return Err(Usage::error(format!(
+                    return Err(NotThere::error(format!(
                         "service {} has no pods behind it; ask `diagnose pod-to-service` why",
                         service.full_name()
                     )));
@@ -195,13 +195,13 @@ impl ClusterApi {
             NamedObject::Node(node) => target.node = Some(node.name),
             NamedObject::Address(address) => target.address = Some(address),
             NamedObject::NoService { object, .. } => {
-                return Err(Usage::error(format!(
+                return Err(NotThere::error(format!(
                     "there is no service `{}` in namespace {}",
                     object.name, object.namespace
                 )));
             }
             NamedObject::Name(name) => {
-                return Err(Usage::error(format!(
+                return Err(WrongUsage::error(format!(
                     "`{name}` cannot be filtered for: packets carry addresses; name a pod, a workload or a node, or its address"
                 )));
             }
@@ -358,13 +358,13 @@ fn more_nodes(read: &ListRead<PodsByNode>, most: usize) -> anyhow::Error {
 }
 
 fn too_many_pods() -> anyhow::Error {
-    Usage::error(format!(
+    NotThere::error(format!(
         "that would look at more than {PODS_MAX} pods; name fewer of them, or whole nodes with --node NAME or --all-nodes"
     ))
 }
 
 fn too_many(many: &str, wanted: &str, most: usize) -> anyhow::Error {
-    Usage::error(format!(
+    NotThere::error(format!(
         "that would look at {many}, and more than {most} are not looked at unasked; name fewer pods, or use --max-nodes {wanted} or --all-nodes"
     ))
 }
@@ -379,7 +379,7 @@ impl CaptureScope {
             ));
         }
         if self.nodes.is_empty() {
-            return Err(Usage::error(
+            return Err(NotThere::error(
                 "none of these pods has a network of its own there; name nodes with --node NAME or --all-nodes",
             ));
         }

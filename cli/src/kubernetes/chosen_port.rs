@@ -1,6 +1,6 @@
 //! Which port is meant, by number, by name, or because there is only one. Pure.
 
-use crate::exit::Usage;
+use crate::exit::{NotThere, WrongUsage};
 use crate::inquiry::attempt_plan::Protocol;
 use crate::inquiry::named_end::NamedEnd;
 use anyhow::Result;
@@ -51,7 +51,7 @@ pub fn of_pod(pod: &Pod, target: &NamedEnd, protocol: Option<Protocol>) -> Resul
     if let Some(name) = &target.port_name {
         return match named(&ports, name, protocol) {
             Some(found) => settle(found, protocol, None, &full),
-            None => Err(Usage::error(format!(
+            None => Err(NotThere::error(format!(
                 "pod {full} declares no port `{name}`{}",
                 listed(&ports)
             ))),
@@ -65,7 +65,7 @@ pub fn of_service(service: &Service, target: &NamedEnd, protocol: Option<Protoco
     let full = service.full_name();
     let ports: Vec<Candidate> = service.ports.iter().map(Candidate::of).collect();
     if protocol == Some(Protocol::Icmp) {
-        return Err(Usage::error(format!(
+        return Err(NotThere::error(format!(
             "the address of service {full} answers no echo requests; leave --protocol icmp out, or name a pod behind it"
         )));
     }
@@ -84,14 +84,14 @@ pub fn of_service(service: &Service, target: &NamedEnd, protocol: Option<Protoco
 /// The port of a node: its kubelet's, where none is named.
 pub fn of_node(node: &Node, target: &NamedEnd, protocol: Option<Protocol>) -> Result<ChosenPort> {
     if let Some(name) = &target.port_name {
-        return Err(Usage::error(format!(
+        return Err(NotThere::error(format!(
             "`{name}` names no port of a node; write its number"
         )));
     }
     match (target.port, protocol) {
         (port, Some(Protocol::Icmp)) => without_port(port, &node.name),
         (Some(port), protocol) => Ok(ChosenPort::asked(Some(port), protocol.unwrap_or_default())),
-        (None, Some(Protocol::Udp)) => Err(Usage::error(format!(
+        (None, Some(Protocol::Udp)) => Err(WrongUsage::error(format!(
             "udp needs a port, and node {} was named without one; write node/{}:53",
             node.name, node.name
         ))),
@@ -111,7 +111,7 @@ pub fn of_outside(target: &NamedEnd, protocol: Option<Protocol>) -> Result<Chose
     match (target.port, protocol.unwrap_or_default()) {
         (port, Protocol::Icmp) => without_port(port, &asked),
         (Some(port), protocol) => Ok(ChosenPort::asked(Some(port), protocol)),
-        (None, protocol) => Err(Usage::error(format!(
+        (None, protocol) => Err(WrongUsage::error(format!(
             "{} needs a port, and `{asked}` has none; write `{}`, or use --protocol icmp",
             protocol.name(),
             if asked.contains(':') {
@@ -125,7 +125,7 @@ pub fn of_outside(target: &NamedEnd, protocol: Option<Protocol>) -> Result<Chose
 
 fn without_port(port: Option<u16>, asked: &str) -> Result<ChosenPort> {
     match port {
-        Some(port) => Err(Usage::error(format!(
+        Some(port) => Err(WrongUsage::error(format!(
             "icmp has no ports, and port {port} of {asked} was named; leave it out"
         ))),
         None => Ok(ChosenPort::asked(None, Protocol::Icmp)),
@@ -198,11 +198,11 @@ fn only(
             );
             settle(*port, protocol, Some(note), what)
         }
-        [] => Err(Usage::error(format!(
+        [] => Err(NotThere::error(format!(
             "no port was named, and {what} {has} none; write `{}:80`, or use --protocol icmp",
             target.asked()
         ))),
-        _ => Err(Usage::error(format!(
+        _ => Err(NotThere::error(format!(
             "no port was named, and {what} {has} several{}; write `{}:{}`",
             listed(ports),
             target.asked(),
@@ -217,7 +217,7 @@ fn settle(port: Candidate, asked: Option<Protocol>, note: Option<String>, full: 
         (None, "UDP") => Protocol::Udp,
         (None, "TCP") => Protocol::Tcp,
         (None, other) => {
-            return Err(Usage::error(format!(
+            return Err(NotThere::error(format!(
                 "port {} of {full} is {}, which cannot be tried; name another port, or use --protocol icmp",
                 port.port,
                 other.to_lowercase()

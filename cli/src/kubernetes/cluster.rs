@@ -1,7 +1,7 @@
 //! Which cluster: kubectl's own options and files, read as kubectl reads them, become a client.
 
 use super::refusal::Refusal;
-use crate::exit::Usage;
+use crate::exit::{NotThere, WrongUsage};
 use crate::names;
 use anyhow::{Result, anyhow};
 use kube::client::AuthError;
@@ -121,7 +121,7 @@ impl Access {
     /// The client of the cluster that is meant. Nothing is asked of it yet.
     pub async fn connect(&self) -> Result<ClusterApi> {
         if !self.groups.is_empty() && self.impersonate.is_none() {
-            return Err(Usage::error(
+            return Err(WrongUsage::error(
                 "--as-group acts as a member of a group, and nobody is named; say who with --as USER",
             ));
         }
@@ -135,7 +135,7 @@ impl Access {
                 };
                 let config = Config::from_custom_kubeconfig(kubeconfig, &options)
                     .await
-                    .map_err(|error| Usage::error(format!("context `{context}` of the kubeconfig: {error}")))?;
+                    .map_err(|error| NotThere::error(format!("context `{context}` of the kubeconfig: {error}")))?;
                 (config, context)
             }
             None => (self.in_cluster()?, IN_CLUSTER.to_owned()),
@@ -180,7 +180,7 @@ impl Access {
         let there: Vec<PathBuf> = named.iter().filter(|path| path.exists()).cloned().collect();
         if there.is_empty() {
             let files: Vec<String> = named.iter().map(|path| path.display().to_string()).collect();
-            return Err(Usage::error(format!(
+            return Err(NotThere::error(format!(
                 "KUBECONFIG names {}, which is not there; correct it, or unset it to use ~/.kube/config",
                 files.join(", ")
             )));
@@ -190,7 +190,7 @@ impl Access {
             let shown = path.display().to_string();
             merged = merged
                 .merge(read(path)?)
-                .map_err(|error| Usage::error(format!("merging the kubeconfig {shown}: {error}")))?;
+                .map_err(|error| NotThere::error(format!("merging the kubeconfig {shown}: {error}")))?;
         }
         Ok(Some(merged))
     }
@@ -202,7 +202,7 @@ impl Access {
             (Some(name), _) => name,
             (None, Some(name)) if !name.is_empty() => name,
             _ => {
-                return Err(Usage::error(format!(
+                return Err(NotThere::error(format!(
                     "the kubeconfig has no current context; name one with --context{}",
                     listed("contexts", contexts())
                 )));
@@ -240,13 +240,13 @@ impl Access {
             (&self.user, "--user"),
         ];
         if let Some((name, option)) = named.into_iter().find(|(name, _)| name.is_some()) {
-            return Err(Usage::error(format!(
+            return Err(NotThere::error(format!(
                 "{option} {} names an entry of a kubeconfig, and there is none; name the file with --kubeconfig FILE",
                 name.as_deref().unwrap_or_default()
             )));
         }
         Config::incluster().map_err(|_| {
-            Usage::error(
+            NotThere::error(
                 "no kubeconfig: ~/.kube/config is not there, and this is no pod of a cluster; name one with --kubeconfig FILE or KUBECONFIG, or look at this machine with --local",
             )
         })
@@ -288,24 +288,24 @@ impl ClusterApi {
 fn read(path: PathBuf) -> Result<Kubeconfig> {
     let shown = path.display().to_string();
     let text = std::fs::read(&path).map_err(|error| {
-        Usage::error(format!(
+        NotThere::error(format!(
             "reading the kubeconfig {shown}: {error}; name another with --kubeconfig FILE"
         ))
     })?;
     if text.iter().all(u8::is_ascii_whitespace) {
-        return Err(Usage::error(format!(
+        return Err(NotThere::error(format!(
             "the kubeconfig {shown} is empty; name another with --kubeconfig FILE"
         )));
     }
     Kubeconfig::read_from(path).map_err(|error| {
         let says = error.to_string();
         let first = says.lines().next().unwrap_or_default().to_owned();
-        Usage::error(format!("reading the kubeconfig {shown}: {first}"))
+        NotThere::error(format!("reading the kubeconfig {shown}: {first}"))
     })
 }
 
 fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str> + Clone) -> anyhow::Error {
-    Usage::error(format!(
+    NotThere::error(format!(
         "the kubeconfig has no {what} `{name}`{}{}",
         names::hint(name, known.clone()),
         listed(&format!("{what}s"), known)
@@ -346,7 +346,7 @@ fn credentials(error: &kube::Error, context: &str, program: &str) -> anyhow::Err
         }
         source = cause.source();
     }
-    Usage::error(format!("context `{context}` of the kubeconfig: {says}"))
+    NotThere::error(format!("context `{context}` of the kubeconfig: {says}"))
 }
 
 /// As kubectl has it: a length of time, or a number of seconds.

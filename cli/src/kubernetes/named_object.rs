@@ -4,7 +4,7 @@ use super::cluster::ClusterApi;
 use super::refusal::{Refusal, RefusalKind};
 use super::resource::resource;
 use super::similar_names;
-use crate::exit::Usage;
+use crate::exit::{NotThere, WrongUsage};
 use crate::inquiry::named_end::NamedPlace;
 use crate::inquiry::object_name::{ObjectKind, ObjectName};
 use anyhow::Result;
@@ -63,7 +63,7 @@ impl ClusterApi {
             NamedPlace::Object(object) => self.object(object, bare).await,
             NamedPlace::Address(address) => self.address(*address).await,
             NamedPlace::Name(name) => self.name(name).await,
-            NamedPlace::Site(text) => Err(Usage::error(format!(
+            NamedPlace::Site(text) => Err(WrongUsage::error(format!(
                 "{text} is an endpoint of one machine; in a cluster name a pod, a workload, a service or a node, or look at this machine with --local"
             ))),
         }
@@ -140,7 +140,7 @@ impl ClusterApi {
         let pods = self.pods_of(kind, namespace, name).await?;
         let (all, ready) = (pods.len(), pods.iter().filter(|pod| usable(pod)).count());
         let Some(pod) = best(pods) else {
-            return Err(Usage::error(format!("{asked} has no pods in namespace {namespace}")));
+            return Err(NotThere::error(format!("{asked} has no pods in namespace {namespace}")));
         };
         let chosen = format!(
             "{asked}: looking at pod {}{} ({ready} of {all} ready)",
@@ -175,7 +175,7 @@ impl ClusterApi {
             Ok(pods) => pods,
             // The API server refuses what is no selector.
             Err(refused) if refused.kind == RefusalKind::Other => {
-                return Err(Usage::error(format!(
+                return Err(NotThere::error(format!(
                     "{asked}: {}; write selector/app=web",
                     refused.says
                 )));
@@ -184,7 +184,7 @@ impl ClusterApi {
         };
         if pods.is_empty() {
             similar_names::namespace(self, namespace).await?;
-            return Err(Usage::error(format!(
+            return Err(NotThere::error(format!(
                 "{asked} has no pods in namespace {namespace} (selector {selector}); scale it up, or name another namespace with -n"
             )));
         }

@@ -1,6 +1,6 @@
 //! A call that the API server did not answer as asked: what it means, in words, and the way out.
 
-use crate::exit::Usage;
+use crate::exit::NotThere;
 use diagnoses::words::shell;
 use model::missing::Missing;
 use std::error::Error;
@@ -193,7 +193,7 @@ impl Refusal {
     pub fn fatal(&self, what: &str) -> anyhow::Error {
         let message = format!("{what}: {}", self.missing(what).reason());
         match self.kind {
-            RefusalKind::NotFound => Usage::error(message),
+            RefusalKind::NotFound => NotThere::error(message),
             _ => anyhow::anyhow!(message),
         }
     }

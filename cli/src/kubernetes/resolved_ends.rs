@@ -5,7 +5,7 @@ use super::cluster::ClusterApi;
 use super::ends_inventory::EndsInventory;
 use super::named_object::{BareName, NamedObject, has_network};
 use super::service_backends;
-use crate::exit::Usage;
+use crate::exit::{NotThere, WrongUsage};
 use crate::inquiry::attempt_plan::Protocol;
 use crate::inquiry::known_ends::KnownEnds;
 use crate::inquiry::named_end::NamedEnd;
@@ -212,11 +212,11 @@ fn source_end(source: &NamedObject, target: &NamedEnd) -> Result<Endpoint> {
     match source {
         NamedObject::Pod { pod, .. } => Ok(pod_end(pod, target)),
         NamedObject::Node(node) => Ok(node_end(node, target)),
-        NamedObject::Service { .. } | NamedObject::NoService { .. } => Err(Usage::error(format!(
+        NamedObject::Service { .. } | NamedObject::NoService { .. } => Err(NotThere::error(format!(
             "{} is a service, which sends nothing; name a pod behind it",
             target.asked()
         ))),
-        NamedObject::Address(_) | NamedObject::Name(_) => Err(Usage::error(format!(
+        NamedObject::Address(_) | NamedObject::Name(_) => Err(WrongUsage::error(format!(
             "{} is no place to send from; name a pod, a workload (deploy/NAME) or a node (node/NAME)",
             target.asked()
         ))),

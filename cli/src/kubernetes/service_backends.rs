@@ -1,7 +1,7 @@
 //! The way into a service: which address is tried, which endpoints it leads to, and which nodes that makes worth a look. Pure.
 
 use super::chosen_port::ChosenPort;
-use crate::exit::Usage;
+use crate::exit::NotThere;
 use crate::inquiry::question::Via;
 use anyhow::Result;
 use model::endpoint::{Endpoint, EndpointKind};
@@ -33,7 +33,7 @@ pub fn addresses(
 ) -> Result<(Vec<IpAddr>, Option<u16>)> {
     let lacks = |what: &str, has: &str| {
         let full = service.full_name();
-        Err(Usage::error(format!(
+        Err(NotThere::error(format!(
             "service {full} has no {what}: its type is {}; {has}",
             service.kind
         )))

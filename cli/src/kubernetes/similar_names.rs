@@ -2,7 +2,7 @@
 
 use super::cluster::ClusterApi;
 use super::resource::resource;
-use crate::exit::Usage;
+use crate::exit::NotThere;
 use crate::inquiry::object_name::ObjectKind;
 use crate::names;
 use anyhow::Result;
@@ -79,7 +79,7 @@ pub async fn node(cluster: &ClusterApi, name: &str) -> anyhow::Error {
         .names(&resource(ObjectKind::Node), None)
         .await
         .unwrap_or_default();
-    Usage::error(format!("there is no node `{name}`{}", hint(name, &known, "nodes")))
+    NotThere::error(format!("there is no node `{name}`{}", hint(name, &known, "nodes")))
 }
 
 /// An error where there is no such namespace; nothing where there is, or nobody may know.
@@ -88,7 +88,7 @@ pub async fn namespace(cluster: &ClusterApi, name: &str) -> Result<()> {
         return Ok(());
     }
     let known = cluster.names(&namespaces(), None).await.unwrap_or_default();
-    Err(Usage::error(format!(
+    Err(NotThere::error(format!(
         "there is no namespace `{name}` in {}{}",
         cluster.context,
         hint(name, &known, "namespaces")
@@ -119,7 +119,7 @@ async fn nothing(cluster: &ClusterApi, kinds: &[ObjectKind], what: &str, namespa
     } else {
         "there"
     };
-    Usage::error(format!(
+    NotThere::error(format!(
         "there is no {what} `{name}` in namespace {namespace} of {}{}",
         cluster.context,
         hint(name, &known, plural)

@@ -170,6 +170,7 @@ async fn a_name_that_matches_nothing_is_a_wrong_use_with_near_names() {
     ] {
         let error = ask(&shop(), None, source, destination).await.unwrap_err();
         assert_eq!(exit::of(&error), Exit::Usage, "{error}");
+        assert!(error.is::<exit::NotThere>(), "no help knows more of it: {error}");
         assert!(error.to_string().contains(says), "{source} {destination}: {error}");
     }
 }

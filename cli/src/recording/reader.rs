@@ -1,7 +1,7 @@
 //! Replaying what was kept.
 
 use super::{ClosingLine, FORM, Header, RecordedLine, Sum, sealed};
-use crate::exit::Usage;
+use crate::exit::NotThere;
 use crate::inquiry::known_ends::KnownEnds;
 use anyhow::{Context as _, Result, anyhow};
 use model::missing::Missing;
@@ -48,7 +48,7 @@ impl Recording {
             ));
         }
         if sealed(&header.arguments) != sealed(arguments) {
-            return Err(Usage::error(format!(
+            return Err(NotThere::error(format!(
                 "{} holds the run of `{}`; give the same arguments to replay it",
                 path.display(),
                 header.arguments.join(" ")

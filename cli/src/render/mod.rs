@@ -29,6 +29,7 @@ pub use event_printer::{EventFormat, EventPrinter};
 pub use findings::CheckResult;
 pub use lists::ListFormat;
 
+use crate::exit::WrongUsage;
 use anyhow::{Context as _, Result};
 use model::protocol::{Hello, ProbeStatus};
 use model::report::Report;
@@ -188,9 +189,16 @@ pub fn error(program: &str, colour: Colour, error: &anyhow::Error) {
     let paint = colour.on(std::io::stderr().is_terminal());
     let (bold, plain) = if paint { ("\u{1b}[1;31m", "\u{1b}[0m") } else { ("", "") };
     eprintln!("{bold}error:{plain}{}", beside(" ", &format!("{error:#}"), of_stderr()));
-    if error.is::<crate::exit::Usage>() {
-        eprintln!("\nFor more, try `{program} --help`.");
+    if let Some(tip) = help_tip(program, error) {
+        eprintln!("\n{tip}");
     }
+}
+
+/// Where to read more of how the program is used; nothing where no help knows more of the error.
+fn help_tip(program: &str, error: &anyhow::Error) -> Option<String> {
+    error
+        .is::<WrongUsage>()
+        .then(|| format!("For more, try `{program} --help`."))
 }
 
 /// One paragraph: what goes on in a second line does not stand where a line of ours would begin.
@@ -221,4 +229,21 @@ fn width() -> usize {
     let columns = || std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
     let terminal = terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
     terminal.or_else(columns).unwrap_or(PIPE).max(40)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::help_tip;
+    use crate::exit::{self, Exit, NotThere, WrongUsage};
+
+    #[test]
+    fn the_help_is_named_for_a_wrong_use_and_not_for_what_is_not_there() {
+        let tip = |error| help_tip("kubectl skoop", error);
+        let wrong = WrongUsage::error("--attempts 0 sends nothing");
+        assert_eq!(tip(&wrong).as_deref(), Some("For more, try `kubectl skoop --help`."));
+        let not_there = NotThere::error("there is no pod `web` in namespace shop");
+        assert_eq!(tip(&not_there), None);
+        assert_eq!(tip(&anyhow::anyhow!("the helper could not be started")), None);
+        assert_eq!((exit::of(&wrong), exit::of(&not_there)), (Exit::Usage, Exit::Usage));
+    }
 }

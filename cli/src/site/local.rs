@@ -2,7 +2,7 @@
 
 use super::embedded_helper::{self, Executable};
 use crate::conversation::link::{HelperLink, MESSAGE_MAX_BYTES};
-use crate::exit::Usage;
+use crate::exit::WrongUsage;
 use crate::inquiry::known_ends::KnownEnds;
 use crate::inquiry::named_end::{NamedEnd, NamedPlace};
 use crate::recording::Recorder;
@@ -112,7 +112,7 @@ impl Local {
 pub fn intent(asked: Option<Intent>) -> Result<Intent> {
     match asked {
         Some(Intent::Dns) => Ok(Intent::Dns),
-        Some(Intent::PodToService) => Err(Usage::error(
+        Some(Intent::PodToService) => Err(WrongUsage::error(
             "services are a cluster's, and --local looks at this machine alone; leave --local out, or ask pod-to-pod for the service's address",
         )),
         _ => Ok(Intent::PodToPod),
