@@ -4,7 +4,7 @@ use model::missing::Missing;
 use std::fmt;
 use std::process::ExitCode;
 
-/// What the shell is told.
+/// What the shell gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// Healthy, or a capture done: 0.

@@ -1,4 +1,4 @@
-//! "Did you mean": the nearest of the names there are.
+//! Lists of names: the one most like a name that was mistyped ("did you mean"), and the first of many.
 
 /// Below this a name is not near enough to be meant.
 const NEAR: f64 = 0.7;

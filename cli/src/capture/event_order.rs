@@ -1,4 +1,4 @@
-//! Events of several rings and nodes, let go in the order in which they happened.
+//! Events of several rings and nodes, put into the order in which they happened before they are shown.
 
 use crate::conversation::state::ConversationState;
 use model::event::Event;

@@ -1,4 +1,4 @@
-//! What a capture lets through: first by names, then by what the kernel knows.
+//! The filter of a capture: first by the names that the user wrote, then by the inodes and addresses that the kernel knows.
 
 use crate::conversation::session::Session;
 use crate::exit::{WrongUsage, not_found};
@@ -16,7 +16,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 /// What to let through, before names became inodes.
 #[derive(Debug, Default)]
 pub struct CaptureFilter {
-    /// Of each node, by the helper's words.
+    /// Of each node, as a helper is asked for them.
     pub endpoints: BTreeMap<String, Vec<String>>,
     /// Processes, as the machine counts.
     pub pids: Vec<u32>,
@@ -144,7 +144,7 @@ impl CaptureFilter {
         Ok(found)
     }
 
-    /// The addresses of the pods that are asked for: what a node does to their packets is told, too, and not only what happens
+    /// The addresses of the pods that are asked for: what a node does to their packets is reported, too, and not only what happens
     /// inside of them.
     pub fn residents(&self, found: &[ResolvedEndpoint]) -> Vec<IpAddr> {
         let asked = found.iter().filter(|found| found.wanted && self.inventory.is_some());
@@ -177,7 +177,7 @@ impl CaptureFilter {
     }
 }
 
-/// Single events of a node's probe that are told in a second; beyond them only totals. A capture is there to show events, and this many
+/// Single events of a node's probe that are reported in a second; beyond them only totals. A capture is there to show events, and this many
 /// of each of two nodes are shown without one being lost (`make bench-cluster`).
 const EVENTS_PER_SECOND: u32 = 20_000;
 

@@ -1,4 +1,5 @@
-//! Events as they happen: what of a node's events is let through, by whose names they are told, and in which order they go.
+//! Events as they happen: the filter by which a node reports them, the window in which it does, and the order in which they are
+//! shown.
 //!
 //! It may use a conversation with helpers and the printer of events. It knows neither where helpers are nor a cluster's API.
 

@@ -57,7 +57,7 @@ impl CaptureWindow {
     }
 }
 
-/// At least one probe runs; those that do not are told.
+/// At least one probe runs; those that do not are noted.
 fn usable(session: &Session, probes: &[String], armed: WaitEnd) -> Result<()> {
     match armed {
         WaitEnd::Met => {}

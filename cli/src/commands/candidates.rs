@@ -1,4 +1,4 @@
-//! What may stand at a place of the command line: from the command line itself, and where else candidates for a word come from.
+//! Candidates for the next word of a command line: those that the command line itself defines, and where the others come from.
 
 use super::command_line::{TYPED, command as command_line};
 use super::diagnose::BETWEEN;
@@ -31,7 +31,7 @@ pub enum CandidateSource {
     Nodes,
 }
 
-/// What may stand at the place of `last`, after the words before it.
+/// Where the candidates for `last` come from, after the words before it.
 #[must_use]
 pub fn wanted(before: &[String], last: &str) -> Vec<CandidateSource> {
     let root = command_line(TYPED);

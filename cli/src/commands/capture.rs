@@ -28,7 +28,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Left out unless asked for: one follows every packet of a flow, the other tells of every connection.
+/// Left out unless asked for: one follows every packet of a flow, the other reports every connection.
 const ONLY_WHEN_ASKED: [&str; 2] = ["path", "tcpstate"];
 
 /// Watch drops, resets and other events of the kernel as they happen
@@ -217,7 +217,7 @@ impl Capture {
                     if let Some(new_pods) = &mut new_pods
                         && printer.is_strangers(&event)
                     {
-                        // Where there is one node, events do not tell it.
+                        // Where there is one node, events do not name it.
                         let node = state.evidence.nodes.iter().find(|node| node.name == event.node);
                         let node = node.or(state.evidence.nodes.first());
                         node.inspect(|node| new_pods.ask(&node.name));
@@ -274,13 +274,13 @@ impl Capture {
             wanted.ports.push(named_end::port_number(port)?);
         }
         if self.place.grammar() == Grammar::Machine {
-            // What cannot be meant is told before anything is started.
+            // What cannot be meant is refused before anything is started.
             self.endpoints(&mut CaptureFilter::default())?;
         }
         Ok(wanted)
     }
 
-    /// The endpoints of a machine, by the helper's words.
+    /// The endpoints of a machine, as a helper is asked for them.
     fn endpoints(&self, wanted: &mut CaptureFilter) -> Result<Vec<String>> {
         let mut endpoints = Vec::new();
         for text in &self.targets {

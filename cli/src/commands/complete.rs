@@ -59,7 +59,7 @@ impl CliCommand for Complete {
     }
 }
 
-/// What the API says in time.
+/// The names that the API gives in time.
 fn of_cluster(before: &[String], ask: impl AsyncFnOnce(&ClusterApi) -> Vec<String>) -> Vec<String> {
     let asked = async {
         let cluster = candidates::access(before).connect().await?;

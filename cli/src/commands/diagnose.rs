@@ -165,7 +165,7 @@ impl Diagnose {
     }
 }
 
-/// Asks, looks and judges; nothing where it is only to be told what would be started.
+/// Asks, looks and judges; nothing where only the manifests of what would be started are wanted.
 async fn answer(
     mut inquiry: Inquiry,
     how: &DiagnosisOptions,

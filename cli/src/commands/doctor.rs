@@ -118,7 +118,7 @@ impl Doctor {
             });
             return named.collect();
         }
-        // Where Leases may not be listed, that is told among the permissions.
+        // Where Leases may not be listed, that stands among the permissions.
         let (now, nodes, renewed) = tokio::join!(now, cluster.every_node(), cluster.every_renewal());
         let renewed = renewed.unwrap_or_default();
         match nodes {
@@ -250,7 +250,7 @@ async fn admission(helpers: &Helpers) -> CheckResult {
     }
 }
 
-/// What the namespace's label says of privileged pods. Labels that may not be read are told among the permissions.
+/// What the namespace's label says of privileged pods. Labels that may not be read stand among the permissions.
 async fn enforced(cluster: &ClusterApi, namespace: &str) -> Option<CheckResult> {
     let found = cluster.namespace(namespace).await.ok()?;
     let level = found?.labels.get(ENFORCE).cloned();
@@ -290,7 +290,7 @@ fn suggestions(suggested: Result<InjectableImages, Refusal>) -> CheckResult {
         "images of pods of {OF_THE_CLUSTER}, for --inject=IMAGE where no other image can be had; untried, and it needs a shell"
     );
     match suggested {
-        // What may not be read is told among the permissions.
+        // What may not be read stands among the permissions.
         Err(refused) => CheckResult::fine(what).beside("note", vec![format!("could not be looked for: {refused}")]),
         Ok(suggested) => {
             let more = suggested.more;
@@ -312,7 +312,7 @@ fn suggestions(suggested: Result<InjectableImages, Refusal>) -> CheckResult {
     }
 }
 
-/// Starts helpers, and tells what each says of itself.
+/// Starts helpers, and reports how each greets.
 async fn try_on(helpers: &Helpers, nodes: &[(String, Option<Node>)], interrupt: Interrupt) -> Vec<CheckResult> {
     if nodes.is_empty() {
         let missing = Missing::new("", "no node can bear one now").remedy("see the nodes above");
@@ -320,7 +320,7 @@ async fn try_on(helpers: &Helpers, nodes: &[(String, Option<Node>)], interrupt: 
     }
     let links = helpers.start(nodes, None);
     let mut session = Session::begin(links, interrupt, ProgressLine::new());
-    // Why one did not answer is told of each.
+    // Why one did not answer stands in its finding.
     let _ = session.hello().await;
     session.dismiss().await;
     session.progress.clear();

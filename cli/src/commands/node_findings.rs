@@ -1,4 +1,4 @@
-//! What is to be said of many nodes: those of which the same is to be said are one finding, with how many and which. Pure.
+//! The findings of `doctor` about nodes: nodes of the same kind are one finding, which says how many and which they are. Pure.
 
 use crate::names;
 use crate::render::CheckResult;
@@ -6,7 +6,7 @@ use crate::site::cluster::{Unfit, unfit};
 use model::inventory::Node;
 use model::missing::Missing;
 
-/// Groups that are told, at most.
+/// Groups that are shown, at most.
 const SHOWN: usize = 20;
 
 /// What makes nodes alike.

@@ -35,7 +35,7 @@ impl CliCommand for Probes {
     }
 }
 
-/// What the helper of this machine says of itself and its probes.
+/// The greeting of this machine's helper, which describes its probes.
 pub async fn ask(place: SiteOptions, context: &CommandContext) -> Result<Hello> {
     let place = place.this_machine();
     let site = place.site(context).await?;

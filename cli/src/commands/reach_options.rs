@@ -1,4 +1,4 @@
-//! Trying whether one end can be reached from another: the options of it, and what of them cannot be meant.
+//! The options of a diagnosis: both ends, what to send and for how long; combinations that cannot be meant are refused.
 
 use super::site_options::SiteOptions;
 use crate::exit::WrongUsage;
@@ -93,7 +93,7 @@ pub struct DiagnosisOptions {
 }
 
 impl ReachOptions {
-    /// The question; without an intent it is told by what the ends are.
+    /// The question; without an intent the intent follows from what the ends are.
     pub fn inquiry(&self, intent: Option<Intent>) -> Result<Inquiry> {
         let grammar = self.how.place.grammar();
         let (source, destination) = (grammar.source(&self.source)?, grammar.destination(&self.destination)?);

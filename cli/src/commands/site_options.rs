@@ -1,4 +1,4 @@
-//! Where to look: the options that all commands share which need a site.
+//! The options that say where to look, shared by all commands that need a site.
 
 use super::CommandContext;
 use super::command_line::{TYPED, command};
@@ -21,7 +21,7 @@ use std::time::Duration;
 
 /// The options that say where to look stand under this in the help.
 const HEADING: &str = "Where to look";
-/// Under this and these headings stand all options that say where to look ...
+/// All options under these headings say where to look ...
 const WHERE_HEADINGS: [&str; 3] = [HEADING, cluster::HEADING, site::cluster::HEADING];
 /// ... and, by their ids, a few that also change what is found out: they are part of the question.
 const OF_THE_QUESTION: [&str; 3] = ["namespace", "no_helper", "dry_run"];
@@ -77,7 +77,7 @@ impl SiteOptions {
             .map(|file| Recorder::create(file, &question(&context.arguments), ends, self.record_payloads))
             .transpose()?;
         let recording = OpenRecording::by(recorder.clone());
-        // What was said before is soon said again.
+        // A replay is over so soon that nobody needs to interrupt it.
         let interrupt = if self.replay.is_some() {
             Interrupt::never()
         } else {
@@ -140,7 +140,7 @@ impl SiteOptions {
     }
 }
 
-/// The helpers may look, or a message that says how to let them.
+/// An error, with the way out, where a helper lacks a capability.
 pub fn check(context: &CommandContext, site: &Site, session: &Session) -> Result<()> {
     for hello in session.state.nodes.iter().filter_map(|node| node.hello.as_ref()) {
         let lacking: Vec<&str> = NEEDED
@@ -203,8 +203,8 @@ fn value_behind(option: &Arg, argument: &str) -> Option<bool> {
     (long || short).then_some(takes_value && !has_its_value)
 }
 
-/// Runs what waits for helpers. The work stays on this thread; what talks with helpers and with the cluster has one of
-/// its own, so that a terminal that takes no output silences nobody, and a work that failed is still cleaned up after.
+/// Runs what waits for helpers. The work stays on this thread; the tasks that exchange with helpers and the cluster have one of
+/// their own, so that a terminal that takes no output blocks none of them, and a work that failed is still cleaned up after.
 pub fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)

@@ -1,8 +1,8 @@
 //! Nodes that share a kernel, and nodes that have their own. Pure.
 //!
 //! Kernels of their own number namespaces, packets and sockets alike (the first network namespace has the same inode on every
-//! machine) and count time from their own boot: what they say is brought to one form as it comes in, and what they are asked is
-//! brought back. The first kernel's numbers stay as they are.
+//! machine) and count time from their own boot: their replies are translated into the numbers of the first kernel as they come
+//! in, and requests are translated back. The first kernel's numbers stay as they are.
 //!
 //! Nodes that share a kernel (kind, k3d) each see all of its events. An event is kept by the node whose namespace it
 //! happened in, so that it is counted once; one in a namespace between them is nobody's, as on a real network.
@@ -37,11 +37,11 @@ struct Node {
     ahead_ns: i64,
     /// Others run on the same kernel.
     shared: bool,
-    /// It tells what happens in no namespace at all.
+    /// It reports what happens in no namespace at all.
     first: bool,
     /// Namespaces that are its own: its node's, those it was asked to find, those it has read.
     own: BTreeSet<u32>,
-    /// Packets it told of, and whether the last place was its own.
+    /// Packets it reported, and whether their last place was its own.
     packets: HashMap<u64, bool>,
 }
 
@@ -59,7 +59,7 @@ impl Kernels {
         self.boots = boots.into_iter().filter(|boot| !boot.is_empty()).collect();
     }
 
-    /// Takes in who the helpers are, as far as they have said it: in the order of nodes, `None` where one has not.
+    /// Takes in who the helpers are, as far as they have greeted: in the order of nodes, `None` where one has not.
     pub fn settle(&mut self, hellos: &[Option<&Hello>]) {
         let clock = |hello: &Hello| hello.wall_ns as i64 - hello.monotonic_ns as i64;
         let mut boots: Vec<(&str, i64)> = Vec::new();
@@ -87,7 +87,7 @@ impl Kernels {
         }
     }
 
-    /// The namespace in the form that is told apart.
+    /// The namespace by a number that no other kernel's has.
     pub fn netns(&self, node: usize, inode: u32) -> u32 {
         self.nodes.get(node).map_or(inode, |node| netns(node.kernel, inode))
     }
@@ -107,7 +107,7 @@ impl Kernels {
         self.nodes.iter().position(|node| node.own.contains(&netns))
     }
 
-    /// The total of this namespace is this node's to tell.
+    /// The total of this namespace is counted by this node.
     pub fn reports(&self, node: usize, netns: u32) -> bool {
         match self.owner(netns) {
             Some(owner) => owner == node,
@@ -121,7 +121,7 @@ impl Kernels {
         self.nodes.get(node).is_some_and(|node| node.shared)
     }
 
-    /// The event is this node's to tell. Where a kernel is one node's alone, all are.
+    /// The event is counted for this node. Where a kernel is one node's alone, all are.
     pub fn keeps(&mut self, node: usize, event: &Event) -> bool {
         if !self.shared(node) {
             return node < self.nodes.len();
@@ -136,7 +136,7 @@ impl Kernels {
             return false;
         };
         let own = match event.netns {
-            // In no namespace: where its packet was last, else told by one of the nodes.
+            // In no namespace: where its packet was last, else reported by one of the nodes.
             0 => node.packets.get(&event.skb).copied().unwrap_or(node.first),
             netns => node.own.contains(&netns),
         };
@@ -228,7 +228,7 @@ fn within(facts: &mut NetnsFacts, translate: impl Fn(&mut u32)) {
     }
 }
 
-/// 0 says that it is unknown, and stays so.
+/// 0 stands for unknown, and stays 0.
 const fn netns(kernel: u32, inode: u32) -> u32 {
     if inode == 0 { 0 } else { inode ^ (kernel << NETNS_SHIFT) }
 }

@@ -1,6 +1,6 @@
 //! How much memory a line of a helper will take, before it is read. Pure.
 
-/// About how many bytes of memory what a line says takes, before it is read; more than any line may where it is nested too
+/// About how many bytes of memory the reply of a line takes, before it is parsed; more than any line may where it is nested too
 /// deep to be read.
 ///
 /// Text takes what it is long. What stands in a list takes the room of the largest structure there is of its kind, however

@@ -22,15 +22,15 @@ const WAITING_KIB: u32 = 8 * 1024;
 const USUAL_BYTES: usize = 64 * 1024;
 /// How long a thread waits before it looks again for room.
 const PAUSE: Duration = Duration::from_millis(1);
-/// The client says something at least this often: a third of what the helper bears.
+/// The client sends something at least this often: a third of the silence after which the helper ends.
 pub const ALIVE_EVERY: Duration = Duration::from_millis(model::protocol::SILENCE_MS / 3);
-/// A helper that says nothing for this long is gone.
+/// A helper that sends nothing for this long is gone.
 const SILENCE: Duration = Duration::from_millis(HEARTBEAT_MS * 2 + HEARTBEAT_MS / 2);
 /// A helper that is there answers its first question within this time.
 const HELLO: Duration = Duration::from_secs(10);
 /// A message of a helper beside its lines is taken in parts of this length.
 pub const MESSAGE_MAX_BYTES: u64 = 4096;
-/// A helper that has said its last word gets this long to detach and go.
+/// A helper that has sent its last reply gets this long to detach and end.
 pub const GOING: Duration = Duration::from_secs(2);
 
 /// What comes from a helper.
@@ -40,11 +40,11 @@ pub const GOING: Duration = Duration::from_secs(2);
     reason = "one at a time, and nearly always the large one"
 )]
 pub enum LinkEvent {
-    /// It says.
+    /// A reply of it.
     Reply(Reply, QueueRoom),
-    /// It can be spoken to from now on, and should answer.
+    /// Requests reach it from now on, and it should answer.
     Reached,
-    /// What goes on there before it can say anything.
+    /// What goes on there before it can answer.
     Stage(String),
     /// It could not be started, the stream ended before its last line, or cannot be trusted any more.
     Cut(Missing),
@@ -70,11 +70,11 @@ pub struct HelperLink {
     from: mpsc::Receiver<LinkEvent>,
     /// Ends the helper when it is dropped, after the pipe to it.
     _end: Box<dyn Send>,
-    /// How long its greeting and later its next word may take; `None` for one that has all been said.
+    /// How long its greeting and later its next reply may take; `None` for a recording.
     patience: Option<Patience>,
 }
 
-/// How long is waited for a word. Before the greeting no other word counts.
+/// How long a reply is waited for. Before the greeting no other reply counts.
 #[derive(Debug)]
 struct Patience {
     within: Duration,
@@ -118,7 +118,7 @@ impl std::fmt::Debug for HelperLink {
 }
 
 impl HelperLink {
-    /// Speaks by `ask` and hears from `from`. The greeting must come `within` that time; `end` is dropped with the link.
+    /// Sends requests by `ask` and takes events from `from`. The greeting must come `within` that time; `end` is dropped with the link.
     pub fn new(
         ask: impl Fn(Request) + Send + 'static,
         from: mpsc::Receiver<LinkEvent>,
@@ -159,7 +159,7 @@ impl HelperLink {
         Self::new(ask, from, Box::new(Reaper(child)), HELLO)
     }
 
-    /// Replays lines; what is asked is not heard.
+    /// Replays lines; requests go nowhere.
     pub fn to_recording(lines: impl BufRead + Send + 'static) -> Self {
         let (sender, from) = mpsc::channel(WAITING);
         thread::spawn(move || listen(lines, None, &sender, String::new));
@@ -174,14 +174,14 @@ impl HelperLink {
         (self.ask)(request);
     }
 
-    /// The next word, or why there will be none.
+    /// The next event, or why there will be none.
     pub fn poll_next(&mut self, task: &mut std::task::Context<'_>) -> Poll<LinkEvent> {
         let cut = |why: &str| LinkEvent::Cut(Missing::new("the rest of what the helper saw", why));
         match self.from.poll_recv(task) {
             Poll::Ready(Some(received)) => {
                 if let Some(patience) = &mut self.patience {
                     patience.receive(&received);
-                    // What says other things without end has not greeted either.
+                    // Other replies without end are no greeting either.
                     if let Some(why) = patience.over() {
                         return Poll::Ready(cut(&why));
                     }
@@ -197,7 +197,7 @@ impl HelperLink {
         }
     }
 
-    /// All that it says was said before: it knows nothing of what is asked now.
+    /// All of its replies were given before: it knows nothing of what is asked now.
     pub fn is_recorded(&self) -> bool {
         self.patience.is_none()
     }
@@ -270,7 +270,7 @@ fn listen(
             Err(error) => break format!("reading from the helper failed: {error}"),
             Ok(_) => {}
         }
-        // There is room for what it says before it is read.
+        // There is room for the reply before it is parsed.
         let Some(room) = reader.room(&line, sender) else { return };
         match reader.receive(&line) {
             Ok(Some(reply)) => {
@@ -294,7 +294,7 @@ pub struct ReplyReader {
 }
 
 impl ReplyReader {
-    /// Nothing heard yet.
+    /// Nothing received yet.
     pub fn of(recorder: Option<Recorder>) -> Self {
         Self {
             lines: ReplyStream::default(),
@@ -314,14 +314,14 @@ impl ReplyReader {
             recorder.keep(line);
         }
         let reply = self.lines.line(line)?;
-        // The client may be gone as soon as it has heard the last line.
+        // The client may be gone as soon as it has received the last line.
         if let Some(recorder) = self.recorder.as_ref().filter(|_| self.lines.done) {
             recorder.flush();
         }
         Ok(reply)
     }
 
-    /// Waits for room for what this line said; `None` when nobody takes anything any more.
+    /// Waits for room for the reply of this line; `None` when nobody takes anything any more.
     fn room(&self, line: &[u8], sender: &mpsc::Sender<LinkEvent>) -> Option<QueueRoom> {
         let (bytes, kib) = takes(line);
         loop {
@@ -341,9 +341,9 @@ impl ReplyReader {
         QueueRoom::held(bytes, Arc::clone(&self.free).acquire_many_owned(kib).await.ok())
     }
 
-    /// No more will be heard, for this reason.
+    /// Nothing more will be received, for this reason.
     pub fn cut(self, why: String) -> LinkEvent {
-        // What was recorded is on the disk before anybody is told.
+        // What was recorded is on the disk before anybody knows of the cut.
         drop(self.recorder);
         LinkEvent::Cut(
             Missing::new("the rest of what the helper saw", why)

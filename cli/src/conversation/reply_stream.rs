@@ -1,9 +1,9 @@
-//! A helper's stream, line by line: what each says, and what must hold from one to the next. Pure, and suspicious: what comes
-//! in was written by a program on somebody else's node.
+//! A helper's stream of replies, line by line: the reply in each line, and what must hold from one line to the next. Pure, and
+//! trusting nothing: what comes in was written by a program on somebody else's node.
 //!
-//! A word that is known and says what it cannot say, a gap in the numbers, counts that do not come out: after any of these the
-//! stream cannot be trusted, and nothing more of it is taken. A word that is not known is missing, and told once. A field that
-//! is not known is only counted.
+//! A known kind of reply with impossible contents, a gap in the numbers, counts that do not add up: after any of these the
+//! stream cannot be trusted, and nothing more of it is taken. An unknown kind of reply is reported as missing, once. An unknown
+//! field is only counted.
 
 use super::line_weight::weight;
 use model::missing::Missing;
@@ -13,39 +13,39 @@ use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use std::collections::BTreeSet;
 use std::fmt;
 
-/// A line up to this long is read without looking first at which word it says.
+/// A line up to this long is parsed without looking first at which kind of reply it is.
 const SHORT_BYTES: usize = 8 * 1024;
 /// What a line may come to, in bytes of memory as [`weight()`] has it; the limit of a line's length leaves that much to facts.
 const WEIGHT_MAX: usize = 40 * 1024 * 1024;
-/// Of all other words.
+/// Of all other kinds of replies.
 const WEIGHT_MAX_USUAL: usize = 8 * 1024 * 1024;
-/// Words that are not known and told each; more are noise.
+/// Unknown kinds of replies that are each reported; more are noise.
 const STRANGERS_MAX: usize = 64;
 /// Windows that are open at once: a client opens two.
 const OPEN_MAX: usize = 1_024;
-/// So much of a word that is not known is told.
+/// So much of an unknown kind is shown.
 const WORD_CHARS: usize = 40;
 
 /// A stream so far.
 #[derive(Debug, Default)]
 pub struct ReplyStream {
     last: u64,
-    /// Lines by word.
+    /// Lines by kind of reply.
     tally: Tally,
     /// Windows that have been opened and not closed.
     open: BTreeSet<u32>,
-    /// Events that closed windows say they told.
+    /// Events that closed windows say they reported.
     reported: u64,
-    /// Words that are not known.
+    /// Unknown kinds of replies.
     strangers: BTreeSet<String>,
-    /// Fields that are not known, of words that are.
+    /// Unknown fields of known kinds of replies.
     pub unknown_fields: u64,
     /// Its last line came.
     pub done: bool,
 }
 
 impl ReplyStream {
-    /// The reply of a line, and nothing where it says again a word that is not known; an error when the stream cannot be
+    /// The reply of a line, and nothing where it repeats an unknown kind; an error when the stream cannot be
     /// trusted any more.
     pub fn line(&mut self, line: &[u8]) -> Result<Option<Reply>, String> {
         let number = self.last + 1;
@@ -101,7 +101,7 @@ impl ReplyStream {
         Ok(())
     }
 
-    /// What it says agrees with what was said before.
+    /// The reply agrees with those before it.
     fn agree(&mut self, mut say: Reply, said: Option<&Tally>) -> Result<Reply, String> {
         if say.is_sum() {
             // Those before this line.
@@ -140,7 +140,7 @@ impl ReplyStream {
             } => {
                 self.open.remove(id);
                 self.reported = self.reported.saturating_add(*reported);
-                // While another is open, nobody can tell whose an event is.
+                // While another is open, it is not known whose an event is.
                 if self.open.is_empty() && self.reported != events {
                     return Err(format!(
                         "the helper has told {} events in its windows, and {events} came",
@@ -166,7 +166,7 @@ impl ReplyStream {
         Ok(say)
     }
 
-    /// A word that is not known may be what would have decided it.
+    /// An unknown kind of reply may be the one that would have decided the answer.
     fn stranger(&mut self, word: String) -> Result<Option<Reply>, String> {
         if self.strangers.len() >= STRANGERS_MAX && !self.strangers.contains(&word) {
             return Err(format!(
@@ -185,7 +185,7 @@ impl ReplyStream {
     }
 }
 
-/// The longest line of a word, in bytes: facts hold all that a namespace has, an event one thing that happened.
+/// The longest line of a kind of reply, in bytes: facts hold all that a namespace has, an event one thing that happened.
 fn longest(word: &str) -> usize {
     const KIB: usize = 1024;
     match word {
@@ -222,7 +222,8 @@ fn word(line: &[u8]) -> serde_json::Result<String> {
     serde_json::from_slice::<Line<Word>>(line).map(|line| line.say.0)
 }
 
-/// The word of a line, whatever it says of it: the key of an object with one, or a text. No longer than what is shown of one.
+/// The kind of reply of a line, without its contents: the key of an object with one key, or a text. No longer than what is
+/// shown of one.
 struct Word(String);
 
 impl<'de> Deserialize<'de> for Word {

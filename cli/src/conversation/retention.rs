@@ -1,5 +1,5 @@
-//! How much of what helpers say is kept: for each kind a bound over all helpers of a run, so that the client stays small
-//! whatever they say. Pure.
+//! How much of the helpers' replies is kept: for each kind a bound over all helpers of a run, so that the client stays small
+//! whatever they send. Pure.
 
 use model::protocol::Reply;
 

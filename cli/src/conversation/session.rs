@@ -1,7 +1,8 @@
-//! A conversation with the helpers of all nodes: ask one or all, then take in what they say until something holds.
+//! A session with the helpers of all nodes: requests go to one or all, then replies are applied until a condition holds.
 
+use super::helper_conversation::HelperConversation;
 use super::link::{HelperLink, LinkEvent};
-use super::state::{ConversationState, HelperConversation};
+use super::state::ConversationState;
 use crate::interrupt::Interrupt;
 use crate::render::progress::ProgressLine;
 use anyhow::{Result, anyhow};
@@ -27,27 +28,27 @@ pub enum WaitEnd {
     Bound,
     /// The user wants it to end.
     Interrupted,
-    /// No helper will say anything more.
+    /// No further reply will come from any helper.
     Cut,
 }
 
 /// A conversation.
 #[derive(Debug)]
 pub struct Session {
-    /// One for each node of the look, in its order.
+    /// One for each node of the state, in its order.
     links: Vec<HelperLink>,
     interrupt: Interrupt,
     /// What is shown while it goes on.
     pub progress: ProgressLine,
-    /// What was said.
+    /// What all replies have come to.
     pub state: ConversationState,
     numbers: u32,
-    /// The node that is listened to first next time: a talkative one silences no other.
+    /// The node that is polled first next time: one that sends much delays no other.
     turn: usize,
 }
 
 impl Session {
-    /// Begins one with the helpers of these nodes. A node without a name gets the one its helper tells.
+    /// Begins one with the helpers of these nodes. A node without a name gets the one that its helper gives.
     pub fn begin(links: Vec<(String, HelperLink)>, interrupt: Interrupt, progress: ProgressLine) -> Self {
         let (names, links): (Vec<String>, Vec<HelperLink>) = links.into_iter().unzip();
         let mut state = ConversationState::of(names);
@@ -99,7 +100,7 @@ impl Session {
         nodes.filter(|(_, node)| living(node)).map(|(at, _)| at).collect()
     }
 
-    /// Waits until every helper has said who it is, or that it cannot. A helper of another version is no helper.
+    /// Waits until every helper has greeted or is over. A helper of another version counts as none.
     pub async fn hello(&mut self) -> Result<()> {
         let ended = self.until(None, |state| state.all(|node| node.hello.is_some())).await;
         for node in 0..self.links.len() {
@@ -126,7 +127,7 @@ impl Session {
         Ok(())
     }
 
-    /// Takes in what is said until `holds`, or waiting ends for another reason. It is asked again at least every tick.
+    /// Applies replies until `holds`, or waiting ends for another reason. `holds` is asked again at least every tick.
     pub async fn until(
         &mut self,
         bound: Option<Instant>,
@@ -140,14 +141,14 @@ impl Session {
         self.listen(Some(Instant::now() + ORDER), false, holds).await
     }
 
-    /// Closes a window at all nodes. Where one does not say what it came to, that is missing.
+    /// Closes a window at all nodes. Where one does not report what it came to, that is missing.
     pub async fn close(&mut self, id: u32) {
         self.ask_all(&Request::Stop { id });
         let closed = |node: &HelperConversation| node.stopped == Some(id) || node.has_failed("stop");
         self.finish(|state| state.all(closed)).await;
         for node in 0..self.state.nodes.len() {
             let helper = &self.state.nodes[node];
-            // One that is gone has said so itself.
+            // That one is gone is noted already.
             if !helper.open.is_empty() && !closed(helper) && !helper.over() {
                 self.state.not_closed(node);
             }
@@ -220,8 +221,8 @@ impl Session {
     }
 }
 
-/// The next word of any node. Until all have said who they are, those that have are not listened to any further: what they
-/// say is understood only beside the others.
+/// The next event of any node's link. Until all have greeted, those that have are not polled any further: their replies can be
+/// translated only when all kernels are known.
 async fn next(links: &mut [HelperLink], state: &ConversationState, turn: usize) -> (usize, LinkEvent) {
     let greeted = |node: &HelperConversation| node.hello.is_some();
     let all_greeted = state.nodes.iter().all(|node| greeted(node) || node.over());

@@ -1,6 +1,8 @@
-//! What the helpers have said so far, taken in line by line. Pure: nothing here waits or asks.
+//! The state of the conversations: what the replies of all helpers have come to so far, applied one by one. Pure: nothing here
+//! waits or asks.
 
 use super::event_buffer::EventBuffer;
+use super::helper_conversation::HelperConversation;
 use super::kernels::Kernels;
 use super::retention::RetainedBytes;
 use model::endpoint::Endpoint;
@@ -9,7 +11,7 @@ use model::evidence::{Evidence, NetnsEvidence, NodeEvidence, Window};
 use model::facts::{NetnsFacts, Phase, ProcessFacts};
 use model::missing::{Known, Missing};
 use model::protocol::{Hello, Reply};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Namespaces and processes that are kept, at most: a client asks for fewer.
@@ -18,7 +20,7 @@ const PROCESSES_MAX: usize = 4_096;
 /// Requests whose answer is remembered: the latest.
 const ANSWERS_MAX: usize = 1_024;
 
-/// All that was said.
+/// What all replies so far have come to.
 #[derive(Debug)]
 pub struct ConversationState {
     /// What the rules will read.
@@ -37,53 +39,8 @@ pub struct ConversationState {
     events: EventBuffer,
 }
 
-/// How far the conversation with one helper is.
-#[derive(Debug, Default)]
-pub struct HelperConversation {
-    /// Who the helper is.
-    pub hello: Option<Hello>,
-    /// Endpoints, in the order in which they were asked for.
-    pub resolved: VecDeque<Known<Endpoint>>,
-    /// Reads that are complete, by number.
-    pub read: BTreeSet<u32>,
-    /// Plans that were answered, by number.
-    pub planned: BTreeSet<u32>,
-    /// The window that was armed last.
-    pub armed: Option<u32>,
-    /// The window that was opened last.
-    pub going: Option<u32>,
-    /// Windows that are open.
-    pub open: BTreeSet<u32>,
-    /// The window that was closed last.
-    pub stopped: Option<u32>,
-    /// Requests that could not be carried out, by name.
-    pub failed: Vec<String>,
-    /// The site has a name for this node, and so it has for what lives there.
-    pub named: bool,
-    /// Events it told that are another node's.
-    foreign: u64,
-    /// It was told to go, or is a recording, in which all was said before.
-    pub dismissed: bool,
-    /// The last line came.
-    pub done: bool,
-    /// The stream was cut.
-    pub cut: bool,
-}
-
-impl HelperConversation {
-    /// It will say nothing more.
-    pub fn over(&self) -> bool {
-        self.cut || self.done
-    }
-
-    /// A request of this name could not be carried out.
-    pub fn has_failed(&self, request: &str) -> bool {
-        self.failed.iter().any(|failed| failed == request)
-    }
-}
-
 impl ConversationState {
-    /// Nothing said yet by these nodes. A node without a name gets the one its helper tells.
+    /// Without any reply yet, for these nodes. A node without a name gets the one that its helper gives.
     pub fn of(names: impl IntoIterator<Item = String>) -> Self {
         let silent = |name| NodeEvidence {
             name,
@@ -115,12 +72,12 @@ impl ConversationState {
         self.nodes.iter().all(|node| holds(node) || node.over()) && self.nodes.iter().any(holds)
     }
 
-    /// No node will say anything more.
+    /// No further reply will come from any node.
     pub fn over(&self) -> bool {
         self.nodes.iter().all(HelperConversation::over)
     }
 
-    /// Takes in a word of a node that takes about so many bytes of memory. Of one that says too much no more is taken.
+    /// Applies a reply of a node, which takes about so many bytes of memory. A node that sends too much is cut off.
     pub fn take(&mut self, node: usize, reply: Reply, bytes: usize) {
         if let Err(why) = self.kept.make_room(&reply, bytes) {
             self.cut(node, the_rest(why).remedy("look at fewer ends at once"));
@@ -194,11 +151,11 @@ impl ConversationState {
                 }
                 self.event(event, bytes);
             }
-            Reply::Event(_) => helper.foreign += 1,
+            Reply::Event(_) => helper.foreign_events += 1,
             Reply::Attempt(attempt) => {
                 self.news += 1;
                 let attempts = &mut self.evidence.attempts;
-                // One may be said again: a DNS answer that came late belongs to a lookup that had ended.
+                // One may be reported again: a DNS answer that came late belongs to a lookup that had ended.
                 match attempts.iter_mut().find(|known| known.id == attempt.id) {
                     Some(known) => *known = attempt,
                     None => attempts.push(attempt),
@@ -213,7 +170,7 @@ impl ConversationState {
                 bpf,
             } => {
                 totals.retain(|total| self.kernels.reports(node, total.netns));
-                brought.events = events.saturating_sub(helper.foreign);
+                brought.events = events.saturating_sub(helper.foreign_events);
                 brought.lost = lost;
                 brought.totals = totals;
                 brought.bpf = bpf;
@@ -251,7 +208,7 @@ impl ConversationState {
         }
     }
 
-    /// Takes in that a node will say no more.
+    /// Notes that no further reply of a node will come or be taken.
     pub fn cut(&mut self, node: usize, mut missing: Missing) {
         let several = self.nodes.len() > 1;
         if let (Some(helper), Some(brought)) = (self.nodes.get_mut(node), self.evidence.nodes.get_mut(node)) {
@@ -306,7 +263,7 @@ impl ConversationState {
         })
     }
 
-    /// Which kernels there are, as far as the helpers have said who they are.
+    /// Which kernels there are, as far as the helpers have greeted.
     fn settle_kernels(&mut self) {
         let hellos: Vec<Option<&Hello>> = self.nodes.iter().map(|node| node.hello.as_ref()).collect();
         self.kernels.settle(&hellos);

@@ -1,8 +1,10 @@
-//! One window: reserve ports, arm, go, and end when everything was answered, the answer is settled, or time is up.
+//! The window in which attempts are sent and watched: ports are reserved, probes armed and the window opened; it ends when
+//! everything was answered, the rules need no more, or time is up.
 
 use super::flow_forms;
+use crate::conversation::helper_conversation::HelperConversation;
 use crate::conversation::session::{STEP, Session, WaitEnd};
-use crate::conversation::state::{ConversationState, HelperConversation};
+use crate::conversation::state::ConversationState;
 use crate::inquiry::attempt_plan;
 use crate::inquiry::question::DiagnosisQuestion;
 use model::attempt::{AttemptSpec, Outcome, Sending, WatchedFlow};
@@ -20,7 +22,7 @@ use tokio::time::Instant;
 const AFTERMATH: Duration = Duration::from_millis(300);
 /// An address that stands for another is translated in the first packet; no longer is waited for it.
 const TRANSLATED_WITHIN: Duration = Duration::from_millis(150);
-/// A lookup that got no answer is given this long more, to tell a late answer from none.
+/// A lookup that got no answer is given this long more, to distinguish a late answer from none.
 const LATE_ANSWER: Duration = Duration::from_secs(2);
 /// Between two looks at whether the answer is settled.
 const SETTLED_EVERY: Duration = Duration::from_millis(20);
@@ -72,7 +74,7 @@ pub async fn window(
             Some(deadline) if question.passive || !question.until_fault => deadline.max(opened + needed),
             _ => opened + needed,
         };
-        // Who says how long to look wants to see all of it.
+        // Whoever gave a length wants to see all of it.
         let whole = question.length.is_some() && !question.until_fault;
         let mut settled = Settled::default();
         if !later.is_empty() && !question.passive {
@@ -105,7 +107,7 @@ pub async fn window(
         .all(|attempt| attempt.outcome == Outcome::Ok)
 }
 
-/// Plans at the source's node and arms everywhere; opens the window when all are armed, or have said why not.
+/// Plans at the source's node and arms everywhere; opens the window when all are armed, or have reported why not.
 async fn arm(session: &mut Session, question: &DiagnosisQuestion, id: u32, attempts: Vec<AttemptSpec>) -> WaitEnd {
     let node = source(session);
     let others = others(session, node);

@@ -1,5 +1,5 @@
-//! What the two ends are: what the site knows of them by itself, completed by the helpers of the nodes they live on, which know
-//! namespaces, processes and who owns an address.
+//! Both ends, completed: to what the site knows of them, the helpers of their nodes add namespaces, processes and who owns an
+//! address.
 
 use crate::conversation::session::Session;
 use crate::exit::{NotThere, not_found};

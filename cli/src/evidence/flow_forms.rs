@@ -6,8 +6,8 @@ use model::attempt::WatchedFlow;
 use model::flow::{Flow, TCP, UDP};
 use std::net::{IpAddr, SocketAddr};
 
-/// The number under which a node follows flows that may be ours and may be another's: it is no attempt's. Whose they are, the
-/// tuple tells that was seen leaving the source's node.
+/// The number under which a node follows flows that may be ours and may be another's: it is no attempt's. Whose they are is
+/// known by the tuple that was seen leaving the source's node.
 pub const MAYBE_OURS: u32 = 0xffff;
 /// Ends followed for what may come masqueraded, at most.
 const ENDS_MAX: usize = 64;

@@ -5,7 +5,7 @@ use model::event::{Event, Seen};
 use model::evidence::Evidence;
 use std::collections::BTreeMap;
 
-/// Gives each connection a number of its own: the kernel was asked for all of them at once, and says so of each packet.
+/// Gives each connection a number of its own: the kernel was asked for all of them at once, under one number.
 pub fn separate_connections(evidence: &mut Evidence) {
     let mut numbers: BTreeMap<u16, u32> = BTreeMap::new();
     let mut seen = Vec::new();

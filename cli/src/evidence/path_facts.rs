@@ -1,4 +1,5 @@
-//! Facts of every namespace on the way: both ends first, then what they say lies between, and all of them again after the window.
+//! The facts of every network namespace on the way: of both ends first, then of those that these facts lead to, and of all of
+//! them again after the window.
 
 use crate::conversation::session::{STEP, Session, WaitEnd};
 use crate::conversation::state::ConversationState;
@@ -25,7 +26,7 @@ const CHANGED_BY_TRAFFIC: [&str; 8] = [
     "netfilter",
 ];
 
-/// Reads both ends, then whatever the facts say lies between them, until nothing new turns up.
+/// Reads both ends, then whatever namespaces the facts lead to, until nothing new turns up.
 pub async fn walk(session: &mut Session) {
     session.progress.stage("reading facts of the path");
     find(session).await;
@@ -150,7 +151,7 @@ async fn read_netns(session: &mut Session, phase: Phase, netns: Vec<u32>) -> boo
             .missing
             .push(Missing::new(format!("facts {when} the window"), why));
     }
-    // A namespace that said nothing must not be asked for again and again.
+    // A namespace without facts must not be asked for again and again.
     ended == WaitEnd::Met && netns.iter().any(|id| session.state.evidence.netns(*id).is_some())
 }
 

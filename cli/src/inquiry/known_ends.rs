@@ -7,8 +7,8 @@ use model::inventory::Inventory;
 use model::missing::Known;
 use serde::{Deserialize, Serialize};
 
-/// What a site knows before any helper was asked. Of an endpoint it fills in what it knows; the rest is told by the helper
-/// of the endpoint's node.
+/// What a site knows before any helper was asked. Of an endpoint it fills in what it knows; the rest is found by the
+/// helper of the endpoint's node.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct KnownEnds {

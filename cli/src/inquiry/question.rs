@@ -1,4 +1,4 @@
-//! What the user asked, and the same before the site has said what the names in it are.
+//! The question of a diagnosis, and the inquiry as the user wrote it, in which parts may still be open.
 
 use super::attempt_plan::{AttemptPlan, IpFamily, Protocol};
 use super::named_end::NamedEnd;
@@ -45,9 +45,9 @@ impl DiagnosisQuestion {
 pub struct Inquiry {
     /// The question; its intent and protocol are those asked for, or the usual ones.
     pub question: DiagnosisQuestion,
-    /// What for, where that was said.
+    /// What for, where that was given.
     pub intent: Option<Intent>,
-    /// What to send, where that was said.
+    /// What to send, where that was given.
     pub protocol: Option<Protocol>,
     /// By which address of a service.
     pub via: Via,

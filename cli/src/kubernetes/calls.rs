@@ -142,7 +142,7 @@ impl ClusterApi {
             .await
     }
 
-    /// When the kubelet of each node was last heard of.
+    /// When the kubelet of each node last renewed its Lease.
     pub async fn every_renewal(&self) -> Result<BTreeMap<String, Timestamp>, Refusal> {
         #[derive(Deserialize)]
         struct Renewal {
@@ -158,7 +158,7 @@ impl ClusterApi {
         Ok(listed.await?.into_iter().flatten().collect())
     }
 
-    /// When a node's kubelet was last heard of.
+    /// When a node's kubelet last renewed its Lease.
     pub async fn renewed(&self, node: &str) -> Result<Option<Timestamp>, Refusal> {
         let api: Api<Lease> = Api::namespaced(self.client.clone(), LEASES);
         let lease = self.ask(|| api.get_opt(node)).await?;

@@ -1,4 +1,4 @@
-//! What a capture of a cluster looks at: which nodes, which pods on them, and the names of all that will be met there.
+//! The scope of a capture of a cluster: which nodes, which pods on them, and the names of all objects that events may be about.
 
 use super::cluster::ClusterApi;
 use super::list::{ListRead, few_at_once};
@@ -75,7 +75,7 @@ impl ClusterApi {
             scope.ports.extend(target.port);
         }
         for name in &request.nodes {
-            // One that is not there is told with those that are.
+            // One that is not there ends the run, with the names of those that are.
             if let NamedPlace::Object(object) = Grammar::Cluster.destination(&format!("node/{name}"))?.place {
                 self.find(&NamedPlace::Object(object), BareName::Node).await?;
             }

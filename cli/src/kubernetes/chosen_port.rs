@@ -6,7 +6,7 @@ use crate::inquiry::named_end::NamedEnd;
 use anyhow::Result;
 use model::inventory::{Node, Pod, Service, ServicePort};
 
-/// The kubelet's port where the node does not tell it.
+/// The kubelet's port where the node does not report it.
 const KUBELET: u16 = 10250;
 
 /// A port that was found.

@@ -1,4 +1,4 @@
-//! Which cluster: kubectl's own options and files, read as kubectl reads them, become a client.
+//! Access to a cluster: a client made of kubectl's own options and files, read as kubectl reads them.
 
 use super::refusal::Refusal;
 use crate::exit::{NotThere, WrongUsage};
@@ -145,7 +145,7 @@ impl Access {
             config.auth_info.impersonate_groups = Some(self.groups.clone()).filter(|groups| !groups.is_empty());
         }
         config.connect_timeout = Some(CONNECT);
-        // Here the reasons of a refusal are told, and how often a call is repeated is bounded.
+        // `ask` reports the reason of a refusal, and how often a call is repeated is bounded.
         config.default_retry = false;
         let namespace = self
             .namespace

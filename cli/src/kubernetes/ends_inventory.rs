@@ -1,4 +1,5 @@
-//! All that the API says of the objects in question, asked at once; what it does not say is missing, with the reason.
+//! The inventory of a diagnosis: all objects that bear on both ends, read at once; what cannot be read is missing, with the
+//! reason.
 
 use super::calls::ApiGroups;
 use super::cluster::ClusterApi;

@@ -1,4 +1,4 @@
-//! An API server of a test: paths and what it answers there. It counts what it is asked.
+//! An API server for tests: it answers by path, and keeps what it was asked.
 
 use super::cluster::ClusterApi;
 use http::{Request, Response};

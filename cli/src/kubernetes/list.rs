@@ -16,7 +16,7 @@ use std::ops::ControlFlow;
 
 /// Objects of one page.
 pub const PAGE: u32 = 500;
-/// Objects that are kept of one list, at most: what is about more is asked about by other words.
+/// Objects that are kept of one list, at most: a question about more must be narrowed.
 pub const MOST: usize = 10_000;
 /// The longest answer to one call, in bytes.
 const ANSWER_MAX: usize = 64 << 20;
@@ -103,7 +103,7 @@ pub struct ListRead<S> {
     pub seen: usize,
     /// All of them were.
     pub whole: bool,
-    /// About so many were not, where the API server told.
+    /// About so many were not, where the API server gave their number.
     pub left: Option<u64>,
 }
 

@@ -1,4 +1,4 @@
-//! Names become objects: what each end is, asked of the API with one call where one will do.
+//! The object that a name stands for: asked of the API, with one call where one will do.
 
 use super::cluster::ClusterApi;
 use super::refusal::{Refusal, RefusalKind};

@@ -1,4 +1,4 @@
-//! Names of pods that begin to live while they are looked at: asked for when an event tells of one, a node's at a time.
+//! Names of pods that start during a capture: read when an event is about an unknown pod, all of its node at a time.
 
 use super::cluster::ClusterApi;
 use model::inventory::Pod;
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 /// The pods of a node are asked for at most this often: one that the API server does not know is soon asked for again.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
 
-/// Asks for a node's pods, and tells of them later.
+/// Reads the pods of nodes in the background.
 pub struct NewPods {
     cluster: ClusterApi,
     asked: HashMap<String, Instant>,
@@ -31,7 +31,7 @@ impl NewPods {
         }
     }
 
-    /// There is a pod on this node that nobody knows. What the API does not tell leaves it by its UID.
+    /// There is an unknown pod on this node. One that the API does not know either keeps its UID as its name.
     pub fn ask(&mut self, node: &str) {
         let recent = |asked: &Instant| asked.elapsed() < ASK_AGAIN;
         if self.asked.get(node).is_some_and(recent) {
@@ -47,7 +47,7 @@ impl NewPods {
         });
     }
 
-    /// Pods that were told of since.
+    /// Pods that were read since.
     pub fn arrived(&mut self) -> Vec<Pod> {
         let mut pods = Vec::new();
         while let Ok(more) = self.receiver.try_recv() {

@@ -1,4 +1,4 @@
-//! Objects as the API gives them become the plain structs of the evidence. Pure; nothing is judged.
+//! The plain structs of the evidence, made of objects as the API gives them. Pure; nothing is judged.
 
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::discovery::v1 as discovery;
@@ -214,7 +214,7 @@ fn slice_endpoint(endpoint: discovery::Endpoint) -> SliceEndpoint {
     }
 }
 
-/// A node. The age of its Lease is read elsewhere.
+/// A node. The age of its Lease is read by another call.
 #[must_use]
 pub fn node(node: core::Node) -> Node {
     let (meta, status) = (node.metadata, node.status.unwrap_or_default());

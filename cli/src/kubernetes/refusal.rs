@@ -1,4 +1,4 @@
-//! A call that the API server did not answer as asked: what it means, in words, and the way out.
+//! A refusal of the API server: what kind it is, what it means, and what the reader can do.
 
 use crate::exit::NotThere;
 use diagnoses::words::shell;
@@ -33,7 +33,7 @@ pub enum RefusalKind {
     Unreachable,
     /// Its certificate is not to be trusted, or ours is not.
     Certificate,
-    /// What it said is no answer.
+    /// Its answer is no answer of an API server.
     Garbage,
     /// More than is read of one thing.
     TooMany,
@@ -188,7 +188,7 @@ impl Refusal {
         Missing::new(what, self.says.clone()).remedy(self.remedy.clone())
     }
 
-    /// Ends the run: nothing can be looked at without it. A name that matches nothing is told by whoever knows near names.
+    /// Ends the run: nothing can be looked at without it. A name that matches nothing is reported by `similar_names`.
     #[must_use]
     pub fn fatal(&self, what: &str) -> anyhow::Error {
         let message = format!("{what}: {}", self.missing(what).reason());

@@ -1,4 +1,4 @@
-//! From names to both ends: what they are, what lies behind them, which nodes matter, and all that the API says of them.
+//! Both ends of a question, resolved by the API: what they are, what lies behind them, and which nodes matter.
 
 use super::chosen_port::{self, ChosenPort};
 use super::cluster::ClusterApi;
@@ -28,13 +28,13 @@ const DNS_PORT: u16 = 53;
 /// What the user asked of a cluster.
 #[derive(Clone, Debug)]
 pub struct EndsQuery<'a> {
-    /// What for; to be guessed where it was not said.
+    /// What for; follows from what the ends are where it was not given.
     pub intent: Option<Intent>,
     /// The end that sends.
     pub source: &'a NamedEnd,
     /// The end that should answer; for a lookup its name.
     pub destination: &'a NamedEnd,
-    /// What to send, where that was said.
+    /// What to send, where that was given.
     pub protocol: Option<Protocol>,
     /// By which address of a service.
     pub via: Via,

@@ -1,4 +1,5 @@
-//! The way into a service: which address is tried, which endpoints it leads to, and which nodes that makes worth a look. Pure.
+//! What stands behind a service: which of its addresses is tried, which endpoints that leads to, and on which nodes helpers are
+//! worth starting. Pure.
 
 use super::chosen_port::ChosenPort;
 use crate::exit::NotThere;

@@ -1,4 +1,4 @@
-//! Names there are: near one that matches nothing, and those that go on from what was typed.
+//! Names of a cluster's objects: those like a name that matches nothing, and those that complete what was typed.
 
 use super::cluster::ClusterApi;
 use super::resource::resource;

@@ -159,7 +159,7 @@ async fn a_bare_name_is_a_pod_else_a_service() {
 }
 
 #[tokio::test]
-async fn a_name_that_matches_nothing_is_a_wrong_use_with_near_names() {
+async fn a_name_that_matches_nothing_ends_with_near_names_and_the_exit_code_of_a_wrong_use() {
     for (source, destination, says) in [
         ("aa", "b:80", "did you mean `a`"),
         ("a", "wbe:80", "did you mean `web`"),

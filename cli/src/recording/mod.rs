@@ -42,10 +42,10 @@ struct Header {
 /// Every other line but the last.
 #[derive(Debug, Serialize, Deserialize)]
 struct RecordedLine<'a> {
-    /// Which node said it; the one of the local site has no name here.
+    /// Which node sent it; the one of the local site has no name here.
     #[serde(borrow)]
     node: Cow<'a, str>,
-    /// What it said.
+    /// The line.
     #[serde(borrow)]
     line: &'a serde_json::value::RawValue,
 }

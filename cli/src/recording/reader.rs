@@ -1,4 +1,4 @@
-//! Replaying what was kept.
+//! A recorded run that is read again: its question is compared, its digest checked, and its lines are replayed.
 
 use super::{ClosingLine, FORM, Header, RecordedLine, Sum, sealed};
 use crate::exit::NotThere;
@@ -151,7 +151,7 @@ impl<R: BufRead> Read for Unpacked<R> {
             if line.is_empty() || serde_json::from_slice::<ClosingLine>(&line).is_ok() {
                 return Ok(0);
             }
-            // A half line stays what it is, and is told as such further on.
+            // A half line stays what it is, and is refused as such further on.
             match serde_json::from_slice::<RecordedLine<'_>>(&line) {
                 Ok(kept) if kept.node == self.node => self.ready = format!("{}\n", kept.line.get()).into_bytes(),
                 Ok(_) => {}

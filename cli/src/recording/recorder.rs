@@ -1,4 +1,4 @@
-//! Keeping what is said while a run goes on.
+//! The recorder: keeps every line of the helpers on file while a run goes on.
 
 use super::{ClosingLine, FORM, Header, NOTICE, RecordedLine, Sum, sealed};
 use crate::exit::Exit;
@@ -10,7 +10,7 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Writes what one node says into a recording while the run goes on. Several nodes share a file.
+/// Writes the lines of one node into a recording while the run goes on. Several nodes share a file.
 #[derive(Clone, Debug)]
 pub struct Recorder {
     file: Arc<Mutex<Growing>>,
@@ -36,7 +36,7 @@ impl std::fmt::Debug for Growing {
 }
 
 impl Growing {
-    /// Writes a line. That it cannot be written is told once, and ends the recording.
+    /// Writes a line. That it cannot be written is noted once, and ends the recording.
     fn line(&mut self, text: &[u8]) {
         let Some(out) = &mut self.out else { return };
         match out.write_all(text) {
@@ -106,7 +106,7 @@ impl Recorder {
         }
     }
 
-    /// The same file, for what this node says.
+    /// The same file, for the lines of this node.
     #[must_use]
     pub fn for_node(&self, name: &str) -> Self {
         Self {

@@ -12,7 +12,7 @@ use std::time::Duration;
 pub struct CaptureSummary<'a> {
     /// What each node brought: exact totals from the kernel, what was lost on the way here, the cost of our own eBPF.
     pub nodes: &'a [NodeEvidence],
-    /// Those of them that did not tell their totals and losses.
+    /// Those of them that did not report their totals and losses.
     pub without_totals: &'a [&'a str],
     /// Events printed.
     pub printed: u64,

@@ -94,7 +94,7 @@ pub fn owner(event: &Event, names: &OwnerNames<'_>) -> String {
     }
 }
 
-/// What the namespace is called where this event was; `None` where its owner does not tell.
+/// What the namespace is called where this event was; `None` where its owner does not say.
 pub fn netns(event: &Event, names: &OwnerNames<'_>) -> Option<String> {
     match &event.owner {
         Owner::Unknown => None,

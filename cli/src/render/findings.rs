@@ -1,4 +1,4 @@
-//! A list of what is fine and what is not, each fault with what mends it.
+//! The results of checks: what is fine and what is not, each fault with what mends it.
 
 use super::paper::{Ink, Paper, TextLine, TextPage, paragraph};
 use model::missing::Missing;

@@ -43,7 +43,7 @@ impl Ink {
     }
 }
 
-/// One line. A piece's text is shown in plain letters, whatever it holds (see [`foreign`]).
+/// One line. A piece's text is shown in plain letters, whatever it holds (see [`untrusted_text`]).
 #[derive(Clone, Debug, Default)]
 pub struct TextLine(Vec<(Option<Ink>, String)>);
 

@@ -1,4 +1,4 @@
-//! What goes on, on a terminal, when it takes longer than a second.
+//! The line on a terminal that shows what goes on, when it takes longer than a second.
 
 use super::untrusted_text::{CELL, shown};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -15,7 +15,7 @@ pub struct ProgressLine {
     started: Instant,
     shown: bool,
     stage: &'static str,
-    /// What goes on at each node, in the order in which they were first heard of.
+    /// What goes on at each node, in the order in which they first came up.
     nodes: Vec<(String, String)>,
 }
 

@@ -1,4 +1,4 @@
-//! The one screen: the answer first, then what proves it, then what was looked at.
+//! A report as one screen: the answer first, then what proves it, then what was looked at.
 
 use super::paper::{INDENT, Ink, Paper, TextLine, TextPage, wrap, wrap_pieces};
 use super::phrases;

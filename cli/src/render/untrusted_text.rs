@@ -1,5 +1,5 @@
-//! The one door for text that others wrote: names, comments, messages. What moves a cursor or hides is shown as what it is,
-//! and nobody fills a screen with one of them.
+//! Text that others wrote (names, comments, messages), made safe to print: letters that move a cursor or hide are escaped, and
+//! no single text fills a screen.
 
 use model::letter::is_plain;
 use std::fmt::Write as _;

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 /// The helper's file name beside the client.
 const BESIDE: &str = "node-helper";
-/// Of the helper's messages the last ones are kept, to be told when it dies.
+/// Of the helper's messages the last ones are kept, to be shown when it dies.
 const LAST_WORDS_BYTES: usize = 2_000;
 /// They are waited for this long after its last line.
 const LAST_WORDS_WITHIN: Duration = Duration::from_millis(500);
@@ -33,7 +33,7 @@ pub struct Local {
 }
 
 impl Local {
-    /// Both ends as they were asked for; what they are, the helper says. The one node has no name until then.
+    /// Both ends as they were asked for; what they are is known to the helper. The one node has no name until then.
     pub fn ends(source: &NamedEnd, destination: &NamedEnd) -> KnownEnds {
         KnownEnds {
             source: asked(source),
@@ -43,7 +43,7 @@ impl Local {
         }
     }
 
-    /// Starts it; it waits to be spoken to.
+    /// Starts it; it waits for requests.
     pub fn start(&self, recorder: Option<Recorder>) -> Result<HelperLink> {
         let mut child = self.spawn()?;
         let (sender, receiver) = channel();

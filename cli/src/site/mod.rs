@@ -40,14 +40,14 @@ pub struct ClusterSite {
     verbose: bool,
 }
 
-/// A look that is about to begin.
+/// A session with helpers that is about to begin.
 #[derive(Debug)]
 pub struct Beginning<'a> {
-    /// What the site said of both ends, and the nodes.
+    /// What the site knows of both ends, and the nodes.
     pub ends: &'a KnownEnds,
     /// The longest that it may take.
     pub window: Duration,
-    /// Keeps what helpers say.
+    /// Keeps the helpers' lines.
     pub recorder: Option<&'a Recorder>,
     /// The user's wish to end it.
     pub interrupt: &'a Interrupt,
@@ -135,7 +135,7 @@ impl Site {
         }
     }
 
-    /// Why what is heard here is not to be believed as it is: of a recording that is not what it was.
+    /// Why the replies here are not to be believed as they are: of a recording that is not what it was.
     pub fn doubt(&self) -> Option<&RecordingDoubt> {
         match self {
             Self::Recording(recording) => recording.doubt(),

@@ -1,4 +1,4 @@
-//! A helper's pod by attach: its standard input and output over a WebSocket, never attached to a second time.
+//! A helper's pod that was attached to: its standard input and output over a WebSocket. No pod is attached to a second time.
 //!
 //! The streams work on the runtime's own thread: a helper is kept alive while the program is busy printing.
 
@@ -24,7 +24,7 @@ use tokio::task::JoinHandle;
 const BUFFER_BYTES: usize = 1 << 16;
 /// So much is decompressed at once: it becomes a thousand times as much at most.
 const PIECE_BYTES: usize = 1024;
-/// So much of a helper's messages is kept, to be told when it dies.
+/// So much of a helper's messages is kept, to be shown when it dies.
 const LAST_WORDS_BYTES: usize = 2_000;
 /// They are waited for this long after its last line.
 const LAST_WORDS_WITHIN: Duration = Duration::from_millis(500);
@@ -76,7 +76,7 @@ impl Attached {
         let status = process.take_status();
         let connection = Box::pin(async move {
             let ended = process.join().await;
-            // Held until then: a connection whose last word nobody takes counts as broken.
+            // Held until then: a connection whose last message nobody takes counts as broken.
             drop(status);
             ended.err().map(|error| error.to_string())
         });
@@ -130,7 +130,7 @@ pub async fn converse(
     let _ = sender.send(LinkEvent::Reached).await;
     let writing = async {
         write_requests(input, requests).await;
-        // The helper has heard the end of its input: it may still say its last lines.
+        // The helper has read the end of its input: it may still send its last lines.
         tokio::time::sleep(GOING).await;
     };
     tokio::select! {
@@ -156,7 +156,7 @@ async fn write_requests(mut input: impl AsyncWrite + Unpin, mut requests: mpsc::
     let _ = input.shutdown().await;
 }
 
-/// Hears what a helper says, which it was asked to compress.
+/// Receives a helper's lines, which it was asked to compress.
 async fn listen(
     mut output: impl AsyncRead + Unpin,
     mut connection: Pin<Box<dyn Future<Output = Option<String>> + Send>>,
@@ -198,11 +198,11 @@ async fn listen(
             let lines = said.get_mut();
             let mut whole = lines.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
             if read == 0 || lines.len() - whole > LINE_MAX_BYTES {
-                // The end, or no end of a line: it is told what is wrong with it.
+                // The end, or no end of a line: the reader says what is wrong with it.
                 whole = lines.len();
             }
             for line in lines[..whole].split_inclusive(|byte| *byte == b'\n') {
-                // There is room for what it says before it is read.
+                // There is room for the reply before it is parsed.
                 let room = reader.room_later(line).await;
                 match reader.receive(line) {
                     Ok(Some(reply)) => {
@@ -263,7 +263,7 @@ mod tests {
 
     const ALIVE: &[u8] = b"{\"seq\":1,\"say\":\"alive\"}\n";
 
-    /// What is heard of a helper that says this, flushes it, and goes on when `then` does.
+    /// What is received of a helper that sends this, flushes it, and goes on when `then` does.
     async fn receive(says: &[u8], then: impl AsyncFnOnce(&mut mpsc::Receiver<LinkEvent>)) -> Option<LinkEvent> {
         let mut compressed = ZlibEncoder::new(Vec::new(), Compression::fast());
         compressed.write_all(says).unwrap();

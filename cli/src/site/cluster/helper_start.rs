@@ -1,4 +1,4 @@
-//! From a node's name to a helper that can be spoken to, or the reason why there is none.
+//! Starts a helper on a node: from the node's name to streams that are attached, or the reason why there are none.
 
 use super::attached_pod::{self, Attached};
 use super::manifest::Content;
@@ -41,7 +41,7 @@ pub struct HelperToStart {
     pub node: String,
     /// What is known of it.
     pub known: Option<Node>,
-    /// Keeps what it says.
+    /// Keeps its lines.
     pub recorder: Option<Recorder>,
 }
 
@@ -184,7 +184,7 @@ async fn start(
     Ok(attached)
 }
 
-/// The pod that was asked for, among those that bear the run's label. What else does is told, and left alone: why one was.
+/// The pod that was asked for, among those that bear the run's label. Any other that bears it is reported and left alone: why one was.
 fn own(pods: &PodsByUid, asked: &ExpectedPod<'_>, run: &HelperRun) -> (Option<Pod>, Option<String>) {
     let (mut own, mut left_alone) = (None, None);
     for (uid, pod) in pods {
@@ -222,7 +222,7 @@ pub fn not_created(refused: &Refusal, place: HelperPlace<'_>) -> Missing {
     }
 }
 
-/// What is told about the object with this UID. Without permission nothing is, and its status must do.
+/// The events about the object with this UID. Without permission there are none, and its status must do.
 async fn events(run: &HelperRun, about: &str) -> Vec<Event> {
     let wanted = ListParams::default()
         .fields(&format!("involvedObject.uid={about}"))

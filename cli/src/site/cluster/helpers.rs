@@ -55,8 +55,8 @@ impl Helpers {
         }
     }
 
-    /// Starts a helper on each node, all in the background; why one does not start is the last word of its link. What is
-    /// known of a node is used: none is started where it could not be heard.
+    /// Starts a helper on each node, all in the background; why one does not start is the last event of its link. What is
+    /// known of a node is used: none is started where it could not be reached.
     pub fn start(&self, nodes: &[(String, Option<Node>)], recorder: Option<&Recorder>) -> Vec<(String, HelperLink)> {
         if let Some(image) = &self.run.options.inject {
             let names: Vec<&str> = nodes.iter().map(|(name, _)| name.as_str()).collect();

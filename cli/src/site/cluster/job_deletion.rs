@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-/// An API server that is well has deleted a Job within this time; then the user is told what is waited for.
+/// An API server that is well has deleted a Job within this time; then a note says what is waited for.
 const USUAL: Duration = Duration::from_secs(2);
 /// Between two tries, growing to this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
@@ -26,7 +26,7 @@ pub(super) async fn one(run: &HelperRun, job: &str) {
 }
 
 /// Deletes all that may be left, with their pods, by one call. Where the API server does not answer, it is asked again
-/// until they have ended by themselves; why they could not be deleted is told then.
+/// until they have ended by themselves; why they could not be deleted is reported then.
 pub(super) async fn all(run: &HelperRun) -> Result<(), Refusal> {
     // A request that is under way may still make a Job; one that hangs must not keep the others.
     let _ = tokio::time::timeout(CREATING, run.close()).await;

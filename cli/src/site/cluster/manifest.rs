@@ -54,7 +54,7 @@ const NO_MESH: [(&str, &str); 3] = [
     ("kuma.io/sidecar-injection", "disabled"),
     ("openservicemesh.io/sidecar-injection", "disabled"),
 ];
-/// Annotations to the same end, and against collecting what a helper says: it is an answer to somebody, no log.
+/// Annotations to the same end, and against collecting a helper's output as a log: it is an answer to one client.
 const LEAVE_ALONE: [(&str, &str); 7] = [
     ("sidecar.istio.io/inject", "false"),
     ("linkerd.io/inject", "disabled"),
@@ -244,7 +244,8 @@ fn security(privileged: bool) -> SecurityContext {
     }
 }
 
-/// What an injected container says when it has got the helper: nothing may be sent before, since `head` may read ahead.
+/// What an injected container prints when it has received the helper: no request may be sent before, since `head` may read
+/// ahead.
 pub const RECEIVED: &str = "skoop: the helper is here";
 
 /// A shell's part: take exactly so many bytes from standard input, and become what they are.

@@ -1,7 +1,9 @@
-//! A live cluster: a short-lived helper pod on each node that matters, spoken to by attach, and gone afterwards.
+//! A live cluster: a short-lived helper pod on each node that matters, reached by attach, and deleted afterwards.
 //!
-//! Nothing stays, by layers: the client deletes on every way out; a helper ends when its input closes or its client is
-//! silent; a Job has a deadline and a TTL; what earlier runs left is swept by its labels.
+//! Nothing stays, for several reasons: the client deletes on every way out; a helper ends when its input closes or its client is
+//! silent; a Job has a deadline and a TTL; what earlier runs left is deleted by its labels.
+//!
+//! It may use the calls of `kubernetes` and makes the links of a conversation. What is asked over them it does not know.
 
 mod attached_pod;
 mod helper_start;

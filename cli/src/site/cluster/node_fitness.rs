@@ -1,4 +1,4 @@
-//! Whether a helper can be started on a node, and heard there: as the node's own object says. Pure.
+//! Whether a helper can be started on a node, and reached there: as the node's own object says. Pure.
 
 use super::pod_progress::HelperPlace;
 use diagnoses::words::shell;
@@ -15,7 +15,7 @@ pub enum Unfit {
     Os(String),
     /// It is not Ready, for this reason.
     NotReady(String),
-    /// Its kubelet is not heard of.
+    /// Its kubelet does not renew its Lease.
     Silent,
 }
 
@@ -44,7 +44,7 @@ impl Unfit {
     }
 }
 
-/// A node on which a helper could not be heard, or would not run.
+/// An error for a node on which a helper would not run, or could not be reached.
 pub fn unfit(node: &Node) -> Result<(), Missing> {
     let name = &node.name;
     let place = HelperPlace {

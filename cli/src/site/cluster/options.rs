@@ -64,7 +64,7 @@ pub struct HelperOptions {
 /// How helpers get a namespace of their own.
 pub const OWN_NAMESPACE: &str = "`kubectl create namespace skoop`, `kubectl label namespace skoop pod-security.kubernetes.io/enforce=privileged`, then --helper-namespace skoop";
 
-/// What is told beside a bare `--inject`.
+/// The tip for a bare `--inject`.
 pub const NAME_IT: &str = "name the image whose shell takes the helper, --inject=IMAGE; `doctor` lists those of kube-system that the nodes have";
 
 impl HelperOptions {

@@ -1,5 +1,5 @@
-//! Whose pod is it: only one that the created Job's controller made, where and of what was asked for, is spoken to. Labels
-//! prove nothing: whoever may make pods may give them any. Pure.
+//! Whether a pod is the one that was asked for: only a pod that the created Job's controller made, on the node and of the image
+//! that were asked for, is attached to. Labels prove nothing: whoever may make pods may give them any. Pure.
 
 use super::manifest::{CONTAINER, RUN};
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
@@ -33,7 +33,7 @@ pub enum PodOwnership {
     Stranger(String),
 }
 
-/// Whose it is; `of_run` tells the names of the run's Jobs.
+/// Whose it is; `of_run` knows the names of the run's Jobs.
 pub fn whose(pod: &Pod, asked: &ExpectedPod<'_>, of_run: impl Fn(&str) -> bool) -> PodOwnership {
     let owners = pod.owner_references().iter();
     let mut controllers = owners.filter(|owner| owner.controller == Some(true));

@@ -73,13 +73,13 @@ impl HelperPlace<'_> {
         }
     }
 
-    /// Whether a kubelet has put its hand to it: it says when.
+    /// Whether a kubelet has taken it up: then its status says when.
     pub fn is_taken_up(pod: Option<&Pod>) -> bool {
         let status = pod.and_then(|pod| pod.status.as_ref());
         status.is_some_and(|status| status.start_time.is_some() || status.container_statuses.is_some())
     }
 
-    /// Nobody cared for it all this time.
+    /// No kubelet has taken it up in all this time.
     pub fn not_taken_up(&self, pod: Option<&Pod>, after: Duration) -> Missing {
         let (node, after_s) = (self.node, after.as_secs());
         if pod.is_none() {
@@ -210,7 +210,7 @@ impl HelperPlace<'_> {
         }
     }
 
-    /// What the kubelet does now, where an event tells.
+    /// What the kubelet does now, where an event says so.
     pub fn news(&self, event: &Event) -> Option<String> {
         (event.reason.as_deref() == Some("Pulling")).then(|| format!("pulling {}", self.image))
     }

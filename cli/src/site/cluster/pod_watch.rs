@@ -1,4 +1,4 @@
-//! One watch over the pods that carry a run's label, opened before the first of them is made. Whose they are is told elsewhere.
+//! One watch over the pods that carry a run's label, opened before the first of them is made. Whose they are is decided by `pod_ownership`.
 
 use super::pod_ownership;
 use crate::kubernetes::cluster::ClusterApi;

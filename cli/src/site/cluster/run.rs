@@ -20,7 +20,7 @@ use std::time::Duration;
 use tokio::sync::{OnceCell, RwLock};
 use tokio::time::Instant;
 
-/// Pods of strangers that are told of, at most.
+/// Pods of strangers that are reported, at most.
 const STRANGERS: usize = 5;
 
 /// What its tasks share.
@@ -49,7 +49,7 @@ pub(super) struct HelperRun {
     /// Whether the run is over. Held for reading while a Job is created, so that none appears behind the deletion.
     over: RwLock<bool>,
     pods: OnceCell<pod_watch::Receiver>,
-    /// Pods of strangers that were told of, by UID.
+    /// Pods of strangers that were reported, by UID.
     strangers: Mutex<BTreeSet<String>>,
 }
 
@@ -93,7 +93,7 @@ impl HelperRun {
         number.is_some_and(|number: u32| number < self.numbers.load(Ordering::Relaxed))
     }
 
-    /// Tells of a pod that is not of this run and says so: once of each, and of very many the first.
+    /// Reports a pod that bears this run's label and is not of it: each once, and of very many the first.
     pub fn report_stranger(&self, uid: &str, what: &str) {
         let mut reported = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
         if reported.len() < STRANGERS && reported.insert(uid.to_owned()) {
