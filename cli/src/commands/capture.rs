@@ -134,11 +134,11 @@ impl Capture {
         let new_pods = site.cluster_of().cloned().map(NewPods::of);
         let reader_has_gone = self.print(&mut session, &mut printer, new_pods).await?;
         // What was on its way when the window closed is shown, too, as far as it was asked for.
-        let printed = self.print_rest(&mut printer, &window.close(&mut session).await);
+        let rest = self.print_rest(&mut printer, &window.close(&mut session).await);
         let took = began.elapsed();
         session.dismiss().await;
         if !reader_has_gone {
-            printed?;
+            rest?;
             summarize(&mut printer, &session.state, took)?;
             whole(&session.state)?;
         }
