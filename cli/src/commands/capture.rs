@@ -15,7 +15,7 @@ use crate::kubernetes::capture_scope::{NODES_MAX, ScopeRequest};
 use crate::kubernetes::cluster::ClusterApi;
 use crate::kubernetes::new_pods::NewPods;
 use crate::names;
-use crate::render::{self, CaptureSummary, EventFormat, EventPrinter, is_broken_pipe, note};
+use crate::render::{self, CaptureTotals, EventFormat, EventPrinter, is_broken_pipe, note};
 use crate::site::Site;
 use anyhow::{Result, anyhow};
 use clap::Args;
@@ -344,7 +344,7 @@ fn summarize(printer: &mut EventPrinter, state: &ConversationState, took: Durati
     let without_totals: Vec<&str> = state.without_totals().collect();
     let shown = state.evidence.nodes.iter().filter(|node| printer.has_shown(&node.name));
     let kernels: BTreeSet<&str> = shown.map(|node| node.boot_id.as_str()).collect();
-    printer.summary(&CaptureSummary {
+    printer.summary(&CaptureTotals {
         nodes: &state.evidence.nodes,
         without_totals: &without_totals,
         printed: printer.printed,

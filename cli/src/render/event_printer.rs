@@ -1,6 +1,6 @@
 //! A printer of events as they come, on standard output, with a summary at the end.
 
-use super::capture_summary::CaptureSummary;
+use super::capture_totals::CaptureTotals;
 use super::event_lines::{EventLines, EventNames};
 use super::paper::{Paper, TextPage};
 use anyhow::{Context as _, Result};
@@ -130,7 +130,7 @@ impl EventPrinter {
     }
 
     /// The summary: to the data's reader as text, beside it when the data is JSON.
-    pub fn summary(&mut self, summary: &CaptureSummary<'_>) -> Result<()> {
+    pub fn summary(&mut self, summary: &CaptureTotals<'_>) -> Result<()> {
         let page = summary.page(self.lines.netns());
         match self.format {
             EventFormat::Table => {

@@ -1,7 +1,7 @@
 //! Every string of a report, an event and an inventory holds what a stranger would like to do to a terminal, and nothing that is
 //! printed for people does it. The samples are made from the schemas, so that no field is forgotten.
 
-use super::capture_summary::CaptureSummary;
+use super::capture_totals::CaptureTotals;
 use super::event_lines::EventLines;
 use super::event_phrases::PodNames;
 use super::paper::{Paper, TextPage};
@@ -184,7 +184,7 @@ fn nothing_in_an_event_or_in_the_totals_does_either() {
             let back: Value = serde_json::from_str(&json).unwrap();
             assert_eq!(back["probe"], HOSTILE, "JSON is exact");
         }
-        let summary = CaptureSummary {
+        let summary = CaptureTotals {
             nodes: &evidence.nodes,
             without_totals: &[HOSTILE],
             printed: 1,

@@ -5,7 +5,7 @@
 #![expect(clippy::print_stderr, reason = "this is the place that prints")]
 #![expect(clippy::format_push_string, reason = "one screen of text reads better than it runs")]
 
-mod capture_summary;
+mod capture_totals;
 mod event_lines;
 mod event_phrases;
 mod event_printer;
@@ -22,7 +22,7 @@ pub mod schema;
 mod table;
 mod untrusted_text;
 
-pub use capture_summary::CaptureSummary;
+pub use capture_totals::CaptureTotals;
 pub use event_lines::EventNames;
 pub use event_phrases::PodNames;
 pub use event_printer::{EventFormat, EventPrinter};

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// What a capture saw in all.
 #[derive(Debug)]
-pub struct CaptureSummary<'a> {
+pub struct CaptureTotals<'a> {
     /// What each node brought: exact totals from the kernel, what was lost on the way here, the cost of our own eBPF.
     pub nodes: &'a [NodeEvidence],
     /// Those of them that did not report their totals and losses.
@@ -24,7 +24,7 @@ pub struct CaptureSummary<'a> {
     pub several_clocks: bool,
 }
 
-impl CaptureSummary<'_> {
+impl CaptureTotals<'_> {
     pub(super) fn page(&self, netns: &NetnsNames) -> TextPage {
         let mut rows: Vec<(u64, String, String)> = Vec::new();
         let several = self.nodes.len() > 1;
