@@ -31,11 +31,11 @@ use tokio::time::Instant;
   sudo kubectl-skoop diagnose pod-to-pod netns/a netns/c:80 --local")]
 pub struct Diagnose {
     #[command(subcommand)]
-    what: What,
+    what: QuestionKind,
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
+enum QuestionKind {
     /// Can one end reach the other?
     ///
     /// Sends a few real packets from inside the source, follows them hop by hop through the kernel and names the cause.
@@ -52,7 +52,7 @@ enum What {
     #[command(after_help = "Examples:
   kubectl skoop diagnose pod-to-service web-1 db:5432
   kubectl skoop diagnose pod-to-service web-1 shop/db:pg --via nodeport")]
-    PodToService(ToService),
+    PodToService(PodToServiceOptions),
     /// Can a pod reach a node?
     #[command(after_help = "Examples:
   kubectl skoop diagnose pod-to-node web-1 n2
@@ -70,7 +70,7 @@ enum What {
   kubectl skoop diagnose dns web-1 api.example.com
   sudo kubectl-skoop diagnose dns netns/a api.default.svc.cluster.local --local
   sudo kubectl-skoop diagnose dns pid/4711 example.com -4 --local")]
-    Dns(Dns),
+    Dns(LookupOptions),
     /// Can a node reach a pod?
     #[command(after_help = "Examples:
   kubectl skoop diagnose node-to-pod n1 shop/db-0:5432")]
@@ -102,7 +102,7 @@ pub fn with_kind(arguments: &[OsString], error: &clap::Error) -> Option<Vec<OsSt
 }
 
 #[derive(Debug, Args)]
-struct ToService {
+struct PodToServiceOptions {
     /// By which of its addresses
     #[arg(long, value_enum, default_value_t, value_name = "ADDRESS")]
     via: Via,
@@ -111,7 +111,7 @@ struct ToService {
 }
 
 #[derive(Debug, Args)]
-struct Dns {
+struct LookupOptions {
     /// The end that asks.
     #[arg(help = "The end that asks: [KIND/][NAMESPACE/]NAME; with --local netns/NAME, pid/N, container/ID or host")]
     source: String,
@@ -149,17 +149,17 @@ impl Diagnose {
     /// What is to be found out, and how.
     fn asked(self) -> Result<(Inquiry, DiagnosisOptions)> {
         let (intent, asked) = match self.what {
-            What::Dns(asked) => return Ok((lookup(&asked.source, &asked.name, &asked.how)?, asked.how)),
-            What::PodToService(ToService { via, reach }) => {
+            QuestionKind::Dns(asked) => return Ok((lookup(&asked.source, &asked.name, &asked.how)?, asked.how)),
+            QuestionKind::PodToService(PodToServiceOptions { via, reach }) => {
                 let mut inquiry = reach.inquiry(Some(Intent::PodToService))?;
                 inquiry.via = via;
                 return Ok((inquiry, reach.how));
             }
-            What::PodToPod(asked) => (Some(Intent::PodToPod), asked),
-            What::PodToNode(asked) => (Some(Intent::PodToNode), asked),
-            What::PodToExternal(asked) => (Some(Intent::PodToExternal), asked),
-            What::NodeToPod(asked) => (Some(Intent::NodeToPod), asked),
-            What::Between(asked) => (None, asked),
+            QuestionKind::PodToPod(asked) => (Some(Intent::PodToPod), asked),
+            QuestionKind::PodToNode(asked) => (Some(Intent::PodToNode), asked),
+            QuestionKind::PodToExternal(asked) => (Some(Intent::PodToExternal), asked),
+            QuestionKind::NodeToPod(asked) => (Some(Intent::NodeToPod), asked),
+            QuestionKind::Between(asked) => (None, asked),
         };
         Ok((asked.inquiry(intent)?, asked.how))
     }

@@ -73,8 +73,10 @@ impl ReplyStream {
                 self.count(seq, say.word())?;
                 self.agree(say, said.as_ref()).map(Some)
             }
-            Err(error) => match serde_json::from_slice::<Line<Word>>(line) {
-                Ok(Line { say: Word(word), .. }) if Reply::WORDS.contains(&word.as_str()) => Err(format!(
+            Err(error) => match serde_json::from_slice::<Line<ReplyKind>>(line) {
+                Ok(Line {
+                    say: ReplyKind(word), ..
+                }) if Reply::WORDS.contains(&word.as_str()) => Err(format!(
                     "line {number} of the helper says `{word}`, and what it says of it is no such thing: {error}"
                 )),
                 Ok(Line { seq, say, .. }) => {
@@ -219,30 +221,30 @@ fn read(line: &[u8], unknown_fields: &mut u64) -> serde_json::Result<Line<Reply>
 }
 
 fn word(line: &[u8]) -> serde_json::Result<String> {
-    serde_json::from_slice::<Line<Word>>(line).map(|line| line.say.0)
+    serde_json::from_slice::<Line<ReplyKind>>(line).map(|line| line.say.0)
 }
 
 /// The kind of reply of a line, without its contents: the key of an object with one key, or a text. No longer than what is
 /// shown of one.
-struct Word(String);
+struct ReplyKind(String);
 
-impl<'de> Deserialize<'de> for Word {
+impl<'de> Deserialize<'de> for ReplyKind {
     fn deserialize<D: serde::Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
-        struct OneWord;
+        struct OneKind;
 
-        impl<'de> Visitor<'de> for OneWord {
-            type Value = Word;
+        impl<'de> Visitor<'de> for OneKind {
+            type Value = ReplyKind;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a word, or an object of one word")
             }
 
-            fn visit_str<E: serde::de::Error>(self, word: &str) -> Result<Word, E> {
-                Ok(Word(word.chars().take(WORD_CHARS).collect()))
+            fn visit_str<E: serde::de::Error>(self, word: &str) -> Result<ReplyKind, E> {
+                Ok(ReplyKind(word.chars().take(WORD_CHARS).collect()))
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Word, A::Error> {
-                let word: Word = map.next_key()?.ok_or_else(|| A::Error::custom("it says nothing"))?;
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ReplyKind, A::Error> {
+                let word: ReplyKind = map.next_key()?.ok_or_else(|| A::Error::custom("it says nothing"))?;
                 map.next_value::<IgnoredAny>()?;
                 match map.next_key::<IgnoredAny>()? {
                     None => Ok(word),
@@ -251,7 +253,7 @@ impl<'de> Deserialize<'de> for Word {
             }
         }
 
-        json.deserialize_any(OneWord)
+        json.deserialize_any(OneKind)
     }
 }
 

@@ -27,7 +27,7 @@ const ORDER: Duration = Duration::from_secs(3);
 #[derive(Clone, Debug)]
 pub struct Helpers {
     run: Arc<HelperRun>,
-    end: Arc<End>,
+    end: Arc<JobsGuard>,
 }
 
 impl Helpers {
@@ -47,7 +47,7 @@ impl Helpers {
             let _ = job_deletion::all(&interrupted).await;
         });
         Self {
-            end: Arc::new(End {
+            end: Arc::new(JobsGuard {
                 run: Arc::clone(&run),
                 runtime: Handle::current(),
             }),
@@ -147,12 +147,12 @@ impl Helpers {
 
 /// Held by the run and by each of its links: the last one to go takes the Jobs along.
 #[derive(Debug)]
-struct End {
+struct JobsGuard {
     run: Arc<HelperRun>,
     runtime: Handle,
 }
 
-impl Drop for End {
+impl Drop for JobsGuard {
     fn drop(&mut self) {
         job_deletion::before_leaving(&self.runtime, &self.run);
     }
