@@ -22,7 +22,7 @@ pub fn not_made(case: &Case<'_>) -> Vec<Missing> {
     let meant: Vec<&AttemptSpec> = evidence.specs.iter().filter(|spec| is_asked(evidence, spec)).collect();
     for spec in &meant {
         if !evidence.attempts.iter().any(|attempt| attempt.id == spec.id) {
-            count("nothing was told of what it met");
+            count("the helper did not say what became of it");
         }
     }
     let all = meant.len().max(case.asked().count());

@@ -1,14 +1,15 @@
 //! The connection tracking table is full: new connections are dropped.
 //!
-//! Why it happens: too many connections, or too long time-outs, for `net.netfilter.nf_conntrack_max`; a flood of datagrams fills
-//! it as well. Connections that are already tracked go on working.
+//! Why it happens: there are too many connections, or their time-outs are too long, for `net.netfilter.nf_conntrack_max`. A
+//! flood of datagrams fills the table too. Connections that are already tracked keep working.
 //!
 //! How it knows: netfilter dropped the watched packets in a namespace whose table is at its limit, and its `drop` statistic grew
 //! in the window.
 //!
-//! Remedy: raise `net.netfilter.nf_conntrack_max` (on the node), find who opens the connections, shorten time-outs.
+//! Remedy: raise `net.netfilter.nf_conntrack_max` (on the node), find the program that opens the connections, or shorten the
+//! time-outs.
 //!
-//! Silent on: tables with room, drops by a rule (its counter grows, the statistic does not), drops of other flows.
+//! Silent on: tables with room, drops by a rule (then its counter grows and the statistic does not), and drops of other flows.
 
 use crate::case::Case;
 use crate::kernel::drops::Class;

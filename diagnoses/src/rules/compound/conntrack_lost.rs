@@ -1,15 +1,17 @@
-//! Connection tracking has lost the connection: its packets are called INVALID, or go to a backend that never saw it.
+//! Connection tracking has lost the connection: it calls the packets INVALID, or they go to a backend that does not know the
+//! connection.
 //!
-//! Why it happens: the entry timed out while the connection was idle, the table was flushed or a node changed, or only one
-//! direction passes this node (asymmetric routing, NOTRACK), so that the tracker never saw the beginning.
+//! Why it happens: the entry timed out while the connection was idle. Or the table was flushed, or the connection moved to
+//! another node. Or only one direction passes this node (asymmetric routing, NOTRACK), so that the tracker never saw the
+//! beginning.
 //!
-//! How it knows: the watched packets were dropped by a rule that asks for `ctstate INVALID`, or met a listener that knows no such
-//! connection and answered with a reset (`TCP_FLAGS`, socket state LISTEN).
+//! How it knows: a rule with `ctstate INVALID` dropped the watched packets. Or they reached a listener that does not know the
+//! connection, and it answered with a reset (`TCP_FLAGS`, socket state LISTEN).
 //!
-//! Remedy: send keep-alives more often than `nf_conntrack_tcp_timeout_established`, route both directions through the same node,
-//! track what must be tracked; or accept INVALID where asymmetry is wanted.
+//! Remedy: send keep-alives more often than `nf_conntrack_tcp_timeout_established`. Route both directions through the same
+//! node. Track what must be tracked, or accept INVALID where asymmetry is intended.
 //!
-//! Silent on: INVALID packets of other flows (stray late segments are everyday), rules that drop new connections, services
+//! Silent on: INVALID packets of other flows (single late segments are normal), rules that drop new connections, and services
 //! whose backend is gone.
 
 use crate::case::Case;

@@ -1,15 +1,16 @@
-//! The resolver's own configuration points nowhere sensible.
+//! The resolver configuration of the source names no name server that can answer.
 //!
-//! Why it happens: an empty or broken resolv.conf, a `dnsPolicy` that copies the node's file with a stub resolver on loopback
-//! into a pod that has none, or a name server line that is no address.
+//! Why it happens: resolv.conf is empty or broken. Or a `dnsPolicy` copies the node's file into a pod: it names a stub resolver
+//! on loopback, and the pod has none. Or a name server line is not an address.
 //!
 //! How it knows: the lookup failed, and the source's resolv.conf names no server, or only addresses that cannot be one: the
-//! unspecified address, a multicast or broadcast address, loopback where nothing listens on port 53. Or a name of a service was
-//! asked for (`.svc`), nobody knows it, and the pod's `dnsPolicy` sends it to its node's name servers instead of the cluster's.
+//! unspecified address, a multicast or broadcast address, or loopback where nothing listens on port 53. Or the name of a
+//! service was asked for (`.svc`) and nobody knows it, and the pod's `dnsPolicy` sends it to the name servers of the node, not
+//! of the cluster.
 //!
 //! Remedy: correct resolv.conf, or the pod's `dnsPolicy` and `dnsConfig`.
 //!
-//! Silent on: name servers that could be right and do not answer (`dns-server-unreachable`), lookups that work, and names that
+//! Silent on: name servers that could be right but do not answer (`dns-server-unreachable`), lookups that work, and names that
 //! the cluster's own servers do not know (`dns-name-not-found`).
 
 use crate::case::Case;

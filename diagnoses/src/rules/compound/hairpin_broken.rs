@@ -1,13 +1,14 @@
 //! A pod cannot reach itself through its service.
 //!
-//! Why it happens: the service's rules translate the address back to the very pod that asks. The packet must then leave the
-//! bridge by the port it came in by (hairpin mode), and its source must be masqueraded, or the pod gets a packet from itself.
+//! Why it happens: the service's rules translate the address to the same pod that asks. The packet must then leave the bridge
+//! by the port it came in by (hairpin mode). And its source must be masqueraded, or else the pod gets a packet from its own
+//! address.
 //!
-//! How it knows: the watched request was translated (seen in the packet, or by the rules) to an address of its own source, and
-//! was then dropped by the bridge, or by the source itself as a packet from its own address.
+//! How it knows: the watched request was translated (seen in the packet, or by the rules) to an address of its own source. Then
+//! the bridge dropped it, or the source itself did, as a packet from its own address.
 //!
 //! Remedy: switch hairpin mode on for the pod's port (`bridge link set dev PORT hairpin on`), or let the network plug-in do it
-//! (`hairpinMode`); masquerade what returns to its sender.
+//! (`hairpinMode`). Masquerade packets that return to their sender.
 //!
 //! Silent on: requests that are translated to any other pod, and bridges that block a port for other reasons
 //! (`bridge-blocked`).

@@ -1,14 +1,15 @@
-//! No source port is left for translation: new connections to this target are dropped where they are masqueraded.
+//! No source port is left for translation: the host that masquerades drops new connections to this target.
 //!
-//! Why it happens: very many connections from behind one address to one target (or a small `--to-ports` range), each of which
-//! needs a port of its own.
+//! Why it happens: very many connections go from behind one address to one target, or the `--to-ports` range is small. Each
+//! connection needs its own port.
 //!
-//! How it knows: netfilter dropped the watched packets in a namespace that translates their source, no rule there drops them, the
-//! tracking table has room, and the statistics `insert_failed` or `drop` grew in the window.
+//! How it knows: netfilter dropped the watched packets in a namespace that translates their source. No rule there drops them,
+//! the tracking table has room, and the statistics `insert_failed` or `drop` grew in the window.
 //!
-//! Remedy: widen the port range, give more source addresses, reuse connections.
+//! Remedy: widen the port range, add source addresses, or reuse connections.
 //!
-//! Silent on: full tables (`conntrack-full`), rules that drop (`netfilter-drop`), namespaces that translate no source.
+//! Silent on: full tables (`conntrack-full`), rules that drop (`netfilter-drop`), and namespaces that do not translate the
+//! source.
 
 use crate::case::Case;
 use crate::kernel::drops::Class;

@@ -1,11 +1,11 @@
-//! The packet arrives, and the answer has no way back.
+//! The packet arrives, but the answer has no way back.
 //!
-//! Why it happens: the target (or a node on the way back) has no route to the source's address, or a route that refuses it; or
-//! the source should have been masqueraded and was not, so that the target answers to an address that exists only elsewhere.
+//! Why it happens: the target (or a node on the way back) has no route to the source's address, or a route that refuses it. Or
+//! the source should have been masqueraded and was not, so the target answers to an address that exists only elsewhere.
 //!
-//! How it knows: the request was seen in the target's namespace, no answer left it, and its routing holds nothing for the
-//! source's address as it arrived there (its `IpOutNoRoutes` counter rises); or an answer was seen on its way and freed by
-//! routing (no route, a refusing route, forwarding off, reverse path filter).
+//! How it knows: the request was seen in the target's namespace and no answer left it, and its routing has nothing for the
+//! source's address as it arrived there (its `IpOutNoRoutes` counter rises). Or an answer was seen on its way, and routing
+//! freed it (no route, a route that refuses, forwarding off, reverse path filter).
 //!
 //! Remedy: add the route back, or masquerade the source before it leaves its own network.
 //!

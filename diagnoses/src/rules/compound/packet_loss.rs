@@ -1,15 +1,15 @@
-//! Part of the packets is lost on the way; says where.
+//! Some of the packets are lost on the way; says where.
 //!
-//! Why it happens: a bad cable or port, a full queue in the fabric, a program that drops some of what it is given (NFQUEUE), or a
-//! rule that drops at random (`statistic`, `numgen random`), which some use for tests and forget.
+//! Why it happens: a bad cable or port, a full queue in the fabric, or a program that drops some of its packets (NFQUEUE). Or a
+//! rule that drops at random (`statistic`, `numgen random`), which was used for a test and forgotten.
 //!
-//! How it knows: packets of the watched flows were dropped by such a rule or program while others passed; or part of the echo
-//! train was lost, and the hop trail says where each lost packet was seen last.
+//! How it knows: such a rule or program dropped some packets of the watched flows while others passed. Or part of the echo
+//! train was lost, and the hop trail says where each lost packet was last seen.
 //!
-//! Remedy: look at the place that is named; where a rule drops at random, delete it.
+//! Remedy: look at the place that is named. If a rule drops at random, delete it.
 //!
-//! Silent on: single lost echoes, ICMP that is filtered or limited altogether, rules and queues that lose all or that limit by
-//! rate, retransmissions without loss (tail probes, spurious ones), and requests that arrive and are not answered.
+//! Silent on: single lost echoes, ICMP that is filtered or limited altogether, rules and queues that lose everything or limit
+//! by rate, retransmissions without loss (tail probes, spurious ones), and requests that arrive and get no answer.
 
 use crate::case::clocks;
 use crate::case::{Case, Fate, Tried};

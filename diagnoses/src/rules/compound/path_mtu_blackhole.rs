@@ -1,15 +1,15 @@
-//! Full-size packets vanish, and the ICMP message that would tell the sender to send smaller ones does not arrive.
+//! Full-size packets vanish, and the sender does not get the ICMP message that tells it to send smaller ones.
 //!
-//! Why it happens: a tunnel or an uplink takes less than the sender thinks, and a firewall drops "fragmentation needed" (`ICMPv6`
-//! "packet too big") on its way back; or a link beyond our sight takes less and says nothing.
+//! Why it happens: a tunnel or an uplink takes smaller packets than the sender thinks. A firewall drops "fragmentation needed"
+//! (`ICMPv6` "packet too big") on its way back, or the link is outside the watched nodes and says nothing.
 //!
 //! How it knows: a router freed full-size packets with `PKT_TOO_BIG` again and again and sent its ICMP errors, and these were
-//! dropped; or the sender never learned of them. Or, beyond our sight: connections are made, small packets are answered,
+//! dropped, or the sender never got them. Or, outside the watched nodes: connections are made, small packets are answered,
 //! full-size ones never, and segments are sent again in vain.
 //!
 //! Remedy: let ICMP type 3 code 4 (`ICMPv6` type 2) pass, or set the sender's MTU to that of the path.
 //!
-//! Silent on: path MTU discovery at work (one or two such drops, then smaller packets), links whose two ends disagree
+//! Silent on: normal path MTU discovery (one or two such drops, then smaller packets), links whose two ends disagree
 //! (`mtu-mismatch`), and networks that answer no echo at all.
 
 use crate::case::observations;

@@ -1,14 +1,14 @@
 //! A limiter lets the first packets or connections pass and refuses the rest.
 //!
-//! Why it happens: `limit`, `hashlimit`, `connlimit` or a quota in a firewall, set for a smaller load than there is (queries a
-//! second to a DNS server, connections of one client).
+//! Why it happens: `limit`, `hashlimit`, `connlimit` or a quota in a firewall is set for a smaller load than there is (queries
+//! per second to a DNS server, connections of one client).
 //!
-//! How it knows: watched packets were dropped or rejected by netfilter, and the rule that decides about them passes or not by
-//! rate or count: it carries the limiter itself, or stands behind an accepting rule that does.
+//! How it knows: netfilter dropped or rejected watched packets, and the rule that decides about them lets them pass by rate or
+//! count. Either it has the limiter itself, or it stands behind an accepting rule that has one.
 //!
 //! Remedy: raise the limit, or spread the load.
 //!
-//! Silent on: rules that drop everything (`netfilter-drop`) or by chance (`packet-loss`).
+//! Silent on: rules that drop everything (`netfilter-drop`) or at random (`packet-loss`).
 
 use crate::case::Case;
 use crate::case::firewall_drops::blocked_at_all;

@@ -1,16 +1,16 @@
-//! The answer returns past the translation: it reaches the sender from an address the sender never asked.
+//! The answer bypasses the translation: it reaches the sender from an address that the sender did not ask.
 //!
-//! Why it happens: on one node, request and service address are translated in the node while the answer goes straight over the
-//! bridge (`net.bridge.bridge-nf-call-iptables` is 0, or `br_netfilter` is not loaded); or the answer takes another node's way;
-//! or a server of datagrams with several addresses answers from another one than it was asked at.
+//! Why it happens: both ends are on one node, and the request is translated in the node while the answer goes straight over the
+//! bridge (`net.bridge.bridge-nf-call-iptables` is 0, or `br_netfilter` is not loaded). Or the answer goes through another
+//! node. Or a UDP server with several addresses answers from another address than the one that was asked.
 //!
-//! How it knows: an answer to the watched request, or to its translated form, arrived in the sender's namespace, at the
+//! How it knows: an answer to the watched request, or to its translated form, arrived in the sender's namespace at the
 //! request's own port, and no socket there knows the address it came from.
 //!
-//! Remedy: load `br_netfilter` and set `net.bridge.bridge-nf-call-iptables` to 1, or masquerade the request so that the answer
-//! comes back through the node that translated it; or let the server answer from the address it was asked at.
+//! Remedy: load `br_netfilter` and set `net.bridge.bridge-nf-call-iptables` to 1. Or masquerade the request, so that the answer
+//! comes back through the node that translated it. Or let the server answer from the address that was asked.
 //!
-//! Silent on: late answers to a socket that is closed (they carry the address that was asked).
+//! Silent on: late answers to a socket that is closed (they have the address that was asked).
 
 use crate::case::far_end::resets_sent;
 use crate::case::foreign_answers;

@@ -2,12 +2,12 @@
 //!
 //! Why it happens: kube-proxy does not run on that node, is cut off from the API server, or is late with its changes.
 //!
-//! How it knows: the API lists ready endpoints for the service; the watched packets came to the node with the service's address
-//! and were never translated, and no rule that was read there translates it. Or they were sent to an address that the slices do not
-//! list, by a rule that is still there; or rejected or dropped by kube-proxy's own rules for services without endpoints and for
-//! addresses that no service has.
+//! How it knows: the API lists ready endpoints for the service. The watched packets came to the node with the service's address
+//! and were never translated, and no rule that was read there translates it. Or an old rule sent them to an address that the
+//! slices do not list any more. Or kube-proxy's own rules for services without endpoints, or for addresses that no service has,
+//! rejected or dropped them.
 //!
-//! Remedy: see whether kube-proxy runs on the node, and restart it.
+//! Remedy: check that kube-proxy runs on the node, and restart it.
 //!
 //! Silent on: services without ready endpoints (`service-without-endpoints`), packets that were translated to a listed endpoint,
 //! old entries of connection tracking (`conntrack-stale`), IPVS, and nodes whose rules could not be read.

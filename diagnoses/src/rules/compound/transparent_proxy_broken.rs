@@ -1,15 +1,16 @@
-//! A rule hands the packets to a proxy on the way, and what it needs for that is not there.
+//! A rule hands the packets to a proxy on the way, but a part of what this needs is missing.
 //!
-//! Why it happens: `TPROXY` gives a packet to a socket of the host it passes, and routing must then keep it there: by a policy
-//! rule for the mark that it sets, and a local route in the table that the rule leads to. Programs that manage the network
-//! remove the policy rules of others when they restart, and a proxy that has died leaves its rules behind. `REDIRECT` sends
-//! packets to a port of the host itself, which refuses them where nothing listens there.
+//! Why it happens: `TPROXY` gives a packet to a socket of the host that it passes. Routing must then keep the packet there: a
+//! policy rule for the mark that `TPROXY` sets, and a local route in the table of that rule. Programs that manage the network
+//! remove the policy rules of others when they restart, and a proxy that died leaves its rules behind. `REDIRECT` sends packets
+//! to a port of the host itself, which refuses them if nothing listens there.
 //!
-//! How it knows: the watched packets were freed in that namespace, a rule there hands this very packet to a proxy, and either
-//! the kernel would not forward what a socket already owns (`ip_forward`) while the mark leads to no local route, or netfilter
-//! dropped them at the rule while no socket listens on its port, or nothing listened on the port that they were redirected to.
+//! How it knows: the watched packets were freed in that namespace, and a rule there hands exactly this packet to a proxy. And
+//! one of these is true: the kernel would not forward what a socket already owns (`ip_forward`), and the mark leads to no local
+//! route; or netfilter dropped the packets at the rule, and no socket listens on its port; or nothing listened on the port that
+//! they were redirected to.
 //!
-//! Remedy: bring the policy rule and its local route back, start the proxy, or take its rule away.
+//! Remedy: restore the policy rule and its local route, start the proxy, or delete its rule.
 //!
 //! Silent on: proxies that work, packets that other rules drop (`netfilter-drop`), hosts that do not forward
 //! (`forwarding-disabled`), and targets on which nothing listens (`port-closed`).

@@ -1,16 +1,16 @@
 //! The application does not accept connections fast enough: its accept queue is full.
 //!
-//! Why it happens: the program is busy, blocked (a lock, garbage collection, a slow disk) or throttled, or its backlog is too
-//! small for the bursts it gets. The kernel drops the SYN, or the last ACK of the handshake, without a word to anybody.
+//! Why it happens: the program is busy, blocked (a lock, garbage collection, a slow disk) or throttled. Or its backlog is too
+//! small for its bursts of connections. The kernel then drops the SYN, or the last ACK of the handshake, and tells nobody.
 //!
-//! How it knows: the listener of the watched flow holds more connections than it may (`Recv-Q` above `Send-Q`) and
-//! `TcpExt.ListenOverflows` of its namespace grew in the window while the watched request arrived and was not answered; or the
-//! kernel dropped the watched handshake itself for that reason. Where several sockets share the port (`SO_REUSEPORT`), the
-//! one whose queue is full is meant.
+//! How it knows: the listener of the watched flow holds more connections than it may (`Recv-Q` above `Send-Q`), and
+//! `TcpExt.ListenOverflows` of its namespace grew in the window, while the watched request arrived and got no answer. Or the
+//! kernel dropped the watched handshake itself for this reason. If several sockets share the port (`SO_REUSEPORT`), the rule
+//! means the one whose queue is full.
 //!
-//! Remedy: make the program accept sooner, or raise its backlog (the argument of listen(2), and `net.core.somaxconn`).
+//! Remedy: make the program accept faster, or raise its backlog (the argument of listen(2), and `net.core.somaxconn`).
 //!
-//! Silent on: listeners with a queue that has room, overflows of other listeners, half-open connections (`syn-queue-full`).
+//! Silent on: listeners whose queue has room, overflows of other listeners, half-open connections (`syn-queue-full`).
 
 use crate::case::Case;
 use crate::case::far_end::{far_end, holders, latest, listeners, process_words, takes, target_words, unanswered};

@@ -1,16 +1,16 @@
-//! The connection stands and the data is there, but the program does not read or answer.
+//! The connection is made and the data arrived, but the program does not read or answer.
 //!
 //! Why it happens: the process is stopped (a debugger, SIGSTOP, a frozen cgroup), stuck in the kernel (a dead disk or NFS),
-//! in garbage collection, deadlocked, or waits for somebody else.
+//! busy with garbage collection, in a deadlock, or waiting for something else.
 //!
-//! How it knows: the kernel made the connection and acknowledged the data, no packet was lost, and then either the process that
-//! holds the socket is stopped, or the connections are still waiting to be accepted after the window, or the time ran out
-//! while waiting for an answer to data that had been delivered.
+//! How it knows: the kernel made the connection and acknowledged the data, and no packet was lost. Then one of three things is
+//! seen: the process that holds the socket is stopped; or the connections still wait to be accepted after the window; or the
+//! data was delivered and no answer came in time.
 //!
-//! Remedy: continue, restart or debug the process; what it waits for is in its stack (`/proc/PID/stack`, `wchan`).
+//! Remedy: continue, restart or debug the process. Its stack shows what it waits for (`/proc/PID/stack`, `wchan`).
 //!
-//! Silent on: loss on the way (there are retransmissions or drops), full accept queues, closed windows, and programs that
-//! answer late but in time.
+//! Silent on: loss on the way (then there are retransmissions or drops), full accept queues, closed windows, and programs that
+//! answer slowly but in time.
 
 use crate::case::far_end::{FarEnd, Process, far_end, holders, latest, listener, listener_before, process_words};
 use crate::case::trail::Leg;

@@ -1,14 +1,14 @@
-//! The program has no file descriptor left, so that it cannot accept.
+//! The program has no file descriptor left, so it cannot accept connections.
 //!
-//! Why it happens: it leaks connections or files, or its limit (`ulimit -n`, `LimitNOFILE=`) is too small for its load; or the
-//! whole node is at `fs.file-max`.
+//! Why it happens: it leaks connections or files, or its limit (`ulimit -n`, `LimitNOFILE=`) is too small for its load. Or the
+//! whole node has reached `fs.file-max`.
 //!
 //! How it knows: the process that holds the watched listener has as many descriptors open as it may, and connections wait in its
 //! accept queue.
 //!
-//! Remedy: raise the limit, and find what it keeps open (`ls /proc/PID/fd`).
+//! Remedy: raise the limit, and find what the program keeps open (`ls /proc/PID/fd`).
 //!
-//! Silent on: processes with descriptors to spare, and processes at their limit on which nothing waits.
+//! Silent on: processes that have descriptors left, and processes at their limit for which no connection waits.
 
 use crate::case::Case;
 use crate::case::far_end::{far_end, holders, latest, listener, process_words};

@@ -1,14 +1,14 @@
 //! Something listens on that port, but not on the address that was asked for.
 //!
-//! Why it happens: the program binds to loopback (`127.0.0.1`, `localhost`), to one family only (`0.0.0.0`, or `[::]` with
+//! Why it happens: the program binds only to loopback (`127.0.0.1`, `localhost`), to one family (`0.0.0.0`, or `[::]` with
 //! `IPV6_V6ONLY`), or to one of several addresses.
 //!
-//! How it knows: the target's own kernel found no socket for the request, and its list of sockets has one of that port and
-//! protocol whose address does not take it.
+//! How it knows: the target's own kernel found no socket for the request. Its list of sockets has one with that port and
+//! protocol, but bound to an address that does not accept this request.
 //!
-//! Remedy: bind the program to the address that is asked for, or to all of them (`[::]` takes both families).
+//! Remedy: bind the program to the address that is asked for, or to all of them (`[::]` accepts both families).
 //!
-//! Silent on: ports on which nothing listens at all (`port-closed`), and requests that another listener takes.
+//! Silent on: ports on which nothing listens at all (`port-closed`), and requests that another listener accepts.
 
 use crate::case::Case;
 use crate::case::far_end::{FarEnd, holders, latest, listeners, process_words, refused, takes, target_words};

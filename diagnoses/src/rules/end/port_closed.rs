@@ -1,11 +1,11 @@
 //! Nothing listens on that port.
 //!
-//! Why it happens: the program is not running, has not got as far as listening, crashed, or listens on another port.
+//! Why it happens: the program is not running, is not listening yet, crashed, or listens on another port.
 //!
 //! How it knows: the target's own kernel looked for a socket for the request, found none and said so (a packet dropped with
-//! `NO_SOCKET`, a reset with the same reason, ICMP port unreachable), and no socket of that port and protocol is in the
-//! target's list. A connection refused by a firewall rule looks the same to the sender; there the target's kernel was never
-//! asked.
+//! `NO_SOCKET`, a reset with the same reason, ICMP port unreachable), and the target's list has no socket with that port and
+//! protocol. If a firewall rule refuses the connection, it looks the same to the sender; but then the target's kernel did not
+//! look.
 //!
 //! Remedy: start the program, or use the port that it listens on.
 //!

@@ -2,10 +2,10 @@
 //!
 //! Why it happens: the program reads slower than data comes, or not at all, and its receive buffer is full.
 //!
-//! How it knows: the watched connection stands, its answers advertise a window of zero bytes while data waits to be sent
-//! (seen in the packets, or in the sender's own account: peer window 0, time blocked by it), and no packet was lost.
+//! How it knows: the watched connection is made, and its answers advertise a window of zero bytes while data waits to be sent.
+//! This is seen in the packets, or in the sender's own statistics (peer window 0, time blocked by it). And no packet was lost.
 //!
-//! Remedy: see why the program does not read; a larger receive buffer only helps against bursts.
+//! Remedy: find out why the program does not read. A larger receive buffer helps only against bursts.
 //!
 //! Silent on: short closures that open again while the exchange goes on, resets (their window is always zero), and loss.
 

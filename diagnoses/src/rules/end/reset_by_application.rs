@@ -1,16 +1,16 @@
 //! The peer's application aborts the connection.
 //!
-//! Why it happens: the program closes its socket with data unread, asks for an abort (`SO_LINGER` 0), crashes or is killed in
-//! mid-connection, or has closed an idle connection that the client then uses again (a keep-alive race).
+//! Why it happens: the program closes its socket before it has read all data, asks for an abort (`SO_LINGER` 0), crashes, or is
+//! killed during the connection. Or it has closed an idle connection that the client then uses again (a keep-alive race).
 //!
-//! How it knows: the watched connection was made and then reset, and the peer's own kernel says that its TCP sent the reset,
-//! in which state of the socket and (since 6.10) why.
+//! How it knows: the watched connection was made and then reset. The peer's own kernel says that its TCP sent the reset, in
+//! which state of the socket, and (since 6.10) why.
 //!
 //! Remedy: look into the peer's program and its log: requests larger than it reads, early closes, crashes, idle time-outs
 //! shorter than the client's.
 //!
 //! Silent on: resets of other connections, a connection that the client itself aborts, refused connections (`port-closed`),
-//! resets made by a firewall rule or on the way, and those of a listener that never knew the connection (`conntrack-lost`).
+//! resets made by a firewall rule or on the way, and resets of a listener that never knew the connection (`conntrack-lost`).
 
 use crate::case::far_end::{far_end, resets_sent};
 use crate::case::{Case, Failure};

@@ -1,15 +1,15 @@
-//! Something on the way resets the connection: neither end sent the reset, and no rule that can be seen did.
+//! Something on the way resets the connection: neither end sent the reset, and no visible rule did.
 //!
 //! Why it happens: a firewall or load balancer between the nodes ends idle or unwanted connections, or an intrusion prevention
 //! system or a proxy injects resets.
 //!
-//! How it knows: the sender's TCP accepted a reset of the watched connection, the target's kernel was watched too and sent
-//! none (no event, and its `Tcp.OutRsts` did not grow), and no netfilter rule met the connection's packets.
+//! How it knows: the sender's TCP accepted a reset of the watched connection. The target's kernel was watched too and sent none
+//! (no event, and its `Tcp.OutRsts` did not grow). And no netfilter rule matched the connection's packets.
 //!
 //! Remedy: look at the devices between the two ends: idle time-outs, inspection, connection limits.
 //!
 //! Silent on: resets that either end's TCP is seen to send, resets made by a rule (`netfilter-reject`), and targets whose own
-//! kernel is not watched, where nobody can tell.
+//! kernel is not watched (then nobody can know).
 
 use crate::case::clocks;
 use crate::case::far_end::{far_end, resets_sent};

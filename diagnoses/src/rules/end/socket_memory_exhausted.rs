@@ -1,11 +1,11 @@
-//! Socket memory is used up: the kernel drops what it has no memory to keep.
+//! Socket memory is used up: the kernel drops packets that it has no memory for.
 //!
-//! Why it happens: many connections with full buffers reach `net.ipv4.tcp_mem` (or `udp_mem`), or the cgroup's memory limit
-//! counts socket buffers and is reached.
+//! Why it happens: many connections with full buffers reach `net.ipv4.tcp_mem` (or `udp_mem`). Or the cgroup's memory limit
+//! counts socket buffers too, and is reached.
 //!
 //! How it knows: the kernel dropped packets of the watched flow with `PROTO_MEM`.
 //!
-//! Remedy: find the connections that hold the memory (`ss -tm`), raise `net.ipv4.tcp_mem` or the container's memory limit.
+//! Remedy: find the connections that hold the memory (`ss -tm`), or raise `net.ipv4.tcp_mem` or the container's memory limit.
 //!
 //! Silent on: a single socket's receive buffer (`udp-buffer-overflow`, `receiver-window-closed`) and drops of other flows.
 

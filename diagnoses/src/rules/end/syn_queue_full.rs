@@ -1,16 +1,16 @@
 //! Half-open connections fill the backlog: new ones are dropped before the handshake.
 //!
-//! Why it happens: a SYN flood, or the last ACKs of many handshakes are lost, with `net.ipv4.tcp_max_syn_backlog` or the
-//! listener's backlog too small for them.
+//! Why it happens: there is a SYN flood, or the last ACKs of many handshakes are lost, and `net.ipv4.tcp_max_syn_backlog` or
+//! the listener's backlog is too small for this.
 //!
-//! How it knows: the watched request arrived and was not answered, the accept queue of its listener has room, and
-//! `TcpExt.TCPReqQFullDrop` grew, or `TcpExt.ListenDrops` grew beyond `ListenOverflows` while half-open connections stand at
-//! the limit.
+//! How it knows: the watched request arrived and got no answer, and the accept queue of its listener has room. And
+//! `TcpExt.TCPReqQFullDrop` grew; or `TcpExt.ListenDrops` grew more than `ListenOverflows` while the number of half-open
+//! connections is at the limit.
 //!
-//! Remedy: find who sends the SYNs, raise `net.ipv4.tcp_max_syn_backlog` and the listener's backlog, leave SYN cookies on.
+//! Remedy: find the sender of the SYNs, raise `net.ipv4.tcp_max_syn_backlog` and the listener's backlog, leave SYN cookies on.
 //!
-//! Silent on: accept queues that are full (`accept-queue-full`), answers that have no route (`ListenDrops` grows too), SYN
-//! cookies that do their work.
+//! Silent on: accept queues that are full (`accept-queue-full`), answers that have no route (`ListenDrops` grows there too),
+//! and SYN cookies that do their work.
 
 use crate::case::Case;
 use crate::case::far_end::{target_words, unanswered};
@@ -58,7 +58,7 @@ pub fn check(case: &Case<'_>) -> Checked {
         ))
         .because(format!("the request arrived in {netns} and was not answered"))
         .and(format!(
-            "in the window TCPReqQFullDrop grew by {full}, ListenDrops beyond ListenOverflows by {beyond}"
+            "in the window TCPReqQFullDrop grew by {full}, and ListenDrops by {beyond} more than ListenOverflows"
         ))
         .and_if(limit.map(|limit| format!("{half_open} connections are half open, the limit is {limit}"))),
     ])

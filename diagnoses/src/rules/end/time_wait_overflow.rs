@@ -1,9 +1,10 @@
-//! `TIME_WAIT` buckets overflow: closed connections are forgotten before their time.
+//! `TIME_WAIT` buckets overflow: closed connections are forgotten too early.
 //!
-//! Why it happens: very many short connections, with `net.ipv4.tcp_max_tw_buckets` too small for them. Late segments of a
-//! forgotten connection may then be answered with a reset.
+//! Why it happens: there are very many short connections, and `net.ipv4.tcp_max_tw_buckets` is too small for them. A late
+//! segment of a forgotten connection may then be answered with a reset.
 //!
-//! How it knows: `TcpExt.TCPTimeWaitOverflow` of an end's namespace grew in the window. It is worth knowing and never a cause.
+//! How it knows: `TcpExt.TCPTimeWaitOverflow` of an end's namespace grew in the window. This is only worth knowing, never a
+//! cause.
 //!
 //! Remedy: keep connections alive, or raise `net.ipv4.tcp_max_tw_buckets`.
 //!

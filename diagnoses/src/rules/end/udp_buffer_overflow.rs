@@ -3,13 +3,13 @@
 //! Why it happens: the program reads slower than datagrams come (a burst, a slow loop, too little CPU), and its receive buffer
 //! (`SO_RCVBUF`, `net.core.rmem_default`) is too small for the burst.
 //!
-//! How it knows: the kernel dropped datagrams of the watched flow with `SOCKET_RCVBUFF`, or counted them at the very socket
-//! they were sent to (its drops and `Udp.RcvbufErrors` grew by what was not read).
+//! How it knows: the kernel dropped datagrams of the watched flow with `SOCKET_RCVBUFF`. Or it counted them at the socket they
+//! were sent to (its drops and `Udp.RcvbufErrors` grew by what was not read).
 //!
-//! Remedy: make the program read faster, with more sockets (`SO_REUSEPORT`) or a larger buffer.
+//! Remedy: make the program read faster, with more sockets (`SO_REUSEPORT`), or give it a larger buffer.
 //!
-//! Silent on: overflows of other sockets, and loss on the way. Answers that overflow the socket we send from ourselves accuse
-//! nobody: that is told as worth knowing.
+//! Silent on: overflows of other sockets, and loss on the way. If answers overflow the socket from which we send, nobody is
+//! accused; it is only told as worth knowing.
 
 use crate::case::Case;
 use crate::case::far_end::{FarEnd, far_end, holders, latest, listener, process_words, target_words};

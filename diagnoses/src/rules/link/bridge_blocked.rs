@@ -1,14 +1,14 @@
 //! The bridge refuses to forward between these two ports.
 //!
-//! Why it happens: both ports are isolated, a port's spanning tree state is not forwarding, the frame would have to leave
-//! through the port it came in by and hairpin mode is off, or the port floods nothing and its address was not learned.
+//! Why it happens: both ports are isolated. Or the spanning tree state of a port is not forwarding. Or the frame would have to
+//! leave through the port it came in by, and hairpin mode is off. Or a port does not flood, and its address was not learned.
 //!
-//! How it knows: the watched packet was freed inside the bridge at its incoming port, or its ARP went unanswered, while the
+//! How it knows: the watched packet was freed inside the bridge at its incoming port, or its ARP got no answer, and the
 //! settings of the incoming and the outgoing port forbid this pair.
 //!
 //! Remedy: change the setting that is named.
 //!
-//! Silent on: ports that are down (`interface-down`) or not plugged in (`interface-detached`), and a pod that calls itself
+//! Silent on: ports that are down (`interface-down`) or in no bridge (`interface-detached`), and a pod that calls itself
 //! through a service (`hairpin-broken`).
 
 use crate::case::Case;

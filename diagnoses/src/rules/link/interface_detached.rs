@@ -1,13 +1,13 @@
-//! A pod's veth is not plugged into its bridge.
+//! A pod's veth is not in its bridge.
 //!
-//! Why it happens: the CNI plugin failed half-way or was restarted, somebody took the port out of the bridge, or it was put
-//! into another one.
+//! Why it happens: the CNI plugin failed halfway or was restarted, somebody took the port out of the bridge, or it was put into
+//! another bridge.
 //!
-//! How it knows: the host's end of the pod's veth belongs to no bridge (or to another), while the node's own route for the
-//! pod's address, or the address of the pod's gateway, is on a bridge. The bridge then has no port for the target
-//! (`NO_TX_TARGET`), or nobody answers ARP.
+//! How it knows: the host's end of the pod's veth is in no bridge, or in another one. But the node's own route for the pod's
+//! address, or the address of the pod's gateway, is on a bridge. This bridge then has no port for the target (`NO_TX_TARGET`),
+//! or nobody answers ARP.
 //!
-//! Remedy: plug the veth into the bridge again, or let the CNI plugin set the pod up again.
+//! Remedy: put the veth into the bridge again, or let the CNI plugin set the pod up again.
 //!
 //! Silent on: routed networks, where pods have no bridge at all, and ports whose interface is down (`interface-down`).
 

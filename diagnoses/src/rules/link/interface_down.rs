@@ -1,15 +1,15 @@
 //! An interface on the way is down, or has no carrier.
 //!
-//! Why it happens: somebody or some program set it down (`ip link set ... down`), its other end is down or gone, a cable or
-//! switch port is dead, or loopback was never brought up.
+//! Why it happens: a person or a program set it down (`ip link set ... down`), its other end is down or gone, a cable or switch
+//! port is dead, or loopback was never set up.
 //!
-//! How it knows: the state of the interfaces that the packets have to pass (the source's and the target's own, their veth
-//! peers, bridges, uplinks), found by walking routes, veth pairs and bridges, while the attempts fail. Where both ends of a
-//! pair look dead, the one that was set down is named.
+//! How it knows: from the state of the interfaces that the packets have to pass, while the attempts fail. These are the
+//! interfaces of source and target, their veth peers, bridges and uplinks; they are found along routes, veth pairs and bridges.
+//! If both ends of a pair look down, the rule names the one that was set down.
 //!
-//! Remedy: set the interface up, or mend what is behind it.
+//! Remedy: set the interface up, or repair what is behind it.
 //!
-//! Silent on: interfaces that are down beside the way, and attempts that work.
+//! Silent on: interfaces that are down but not on the way, and attempts that work.
 
 use crate::case::Case;
 use crate::case::observations;

@@ -1,16 +1,16 @@
-//! The tunnel between the nodes is not programmed, or its two ends do not match.
+//! The tunnel between the nodes is not set up, or its two ends do not match.
 //!
-//! Why it happens: the CNI's agent is down or late on one node: the VXLAN device is missing there, a forwarding entry or a
-//! neighbour entry for the far node was not written, or network identifier or UDP port differ.
+//! Why it happens: the CNI's agent is down or late on one node. Then the VXLAN device is missing there, or a forwarding entry
+//! or a neighbour entry for the far node was not written. Or the network identifier or the UDP port differ.
 //!
-//! How it knows: the watched packet was freed at the tunnel device (no forwarding entry, unknown network identifier), or the
-//! address on the tunnel resolves to nobody; or it left towards the far node inside the tunnel, and that node has no device of
-//! this network identifier and port.
+//! How it knows: the watched packet was freed at the tunnel device (no forwarding entry, unknown network identifier). Or nobody
+//! answers for the address on the tunnel. Or the packet left towards the far node inside the tunnel, and that node has no
+//! device with this network identifier and port.
 //!
-//! Remedy: restart the CNI's agent on the node that is named; what it should have written is said.
+//! Remedy: restart the CNI's agent on the node that is named. The answer says what it should have written.
 //!
-//! Silent on: firewalls that drop the outer packets (`netfilter-drop`), underlay links that are down (`interface-down`), and
-//! tunnels beside the way.
+//! Silent on: firewalls that drop the outer packets (`netfilter-drop`), links below the tunnel that are down
+//! (`interface-down`), and tunnels that are not on the way.
 
 use crate::case::Case;
 use crate::case::observations;

@@ -1,11 +1,12 @@
-//! The name server answers, and the answer does not arrive.
+//! The name server answers, but the answer does not arrive.
 //!
-//! Why it happens: a rule drops answers, large answers are cut into fragments that are filtered, or the way back is broken. Where
-//! one of these is proven, it is the cause and this its symptom.
+//! Why it happens: a rule drops answers, or large answers are cut into fragments and a filter drops those, or the way back is
+//! broken. If one of these is proven, it is the cause, and this is its symptom.
 //!
 //! How it knows: an answer to the watched query was seen leaving the server (or on the way), and the lookup never got it.
 //!
-//! Remedy: look at the place where the answer was last seen; for large answers allow fragments, or a smaller EDNS buffer.
+//! Remedy: look at the place where the answer was last seen. For large answers, allow fragments, or make the EDNS buffer
+//! smaller.
 //!
 //! Silent on: answers that arrive after the lookup gave up (`dns-upstream-slow`), and servers that do not answer.
 

@@ -1,14 +1,15 @@
-//! The name does not exist: the servers answer, and none of the names that were tried is known.
+//! The name does not exist: the servers answer, and they know none of the names that were tried.
 //!
-//! Why it happens: a typing error, a service in another namespace, a name that was never made, or a search list that lacks the
-//! domain it would need.
+//! Why it happens: a typing error, a service in another namespace, a name that was never created, or a search list without the
+//! domain that the name needs.
 //!
-//! How it knows: every query of the lookup was answered, with NXDOMAIN or without a record, the last name's too.
+//! How it knows: every query of the lookup was answered, and every answer was NXDOMAIN or had no record. This includes the
+//! answer for the last name.
 //!
-//! Remedy: check the name and its namespace (`service.namespace.svc.cluster.local`); the names that were tried are listed.
+//! Remedy: check the name and its namespace (`service.namespace.svc.cluster.local`). The names that were tried are listed.
 //!
-//! Silent on: names of the search list that are not found before one that is (`dns-search-amplification`), servers that fail
-//! (`dns-server-error`) or do not answer.
+//! Silent on: names of the search list that are not found before one that is found (`dns-search-amplification`), servers that
+//! fail (`dns-server-error`), and servers that do not answer.
 
 use crate::case::Case;
 use crate::case::lookups::{answered, lookups, server_words};

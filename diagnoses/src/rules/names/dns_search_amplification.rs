@@ -1,12 +1,12 @@
 //! The search list turns one lookup into many.
 //!
-//! Why it happens: with `ndots:5`, Kubernetes' default, a name with fewer dots is first tried with every domain of the search
-//! list, for each record type, before it is tried as it is.
+//! Why it happens: Kubernetes sets `ndots:5`. A name with fewer dots is first tried with every domain of the search list, for
+//! each record type. Only then is it tried as it is.
 //!
-//! How it knows: the watched lookup asked for several names that do not exist before the one that does. It is worth knowing; it is
-//! a cause only where that makes the lookup slow.
+//! How it knows: the watched lookup asked for several names that do not exist before the one that does. This is only worth
+//! knowing, unless it makes the lookup slow: then it is a cause.
 //!
-//! Remedy: write the name with a final dot, or set `ndots` lower (`dnsConfig` of the pod).
+//! Remedy: write the name with a final dot, or lower `ndots` (`dnsConfig` of the pod).
 //!
 //! Silent on: lookups that find their name at the first or second try, and names that are not found at all.
 

@@ -1,13 +1,13 @@
 //! The name server answers with an error (SERVFAIL, REFUSED).
 //!
-//! Why it happens: SERVFAIL: its own upstream does not answer or DNSSEC fails; REFUSED: it does not serve this client or zone;
-//! NOTIMP and FORMERR: it does not understand the query.
+//! Why it happens: SERVFAIL: its own upstream server does not answer, or DNSSEC fails. REFUSED: it does not serve this client
+//! or zone. NOTIMP and FORMERR: it does not understand the query.
 //!
-//! How it knows: the answers to the watched lookup say so, and no name was found.
+//! How it knows: the answers to the watched lookup carry one of these codes, and no name was found.
 //!
-//! Remedy: look into the name server's log and at its upstream (`CoreDNS`: the `forward` plug-in).
+//! Remedy: look into the log of the name server, and at its upstream server (`CoreDNS`: the `forward` plug-in).
 //!
-//! Silent on: errors of one server where another one answered the lookup, and names that do not exist.
+//! Silent on: errors of one server when another one answered the lookup, and names that do not exist.
 
 use crate::case::Case;
 use crate::case::lookups::{lookups, server_words};

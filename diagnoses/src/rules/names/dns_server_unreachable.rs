@@ -1,16 +1,16 @@
 //! Queries get no answer from the name server.
 //!
-//! Why it happens: the server is down, does not listen, is cut off by a rule or a route, or its address is wrong. Where one of
-//! these is proven, it is the cause and this its symptom.
+//! Why it happens: the server is down, does not listen, is blocked by a rule or a route, or its address is wrong. If one of
+//! these is proven, it is the cause, and this is its symptom.
 //!
-//! How it knows: every query of the watched lookup to that server went unanswered (or was refused by ICMP), and no answer of it
-//! was seen anywhere on the way.
+//! How it knows: every query of the watched lookup to that server got no answer (or an ICMP error), and no answer from it was
+//! seen anywhere on the way.
 //!
-//! Remedy: see whether the server runs and listens on port 53, and whether the way to it is open
-//! (`diagnose pod-to-pod SOURCE SERVER:53 --protocol udp`).
+//! Remedy: check that the server runs and listens on port 53, and that the path to it is open (`diagnose pod-to-pod SOURCE
+//! SERVER:53 --protocol udp`).
 //!
-//! Silent on: servers that answer late (`dns-upstream-slow`) or whose answers are lost (`dns-answer-lost`), and single lost
-//! queries.
+//! Silent on: servers that answer late (`dns-upstream-slow`), servers whose answers are lost (`dns-answer-lost`), and single
+//! lost queries.
 
 use crate::case::lookups::{answers_seen, lookups, server_words, waited_ns};
 use crate::case::{Case, Fate};

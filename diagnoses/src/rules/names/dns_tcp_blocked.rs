@@ -1,11 +1,11 @@
-//! A truncated answer asks for TCP, and the server's port 53 is shut over TCP.
+//! A truncated answer asks for TCP, but port 53 of the server cannot be reached over TCP.
 //!
-//! Why it happens: a rule or a policy allows UDP 53 only, or the server does not listen over TCP. Small answers work, large ones
+//! Why it happens: a rule or a policy allows only UDP 53, or the server does not listen on TCP. Small answers work, large ones
 //! do not.
 //!
-//! How it knows: the watched lookup got a truncated answer over UDP, repeated the query over TCP and failed there.
+//! How it knows: the watched lookup got a truncated answer over UDP, repeated the query over TCP, and failed there.
 //!
-//! Remedy: allow TCP port 53 beside UDP, and let the server listen on it.
+//! Remedy: allow TCP port 53 as well as UDP, and let the server listen on it.
 //!
 //! Silent on: truncated answers that TCP completes.
 

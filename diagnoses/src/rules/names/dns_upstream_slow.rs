@@ -1,15 +1,16 @@
 //! The name server answers too late.
 //!
-//! Why it happens: its upstream is slow or half dead, it is overloaded or throttled, or the path to it is slow. The resolver gives
-//! up after its time-out and asks again, so that an application sees pauses of whole seconds.
+//! Why it happens: its upstream server is slow or half dead, or it is overloaded or throttled, or the path to it is slow. The
+//! resolver gives up after its time-out and asks again. An application then sees pauses of whole seconds.
 //!
-//! How it knows: the answer to a watched query came after it had been given up, or the lookup took longer than the limit while
-//! its answers took most of that time; where the server's namespace is watched, how long the query stayed there.
+//! How it knows: the answer to a watched query came after the resolver had given it up. Or the lookup took longer than the
+//! limit, and waiting for answers took most of that time. If the server's namespace is watched, the rule also says how long the
+//! query stayed there.
 //!
-//! Remedy: look at the name server's upstream, cache and CPU limit.
+//! Remedy: look at the upstream server, the cache and the CPU limit of the name server.
 //!
-//! Silent on: late answers of lookups that did not wait for them, servers that never answer, answers of which only a piece
-//! arrives (`dns-answer-lost`), slow search lists (`dns-search-amplification`).
+//! Silent on: late answers that the lookup did not wait for, servers that never answer, answers of which only a part arrives
+//! (`dns-answer-lost`), and slow search lists (`dns-search-amplification`).
 
 use crate::case::Case;
 use crate::case::foreign_answers;

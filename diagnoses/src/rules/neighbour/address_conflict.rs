@@ -1,15 +1,15 @@
 //! Two owners answer for one address.
 //!
-//! Why it happens: two pods or hosts were given the same address (an IPAM that lost its state, a static address inside a pool,
-//! a machine restored from an image), or a route of the kind `local` makes a host take another one's packets.
+//! Why it happens: two pods or hosts were given the same address (an IPAM lost its state, a static address lies inside a pool,
+//! a machine was restored from an image). Or a route of type `local` makes a host take packets that are meant for another one.
 //!
-//! How it knows: more than one namespace on the way owns the address; or the kernel itself found the duplicate (`dadfailed`);
-//! or the packets for the target were taken by a namespace that is not the target.
+//! How it knows: more than one namespace on the way has the address. Or the kernel itself found the duplicate (`dadfailed`). Or
+//! a namespace that is not the target took the packets for the target.
 //!
-//! Remedy: take the address, or the route, away from the one that should not have it.
+//! Remedy: remove the address, or the route, from the host that should not have it.
 //!
-//! Silent on: addresses that are meant to be on many hosts (loopback, link-local, service addresses on dummy devices), and
-//! attempts that work.
+//! Silent on: addresses that may be on many hosts (loopback, link-local, service addresses on dummy devices), and attempts that
+//! work.
 
 use crate::case::Case;
 use crate::kernel::drops::Class;

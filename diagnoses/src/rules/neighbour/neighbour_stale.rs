@@ -1,13 +1,13 @@
-//! A wrong hardware address is in use for the next hop.
+//! Packets go to a wrong hardware address of the next hop.
 //!
-//! Why it happens: a permanent entry that nobody updates (the far tunnel end of a node that was re-created), or an address that
-//! moved to another pod or host while the old entry is still taken for good.
+//! Why it happens: a permanent entry is not updated (for example for the far end of a tunnel, after a node was created again).
+//! Or an address moved to another pod or host, and the old entry is still taken as valid.
 //!
-//! How it knows: the watched packet arrived at a host that threw it away because it carries another host's hardware address
-//! (`OTHERHOST`); or the entry for the next hop names a hardware address that no interface of that address' owner has, while
-//! the packets vanish behind it.
+//! How it knows: the watched packet arrived at a host that threw it away, because it carries the hardware address of another
+//! host (`OTHERHOST`). Or the entry for the next hop has a hardware address that no interface of the owner of that address has,
+//! and the packets vanish behind it.
 //!
-//! Remedy: delete the entry, so that it is asked for again, or correct what writes it.
+//! Remedy: delete the entry, so that the kernel asks again. Or correct the program that writes it.
 //!
 //! Silent on: frames that a bridge floods to everybody, entries of other next hops, and packets that arrive all the same.
 

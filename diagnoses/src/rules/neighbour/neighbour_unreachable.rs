@@ -1,16 +1,17 @@
 //! The next hop answers no ARP (IPv4) or neighbour solicitation (IPv6).
 //!
-//! Why it happens: the target is gone (a deleted pod, a stale endpoint), the gateway does not exist, the netmask is too wide
-//! so that a remote address is looked for on the link, or the host on the other side is told not to answer.
+//! Why it happens: the target is gone (a deleted pod, an old endpoint), or the gateway does not exist. Or the netmask is too
+//! wide, so the kernel looks for a remote address on the local link. Or the host on the other side is told not to answer.
 //!
-//! How it knows: resolution of an address that the watched packets need next failed, or was asked for in vain twice, or
-//! watched packets were dropped for it (`NEIGH_FAILED`). The route of that namespace tells whether the address is the target
-//! itself or the gateway towards it.
+//! How it knows: the watched packets need an address as their next hop, and the kernel got no answer for it, or asked twice in
+//! vain, or dropped the watched packets for it (`NEIGH_FAILED`). The route of that namespace says whether the address is the
+//! target itself or the gateway towards it.
 //!
-//! Remedy: as named: the target's address, the gateway of the route, or the setting that keeps the other side silent.
+//! Remedy: check what is named: the target's address, the gateway of the route, or the setting that makes the other side
+//! silent.
 //!
-//! Silent on: neighbours of other flows, tunnel devices (`overlay-broken`), interfaces that are down (`interface-down`) or not
-//! plugged in (`interface-detached`).
+//! Silent on: neighbours of other flows, tunnel devices (`overlay-broken`), interfaces that are down (`interface-down`) or in
+//! no bridge (`interface-detached`).
 
 use crate::case::Case;
 use crate::case::neighbours::{Role, Silent};

@@ -1,16 +1,16 @@
 //! A service still lists an address that no living pod has.
 //!
-//! Why it happens: an `EndpointSlice` was made by hand and forgotten, the controller that keeps slices has stopped, or a pod went
-//! away under its connections and the slices are behind.
+//! Why it happens: an `EndpointSlice` was made by hand and forgotten. Or the controller that keeps slices has stopped. Or a pod
+//! went away while it had connections, and the slices are not up to date yet.
 //!
-//! How it knows: the cluster's API: a slice lists the address as ready, the pod it names does not exist or has ended, and no other
-//! pod has the address, which is of the range that pods get theirs from. Connections that were sent there failed, or it is all
-//! that the service lists.
+//! How it knows: from the cluster's API. A slice lists the address as ready, and the pod it names does not exist or has ended.
+//! No other pod has the address, and it is from the range of pod addresses. Connections that were sent there failed, or the
+//! service lists nothing else.
 //!
 //! Remedy: correct or delete the slice, or restart the controller manager.
 //!
-//! Silent on: addresses outside the cluster, which services without a selector may list, addresses of nodes, and connections that
-//! failed at a living pod.
+//! Silent on: addresses outside the cluster (services without a selector may list them), addresses of nodes, and connections
+//! that failed at a living pod.
 
 use crate::case::observations;
 use crate::case::services::{AskedService, Backend, failed_at, services};

@@ -1,14 +1,14 @@
 //! The node of an end is not ready: its kubelet does not report.
 //!
-//! Why it happens: the node is down or cut off, its kubelet or container runtime has stopped, or it is starved.
+//! Why it happens: the node is down or cut off, its kubelet or container runtime has stopped, or it has too few resources.
 //!
-//! How it knows: the cluster's API: the node's condition `Ready` is not true, or its Lease has not been renewed for much longer than
-//! a kubelet takes (10 s), which tells the same before the condition does. It explains a failure only where nothing seen
-//! on the way explains it better; where everything worked, pods still run there and will be moved away.
+//! How it knows: from the cluster's API. The node's condition `Ready` is not true. Or its Lease was not renewed for much longer
+//! than the 10 s that a kubelet takes; the Lease shows this earlier than the condition. It is the cause of a failure only if
+//! nothing seen on the way explains the failure better. If everything worked, pods still run there and will be moved away.
 //!
-//! Remedy: see why (`kubectl describe node`), and start or reach its kubelet.
+//! Remedy: find out why (`kubectl describe node`), and start or reach its kubelet.
 //!
-//! Silent on: nodes that are ready, nodes of neither end, and services that another node's pods can serve.
+//! Silent on: nodes that are ready, nodes of neither end, and services that pods of another node can serve.
 
 use crate::case::Case;
 use crate::case::observations;

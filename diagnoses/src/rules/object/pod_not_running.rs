@@ -1,16 +1,17 @@
 //! A pod that was named is not running, or has no address.
 //!
-//! Why it happens: it is not scheduled, its image cannot be pulled, a container of it crashes again and again, it has ended, was
-//! evicted, or is being deleted.
+//! Why it happens: it is not scheduled, its image cannot be pulled, one of its containers crashes again and again, it has
+//! ended, it was evicted, or it is being deleted.
 //!
-//! How it knows: the cluster's API: the pod's phase, what its containers wait for and how they ended last, its conditions. A pod
-//! whose phase is `Running` counts only where a container of it does not run, and nothing but a closed port was met on the way to it.
-//! Without a cluster, the addresses of the destination's namespace: none that anybody outside it can send to.
+//! How it knows: from the cluster's API: the pod's phase, what its containers wait for, how they ended last, and its
+//! conditions. A pod whose phase is `Running` counts only if one of its containers does not run, and the attempts met nothing
+//! else than a closed port. Without a cluster, from the addresses of the destination's namespace: it has none that others can
+//! send to.
 //!
-//! Remedy: what the reason says: correct the image, read the container's log, make room.
+//! Remedy: do what the reason says: correct the image, read the container's log, make room.
 //!
-//! Silent on: pods that run, also when they are not ready (a port that is closed there is `port-closed`), containers that were
-//! restarted and run again, and pods that answered.
+//! Silent on: pods that run, even if they are not ready (a closed port there is `port-closed`), containers that were restarted
+//! and run again, and pods that answered.
 
 use crate::case::Case;
 use crate::case::observations;
@@ -63,7 +64,7 @@ fn unaddressed(case: &Case<'_>) -> Option<Finding> {
         .because(match own.len() {
             0 => format!("its interfaces ({}) have no address at all", links.join(", ")),
             _ => format!(
-                "its interfaces ({}) have loopback and link-local addresses alone",
+                "its interfaces ({}) have only loopback and link-local addresses",
                 links.join(", ")
             ),
         }),
@@ -99,7 +100,7 @@ fn tentative(case: &Case<'_>) -> Option<Finding> {
         .at(case.node(netns), &name)
         .of(of)
         .remedy(
-            "ask again in a second or two; if it stays so, a pod's address needs no check (nodad of ip -6 address add)",
+            "ask again in a second or two; if it is still the same, add the address without that check (nodad of ip -6 address add)",
         )
         .because(format!(
             "{} of {name} was tentative when the first packet was sent",

@@ -1,13 +1,13 @@
 //! There is no such service, or it has no such port.
 //!
-//! Why it happens: a name is misspelt or of another namespace, a port is asked for by a name or number that the service does not
-//! have, or its protocol is another one.
+//! Why it happens: a name is misspelt or belongs to another namespace. Or the port is asked for by a name or number that the
+//! service does not have, or with another protocol.
 //!
-//! How it knows: the cluster's API has no service of that name, or its `spec.ports` have no port of that number, name and
-//! protocol; kube-proxy makes rules for the ports of a service only, so nothing answers for others. Nothing that was sent there
+//! How it knows: the cluster's API has no service of that name, or its `spec.ports` have no port with that number, name and
+//! protocol. kube-proxy makes rules only for the ports of a service, so nothing answers for others. Nothing that was sent there
 //! worked.
 //!
-//! Remedy: ask for one of the services or ports there are, or add the port to the service.
+//! Remedy: ask for one of the services or ports that exist, or add the port to the service.
 //!
 //! Silent on: services and ports that exist, whatever is behind them; headless services, whose pods are reached at any port; and
 //! ports that answered all the same.

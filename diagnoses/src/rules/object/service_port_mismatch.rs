@@ -1,16 +1,16 @@
-//! A service's target port leads to a port of its pods on which nothing listens, while another one is open.
+//! The target port of a service leads to a port of its pods on which nothing listens, while another port is open.
 //!
-//! Why it happens: `targetPort` was left out (then it is the service's own port), names a port that no container has, or the
-//! program's port was changed.
+//! Why it happens: `targetPort` was left out (then it is the service's own port), or it names a port that no container has, or
+//! the program's port was changed.
 //!
-//! How it knows: the connection was translated to a pod of the service at the target port, and the pod's own kernel found no
-//! socket for it, while other ports are open there. Or `targetPort` is a name, the pods are ready, and none of their
-//! containers gives a port that name, so that the slices list no address for it.
+//! How it knows: the connection was translated to a pod of the service at the target port. The pod's own kernel found no socket
+//! for it, while other ports are open there. Or `targetPort` is a name, the pods are ready, and none of their containers has a
+//! port of that name, so the slices list no address for it.
 //!
 //! Remedy: set `targetPort` to the port that the program listens on.
 //!
-//! Silent on: ports that are closed in a pod that was asked directly, or where no port is open at all (`port-closed`), programs that listen on another address
-//! (`listener-on-other-address`), pods that are not ready (`service-without-endpoints`).
+//! Silent on: closed ports in a pod that was asked directly, or in a pod without any open port (`port-closed`), programs that
+//! listen on another address (`listener-on-other-address`), and pods that are not ready (`service-without-endpoints`).
 
 use crate::case::Case;
 use crate::case::far_end::{FarEnd, listeners, refused};

@@ -1,13 +1,14 @@
 //! A service has no ready endpoint that a connection could be sent to.
 //!
-//! Why it happens: the service's selector matches no pod (a typo, another label), its pods are not ready (they do not start, or
-//! their readiness probe fails), they are scaled to zero, or its traffic policy is `Local` and no ready pod is on the node.
+//! Why it happens: the service's selector matches no pod (a typing error, another label). Or its pods are not ready (they do
+//! not start, or their readiness probe fails), or are scaled to zero. Or its traffic policy is `Local`, and no ready pod is on
+//! the node.
 //!
-//! How it knows: the cluster's API. The `EndpointSlices` of the service list no address for the port that is ready (nor one
-//! that still serves while it ends); its selector is held against the pods of its namespace, whose own state says the rest.
-//! Nothing that was sent to the service worked.
+//! How it knows: from the cluster's API. The `EndpointSlices` of the service list no ready address for the port, and none that
+//! still serves while it ends. The service's selector is compared with the pods of its namespace, and their state says the
+//! rest. Nothing that was sent to the service worked.
 //!
-//! Remedy: correct the selector or the labels, mend or start the pods.
+//! Remedy: correct the selector or the labels, or repair or start the pods.
 //!
 //! Silent on: services with a ready endpoint, ports that the service does not have (`service-not-found`), target ports that no
 //! pod names (`service-port-mismatch`), services that are only a name (`ExternalName`), and services that answered.

@@ -1,15 +1,16 @@
-//! An eBPF program drops the packets: tc, XDP, a socket filter, or one bound to a cgroup; or a plain filter of tc does.
+//! An eBPF program drops the packets (tc, XDP, a socket filter, or a program of a cgroup), or a plain filter of tc does.
 //!
-//! Why it happens: an eBPF datapath (a CNI's) enforces a policy or does not know the target; a security agent; a program that
-//! somebody left behind.
+//! Why it happens: an eBPF datapath (of a CNI) enforces a policy or does not know the target, a security agent drops, or
+//! somebody left a program behind.
 //!
-//! How it knows: the kernel freed the watched packets with a reason or in a function that only eBPF programs lead to
-//! (`TC_INGRESS`, `TC_EGRESS`, `XDP`, `BPF_CGROUP_EGRESS`, `SOCKET_FILTER`); the programs attached to that interface are
-//! listed. Or packets left through a veth whose other end has an XDP program and were never seen behind it.
+//! How it knows: the kernel freed the watched packets with a reason, or in a function, that only eBPF programs lead to
+//! (`TC_INGRESS`, `TC_EGRESS`, `XDP`, `BPF_CGROUP_EGRESS`, `SOCKET_FILTER`). The programs attached to that interface are
+//! listed. Or packets left through a veth whose other end has an XDP program, and were never seen behind it.
 //!
-//! Remedy: ask the program's own tool (`cilium monitor`, `bpftool prog show id N`) why; detach it if it is left over.
+//! Remedy: ask the tool of that program for the reason (`cilium monitor`, `bpftool prog show id N`). Detach the program if it
+//! is left over.
 //!
-//! Silent on: programs that are attached and let the watched packets pass.
+//! Silent on: attached programs that let the watched packets pass.
 
 use crate::case::Case;
 use crate::case::observations;

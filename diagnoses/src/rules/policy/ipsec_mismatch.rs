@@ -1,11 +1,12 @@
-//! An `IPsec` policy asks for something that the packets do not bring, or blocks them.
+//! An `IPsec` policy blocks the packets, or requires encryption that they do not have.
 //!
-//! Why it happens: only one of two nodes encrypts, keys were rotated on one side, or a policy with `action block` is in place.
+//! Why it happens: only one of two nodes encrypts, keys were changed on one side only, or there is a policy with `action
+//! block`.
 //!
-//! How it knows: the kernel freed the watched packets with `XFRM_POLICY`, or refused to send them while a policy of the source
-//! blocks; the policies of that namespace are listed.
+//! How it knows: the kernel freed the watched packets with `XFRM_POLICY`. Or it refused to send them, and a policy of the
+//! source blocks. The policies of that namespace are listed.
 //!
-//! Remedy: bring policies and keys of both ends together (`ip xfrm policy`, `ip xfrm state`), or restart the encryption agent.
+//! Remedy: make policies and keys of both ends agree (`ip xfrm policy`, `ip xfrm state`), or restart the encryption agent.
 //!
 //! Silent on: policies that let the watched packets pass.
 

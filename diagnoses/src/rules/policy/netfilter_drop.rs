@@ -1,16 +1,16 @@
 //! A netfilter rule (iptables or nftables) drops the packets.
 //!
-//! Why it happens: a network policy or a firewall written by hand forbids the flow, a chain's default policy is DROP and no
-//! rule accepts it, or a rule meant for other traffic matches too widely.
+//! Why it happens: a network policy or a firewall written by hand forbids the flow. Or the default policy of a chain is DROP,
+//! and no rule accepts the flow. Or a rule that is meant for other traffic matches too much.
 //!
-//! How it knows: the kernel freed the watched packets with `NETFILTER_DROP` (or in netfilter's own functions, on kernels
-//! before 5.17), which says the namespace, the interface and, by the direction of the packet, whether the request or its
-//! answer is meant. Which rule it was is found by matching the packet's tuple in its form at that place against the rules of
-//! that namespace, and confirmed by the counters before and after the window.
+//! How it knows: the kernel freed the watched packets with `NETFILTER_DROP` (before 5.17: in netfilter's own functions). This
+//! gives the namespace and the interface, and the direction of the packet says whether the request or the answer was dropped.
+//! To find the rule, the packet's tuple, as it was at that place, is matched against the rules of that namespace. The counters
+//! before and after the window confirm it.
 //!
 //! Remedy: delete the rule, or accept the flow before it.
 //!
-//! Silent on: drops of other flows, connection tracking that is full or clashes (no rule matches and its counters of drops
+//! Silent on: drops of other flows, connection tracking that is full or clashes (then no rule matches, and its drop counters
 //! grow), rules that limit or drop at random, and rules that answer (`netfilter-reject`).
 
 use crate::case::Case;

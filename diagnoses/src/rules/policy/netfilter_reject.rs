@@ -1,15 +1,15 @@
 //! A netfilter rule answers for the target: with an ICMP error, or with a TCP reset.
 //!
-//! Why it happens: `REJECT` in a firewall or network policy, a service without endpoints (kube-proxy rejects it), or an idle
-//! timer of a middlebox that resets.
+//! Why it happens: a `REJECT` in a firewall or network policy, a service without endpoints (kube-proxy rejects it), or a
+//! middlebox that resets idle connections.
 //!
-//! How it knows: the watched packet was freed by netfilter and the same host sent an ICMP error about it at that moment, or a
-//! reset came back that no TCP of a watched kernel had sent; and the rule that matches rejects.
+//! How it knows: netfilter freed the watched packet, and the same host sent an ICMP error about it at that moment. Or a reset
+//! came back that no TCP of a watched kernel had sent. And the rule that matches rejects.
 //!
 //! Remedy: delete the rule, or accept the flow before it.
 //!
-//! Silent on: closed ports (the target's own TCP sent the reset), resets that no visible rule sent (`reset-by-middlebox`), and
-//! limiters (`rate-limited`).
+//! Silent on: closed ports (there the target's own TCP sends the reset), resets that no visible rule sent
+//! (`reset-by-middlebox`), and limiters (`rate-limited`).
 
 use crate::case::Case;
 use crate::case::firewall_drops::blocked;

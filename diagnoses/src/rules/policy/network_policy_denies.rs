@@ -1,19 +1,19 @@
 //! A `NetworkPolicy` forbids this connection.
 //!
-//! Why it happens: a policy selects the target (or the source, for what goes out), and no rule of any policy that selects it
-//! names this peer on this port: a default denial without an exception, a label or port that differs, DNS forgotten in a policy
-//! for what goes out.
+//! Why it happens: a policy selects the target (or the source, for egress), and no rule of any policy that selects it allows
+//! this peer on this port. Usual reasons: a default denial without an exception, a label or a port that differs, or DNS
+//! forgotten in an egress policy.
 //!
-//! How it knows: the policies of both ends are evaluated as Kubernetes defines them. That they are enforced is proven by a drop
-//! that was seen on the watched packets, by a netfilter rule, a queue's agent or an eBPF program, on their way to the target; that
-//! drop is how it is enforced. Without one, where packets vanished all the same, it is a warning, and so it is where nothing was
-//! sent. Where a forbidden connection works, nothing enforces the policy, and an info says so.
+//! How it knows: the policies of both ends are evaluated as Kubernetes defines them. A drop proves that they are enforced, and
+//! shows how: a netfilter rule, a queue's agent or an eBPF program dropped the watched packets on their way to the target. If
+//! packets vanished without such a drop, or if nothing was sent, it is only a warning. If a forbidden connection works, nothing
+//! enforces the policy, and this is only an info.
 //!
 //! Remedy: let the source in by a rule of that policy, or by one more policy.
 //!
-//! Silent on: connections that some policy allows, drops of packets that no policy forbids (`netfilter-drop`, `bpf-drop`), dropped
-//! answers (policies are about connections, not packets), failures that arrived at the target, and what policies leave to each
-//! implementation.
+//! Silent on: connections that some policy allows, drops of packets that no policy forbids (`netfilter-drop`, `bpf-drop`),
+//! dropped answers (policies are about connections, not packets), failures of packets that arrived at the target, and what
+//! policies leave to each implementation.
 
 use crate::case::firewall_drops::blocked;
 use crate::case::observations;

@@ -1,14 +1,14 @@
-//! A user space program behind NFQUEUE drops the packets, or is not there.
+//! A user space program behind NFQUEUE drops the packets, or does not run.
 //!
-//! Why it happens: an intrusion prevention system, mesh or policy agent died, hangs, or decides to drop; a rule sends packets
-//! to a queue that nobody reads (and lacks `--queue-bypass`).
+//! Why it happens: an intrusion prevention system, mesh or policy agent died, hangs, or decided to drop. Or a rule sends
+//! packets to a queue that nobody reads (and has no `--queue-bypass`).
 //!
-//! How it knows: the kernel freed the watched packets in the code of NFQUEUE: before they reached a program (nobody listens, or
-//! its queue is full) or after its answer (it said drop). The rules that lead to a queue are listed.
+//! How it knows: the kernel freed the watched packets in the code of NFQUEUE. Either before they reached a program (nobody
+//! listens, or its queue is full), or after its answer (the answer was to drop). The rules that lead to a queue are listed.
 //!
-//! Remedy: start or mend the program, or let packets pass without it (`--queue-bypass`).
+//! Remedy: start or repair the program, or let packets pass without it (`--queue-bypass`).
 //!
-//! Silent on: queues that let the watched packets pass or only delay them, and programs that drop some of many packets
+//! Silent on: queues that let the watched packets pass or only delay them, and programs that drop only some of many packets
 //! (`packet-loss`).
 
 use crate::case::Case;

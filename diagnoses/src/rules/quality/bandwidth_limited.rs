@@ -1,14 +1,14 @@
-//! A shaper or a short queue on the path limits the bandwidth: it delays packets and drops what does not fit.
+//! A shaper or a short queue on the path limits the bandwidth: it delays packets, and drops what does not fit.
 //!
-//! Why it happens: a bandwidth annotation on the pod, a `tbf` or `htb` queueing discipline set by hand, or a queue too short for
-//! the bursts it gets. TCP adapts to it; it is a limit, not a break.
+//! Why it happens: a bandwidth annotation on the pod, a `tbf` or `htb` queueing discipline set by hand, or a queue that is too
+//! short for its bursts. TCP adapts to the limit; the path is slower, but not broken.
 //!
-//! How it knows: the watched packets were dropped by the queue of an interface that is up, or waited long in it, and the
-//! interface's queueing discipline has a rate or met its limit in the window.
+//! How it knows: the queue of an interface that is up dropped the watched packets, or held them for long. And the queueing
+//! discipline of this interface has a rate, or reached its limit in the window.
 //!
 //! Remedy: raise the rate (`kubernetes.io/ingress-bandwidth`, `tc qdisc change`), or send less.
 //!
-//! Silent on: queues of interfaces that are down, drops of other flows, rates that nothing of the watched flow met.
+//! Silent on: queues of interfaces that are down, drops of other flows, and rates that the watched flow did not reach.
 
 use crate::case::trail::Dropped;
 use crate::case::{Case, Fate};

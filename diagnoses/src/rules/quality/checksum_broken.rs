@@ -1,14 +1,14 @@
 //! Packets arrive with a wrong checksum.
 //!
-//! Why it happens: checksum offload that does not work over a tunnel or a virtual device (the checksum is never filled in), a
-//! program that changes packets and forgets it, or broken hardware.
+//! Why it happens: checksum offload does not work over a tunnel or a virtual device (nobody fills in the checksum). Or a
+//! program changes packets and does not correct the checksum. Or hardware is broken.
 //!
-//! How it knows: the receiving kernel dropped watched packets for their checksum, or its `InCsumErrors` grew while they
-//! retransmitted.
+//! How it knows: the receiving kernel dropped watched packets because of their checksum. Or its `InCsumErrors` grew while they
+//! were retransmitted.
 //!
-//! Remedy: switch the offload off where the packets are made (`ethtool -K DEV tx off`, often on the VXLAN device).
+//! Remedy: switch the offload off where the packets are sent (`ethtool -K DEV tx off`, often on the VXLAN device).
 //!
-//! Silent on: bad checksums of other flows.
+//! Silent on: wrong checksums of other flows.
 
 use crate::case::Case;
 use crate::kernel::drops::Class;

@@ -1,15 +1,15 @@
-//! Two ends of one link disagree on the largest packet, so that large frames vanish without any message.
+//! Two ends of one link disagree on the largest packet, so large frames vanish without a message.
 //!
-//! Why it happens: the MTU of one end of a veth pair, or of one port of a bridge, was changed and the other was not. Within one
-//! link nobody sends ICMP.
+//! Why it happens: the MTU of one end of a veth pair, or of one port of a bridge, was changed, and the other was not. Inside
+//! one link, nobody sends an ICMP error for this.
 //!
-//! How it knows: a watched packet was freed while a bridge or a veth handed it over (`br_dev_queue_push_xmit`,
-//! `__dev_forward_skb2`), and it is larger than the MTU of the device behind; the MTUs of both ends are shown.
+//! How it knows: a watched packet was freed when a bridge or a veth passed it on (`br_dev_queue_push_xmit`,
+//! `__dev_forward_skb2`), and it is larger than the MTU of the next device. The MTUs of both ends are shown.
 //!
 //! Remedy: give both ends the same MTU.
 //!
-//! Silent on: routers that send "too big" (`path-mtu-blackhole`, or discovery at work), and links whose MTUs differ while
-//! nothing of that size is lost.
+//! Silent on: routers that send "too big" (`path-mtu-blackhole`, or normal path MTU discovery), and links whose MTUs differ
+//! while nothing of that size is lost.
 
 use crate::case::Case;
 use crate::case::trail::Dropped;

@@ -1,15 +1,16 @@
-//! The node or the container has too little CPU: packets or answers wait for it.
+//! The node or the container has too little CPU: packets or answers have to wait for it.
 //!
-//! Why it happens: one CPU takes all packets and its backlog fills, or the container's CPU quota is used up, so that its program
-//! stands still for the rest of each period.
+//! Why it happens: one CPU takes all packets, and its backlog fills. Or the CPU quota of the container is used up, so its
+//! program stands still for the rest of each period.
 //!
-//! How it knows: watched packets were dropped because a CPU's backlog was full; or the answer to a watched request came late
-//! although its connection was made at once, and the cgroup of the program that answers was throttled in the window.
+//! How it knows: watched packets were dropped because the backlog of a CPU was full. Or the answer to a watched request came
+//! late although the connection was made at once, and the cgroup of the program that answers was throttled in the window.
 //!
-//! Remedy: spread packets over CPUs (RPS, more queues), raise `net.core.netdev_max_backlog`, raise the container's CPU limit.
+//! Remedy: spread packets over CPUs (RPS, more queues), raise `net.core.netdev_max_backlog`, or raise the container's CPU
+//! limit.
 //!
-//! Silent on: busy nodes on which the watched flow met no delay, throttled containers that answer in time, slow paths (their
-//! handshakes are slow too).
+//! Silent on: busy nodes on which the watched flow had no delay, throttled containers that answer in time, and slow paths
+//! (there, handshakes are slow too).
 
 use crate::case::far_end::{Process, far_end, holders, listener, process_words};
 use crate::case::{Case, Failure};

@@ -1,14 +1,15 @@
 //! Packets overtake each other on the way; says where.
 //!
-//! Why it happens: several links or queues share one flow (per-packet balancing, several receive queues, a program that holds
-//! packets back), so that a later one may pass an earlier one. TCP takes reordering for loss and slows down.
+//! Why it happens: one flow goes over several links or queues (balancing by packet, several receive queues, a program that
+//! holds packets back), so a later packet can pass an earlier one. TCP takes this for loss, and slows down.
 //!
-//! How it knows: packets of a watched flow were in order at one place of the hop trail and out of order at the next (those that
-//! were sent twice left out); or answers of the echo train came back in another order, or TCP itself counted such segments.
+//! How it knows: packets of a watched flow were in order at one place of the hop trail and out of order at the next (packets
+//! that were sent twice do not count). Or answers of the echo train came back in another order, or TCP itself counted such
+//! segments.
 //!
-//! Remedy: keep a flow on one way: balance by flow, not by packet.
+//! Remedy: keep a flow on one path: balance by flow, not by packet.
 //!
-//! Silent on: single swaps, and loss (what never came overtakes nothing).
+//! Silent on: single swaps, and loss (a packet that never came did not overtake anything).
 
 use crate::case::Case;
 use crate::case::trail::{Leg, Stop};
@@ -61,7 +62,7 @@ pub fn check(case: &Case<'_>) -> Checked {
             facts.push(format!("{in_train} echoes came back after one that was sent later"));
         }
         if counted > 0 {
-            facts.push(format!("TCP met reordering {counted} times"));
+            facts.push(format!("TCP counted reordering {counted} times"));
         }
         let mut facts = facts.into_iter();
         let Some(first) = facts.next() else { continue };

@@ -1,12 +1,12 @@
-//! The path is slow: packets take long without being lost; says where the time goes.
+//! The path is slow: packets take long, but are not lost; says where the time goes.
 //!
 //! Why it happens: distance, an overloaded link or device, a program on the way that holds packets back (an inspection agent
 //! behind NFQUEUE, a VPN), or power saving.
 //!
-//! How it knows: the handshake or the echoes took longer than the limit although nothing was sent twice; kernels answer both, so
-//! no application is involved. The hop trail tells between which two places most of the time passed.
+//! How it knows: the handshake or the echoes took longer than the limit, although nothing was sent twice. Kernels answer both,
+//! so no application is involved. The hop trail shows between which two places most of the time passed.
 //!
-//! Remedy: look at what lies between the two places that are named.
+//! Remedy: look at what is between the two places that are named.
 //!
 //! Silent on: handshakes that are slow because a packet was lost and sent again, slow applications, slow lookups, and single
 //! slow packets.

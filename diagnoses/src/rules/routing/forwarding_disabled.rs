@@ -1,13 +1,13 @@
 //! A node on the way does not forward packets.
 //!
-//! Why it happens: `net.ipv4.ip_forward` (or `net.ipv6.conf.all.forwarding`) was never set, or was reset by a later sysctl
-//! file, a cloud agent or a network manager; or forwarding is off for one interface; or a route leads to a host that was never
+//! Why it happens: `net.ipv4.ip_forward` (or `net.ipv6.conf.all.forwarding`) was never set, or was reset later by a sysctl
+//! file, a cloud agent or a network manager. Or forwarding is off for one interface. Or a route leads to a host that was never
 //! meant to be a router.
 //!
 //! How it knows: the watched packet came in there, is not for that host, and was freed (`IP_INADDRERRORS` in `ip_error`; for
-//! IPv6 in `ip6_forward`), and the sysctl of that host says so.
+//! IPv6 in `ip6_forward`). And the sysctl of that host says that forwarding is off.
 //!
-//! Remedy: switch it on, and in the sysctl file that decides at boot.
+//! Remedy: switch it on, also in the sysctl file that is read at boot.
 //!
 //! Silent on: hosts for which the packet is meant, missing routes, and answers (`no-return-route`).
 

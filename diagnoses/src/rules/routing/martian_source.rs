@@ -1,14 +1,14 @@
-//! The source address is taken for one of the host's own, and the packet is thrown away as impossible.
+//! The host takes the source address for one of its own, and throws the packet away as impossible.
 //!
-//! Why it happens: the kernel checks each arriving packet's source by a route lookup. Where that answers "local", the packet
-//! claims to come from this very host. It does so where the host bears the address itself, and where `src_valid_mark` lets the
-//! check follow the packet's mark into a table in which everything is local, as transparent proxies have it.
+//! Why it happens: the kernel looks up the source of each arriving packet in its routes. If the result is "local", the packet
+//! claims to come from this host itself. This happens if the host has the address. It also happens if `src_valid_mark` lets the
+//! lookup follow the packet's mark into a table in which everything is local, as transparent proxies use it.
 //!
-//! How it knows: the watched packet was freed with `IP_LOCAL_SOURCE` (since 6.14), and the lookup is done again from the
-//! namespace's policy rules, routes, rules that mark, and sysctls.
+//! How it knows: the watched packet was freed with `IP_LOCAL_SOURCE` (since 6.14). The rule then repeats the lookup with the
+//! namespace's policy rules, routes, rules that set marks, and sysctls.
 //!
-//! Remedy: set `src_valid_mark` to 0, or let the policy rule for the mark choose by the interface or the destination too; or
-//! take the address off the host.
+//! Remedy: set `src_valid_mark` to 0. Or let the policy rule for the mark also match the interface or the destination. Or
+//! remove the address from the host.
 //!
 //! Silent on: pods that reach themselves through a service (`hairpin-broken`), strict reverse path filters
 //! (`reverse-path-filtered`), and packets of other flows.
@@ -56,23 +56,23 @@ pub fn check(case: &Case<'_>) -> Checked {
     let (why, remedy) = match &by_mark {
         Some((mark, rule)) => (
             Some(format!(
-                "src_valid_mark is on, so the check follows the mark {mark:#x} by policy rule {} to table {}, where it is local",
+                "src_valid_mark is on, so the check of the source follows the mark {mark:#x} by policy rule {} to table {}, where the source is local",
                 rule.priority,
                 rule.table.unwrap_or_default()
             )),
-            Remedy::from("let the check leave the mark alone")
+            Remedy::from("let the check ignore the mark")
                 .run(
                     ": ",
                     case.command(netns, "sysctl -w net.ipv4.conf.all.src_valid_mark=0", &[]),
                 )
                 .say(format!(
-                    " (and that of {interface}), or bind policy rule {} to what is meant for the proxy",
+                    " (and that of {interface}), or let policy rule {} match only packets for the proxy",
                     rule.priority
                 )),
         ),
         None if bears => (
-            Some(format!("{name} bears {source} itself")),
-            Remedy::from(format!("take {source} off {name}, or give the sender another address")),
+            Some(format!("{name} has the address {source} itself")),
+            Remedy::from(format!("remove {source} from {name}, or give the sender another address")),
         ),
         None => (
             None,

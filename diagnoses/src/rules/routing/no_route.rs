@@ -1,17 +1,18 @@
 //! A host on the way has no route for the target.
 //!
-//! Why it happens: the pod has no default route, the CNI did not write the route to the other node's pods (or its /32 to this
-//! pod), a service address is handled by nobody and routed nowhere, or the route went away.
+//! Why it happens: the pod has no default route. Or the CNI did not write the route to the other node's pods, or the /32 route
+//! to this pod. Or nothing handles a service address and no route covers it. Or the route was removed.
 //!
-//! How it knows: the source's own kernel answers ENETUNREACH and its table holds nothing for the target; or a node freed the
-//! watched packet for want of a route (`IP_INNOROUTES`) and its table holds nothing for it. Or a node sends what is for another
-//! node's pods to a gateway that is not that node, by no route of their own, and an ICMP error comes back that nobody can be reached there.
+//! How it knows: the source's own kernel answers ENETUNREACH, and its table has nothing for the target. Or a node freed the
+//! watched packet because it had no route (`IP_INNOROUTES`), and its table has nothing for it. Or a node has no own route for
+//! the pods of another node and sends the packet to a gateway that is not that node, and an ICMP error comes back that nobody
+//! can be reached there.
 //!
-//! Remedy: add the route, or see why the CNI did not.
+//! Remedy: add the route, or find out why the CNI did not.
 //!
-//! Silent on: routes that refuse on purpose (`route-rejects`), answers that find no way back (`no-return-route`), routes that
+//! Silent on: routes that refuse on purpose (`route-rejects`), answers that have no way back (`no-return-route`), routes that
 //! went away with their interface (`interface-down`), hosts that do not forward (`forwarding-disabled`), and networks that
-//! carry pods' packets by their default route.
+//! carry the pods' packets by their default route.
 
 use crate::case::observations;
 use crate::case::routing::{self, add_route};

@@ -1,11 +1,11 @@
 //! Strict reverse path filtering rejects the packet's source address.
 //!
-//! Why it happens: the answer would leave through another interface than the one the packet came in by (two uplinks,
-//! asymmetric routes, an address on another interface), and `rp_filter` is 1 there; or no route leads back to the source at
-//! all, which even loose mode (2) rejects.
+//! Why it happens: the answer would leave through another interface than the one the packet came in by (two uplinks, asymmetric
+//! routes, an address on another interface), and `rp_filter` is 1 there. Or no route at all leads back to the source; loose
+//! mode (2) rejects this too.
 //!
-//! How it knows: the watched packet was freed with `IP_RPFILTER` (on older kernels: it arrived and went no further while
-//! `IPReversePathFilter` rose), and the sysctls of that interface say which mode is on.
+//! How it knows: the watched packet was freed with `IP_RPFILTER` (on older kernels: it arrived and went no further, and
+//! `IPReversePathFilter` rose). The sysctls of that interface say which mode is on.
 //!
 //! Remedy: make routing symmetric, or set `rp_filter` to 2 (loose) on that interface.
 //!

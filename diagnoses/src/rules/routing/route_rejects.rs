@@ -1,11 +1,11 @@
-//! A route refuses the target on purpose: `blackhole`, `prohibit` or `unreachable`, or a rule of routing policy that does.
+//! A route refuses the target on purpose (`blackhole`, `prohibit` or `unreachable`), or a routing policy rule does.
 //!
-//! Why it happens: a block of addresses that is aggregated or drained (a CNI's address pools are blackholed as a whole), a
-//! policy table, or a route somebody left behind. Packets from outside that a translation sends to a loopback address are
-//! refused unless `route_localnet` is on.
+//! Why it happens: a block of addresses is aggregated or drained (CNIs blackhole their address pools as a whole), a policy
+//! table refuses, or somebody left a route behind. Also: packets from outside that a translation sends to a loopback address
+//! are refused, unless `route_localnet` is on.
 //!
-//! How it knows: the watched packet was freed by routing at a place whose table (longest prefix, metric, policy rules) leads
-//! to such a route; or the source's own connect fails at once with the error of that route.
+//! How it knows: routing freed the watched packet at a place whose table (longest prefix, metric, policy rules) leads to such a
+//! route. Or the source's own connect fails at once with the error of that route.
 //!
 //! Remedy: delete the route, or add a more specific one.
 //!

@@ -1,12 +1,12 @@
 //! Two hosts send the packet to each other until its time to live is used up.
 //!
-//! Why it happens: each has a default or aggregate route that points at the other, and neither has the specific one; a service
-//! address that no node handles often ends this way.
+//! Why it happens: each has a default or aggregate route that points at the other, and neither has the specific route. A
+//! service address that no node handles often ends like this.
 //!
-//! How it knows: the watched packet was freed for its TTL (`IP_INHDR` in `ip_forward`) or an ICMP "time exceeded" was sent
-//! for it, while it had left its sender with a sane TTL and the same places saw it again and again with a lower one.
+//! How it knows: the watched packet was freed because of its TTL (`IP_INHDR` in `ip_forward`), or an ICMP "time exceeded" was
+//! sent for it. It had left its sender with a normal TTL, and the same places saw it again and again with a lower one.
 //!
-//! Remedy: give one of the two the route that leads on.
+//! Remedy: give one of the two hosts the route that leads on.
 //!
 //! Silent on: a TTL that was too small from the start (`ttl-too-small`).
 

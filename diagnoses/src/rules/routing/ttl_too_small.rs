@@ -1,14 +1,15 @@
-//! Packets have a TTL (hop limit) that ends before the target, or answers one that ends before the sender: from the start, or
-//! since something on the way lowered it.
+//! The TTL (hop limit) of packets ends before the target, or that of answers before the sender: it was too small from the
+//! start, or something on the way lowered it.
 //!
 //! Why it happens: a program sets `IP_TTL`, a firewall rule rewrites it, or `net.ipv4.ip_default_ttl` was lowered.
 //!
-//! How it knows: a router freed the watched packet for its TTL or sent "time exceeded" for it, and it had left its sender with
-//! a small one and passed each place once, or was seen with one that no router between had lowered by steps.
+//! How it knows: a router freed the watched packet because of its TTL, or sent "time exceeded" for it. And the packet had left
+//! its sender with a small TTL and passed each place once; or it was seen with a small TTL that the routers before had not
+//! counted down step by step.
 //!
-//! Remedy: raise it where it is set.
+//! Remedy: raise the TTL where it is set.
 //!
-//! Silent on: packets that go round (`routing-loop`).
+//! Silent on: packets that go round in a loop (`routing-loop`).
 
 use crate::case::Case;
 use crate::case::observations;

@@ -1,14 +1,14 @@
 //! An old entry of connection tracking sends packets to a backend that is gone.
 //!
-//! Why it happens: a client keeps sending datagrams from one port to a service; its entry keeps them going to the backend that
-//! was chosen first, and every packet keeps the entry alive, long after the rules name others.
+//! Why it happens: a client keeps sending datagrams from one port to a service. The entry sends them to the backend that was
+//! chosen first, also after the rules have changed, and each packet keeps the entry alive.
 //!
-//! How it knows: before the window the table held an entry for the very tuple of the watched flow, whose translation none of the
-//! rules there would make today, and the flow got no answer.
+//! How it knows: before the window, the table had an entry for exactly the tuple of the watched flow. None of the rules there
+//! would make its translation today, and the flow got no answer.
 //!
 //! Remedy: delete the entry (`conntrack -D -p udp --orig-dst ADDRESS`).
 //!
-//! Silent on: entries that the rules would make again, flows that are answered, tuples that are new to the table.
+//! Silent on: entries that the rules would make again, flows that get answers, and tuples that are new to the table.
 
 use crate::case::Case;
 use crate::kernel::translate;

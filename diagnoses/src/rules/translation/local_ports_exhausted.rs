@@ -1,14 +1,14 @@
 //! The client has no ephemeral port left for this target.
 //!
-//! Why it happens: it opens connections faster than they are forgotten (closed ones wait a minute in `TIME_WAIT`), leaks them, or
-//! its port range is small.
+//! Why it happens: it opens connections faster than the kernel forgets the old ones (a closed one waits a minute in
+//! `TIME_WAIT`). Or it leaks connections, or its port range is small.
 //!
-//! How it knows: the sender's kernel refused before a packet left (`EADDRNOTAVAIL`), while its sockets to this target fill the
+//! How it knows: the sender's kernel refused before a packet left (`EADDRNOTAVAIL`), and its sockets to this target fill the
 //! range of `net.ipv4.ip_local_port_range`.
 //!
-//! Remedy: reuse connections, find who leaks them (`ss -tan`), widen `net.ipv4.ip_local_port_range`.
+//! Remedy: reuse connections, find the program that leaks them (`ss -tan`), or widen `net.ipv4.ip_local_port_range`.
 //!
-//! Silent on: `EADDRNOTAVAIL` for an address the client does not have, while ports are free.
+//! Silent on: `EADDRNOTAVAIL` for an address that the client does not have, while ports are free.
 
 use crate::case::{Case, Failure};
 use crate::rules::{Checked, Need};

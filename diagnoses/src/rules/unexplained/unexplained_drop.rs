@@ -1,10 +1,11 @@
 //! Packets of the flow were dropped, and no rule knows why.
 //!
-//! Why it happens: a kernel path that no rule names, a module, or a fault that this version has not met.
+//! Why it happens: the kernel has a path that no rule names, a module drops, or this version does not know the fault yet.
 //!
-//! How it knows: the kernel freed watched packets as a loss at a known place; the reason and the function are shown as they are.
+//! How it knows: the kernel freed watched packets as a loss at a known place. The reason and the function are shown as the
+//! kernel has them.
 //!
-//! Remedy: look at the place that is named; the kernel's reason and function are what to search for.
+//! Remedy: look at the place that is named. Search for the kernel's reason and function.
 //!
 //! Silent on: drops that another rule explains, drops of other flows, and drops of attempts that worked in the end.
 

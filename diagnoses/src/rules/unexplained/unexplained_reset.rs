@@ -1,9 +1,9 @@
-//! The connection was reset or refused, and nothing seen says by whom.
+//! The connection was reset or refused, and nothing that was seen says by whom.
 //!
-//! Why it happens: the reset was made where nobody looked, or the events that would tell were lost.
+//! Why it happens: the reset was made where nobody looked, or the events that would show it were lost.
 //!
-//! How it knows: the sender's socket got ECONNREFUSED or ECONNRESET, while no reset of a watched kernel, no listener that is
-//! absent and no rule explains it.
+//! How it knows: the sender's socket got ECONNREFUSED or ECONNRESET. No reset of a watched kernel, no missing listener and no
+//! rule explains it.
 //!
 //! Remedy: run again with both ends on nodes that can be watched, or capture at the target.
 //!

@@ -3,7 +3,7 @@
 //! Why it happens: the packets were lost where nobody looked (between nodes, in a fabric, in a security group), or the target
 //! does not answer.
 //!
-//! How it knows: the attempt failed; the trail says where its packets were seen last and where they were never seen.
+//! How it knows: the attempt failed. The trail says where its packets were last seen, and where they were never seen.
 //!
 //! Remedy: look between the last place where they were seen and the next one.
 //!
@@ -59,7 +59,7 @@ pub fn check(case: &Case<'_>) -> Checked {
     };
     let remedy = if came_back {
         format!(
-            "see what the program at {} speaks: its answer is not what was asked for, or not all of it",
+            "see which protocol the program at {} speaks: its answer is not the expected one, or not complete",
             case.target()
         )
     } else {
