@@ -31,19 +31,19 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -l kubeconfig 
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -l context -d 'Use this context of the kubeconfig' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -l cluster -d 'Use this cluster of the kubeconfig' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -l user -d 'Use this user of the kubeconfig' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -s n -l namespace -d 'The namespace of names that have none [default: the context\'s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -s n -l namespace -d 'Use this namespace for names that have none [default: the context\'s]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -l as -d 'Act as this user' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -l as-group -d 'Act as this group too; may be repeated' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -l request-timeout -d 'Give a call to the API server up after this long; 0 waits without end [default: 10s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -l request-timeout -d 'Give up a call to the API server after this time; 0 waits without limit [default: 10s]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -s V -l version -d 'Print version'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "diagnose" -d 'Find out what is wrong between two ends, and prove it'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "capture" -d 'Watch drops, resets and other events of the kernel as they happen'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "doctor" -d 'Say what is missing before a helper can start on a cluster'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "cleanup" -d 'Delete what earlier runs left in a cluster; live runs are left alone'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "doctor" -d 'Check whether helpers can start on the cluster, and say what is missing'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "cleanup" -d 'Delete what earlier runs left in a cluster; does not touch live runs'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "probes" -d 'List the probes, what they cost, and whether this kernel can run them'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "rules" -d 'List the rules: every cause that can be named'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "explain" -d 'Explain a rule or a probe'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "rules" -d 'List the rules: every cause that this program can name'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "explain" -d 'Explain a rule or a probe: what it means, how it knows, what to do'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "schema" -d 'Print the JSON Schema of the report that `-o json` and `-o yaml` give'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "completion" -d 'Print completions for a shell'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "__complete" -d 'Print candidates for the last of these words'
@@ -55,10 +55,10 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; an
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod between" -l context -d 'Use this context of the kubeconfig' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod between" -l cluster -d 'Use this cluster of the kubeconfig' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod between" -l user -d 'Use this user of the kubeconfig' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod between" -s n -l namespace -d 'The namespace of names that have none [default: the context\'s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod between" -s n -l namespace -d 'Use this namespace for names that have none [default: the context\'s]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod between" -l as -d 'Act as this user' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod between" -l as-group -d 'Act as this group too; may be repeated' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod between" -l request-timeout -d 'Give a call to the API server up after this long; 0 waits without end [default: 10s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod between" -l request-timeout -d 'Give up a call to the API server after this time; 0 waits without limit [default: 10s]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod between" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod between" -f -a "pod-to-pod" -d 'Can one end reach the other?'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod between" -f -a "pod-to-service" -d 'Can a pod reach a service?'
@@ -66,32 +66,32 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; an
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod between" -f -a "pod-to-external" -d 'Can a pod reach something outside the cluster?'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod between" -f -a "dns" -d 'Does a name resolve?'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod between" -f -a "node-to-pod" -d 'Can a node reach a pod?'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod between" -f -a "between" -d 'Whatever kind of question it is: told by what both ends are'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l protocol -d 'What to send [default: what the port is declared for, else tcp]' -r -f -a "tcp\t'Connections'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod between" -f -a "between" -d 'A question without its kind: what the two ends are decides it'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l protocol -d 'What to send [default: the protocol that the port is declared with, else tcp]' -r -f -a "tcp\t'Connections'
 udp\t'Datagrams'
 icmp\t'Echo requests'"
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l send -d 'Send this text and read the answer to its end' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l http -d 'Ask for this path by HTTP and read the answer to its end' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l bytes -d 'Send this many bytes on each connection, to a server that takes them' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l attempts -d 'Connections, datagrams or echo requests in a round' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l timeout -d 'Give an attempt up after this long [default: 2s, for lookups 5s]' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l for -d 'Go on for this long, with a round every second' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l slow -d 'Call a connect or echo slow from here on, and a lookup from ten times this' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l send -d 'Send this text, and read the answer to its end' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l http -d 'Send an HTTP request for this path, and read the answer to its end' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l bytes -d 'Send this many bytes on each connection. The server must read them' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l attempts -d 'Make this many connections in a round, or send this many datagrams or echo requests' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l timeout -d 'Give up an attempt after this time [default: 2s, for lookups 5s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l for -d 'Go on for this time, such as 30s or 10m, with a round every second' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l slow -d 'Call a connect or an echo slow if it takes longer than this, and a lookup if it takes longer than ten times this [default: 100ms]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -s o -l output -d 'How to print the answer' -r -f -a "table\t'One screen, the answer first'
-wide\t'The same, with every attempt and hop'
+wide\t'Like table, with every attempt and every hop'
 json\t'The report as JSON'
 yaml\t'The report as YAML'"
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l evidence -d 'Keep what the rules were given in a file, as JSON' -r -F
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l helper -d 'Use this helper instead of the one built in' -r -F
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l record -d 'Keep all that the helper says in a file of its owner\'s alone: it may hold secrets' -r -F
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l replay -d 'Take what was kept in a file, instead of looking' -r -F
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l image -d 'Start helpers from this image [default: the one of this version]' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l image-pull-policy -d 'When nodes pull it' -r -f -a "Always\t'Every time'
-IfNotPresent\t'When it is not on the node yet'
-Never\t'Not at all'"
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l image-pull-secret -d 'Pull it with this secret of the helpers\' namespace' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l helper-namespace -d 'Start helpers in this namespace [default: the context\'s]; whoever may create or exec pods there is root on the nodes' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l inject -d 'Send the helper into this image, which has a shell and is on the nodes already (`doctor` lists some)' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l helper -d 'On this machine: use this helper program instead of the built-in one' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l record -d 'Write all that the helpers say into this file. Only its owner can read it; it may hold secrets' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l replay -d 'Answer from this recording instead of looking. The question must be the same' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l image -d 'Start helpers from this image [default: the image of this version]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l image-pull-policy -d 'When the nodes pull the image' -r -f -a "Always\t'At every start'
+IfNotPresent\t'Only if it is not on the node yet'
+Never\t'Never; it must be on the node already'"
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l image-pull-secret -d 'Pull the image with this secret of the helpers\' namespace; may be repeated' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l helper-namespace -d 'Start helpers in this namespace [default: the current one]. Whoever may create or exec pods there is root on the nodes' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l inject -d 'Copy the helper into this image. The image needs a shell, and should be on the nodes already (`doctor` lists some)' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l color -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
@@ -99,50 +99,50 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; an
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l context -d 'Use this context of the kubeconfig' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l cluster -d 'Use this cluster of the kubeconfig' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l user -d 'Use this user of the kubeconfig' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -s n -l namespace -d 'The namespace of names that have none [default: the context\'s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -s n -l namespace -d 'Use this namespace for names that have none [default: the context\'s]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l as -d 'Act as this user' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l as-group -d 'Act as this group too; may be repeated' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l request-timeout -d 'Give a call to the API server up after this long; 0 waits without end [default: 10s]' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l passive -d 'Send nothing; watch the traffic that goes on between the two ends'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -s 4 -l ipv4 -d 'IPv4 only'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -s 6 -l ipv6 -d 'IPv6 only'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l until-fault -d 'Begin anew every second until an attempt fails, then tell why'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l local -d 'Look at this machine, as one node'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l record-payloads -d 'Keep the text to send in it, too, and not only its length and hash'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l request-timeout -d 'Give up a call to the API server after this time; 0 waits without limit [default: 10s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l passive -d 'Send nothing. Watch the traffic that runs between the two ends anyway'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -s 4 -l ipv4 -d 'Use IPv4 only'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -s 6 -l ipv6 -d 'Use IPv6 only'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l until-fault -d 'Repeat every second until an attempt fails, then say why. Without --for it stops after 10m'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l local -d 'Look at this machine as one node, without a cluster'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l record-payloads -d 'Record the text to send too, not only its length and hash'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -s v -l verbose -d 'Show the helper\'s own messages on stderr'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l privileged -d 'Start them privileged, for nodes where single capabilities are not enough'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l no-helper -d 'Start none: answer by what the API says'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l dry-run -d 'Print the manifests of the helpers, and start none'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l privileged -d 'Start helpers privileged, for nodes where single capabilities are not enough'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l no-helper -d 'Start no helper. Answer only from what the API says'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l dry-run -d 'Print the manifests of the helpers, and start nothing'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l via -d 'By which of its addresses' -r -f -a "clusterip\t'Its cluster IP (of a headless one: its endpoints\' own addresses)'
-nodeport\t'Its port on the source\'s own node'
-external\t'Its external IP'
-lb\t'Its load balancer'"
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l protocol -d 'What to send [default: what the port is declared for, else tcp]' -r -f -a "tcp\t'Connections'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l via -d 'Which address of the service to use' -r -f -a "clusterip\t'The cluster IP; for a headless service, the addresses of its endpoints'
+nodeport\t'The node port, on the source\'s own node'
+external\t'The external IP'
+lb\t'The address of its load balancer'"
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l protocol -d 'What to send [default: the protocol that the port is declared with, else tcp]' -r -f -a "tcp\t'Connections'
 udp\t'Datagrams'
 icmp\t'Echo requests'"
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l send -d 'Send this text and read the answer to its end' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l http -d 'Ask for this path by HTTP and read the answer to its end' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l bytes -d 'Send this many bytes on each connection, to a server that takes them' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l attempts -d 'Connections, datagrams or echo requests in a round' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l timeout -d 'Give an attempt up after this long [default: 2s, for lookups 5s]' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l for -d 'Go on for this long, with a round every second' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l slow -d 'Call a connect or echo slow from here on, and a lookup from ten times this' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l send -d 'Send this text, and read the answer to its end' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l http -d 'Send an HTTP request for this path, and read the answer to its end' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l bytes -d 'Send this many bytes on each connection. The server must read them' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l attempts -d 'Make this many connections in a round, or send this many datagrams or echo requests' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l timeout -d 'Give up an attempt after this time [default: 2s, for lookups 5s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l for -d 'Go on for this time, such as 30s or 10m, with a round every second' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l slow -d 'Call a connect or an echo slow if it takes longer than this, and a lookup if it takes longer than ten times this [default: 100ms]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -s o -l output -d 'How to print the answer' -r -f -a "table\t'One screen, the answer first'
-wide\t'The same, with every attempt and hop'
+wide\t'Like table, with every attempt and every hop'
 json\t'The report as JSON'
 yaml\t'The report as YAML'"
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l evidence -d 'Keep what the rules were given in a file, as JSON' -r -F
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l helper -d 'Use this helper instead of the one built in' -r -F
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l record -d 'Keep all that the helper says in a file of its owner\'s alone: it may hold secrets' -r -F
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l replay -d 'Take what was kept in a file, instead of looking' -r -F
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l image -d 'Start helpers from this image [default: the one of this version]' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l image-pull-policy -d 'When nodes pull it' -r -f -a "Always\t'Every time'
-IfNotPresent\t'When it is not on the node yet'
-Never\t'Not at all'"
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l image-pull-secret -d 'Pull it with this secret of the helpers\' namespace' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l helper-namespace -d 'Start helpers in this namespace [default: the context\'s]; whoever may create or exec pods there is root on the nodes' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l inject -d 'Send the helper into this image, which has a shell and is on the nodes already (`doctor` lists some)' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l helper -d 'On this machine: use this helper program instead of the built-in one' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l record -d 'Write all that the helpers say into this file. Only its owner can read it; it may hold secrets' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l replay -d 'Answer from this recording instead of looking. The question must be the same' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l image -d 'Start helpers from this image [default: the image of this version]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l image-pull-policy -d 'When the nodes pull the image' -r -f -a "Always\t'At every start'
+IfNotPresent\t'Only if it is not on the node yet'
+Never\t'Never; it must be on the node already'"
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l image-pull-secret -d 'Pull the image with this secret of the helpers\' namespace; may be repeated' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l helper-namespace -d 'Start helpers in this namespace [default: the current one]. Whoever may create or exec pods there is root on the nodes' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l inject -d 'Copy the helper into this image. The image needs a shell, and should be on the nodes already (`doctor` lists some)' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l color -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
@@ -150,46 +150,46 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; an
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l context -d 'Use this context of the kubeconfig' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l cluster -d 'Use this cluster of the kubeconfig' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l user -d 'Use this user of the kubeconfig' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -s n -l namespace -d 'The namespace of names that have none [default: the context\'s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -s n -l namespace -d 'Use this namespace for names that have none [default: the context\'s]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l as -d 'Act as this user' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l as-group -d 'Act as this group too; may be repeated' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l request-timeout -d 'Give a call to the API server up after this long; 0 waits without end [default: 10s]' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l passive -d 'Send nothing; watch the traffic that goes on between the two ends'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -s 4 -l ipv4 -d 'IPv4 only'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -s 6 -l ipv6 -d 'IPv6 only'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l until-fault -d 'Begin anew every second until an attempt fails, then tell why'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l local -d 'Look at this machine, as one node'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l record-payloads -d 'Keep the text to send in it, too, and not only its length and hash'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l request-timeout -d 'Give up a call to the API server after this time; 0 waits without limit [default: 10s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l passive -d 'Send nothing. Watch the traffic that runs between the two ends anyway'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -s 4 -l ipv4 -d 'Use IPv4 only'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -s 6 -l ipv6 -d 'Use IPv6 only'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l until-fault -d 'Repeat every second until an attempt fails, then say why. Without --for it stops after 10m'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l local -d 'Look at this machine as one node, without a cluster'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l record-payloads -d 'Record the text to send too, not only its length and hash'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -s v -l verbose -d 'Show the helper\'s own messages on stderr'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l privileged -d 'Start them privileged, for nodes where single capabilities are not enough'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l no-helper -d 'Start none: answer by what the API says'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l dry-run -d 'Print the manifests of the helpers, and start none'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l privileged -d 'Start helpers privileged, for nodes where single capabilities are not enough'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l no-helper -d 'Start no helper. Answer only from what the API says'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l dry-run -d 'Print the manifests of the helpers, and start nothing'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l protocol -d 'What to send [default: what the port is declared for, else tcp]' -r -f -a "tcp\t'Connections'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l protocol -d 'What to send [default: the protocol that the port is declared with, else tcp]' -r -f -a "tcp\t'Connections'
 udp\t'Datagrams'
 icmp\t'Echo requests'"
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l send -d 'Send this text and read the answer to its end' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l http -d 'Ask for this path by HTTP and read the answer to its end' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l bytes -d 'Send this many bytes on each connection, to a server that takes them' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l attempts -d 'Connections, datagrams or echo requests in a round' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l timeout -d 'Give an attempt up after this long [default: 2s, for lookups 5s]' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l for -d 'Go on for this long, with a round every second' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l slow -d 'Call a connect or echo slow from here on, and a lookup from ten times this' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l send -d 'Send this text, and read the answer to its end' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l http -d 'Send an HTTP request for this path, and read the answer to its end' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l bytes -d 'Send this many bytes on each connection. The server must read them' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l attempts -d 'Make this many connections in a round, or send this many datagrams or echo requests' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l timeout -d 'Give up an attempt after this time [default: 2s, for lookups 5s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l for -d 'Go on for this time, such as 30s or 10m, with a round every second' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l slow -d 'Call a connect or an echo slow if it takes longer than this, and a lookup if it takes longer than ten times this [default: 100ms]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -s o -l output -d 'How to print the answer' -r -f -a "table\t'One screen, the answer first'
-wide\t'The same, with every attempt and hop'
+wide\t'Like table, with every attempt and every hop'
 json\t'The report as JSON'
 yaml\t'The report as YAML'"
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l evidence -d 'Keep what the rules were given in a file, as JSON' -r -F
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l helper -d 'Use this helper instead of the one built in' -r -F
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l record -d 'Keep all that the helper says in a file of its owner\'s alone: it may hold secrets' -r -F
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l replay -d 'Take what was kept in a file, instead of looking' -r -F
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l image -d 'Start helpers from this image [default: the one of this version]' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l image-pull-policy -d 'When nodes pull it' -r -f -a "Always\t'Every time'
-IfNotPresent\t'When it is not on the node yet'
-Never\t'Not at all'"
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l image-pull-secret -d 'Pull it with this secret of the helpers\' namespace' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l helper-namespace -d 'Start helpers in this namespace [default: the context\'s]; whoever may create or exec pods there is root on the nodes' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l inject -d 'Send the helper into this image, which has a shell and is on the nodes already (`doctor` lists some)' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l helper -d 'On this machine: use this helper program instead of the built-in one' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l record -d 'Write all that the helpers say into this file. Only its owner can read it; it may hold secrets' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l replay -d 'Answer from this recording instead of looking. The question must be the same' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l image -d 'Start helpers from this image [default: the image of this version]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l image-pull-policy -d 'When the nodes pull the image' -r -f -a "Always\t'At every start'
+IfNotPresent\t'Only if it is not on the node yet'
+Never\t'Never; it must be on the node already'"
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l image-pull-secret -d 'Pull the image with this secret of the helpers\' namespace; may be repeated' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l helper-namespace -d 'Start helpers in this namespace [default: the current one]. Whoever may create or exec pods there is root on the nodes' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l inject -d 'Copy the helper into this image. The image needs a shell, and should be on the nodes already (`doctor` lists some)' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l color -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
@@ -197,46 +197,46 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; an
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l context -d 'Use this context of the kubeconfig' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l cluster -d 'Use this cluster of the kubeconfig' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l user -d 'Use this user of the kubeconfig' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -s n -l namespace -d 'The namespace of names that have none [default: the context\'s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -s n -l namespace -d 'Use this namespace for names that have none [default: the context\'s]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l as -d 'Act as this user' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l as-group -d 'Act as this group too; may be repeated' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l request-timeout -d 'Give a call to the API server up after this long; 0 waits without end [default: 10s]' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l passive -d 'Send nothing; watch the traffic that goes on between the two ends'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -s 4 -l ipv4 -d 'IPv4 only'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -s 6 -l ipv6 -d 'IPv6 only'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l until-fault -d 'Begin anew every second until an attempt fails, then tell why'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l local -d 'Look at this machine, as one node'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l record-payloads -d 'Keep the text to send in it, too, and not only its length and hash'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l request-timeout -d 'Give up a call to the API server after this time; 0 waits without limit [default: 10s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l passive -d 'Send nothing. Watch the traffic that runs between the two ends anyway'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -s 4 -l ipv4 -d 'Use IPv4 only'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -s 6 -l ipv6 -d 'Use IPv6 only'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l until-fault -d 'Repeat every second until an attempt fails, then say why. Without --for it stops after 10m'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l local -d 'Look at this machine as one node, without a cluster'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l record-payloads -d 'Record the text to send too, not only its length and hash'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -s v -l verbose -d 'Show the helper\'s own messages on stderr'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l privileged -d 'Start them privileged, for nodes where single capabilities are not enough'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l no-helper -d 'Start none: answer by what the API says'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l dry-run -d 'Print the manifests of the helpers, and start none'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l privileged -d 'Start helpers privileged, for nodes where single capabilities are not enough'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l no-helper -d 'Start no helper. Answer only from what the API says'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l dry-run -d 'Print the manifests of the helpers, and start nothing'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l protocol -d 'What to send [default: what the port is declared for, else tcp]' -r -f -a "tcp\t'Connections'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l protocol -d 'What to send [default: the protocol that the port is declared with, else tcp]' -r -f -a "tcp\t'Connections'
 udp\t'Datagrams'
 icmp\t'Echo requests'"
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l send -d 'Send this text and read the answer to its end' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l http -d 'Ask for this path by HTTP and read the answer to its end' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l bytes -d 'Send this many bytes on each connection, to a server that takes them' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l attempts -d 'Connections, datagrams or echo requests in a round' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l timeout -d 'Give an attempt up after this long [default: 2s, for lookups 5s]' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l for -d 'Go on for this long, with a round every second' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l slow -d 'Call a connect or echo slow from here on, and a lookup from ten times this' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l send -d 'Send this text, and read the answer to its end' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l http -d 'Send an HTTP request for this path, and read the answer to its end' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l bytes -d 'Send this many bytes on each connection. The server must read them' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l attempts -d 'Make this many connections in a round, or send this many datagrams or echo requests' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l timeout -d 'Give up an attempt after this time [default: 2s, for lookups 5s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l for -d 'Go on for this time, such as 30s or 10m, with a round every second' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l slow -d 'Call a connect or an echo slow if it takes longer than this, and a lookup if it takes longer than ten times this [default: 100ms]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -s o -l output -d 'How to print the answer' -r -f -a "table\t'One screen, the answer first'
-wide\t'The same, with every attempt and hop'
+wide\t'Like table, with every attempt and every hop'
 json\t'The report as JSON'
 yaml\t'The report as YAML'"
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l evidence -d 'Keep what the rules were given in a file, as JSON' -r -F
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l helper -d 'Use this helper instead of the one built in' -r -F
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l record -d 'Keep all that the helper says in a file of its owner\'s alone: it may hold secrets' -r -F
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l replay -d 'Take what was kept in a file, instead of looking' -r -F
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l image -d 'Start helpers from this image [default: the one of this version]' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l image-pull-policy -d 'When nodes pull it' -r -f -a "Always\t'Every time'
-IfNotPresent\t'When it is not on the node yet'
-Never\t'Not at all'"
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l image-pull-secret -d 'Pull it with this secret of the helpers\' namespace' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l helper-namespace -d 'Start helpers in this namespace [default: the context\'s]; whoever may create or exec pods there is root on the nodes' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l inject -d 'Send the helper into this image, which has a shell and is on the nodes already (`doctor` lists some)' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l helper -d 'On this machine: use this helper program instead of the built-in one' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l record -d 'Write all that the helpers say into this file. Only its owner can read it; it may hold secrets' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l replay -d 'Answer from this recording instead of looking. The question must be the same' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l image -d 'Start helpers from this image [default: the image of this version]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l image-pull-policy -d 'When the nodes pull the image' -r -f -a "Always\t'At every start'
+IfNotPresent\t'Only if it is not on the node yet'
+Never\t'Never; it must be on the node already'"
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l image-pull-secret -d 'Pull the image with this secret of the helpers\' namespace; may be repeated' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l helper-namespace -d 'Start helpers in this namespace [default: the current one]. Whoever may create or exec pods there is root on the nodes' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l inject -d 'Copy the helper into this image. The image needs a shell, and should be on the nodes already (`doctor` lists some)' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l color -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
@@ -244,39 +244,39 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; an
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l context -d 'Use this context of the kubeconfig' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l cluster -d 'Use this cluster of the kubeconfig' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l user -d 'Use this user of the kubeconfig' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -s n -l namespace -d 'The namespace of names that have none [default: the context\'s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -s n -l namespace -d 'Use this namespace for names that have none [default: the context\'s]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l as -d 'Act as this user' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l as-group -d 'Act as this group too; may be repeated' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l request-timeout -d 'Give a call to the API server up after this long; 0 waits without end [default: 10s]' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l passive -d 'Send nothing; watch the traffic that goes on between the two ends'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -s 4 -l ipv4 -d 'IPv4 only'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -s 6 -l ipv6 -d 'IPv6 only'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l until-fault -d 'Begin anew every second until an attempt fails, then tell why'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l local -d 'Look at this machine, as one node'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l record-payloads -d 'Keep the text to send in it, too, and not only its length and hash'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l request-timeout -d 'Give up a call to the API server after this time; 0 waits without limit [default: 10s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l passive -d 'Send nothing. Watch the traffic that runs between the two ends anyway'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -s 4 -l ipv4 -d 'Use IPv4 only'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -s 6 -l ipv6 -d 'Use IPv6 only'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l until-fault -d 'Repeat every second until an attempt fails, then say why. Without --for it stops after 10m'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l local -d 'Look at this machine as one node, without a cluster'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l record-payloads -d 'Record the text to send too, not only its length and hash'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -s v -l verbose -d 'Show the helper\'s own messages on stderr'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l privileged -d 'Start them privileged, for nodes where single capabilities are not enough'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l no-helper -d 'Start none: answer by what the API says'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l dry-run -d 'Print the manifests of the helpers, and start none'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l privileged -d 'Start helpers privileged, for nodes where single capabilities are not enough'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l no-helper -d 'Start no helper. Answer only from what the API says'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l dry-run -d 'Print the manifests of the helpers, and start nothing'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l timeout -d 'Give an attempt up after this long [default: 2s, for lookups 5s]' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l for -d 'Go on for this long, with a round every second' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l slow -d 'Call a connect or echo slow from here on, and a lookup from ten times this' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l timeout -d 'Give up an attempt after this time [default: 2s, for lookups 5s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l for -d 'Go on for this time, such as 30s or 10m, with a round every second' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l slow -d 'Call a connect or an echo slow if it takes longer than this, and a lookup if it takes longer than ten times this [default: 100ms]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -s o -l output -d 'How to print the answer' -r -f -a "table\t'One screen, the answer first'
-wide\t'The same, with every attempt and hop'
+wide\t'Like table, with every attempt and every hop'
 json\t'The report as JSON'
 yaml\t'The report as YAML'"
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l evidence -d 'Keep what the rules were given in a file, as JSON' -r -F
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l helper -d 'Use this helper instead of the one built in' -r -F
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l record -d 'Keep all that the helper says in a file of its owner\'s alone: it may hold secrets' -r -F
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l replay -d 'Take what was kept in a file, instead of looking' -r -F
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l image -d 'Start helpers from this image [default: the one of this version]' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l image-pull-policy -d 'When nodes pull it' -r -f -a "Always\t'Every time'
-IfNotPresent\t'When it is not on the node yet'
-Never\t'Not at all'"
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l image-pull-secret -d 'Pull it with this secret of the helpers\' namespace' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l helper-namespace -d 'Start helpers in this namespace [default: the context\'s]; whoever may create or exec pods there is root on the nodes' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l inject -d 'Send the helper into this image, which has a shell and is on the nodes already (`doctor` lists some)' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l helper -d 'On this machine: use this helper program instead of the built-in one' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l record -d 'Write all that the helpers say into this file. Only its owner can read it; it may hold secrets' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l replay -d 'Answer from this recording instead of looking. The question must be the same' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l image -d 'Start helpers from this image [default: the image of this version]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l image-pull-policy -d 'When the nodes pull the image' -r -f -a "Always\t'At every start'
+IfNotPresent\t'Only if it is not on the node yet'
+Never\t'Never; it must be on the node already'"
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l image-pull-secret -d 'Pull the image with this secret of the helpers\' namespace; may be repeated' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l helper-namespace -d 'Start helpers in this namespace [default: the current one]. Whoever may create or exec pods there is root on the nodes' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l inject -d 'Copy the helper into this image. The image needs a shell, and should be on the nodes already (`doctor` lists some)' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l color -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
@@ -284,45 +284,45 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; an
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l context -d 'Use this context of the kubeconfig' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l cluster -d 'Use this cluster of the kubeconfig' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l user -d 'Use this user of the kubeconfig' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -s n -l namespace -d 'The namespace of names that have none [default: the context\'s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -s n -l namespace -d 'Use this namespace for names that have none [default: the context\'s]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l as -d 'Act as this user' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l as-group -d 'Act as this group too; may be repeated' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l request-timeout -d 'Give a call to the API server up after this long; 0 waits without end [default: 10s]' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -s 4 -l ipv4 -d 'IPv4 only'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -s 6 -l ipv6 -d 'IPv6 only'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l until-fault -d 'Begin anew every second until an attempt fails, then tell why'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l local -d 'Look at this machine, as one node'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l record-payloads -d 'Keep the text to send in it, too, and not only its length and hash'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l request-timeout -d 'Give up a call to the API server after this time; 0 waits without limit [default: 10s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -s 4 -l ipv4 -d 'Use IPv4 only'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -s 6 -l ipv6 -d 'Use IPv6 only'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l until-fault -d 'Repeat every second until an attempt fails, then say why. Without --for it stops after 10m'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l local -d 'Look at this machine as one node, without a cluster'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l record-payloads -d 'Record the text to send too, not only its length and hash'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -s v -l verbose -d 'Show the helper\'s own messages on stderr'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l privileged -d 'Start them privileged, for nodes where single capabilities are not enough'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l no-helper -d 'Start none: answer by what the API says'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l dry-run -d 'Print the manifests of the helpers, and start none'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l privileged -d 'Start helpers privileged, for nodes where single capabilities are not enough'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l no-helper -d 'Start no helper. Answer only from what the API says'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l dry-run -d 'Print the manifests of the helpers, and start nothing'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l protocol -d 'What to send [default: what the port is declared for, else tcp]' -r -f -a "tcp\t'Connections'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l protocol -d 'What to send [default: the protocol that the port is declared with, else tcp]' -r -f -a "tcp\t'Connections'
 udp\t'Datagrams'
 icmp\t'Echo requests'"
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l send -d 'Send this text and read the answer to its end' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l http -d 'Ask for this path by HTTP and read the answer to its end' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l bytes -d 'Send this many bytes on each connection, to a server that takes them' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l attempts -d 'Connections, datagrams or echo requests in a round' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l timeout -d 'Give an attempt up after this long [default: 2s, for lookups 5s]' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l for -d 'Go on for this long, with a round every second' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l slow -d 'Call a connect or echo slow from here on, and a lookup from ten times this' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l send -d 'Send this text, and read the answer to its end' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l http -d 'Send an HTTP request for this path, and read the answer to its end' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l bytes -d 'Send this many bytes on each connection. The server must read them' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l attempts -d 'Make this many connections in a round, or send this many datagrams or echo requests' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l timeout -d 'Give up an attempt after this time [default: 2s, for lookups 5s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l for -d 'Go on for this time, such as 30s or 10m, with a round every second' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l slow -d 'Call a connect or an echo slow if it takes longer than this, and a lookup if it takes longer than ten times this [default: 100ms]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -s o -l output -d 'How to print the answer' -r -f -a "table\t'One screen, the answer first'
-wide\t'The same, with every attempt and hop'
+wide\t'Like table, with every attempt and every hop'
 json\t'The report as JSON'
 yaml\t'The report as YAML'"
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l evidence -d 'Keep what the rules were given in a file, as JSON' -r -F
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l helper -d 'Use this helper instead of the one built in' -r -F
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l record -d 'Keep all that the helper says in a file of its owner\'s alone: it may hold secrets' -r -F
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l replay -d 'Take what was kept in a file, instead of looking' -r -F
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l image -d 'Start helpers from this image [default: the one of this version]' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l image-pull-policy -d 'When nodes pull it' -r -f -a "Always\t'Every time'
-IfNotPresent\t'When it is not on the node yet'
-Never\t'Not at all'"
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l image-pull-secret -d 'Pull it with this secret of the helpers\' namespace' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l helper-namespace -d 'Start helpers in this namespace [default: the context\'s]; whoever may create or exec pods there is root on the nodes' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l inject -d 'Send the helper into this image, which has a shell and is on the nodes already (`doctor` lists some)' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l helper -d 'On this machine: use this helper program instead of the built-in one' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l record -d 'Write all that the helpers say into this file. Only its owner can read it; it may hold secrets' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l replay -d 'Answer from this recording instead of looking. The question must be the same' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l image -d 'Start helpers from this image [default: the image of this version]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l image-pull-policy -d 'When the nodes pull the image' -r -f -a "Always\t'At every start'
+IfNotPresent\t'Only if it is not on the node yet'
+Never\t'Never; it must be on the node already'"
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l image-pull-secret -d 'Pull the image with this secret of the helpers\' namespace; may be repeated' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l helper-namespace -d 'Start helpers in this namespace [default: the current one]. Whoever may create or exec pods there is root on the nodes' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l inject -d 'Copy the helper into this image. The image needs a shell, and should be on the nodes already (`doctor` lists some)' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l color -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
@@ -330,46 +330,46 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; an
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l context -d 'Use this context of the kubeconfig' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l cluster -d 'Use this cluster of the kubeconfig' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l user -d 'Use this user of the kubeconfig' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -s n -l namespace -d 'The namespace of names that have none [default: the context\'s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -s n -l namespace -d 'Use this namespace for names that have none [default: the context\'s]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l as -d 'Act as this user' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l as-group -d 'Act as this group too; may be repeated' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l request-timeout -d 'Give a call to the API server up after this long; 0 waits without end [default: 10s]' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l passive -d 'Send nothing; watch the traffic that goes on between the two ends'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -s 4 -l ipv4 -d 'IPv4 only'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -s 6 -l ipv6 -d 'IPv6 only'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l until-fault -d 'Begin anew every second until an attempt fails, then tell why'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l local -d 'Look at this machine, as one node'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l record-payloads -d 'Keep the text to send in it, too, and not only its length and hash'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l request-timeout -d 'Give up a call to the API server after this time; 0 waits without limit [default: 10s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l passive -d 'Send nothing. Watch the traffic that runs between the two ends anyway'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -s 4 -l ipv4 -d 'Use IPv4 only'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -s 6 -l ipv6 -d 'Use IPv6 only'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l until-fault -d 'Repeat every second until an attempt fails, then say why. Without --for it stops after 10m'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l local -d 'Look at this machine as one node, without a cluster'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l record-payloads -d 'Record the text to send too, not only its length and hash'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -s v -l verbose -d 'Show the helper\'s own messages on stderr'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l privileged -d 'Start them privileged, for nodes where single capabilities are not enough'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l no-helper -d 'Start none: answer by what the API says'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l dry-run -d 'Print the manifests of the helpers, and start none'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l privileged -d 'Start helpers privileged, for nodes where single capabilities are not enough'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l no-helper -d 'Start no helper. Answer only from what the API says'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l dry-run -d 'Print the manifests of the helpers, and start nothing'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l protocol -d 'What to send [default: what the port is declared for, else tcp]' -r -f -a "tcp\t'Connections'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l protocol -d 'What to send [default: the protocol that the port is declared with, else tcp]' -r -f -a "tcp\t'Connections'
 udp\t'Datagrams'
 icmp\t'Echo requests'"
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l send -d 'Send this text and read the answer to its end' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l http -d 'Ask for this path by HTTP and read the answer to its end' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l bytes -d 'Send this many bytes on each connection, to a server that takes them' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l attempts -d 'Connections, datagrams or echo requests in a round' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l timeout -d 'Give an attempt up after this long [default: 2s, for lookups 5s]' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l for -d 'Go on for this long, with a round every second' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l slow -d 'Call a connect or echo slow from here on, and a lookup from ten times this' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l send -d 'Send this text, and read the answer to its end' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l http -d 'Send an HTTP request for this path, and read the answer to its end' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l bytes -d 'Send this many bytes on each connection. The server must read them' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l attempts -d 'Make this many connections in a round, or send this many datagrams or echo requests' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l timeout -d 'Give up an attempt after this time [default: 2s, for lookups 5s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l for -d 'Go on for this time, such as 30s or 10m, with a round every second' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l slow -d 'Call a connect or an echo slow if it takes longer than this, and a lookup if it takes longer than ten times this [default: 100ms]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -s o -l output -d 'How to print the answer' -r -f -a "table\t'One screen, the answer first'
-wide\t'The same, with every attempt and hop'
+wide\t'Like table, with every attempt and every hop'
 json\t'The report as JSON'
 yaml\t'The report as YAML'"
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l evidence -d 'Keep what the rules were given in a file, as JSON' -r -F
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l helper -d 'Use this helper instead of the one built in' -r -F
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l record -d 'Keep all that the helper says in a file of its owner\'s alone: it may hold secrets' -r -F
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l replay -d 'Take what was kept in a file, instead of looking' -r -F
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l image -d 'Start helpers from this image [default: the one of this version]' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l image-pull-policy -d 'When nodes pull it' -r -f -a "Always\t'Every time'
-IfNotPresent\t'When it is not on the node yet'
-Never\t'Not at all'"
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l image-pull-secret -d 'Pull it with this secret of the helpers\' namespace' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l helper-namespace -d 'Start helpers in this namespace [default: the context\'s]; whoever may create or exec pods there is root on the nodes' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l inject -d 'Send the helper into this image, which has a shell and is on the nodes already (`doctor` lists some)' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l helper -d 'On this machine: use this helper program instead of the built-in one' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l record -d 'Write all that the helpers say into this file. Only its owner can read it; it may hold secrets' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l replay -d 'Answer from this recording instead of looking. The question must be the same' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l image -d 'Start helpers from this image [default: the image of this version]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l image-pull-policy -d 'When the nodes pull the image' -r -f -a "Always\t'At every start'
+IfNotPresent\t'Only if it is not on the node yet'
+Never\t'Never; it must be on the node already'"
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l image-pull-secret -d 'Pull the image with this secret of the helpers\' namespace; may be repeated' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l helper-namespace -d 'Start helpers in this namespace [default: the current one]. Whoever may create or exec pods there is root on the nodes' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l inject -d 'Copy the helper into this image. The image needs a shell, and should be on the nodes already (`doctor` lists some)' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l color -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
@@ -377,43 +377,43 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; an
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l context -d 'Use this context of the kubeconfig' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l cluster -d 'Use this cluster of the kubeconfig' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l user -d 'Use this user of the kubeconfig' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -s n -l namespace -d 'The namespace of names that have none [default: the context\'s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -s n -l namespace -d 'Use this namespace for names that have none [default: the context\'s]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l as -d 'Act as this user' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l as-group -d 'Act as this group too; may be repeated' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l request-timeout -d 'Give a call to the API server up after this long; 0 waits without end [default: 10s]' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l passive -d 'Send nothing; watch the traffic that goes on between the two ends'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -s 4 -l ipv4 -d 'IPv4 only'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -s 6 -l ipv6 -d 'IPv6 only'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l until-fault -d 'Begin anew every second until an attempt fails, then tell why'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l local -d 'Look at this machine, as one node'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l record-payloads -d 'Keep the text to send in it, too, and not only its length and hash'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l request-timeout -d 'Give up a call to the API server after this time; 0 waits without limit [default: 10s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l passive -d 'Send nothing. Watch the traffic that runs between the two ends anyway'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -s 4 -l ipv4 -d 'Use IPv4 only'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -s 6 -l ipv6 -d 'Use IPv6 only'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l until-fault -d 'Repeat every second until an attempt fails, then say why. Without --for it stops after 10m'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l local -d 'Look at this machine as one node, without a cluster'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l record-payloads -d 'Record the text to send too, not only its length and hash'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -s v -l verbose -d 'Show the helper\'s own messages on stderr'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l privileged -d 'Start them privileged, for nodes where single capabilities are not enough'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l no-helper -d 'Start none: answer by what the API says'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l dry-run -d 'Print the manifests of the helpers, and start none'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l privileged -d 'Start helpers privileged, for nodes where single capabilities are not enough'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l no-helper -d 'Start no helper. Answer only from what the API says'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l dry-run -d 'Print the manifests of the helpers, and start nothing'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -s l -l selector -d 'Only of pods with these labels' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l node -d 'On this node; may be repeated' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l max-nodes -d 'On this many nodes at most' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l probe -d 'Probes to use, by name (see `probes`) [default: all but path and tcpstate]' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l netns -d 'Only of this network namespace, by name or path' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l pid -d 'Only of this process and its namespace' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l address -d 'Only with this address at either end' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l port -d 'Only with this port at either end' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l for -d 'End after this long' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l max-events -d 'End after this many events' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -s l -l selector -d 'Watch only pods with these labels' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l node -d 'Watch this node; may be repeated' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l max-nodes -d 'Refuse to watch more nodes than this' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l probe -d 'Use only these probes, separated by commas (`probes` lists them) [default: all but path and tcpstate]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l netns -d 'With --local: watch only this network namespace, by name or path' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l pid -d 'With --local: watch only this process, in its network namespace' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l address -d 'Show only packets with this address at either end' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l port -d 'Show only packets with this port at either end' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l for -d 'Stop after this time, such as 30s or 10m' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l max-events -d 'Stop after this many events' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -s o -l output -d 'How to print events' -r -f -a "table\t'Aligned lines'
-json\t'One JSON object a line'"
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l helper -d 'Use this helper instead of the one built in' -r -F
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l record -d 'Keep all that the helper says in a file of its owner\'s alone: it may hold secrets' -r -F
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l replay -d 'Take what was kept in a file, instead of looking' -r -F
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l image -d 'Start helpers from this image [default: the one of this version]' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l image-pull-policy -d 'When nodes pull it' -r -f -a "Always\t'Every time'
-IfNotPresent\t'When it is not on the node yet'
-Never\t'Not at all'"
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l image-pull-secret -d 'Pull it with this secret of the helpers\' namespace' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l helper-namespace -d 'Start helpers in this namespace [default: the context\'s]; whoever may create or exec pods there is root on the nodes' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l inject -d 'Send the helper into this image, which has a shell and is on the nodes already (`doctor` lists some)' -r
+json\t'One JSON object per line'"
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l helper -d 'On this machine: use this helper program instead of the built-in one' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l record -d 'Write all that the helpers say into this file. Only its owner can read it; it may hold secrets' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l replay -d 'Answer from this recording instead of looking. The question must be the same' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l image -d 'Start helpers from this image [default: the image of this version]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l image-pull-policy -d 'When the nodes pull the image' -r -f -a "Always\t'At every start'
+IfNotPresent\t'Only if it is not on the node yet'
+Never\t'Never; it must be on the node already'"
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l image-pull-secret -d 'Pull the image with this secret of the helpers\' namespace; may be repeated' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l helper-namespace -d 'Start helpers in this namespace [default: the current one]. Whoever may create or exec pods there is root on the nodes' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l inject -d 'Copy the helper into this image. The image needs a shell, and should be on the nodes already (`doctor` lists some)' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l color -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
@@ -421,27 +421,27 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l 
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l context -d 'Use this context of the kubeconfig' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l cluster -d 'Use this cluster of the kubeconfig' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l user -d 'Use this user of the kubeconfig' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -s n -l namespace -d 'The namespace of names that have none [default: the context\'s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -s n -l namespace -d 'Use this namespace for names that have none [default: the context\'s]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l as -d 'Act as this user' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l as-group -d 'Act as this group too; may be repeated' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l request-timeout -d 'Give a call to the API server up after this long; 0 waits without end [default: 10s]' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l all-nodes -d 'On all nodes'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l all-drops -d 'Show also drops of no consequence: late duplicates, what a closed socket had left'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l local -d 'Look at this machine, as one node'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l record-payloads -d 'Keep the text to send in it, too, and not only its length and hash'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l request-timeout -d 'Give up a call to the API server after this time; 0 waits without limit [default: 10s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l all-nodes -d 'Watch all nodes'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l all-drops -d 'Show harmless drops too: late duplicates, data left in a closed socket'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l local -d 'Look at this machine as one node, without a cluster'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l record-payloads -d 'Record the text to send too, not only its length and hash'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -s v -l verbose -d 'Show the helper\'s own messages on stderr'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l privileged -d 'Start them privileged, for nodes where single capabilities are not enough'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l no-helper -d 'Start none: answer by what the API says'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l dry-run -d 'Print the manifests of the helpers, and start none'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l privileged -d 'Start helpers privileged, for nodes where single capabilities are not enough'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l no-helper -d 'Start no helper. Answer only from what the API says'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l dry-run -d 'Print the manifests of the helpers, and start nothing'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand doctor" -l node -d 'On this node; may be repeated [default: one that is ready]' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand doctor" -l image -d 'Start helpers from this image [default: the one of this version]' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand doctor" -l image-pull-policy -d 'When nodes pull it' -r -f -a "Always\t'Every time'
-IfNotPresent\t'When it is not on the node yet'
-Never\t'Not at all'"
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand doctor" -l image-pull-secret -d 'Pull it with this secret of the helpers\' namespace' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand doctor" -l helper-namespace -d 'Start helpers in this namespace [default: the context\'s]; whoever may create or exec pods there is root on the nodes' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand doctor" -l inject -d 'Send the helper into this image, which has a shell and is on the nodes already (`doctor` lists some)' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand doctor" -l node -d 'Check this node; may be repeated [default: all nodes; --try uses the first one that can run a helper]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand doctor" -l image -d 'Start helpers from this image [default: the image of this version]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand doctor" -l image-pull-policy -d 'When the nodes pull the image' -r -f -a "Always\t'At every start'
+IfNotPresent\t'Only if it is not on the node yet'
+Never\t'Never; it must be on the node already'"
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand doctor" -l image-pull-secret -d 'Pull the image with this secret of the helpers\' namespace; may be repeated' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand doctor" -l helper-namespace -d 'Start helpers in this namespace [default: the current one]. Whoever may create or exec pods there is root on the nodes' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand doctor" -l inject -d 'Copy the helper into this image. The image needs a shell, and should be on the nodes already (`doctor` lists some)' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand doctor" -l color -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
@@ -449,15 +449,15 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand doctor" -l k
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand doctor" -l context -d 'Use this context of the kubeconfig' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand doctor" -l cluster -d 'Use this cluster of the kubeconfig' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand doctor" -l user -d 'Use this user of the kubeconfig' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand doctor" -s n -l namespace -d 'The namespace of names that have none [default: the context\'s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand doctor" -s n -l namespace -d 'Use this namespace for names that have none [default: the context\'s]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand doctor" -l as -d 'Act as this user' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand doctor" -l as-group -d 'Act as this group too; may be repeated' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand doctor" -l request-timeout -d 'Give a call to the API server up after this long; 0 waits without end [default: 10s]' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand doctor" -l try -d 'Start a helper, hear it, and take it away again'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand doctor" -l request-timeout -d 'Give up a call to the API server after this time; 0 waits without limit [default: 10s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand doctor" -l try -d 'Start a helper, wait for its answer, and remove it'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand doctor" -s v -l verbose -d 'Show the helper\'s own messages on stderr'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand doctor" -l privileged -d 'Start them privileged, for nodes where single capabilities are not enough'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand doctor" -l no-helper -d 'Start none: answer by what the API says'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand doctor" -l dry-run -d 'Print the manifests of the helpers, and start none'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand doctor" -l privileged -d 'Start helpers privileged, for nodes where single capabilities are not enough'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand doctor" -l no-helper -d 'Start no helper. Answer only from what the API says'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand doctor" -l dry-run -d 'Print the manifests of the helpers, and start nothing'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand cleanup" -l color -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always'
@@ -466,25 +466,25 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand cleanup" -l 
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand cleanup" -l context -d 'Use this context of the kubeconfig' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand cleanup" -l cluster -d 'Use this cluster of the kubeconfig' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand cleanup" -l user -d 'Use this user of the kubeconfig' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand cleanup" -s n -l namespace -d 'The namespace of names that have none [default: the context\'s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand cleanup" -s n -l namespace -d 'Use this namespace for names that have none [default: the context\'s]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand cleanup" -l as -d 'Act as this user' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand cleanup" -l as-group -d 'Act as this group too; may be repeated' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand cleanup" -l request-timeout -d 'Give a call to the API server up after this long; 0 waits without end [default: 10s]' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand cleanup" -s A -l all-namespaces -d 'In all namespaces, not only in that of the context'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand cleanup" -l request-timeout -d 'Give up a call to the API server after this time; 0 waits without limit [default: 10s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand cleanup" -s A -l all-namespaces -d 'Look in all namespaces, not only in the current one'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand cleanup" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -s o -l output -d 'How to print the list' -r -f -a "table\t'For reading'
 json\t'As JSON'
 yaml\t'As YAML'"
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -l helper -d 'Use this helper instead of the one built in' -r -F
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -l record -d 'Keep all that the helper says in a file of its owner\'s alone: it may hold secrets' -r -F
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -l replay -d 'Take what was kept in a file, instead of looking' -r -F
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -l image -d 'Start helpers from this image [default: the one of this version]' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -l image-pull-policy -d 'When nodes pull it' -r -f -a "Always\t'Every time'
-IfNotPresent\t'When it is not on the node yet'
-Never\t'Not at all'"
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -l image-pull-secret -d 'Pull it with this secret of the helpers\' namespace' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -l helper-namespace -d 'Start helpers in this namespace [default: the context\'s]; whoever may create or exec pods there is root on the nodes' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -l inject -d 'Send the helper into this image, which has a shell and is on the nodes already (`doctor` lists some)' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -l helper -d 'On this machine: use this helper program instead of the built-in one' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -l record -d 'Write all that the helpers say into this file. Only its owner can read it; it may hold secrets' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -l replay -d 'Answer from this recording instead of looking. The question must be the same' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -l image -d 'Start helpers from this image [default: the image of this version]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -l image-pull-policy -d 'When the nodes pull the image' -r -f -a "Always\t'At every start'
+IfNotPresent\t'Only if it is not on the node yet'
+Never\t'Never; it must be on the node already'"
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -l image-pull-secret -d 'Pull the image with this secret of the helpers\' namespace; may be repeated' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -l helper-namespace -d 'Start helpers in this namespace [default: the current one]. Whoever may create or exec pods there is root on the nodes' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -l inject -d 'Copy the helper into this image. The image needs a shell, and should be on the nodes already (`doctor` lists some)' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -l color -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
@@ -492,16 +492,16 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -l k
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -l context -d 'Use this context of the kubeconfig' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -l cluster -d 'Use this cluster of the kubeconfig' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -l user -d 'Use this user of the kubeconfig' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -s n -l namespace -d 'The namespace of names that have none [default: the context\'s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -s n -l namespace -d 'Use this namespace for names that have none [default: the context\'s]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -l as -d 'Act as this user' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -l as-group -d 'Act as this group too; may be repeated' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -l request-timeout -d 'Give a call to the API server up after this long; 0 waits without end [default: 10s]' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -l local -d 'Look at this machine, as one node'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -l record-payloads -d 'Keep the text to send in it, too, and not only its length and hash'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -l request-timeout -d 'Give up a call to the API server after this time; 0 waits without limit [default: 10s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -l local -d 'Look at this machine as one node, without a cluster'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -l record-payloads -d 'Record the text to send too, not only its length and hash'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -s v -l verbose -d 'Show the helper\'s own messages on stderr'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -l privileged -d 'Start them privileged, for nodes where single capabilities are not enough'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -l no-helper -d 'Start none: answer by what the API says'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -l dry-run -d 'Print the manifests of the helpers, and start none'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -l privileged -d 'Start helpers privileged, for nodes where single capabilities are not enough'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -l no-helper -d 'Start no helper. Answer only from what the API says'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -l dry-run -d 'Print the manifests of the helpers, and start nothing'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand probes" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand rules" -s o -l output -d 'How to print the list' -r -f -a "table\t'For reading'
 json\t'As JSON'
@@ -513,21 +513,21 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand rules" -l ku
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand rules" -l context -d 'Use this context of the kubeconfig' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand rules" -l cluster -d 'Use this cluster of the kubeconfig' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand rules" -l user -d 'Use this user of the kubeconfig' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand rules" -s n -l namespace -d 'The namespace of names that have none [default: the context\'s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand rules" -s n -l namespace -d 'Use this namespace for names that have none [default: the context\'s]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand rules" -l as -d 'Act as this user' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand rules" -l as-group -d 'Act as this group too; may be repeated' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand rules" -l request-timeout -d 'Give a call to the API server up after this long; 0 waits without end [default: 10s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand rules" -l request-timeout -d 'Give up a call to the API server after this time; 0 waits without limit [default: 10s]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand rules" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -l helper -d 'Use this helper instead of the one built in' -r -F
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -l record -d 'Keep all that the helper says in a file of its owner\'s alone: it may hold secrets' -r -F
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -l replay -d 'Take what was kept in a file, instead of looking' -r -F
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -l image -d 'Start helpers from this image [default: the one of this version]' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -l image-pull-policy -d 'When nodes pull it' -r -f -a "Always\t'Every time'
-IfNotPresent\t'When it is not on the node yet'
-Never\t'Not at all'"
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -l image-pull-secret -d 'Pull it with this secret of the helpers\' namespace' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -l helper-namespace -d 'Start helpers in this namespace [default: the context\'s]; whoever may create or exec pods there is root on the nodes' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -l inject -d 'Send the helper into this image, which has a shell and is on the nodes already (`doctor` lists some)' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -l helper -d 'On this machine: use this helper program instead of the built-in one' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -l record -d 'Write all that the helpers say into this file. Only its owner can read it; it may hold secrets' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -l replay -d 'Answer from this recording instead of looking. The question must be the same' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -l image -d 'Start helpers from this image [default: the image of this version]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -l image-pull-policy -d 'When the nodes pull the image' -r -f -a "Always\t'At every start'
+IfNotPresent\t'Only if it is not on the node yet'
+Never\t'Never; it must be on the node already'"
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -l image-pull-secret -d 'Pull the image with this secret of the helpers\' namespace; may be repeated' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -l helper-namespace -d 'Start helpers in this namespace [default: the current one]. Whoever may create or exec pods there is root on the nodes' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -l inject -d 'Copy the helper into this image. The image needs a shell, and should be on the nodes already (`doctor` lists some)' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -l color -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
@@ -535,16 +535,16 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -l 
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -l context -d 'Use this context of the kubeconfig' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -l cluster -d 'Use this cluster of the kubeconfig' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -l user -d 'Use this user of the kubeconfig' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -s n -l namespace -d 'The namespace of names that have none [default: the context\'s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -s n -l namespace -d 'Use this namespace for names that have none [default: the context\'s]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -l as -d 'Act as this user' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -l as-group -d 'Act as this group too; may be repeated' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -l request-timeout -d 'Give a call to the API server up after this long; 0 waits without end [default: 10s]' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -l local -d 'Look at this machine, as one node'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -l record-payloads -d 'Keep the text to send in it, too, and not only its length and hash'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -l request-timeout -d 'Give up a call to the API server after this time; 0 waits without limit [default: 10s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -l local -d 'Look at this machine as one node, without a cluster'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -l record-payloads -d 'Record the text to send too, not only its length and hash'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -s v -l verbose -d 'Show the helper\'s own messages on stderr'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -l privileged -d 'Start them privileged, for nodes where single capabilities are not enough'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -l no-helper -d 'Start none: answer by what the API says'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -l dry-run -d 'Print the manifests of the helpers, and start none'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -l privileged -d 'Start helpers privileged, for nodes where single capabilities are not enough'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -l no-helper -d 'Start no helper. Answer only from what the API says'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -l dry-run -d 'Print the manifests of the helpers, and start nothing'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand explain" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand schema" -l color -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always'
@@ -553,10 +553,10 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand schema" -l k
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand schema" -l context -d 'Use this context of the kubeconfig' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand schema" -l cluster -d 'Use this cluster of the kubeconfig' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand schema" -l user -d 'Use this user of the kubeconfig' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand schema" -s n -l namespace -d 'The namespace of names that have none [default: the context\'s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand schema" -s n -l namespace -d 'Use this namespace for names that have none [default: the context\'s]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand schema" -l as -d 'Act as this user' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand schema" -l as-group -d 'Act as this group too; may be repeated' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand schema" -l request-timeout -d 'Give a call to the API server up after this long; 0 waits without end [default: 10s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand schema" -l request-timeout -d 'Give up a call to the API server after this time; 0 waits without limit [default: 10s]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand schema" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand completion" -l color -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always'
@@ -565,10 +565,10 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand completion" 
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand completion" -l context -d 'Use this context of the kubeconfig' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand completion" -l cluster -d 'Use this cluster of the kubeconfig' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand completion" -l user -d 'Use this user of the kubeconfig' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand completion" -s n -l namespace -d 'The namespace of names that have none [default: the context\'s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand completion" -s n -l namespace -d 'Use this namespace for names that have none [default: the context\'s]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand completion" -l as -d 'Act as this user' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand completion" -l as-group -d 'Act as this group too; may be repeated' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand completion" -l request-timeout -d 'Give a call to the API server up after this long; 0 waits without end [default: 10s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand completion" -l request-timeout -d 'Give up a call to the API server after this time; 0 waits without limit [default: 10s]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand completion" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand __complete" -l color -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always'
@@ -577,10 +577,10 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand __complete" 
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand __complete" -l context -d 'Use this context of the kubeconfig' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand __complete" -l cluster -d 'Use this cluster of the kubeconfig' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand __complete" -l user -d 'Use this user of the kubeconfig' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand __complete" -s n -l namespace -d 'The namespace of names that have none [default: the context\'s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand __complete" -s n -l namespace -d 'Use this namespace for names that have none [default: the context\'s]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand __complete" -l as -d 'Act as this user' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand __complete" -l as-group -d 'Act as this group too; may be repeated' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand __complete" -l request-timeout -d 'Give a call to the API server up after this long; 0 waits without end [default: 10s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand __complete" -l request-timeout -d 'Give up a call to the API server after this time; 0 waits without limit [default: 10s]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand __complete" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand version" -l color -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always'
@@ -589,8 +589,8 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand version" -l 
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand version" -l context -d 'Use this context of the kubeconfig' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand version" -l cluster -d 'Use this cluster of the kubeconfig' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand version" -l user -d 'Use this user of the kubeconfig' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand version" -s n -l namespace -d 'The namespace of names that have none [default: the context\'s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand version" -s n -l namespace -d 'Use this namespace for names that have none [default: the context\'s]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand version" -l as -d 'Act as this user' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand version" -l as-group -d 'Act as this group too; may be repeated' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand version" -l request-timeout -d 'Give a call to the API server up after this long; 0 waits without end [default: 10s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand version" -l request-timeout -d 'Give up a call to the API server after this time; 0 waits without limit [default: 10s]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand version" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -142,7 +142,7 @@ fn totals_and_losses_that_were_not_told_are_no_zeros() {
         assert!(!run.out.contains(claim), "{run:?}");
     }
     assert!(run.out.contains("NETFILTER_DROP"), "{run:?}");
-    assert!(run.out.contains("what was lost was not told"), "{run:?}");
+    assert!(run.out.contains("how many were lost is not known"), "{run:?}");
 }
 
 #[test]

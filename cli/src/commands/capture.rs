@@ -33,59 +33,59 @@ const ONLY_WHEN_ASKED: [&str; 2] = ["path", "tcpstate"];
 
 /// Watch drops, resets and other events of the kernel as they happen
 ///
-/// Without a target: those of the pods of the context's namespace, on the nodes where they run.
+/// Without a target, it watches the pods of the current namespace, on the nodes where they run. With --local, it watches the whole machine.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   # Everything that goes wrong with the pods of namespace shop, until Ctrl-C
   kubectl skoop capture -n shop
-  # Resets of all pods of a deployment, for half a minute
+  # Who resets the connections of a deployment's pods? For half a minute
   kubectl skoop capture deploy/web --probe tcpreset --for 30s
-  # All that one node sees
+  # Everything that goes wrong on one node
   kubectl skoop capture --node n1
   # Everything that goes wrong on this machine, until Ctrl-C
   sudo kubectl-skoop capture --local
-  # Resets and drops of one namespace's traffic with port 5432, for half a minute
+  # Resets and drops on port 5432 in one network namespace, for half a minute
   sudo kubectl-skoop capture netns/a --port 5432 --probe tcpreset,drop --local --for 30s
-  # One JSON object a line
+  # One JSON object per line
   sudo kubectl-skoop capture --address 10.90.2.2 --local -o json | jq .seen")]
 pub struct Capture {
-    /// Only of these: pods, workloads, services, nodes, addresses; with --local netns/NAME, pid/N, container/ID or host
+    /// Watch only these: pods, workloads, services, nodes, addresses. With --local: netns/NAME, pid/N, container/ID, host or addresses
     #[arg(value_name = "TARGET")]
     targets: Vec<String>,
-    /// Only of pods with these labels
+    /// Watch only pods with these labels
     #[arg(short = 'l', long, value_name = "LABELS")]
     selector: Option<String>,
-    /// On this node; may be repeated
+    /// Watch this node; may be repeated
     #[arg(long, value_name = "NAME")]
     node: Vec<String>,
-    /// On all nodes
+    /// Watch all nodes
     #[arg(long, conflicts_with = "node")]
     all_nodes: bool,
-    /// On this many nodes at most
+    /// Refuse to watch more nodes than this
     #[arg(long, value_name = "N", default_value_t = NODES_MAX)]
     max_nodes: usize,
-    /// Probes to use, by name (see `probes`) [default: all but path and tcpstate]
+    /// Use only these probes, separated by commas (`probes` lists them) [default: all but path and tcpstate]
     #[arg(long = "probe", value_name = "LIST", value_delimiter = ',')]
     probes: Vec<String>,
-    /// Only of this network namespace, by name or path
+    /// With --local: watch only this network namespace, by name or path
     #[arg(long, value_name = "NAME")]
     netns: Vec<String>,
-    /// Only of this process and its namespace
+    /// With --local: watch only this process, in its network namespace
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pid: Vec<u32>,
-    /// Only with this address at either end
+    /// Show only packets with this address at either end
     #[arg(long, value_name = "ADDRESS")]
     address: Vec<String>,
-    /// Only with this port at either end
+    /// Show only packets with this port at either end
     #[arg(long, value_name = "PORT")]
     port: Vec<String>,
-    /// Show also drops of no consequence: late duplicates, what a closed socket had left
+    /// Show harmless drops too: late duplicates, data left in a closed socket
     #[arg(long)]
     all_drops: bool,
-    /// End after this long
+    /// Stop after this time, such as 30s or 10m
     #[arg(long = "for", value_name = "TIME", value_parser = durations::parse)]
     length: Option<Duration>,
-    /// End after this many events
+    /// Stop after this many events
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     max_events: Option<u64>,
     /// How to print events

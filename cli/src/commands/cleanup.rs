@@ -8,14 +8,16 @@ use crate::site::cluster::{LeftoverJob, SWEPT_MAX, sweep};
 use anyhow::Result;
 use clap::Args;
 
-/// Delete what earlier runs left in a cluster; live runs are left alone
+/// Delete what earlier runs left in a cluster; does not touch live runs
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
+  # In the current namespace
   kubectl skoop cleanup
-  kubectl skoop cleanup -n tools
+  # In the namespace that was given as --helper-namespace
+  kubectl skoop cleanup -n skoop
   kubectl skoop cleanup --all-namespaces")]
 pub struct Cleanup {
-    /// In all namespaces, not only in that of the context
+    /// Look in all namespaces, not only in the current one
     #[arg(short = 'A', long)]
     all_namespaces: bool,
 }

@@ -17,10 +17,10 @@ pub const KUBECTL: &str = "#!/bin/sh\nexec kubectl-skoop __complete \"$@\"\n";
   source <(kubectl-skoop completion bash)
   kubectl-skoop completion zsh > \"${fpath[1]}/_kubectl-skoop\"
   kubectl-skoop completion fish > ~/.config/fish/completions/kubectl-skoop.fish
-  # For `kubectl skoop`, put this on PATH as kubectl_complete-skoop:
-  kubectl-skoop completion kubectl")]
+  # For `kubectl skoop`: put the script into a folder of PATH, under this name
+  kubectl-skoop completion kubectl > kubectl_complete-skoop && chmod +x kubectl_complete-skoop")]
 pub struct Completion {
-    /// The shell; `kubectl` is the script by which kubectl completes `kubectl skoop`
+    /// The shell. `kubectl` prints the script with which kubectl completes `kubectl skoop`
     #[arg(value_enum)]
     shell: ScriptShell,
 }

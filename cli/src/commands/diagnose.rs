@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 /// Find out what is wrong between two ends, and prove it
 ///
-/// What kind of question it is may be left out: it is then told by what both ends are.
+/// You may leave out the kind of question, such as pod-to-pod or dns. What the two ends are then decides it.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   # Can pod web-1 reach port 5432 of pod or service db, and if not, why?
@@ -38,17 +38,19 @@ pub struct Diagnose {
 enum QuestionKind {
     /// Can one end reach the other?
     ///
-    /// Sends a few real packets from inside the source, follows them hop by hop through the kernel and names the cause.
+    /// Sends a few real packets from inside the source. Follows them hop by hop through the kernel, and names the cause.
     #[command(after_help = "Examples:
   kubectl skoop diagnose pod-to-pod web-1 shop/db-0:5432
   kubectl skoop diagnose pod-to-pod deploy/web sts/db:pg --http /healthz
+  # Start nothing in the cluster, answer only from what the API says
   kubectl skoop diagnose pod-to-pod web-1 db-0 --no-helper
   sudo kubectl-skoop diagnose pod-to-pod pid/4711 10.90.2.2:53 --protocol udp --local -o json
+  # Wait for a fault that comes and goes
   sudo kubectl-skoop diagnose pod-to-pod netns/a netns/c:80 --for 10m --until-fault --local")]
     PodToPod(ReachOptions),
     /// Can a pod reach a service?
     ///
-    /// Looks at the service, its endpoints, what the source's node makes of its address, and the pods behind it.
+    /// Looks at the service, its endpoints, the source node's rules for the service's address, and the pods behind it.
     #[command(after_help = "Examples:
   kubectl skoop diagnose pod-to-service web-1 db:5432
   kubectl skoop diagnose pod-to-service web-1 shop/db:pg --via nodeport")]
@@ -65,9 +67,11 @@ enum QuestionKind {
     PodToExternal(ReachOptions),
     /// Does a name resolve?
     ///
-    /// Looks it up as the source's own programs would: its resolv.conf, search list and ndots.
+    /// Looks the name up like the source's own programs: with the source's resolv.conf, search list and ndots.
     #[command(after_help = "Examples:
   kubectl skoop diagnose dns web-1 api.example.com
+  # DNS fails now and then: wait for it
+  kubectl skoop diagnose dns web-1 api.example.com --for 10m --until-fault
   sudo kubectl-skoop diagnose dns netns/a api.default.svc.cluster.local --local
   sudo kubectl-skoop diagnose dns pid/4711 example.com -4 --local")]
     Dns(LookupOptions),
@@ -103,7 +107,7 @@ pub fn with_kind(arguments: &[OsString], error: &clap::Error) -> Option<Vec<OsSt
 
 #[derive(Debug, Args)]
 struct PodToServiceOptions {
-    /// By which of its addresses
+    /// Which address of the service to use
     #[arg(long, value_enum, default_value_t, value_name = "ADDRESS")]
     via: Via,
     #[command(flatten)]
@@ -113,7 +117,7 @@ struct PodToServiceOptions {
 #[derive(Debug, Args)]
 struct LookupOptions {
     /// The end that asks.
-    #[arg(help = "The end that asks: [KIND/][NAMESPACE/]NAME; with --local netns/NAME, pid/N, container/ID or host")]
+    #[arg(help = "The end that asks: [KIND/][NAMESPACE/]NAME. With --local: netns/NAME, pid/N, container/ID or host")]
     source: String,
     /// The name to look up
     name: String,

@@ -32,17 +32,18 @@ const OLDEST: (u32, u32) = (1, 28);
 /// The label by which a namespace says which pods it admits.
 const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
 
-/// Say what is missing before a helper can start on a cluster
+/// Check whether helpers can start on the cluster, and say what is missing
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   kubectl skoop doctor
+  # Start one helper, and remove it again
   kubectl skoop doctor --try
   kubectl skoop doctor --try --node n1 --node n2 --helper-namespace tools")]
 pub struct Doctor {
-    /// Start a helper, hear it, and take it away again
+    /// Start a helper, wait for its answer, and remove it
     #[arg(long = "try")]
     try_one: bool,
-    /// On this node; may be repeated [default: one that is ready]
+    /// Check this node; may be repeated [default: all nodes; --try uses the first one that can run a helper]
     #[arg(long, value_name = "NAME")]
     node: Vec<String>,
     /// Show the helper's own messages on stderr
@@ -280,14 +281,14 @@ fn image(image: &str) -> CheckResult {
     if is_pinned(image) {
         return CheckResult::fine(what);
     }
-    let says = "its tag means what its registry, or who loads images onto a node, makes of it; --image NAME@sha256:DIGEST means one image for ever";
+    let says = "a tag can come to mean another image, in the registry or by loading one onto a node; --image NAME@sha256:DIGEST always means the same image";
     CheckResult::fine(what).beside("note", vec![says.to_owned()])
 }
 
 /// What could be named to `--inject`.
 fn suggestions(suggested: Result<InjectableImages, Refusal>) -> CheckResult {
     let what = format!(
-        "images of pods of {OF_THE_CLUSTER}, for --inject=IMAGE where no other image can be had; untried, and it needs a shell"
+        "images of pods of {OF_THE_CLUSTER}, for --inject=IMAGE if you can get no other image; not tried, and the image needs a shell"
     );
     match suggested {
         // What may not be read stands among the permissions.
@@ -315,7 +316,7 @@ fn suggestions(suggested: Result<InjectableImages, Refusal>) -> CheckResult {
 /// Starts helpers, and reports how each greets.
 async fn try_on(helpers: &Helpers, nodes: &[(String, Option<Node>)], interrupt: Interrupt) -> Vec<CheckResult> {
     if nodes.is_empty() {
-        let missing = Missing::new("", "no node can bear one now").remedy("see the nodes above");
+        let missing = Missing::new("", "no node can run one now").remedy("see the nodes above");
         return vec![CheckResult::missing("a helper on some node", missing)];
     }
     let links = helpers.start(nodes, None);

@@ -8,13 +8,13 @@ use anyhow::Result;
 use clap::Args;
 use diagnoses::rules::RULES;
 
-/// Explain a rule or a probe
+/// Explain a rule or a probe: what it means, how it knows, what to do
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   kubectl-skoop explain netfilter-drop
   kubectl-skoop explain tcpreset")]
 pub struct Explain {
-    /// A rule (see `rules`) or a probe (see `probes`)
+    /// A rule (`rules` lists them) or a probe (`probes` lists them)
     #[arg(value_name = "RULE|PROBE")]
     name: String,
     #[command(flatten)]

@@ -48,13 +48,9 @@ pub fn nodes(nodes: &[(String, Result<Node, Missing>)]) -> Vec<CheckResult> {
     let more = groups.split_off(groups.len().min(SHOWN));
     let mut findings: Vec<CheckResult> = groups.into_iter().map(group_finding).collect();
     for (_, names, _) in more {
-        let what = format!(
-            "{} more nodes, of yet other kinds: {}",
-            names.len(),
-            names::some(&names)
-        );
-        let missing =
-            Missing::new("", "more kinds of nodes than are told").remedy("name those in question with --node");
+        let what = format!("{} more nodes, of other kinds: {}", names.len(), names::some(&names));
+        let missing = Missing::new("", "there are more kinds of nodes than are shown")
+            .remedy("name the nodes you mean with --node");
         findings.push(CheckResult::missing(what, missing));
     }
     findings

@@ -35,26 +35,26 @@ const UNTIL_FAULT: Duration = Duration::from_mins(10);
 #[derive(Debug, Args)]
 pub struct ReachOptions {
     /// The end that sends.
-    #[arg(help = "The end that sends: [KIND/][NAMESPACE/]NAME; with --local netns/NAME, pid/N, container/ID or host")]
+    #[arg(help = "The end that sends: [KIND/][NAMESPACE/]NAME. With --local: netns/NAME, pid/N, container/ID or host")]
     source: String,
-    /// The end that should answer, with its port by number or name: the same, an address, or a name
+    /// The end that should answer, with its port, such as db:5432 or db:pg. Written like the source, or an address or a host name
     destination: String,
-    /// What to send [default: what the port is declared for, else tcp]
+    /// What to send [default: the protocol that the port is declared with, else tcp]
     #[arg(long, value_enum)]
     protocol: Option<Protocol>,
-    /// Send this text and read the answer to its end
+    /// Send this text, and read the answer to its end
     #[arg(long, value_name = "TEXT", conflicts_with_all = ["http", "bytes"])]
     send: Option<String>,
-    /// Ask for this path by HTTP and read the answer to its end
+    /// Send an HTTP request for this path, and read the answer to its end
     #[arg(long, value_name = "PATH", conflicts_with = "bytes")]
     http: Option<String>,
-    /// Send this many bytes on each connection, to a server that takes them
+    /// Send this many bytes on each connection. The server must read them
     #[arg(long, value_name = "N")]
     bytes: Option<u64>,
-    /// Connections, datagrams or echo requests in a round
+    /// Make this many connections in a round, or send this many datagrams or echo requests
     #[arg(long, value_name = "N", default_value_t = ATTEMPTS)]
     attempts: u32,
-    /// Send nothing; watch the traffic that goes on between the two ends
+    /// Send nothing. Watch the traffic that runs between the two ends anyway
     #[arg(long, conflicts_with_all = ["send", "http", "bytes", "until_fault"])]
     passive: bool,
     #[command(flatten)]
@@ -64,22 +64,22 @@ pub struct ReachOptions {
 /// How to look, and how to print the answer.
 #[derive(Debug, Args)]
 pub struct DiagnosisOptions {
-    /// Give an attempt up after this long [default: 2s, for lookups 5s]
+    /// Give up an attempt after this time [default: 2s, for lookups 5s]
     #[arg(long, value_name = "TIME", value_parser = durations::limit)]
     timeout: Option<Duration>,
-    /// IPv4 only
+    /// Use IPv4 only
     #[arg(short = '4', long = "ipv4", conflicts_with = "ipv6")]
     ipv4: bool,
-    /// IPv6 only
+    /// Use IPv6 only
     #[arg(short = '6', long = "ipv6")]
     ipv6: bool,
-    /// Go on for this long, with a round every second
+    /// Go on for this time, such as 30s or 10m, with a round every second
     #[arg(long = "for", value_name = "TIME", value_parser = durations::parse)]
     length: Option<Duration>,
-    /// Begin anew every second until an attempt fails, then tell why
+    /// Repeat every second until an attempt fails, then say why. Without --for it stops after 10m
     #[arg(long)]
     until_fault: bool,
-    /// Call a connect or echo slow from here on, and a lookup from ten times this
+    /// Call a connect or an echo slow if it takes longer than this, and a lookup if it takes longer than ten times this [default: 100ms]
     #[arg(long, value_name = "TIME", value_parser = durations::limit)]
     slow: Option<Duration>,
     /// How to print the answer
@@ -108,7 +108,7 @@ impl ReachOptions {
         self.how.check_family(&destination)?;
         if self.passive && protocol == Protocol::Icmp {
             return Err(WrongUsage::error(
-                "--passive tells flows by their ports, and icmp has none; leave --passive out, or watch tcp or udp",
+                "--passive needs ports to know which flow is which, and icmp has none; leave --passive out, or watch tcp or udp",
             ));
         }
         let length = self.how.length(self.passive);

@@ -6,7 +6,7 @@ use crate::render::{self, ListFormat};
 use anyhow::Result;
 use clap::Args;
 
-/// List the rules: every cause that can be named
+/// List the rules: every cause that this program can name
 #[derive(Debug, Args)]
 pub struct Rules {
     /// How to print the list

@@ -34,19 +34,19 @@ const NEEDED: [&str; 2] = ["CAP_SYS_ADMIN", "CAP_NET_ADMIN"];
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = HEADING)]
 pub struct SiteOptions {
-    /// Look at this machine, as one node
+    /// Look at this machine as one node, without a cluster
     #[arg(long)]
     local: bool,
-    /// Use this helper instead of the one built in
+    /// On this machine: use this helper program instead of the built-in one
     #[arg(long, value_name = "PATH")]
     helper: Option<PathBuf>,
-    /// Keep all that the helper says in a file of its owner's alone: it may hold secrets
+    /// Write all that the helpers say into this file. Only its owner can read it; it may hold secrets
     #[arg(long, value_name = "FILE", conflicts_with = "replay")]
     record: Option<PathBuf>,
-    /// Keep the text to send in it, too, and not only its length and hash
+    /// Record the text to send too, not only its length and hash
     #[arg(long, requires = "record")]
     record_payloads: bool,
-    /// Take what was kept in a file, instead of looking
+    /// Answer from this recording instead of looking. The question must be the same
     #[arg(long, value_name = "FILE")]
     replay: Option<PathBuf>,
     /// Show the helper's own messages on stderr

@@ -77,7 +77,7 @@ impl ReplyStream {
                 Ok(Line {
                     say: ReplyKind(word), ..
                 }) if Reply::WORDS.contains(&word.as_str()) => Err(format!(
-                    "line {number} of the helper says `{word}`, and what it says of it is no such thing: {error}"
+                    "line {number} of the helper says `{word}`, but its content is no such thing: {error}"
                 )),
                 Ok(Line { seq, say, .. }) => {
                     self.count(seq, &say.0)?;
@@ -157,8 +157,10 @@ impl ReplyStream {
                     return Err(format!("the helper has told {reported} events, and {events} came"));
                 }
                 if said.is_none() && why.is_none() {
-                    let uncounted =
-                        Missing::new("whether all came that was said", "the helper does not count its lines");
+                    let uncounted = Missing::new(
+                        "whether all lines of the helper arrived",
+                        "the helper does not count its lines",
+                    );
                     *why = Some(uncounted.remedy("use the helper built with this client"));
                 }
                 self.done = true;
@@ -176,7 +178,7 @@ impl ReplyStream {
             ));
         }
         let missing = Missing::new(
-            format!("what the helper says by `{word}`"),
+            format!("what the helper means by `{word}`"),
             "this client does not know the word",
         );
         let new = self.strangers.insert(word.clone());

@@ -64,16 +64,16 @@ impl Inquiry {
 /// By which address a service is tried.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Via {
-    /// Its cluster IP (of a headless one: its endpoints' own addresses).
+    /// The cluster IP; for a headless service, the addresses of its endpoints.
     #[default]
     #[value(name = "clusterip")]
     ClusterIp,
-    /// Its port on the source's own node.
+    /// The node port, on the source's own node.
     #[value(name = "nodeport")]
     NodePort,
-    /// Its external IP.
+    /// The external IP.
     External,
-    /// Its load balancer.
+    /// The address of its load balancer.
     #[value(name = "lb")]
     LoadBalancer,
 }

@@ -365,7 +365,7 @@ fn too_many_pods() -> anyhow::Error {
 
 fn too_many(many: &str, wanted: &str, most: usize) -> anyhow::Error {
     NotThere::error(format!(
-        "that would look at {many}, and more than {most} are not looked at unasked; name fewer pods, or use --max-nodes {wanted} or --all-nodes"
+        "that would look at {many}, and the limit is {most}; name fewer pods, or use --max-nodes {wanted} or --all-nodes"
     ))
 }
 

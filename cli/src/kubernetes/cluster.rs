@@ -41,7 +41,7 @@ pub struct Access {
     /// Use this user of the kubeconfig
     #[arg(long, global = true, value_name = "NAME", display_order = 803)]
     user: Option<String>,
-    /// The namespace of names that have none [default: the context's]
+    /// Use this namespace for names that have none [default: the context's]
     #[arg(short, long, global = true, value_name = "NAME", display_order = 804)]
     namespace: Option<String>,
     /// Act as this user
@@ -50,7 +50,7 @@ pub struct Access {
     /// Act as this group too; may be repeated
     #[arg(long = "as-group", global = true, value_name = "GROUP", display_order = 806)]
     groups: Vec<String>,
-    /// Give a call to the API server up after this long; 0 waits without end [default: 10s]
+    /// Give up a call to the API server after this time; 0 waits without limit [default: 10s]
     #[arg(long, global = true, value_name = "TIME", value_parser = request_timeout, display_order = 807)]
     request_timeout: Option<Duration>,
 }

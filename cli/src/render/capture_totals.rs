@@ -61,13 +61,13 @@ impl CaptureTotals<'_> {
         let mut lacks = Vec::new();
         if uncounted > 0 {
             let events = super::phrases::count(uncounted, "event");
-            lacks.push(format!("{events} of further kinds found no room"));
+            lacks.push(format!("{events} of other causes did not fit into the totals"));
         }
         lacks.extend(super::phrases::missed(self.nodes.iter().flat_map(|node| &node.lost)));
         match self.without_totals {
             [] => {}
-            nodes if several => lacks.push(format!("the totals of {} were not told", nodes.join(", "))),
-            _ => lacks.push("the totals were not told".to_owned()),
+            nodes if several => lacks.push(format!("the totals of {} are not known", nodes.join(", "))),
+            _ => lacks.push("the totals are not known".to_owned()),
         }
         let (head, nothing) = if lacks.is_empty() {
             ("exact:".to_owned(), "Nothing was seen.".to_owned())
@@ -84,7 +84,7 @@ impl CaptureTotals<'_> {
         page.line(match (rows.is_empty(), self.without_totals) {
             (false, _) => line.ink(Ink::Strong, &format!("Totals by cause, {head}")),
             (true, []) => line.plain(&nothing),
-            (true, _) => line.plain("The totals were not told."),
+            (true, _) => line.plain("The totals are not known."),
         });
         let widest = rows.iter().map(|(_, what, _)| columns(what)).max().unwrap_or_default();
         for (count, what, place) in &rows {
@@ -94,8 +94,8 @@ impl CaptureTotals<'_> {
         let ring: u64 = lost().map(|lost| lost.ring_full).sum();
         let ring = match self.without_totals {
             [] => format!("{ring} lost"),
-            nodes if several => format!("{ring} lost, and not told by {}", nodes.join(", ")),
-            _ => "what was lost was not told".to_owned(),
+            nodes if several => format!("{ring} lost, not known for {}", nodes.join(", ")),
+            _ => "how many were lost is not known".to_owned(),
         };
         let thinned: u64 = lost().map(|lost| lost.over_budget).sum();
         let thinned = if thinned > 0 {

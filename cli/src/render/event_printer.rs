@@ -20,7 +20,7 @@ pub enum EventFormat {
     /// Aligned lines.
     #[default]
     Table,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 

@@ -41,7 +41,7 @@ pub enum Format {
     /// One screen, the answer first.
     #[default]
     Table,
-    /// The same, with every attempt and hop.
+    /// Like table, with every attempt and every hop.
     Wide,
     /// The report as JSON.
     Json,

@@ -12,11 +12,11 @@ const BEYOND_WINDOW: Duration = Duration::from_mins(1);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 #[value(rename_all = "PascalCase")]
 pub enum PullPolicy {
-    /// Every time
+    /// At every start
     Always,
-    /// When it is not on the node yet
+    /// Only if it is not on the node yet
     IfNotPresent,
-    /// Not at all
+    /// Never; it must be on the node already
     Never,
 }
 
@@ -35,28 +35,28 @@ impl PullPolicy {
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = HEADING)]
 pub struct HelperOptions {
-    /// Start helpers from this image [default: the one of this version]
+    /// Start helpers from this image [default: the image of this version]
     #[arg(long, value_name = "IMAGE", conflicts_with = "inject", value_parser = image::parse)]
     pub image: Option<String>,
-    /// When nodes pull it
+    /// When the nodes pull the image
     #[arg(long, value_enum, value_name = "POLICY", conflicts_with = "inject")]
     pub image_pull_policy: Option<PullPolicy>,
-    /// Pull it with this secret of the helpers' namespace
+    /// Pull the image with this secret of the helpers' namespace; may be repeated
     #[arg(long, value_name = "SECRET")]
     pub image_pull_secret: Vec<String>,
-    /// Start helpers in this namespace [default: the context's]; whoever may create or exec pods there is root on the nodes
+    /// Start helpers in this namespace [default: the current one]. Whoever may create or exec pods there is root on the nodes
     #[arg(long, value_name = "NAMESPACE")]
     pub helper_namespace: Option<String>,
-    /// Start them privileged, for nodes where single capabilities are not enough
+    /// Start helpers privileged, for nodes where single capabilities are not enough
     #[arg(long)]
     pub privileged: bool,
-    /// Send the helper into this image, which has a shell and is on the nodes already (`doctor` lists some)
+    /// Copy the helper into this image. The image needs a shell, and should be on the nodes already (`doctor` lists some)
     #[arg(long, value_name = "IMAGE", require_equals = true, value_parser = image::parse)]
     pub inject: Option<String>,
-    /// Start none: answer by what the API says
+    /// Start no helper. Answer only from what the API says
     #[arg(long, conflicts_with_all = ["image", "image_pull_policy", "image_pull_secret", "inject", "privileged", "dry_run"])]
     pub no_helper: bool,
-    /// Print the manifests of the helpers, and start none
+    /// Print the manifests of the helpers, and start nothing
     #[arg(long)]
     pub dry_run: bool,
 }
@@ -65,7 +65,8 @@ pub struct HelperOptions {
 pub const OWN_NAMESPACE: &str = "`kubectl create namespace skoop`, `kubectl label namespace skoop pod-security.kubernetes.io/enforce=privileged`, then --helper-namespace skoop";
 
 /// The tip for a bare `--inject`.
-pub const NAME_IT: &str = "name the image whose shell takes the helper, --inject=IMAGE; `doctor` lists those of kube-system that the nodes have";
+pub const NAME_IT: &str =
+    "name the image to copy the helper into: --inject=IMAGE; `doctor` lists those of kube-system that the nodes have";
 
 impl HelperOptions {
     /// The image that helpers start from.

@@ -60,7 +60,7 @@ fn unlike(pod: &Pod, asked: &ExpectedPod<'_>) -> Option<String> {
     let (is, wanted) = (container.image.as_deref(), asked.container.image.as_deref());
     if is != wanted {
         return Some(format!(
-            "its image is `{}`, and {} was asked for (where a policy of the cluster rewrites images, name with --image what it makes of it)",
+            "its image is `{}`, and {} was asked for (if a policy of the cluster rewrites images, name the rewritten image with --image)",
             is.unwrap_or_default(),
             wanted.unwrap_or_default()
         ));

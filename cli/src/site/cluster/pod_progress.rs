@@ -91,7 +91,7 @@ impl HelperPlace<'_> {
             "the kubelet of {node} has not taken up its pod within {after_s} s"
         ))
         .remedy(format!(
-            "see whether it works: `journalctl -u kubelet` on {node}; there, kubectl-skoop ... --local needs none"
+            "see whether it works: `journalctl -u kubelet` on {node}; on the node itself, kubectl-skoop ... --local needs no kubelet"
         ))
     }
 
