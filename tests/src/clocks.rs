@@ -204,7 +204,7 @@ pub fn told(report: &Value) -> Value {
     })
 }
 
-/// Replays a run whose recording has several nodes with shifted clocks, and says what came out otherwise than it should.
+/// Replays a recording of several nodes with shifted clocks, and says what came out differently.
 pub fn told_otherwise(recording: &Path, arguments: &str) -> Result<Vec<String>> {
     let recorded = Recorded::read(recording)?;
     let nodes = recorded.nodes();

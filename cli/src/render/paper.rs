@@ -23,11 +23,11 @@ pub enum Ink {
     Good,
     /// Bad news.
     Bad,
-    /// Neither.
+    /// Neither good nor bad.
     Open,
     /// What must not be overlooked.
     Strong,
-    /// What may be.
+    /// What may be overlooked.
     Quiet,
 }
 

@@ -258,8 +258,8 @@ fn pieces(trail: &[Hop], attempts: &[Attempt]) -> Vec<String> {
     pieces
 }
 
-/// The answer was not dropped here, whatever its packet met: its asker had it. A refusal is read by TCP without a sight, and
-/// a copy of an echo reply goes to a socket that is not there.
+/// The answer was not lost here, although its packet was freed: the asker got it. TCP reads a refusal where no probe sees it,
+/// and a copy of an echo reply goes to a socket that does not exist.
 fn came_back(hop: &Hop, attempts: &[Attempt]) -> bool {
     let met = attempts
         .iter()

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// Arguments, with those of the form `key=value` apart; asking takes them, so that what is left over was not understood.
+/// Arguments, with those of the form `key=value` apart. Asking for one takes it, so what is left over was not understood.
 pub struct Arguments {
     words: Vec<String>,
     values: BTreeMap<String, String>,
@@ -49,7 +49,7 @@ impl Arguments {
         before != self.words.len()
     }
 
-    /// The value of a key, or what it is without.
+    /// The value of a key, or the default if the key was not given.
     pub fn value<T: FromStr>(&mut self, key: &str, without: T) -> Result<T> {
         match self.values.remove(key) {
             Some(text) => text

@@ -8,7 +8,7 @@ use super::cluster::TestCluster;
 use super::stage::Stage;
 use crate::scenario::Scenario;
 
-/// `a` on the one node, `web` on the other, which answers HTTP on port 8080; and what else is given, from further manifests on.
+/// `a` on one node, and on the other node `web`, which answers HTTP on port 8080. Further manifests can be added.
 pub fn two_pods(more: &str) -> Result<Scenario> {
     let text = format!(
         "\

@@ -1,4 +1,4 @@
-//! A fresh namespace for one scenario, and how all that the scenario did is undone, whatever becomes of its runner.
+//! A new namespace for one scenario, and how everything that the scenario did is undone, even if its runner is killed.
 //!
 //! A stage owns a directory in [`stages`] with its kubeconfig (whose namespace is the scenario's, so that nobody has to
 //! name it), the built-in servers for PATH (and for nodes `systemctl stop|start|restart SERVICE`), logs, and `stage.json`: what undoes it. It holds a lock in there, which

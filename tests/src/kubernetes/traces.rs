@@ -1,7 +1,7 @@
 //! What a run has on a cluster at this moment: Jobs and pods in its namespace, helper processes, eBPF programs.
 //!
-//! The nodes of the project's own cluster share this machine's kernel, so that its `/proc` shows the helpers of all of
-//! them; which are a run's own is told by the pod's UID in their cgroup.
+//! The nodes of the project's own cluster share this machine's kernel, so its `/proc` shows the helpers of all nodes. The
+//! pod's UID in a helper's cgroup says to which run the helper belongs.
 use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};

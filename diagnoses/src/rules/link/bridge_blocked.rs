@@ -156,7 +156,8 @@ fn unnamed(case: &Case<'_>, drops: &[Dropped<'_>]) -> Option<Finding> {
     Some(observations::last_seen(case, finding, first.attempt))
 }
 
-/// Why the bridge forwards nothing from one port to another: the port whose setting it is, the reason, the command that changes it, and of which port.
+/// Why the bridge forwards nothing from one port to another: the port with the setting, the reason, the command that changes
+/// it, and the port that the command names.
 fn refusal<'a>(from: &'a Link, to: &'a Link) -> Option<(&'a Link, String, (&'static str, &'a Link))> {
     const FORWARDING: u8 = 3;
     let (one, other) = (from.bridge_port.as_ref()?, to.bridge_port.as_ref()?);

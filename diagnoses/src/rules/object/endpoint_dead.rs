@@ -184,7 +184,7 @@ mod tests {
         let judgement = judge(cluster.evidence());
         assert_eq!(scenes::causes(&judgement), ["endpoint-dead"]);
         assert!(judgement.verdicts[0].because[0].contains("made by hand"));
-        // Of the node whose range it is nothing may be known.
+        // It may be that nothing is known of the node that has the range.
         cluster.node("y").pod_cidrs.clear();
         cluster.node("x").pod_cidrs = vec!["10.90.1.0/24".to_owned()];
         cluster.scene.evidence.attempts.clear();

@@ -31,7 +31,7 @@ pub fn check(case: &Case<'_>) -> Checked {
         return Ok(Vec::new());
     };
     let mut names: Vec<&str> = Vec::new();
-    // Nodes whose pods are all that a service has: what rejects it follows from that.
+    // Nodes that have all pods of the service: if one is not ready, the rejection follows from that.
     let mut alone: Vec<&str> = Vec::new();
     for end in [&case.evidence.source, &case.evidence.destination] {
         let of_pod = pod_of(case.evidence, end).map(|pod| pod.node.as_str());

@@ -161,7 +161,7 @@ fn longest_wait(case: &Case<'_>) -> Option<(u32, u32, u64)> {
     longest
 }
 
-/// Attempts that did not fail and whose packets wait in the same queue that drops others'.
+/// Attempts that did not fail, but whose packets waited in the queue that dropped the packets of others.
 fn delayed<'a>(
     case: &'a Case<'_>,
     drops: &[Dropped<'_>],

@@ -94,7 +94,8 @@ fn gateway(case: &Case<'_>) -> Option<Finding> {
     Some(observations::last_seen(case, finding, tried.attempt.id))
 }
 
-/// Kernels and families that name no drop: the packet came in and did not leave a host whose sysctl forbids it.
+/// For kernels and families that give no reason of a drop: the packet came in and did not leave, and the sysctl of this host
+/// forbids forwarding.
 fn unnamed(case: &Case<'_>) -> Option<Finding> {
     let failed = case.failed();
     let tried = failed.first()?;

@@ -112,7 +112,7 @@ fn at_source(case: &Case<'_>) -> Option<Finding> {
     Some(finding)
 }
 
-/// Kernels that name no drop: the packet arrived at a host whose routing refuses it, and went no further.
+/// For kernels that give no reason of a drop: the packet arrived at a host whose routing refuses it, and went no further.
 fn last_seen(case: &Case<'_>) -> Option<Finding> {
     let failed = case.failed();
     let tried = failed.first()?;
