@@ -72,7 +72,9 @@ pub fn check(case: &Case<'_>) -> Checked {
         ),
         None if bears => (
             Some(format!("{name} has the address {source} itself")),
-            Remedy::from(format!("remove {source} from {name}, or give the sender another address")),
+            Remedy::from(format!(
+                "remove {source} from {name}, or give the sender another address"
+            )),
         ),
         None => (
             None,
