@@ -4,9 +4,9 @@
 use criterion::{Criterion, criterion_group, criterion_main};
 use model::flow::{TCP, mapped};
 use model::word::{Hook, What};
-use node_helper::btf::Layout;
-use node_helper::pump::Reader;
-use node_helper::words::Words;
+use node_helper::capture::decode::Words;
+use node_helper::capture::pump::Reader;
+use node_helper::kernel::btf::Layout;
 use std::hint::black_box;
 
 const RECORDS: u32 = 1024;

@@ -9,7 +9,7 @@ use bed::Lab;
 use model::protocol::{Filter, Total};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
-use node_helper::armed::arm;
+use node_helper::capture::armed::arm;
 use std::io::ErrorKind;
 use std::net::UdpSocket;
 use std::sync::atomic::{AtomicBool, Ordering};

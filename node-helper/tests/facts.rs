@@ -7,7 +7,7 @@ use model::facts::{Chain, LookupAnswer, NetnsFacts, Phase};
 use model::flow::{Flow, TCP};
 use model::protocol::{Ask, Reply};
 use node_helper::facts;
-use node_helper::namespaces::Namespaces;
+use node_helper::identity::namespaces::Namespaces;
 use std::net::{IpAddr, TcpListener, TcpStream};
 use std::process::Command;
 

@@ -12,10 +12,10 @@ use model::attempt::{AttemptSpec, Exchange, Outcome, Sending};
 use model::facts::NetnsFacts;
 use model::missing::Known;
 use model::protocol::{Ask, Filter, Hello, Reply, Request, VERSION};
-use node_helper::privileges::{ARMER, JOINER, READER, Role, SENDER, SESSION, USHER};
-use node_helper::servant::{Answer, Master, Servant};
-use node_helper::symbols::Symbols;
-use node_helper::usher::{self, Task};
+use node_helper::capture::symbols::Symbols;
+use node_helper::processes::privileges::{ARMER, JOINER, READER, Role, SENDER, SESSION, USHER};
+use node_helper::processes::servant::{Answer, Master, Servant};
+use node_helper::servants::usher::{self, Task};
 use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::fs;
@@ -116,7 +116,7 @@ fn each_process_has_what_the_table_says_once_there_was_a_greeting() {
 #[test]
 fn a_reader_has_what_the_table_says_before_it_reads() {
     let namespace = Namespace::new("reader");
-    let namespaces = node_helper::namespaces::Namespaces::scan();
+    let namespaces = node_helper::identity::namespaces::Namespaces::scan();
     let found = namespaces.by_name(&namespace.name).unwrap();
     let (stdin, to) = nix::unistd::pipe().unwrap();
     let (from, stdout): (OwnedFd, OwnedFd) = nix::unistd::pipe().unwrap();

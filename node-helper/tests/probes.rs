@@ -9,7 +9,7 @@ use model::event::{Event, Seen, TcpState};
 use model::flow::{Flow, TCP, UDP};
 use model::protocol::Filter;
 use model::word::Hook;
-use node_helper::armed::{Armed, Summary, arm};
+use node_helper::capture::armed::{Armed, Summary, arm};
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::mpsc;

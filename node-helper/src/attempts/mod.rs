@@ -14,40 +14,33 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub(crate) mod cgroup;
 mod dns;
 mod echo;
-mod message;
 mod mtu;
-mod resolver;
-mod search;
-mod server;
 mod socket;
-mod stream;
 mod task;
 mod tcp;
 mod udp;
 /// The process that sends for one source.
 pub mod worker;
-/// The session's side of these processes.
-pub mod workers;
 
 /// What a name server answered to a lookup is read; whether it is an answer to it.
 pub(crate) fn reads_answer(bytes: &[u8]) -> bool {
-    let _ = message::id(bytes);
-    message::answer(bytes, "example.com", hickory_proto::rr::RecordType::A).is_some()
+    let _ = dns::message::id(bytes);
+    dns::message::answer(bytes, "example.com", hickory_proto::rr::RecordType::A).is_some()
 }
 
 /// What a worker is for: its first line.
 #[derive(Debug, Serialize, Deserialize)]
-struct Order {
+pub(crate) struct Order {
     /// Process whose cgroup to join.
-    cgroup_of: Option<u32>,
+    pub(crate) cgroup_of: Option<u32>,
     /// What to send.
-    attempts: Vec<AttemptSpec>,
+    pub(crate) attempts: Vec<AttemptSpec>,
 }
 
 /// What a worker is told after that. The end of its input is its end.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum Command {
+pub(crate) enum Command {
     /// The window is open since this moment of `CLOCK_MONOTONIC`.
     Go { at_ns: u64 },
     /// This tuple is watched now.
@@ -60,7 +53,7 @@ enum Command {
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[expect(clippy::large_enum_variant, reason = "one at a time, on its way to a pipe")]
-enum Said {
+pub(crate) enum Said {
     /// Ports are reserved.
     Planned {
         flows: Vec<WatchedFlow>,
@@ -91,11 +84,11 @@ fn kind(sending: &Sending) -> &'static str {
 }
 
 /// The result of an attempt that was never made.
-fn not_tried(spec: &AttemptSpec, why: impl Into<String>) -> Attempt {
+pub(crate) fn not_tried(spec: &AttemptSpec, why: impl Into<String>) -> Attempt {
     Attempt {
         id: spec.id,
         kind: kind(&spec.send).into(),
-        started_ns: crate::clock::monotonic_ns(),
+        started_ns: crate::system::clock::monotonic_ns(),
         outcome: Outcome::NotTried { why: why.into() },
         ..Attempt::default()
     }

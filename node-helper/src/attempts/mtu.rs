@@ -1,6 +1,6 @@
 //! The MTU of the interface that a packet would leave by.
 
-use crate::netlink::{Answer, Netlink, at, attribute, attributes, family, octets};
+use crate::system::netlink::{Answer, Netlink, at, attribute, attributes, family, octets};
 use std::net::IpAddr;
 
 /// `struct rtmsg` and `struct ifinfomsg` (linux/rtnetlink.h).

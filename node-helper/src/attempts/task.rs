@@ -1,7 +1,7 @@
 //! What an attempt is to the loop that runs all of one source: it starts, does what it can, says what it waits for.
 
 use super::Said;
-use crate::clock::monotonic_ns;
+use crate::system::clock::monotonic_ns;
 use model::attempt::{Attempt, Outcome};
 use model::flow::Flow;
 use nix::poll::PollFlags;

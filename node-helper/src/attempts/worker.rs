@@ -1,15 +1,16 @@
 //! The process that sends for one source, from the source's network namespace: it moves into its cgroup, reserves ports, and
 //! runs all attempts on one thread. It reads [`Command`]s on stdin and says [`Said`] on stdout, one JSON object a line.
 
-use super::dns::Lookup;
+use super::dns::lookup::Lookup;
 use super::echo::Echo;
 use super::task::{Course, Task, Wait};
 use super::tcp::Tcp;
 use super::udp::Udp;
 use super::{Command, Order, Said, cgroup, kind};
-use crate::clock::monotonic_ns;
-use crate::privileges::SENDER;
-use crate::{namespaces, servant};
+use crate::identity::namespaces;
+use crate::processes::privileges::SENDER;
+use crate::processes::servant;
+use crate::system::clock::monotonic_ns;
 use anyhow::Context as _;
 use model::attempt::{AttemptSpec, Sending, WatchedFlow};
 use nix::errno::Errno;

@@ -1,10 +1,11 @@
 //! eBPF programs that can drop packets here: XDP, tc (clsact, tcx, netkit), and those of the cgroups of processes.
 
 use super::{Fact, Look, links, qdiscs};
-use crate::door;
-use crate::namespaces::Namespace;
-use crate::netlink::{Netlink, attributes, text, u32_at};
-use crate::{sys, usher};
+use crate::identity::namespaces::Namespace;
+use crate::servants::usher;
+use crate::system::door;
+use crate::system::netlink::{Netlink, attributes, text, u32_at};
+use crate::system::sys;
 use anyhow::Context as _;
 use model::facts::{BpfAttachment, NetnsFacts};
 use procfs::ProcessCGroups;
@@ -226,7 +227,7 @@ pub(super) fn name(found: &mut [BpfAttachment]) {
 #[cfg(test)]
 mod tests {
     use super::{TCA_BPF_ID, TCMSG_BYTES, parse_filter, unified_path};
-    use crate::netlink::attribute;
+    use crate::system::netlink::attribute;
     use procfs::{FromBufRead as _, ProcessCGroups};
     use std::path::PathBuf;
 

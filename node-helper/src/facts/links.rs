@@ -2,7 +2,7 @@
 
 use super::bpf::Interface;
 use super::{Fact, Look, qdiscs};
-use crate::netlink::{Netlink, decode, encode, hardware};
+use crate::system::netlink::{Netlink, decode, encode, hardware};
 use model::facts::{BridgePort, Link, LinkStats, NetnsFacts, Peer, Vxlan};
 use netlink_packet_route::link::{
     InfoBridgePort, InfoData, InfoPortData, InfoVxlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, LinkXdp, State,
@@ -194,7 +194,7 @@ fn operstate(state: State) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::{IFINFOMSG_BYTES, parse};
-    use crate::netlink::attribute;
+    use crate::system::netlink::attribute;
     use model::facts::{BridgePort, LinkStats, Peer, Vxlan};
 
     // linux/if_link.h

@@ -4,7 +4,7 @@
 //! is the one forwarding gets, with `rp_filter` (EXDEV) and `ip_forward` (EHOSTUNREACH) in it.
 
 use super::{Fact, Look, routes};
-use crate::netlink::{Answer, Netlink, encode, errno};
+use crate::system::netlink::{Answer, Netlink, encode, errno};
 use model::facts::{LookupAnswer, NetnsFacts, Route, RouteKind, RouteLookup};
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::route::{RouteAttribute, RouteFlags, RouteMessage};

@@ -26,11 +26,11 @@ pub(crate) mod reader;
 /// resolv.conf, as glibc reads it.
 pub mod resolv;
 
-use crate::clock;
-use crate::door;
-use crate::namespaces::{Namespace, Namespaces};
-use crate::netlink::Netlink;
-use crate::usher::{self, Kind};
+use crate::identity::namespaces::{Namespace, Namespaces};
+use crate::servants::usher::{self, Kind};
+use crate::system::clock;
+use crate::system::door;
+use crate::system::netlink::Netlink;
 use anyhow::Context as _;
 use model::facts::{Address, NetnsFacts, Phase};
 use model::missing::{Known, Missing};

@@ -1,7 +1,7 @@
 //! Facts of the whole node: its CPUs' backlogs, load, limits.
 
 use super::sysctls::read_files;
-use crate::door;
+use crate::system::door;
 use anyhow::Context as _;
 use model::facts::NodeFacts;
 use model::missing::{Known, Missing};

@@ -1,6 +1,7 @@
 //! A process at one end: what it does, how full its descriptor table is, and whether its CPU is throttled.
 
-use crate::{cgroups, door, owner};
+use crate::identity::{cgroups, owner};
+use crate::system::door;
 use anyhow::Context as _;
 use model::facts::{ProcessFacts, Throttling};
 use model::missing::{Known, Missing};

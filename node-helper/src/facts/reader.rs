@@ -1,8 +1,8 @@
 //! The process that reads the facts of one namespace from within: it takes an order on stdin and says the facts on stdout.
 
 use super::{Fact, Look};
-use crate::namespaces::{Namespace, Namespaces};
-use crate::usher::{self, Task};
+use crate::identity::namespaces::{Namespace, Namespaces};
+use crate::servants::usher::{self, Task};
 use anyhow::{Context as _, bail};
 use model::facts::NetnsFacts;
 use model::protocol::Ask;

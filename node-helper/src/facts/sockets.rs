@@ -1,8 +1,8 @@
 //! Sockets: what listens, what is bound, and the watched flows' own (`SOCK_DIAG`).
 
 use super::{Fact, Look};
-use crate::door;
-use crate::netlink::{Answer, Netlink, at, attributes, u32_at, u64_at};
+use crate::system::door;
+use crate::system::netlink::{Answer, Netlink, at, attributes, u32_at, u64_at};
 use anyhow::Context as _;
 use model::facts::{NetnsFacts, Socket, TcpInfo};
 use model::flow::{Flow, TCP, UDP, mapped};
@@ -275,7 +275,7 @@ pub fn held(pid: u32) -> Vec<u64> {
 #[cfg(test)]
 mod tests {
     use super::{INET_DIAG_INFO, INET_DIAG_MSG_BYTES, INET_DIAG_SKMEMINFO, parse, request};
-    use crate::netlink::attribute;
+    use crate::system::netlink::attribute;
     use model::flow::{Flow, TCP, UDP};
 
     fn message(family: i32, state: u8, sport: u16, rx_queue: u32, tx_queue: u32) -> Vec<u8> {

@@ -1,10 +1,10 @@
 //! The registry of probes, and what each can do on this kernel.
 
-use crate::armer;
-use crate::btf::{self, Layout, Wanted};
-use crate::load::{self, Hook};
-use crate::probe::Probe;
-use crate::words::{DROP_REASONS, RESET_REASONS};
+use crate::capture::decode::{DROP_REASONS, RESET_REASONS};
+use crate::kernel::btf::{self, Layout, Wanted};
+use crate::kernel::load::{self, Hook};
+use crate::kernel::probe::Probe;
+use crate::servants::armer;
 use anyhow::bail;
 use model::protocol::ProbeStatus;
 use std::sync::OnceLock;
@@ -127,10 +127,10 @@ mod tests {
     #[test]
     fn every_program_of_the_kernel_side_is_a_probe() {
         let probes: Vec<&str> = PROBES.iter().map(|probe| probe.name).collect();
-        for (name, _) in crate::programs::ALL {
+        for (name, _) in crate::kernel::programs::ALL {
             assert!(probes.contains(name), "{name} is in no registry");
         }
-        assert_eq!(probes.len(), crate::programs::ALL.len());
+        assert_eq!(probes.len(), crate::kernel::programs::ALL.len());
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! `neigh`: neighbours that do not answer.
 
-use crate::load::Hook;
-use crate::probe::Probe;
-use crate::programs;
+use crate::kernel::load::Hook;
+use crate::kernel::probe::Probe;
+use crate::kernel::programs;
 
 /// See [`super::PROBES`].
 pub const PROBE: Probe = Probe {

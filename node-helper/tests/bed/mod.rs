@@ -7,7 +7,7 @@ mod inside;
 
 use inside::within;
 use model::protocol::Filter;
-use node_helper::namespaces::{Namespace, Namespaces};
+use node_helper::identity::namespaces::{Namespace, Namespaces};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 

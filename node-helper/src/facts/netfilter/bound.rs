@@ -129,7 +129,7 @@ fn single(text: &str) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::iptables::parse;
+    use super::super::iptables::save::parse;
     use super::keep_within;
     use std::collections::BTreeSet;
 

@@ -3,40 +3,20 @@
 //! Tables of iptables-legacy come by iptables' own socket, `nf_tables` by netlink: those that iptables-nft made
 //! are told in iptables' words, and all others in the form of `nft -j list ruleset`, of which one reader knows the meaning.
 
-mod attributes;
 mod bound;
-mod clause;
-mod compat;
-mod decode;
-mod dump;
-mod elements;
-mod expr;
-mod fields;
 mod ipset;
-#[cfg(test)]
 mod iptables;
-mod iptables_match;
-mod keys;
-mod kinds;
-mod legacy;
-mod nft;
-mod nft_match;
-mod nft_text;
-mod program;
-mod raw;
-mod tables;
-mod terms;
-#[cfg(test)]
-mod words;
-mod xt;
+mod nftables;
 
 use super::{Fact, Look};
-use crate::netlink::{attributes, text, u32_at};
+use crate::system::netlink::{attributes, text, u32_at};
+use iptables::xt::SetNames;
+use iptables::{compat, legacy};
 use model::facts::{Match, Netfilter, NetnsFacts};
 use model::missing::{Known, Missing};
+use nftables::{dump, expressions, json_objects, program, ruleset};
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
-use xt::SetNames;
 
 pub(super) const FACT: Fact = Fact {
     name: "netfilter",
@@ -77,7 +57,7 @@ fn read(look: &Look) -> Known<Netfilter> {
 
 fn add_legacy(netfilter: &mut Netfilter, look: &Look, sets: &SetNames) {
     for family in legacy::FAMILIES {
-        let names = tables::legacy(look, family.names).unwrap_or_else(|error| {
+        let names = legacy::names::tables(look, family.names).unwrap_or_else(|error| {
             netfilter
                 .unread
                 .push(unread(look, "iptables-legacy", &format!("{error:#}")));
@@ -94,13 +74,13 @@ fn add_legacy(netfilter: &mut Netfilter, look: &Look, sets: &SetNames) {
     }
 }
 
-fn add_tables(netfilter: &mut Netfilter, look: &Look, tables: Vec<raw::Table>, sets: &SetNames) {
+fn add_tables(netfilter: &mut Netfilter, look: &Look, tables: Vec<nftables::tables::Table>, sets: &SetNames) {
     let interfaces = OnceCell::new();
     let names = |index: u32| {
         let all = interfaces.get_or_init(|| look.links(interface_names).unwrap_or_default());
         all.get(&index).cloned()
     };
-    let parts = nft::Parts::new(look.addresses());
+    let parts = ruleset::Parts::new(look.addresses());
     for table in tables {
         if let Some(why) = &table.unread {
             let what = format!("nftables rules of {}", look.namespace.name);
@@ -109,8 +89,8 @@ fn add_tables(netfilter: &mut Netfilter, look: &Look, tables: Vec<raw::Table>, s
         } else if let Some(chains) = compat::chains(&table, sets) {
             netfilter.chains.extend(chains);
         } else {
-            let (objects, around) = decode::named(&table, &names);
-            let ruleset = nft::ruleset(&objects, decode::chains(&table, &around), &parts);
+            let (objects, around) = json_objects::named(&table, &names);
+            let ruleset = ruleset::ruleset(&objects, json_objects::chains(&table, &around), &parts);
             netfilter.chains.extend(ruleset.chains);
             netfilter.sets.extend(ruleset.sets);
         }
@@ -161,12 +141,8 @@ pub(crate) fn reads_expressions(bytes: &[u8]) -> bool {
         sets: BTreeMap::new(),
         names: &|_| None,
     };
-    expr::list(bytes).is_ok_and(|exprs| !program::statements(&around, &exprs).is_empty())
+    expressions::list(bytes).is_ok_and(|exprs| !program::statements(&around, &exprs).is_empty())
 }
 
 #[cfg(test)]
-mod nft_kernel_tests;
-#[cfg(test)]
-mod nft_tests;
-#[cfg(test)]
-mod real;
+mod tool_tests;

@@ -1,0 +1,24 @@
+//! `nf_tables`: read from the kernel by netlink (`dump`), decoded into tables of typed expressions, put into the form that
+//! `nft -j list ruleset` prints, and from that form into rules that can be evaluated (`ruleset`).
+//!
+//! It knows nothing of iptables: what iptables-nft put into `nf_tables` is told apart in `iptables`.
+
+mod attributes;
+pub mod dump;
+mod elements;
+pub mod expressions;
+mod fields;
+pub mod json_objects;
+mod keys;
+mod kinds;
+mod matches;
+pub mod program;
+pub mod ruleset;
+pub mod tables;
+mod terms;
+mod wording;
+
+#[cfg(test)]
+mod kernel_tests;
+#[cfg(test)]
+mod ruleset_tests;
