@@ -1,15 +1,17 @@
 //! Probes at work: attached with a filter, given one more flow, detached and summed up.
 
-use crate::capture::cost::Meter;
-use crate::capture::decode::Words;
-use crate::capture::pump::{Pump, Ring, Source};
-use crate::capture::symbols::Symbols;
-use crate::capture::totals::{self, LeftOut};
+use super::cost::Meter;
+use super::decode::Words;
+use super::pump::{Pump, Ring, Source};
+use super::symbols::Symbols;
+use super::totals::{self, LeftOut};
+use crate::kernel::btf::Layout;
 use crate::kernel::filter::{self, Maps};
 use crate::kernel::load::Loaded;
 use crate::kernel::probe::Probe;
 use crate::probes;
-use crate::servants::armer::Set;
+use crate::probes::PROBES;
+use crate::servants::armer::{self, Set};
 use crate::system::sys::Mapped;
 use anyhow::Context;
 use aya::maps::{Map, MapData, RingBuf};
@@ -47,6 +49,30 @@ pub struct Armed {
     maps: Maps,
     words: Words,
     meter: Meter,
+}
+
+/// What every probe can do on this kernel. Attaches nothing.
+pub fn statuses() -> Vec<ProbeStatus> {
+    let refused = match probes::layout() {
+        Ok(_) => armer::refused(),
+        Err(why) => Some((*why).to_owned()),
+    };
+    PROBES
+        .iter()
+        .map(|probe| match (&refused, probes::layout()) {
+            (None, Ok(layout)) => probe.status(layout),
+            (why, _) => {
+                let mut status = probe.status(&Layout::default());
+                let why = why.clone().unwrap_or_default();
+                status.unsupported = Some(
+                    probe
+                        .missing(why)
+                        .remedy("run as root on a kernel with BTF; `skoop doctor` says what lacks"),
+                );
+                status
+            }
+        })
+        .collect()
 }
 
 /// Attaches `probes` with `filter`. Events go to `sink`, which is called from the pump's thread. A probe that this kernel

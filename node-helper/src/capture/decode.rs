@@ -1,7 +1,7 @@
 //! From the kernel's record to an event that people read: numbers become names.
 
-use crate::capture::symbols::Symbols;
-use crate::kernel::btf::Layout;
+use super::symbols::Symbols;
+use crate::kernel::btf::{DROP_REASONS, Layout, RESET_REASONS};
 use model::event::{Event, Packet, Seen, TcpState};
 use model::flow::Flow;
 use model::owner::Owner;
@@ -13,10 +13,6 @@ const HEAD: usize = size_of::<Record>();
 const TAIL: usize = size_of::<PacketTail>();
 const TUPLE: usize = size_of::<Flow>();
 
-/// The enumeration of drop reasons.
-pub const DROP_REASONS: &str = "skb_drop_reason";
-/// The enumeration of reset reasons.
-pub const RESET_REASONS: &str = "sk_rst_reason";
 const NOT_TOLD: u16 = 0xffff;
 
 /// The names of this kernel.
@@ -262,8 +258,8 @@ pub fn particulars(seen: &Seen) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{DROP_REASONS, Words, split};
-    use crate::kernel::btf::Layout;
+    use super::{Words, split};
+    use crate::kernel::btf::{DROP_REASONS, Layout};
 
     #[test]
     fn a_reason_is_called_as_the_node_calls_it() {

@@ -1,7 +1,7 @@
 //! From the rings to the sink: wait, decode, name the place, refill budgets. The only place that does it.
 
-use crate::capture::decode::{Words, bare, is_dns, split};
-use crate::capture::dns_dialogue::{Dialogue, message};
+use super::decode::{Words, bare, is_dns, split};
+use super::dns_dialogue::{Dialogue, message};
 use crate::discovery::places::Places;
 use crate::system::clock::monotonic_ns;
 use aya::maps::{MapData, RingBuf};

@@ -1,7 +1,7 @@
-//! Exact totals and losses, as the kernel side counted them (see `node_helper_ebpf::draft`).
+//! Exact totals and losses, as the kernel side counted them (see `node_helper_ebpf::totals` and `node_helper_ebpf::budget`).
 #![expect(unsafe_code, reason = "plain records of the kernel side are declared as such")]
 
-use crate::capture::decode::{Words, particulars};
+use super::decode::{Words, particulars};
 use crate::kernel::load::Loaded;
 use crate::system::sys;
 use aya::Pod;
@@ -12,7 +12,7 @@ use model::word::What;
 use std::collections::BTreeMap;
 use std::os::fd::AsFd as _;
 
-/// What still waits on a CPU (see `node_helper_ebpf::draft::Last`).
+/// What still waits on a CPU (see `node_helper_ebpf::totals::Last`).
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 struct Waiting {
@@ -43,7 +43,7 @@ struct Losses {
     uncounted: u64,
 }
 
-/// See `node_helper_ebpf::twice::Turn`.
+/// See `node_helper_ebpf::stand_in::Turn`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 struct Turn {

@@ -1,9 +1,9 @@
 //! The session's side of the processes that send: starts one for each source, passes on what they say, and answers for
 //! those that fail.
 
+use super::input::Input;
+use super::writer::Writer;
 use crate::attempts::{Command, Order, Said, not_tried};
-use crate::conversation::input::Input;
-use crate::conversation::writer::Writer;
 use crate::identity::namespaces::{Namespace, Namespaces};
 use crate::servants::usher::{self, Process, Task};
 use anyhow::{Context as _, anyhow};

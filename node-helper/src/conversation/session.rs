@@ -3,16 +3,15 @@
 //! It ends with `Bye`, with the end of stdin, after 15 s without a line from the client, at its own deadline, and on
 //! SIGTERM or SIGINT. Whatever the helper attached dies with the process, so every end is also a clean-up.
 
-use crate::conversation::input::{self, Input};
-use crate::conversation::window::Windows;
-use crate::conversation::writer::Writer;
-use crate::discovery::resolve;
+use super::input::{self, Input};
+use super::window::Windows;
+use super::writer::Writer;
+use crate::capture::armed;
+use crate::discovery::{resolve, survey};
 use crate::processes::capabilities;
 use crate::processes::privileges::SESSION;
 use crate::servants::{armer, usher};
-use crate::system::clock;
-use crate::system::door;
-use crate::{facts, probes};
+use crate::system::{clock, door};
 use anyhow::Context as _;
 use model::missing::Missing;
 use model::protocol::{Ask, Hello, Line, Reply, Request, SILENCE_MS, VERSION};
@@ -244,7 +243,8 @@ impl Session {
         match request {
             Ok(request) => self.answer(request),
             Err((word, why)) => {
-                self.say_failed(&word, Missing::new(format!("the request `{word}`"), why));
+                self.writer
+                    .say_failed(&word, Missing::new(format!("the request `{word}`"), why));
                 None
             }
         }
@@ -302,25 +302,15 @@ impl Session {
         self.reading.retain(|thread| !thread.is_finished());
         let writer = Arc::clone(&self.writer);
         let reader = spawn("read", move || {
-            facts::read(&ask, &mut |reply| writer.say(&reply));
+            survey::read(&ask, &mut |reply| writer.say(&reply));
             writer.say(&Reply::Read { id: ask.id });
         });
         match reader {
             Ok(thread) => self.reading.push(thread),
-            Err(error) => self.say_failed("read", Missing::new("facts", format!("{error:#}"))),
+            Err(error) => self
+                .writer
+                .say_failed("read", Missing::new("facts", format!("{error:#}"))),
         }
-    }
-
-    fn say_failed(&self, request: &str, missing: Missing) {
-        self.writer.say(&failed(request, missing));
-    }
-}
-
-/// The answer to a request that could not be carried out.
-pub(crate) fn failed(request: &str, missing: Missing) -> Reply {
-    Reply::Failed {
-        request: request.into(),
-        missing,
     }
 }
 
@@ -397,7 +387,7 @@ fn hello() -> Hello {
         boottime_ns: clock::boottime_ns(),
         wall_ns: clock::wall_ns(),
         capabilities: capabilities::given().to_vec(),
-        probes: probes::statuses(),
+        probes: armed::statuses(),
     }
 }
 

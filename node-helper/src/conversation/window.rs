@@ -1,10 +1,9 @@
 //! Windows: what was planned and armed under one id, from `Plan` and `Arm` over `Go` to `Stop`.
 
+use super::input::Input;
+use super::senders::Workers;
+use super::writer::Writer;
 use crate::capture::armed::{self, Armed};
-use crate::conversation::input::Input;
-use crate::conversation::senders::Workers;
-use crate::conversation::session::failed;
-use crate::conversation::writer::Writer;
 use crate::system::clock;
 use model::attempt::{AttemptSpec, WatchedFlow};
 use model::missing::Missing;
@@ -117,7 +116,7 @@ impl Windows {
                     workers.go(at_ns);
                 }
             }
-            None => self.writer.say(&not_there("go", id)),
+            None => self.writer.say_failed("go", not_there(id)),
         }
     }
 
@@ -125,7 +124,7 @@ impl Windows {
     pub fn stop(&mut self, id: u32) {
         match self.open.remove(&id) {
             Some(window) => self.close(id, window),
-            None => self.writer.say(&not_there("stop", id)),
+            None => self.writer.say_failed("stop", not_there(id)),
         }
     }
 
@@ -149,10 +148,8 @@ impl Windows {
         let armed = own.or_else(|| self.open.values().find_map(|window| window.armed.as_ref()));
         let watched = armed.map_or(Ok(()), |armed| armed.watch(flow));
         if let Err(error) = watched {
-            self.writer.say(&failed(
-                "watch",
-                Missing::new(format!("the path of {}", flow.flow), format!("{error:#}")),
-            ));
+            let missing = Missing::new(format!("the path of {}", flow.flow), format!("{error:#}"));
+            self.writer.say_failed("watch", missing);
         }
         if let Some(workers) = self.open.get_mut(&id).and_then(|window| window.workers.as_mut()) {
             workers.watched(flow);
@@ -196,9 +193,6 @@ impl Windows {
     }
 }
 
-fn not_there(request: &str, id: u32) -> Reply {
-    failed(
-        request,
-        Missing::new(format!("window {id}"), "nothing was planned or armed under this id"),
-    )
+fn not_there(id: u32) -> Missing {
+    Missing::new(format!("window {id}"), "nothing was planned or armed under this id")
 }

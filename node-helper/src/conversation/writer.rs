@@ -55,6 +55,14 @@ impl Writer {
         self.changed.notify_one();
     }
 
+    /// Says that a request could not be carried out.
+    pub fn say_failed(&self, request: &str, missing: Missing) {
+        self.say(&Reply::Failed {
+            request: request.into(),
+            missing,
+        });
+    }
+
     /// Says it soon, together with others: for events, which come in crowds.
     pub fn stream(&self, reply: &Reply) {
         let mut state = self.lock();

@@ -1,7 +1,7 @@
 //! Sockets of pods and containers that live in the node's own network namespace (`hostNetwork`): a packet there tells whose it is
 //! by the socket at either end.
 
-use crate::discovery::owners::LOOK_AGAIN;
+use super::owner_memory::LOOK_AGAIN;
 use crate::facts::addresses;
 use crate::facts::sockets::{brief, held};
 use crate::identity::namespaces::Namespaces;

@@ -1,7 +1,7 @@
 //! Whether two namespaces have anything to do with each other: on one machine the same addresses may live in several networks
 //! that never meet (two sets of containers, two labs).
 
-use crate::facts;
+use super::survey;
 use model::facts::Link;
 use model::missing::Known;
 use model::protocol::{Ask, Reply};
@@ -53,7 +53,7 @@ fn links(netns: u32) -> Option<Vec<Link>> {
         ..Ask::default()
     };
     let mut found = None;
-    facts::read(&ask, &mut |reply| {
+    survey::read(&ask, &mut |reply| {
         if let Reply::Facts { facts, .. } = reply
             && let Known::Known(links) = facts.links
         {

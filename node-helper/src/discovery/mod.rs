@@ -6,7 +6,9 @@
 
 pub mod host_sockets;
 pub mod islands;
+mod owner_memory;
 pub mod owners;
 /// Names for the places where events happen.
 pub mod places;
 pub mod resolve;
+pub mod survey;

@@ -1,7 +1,7 @@
 //! Names for the places where events happen: whose namespace, which interface, which process. Looked up where an event
 //! tells a number that is new, and remembered, because many events follow from the same place.
 
-use crate::discovery::owners::Owners;
+use super::owners::Owners;
 use crate::facts;
 use crate::identity::namespaces::Namespaces;
 use crate::identity::namespaces::sees_all_pids;

@@ -1,7 +1,7 @@
 //! What an endpoint is that somebody named: `netns/NAME`, `pid/N`, `container/ID`, `pod/UID`, `host`, an address.
 
+use super::{islands, survey};
 use crate::attempts::source_by;
-use crate::discovery::islands;
 use crate::facts;
 use crate::identity::namespaces::{Namespace, Namespaces, processes};
 use crate::identity::owner;
@@ -280,7 +280,7 @@ fn addresses(netns: Vec<u32>) -> BTreeMap<u32, Vec<Address>> {
         ..Ask::default()
     };
     let mut found = BTreeMap::new();
-    facts::read(&ask, &mut |reply| {
+    survey::read(&ask, &mut |reply| {
         if let Reply::Facts { facts, .. } = reply
             && let Known::Known(addresses) = facts.addresses
         {

@@ -31,7 +31,7 @@ const SYSCTLS: &[&str] = &[
 ];
 
 /// Reads them from a root that holds `proc`.
-pub(super) fn read(root: &Path) -> NodeFacts {
+pub fn read(root: &Path) -> NodeFacts {
     let file = |path: &str| {
         let path = root.join(path);
         door::text(&path, door::TABLE).with_context(|| format!("cannot read {}", path.display()))

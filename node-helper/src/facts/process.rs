@@ -11,7 +11,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// Reads the facts of one process; `None` when it is gone.
-pub(super) fn read(pid: u32, netns: u32) -> Option<ProcessFacts> {
+pub fn read(pid: u32, netns: u32) -> Option<ProcessFacts> {
     let process = Process::new(i32::try_from(pid).ok()?).ok()?;
     let stat = process.stat().ok()?;
     Some(ProcessFacts {

@@ -204,7 +204,7 @@ fn is_wanted(ask: &Ask, socket: &Socket) -> bool {
 }
 
 /// Waits for whoever comes: a TCP listener, or a UDP socket that is bound and not connected.
-pub(super) fn listens(socket: &Socket) -> bool {
+pub fn listens(socket: &Socket) -> bool {
     matches!(&*socket.state, "LISTEN" | "UNCONN")
 }
 

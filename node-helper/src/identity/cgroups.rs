@@ -1,6 +1,6 @@
 //! The mounted hierarchies of cgroups, as the host's first process sees them, and cgroups of version 2 by their id.
 
-use crate::identity::owner;
+use super::owner;
 use crate::system::door;
 use model::owner::Owner;
 use procfs::process::{MountInfo, MountInfos, Process};

@@ -1,6 +1,6 @@
 //! Leads into a network namespace, checked: who enters by it comes to the one that was meant.
 
-use crate::identity::namespaces::Namespace;
+use super::namespaces::Namespace;
 use crate::system::door;
 use anyhow::{Context as _, bail};
 use std::fs::File;

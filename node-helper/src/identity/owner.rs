@@ -1,6 +1,6 @@
 //! To whom a process or a network namespace belongs, from cgroup paths and namespaces alone: never a guess.
 
-use crate::identity::namespaces::Namespace;
+use super::namespaces::Namespace;
 use crate::system::door;
 use model::owner::Owner;
 

@@ -1,11 +1,15 @@
 //! The kernel's own description of its structures (BTF), read by one scan for the names that are wanted.
 
 use crate::system::door;
+use crate::system::sys::Mapped;
 use anyhow::{Context, bail};
 use std::collections::{HashMap, HashSet};
 use std::io::Read;
 
-use crate::system::sys::Mapped;
+/// The enumeration of drop reasons.
+pub const DROP_REASONS: &str = "skb_drop_reason";
+/// The enumeration of reset reasons.
+pub const RESET_REASONS: &str = "sk_rst_reason";
 
 /// Where the kernel keeps it.
 pub const PATH: &str = "/sys/kernel/btf/vmlinux";

@@ -1,6 +1,6 @@
 //! The maps that all programs of one arming share: the user's filter and the watched flows.
 
-use crate::kernel::load::{self, Shared};
+use super::load::{self, Shared};
 use crate::system::sys::{self, Mapped, Shape};
 use anyhow::Context;
 use model::attempt::WatchedFlow;
@@ -18,12 +18,12 @@ const PORTS: usize = 65536;
 /// As in `node_helper_ebpf::trail`.
 const SLOTS: u32 = 16384;
 
-/// Bits of an owner, as in `node_helper_ebpf::watch`: there is one; the answer's direction; a start whose whole tuple is known.
+/// Bits of an owner, as in `node_helper_ebpf::watched_flows`: there is one; the answer's direction; a start whose whole tuple is known.
 const VALID: u32 = 1;
 const REVERSE: u32 = 2;
 const KNOWN: u32 = 4;
 
-/// Bits of a port's mark, as in `node_helper_ebpf::watch`.
+/// Bits of a port's mark, as in `node_helper_ebpf::watched_flows`.
 const MARK_FLOW: u8 = 1;
 const MARK_TUNNEL: u8 = 2;
 /// UDP ports of VXLAN (IANA's and Linux's) and Geneve.

@@ -1,8 +1,8 @@
 //! From an embedded ELF to attached programs: set what this kernel's BTF says, create maps, load, attach the first hook
 //! that this kernel has. A loader of our own over `aya-obj`, because a general one parses all of the kernel's BTF.
 
-use crate::kernel::btf::Layout;
-use crate::kernel::fold::{Constants, fold};
+use super::btf::Layout;
+use super::fold::{Constants, fold};
 use crate::system::door;
 use crate::system::sys::{self, Kind, Shape};
 use anyhow::{Context, anyhow};
@@ -74,7 +74,7 @@ impl Hook {
     }
 
     /// The program that stands in where the kernel leaves [`Self::program`] out, if its ELF has one of that name
-    /// (`node_helper_ebpf::twice`).
+    /// (`node_helper_ebpf::stand_in`).
     pub fn again(self) -> String {
         format!("{}_again", self.program())
     }

@@ -1,7 +1,7 @@
 //! What a probe is, and what of it a kernel can carry.
 
-use crate::kernel::btf::Layout;
-use crate::kernel::load::{self, Hook};
+use super::btf::Layout;
+use super::load::{self, Hook};
 use model::missing::Missing;
 use model::protocol::ProbeStatus;
 

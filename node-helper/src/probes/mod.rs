@@ -1,12 +1,9 @@
 //! The registry of probes, and what each can do on this kernel.
 
-use crate::capture::decode::{DROP_REASONS, RESET_REASONS};
-use crate::kernel::btf::{self, Layout, Wanted};
+use crate::kernel::btf::{self, DROP_REASONS, Layout, RESET_REASONS, Wanted};
 use crate::kernel::load::{self, Hook};
 use crate::kernel::probe::Probe;
-use crate::servants::armer;
 use anyhow::bail;
-use model::protocol::ProbeStatus;
 use std::sync::OnceLock;
 use strsim::levenshtein;
 
@@ -77,30 +74,6 @@ fn wanted() -> anyhow::Result<Wanted> {
         }
     }
     Ok(wanted)
-}
-
-/// What every probe can do on this kernel. Attaches nothing.
-pub fn statuses() -> Vec<ProbeStatus> {
-    let refused = match layout() {
-        Ok(_) => armer::refused(),
-        Err(why) => Some((*why).to_owned()),
-    };
-    PROBES
-        .iter()
-        .map(|probe| match (&refused, layout()) {
-            (None, Ok(layout)) => probe.status(layout),
-            (why, _) => {
-                let mut status = probe.status(&Layout::default());
-                let why = why.clone().unwrap_or_default();
-                status.unsupported = Some(
-                    probe
-                        .missing(why)
-                        .remedy("run as root on a kernel with BTF; `skoop doctor` says what lacks"),
-                );
-                status
-            }
-        })
-        .collect()
 }
 
 /// The probe of that name, or the nearest name.

@@ -21,7 +21,7 @@
 //! can read what root can, and write nothing. Senders stay root, because rules choose by user, too; they cannot open files.
 //! What remains to whoever runs code of his own in a reader is to change the network's settings (`CAP_NET_ADMIN`).
 
-use crate::processes::seccomp::{self, Call};
+use super::seccomp::{self, Call};
 use anyhow::Context as _;
 use caps::{CapSet, Capability, CapsHashSet};
 use nix::errno::Errno;

@@ -2,7 +2,7 @@
 //! them, from a socket that nobody else has, and answers each. It reads nothing else, and ends when its master does.
 #![expect(unsafe_code, reason = "fork(2), and descriptors that came in a message")]
 
-use crate::processes::privileges::Role;
+use super::privileges::Role;
 use crate::system::door;
 use anyhow::{Context as _, anyhow, bail};
 use nix::errno::Errno;

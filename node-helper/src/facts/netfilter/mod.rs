@@ -14,6 +14,7 @@ use iptables::xt::SetNames;
 use iptables::{compat, legacy};
 use model::facts::{Match, Netfilter, NetnsFacts};
 use model::missing::{Known, Missing};
+use nftables::scope::MapBudget;
 use nftables::{dump, expressions, json_objects, program, ruleset};
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -80,7 +81,7 @@ fn add_tables(netfilter: &mut Netfilter, look: &Look, tables: Vec<nftables::tabl
         let all = interfaces.get_or_init(|| look.links(interface_names).unwrap_or_default());
         all.get(&index).cloned()
     };
-    let parts = ruleset::Parts::new(look.addresses());
+    let budget = MapBudget::new(look.addresses());
     for table in tables {
         if let Some(why) = &table.unread {
             let what = format!("nftables rules of {}", look.namespace.name);
@@ -90,7 +91,7 @@ fn add_tables(netfilter: &mut Netfilter, look: &Look, tables: Vec<nftables::tabl
             netfilter.chains.extend(chains);
         } else {
             let (objects, around) = json_objects::named(&table, &names);
-            let ruleset = ruleset::ruleset(&objects, json_objects::chains(&table, &around), &parts);
+            let ruleset = ruleset::ruleset(&objects, json_objects::chains(&table, &around), &budget);
             netfilter.chains.extend(ruleset.chains);
             netfilter.sets.extend(ruleset.sets);
         }

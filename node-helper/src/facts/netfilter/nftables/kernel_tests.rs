@@ -1,6 +1,7 @@
 //! The kernel's own rules against what nft says of them: both are read from a namespace of the test's own. Needs root.
 
-use super::ruleset::{Parts, Ruleset, ruleset};
+use super::ruleset::{Ruleset, ruleset};
+use super::scope::MapBudget;
 use super::{dump, json_objects};
 use model::facts::{Action, Chain, Match, NetfilterRule};
 use nix::sched::{CloneFlags, unshare};
@@ -34,8 +35,8 @@ fn run(command: &[&str], input: &str) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-fn every_part() -> Parts {
-    Parts::new(BTreeSet::new())
+fn every_part() -> MapBudget {
+    MapBudget::new(BTreeSet::new())
 }
 
 /// What nft says.

@@ -1,6 +1,7 @@
 //! What nft's match expressions test, in a form that can be evaluated.
 
-use super::ruleset::{Scope, only, set_key, text};
+use super::json::{only, text};
+use super::scope::{Scope, set_key};
 use super::wording;
 use model::facts::Match;
 use serde_json::Value;

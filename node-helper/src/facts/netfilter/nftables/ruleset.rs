@@ -1,41 +1,19 @@
 //! The meaning of a ruleset in the form in which `nft -j list ruleset` prints it (libnftables-json(5)).
 
+use super::json::{only, text};
+use super::scope::{MapBudget, NamedObjects, Scope, set_key};
 use super::{matches, wording};
 use crate::facts::netfilter::bound;
 use model::facts::{Action, Chain, Match, NetfilterRule, SetMark};
 use serde_json::Value;
-use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-/// A verdict map with more elements is not taken apart; its rule then does something unknown.
-const MAP_MAX: usize = 4096;
-/// Rules of a namespace that come of taking maps apart; maps beyond that are not.
-const PARTS_MAX: usize = 100_000;
 /// A rule's words are cut behind so many characters: one may hold thousands of addresses.
 const TEXT_MAX: usize = 1000;
 
 /// A map of more elements is taken apart for the addresses in question alone.
 const LARGE: usize = 1024;
-
-/// How maps are taken apart.
-#[derive(Debug)]
-pub struct Parts {
-    /// How many rules may still come of it.
-    left: Cell<usize>,
-    /// The addresses in question; none where they are not known.
-    asked: BTreeSet<IpAddr>,
-}
-
-impl Parts {
-    /// For these addresses.
-    pub const fn new(asked: BTreeSet<IpAddr>) -> Self {
-        Self {
-            left: Cell::new(PARTS_MAX),
-            asked,
-        }
-    }
-}
 
 /// What there is.
 #[derive(Debug, Default, PartialEq)]
@@ -46,77 +24,9 @@ pub struct Ruleset {
     pub sets: BTreeMap<String, Vec<String>>,
 }
 
-/// Named objects that rules refer to, by family, table and name.
-pub struct Named<'a> {
-    objects: BTreeMap<(&'a str, &'a str, &'a str, &'a str), &'a Value>,
-}
-
-/// Where a rule stands; names are looked up there.
-#[derive(Clone, Copy)]
-pub struct Scope<'a> {
-    named: &'a Named<'a>,
-    parts: &'a Parts,
-    pub family: &'a str,
-    pub table: &'a str,
-}
-
-impl<'a> Named<'a> {
-    /// Sets and maps, named counters.
-    fn new(objects: &'a [Value]) -> Self {
-        let mut named = BTreeMap::new();
-        for (kind, object) in objects.iter().filter_map(only) {
-            if matches!(kind, "set" | "map" | "counter") {
-                named.insert(
-                    (
-                        kind,
-                        text(object, "family"),
-                        text(object, "table"),
-                        text(object, "name"),
-                    ),
-                    object,
-                );
-            }
-        }
-        Self { objects: named }
-    }
-}
-
-impl<'a> Scope<'a> {
-    /// Into how many each of these rules may be taken apart.
-    fn parts(&self, rules: usize) -> usize {
-        self.parts.left.get().min(MAP_MAX) / rules.max(1)
-    }
-
-    fn spend(&self, parts: usize) {
-        self.parts.left.set(self.parts.left.get().saturating_sub(parts));
-    }
-
-    fn find(&self, kind: &str, name: &str) -> Option<&'a Value> {
-        self.named.objects.get(&(kind, self.family, self.table, name)).copied()
-    }
-
-    /// The elements of `@name`.
-    pub fn elements(&self, reference: &str) -> Option<&'a [Value]> {
-        let name = reference.strip_prefix('@')?;
-        let object = self.find("set", name).or_else(|| self.find("map", name))?;
-        Some(object.get("elem").and_then(Value::as_array).map_or(&[], Vec::as_slice))
-    }
-}
-
-/// An object of one member: its name and value.
-pub fn only(value: &Value) -> Option<(&str, &Value)> {
-    let object = value.as_object()?;
-    object.iter().next().map(|(name, value)| (name.as_str(), value))
-}
-
-/// A text member; empty when it is not there.
-pub fn text<'a>(object: &'a Value, member: &str) -> &'a str {
-    object.get(member).and_then(Value::as_str).unwrap_or_default()
-}
-
 /// Reads what is named (sets, maps, counters), then chains, each before its rules.
-pub fn ruleset(objects: &[Value], chains: impl Iterator<Item = Value>, parts: &Parts) -> Ruleset {
-    let named = Named::new(objects);
+pub fn ruleset(objects: &[Value], chains: impl Iterator<Item = Value>, budget: &MapBudget) -> Ruleset {
+    let named = NamedObjects::new(objects);
     let mut ruleset = Ruleset::default();
     for (kind, object) in objects.iter().filter_map(only) {
         if kind == "set" {
@@ -141,7 +51,7 @@ pub fn ruleset(objects: &[Value], chains: impl Iterator<Item = Value>, parts: &P
             "rule" => {
                 let scope = Scope {
                     named: &named,
-                    parts,
+                    budget,
                     family,
                     table,
                 };
@@ -154,11 +64,6 @@ pub fn ruleset(objects: &[Value], chains: impl Iterator<Item = Value>, parts: &P
         }
     }
     ruleset
-}
-
-/// How a named set is called where names of several tables meet.
-pub fn set_key(family: &str, table: &str, name: &str) -> String {
-    format!("{family} {table} {name}")
 }
 
 fn chain(object: &Value) -> Chain {
@@ -330,7 +235,7 @@ fn by_element(rule: &NetfilterRule, vmap: &Value, scope: Scope, most: usize) -> 
     let Some(elements) = elements else {
         return vec![other()];
     };
-    let asked = &scope.parts.asked;
+    let asked = scope.asked();
     let large = elements.len() > LARGE.min(most);
     if large && asked.is_empty() && elements.len() > most {
         return vec![other()];

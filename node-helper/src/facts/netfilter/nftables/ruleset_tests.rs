@@ -1,6 +1,7 @@
 //! A ruleset as nft 1.0.6 prints it, and what is read from it.
 
-use super::ruleset::{Parts, Ruleset, ruleset as meaning};
+use super::ruleset::{Ruleset, ruleset as meaning};
+use super::scope::MapBudget;
 use model::facts::{Action, Chain, Match, NetfilterRule};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -10,7 +11,7 @@ const SAMPLE: &str = include_str!("../samples/nft-1.0.6.json");
 fn parse(json: &str) -> Ruleset {
     let whole: Value = serde_json::from_str(json).unwrap();
     let objects = whole["nftables"].as_array().unwrap();
-    meaning(objects, objects.iter().cloned(), &Parts::new(BTreeSet::new()))
+    meaning(objects, objects.iter().cloned(), &MapBudget::new(BTreeSet::new()))
 }
 
 fn ruleset() -> Ruleset {
@@ -379,7 +380,7 @@ fn a_large_map_is_taken_apart_for_the_addresses_in_question() {
             {"vmap": {"key": {"payload": {"protocol": "ip", "field": "daddr"}}, "data": "@m"}}]}}),
     ];
     let asked: BTreeSet<std::net::IpAddr> = BTreeSet::from(["10.96.0.7".parse().unwrap()]);
-    let ruleset = meaning(&named, chains.into_iter(), &Parts::new(asked));
+    let ruleset = meaning(&named, chains.into_iter(), &MapBudget::new(asked));
     let [service, others] = ruleset.chains[0].rules.as_slice() else {
         panic!("{:?}", ruleset.chains)
     };

@@ -1,6 +1,6 @@
 //! nft's JSON as nft's own words.
 
-use super::ruleset::{only, text};
+use super::json::{only, text};
 use serde_json::Value;
 
 /// A rule, without the numbers its counter shows.

@@ -1,6 +1,6 @@
 //! Where a packet or socket is: the inode of its network namespace and the index of its interface.
 
-use crate::fast::{load, load_at};
+use crate::direct_access::{load, load_at};
 use crate::fields::*;
 use aya_ebpf::helpers::bpf_get_current_task;
 
@@ -9,7 +9,7 @@ const FIRST_INODE: u32 = 0xeff0_0000;
 
 /// A place.
 #[derive(Clone, Copy)]
-pub struct Place {
+pub struct NetnsInterface {
     /// Inode of the namespace; 0 when unknown.
     pub netns: u32,
     /// Interface in it; 0 when there is none.
@@ -25,9 +25,9 @@ fn inode(net: u64) -> Option<u32> {
 
 /// That of a device. `skb->dev` shares its place with other things, so what is read there is checked.
 #[inline(always)]
-pub fn of_device(device: u64) -> Option<Place> {
+pub fn of_device(device: u64) -> Option<NetnsInterface> {
     let netns = inode(pointer(device, &net_device__nd_net)?)?;
-    Some(Place {
+    Some(NetnsInterface {
         netns,
         ifindex: field(device, &net_device__ifindex).unwrap_or(0),
     })
@@ -35,8 +35,8 @@ pub fn of_device(device: u64) -> Option<Place> {
 
 /// That of the device of an skb the verifier knows, without a call; all zeroes where it is not told so easily.
 #[inline(always)]
-pub fn of_device_of(skb: *const u8) -> Place {
-    let nowhere = Place { netns: 0, ifindex: 0 };
+pub fn of_device_of(skb: *const u8) -> NetnsInterface {
+    let nowhere = NetnsInterface { netns: 0, ifindex: 0 };
     let device: *const u8 = load(skb, &sk_buff__dev);
     if device.is_null() {
         return nowhere;
@@ -50,19 +50,19 @@ pub fn of_device_of(skb: *const u8) -> Place {
         return nowhere;
     }
     let ifindex = load(device, &net_device__ifindex);
-    Place { netns, ifindex }
+    NetnsInterface { netns, ifindex }
 }
 
 /// That of a socket.
 #[inline(always)]
-pub fn of_socket(sk: u64) -> Option<Place> {
+pub fn of_socket(sk: u64) -> Option<NetnsInterface> {
     let netns = inode(pointer(sk, &sock_common__skc_net)?)?;
-    Some(Place { netns, ifindex: 0 })
+    Some(NetnsInterface { netns, ifindex: 0 })
 }
 
 /// That of a packet: its device, else its socket, else the socket it was meant for, else the device of its route.
 #[inline(always)]
-pub fn of_packet(skb: u64, receiver: u64) -> Place {
+pub fn of_packet(skb: u64, receiver: u64) -> NetnsInterface {
     if let Some(device) = pointer(skb, &sk_buff__dev)
         && let Some(place) = of_device(device)
     {
@@ -83,16 +83,16 @@ pub fn of_packet(skb: u64, receiver: u64) -> Place {
         && let Some(device) = pointer(route & !1, &dst_entry__dev)
         && let Some(place) = of_device(device)
     {
-        return Place { ifindex: 0, ..place };
+        return NetnsInterface { ifindex: 0, ..place };
     }
-    Place { netns: 0, ifindex: 0 }
+    NetnsInterface { netns: 0, ifindex: 0 }
 }
 
 /// That of the running task; only for hooks that run in its context.
 #[inline(always)]
-pub fn of_task() -> Option<Place> {
+pub fn of_task() -> Option<NetnsInterface> {
     // SAFETY: no arguments, always valid in tracing programs.
     let task = unsafe { bpf_get_current_task() };
     let netns = inode(pointer(pointer(task, &task_struct__nsproxy)?, &nsproxy__net_ns)?)?;
-    Some(Place { netns, ifindex: 0 })
+    Some(NetnsInterface { netns, ifindex: 0 })
 }

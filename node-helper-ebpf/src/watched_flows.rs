@@ -56,7 +56,7 @@ pub struct Start {
 /// The far end of a flow whose source port nobody knows.
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub struct End {
+pub struct FarEnd {
     /// Address.
     pub address: [u8; 16],
     /// Port.
@@ -70,7 +70,7 @@ pub struct End {
 /// To whom a far end belongs, and from where.
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub struct Ended {
+pub struct FarEndWatch {
     /// To whom.
     pub watch: Watch,
     /// The namespace where its flows are met first; 0 for any.
@@ -109,7 +109,7 @@ pub static STARTS: HashMap<Start, Watch> = HashMap::with_max_entries(1024, 1);
 
 /// Flows by their far end.
 #[map]
-pub static ENDS: HashMap<End, Ended> = HashMap::with_max_entries(256, 1);
+pub static ENDS: HashMap<FarEnd, FarEndWatch> = HashMap::with_max_entries(256, 1);
 
 /// The marks; `None` while nothing is watched.
 #[inline(always)]
@@ -162,7 +162,7 @@ pub fn start(netns: u32, flow: &Flow) -> Watch {
 /// Whose far end this is, if it is one.
 #[inline(always)]
 pub fn end(netns: u32, flow: &Flow) -> Watch {
-    let mut key = End {
+    let mut key = FarEnd {
         address: flow.daddr,
         port: flow.dport,
         protocol: flow.protocol,
@@ -186,7 +186,7 @@ pub fn end(netns: u32, flow: &Flow) -> Watch {
 }
 
 #[inline(always)]
-fn is_from(ended: &Ended, netns: u32, address: &[u8; 16]) -> bool {
+fn is_from(ended: &FarEndWatch, netns: u32, address: &[u8; 16]) -> bool {
     (ended.netns == 0 || ended.netns == netns) && (ended.from == [0; 16] || ended.from == *address)
 }
 

@@ -11,7 +11,7 @@
 //! for a packet for which the second stands in; what both were left out of is what the kernel counts for the first less
 //! [`Turn::stood_in`].
 
-use crate::fast::load;
+use crate::direct_access::load;
 use crate::fields::{forget, given, set__stack, task_struct__stack};
 use aya_ebpf::EbpfContext;
 use aya_ebpf::helpers::generated::bpf_get_current_task_btf;
