@@ -27,7 +27,7 @@ pub struct TotalKey {
 /// What comes often comes in runs of one key: a run is counted here and added to its total when another key follows, or by
 /// the helper at the end.
 #[repr(C)]
-pub struct Last {
+pub struct LastTotal {
     /// The key.
     pub key: TotalKey,
     /// How many of them are in no total yet.
@@ -39,11 +39,11 @@ pub struct Last {
 #[map]
 static TOTALS: PerCpuHashMap<TotalKey, u64> = PerCpuHashMap::with_max_entries(8192, 1);
 #[map]
-static LAST: PerCpuArray<Last> = PerCpuArray::with_max_entries(SLOTS, 0);
+static LAST: PerCpuArray<LastTotal> = PerCpuArray::with_max_entries(SLOTS, 0);
 
 /// What was counted last by program number `slot` on this CPU.
 #[inline(always)]
-pub fn last(slot: u32) -> Option<&'static mut Last> {
+pub fn last(slot: u32) -> Option<&'static mut LastTotal> {
     let last = LAST.get_ptr_mut(slot)?;
     // SAFETY: as above.
     Some(unsafe { &mut *last })

@@ -56,7 +56,7 @@ pub struct Start {
 /// The far end of a flow whose source port nobody knows.
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub struct FarEnd {
+pub struct FarEndKey {
     /// Address.
     pub address: [u8; 16],
     /// Port.
@@ -109,7 +109,7 @@ pub static STARTS: HashMap<Start, Watch> = HashMap::with_max_entries(1024, 1);
 
 /// Flows by their far end.
 #[map]
-pub static ENDS: HashMap<FarEnd, FarEndWatch> = HashMap::with_max_entries(256, 1);
+pub static ENDS: HashMap<FarEndKey, FarEndWatch> = HashMap::with_max_entries(256, 1);
 
 /// The marks; `None` while nothing is watched.
 #[inline(always)]
@@ -162,7 +162,7 @@ pub fn start(netns: u32, flow: &Flow) -> Watch {
 /// Whose far end this is, if it is one.
 #[inline(always)]
 pub fn end(netns: u32, flow: &Flow) -> Watch {
-    let mut key = FarEnd {
+    let mut key = FarEndKey {
         address: flow.daddr,
         port: flow.dport,
         protocol: flow.protocol,

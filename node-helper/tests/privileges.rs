@@ -13,9 +13,9 @@ use model::facts::NetnsFacts;
 use model::missing::Known;
 use model::protocol::{Ask, Filter, Hello, Reply, Request, VERSION};
 use node_helper::capture::symbols::Symbols;
-use node_helper::processes::privileges::{ARMER, JOINER, READER, Role, SENDER, SESSION, USHER};
-use node_helper::processes::servant::{Answer, Master, Servant};
-use node_helper::servants::usher::{self, Task};
+use node_helper::processes::privileges::{ARMER, JOINER, ProcessRole, READER, SENDER, SESSION, USHER};
+use node_helper::processes::servant::{Master, Servant, ServantAnswer};
+use node_helper::servants::usher::{self, ChildTask};
 use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::fs;
@@ -50,12 +50,12 @@ impl Status {
     }
 }
 
-fn names(role: &Role) -> BTreeSet<String> {
+fn names(role: &ProcessRole) -> BTreeSet<String> {
     role.keeps.iter().map(|kept| kept.capability.to_string()).collect()
 }
 
 /// It has what its role says, could never have more, and is confined.
-fn assert_is(pid: u32, role: &Role) {
+fn assert_is(pid: u32, role: &ProcessRole) {
     let status = Status::of(pid);
     for set in ["CapEff", "CapPrm", "CapBnd"] {
         assert_eq!(status.set(set), names(role), "{set} of {}", role.name);
@@ -120,7 +120,7 @@ fn a_reader_has_what_the_table_says_before_it_reads() {
     let found = namespaces.by_name(&namespace.name).unwrap();
     let (stdin, to) = nix::unistd::pipe().unwrap();
     let (from, stdout): (OwnedFd, OwnedFd) = nix::unistd::pipe().unwrap();
-    let process = usher::start(found, Task::Read, &stdin, &stdout).unwrap();
+    let process = usher::start(found, ChildTask::Read, &stdin, &stdout).unwrap();
     let usher = child(std::process::id(), USHER.name);
     let reader = children(usher)[0];
     let filters = |pid| Status::of(pid).field("Seccomp_filters").parse::<u32>().unwrap();
@@ -403,9 +403,9 @@ fn escapes(master: &Master) {
     // SAFETY: both lists end with a null.
     unsafe { libc::execve(c"/bin/true".as_ptr(), arguments.as_ptr(), arguments.as_ptr()) };
     let possible: Vec<&str> = outcomes.into_iter().flatten().collect();
-    master.answer(Ok(Answer {
+    master.answer(Ok(ServantAnswer {
         text: possible.join(", ").into_bytes(),
-        ..Answer::default()
+        ..ServantAnswer::default()
     }));
 }
 
@@ -424,22 +424,22 @@ fn whoever_runs_code_of_his_own_in_a_process_that_reads_comes_no_further() {
 fn knows_functions(master: &Master) {
     while master.next().is_some() {
         let known = format!("{:?}", Symbols::of_this_kernel()) != format!("{:?}", Symbols::default());
-        master.answer(Ok(Answer {
+        master.answer(Ok(ServantAnswer {
             text: vec![u8::from(known)],
-            ..Answer::default()
+            ..ServantAnswer::default()
         }));
     }
 }
 
 #[test]
 fn without_syslog_functions_of_the_kernel_have_no_names() {
-    const WITHOUT: Role = Role {
+    const WITHOUT: ProcessRole = ProcessRole {
         keeps: &[],
         name: "without-syslog",
         root: SESSION.root,
         calls: SESSION.calls,
     };
-    let knows = |role: &'static Role| {
+    let knows = |role: &'static ProcessRole| {
         let servant = Servant::start(role, knows_functions).unwrap();
         servant.ask([0; 8], &[]).unwrap().text == [1]
     };

@@ -9,7 +9,7 @@ use model::event::{Event, Seen, TcpState};
 use model::flow::{Flow, TCP, UDP};
 use model::protocol::Filter;
 use model::word::Hook;
-use node_helper::capture::armed::{Armed, Summary, arm};
+use node_helper::capture::armed::{Armed, CaptureSummary, arm};
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::mpsc;
@@ -24,7 +24,7 @@ fn watch(
     filter: &Filter,
     act: impl FnOnce(&Armed),
     expected: &[&dyn Fn(&Event) -> bool],
-) -> (Vec<Event>, Summary) {
+) -> (Vec<Event>, CaptureSummary) {
     let (sender, events) = mpsc::channel();
     let names: Vec<String> = probes.iter().map(|name| (*name).to_owned()).collect();
     let armed = arm(&names, filter, Box::new(move |event| drop(sender.send(event)))).unwrap();

@@ -1,17 +1,17 @@
 //! Probes at work: attached with a filter, given one more flow, detached and summed up.
 
 use super::cost::Meter;
-use super::decode::Words;
+use super::decode::KernelNames;
 use super::pump::{Pump, Ring, Source};
 use super::symbols::Symbols;
 use super::totals::{self, LeftOut};
 use crate::kernel::btf::Layout;
-use crate::kernel::filter::{self, Maps};
+use crate::kernel::filter::{self, FilterMaps};
 use crate::kernel::load::Loaded;
 use crate::kernel::probe::Probe;
 use crate::probes;
 use crate::probes::PROBES;
-use crate::servants::armer::{self, Set};
+use crate::servants::armer::{self, ProbeSet};
 use crate::system::sys::Mapped;
 use anyhow::Context;
 use aya::maps::{Map, MapData, RingBuf};
@@ -25,7 +25,7 @@ pub const EVENTS_PER_SECOND: u32 = 2000;
 
 /// What was seen between [`arm`] and [`Armed::stop`].
 #[derive(Debug, Default)]
-pub struct Summary {
+pub struct CaptureSummary {
     /// Events given to the sink.
     pub events: u64,
     /// Events lost, by probe.
@@ -41,13 +41,13 @@ pub struct Summary {
 pub struct Armed {
     statuses: Vec<ProbeStatus>,
     // In the order in which they end: programs are detached before the pump drains the rings.
-    set: Set,
+    set: ProbeSet,
     attached: Vec<(&'static Probe, Loaded)>,
     /// Of each of them, when all were attached.
     left_out: Vec<LeftOut>,
     pump: Pump,
-    maps: Maps,
-    words: Words,
+    maps: FilterMaps,
+    words: KernelNames,
     meter: Meter,
 }
 
@@ -86,9 +86,9 @@ pub fn arm(probes: &[String], filter: &Filter, sink: Box<dyn FnMut(Event) + Send
         }
     }
     let layout = probes::layout().map_err(|why| anyhow::anyhow!(why))?;
-    let set = Set::new(filter::entries(filter))?;
+    let set = ProbeSet::new(filter::entries(filter))?;
     let trailed = asked.iter().any(|probe| probe.name == probes::path::PROBE.name);
-    let maps = Maps::new(&set.shared, filter, trailed)?;
+    let maps = FilterMaps::new(&set.shared, filter, trailed)?;
 
     let per_second = match filter.events_per_second {
         0 => EVENTS_PER_SECOND,
@@ -112,7 +112,7 @@ pub fn arm(probes: &[String], filter: &Filter, sink: Box<dyn FnMut(Event) + Send
         .name("symbols".to_owned())
         .spawn(Symbols::of_this_kernel)
         .context("cannot start a thread")?;
-    let pump = Pump::start(sources, Words::new(layout), per_second, sink).context("cannot start a thread")?;
+    let pump = Pump::start(sources, KernelNames::new(layout), per_second, sink).context("cannot start a thread")?;
     let meter = Meter::start(programs(&attached)?).context("cannot start a thread")?;
     let left_out = attached.iter().map(|(_, loaded)| LeftOut::so_far(loaded)).collect();
     Ok(Armed {
@@ -122,7 +122,7 @@ pub fn arm(probes: &[String], filter: &Filter, sink: Box<dyn FnMut(Event) + Send
         left_out,
         pump,
         maps,
-        words: Words::new(layout),
+        words: KernelNames::new(layout),
         meter,
     })
 }
@@ -155,7 +155,7 @@ impl Armed {
     }
 
     /// Drains what the kernel still holds, detaches, and sums up.
-    pub fn stop(self) -> Summary {
+    pub fn stop(self) -> CaptureSummary {
         let Self {
             statuses: _,
             set,
@@ -173,10 +173,10 @@ impl Armed {
             .collect();
         set.detach();
         let bpf = meter.stop();
-        let mut summary = Summary {
+        let mut summary = CaptureSummary {
             events: pump.stop(),
             bpf,
-            ..Summary::default()
+            ..CaptureSummary::default()
         };
         for ((probe, loaded), missed) in attached.iter().zip(missed) {
             summary.totals.extend(totals::read(probe.name, loaded, &mut words));

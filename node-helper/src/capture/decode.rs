@@ -17,13 +17,13 @@ const NOT_TOLD: u16 = 0xffff;
 
 /// The names of this kernel.
 #[derive(Debug)]
-pub struct Words {
+pub struct KernelNames {
     drops: HashMap<u32, String>,
     resets: HashMap<u32, String>,
     locations: HashMap<u64, Option<String>>,
 }
 
-impl Words {
+impl KernelNames {
     /// Those that BTF tells; functions are looked up when they are met.
     pub fn new(layout: &Layout) -> Self {
         let named = |which: &str, prefix: &str| {
@@ -258,7 +258,7 @@ pub fn particulars(seen: &Seen) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Words, split};
+    use super::{KernelNames, split};
     use crate::kernel::btf::{DROP_REASONS, Layout};
 
     #[test]
@@ -266,7 +266,7 @@ mod tests {
         let mut layout = Layout::default();
         let names = [(77, "SKB_DROP_REASON_NETFILTER_DROP".to_owned())];
         layout.enums.insert(DROP_REASONS.to_owned(), names.into());
-        let words = Words::new(&layout);
+        let words = KernelNames::new(&layout);
         assert_eq!(words.drop_reason(77), "NETFILTER_DROP");
         assert_eq!(words.drop_reason(0), "NOT_SPECIFIED");
         assert_eq!(words.drop_reason(0x8203), "SUBSYSTEM_2_REASON_3");

@@ -15,7 +15,7 @@ const OPEN_MAX: usize = 4096;
 
 /// What is needed of a message: its head and first question.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Message {
+pub struct DnsMessage {
     id: u16,
     is_answer: bool,
     rcode: String,
@@ -26,7 +26,7 @@ pub struct Message {
 }
 
 /// Reads a message, which may be cut after its first question. `None` when it is none.
-pub fn message(bytes: &[u8]) -> Option<Message> {
+pub fn message(bytes: &[u8]) -> Option<DnsMessage> {
     let mut decoder = BinDecoder::new(bytes);
     let header = Header::read(&mut decoder).ok()?;
     let question = (header.counts.queries > 0)
@@ -35,7 +35,7 @@ pub fn message(bytes: &[u8]) -> Option<Message> {
     let name = question
         .as_ref()
         .map_or_else(String::new, |query| query.name().to_ascii());
-    Some(Message {
+    Some(DnsMessage {
         id: header.metadata.id,
         is_answer: header.metadata.message_type == hickory_proto::op::MessageType::Response,
         rcode: rcode(header.metadata.response_code.low()),
@@ -86,8 +86,8 @@ pub struct Dialogue {
 
 impl Dialogue {
     /// Takes a message that was met. The event, or nothing when this namespace has told it already.
-    pub fn take(&mut self, mut event: Event, message: Message) -> Option<Event> {
-        let Message {
+    pub fn take(&mut self, mut event: Event, message: DnsMessage) -> Option<Event> {
+        let DnsMessage {
             id,
             is_answer,
             rcode,

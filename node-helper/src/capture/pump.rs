@@ -1,6 +1,6 @@
 //! From the rings to the sink: wait, decode, name the place, refill budgets. The only place that does it.
 
-use super::decode::{Words, bare, is_dns, split};
+use super::decode::{KernelNames, bare, is_dns, split};
 use super::dns_dialogue::{Dialogue, message};
 use crate::discovery::places::Places;
 use crate::system::clock::monotonic_ns;
@@ -45,15 +45,15 @@ impl std::fmt::Debug for Ring {
 }
 
 /// Reads records: what they say, where it was, and to whom it belongs.
-pub struct Reader {
-    words: Words,
+pub struct RecordReader {
+    words: KernelNames,
     dialogue: Dialogue,
     places: Places,
 }
 
-impl Reader {
+impl RecordReader {
     /// With the names of this kernel.
-    pub fn new(words: Words) -> Self {
+    pub fn new(words: KernelNames) -> Self {
         Self {
             words,
             dialogue: Dialogue::default(),
@@ -99,8 +99,13 @@ pub struct Pump {
 
 impl Pump {
     /// Starts it.
-    pub fn start(mut sources: Vec<Source>, words: Words, per_second: u32, mut sink: Sink) -> std::io::Result<Self> {
-        let mut reader = Reader::new(words);
+    pub fn start(
+        mut sources: Vec<Source>,
+        words: KernelNames,
+        per_second: u32,
+        mut sink: Sink,
+    ) -> std::io::Result<Self> {
+        let mut reader = RecordReader::new(words);
         let ending = Arc::new(AtomicBool::new(false));
         let events = Arc::new(AtomicU64::new(0));
         let (end, count) = (Arc::clone(&ending), Arc::clone(&events));

@@ -1,7 +1,7 @@
 //! Exact totals and losses, as the kernel side counted them (see `node_helper_ebpf::totals` and `node_helper_ebpf::budget`).
 #![expect(unsafe_code, reason = "plain records of the kernel side are declared as such")]
 
-use super::decode::{Words, particulars};
+use super::decode::{KernelNames, particulars};
 use crate::kernel::load::Loaded;
 use crate::system::sys;
 use aya::Pod;
@@ -12,7 +12,7 @@ use model::word::What;
 use std::collections::BTreeMap;
 use std::os::fd::AsFd as _;
 
-/// What still waits on a CPU (see `node_helper_ebpf::totals::Last`).
+/// What still waits on a CPU (see `node_helper_ebpf::totals::LastTotal`).
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 struct Waiting {
@@ -67,7 +67,7 @@ fn map(loaded: &Loaded, name: &str) -> Option<Map> {
 }
 
 /// A probe's totals, in no order.
-pub fn read(probe: &str, loaded: &Loaded, words: &mut Words) -> Vec<Total> {
+pub fn read(probe: &str, loaded: &Loaded, words: &mut KernelNames) -> Vec<Total> {
     let Some(Ok(totals)) = map(loaded, "TOTALS").map(PerCpuHashMap::<_, Key, u64>::try_from) else {
         return Vec::new();
     };

@@ -3,9 +3,9 @@
 
 use super::input::Input;
 use super::writer::Writer;
-use crate::attempts::{Command, Order, Said, not_tried};
-use crate::identity::namespaces::{Namespace, Namespaces};
-use crate::servants::usher::{self, Process, Task};
+use crate::attempts::{SenderCommand, SenderOrder, SenderReport, not_tried};
+use crate::identity::namespaces::{Namespaces, NetworkNamespace};
+use crate::servants::usher::{self, ChildTask, StartedProcess};
 use anyhow::{Context as _, anyhow};
 use model::attempt::{AttemptSpec, WatchedFlow};
 use model::missing::Missing;
@@ -36,7 +36,7 @@ pub struct Workers {
 }
 
 struct Worker {
-    process: Process,
+    process: StartedProcess,
     orders: Option<File>,
     stopped: Receiver<()>,
     /// Attempts that have not been reported.
@@ -119,7 +119,7 @@ impl Workers {
     /// The window is open since this moment of `CLOCK_MONOTONIC`.
     pub fn go(&mut self, at_ns: u64) {
         for worker in &mut self.running {
-            worker.order(&Command::Go { at_ns });
+            worker.order(&SenderCommand::Go { at_ns });
         }
         for (spec, why) in self.hopeless.drain(..) {
             self.writer.say(&Reply::Attempt(not_tried(&spec, why)));
@@ -129,14 +129,14 @@ impl Workers {
     /// This tuple is watched now.
     pub fn watched(&mut self, flow: &WatchedFlow) {
         for worker in &mut self.running {
-            worker.order(&Command::Watched { flow: flow.flow });
+            worker.order(&SenderCommand::Watched { flow: flow.flow });
         }
     }
 
     /// Lets what is unfinished be reported. Sockets stay until this is dropped.
     pub fn stop(&mut self) {
         for worker in &mut self.running {
-            worker.order(&Command::Stop);
+            worker.order(&SenderCommand::Stop);
         }
         let until = Instant::now() + STOP_PATIENCE;
         for worker in &mut self.running {
@@ -161,18 +161,18 @@ struct Report {
 
 impl Worker {
     fn start(
-        namespace: &Namespace,
+        namespace: &NetworkNamespace,
         cgroup_of: Option<u32>,
         attempts: &[AttemptSpec],
         report: Report,
     ) -> anyhow::Result<(Self, Planned)> {
-        let order = Order {
+        let order = SenderOrder {
             cgroup_of,
             attempts: attempts.to_vec(),
         };
         let pipe = || pipe2(OFlag::O_CLOEXEC).context("cannot make a pipe");
         let ((stdin, orders), (words, stdout)) = (pipe()?, pipe()?);
-        let process = usher::start(namespace, Task::Send, &stdin, &stdout)?;
+        let process = usher::start(namespace, ChildTask::Send, &stdin, &stdout)?;
         // Only it has these ends: where it ends, so do its words.
         drop((stdin, stdout));
         let open: Open = Arc::new(Mutex::new(
@@ -201,7 +201,7 @@ impl Worker {
         }
     }
 
-    fn order(&mut self, command: &Command) {
+    fn order(&mut self, command: &SenderCommand) {
         // A worker that is gone is noticed, and answered for, by the thread that listens to it.
         let _ = self.write(command);
     }
@@ -242,20 +242,20 @@ impl Report {
                 break;
             };
             match said {
-                Said::Planned { flows, missing } => {
+                SenderReport::Planned { flows, missing } => {
                     planned = first.send(Ok((flows, missing))).is_ok();
                 }
-                Said::Failed { why } => {
+                SenderReport::Failed { why } => {
                     let _ = first.send(Err(why));
                 }
-                Said::Watch(flow) => {
+                SenderReport::Watch(flow) => {
                     let _ = self.tell.send(Input::Watch { id: self.plan, flow });
                 }
-                Said::Attempt(attempt) => {
+                SenderReport::Attempt(attempt) => {
                     lock(open).remove(&attempt.id);
                     self.writer.say(&Reply::Attempt(attempt));
                 }
-                Said::Stopped => {
+                SenderReport::Stopped => {
                     let _ = stopped.send(());
                 }
             }

@@ -6,7 +6,7 @@ use crate::facts::addresses;
 use crate::facts::sockets::{brief, held};
 use crate::identity::namespaces::Namespaces;
 use crate::identity::owner::{is_contained, of_pid};
-use crate::servants::usher::{self, Kind};
+use crate::servants::usher::{self, SocketKind};
 use crate::system::netlink::Netlink;
 use model::facts::Socket;
 use model::flow::{Flow, TCP, UDP};
@@ -48,7 +48,7 @@ fn read(netns: u32) -> Option<Table> {
         return None;
     }
     let of = |kind| usher::socket(namespace, kind).and_then(Netlink::over).ok();
-    let (mut diag, mut route) = (of(Kind::SockDiag)?, of(Kind::Route)?);
+    let (mut diag, mut route) = (of(SocketKind::SockDiag)?, of(SocketKind::Route)?);
     let sockets = [TCP, UDP]
         .into_iter()
         .filter_map(|protocol| brief(&mut diag, protocol).ok())

@@ -6,7 +6,7 @@ use crate::facts;
 use crate::identity::namespaces::Namespaces;
 use crate::identity::namespaces::sees_all_pids;
 use crate::identity::owner::of_pid;
-use crate::servants::usher::{self, Kind};
+use crate::servants::usher::{self, SocketKind};
 use crate::system::door;
 use crate::system::netlink::Netlink;
 use model::event::Event;
@@ -80,7 +80,7 @@ impl Places {
         let Some(namespace) = namespaces.by_inode(netns) else {
             return;
         };
-        let named = usher::socket(namespace, Kind::Route)
+        let named = usher::socket(namespace, SocketKind::Route)
             .and_then(Netlink::over)
             .and_then(|mut route| facts::interfaces(&mut route));
         // A namespace that cannot be entered leaves its interfaces as numbers.

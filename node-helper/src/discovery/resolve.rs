@@ -3,9 +3,9 @@
 use super::{islands, survey};
 use crate::attempts::source_by;
 use crate::facts;
-use crate::identity::namespaces::{Namespace, Namespaces, processes};
+use crate::identity::namespaces::{Namespaces, NetworkNamespace, processes};
 use crate::identity::owner;
-use crate::servants::usher::{self, Kind};
+use crate::servants::usher::{self, SocketKind};
 use crate::system::door;
 use model::endpoint::{Endpoint, EndpointKind};
 use model::facts::{Address, ResolvConf};
@@ -83,7 +83,7 @@ fn named(asked: &str, name: &str, namespaces: &Namespaces) -> Result<Endpoint, M
     Ok(endpoint)
 }
 
-fn by_path<'a>(path: &str, namespaces: &'a Namespaces) -> Option<&'a Namespace> {
+fn by_path<'a>(path: &str, namespaces: &'a Namespaces) -> Option<&'a NetworkNamespace> {
     use std::os::unix::fs::MetadataExt as _;
     let inode = door::metadata(path).ok()?.ino();
     namespaces.by_inode(u32::try_from(inode).ok()?)
@@ -111,7 +111,7 @@ fn process(asked: &str, pid: &str, namespaces: &Namespaces) -> Result<Endpoint, 
     Ok(of_process(asked, EndpointKind::Pid, number, namespace))
 }
 
-fn of_process(asked: &str, kind: EndpointKind, pid: u32, namespace: &Namespace) -> Endpoint {
+fn of_process(asked: &str, kind: EndpointKind, pid: u32, namespace: &NetworkNamespace) -> Endpoint {
     let mut endpoint = within(asked, kind, namespace, facts::resolv::of_process(pid));
     endpoint.pid = Some(pid);
     endpoint.owner = owner::of_pid(pid);
@@ -216,7 +216,7 @@ fn host(asked: &str, namespaces: &Namespaces) -> Result<Endpoint, Missing> {
 
 /// An address: the namespace that has it and can be reached from `from` at all, or none of ours.
 fn at_address(asked: &str, address: IpAddr, from: Option<u32>, namespaces: &Namespaces) -> Endpoint {
-    let owners: Vec<(&Namespace, Vec<Address>)> = addresses(namespaces.all().map(|ns| ns.inode).collect())
+    let owners: Vec<(&NetworkNamespace, Vec<Address>)> = addresses(namespaces.all().map(|ns| ns.inode).collect())
         .into_iter()
         .filter(|(_, addresses)| !address.is_loopback() && addresses.iter().any(|known| known.address == address))
         .filter(|(inode, _)| !from.is_some_and(|from| islands::apart(from, *inode)))
@@ -241,14 +241,18 @@ fn at_address(asked: &str, address: IpAddr, from: Option<u32>, namespaces: &Name
     endpoint
 }
 
-fn within(asked: &str, kind: EndpointKind, namespace: &Namespace, resolv: Known<ResolvConf>) -> Endpoint {
+fn within(asked: &str, kind: EndpointKind, namespace: &NetworkNamespace, resolv: Known<ResolvConf>) -> Endpoint {
     let own = addresses(vec![namespace.inode])
         .remove(&namespace.inode)
         .unwrap_or_default();
     let used: Vec<IpAddr> = FAR
         .iter()
         .filter_map(|far| {
-            let kind = if far.is_ipv4() { Kind::Udp4 } else { Kind::Udp6 };
+            let kind = if far.is_ipv4() {
+                SocketKind::Udp4
+            } else {
+                SocketKind::Udp6
+            };
             let socket = usher::socket(namespace, kind).ok()?;
             source_by(&socket.into(), SocketAddr::new(*far, 0))
         })

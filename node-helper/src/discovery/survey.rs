@@ -1,10 +1,10 @@
 //! The facts that were asked for: which process reads them (one inside each namespace, or we ourselves where a socket of that
 //! namespace is enough), and what is said of them.
 
-use crate::facts::reader::Order;
+use crate::facts::reader::ReaderOrder;
 use crate::facts::{FACTS, Fact, Look, fill, node, process, sockets};
-use crate::identity::namespaces::{Namespace, Namespaces};
-use crate::servants::usher::{self, Kind, Task};
+use crate::identity::namespaces::{Namespaces, NetworkNamespace};
+use crate::servants::usher::{self, ChildTask, SocketKind};
 use crate::system::clock;
 use crate::system::netlink::Netlink;
 use anyhow::{Context as _, bail};
@@ -118,14 +118,14 @@ fn namespace_facts(ask: &Ask, phase: Phase, namespaces: &Namespaces, inode: u32)
         .map(|fact| fact.name.to_owned())
         .collect();
     let read = if names.iter().all(|name| OF_ROUTE.contains(&name.as_str())) {
-        usher::socket(namespace, Kind::Route)
+        usher::socket(namespace, SocketKind::Route)
             .and_then(Netlink::over)
             .map(|route| {
                 let look = Look::new(ask, namespace, namespaces).over(route);
                 look.read(facts.clone(), &wanted)
             })
     } else {
-        let order = Order {
+        let order = ReaderOrder {
             ask: ask.clone(),
             wanted: names,
             namespaces: namespaces.clone(),
@@ -148,10 +148,10 @@ fn namespace_facts(ask: &Ask, phase: Phase, namespaces: &Namespaces, inode: u32)
 }
 
 /// Has an order carried out inside this namespace.
-fn read_within(namespace: &Namespace, order: &Order) -> anyhow::Result<NetnsFacts> {
+fn read_within(namespace: &NetworkNamespace, order: &ReaderOrder) -> anyhow::Result<NetnsFacts> {
     let pipe = || pipe2(OFlag::O_CLOEXEC).context("cannot make a pipe");
     let ((stdin, to), (from, stdout)) = (pipe()?, pipe()?);
-    let process = usher::start(namespace, Task::Read, &stdin, &stdout)?;
+    let process = usher::start(namespace, ChildTask::Read, &stdin, &stdout)?;
     drop((stdin, stdout));
     let order = serde_json::to_vec(order).context("cannot write an order as JSON")?;
     let gone = "the process that reads them ended early";

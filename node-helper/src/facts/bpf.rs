@@ -2,7 +2,7 @@
 
 use super::links::{self, LinkBrief};
 use super::{Fact, Look, qdiscs};
-use crate::identity::namespaces::Namespace;
+use crate::identity::namespaces::NetworkNamespace;
 use crate::system::door;
 use crate::system::netlink::{Netlink, attributes, text, u32_at};
 use crate::system::sys;
@@ -154,7 +154,7 @@ fn parse_filter(message: &[u8]) -> Option<(u32, String)> {
 }
 
 /// Programs in force for the cgroups of processes here, inherited ones too.
-fn of_cgroups(namespace: &Namespace, asked: &[u32]) -> anyhow::Result<Vec<BpfAttachment>> {
+fn of_cgroups(namespace: &NetworkNamespace, asked: &[u32]) -> anyhow::Result<Vec<BpfAttachment>> {
     let mounts = Process::myself()
         .and_then(|own| own.mountinfo())
         .context("cannot read our own mounts")?;

@@ -2,7 +2,7 @@
 
 use super::{Fact, Look};
 use crate::system::door;
-use crate::system::netlink::{Answer, Netlink, at, attribute, attributes};
+use crate::system::netlink::{Netlink, NetlinkAnswer, at, attribute, attributes};
 use anyhow::Context as _;
 use model::facts::{Conntrack, ConntrackEntry, NetnsFacts};
 use model::flow::{Flow, ICMP, ICMPV6, TCP, address, bytes};
@@ -84,8 +84,8 @@ fn one(netlink: &mut Netlink, flow: Flow) -> anyhow::Result<Option<ConntrackEntr
     let mut request = nfgenmsg(family as u8).to_vec();
     attribute(&mut request, CTA_TUPLE_ORIG | NESTED, &tuple(flow));
     Ok(match netlink.ask(message(GET), &request)? {
-        Answer::Refused(_) => None,
-        Answer::Messages(messages) => messages.iter().find_map(|(_, body)| parse_entry(body)),
+        NetlinkAnswer::Refused(_) => None,
+        NetlinkAnswer::Messages(messages) => messages.iter().find_map(|(_, body)| parse_entry(body)),
     })
 }
 

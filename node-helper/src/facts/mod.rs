@@ -28,7 +28,7 @@ pub(crate) mod reader;
 /// resolv.conf, as glibc reads it.
 pub mod resolv;
 
-use crate::identity::namespaces::{Namespace, Namespaces};
+use crate::identity::namespaces::{Namespaces, NetworkNamespace};
 use crate::system::door;
 use crate::system::netlink::Netlink;
 use anyhow::Context as _;
@@ -71,14 +71,14 @@ pub(crate) const FACTS: &[Fact] = &[
 /// What a fact is read for and with.
 pub(crate) struct Look<'a> {
     ask: &'a Ask,
-    namespace: &'a Namespace,
+    namespace: &'a NetworkNamespace,
     namespaces: &'a Namespaces,
     route: RefCell<Option<Netlink>>,
     links: OnceCell<Vec<Vec<u8>>>,
 }
 
 impl<'a> Look<'a> {
-    pub(crate) fn new(ask: &'a Ask, namespace: &'a Namespace, namespaces: &'a Namespaces) -> Self {
+    pub(crate) fn new(ask: &'a Ask, namespace: &'a NetworkNamespace, namespaces: &'a Namespaces) -> Self {
         Self {
             ask,
             namespace,

@@ -12,7 +12,7 @@ const ORDER_MAX_BYTES: u64 = 16 << 20;
 
 /// What to read.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Order {
+pub(crate) struct ReaderOrder {
     /// What was asked for.
     pub(crate) ask: Ask,
     /// The facts of it, by name.
@@ -29,7 +29,7 @@ pub fn serve() {
     let order = std::io::stdin().lock().take(ORDER_MAX_BYTES).read_to_end(&mut bytes);
     let Ok(order) = order
         .map_err(serde_json::Error::io)
-        .and_then(|_| serde_json::from_slice::<Order>(&bytes))
+        .and_then(|_| serde_json::from_slice::<ReaderOrder>(&bytes))
     else {
         return;
     };

@@ -2,7 +2,7 @@
 
 use super::{Fact, Look};
 use crate::system::door;
-use crate::system::netlink::{Answer, Netlink, at, attributes, u32_at, u64_at};
+use crate::system::netlink::{Netlink, NetlinkAnswer, at, attributes, u32_at, u64_at};
 use anyhow::Context as _;
 use model::facts::{NetnsFacts, Socket, TcpInfo};
 use model::flow::{Flow, TCP, UDP, mapped};
@@ -78,8 +78,8 @@ fn one(diag: &mut Netlink, flow: Flow) -> anyhow::Result<Option<Socket>> {
             SOCK_DIAG_BY_FAMILY,
             &request(family, flow.protocol, ANY_STATE, DETAILS, Some(flow)),
         )? {
-            Answer::Refused(_) => None,
-            Answer::Messages(messages) => messages
+            NetlinkAnswer::Refused(_) => None,
+            NetlinkAnswer::Messages(messages) => messages
                 .iter()
                 .find_map(|(_, body)| parse(body, flow.protocol))
                 .filter(|socket| socket.state != "LISTEN"),

@@ -1,7 +1,7 @@
 //! The network namespaces of this machine: what they are called, how to enter them, who lives in them.
 
 use crate::system::door;
-use crate::system::netlink::{Answer, Netlink, at, attribute, attributes};
+use crate::system::netlink::{Netlink, NetlinkAnswer, at, attribute, attributes};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -16,7 +16,7 @@ const DOCKERS: &str = "run/docker/netns";
 
 /// A network namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Namespace {
+pub struct NetworkNamespace {
     /// Inode in nsfs, which identifies it on this machine for as long as it lives.
     pub inode: u32,
     /// Its name for people: `host`, `netns/NAME` (of `ip netns`), `netns/PATH`, or `pid/N (NAME)` after its oldest process. No
@@ -31,7 +31,7 @@ pub struct Namespace {
 /// All network namespaces that something names or lives in.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Namespaces {
-    by_inode: BTreeMap<u32, Namespace>,
+    by_inode: BTreeMap<u32, NetworkNamespace>,
     names: BTreeMap<String, u32>,
 }
 
@@ -47,10 +47,10 @@ impl Namespaces {
         for pid in processes(&proc) {
             let path = proc.join(pid.to_string()).join("ns/net");
             let Some(inode) = inode(&path) else { continue };
-            let namespace = found.by_inode.entry(inode).or_insert_with(|| Namespace {
+            let namespace = found.by_inode.entry(inode).or_insert_with(|| NetworkNamespace {
                 inode,
                 path,
-                ..Namespace::default()
+                ..NetworkNamespace::default()
             });
             namespace.pids.push(pid);
         }
@@ -86,9 +86,9 @@ impl Namespaces {
             else {
                 continue;
             };
-            let namespace = self.by_inode.entry(inode).or_insert_with(|| Namespace {
+            let namespace = self.by_inode.entry(inode).or_insert_with(|| NetworkNamespace {
                 inode,
-                ..Namespace::default()
+                ..NetworkNamespace::default()
             });
             if namespace.name.is_empty() {
                 namespace.name = match folder {
@@ -102,23 +102,23 @@ impl Namespaces {
     }
 
     /// The one of a name: `netns/NAME`, `NAME`, or `host`.
-    pub fn by_name(&self, name: &str) -> Option<&Namespace> {
+    pub fn by_name(&self, name: &str) -> Option<&NetworkNamespace> {
         let name = name.strip_prefix("netns/").unwrap_or(name);
         self.by_inode(*self.names.get(name)?)
     }
 
     /// The one of an inode.
-    pub fn by_inode(&self, inode: u32) -> Option<&Namespace> {
+    pub fn by_inode(&self, inode: u32) -> Option<&NetworkNamespace> {
         self.by_inode.get(&inode)
     }
 
     /// The one a process lives in.
-    pub fn of_pid(&self, pid: u32) -> Option<&Namespace> {
+    pub fn of_pid(&self, pid: u32) -> Option<&NetworkNamespace> {
         self.by_inode(inode(Path::new(&format!("/proc/{pid}/ns/net")))?)
     }
 
     /// All of them.
-    pub fn all(&self) -> impl Iterator<Item = &Namespace> {
+    pub fn all(&self) -> impl Iterator<Item = &NetworkNamespace> {
         self.by_inode.values()
     }
 
@@ -157,7 +157,7 @@ const RTGENMSG_BYTES: usize = 4;
 fn id_of(route: &mut Netlink, namespace: &File) -> Option<i32> {
     let mut request = vec![0; RTGENMSG_BYTES];
     attribute(&mut request, NETNSA_FD, &namespace.as_raw_fd().to_ne_bytes());
-    let Ok(Answer::Messages(messages)) = route.ask(libc::RTM_GETNSID, &request) else {
+    let Ok(NetlinkAnswer::Messages(messages)) = route.ask(libc::RTM_GETNSID, &request) else {
         return None;
     };
     messages

@@ -1,13 +1,13 @@
 //! Leads into a network namespace, checked: who enters by it comes to the one that was meant.
 
-use super::namespaces::Namespace;
+use super::namespaces::NetworkNamespace;
 use crate::system::door;
 use anyhow::{Context as _, bail};
 use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;
 
 /// Opens a namespace, which must still be the one that was found under its path.
-pub fn open(ns: &Namespace) -> anyhow::Result<File> {
+pub fn open(ns: &NetworkNamespace) -> anyhow::Result<File> {
     let path = ns.path.display();
     let file = door::namespace(&ns.path)
         .with_context(|| format!("cannot open network namespace {} ({path}); is it gone?", ns.name))?;

@@ -1,6 +1,6 @@
 //! To whom a process or a network namespace belongs, from cgroup paths and namespaces alone: never a guess.
 
-use super::namespaces::Namespace;
+use super::namespaces::NetworkNamespace;
 use crate::system::door;
 use model::owner::Owner;
 
@@ -78,7 +78,7 @@ pub fn is_contained(owner: &Owner) -> bool {
 }
 
 /// The host's is the host's, whoever else lives there; a pod or container counts before a name, which its runtime chose.
-pub fn of_namespace(namespace: &Namespace, of_pid: impl Fn(u32) -> Owner) -> Owner {
+pub fn of_namespace(namespace: &NetworkNamespace, of_pid: impl Fn(u32) -> Owner) -> Owner {
     if namespace.name == "host" {
         return Owner::Host;
     }
@@ -101,7 +101,7 @@ pub fn of_namespace(namespace: &Namespace, of_pid: impl Fn(u32) -> Owner) -> Own
 #[cfg(test)]
 mod tests {
     use super::{of_cgroups, of_namespace};
-    use crate::identity::namespaces::Namespace;
+    use crate::identity::namespaces::NetworkNamespace;
     use model::owner::Owner;
 
     const ID: &str = "0f3bd1c6a1f04f0d9a7e6b5c4d3e2f100f3bd1c6a1f04f0d9a7e6b5c4d3e2f10";
@@ -189,11 +189,11 @@ mod tests {
 
     #[test]
     fn a_namespace_belongs_to_whom_lives_in_it() {
-        let namespace = |name: &str, pids: &[u32]| Namespace {
+        let namespace = |name: &str, pids: &[u32]| NetworkNamespace {
             inode: 1,
             name: name.into(),
             pids: pids.into(),
-            ..Namespace::default()
+            ..NetworkNamespace::default()
         };
         let of_pid = |pid| if pid == 7 { pod(None) } else { Owner::Host };
         let named = |name: &str| Owner::Netns { name: name.into() };

@@ -1,7 +1,7 @@
 //! The maps that all programs of one arming share: the user's filter and the watched flows.
 
-use super::load::{self, Shared};
-use crate::system::sys::{self, Mapped, Shape};
+use super::load::{self, SharedMaps};
+use crate::system::sys::{self, MapShape, Mapped};
 use anyhow::Context;
 use model::attempt::WatchedFlow;
 use model::flow::{Flow, bytes};
@@ -34,14 +34,14 @@ pub const LISTS: usize = 5;
 
 /// The shared maps, and how to add to them while programs run.
 #[derive(Debug)]
-pub struct Maps {
-    shared: Shared,
+pub struct FilterMaps {
+    shared: SharedMaps,
     marks: Mapped,
     trailed: bool,
 }
 
-const fn hash(key: u32, value: u32, entries: u32) -> Shape {
-    Shape {
+const fn hash(key: u32, value: u32, entries: u32) -> MapShape {
+    MapShape {
         kind: HASH,
         key,
         value,
@@ -74,7 +74,7 @@ pub fn settings(entries: [u32; LISTS]) -> [(&'static str, u32); LISTS] {
 }
 
 /// The maps by name, for lists of so many entries.
-pub fn shapes(entries: [u32; LISTS]) -> [(&'static str, Shape); 11] {
+pub fn shapes(entries: [u32; LISTS]) -> [(&'static str, MapShape); 11] {
     let [netns, residents, addresses, ports, pids] = entries.map(|entries| entries.max(1));
     [
         ("NETNS", hash(4, 1, netns)),
@@ -87,7 +87,7 @@ pub fn shapes(entries: [u32; LISTS]) -> [(&'static str, Shape); 11] {
         ("ENDS", hash(20, 24, 256)),
         (
             "SIGHTS",
-            Shape {
+            MapShape {
                 kind: LRU_HASH,
                 key: 8,
                 value: 24,
@@ -97,7 +97,7 @@ pub fn shapes(entries: [u32; LISTS]) -> [(&'static str, Shape); 11] {
         ),
         (
             "SEEN",
-            Shape {
+            MapShape {
                 kind: ARRAY,
                 key: 4,
                 value: SLOTS,
@@ -107,7 +107,7 @@ pub fn shapes(entries: [u32; LISTS]) -> [(&'static str, Shape); 11] {
         ),
         (
             "MARKS",
-            Shape {
+            MapShape {
                 kind: ARRAY,
                 key: 4,
                 value: PORTS as u32,
@@ -119,17 +119,17 @@ pub fn shapes(entries: [u32; LISTS]) -> [(&'static str, Shape); 11] {
 }
 
 /// Creates them.
-pub fn create(entries: [u32; LISTS]) -> anyhow::Result<Shared> {
-    let mut shared = Shared::new();
+pub fn create(entries: [u32; LISTS]) -> anyhow::Result<SharedMaps> {
+    let mut shared = SharedMaps::new();
     for (name, shape) in shapes(entries) {
         shared.insert(name.to_owned(), Arc::new(load::create(name, shape)?));
     }
     Ok(shared)
 }
 
-impl Maps {
+impl FilterMaps {
     /// Fills them. `trailed`: the hop trail is armed, too, so that every flow is met in its own namespace first.
-    pub fn new(shared: &Shared, filter: &Filter, trailed: bool) -> anyhow::Result<Self> {
+    pub fn new(shared: &SharedMaps, filter: &Filter, trailed: bool) -> anyhow::Result<Self> {
         let shared = shared.clone();
         let marks = shared.get("MARKS").context("there is no map MARKS")?;
         let marks = Mapped::shared(marks.as_fd(), PORTS).context("cannot map the marks of watched ports")?;

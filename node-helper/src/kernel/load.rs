@@ -4,7 +4,7 @@
 use super::btf::Layout;
 use super::fold::{Constants, fold};
 use crate::system::door;
-use crate::system::sys::{self, Kind, Shape};
+use crate::system::sys::{self, MapShape, ProgramKind};
 use anyhow::{Context, anyhow};
 use aya_obj::Object;
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 /// One way to see something in the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hook {
+pub enum ProgramHook {
     /// A raw tracepoint; the program reads everything by checked reads.
     Raw {
         /// The tracepoint.
@@ -45,7 +45,7 @@ pub enum Hook {
     },
 }
 
-impl Hook {
+impl ProgramHook {
     /// The hook as it is shown, e.g. `raw_tp:kfree_skb`.
     pub fn label(self) -> String {
         match self {
@@ -98,7 +98,7 @@ impl Hook {
         }
     }
 
-    fn kind(self, layout: &Layout) -> Option<Kind> {
+    fn kind(self, layout: &Layout) -> Option<ProgramKind> {
         Some(match self {
             Self::Raw { .. } => sys::RAW_TRACEPOINT,
             Self::Typed { at, .. } => sys::traced_tracepoint(layout.tracepoints.get(at)?.id),
@@ -165,13 +165,13 @@ pub fn as_arguments(global: &str) -> Option<&str> {
 }
 
 /// Maps that several programs share, by name.
-pub type Shared = HashMap<String, Arc<OwnedFd>>;
+pub type SharedMaps = HashMap<String, Arc<OwnedFd>>;
 
 /// What a probe was loaded with.
 #[derive(Debug, Default)]
 pub struct Loaded {
     /// Its maps by name; the shared ones too.
-    pub maps: Shared,
+    pub maps: SharedMaps,
     /// Its programs.
     pub programs: Vec<OwnedFd>,
     /// Those that stand in for one of them (see [`Hook::again`]).
@@ -179,16 +179,16 @@ pub struct Loaded {
     /// What keeps them attached.
     pub links: Vec<OwnedFd>,
     /// The hooks in use.
-    pub hooks: Vec<Hook>,
+    pub hooks: Vec<ProgramHook>,
 }
 
 /// What to load and how.
 #[derive(Debug)]
-pub struct Plan<'a> {
+pub struct LoadPlan<'a> {
     /// The ELF.
     pub elf: &'a [u8],
     /// For each thing to see, the ways to see it, best first.
-    pub places: &'a [&'a [Hook]],
+    pub places: &'a [&'a [ProgramHook]],
     /// Bytes of the ring.
     pub ring_bytes: u32,
     /// Events it may send before the helper refills its budget.
@@ -206,7 +206,7 @@ pub fn is_constant(map: &str) -> bool {
 }
 
 /// Loads and attaches. A place none of whose hooks works is an error, which says why each did not.
-pub fn load(plan: &Plan<'_>, layout: &Layout, shared: &Shared) -> anyhow::Result<Loaded> {
+pub fn load(plan: &LoadPlan<'_>, layout: &Layout, shared: &SharedMaps) -> anyhow::Result<Loaded> {
     let mut object = Object::parse(plan.elf).context("an embedded program cannot be read")?;
     let values: Vec<(Global, u32)> = globals(plan.elf)?
         .into_iter()
@@ -216,7 +216,7 @@ pub fn load(plan: &Plan<'_>, layout: &Layout, shared: &Shared) -> anyhow::Result
         })
         .collect();
 
-    let mut maps = Shared::new();
+    let mut maps = SharedMaps::new();
     for (name, map) in &mut object.maps {
         if let Some(map) = shared.get(name) {
             maps.insert(name.clone(), Arc::clone(map));
@@ -229,7 +229,7 @@ pub fn load(plan: &Plan<'_>, layout: &Layout, shared: &Shared) -> anyhow::Result
                 place.copy_from_slice(&value.to_ne_bytes());
             }
         }
-        let shape = Shape {
+        let shape = MapShape {
             kind: map.map_type(),
             key: map.key_size(),
             value: map.value_size(),
@@ -315,14 +315,19 @@ pub fn side_by_side<I: Sync, T: Send>(items: &[I], each: impl Fn(&I) -> T + Sync
 
 /// A hook in use: its program, what keeps it attached, and both of the one that stands in for it.
 struct Attached {
-    hook: Hook,
+    hook: ProgramHook,
     program: OwnedFd,
     link: OwnedFd,
     again: Option<(OwnedFd, OwnedFd)>,
 }
 
 /// Attaches to the first of these hooks that works.
-fn best(object: &Object, place: &[Hook], layout: &Layout, constants: &Constants<'_>) -> anyhow::Result<Attached> {
+fn best(
+    object: &Object,
+    place: &[ProgramHook],
+    layout: &Layout,
+    constants: &Constants<'_>,
+) -> anyhow::Result<Attached> {
     let mut refusals = Vec::new();
     for hook in place {
         match attach(object, *hook, layout, constants) {
@@ -340,7 +345,7 @@ fn best(object: &Object, place: &[Hook], layout: &Layout, constants: &Constants<
 }
 
 /// Creates a map, and says what to do where the kernel refuses.
-pub fn create(name: &str, shape: Shape) -> anyhow::Result<OwnedFd> {
+pub fn create(name: &str, shape: MapShape) -> anyhow::Result<OwnedFd> {
     sys::create_map(name, shape).map_err(|error| {
         if error.raw_os_error() == Some(libc::EPERM) {
             anyhow!("the kernel refuses bpf(2): run as root, or give CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN")
@@ -366,7 +371,7 @@ fn value_of(name: &str, settings: &[(&str, u32)], layout: &Layout) -> u32 {
 }
 
 /// Loads the hook's programs side by side, and attaches them in their order.
-fn attach(object: &Object, hook: Hook, layout: &Layout, constants: &Constants<'_>) -> anyhow::Result<Attached> {
+fn attach(object: &Object, hook: ProgramHook, layout: &Layout, constants: &Constants<'_>) -> anyhow::Result<Attached> {
     if let Some(absent) = hook.absent(layout) {
         return Err(anyhow!(absent));
     }
@@ -392,7 +397,7 @@ fn attach(object: &Object, hook: Hook, layout: &Layout, constants: &Constants<'_
 }
 
 /// Loads one program, which the kernel verifies.
-fn verified(object: &Object, name: &str, kind: Kind, constants: &Constants<'_>) -> anyhow::Result<OwnedFd> {
+fn verified(object: &Object, name: &str, kind: ProgramKind, constants: &Constants<'_>) -> anyhow::Result<OwnedFd> {
     let program = object
         .programs
         .get(name)
@@ -408,11 +413,11 @@ fn verified(object: &Object, name: &str, kind: Kind, constants: &Constants<'_>) 
 }
 
 /// Attaches a program to the hook it was loaded for.
-fn link(hook: Hook, program: BorrowedFd<'_>) -> anyhow::Result<OwnedFd> {
+fn link(hook: ProgramHook, program: BorrowedFd<'_>) -> anyhow::Result<OwnedFd> {
     match hook {
-        Hook::Raw { at, .. } => sys::open_tracepoint(Some(at), program),
-        Hook::Typed { .. } | Hook::Function { .. } => sys::open_tracepoint(None, program),
-        Hook::Kprobe { at, .. } => sys::open_kprobe(at, kprobe_type().unwrap_or(0), program),
+        ProgramHook::Raw { at, .. } => sys::open_tracepoint(Some(at), program),
+        ProgramHook::Typed { .. } | ProgramHook::Function { .. } => sys::open_tracepoint(None, program),
+        ProgramHook::Kprobe { at, .. } => sys::open_kprobe(at, kprobe_type().unwrap_or(0), program),
     }
     .with_context(|| format!("cannot attach to {}", hook.label()))
 }

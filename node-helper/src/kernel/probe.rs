@@ -1,7 +1,7 @@
 //! What a probe is, and what of it a kernel can carry.
 
 use super::btf::Layout;
-use super::load::{self, Hook};
+use super::load::{self, ProgramHook};
 use model::missing::Missing;
 use model::protocol::ProbeStatus;
 
@@ -17,7 +17,7 @@ pub struct Probe {
     /// Its programs.
     pub elf: &'static [u8],
     /// For each thing to see, the ways to see it, best first.
-    pub places: &'static [&'static [Hook]],
+    pub places: &'static [&'static [ProgramHook]],
     /// What it can do without.
     pub details: &'static [Detail],
     /// Room for events that wait for the helper.
@@ -30,7 +30,7 @@ pub struct Detail {
     need: Need,
     lacks: &'static str,
     /// Further hooks, all of which together see what is lacking.
-    pub stand_ins: &'static [Hook],
+    pub stand_ins: &'static [ProgramHook],
 }
 
 #[derive(Debug)]
@@ -80,13 +80,13 @@ impl Detail {
 
     /// Further hooks, all of which together see what is lacking.
     #[must_use]
-    pub const fn or_seen_at(mut self, stand_ins: &'static [Hook]) -> Self {
+    pub const fn or_seen_at(mut self, stand_ins: &'static [ProgramHook]) -> Self {
         self.stand_ins = stand_ins;
         self
     }
 
     /// The further hooks to use on this kernel: none where nothing is lacking, or where one of them is not there either.
-    pub fn stand_ins(&self, layout: &Layout) -> &'static [Hook] {
+    pub fn stand_ins(&self, layout: &Layout) -> &'static [ProgramHook] {
         let all = self.stand_ins.iter().all(|hook| hook.absent(layout).is_none());
         if all && self.is_lacking(layout) {
             self.stand_ins
@@ -110,7 +110,7 @@ impl Detail {
 
 impl Probe {
     /// The hooks that this kernel has, or why one that is needed is not there.
-    pub fn hooks(&self, layout: &Layout) -> Result<Vec<Hook>, String> {
+    pub fn hooks(&self, layout: &Layout) -> Result<Vec<ProgramHook>, String> {
         let fields = load::globals(self.elf).map_err(|error| format!("{error:#}"))?;
         for global in fields {
             if let Some((of, field)) = load::as_field(&global.name)
@@ -149,7 +149,7 @@ impl Probe {
         match self.hooks(layout) {
             Ok(hooks) => {
                 let stand_ins = self.details.iter().flat_map(|detail| detail.stand_ins(layout)).copied();
-                status.hooks = hooks.into_iter().chain(stand_ins).map(Hook::label).collect();
+                status.hooks = hooks.into_iter().chain(stand_ins).map(ProgramHook::label).collect();
                 status.lacks = self.lacks(layout, |detail| detail.stand_ins(layout).is_empty());
             }
             Err(why) => status.unsupported = Some(self.missing(why)),

@@ -1,6 +1,6 @@
 //! `dns`: queries and answers over UDP.
 
-use crate::kernel::load::Hook;
+use crate::kernel::load::ProgramHook;
 use crate::kernel::probe::Probe;
 use crate::kernel::programs;
 
@@ -11,11 +11,11 @@ pub const PROBE: Probe = Probe {
     cost: "about 0.02 us per packet and device (0.1 us before 6.17), 2 us for each DNS message",
     elf: programs::DNS,
     places: &[
-        &[Hook::Typed {
+        &[ProgramHook::Typed {
             at: "net_dev_queue",
             program: "net_dev_queue",
         }],
-        &[Hook::Typed {
+        &[ProgramHook::Typed {
             at: "netif_receive_skb",
             program: "netif_receive_skb",
         }],

@@ -1,6 +1,6 @@
 //! `icmp`: errors that the kernel sends about packets, and errors that sockets get.
 
-use crate::kernel::load::Hook;
+use crate::kernel::load::ProgramHook;
 use crate::kernel::probe::{Detail, Probe};
 use crate::kernel::programs;
 
@@ -12,20 +12,20 @@ pub const PROBE: Probe = Probe {
     elf: programs::ICMP,
     places: &[
         &[
-            Hook::Raw {
+            ProgramHook::Raw {
                 at: "icmp_send",
                 program: "icmp_send",
             },
-            Hook::Kprobe {
+            ProgramHook::Kprobe {
                 at: "__icmp_send",
                 program: "icmp_send_function",
             },
         ],
-        &[Hook::Raw {
+        &[ProgramHook::Raw {
             at: "net_dev_queue",
             program: "net_dev_queue",
         }],
-        &[Hook::Raw {
+        &[ProgramHook::Raw {
             at: "inet_sk_error_report",
             program: "inet_sk_error_report",
         }],

@@ -1,7 +1,7 @@
 //! The registry of probes, and what each can do on this kernel.
 
 use crate::kernel::btf::{self, DROP_REASONS, Layout, RESET_REASONS, Wanted};
-use crate::kernel::load::{self, Hook};
+use crate::kernel::load::{self, ProgramHook};
 use crate::kernel::probe::Probe;
 use anyhow::bail;
 use std::sync::OnceLock;
@@ -68,8 +68,12 @@ fn wanted() -> anyhow::Result<Wanted> {
         let stand_ins = probe.details.iter().flat_map(|detail| detail.stand_ins);
         for hook in probe.places.iter().copied().flatten().chain(stand_ins) {
             match hook {
-                Hook::Raw { at, .. } | Hook::Typed { at, .. } => wanted.tracepoints.insert((*at).to_owned()),
-                Hook::Function { at, .. } | Hook::Kprobe { at, .. } => wanted.functions.insert((*at).to_owned()),
+                ProgramHook::Raw { at, .. } | ProgramHook::Typed { at, .. } => {
+                    wanted.tracepoints.insert((*at).to_owned())
+                }
+                ProgramHook::Function { at, .. } | ProgramHook::Kprobe { at, .. } => {
+                    wanted.functions.insert((*at).to_owned())
+                }
             };
         }
     }

@@ -34,7 +34,7 @@ const STRANGER: u32 = 2_147_480_000;
 
 /// A capability, and what for.
 #[derive(Clone, Copy, Debug)]
-pub struct Kept {
+pub struct KeptCapability {
     /// The capability.
     pub capability: Capability,
     /// What could not be done without it.
@@ -43,23 +43,23 @@ pub struct Kept {
 
 /// What one of our processes may do.
 #[derive(Debug)]
-pub struct Role {
+pub struct ProcessRole {
     /// Its name, as in `/proc/PID/comm`.
     pub name: &'static str,
     /// Its capabilities.
-    pub keeps: &'static [Kept],
+    pub keeps: &'static [KeptCapability],
     /// It stays root.
     pub root: bool,
     /// Its system calls, besides those of the runtime.
     pub calls: &'static [&'static [Call]],
 }
 
-const fn keep(capability: Capability, why: &'static str) -> Kept {
-    Kept { capability, why }
+const fn keep(capability: Capability, why: &'static str) -> KeptCapability {
+    KeptCapability { capability, why }
 }
 
 /// Speaks with the client, and looks at processes.
-pub const SESSION: Role = Role {
+pub const SESSION: ProcessRole = ProcessRole {
     name: "node-helper",
     keeps: &[
         keep(
@@ -83,7 +83,7 @@ pub const SESSION: Role = Role {
 };
 
 /// Holds probes.
-pub const ARMER: Role = Role {
+pub const ARMER: ProcessRole = ProcessRole {
     name: "armer",
     keeps: &[
         keep(Capability::CAP_BPF, "make maps, load programs"),
@@ -98,7 +98,7 @@ pub const ARMER: Role = Role {
 };
 
 /// Enters namespaces for others. Besides its own it keeps what it gives to the processes that it starts.
-pub const USHER: Role = Role {
+pub const USHER: ProcessRole = ProcessRole {
     name: "usher",
     keeps: &[
         keep(
@@ -132,7 +132,7 @@ pub const USHER: Role = Role {
 };
 
 /// Reads the facts of one namespace.
-pub const READER: Role = Role {
+pub const READER: ProcessRole = ProcessRole {
     name: "reader",
     keeps: &[
         keep(
@@ -153,7 +153,7 @@ pub const READER: Role = Role {
 };
 
 /// Joins the source's cgroup, before it sends.
-pub const JOINER: Role = Role {
+pub const JOINER: ProcessRole = ProcessRole {
     name: "sender",
     keeps: &[
         keep(Capability::CAP_NET_RAW, "echo requests"),
@@ -180,14 +180,14 @@ pub const JOINER: Role = Role {
 };
 
 /// Sends.
-pub const SENDER: Role = Role {
+pub const SENDER: ProcessRole = ProcessRole {
     name: "sender",
     keeps: &[keep(Capability::CAP_NET_RAW, "echo requests")],
     root: true,
     calls: &[seccomp::USE_SOCKETS, seccomp::MAKE_SOCKETS],
 };
 
-impl Role {
+impl ProcessRole {
     /// Takes this role, for good. Call it while the process has one thread.
     pub fn assume(&self) -> anyhow::Result<()> {
         let cannot = || format!("cannot give up privileges for the role `{}`", self.name);

@@ -2,7 +2,7 @@
 //! them, from a socket that nobody else has, and answers each. It reads nothing else, and ends when its master does.
 #![expect(unsafe_code, reason = "fork(2), and descriptors that came in a message")]
 
-use super::privileges::Role;
+use super::privileges::ProcessRole;
 use crate::system::door;
 use anyhow::{Context as _, anyhow, bail};
 use nix::errno::Errno;
@@ -16,7 +16,7 @@ use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, IntoRawFd as _, Owne
 use std::sync::{Mutex, PoisonError};
 
 /// What is asked: numbers, whose meaning the servant's own module tells.
-pub type Request = [u32; WORDS];
+pub type ServantRequest = [u32; WORDS];
 const WORDS: usize = 8;
 const REQUEST_BYTES: usize = WORDS * size_of::<u32>();
 
@@ -31,7 +31,7 @@ const REFUSED: u8 = 1;
 
 /// What a servant did.
 #[derive(Debug, Default)]
-pub struct Answer {
+pub struct ServantAnswer {
     /// Text or bytes, as its module tells.
     pub text: Vec<u8>,
     /// Descriptors, in the order its module tells.
@@ -48,7 +48,7 @@ pub struct Servant {
 impl Servant {
     /// Starts one. It is forked, so the process should have one thread yet; `serve` runs in the new process, with only its
     /// end of the socket, and `/dev/null` for stdin and stdout.
-    pub fn start(role: &'static Role, serve: fn(&Master)) -> anyhow::Result<Self> {
+    pub fn start(role: &'static ProcessRole, serve: fn(&Master)) -> anyhow::Result<Self> {
         let cannot = || format!("cannot start the process `{}`", role.name);
         let (ours, theirs) =
             socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).with_context(cannot)?;
@@ -74,7 +74,7 @@ impl Servant {
     }
 
     /// Asks, and waits for the answer.
-    pub fn ask(&self, request: Request, fds: &[BorrowedFd<'_>]) -> anyhow::Result<Answer> {
+    pub fn ask(&self, request: ServantRequest, fds: &[BorrowedFd<'_>]) -> anyhow::Result<ServantAnswer> {
         self.ask_for(1, request, fds)?.remove(0)
     }
 
@@ -82,9 +82,9 @@ impl Servant {
     pub fn ask_for(
         &self,
         answers: usize,
-        request: Request,
+        request: ServantRequest,
         fds: &[BorrowedFd<'_>],
-    ) -> anyhow::Result<Vec<anyhow::Result<Answer>>> {
+    ) -> anyhow::Result<Vec<anyhow::Result<ServantAnswer>>> {
         let mut bytes = [0; REQUEST_BYTES];
         for (to, word) in bytes.chunks_exact_mut(size_of::<u32>()).zip(request) {
             to.copy_from_slice(&word.to_ne_bytes());
@@ -99,7 +99,7 @@ impl Servant {
             let (length, fds) = receive(&socket, &mut buffer).with_context(gone)?;
             buffer.truncate(length);
             heard.push(match buffer.split_first() {
-                Some((&DONE, text)) => Ok(Answer {
+                Some((&DONE, text)) => Ok(ServantAnswer {
                     text: text.to_vec(),
                     fds,
                 }),
@@ -119,7 +119,7 @@ pub struct Master {
 
 impl Master {
     /// The next request; `None` when the master is gone, or says what no master of ours says.
-    pub fn next(&self) -> Option<(Request, Vec<OwnedFd>)> {
+    pub fn next(&self) -> Option<(ServantRequest, Vec<OwnedFd>)> {
         // One byte more than a request has: a longer message shows.
         let mut bytes = [0; REQUEST_BYTES + 1];
         let (length, fds) = receive(&self.socket, &mut bytes).ok()?;
@@ -141,9 +141,9 @@ impl Master {
     }
 
     /// Says what came of it. A master that does not listen is gone; the next request tells.
-    pub fn answer(&self, outcome: anyhow::Result<Answer>) {
+    pub fn answer(&self, outcome: anyhow::Result<ServantAnswer>) {
         let (first, text, fds) = match outcome {
-            Ok(Answer { text, fds }) => (DONE, text, fds),
+            Ok(ServantAnswer { text, fds }) => (DONE, text, fds),
             Err(error) => (REFUSED, format!("{error:#}").into_bytes(), Vec::new()),
         };
         let mut bytes = vec![first];

@@ -4,11 +4,11 @@
 
 use crate::kernel::btf::Layout;
 use crate::kernel::filter;
-use crate::kernel::load::{self, Hook, Loaded, Plan, Shared};
+use crate::kernel::load::{self, LoadPlan, Loaded, ProgramHook, SharedMaps};
 use crate::kernel::probe::Probe;
 use crate::probes::{self, PROBES};
 use crate::processes::privileges::ARMER;
-use crate::processes::servant::{Answer, Master, Request, Servant, TEXT_MAX};
+use crate::processes::servant::{Master, Servant, ServantAnswer, ServantRequest, TEXT_MAX};
 use crate::system::sys;
 use anyhow::{Context as _, anyhow, bail};
 use model::protocol::ProbeStatus;
@@ -51,8 +51,8 @@ pub fn ours() -> anyhow::Result<&'static Servant> {
     .map_err(|why| anyhow!("{why}"))
 }
 
-fn request(what: u32, number: u32, rest: &[u32]) -> Request {
-    let mut request = Request::default();
+fn request(what: u32, number: u32, rest: &[u32]) -> ServantRequest {
+    let mut request = ServantRequest::default();
     for (to, from) in request.iter_mut().zip([what, number].iter().chain(rest)) {
         *to = *from;
     }
@@ -67,13 +67,13 @@ pub fn refused() -> Option<String> {
 
 /// Maps of one arming, and what is attached to them. Dropping it detaches.
 #[derive(Debug)]
-pub struct Set {
+pub struct ProbeSet {
     number: u32,
     /// The maps that all programs share: the filter's, and those of watched flows.
-    pub shared: Shared,
+    pub shared: SharedMaps,
 }
 
-impl Set {
+impl ProbeSet {
     /// Makes the maps, for lists of so many entries.
     pub fn new(entries: [u32; filter::LISTS]) -> anyhow::Result<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -110,13 +110,13 @@ impl Set {
     }
 }
 
-impl Drop for Set {
+impl Drop for ProbeSet {
     fn drop(&mut self) {
         self.detach();
     }
 }
 
-fn attached(answer: Answer) -> anyhow::Result<(ProbeStatus, Option<Loaded>)> {
+fn attached(answer: ServantAnswer) -> anyhow::Result<(ProbeStatus, Option<Loaded>)> {
     let Attached {
         status,
         maps,
@@ -126,7 +126,7 @@ fn attached(answer: Answer) -> anyhow::Result<(ProbeStatus, Option<Loaded>)> {
         return Ok((status, None));
     }
     let mut fds = answer.fds.into_iter();
-    let maps: Shared = maps.into_iter().zip(fds.by_ref().map(Arc::new)).collect();
+    let maps: SharedMaps = maps.into_iter().zip(fds.by_ref().map(Arc::new)).collect();
     let mut programs: Vec<OwnedFd> = fds.collect();
     let stand_ins = programs.split_off(programs.len().saturating_sub(stand_ins));
     let loaded = Loaded {
@@ -138,11 +138,11 @@ fn attached(answer: Answer) -> anyhow::Result<(ProbeStatus, Option<Loaded>)> {
     Ok((status, Some(loaded)))
 }
 
-/// What is held for one [`Set`].
+/// What is held for one [`ProbeSet`].
 #[derive(Default)]
 struct Held {
     settings: Vec<(&'static str, u32)>,
-    shared: Shared,
+    shared: SharedMaps,
     loaded: Vec<Loaded>,
 }
 
@@ -160,9 +160,9 @@ fn serve(master: &Master) {
                         .map(|(name, _)| copy(&held.shared, name))
                         .collect::<anyhow::Result<_>>()?;
                     sets.insert(number, held);
-                    Ok(Answer {
+                    Ok(ServantAnswer {
                         fds,
-                        ..Answer::default()
+                        ..ServantAnswer::default()
                     })
                 });
                 master.answer(made);
@@ -173,22 +173,22 @@ fn serve(master: &Master) {
             }
             DETACH => {
                 sets.remove(&number);
-                master.answer(Ok(Answer::default()));
+                master.answer(Ok(ServantAnswer::default()));
             }
             _ => return,
         }
     }
 }
 
-fn smallest_map() -> anyhow::Result<Answer> {
-    let shape = sys::Shape {
+fn smallest_map() -> anyhow::Result<ServantAnswer> {
+    let shape = sys::MapShape {
         kind: 2,
         key: 4,
         value: 4,
         entries: 1,
         flags: 0,
     };
-    load::create("TRY", shape).map(|_| Answer::default())
+    load::create("TRY", shape).map(|_| ServantAnswer::default())
 }
 
 fn maps(entries: [u32; filter::LISTS]) -> anyhow::Result<Held> {
@@ -210,7 +210,7 @@ fn stack_bytes() -> u32 {
     u32::try_from(procfs::page_size()).unwrap_or(LEAST).max(LEAST)
 }
 
-fn copy(maps: &Shared, name: &str) -> anyhow::Result<OwnedFd> {
+fn copy(maps: &SharedMaps, name: &str) -> anyhow::Result<OwnedFd> {
     let map = maps.get(name).with_context(|| format!("there is no map {name}"))?;
     map.try_clone().context("cannot copy a descriptor")
 }
@@ -246,14 +246,14 @@ fn attach_all(master: &Master, held: Option<&mut Held>, bits: u32, per_second: u
     }
 }
 
-fn answer(mut status: ProbeStatus, loaded: Option<&Loaded>) -> anyhow::Result<Answer> {
+fn answer(mut status: ProbeStatus, loaded: Option<&Loaded>) -> anyhow::Result<ServantAnswer> {
     if let Some(missing) = &mut status.unsupported
         && missing.why.len() > WHY_MAX
     {
         let end = (0..=WHY_MAX).rev().find(|end| missing.why.is_char_boundary(*end));
         missing.why.truncate(end.unwrap_or_default());
     }
-    let mut answer = Answer::default();
+    let mut answer = ServantAnswer::default();
     let mut maps = Vec::new();
     if let Some(loaded) = loaded {
         for name in loaded.maps.keys().filter(|name| !load::is_constant(name)) {
@@ -280,7 +280,7 @@ fn answer(mut status: ProbeStatus, loaded: Option<&Loaded>) -> anyhow::Result<An
 fn attach(
     probe: &'static Probe,
     layout: &Layout,
-    shared: &Shared,
+    shared: &SharedMaps,
     settings: &[(&str, u32)],
     budget: u32,
 ) -> (ProbeStatus, Option<Loaded>) {
@@ -289,13 +289,13 @@ fn attach(
         return (said, None);
     }
     let stand_ins = probe.details.iter().flat_map(|detail| detail.stand_ins(layout));
-    let places: Vec<&[Hook]> = probe
+    let places: Vec<&[ProgramHook]> = probe
         .places
         .iter()
         .copied()
         .chain(stand_ins.map(std::slice::from_ref))
         .collect();
-    let plan = Plan {
+    let plan = LoadPlan {
         elf: probe.elf,
         places: &places,
         ring_bytes: probe.ring_bytes,
@@ -309,7 +309,7 @@ fn attach(
         // A locked-down kernel refuses kprobes: then without them.
         said.lacks = probe.lacks(layout, |_| true);
         let places = probe.places;
-        load_best(&Plan { places, ..plan }, layout, shared)
+        load_best(&LoadPlan { places, ..plan }, layout, shared)
     });
     match loaded {
         Ok(loaded) => {
@@ -324,14 +324,14 @@ fn attach(
 }
 
 /// Loads with plain reads of packets where the verifier allows them (since 6.17), else with checked ones.
-fn load_best(plan: &Plan<'_>, layout: &Layout, shared: &Shared) -> anyhow::Result<Loaded> {
+fn load_best(plan: &LoadPlan<'_>, layout: &Layout, shared: &SharedMaps) -> anyhow::Result<Loaded> {
     let asks = load::globals(plan.elf)?
         .iter()
         .any(|global| global.name == "set__direct");
     if asks {
         let mut settings = plan.settings.to_vec();
         settings.push(("direct", 1));
-        let plan = Plan {
+        let plan = LoadPlan {
             settings: &settings,
             ..*plan
         };

@@ -4,10 +4,10 @@
 
 use crate::attempts::worker;
 use crate::facts::reader;
-use crate::identity::namespaces::Namespace;
+use crate::identity::namespaces::NetworkNamespace;
 use crate::identity::netns;
-use crate::processes::privileges::{JOINER, READER, Role, USHER};
-use crate::processes::servant::{Answer, Leaves, Master, Request, Servant, only};
+use crate::processes::privileges::{JOINER, ProcessRole, READER, USHER};
+use crate::processes::servant::{Leaves, Master, Servant, ServantAnswer, ServantRequest, only};
 use crate::system::door;
 use crate::system::sys;
 use anyhow::{Context as _, anyhow, bail};
@@ -34,7 +34,7 @@ const KILL: u32 = 4;
 
 /// A socket that can be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum SocketKind {
     /// Routing netlink: interfaces, addresses, routes.
     Route = 0,
     /// Netlink about sockets.
@@ -47,7 +47,7 @@ pub enum Kind {
 
 /// What a started process does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Task {
+pub enum ChildTask {
     /// It reads facts.
     Read = 0,
     /// It makes attempts.
@@ -56,7 +56,7 @@ pub enum Task {
 
 /// A process that was started. It is killed when this is dropped.
 #[derive(Debug)]
-pub struct Process {
+pub struct StartedProcess {
     pidfd: OwnedFd,
 }
 
@@ -68,11 +68,11 @@ pub fn ours() -> anyhow::Result<&'static Servant> {
         .map_err(|why| anyhow!("{why}"))
 }
 
-fn ask(what: u32, argument: u32, fds: &[BorrowedFd<'_>]) -> anyhow::Result<Answer> {
+fn ask(what: u32, argument: u32, fds: &[BorrowedFd<'_>]) -> anyhow::Result<ServantAnswer> {
     ours()?.ask([what, argument, 0, 0, 0, 0, 0, 0], fds)
 }
 
-fn only_one(answer: Answer) -> anyhow::Result<OwnedFd> {
+fn only_one(answer: ServantAnswer) -> anyhow::Result<OwnedFd> {
     answer
         .fds
         .into_iter()
@@ -81,18 +81,23 @@ fn only_one(answer: Answer) -> anyhow::Result<OwnedFd> {
 }
 
 /// A socket of this namespace.
-pub fn socket(ns: &Namespace, kind: Kind) -> anyhow::Result<OwnedFd> {
+pub fn socket(ns: &NetworkNamespace, kind: SocketKind) -> anyhow::Result<OwnedFd> {
     let file = netns::open(ns)?;
     let answer = ask(SOCKET, kind as u32, &[file.as_fd()]);
     only_one(answer.with_context(|| format!("cannot open a socket in network namespace {}", ns.name))?)
 }
 
 /// Starts a process in this namespace, with these for its stdin and stdout.
-pub fn start(ns: &Namespace, task: Task, stdin: &OwnedFd, stdout: &OwnedFd) -> anyhow::Result<Process> {
+pub fn start(
+    ns: &NetworkNamespace,
+    task: ChildTask,
+    stdin: &OwnedFd,
+    stdout: &OwnedFd,
+) -> anyhow::Result<StartedProcess> {
     let file = netns::open(ns)?;
     let answer = ask(START, task as u32, &[file.as_fd(), stdin.as_fd(), stdout.as_fd()]);
     let pidfd = only_one(answer.with_context(|| format!("cannot start a process in network namespace {}", ns.name))?)?;
-    Ok(Process { pidfd })
+    Ok(StartedProcess { pidfd })
 }
 
 /// The name of an eBPF program, by its id; empty for one without a name.
@@ -106,7 +111,7 @@ pub fn statistics() -> anyhow::Result<OwnedFd> {
     only_one(ask(STATISTICS, 0, &[])?)
 }
 
-impl Process {
+impl StartedProcess {
     /// Whether it ends within this time.
     pub fn ends_within(&self, patience: Duration) -> bool {
         let timeout = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
@@ -137,7 +142,7 @@ fn kill(pidfd: &OwnedFd) -> nix::Result<()> {
     Errno::result(sent).map(drop)
 }
 
-impl Drop for Process {
+impl Drop for StartedProcess {
     fn drop(&mut self) {
         self.kill();
     }
@@ -154,7 +159,7 @@ fn serve(master: &Master) {
     }
 }
 
-fn act(home: &File, request: Request, fds: &[OwnedFd]) -> anyhow::Result<Answer> {
+fn act(home: &File, request: ServantRequest, fds: &[OwnedFd]) -> anyhow::Result<ServantAnswer> {
     let [what, argument, ..] = request;
     match (what, fds) {
         (SOCKET, [netns]) => {
@@ -165,23 +170,23 @@ fn act(home: &File, request: Request, fds: &[OwnedFd]) -> anyhow::Result<Answer>
             let started = within(home, netns, || begin(argument, stdin, stdout))?;
             Ok(descriptor(started))
         }
-        (NAME, []) => Ok(Answer {
+        (NAME, []) => Ok(ServantAnswer {
             text: sys::program_name(argument)?.into_bytes(),
-            ..Answer::default()
+            ..ServantAnswer::default()
         }),
         (KILL, [pidfd]) => {
             kill(pidfd)?;
-            Ok(Answer::default())
+            Ok(ServantAnswer::default())
         }
         (STATISTICS, []) => Ok(descriptor(sys::enable_stats()?)),
         _ => bail!("the process `usher` does not know request {what}"),
     }
 }
 
-fn descriptor(fd: OwnedFd) -> Answer {
-    Answer {
+fn descriptor(fd: OwnedFd) -> ServantAnswer {
+    ServantAnswer {
         fds: vec![fd],
-        ..Answer::default()
+        ..ServantAnswer::default()
     }
 }
 
@@ -207,14 +212,16 @@ fn within<T>(home: &File, netns: &OwnedFd, f: impl FnOnce() -> anyhow::Result<T>
 
 fn open_socket(kind: u32) -> anyhow::Result<OwnedFd> {
     let (family, kind, protocol) = match kind {
-        kind if kind == Kind::Route as u32 => (AddressFamily::Netlink, SockType::Raw, Some(SockProtocol::NetlinkRoute)),
-        kind if kind == Kind::SockDiag as u32 => (
+        kind if kind == SocketKind::Route as u32 => {
+            (AddressFamily::Netlink, SockType::Raw, Some(SockProtocol::NetlinkRoute))
+        }
+        kind if kind == SocketKind::SockDiag as u32 => (
             AddressFamily::Netlink,
             SockType::Raw,
             Some(SockProtocol::NetlinkSockDiag),
         ),
-        kind if kind == Kind::Udp4 as u32 => (AddressFamily::Inet, SockType::Datagram, None),
-        kind if kind == Kind::Udp6 as u32 => (AddressFamily::Inet6, SockType::Datagram, None),
+        kind if kind == SocketKind::Udp4 as u32 => (AddressFamily::Inet, SockType::Datagram, None),
+        kind if kind == SocketKind::Udp6 as u32 => (AddressFamily::Inet6, SockType::Datagram, None),
         kind => bail!("the process `usher` does not know a socket of kind {kind}"),
     };
     Ok(new_socket(family, kind, SockFlag::SOCK_CLOEXEC, protocol)?)
@@ -222,9 +229,9 @@ fn open_socket(kind: u32) -> anyhow::Result<OwnedFd> {
 
 /// Forks a process that stays here and reads and says nothing but by these two. Its pidfd.
 fn begin(task: u32, stdin: &OwnedFd, stdout: &OwnedFd) -> anyhow::Result<OwnedFd> {
-    let (role, go): (&Role, fn()) = match task {
-        task if task == Task::Read as u32 => (&READER, reader::serve),
-        task if task == Task::Send as u32 => (&JOINER, worker::serve),
+    let (role, go): (&ProcessRole, fn()) = match task {
+        task if task == ChildTask::Read as u32 => (&READER, reader::serve),
+        task if task == ChildTask::Send as u32 => (&JOINER, worker::serve),
         task => bail!("the process `usher` does not know the task {task}"),
     };
     // SAFETY: this process has one thread; the child leaves by `_exit`.

@@ -62,7 +62,7 @@ impl Budget {
 }
 
 /// What came of one question.
-pub enum Answer {
+pub enum NetlinkAnswer {
     /// Messages: type and body.
     Messages(Vec<(u16, Vec<u8>)>),
     /// The kernel said no, with this error.
@@ -151,14 +151,14 @@ impl Netlink {
     }
 
     /// One question; its answer, or the kernel's error.
-    pub fn ask(&mut self, kind: u16, body: &[u8]) -> anyhow::Result<Answer> {
+    pub fn ask(&mut self, kind: u16, body: &[u8]) -> anyhow::Result<NetlinkAnswer> {
         // With an acknowledgement even a silent success ends the wait.
         self.send(kind, libc::NLM_F_REQUEST | libc::NLM_F_ACK, body)?;
         let mut messages = Vec::new();
         let end = self.receive(false, |kind, body| messages.push((kind, body.to_vec())))?;
         Ok(match end {
-            End::Refused(number) => Answer::Refused(errno(number)),
-            End::Done | End::Changed => Answer::Messages(messages),
+            End::Refused(number) => NetlinkAnswer::Refused(errno(number)),
+            End::Done | End::Changed => NetlinkAnswer::Messages(messages),
         })
     }
 

@@ -59,7 +59,7 @@ fn short(name: &str) -> [u8; 16] {
 
 /// The shape of a map.
 #[derive(Clone, Copy, Debug)]
-pub struct Shape {
+pub struct MapShape {
     /// `BPF_MAP_TYPE_`.
     pub kind: u32,
     /// Bytes of a key.
@@ -73,7 +73,7 @@ pub struct Shape {
 }
 
 /// Creates a map.
-pub fn create_map(name: &str, shape: Shape) -> io::Result<OwnedFd> {
+pub fn create_map(name: &str, shape: MapShape) -> io::Result<OwnedFd> {
     #[repr(C)]
     struct Attributes {
         kind: u32,
@@ -131,7 +131,7 @@ pub fn freeze_map(map: BorrowedFd<'_>) -> io::Result<()> {
 
 /// How a program is loaded.
 #[derive(Clone, Copy, Debug)]
-pub struct Kind {
+pub struct ProgramKind {
     /// `BPF_PROG_TYPE_`.
     pub program: u32,
     /// `BPF_TRACE_`, for tracing programs.
@@ -141,21 +141,21 @@ pub struct Kind {
 }
 
 /// `BPF_PROG_TYPE_RAW_TRACEPOINT`.
-pub const RAW_TRACEPOINT: Kind = Kind {
+pub const RAW_TRACEPOINT: ProgramKind = ProgramKind {
     program: 17,
     attach: 0,
     target: 0,
 };
 /// `BPF_PROG_TYPE_KPROBE`.
-pub const KPROBE: Kind = Kind {
+pub const KPROBE: ProgramKind = ProgramKind {
     program: 2,
     attach: 0,
     target: 0,
 };
 
 /// `BPF_PROG_TYPE_TRACING` at a tracepoint (`BPF_TRACE_RAW_TP`).
-pub const fn traced_tracepoint(target: u32) -> Kind {
-    Kind {
+pub const fn traced_tracepoint(target: u32) -> ProgramKind {
+    ProgramKind {
         program: 26,
         attach: 23,
         target,
@@ -163,8 +163,8 @@ pub const fn traced_tracepoint(target: u32) -> Kind {
 }
 
 /// `BPF_PROG_TYPE_TRACING` at a function's entry (`BPF_TRACE_FENTRY`).
-pub const fn function_entry(target: u32) -> Kind {
-    Kind {
+pub const fn function_entry(target: u32) -> ProgramKind {
+    ProgramKind {
         program: 26,
         attach: 24,
         target,
@@ -198,7 +198,7 @@ struct Load {
 }
 
 /// Loads a program. When the verifier refuses it, the error ends with the verifier's last words.
-pub fn load_program(name: &str, kind: Kind, instructions: &[bpf_insn], license: &CStr) -> io::Result<OwnedFd> {
+pub fn load_program(name: &str, kind: ProgramKind, instructions: &[bpf_insn], license: &CStr) -> io::Result<OwnedFd> {
     let mut load = Load {
         program: kind.program,
         count: instructions.len() as u32,

@@ -7,7 +7,7 @@ mod inside;
 
 use inside::within;
 use model::protocol::Filter;
-use node_helper::identity::namespaces::{Namespace, Namespaces};
+use node_helper::identity::namespaces::{Namespaces, NetworkNamespace};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -72,7 +72,7 @@ impl Lab {
         assert!(status.success(), "{line}");
     }
 
-    pub fn namespace(&self, name: &str) -> Namespace {
+    pub fn namespace(&self, name: &str) -> NetworkNamespace {
         let name = format!("netns/{}{name}", self.prefix);
         Namespaces::scan().by_name(&name).unwrap().clone()
     }

@@ -3,11 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 use nix::sched::{CloneFlags, setns};
-use node_helper::identity::namespaces::Namespace;
+use node_helper::identity::namespaces::NetworkNamespace;
 use node_helper::identity::netns;
 
 /// Runs `f` there, on a thread of its own: no other thread ever changes place.
-pub fn within<T: Send>(ns: &Namespace, f: impl FnOnce() -> T + Send) -> T {
+pub fn within<T: Send>(ns: &NetworkNamespace, f: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| {
         let inside = scope.spawn(|| {
             setns(netns::open(ns).unwrap(), CloneFlags::CLONE_NEWNET).unwrap();

@@ -1,11 +1,11 @@
 //! A DNS lookup on the wire: the sockets, the record of every query, and the answers that come too late.
 
-use super::message::{self, Answer};
+use super::message::{self, DnsResponse};
 use super::resolver::{Conduct, Next, Question};
-use super::search::{Fate, Search};
-use super::server::{Received, Server};
-use super::stream::Stream;
-use crate::attempts::Said;
+use super::search::{CandidateFate, Search};
+use super::server::{NameServer, Received};
+use super::stream::DnsStream;
+use crate::attempts::SenderReport;
 use crate::attempts::socket;
 use crate::attempts::task::{Course, Say, Task, Wait};
 use hickory_proto::rr::RecordType;
@@ -18,19 +18,19 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd as _;
 
 /// A lookup under way.
-pub struct Lookup {
+pub struct NameLookup {
     search: Search,
     conduct: Conduct,
     types: Vec<(String, RecordType)>,
     /// Why nothing can be asked.
     unfit: Option<String>,
     timeout_ns: u64,
-    servers: Vec<Server>,
+    servers: Vec<NameServer>,
     question: Option<Question>,
     /// Grows with every name, and with every time its queries are sent.
     turn: Turn,
     queries: Vec<Query>,
-    stream: Option<Stream>,
+    stream: Option<DnsStream>,
     found: DnsLookup,
     course: Course,
     /// The resolver gave up after so long. Until the attempt's own time is over, late answers are waited for: they tell
@@ -55,7 +55,7 @@ struct Query {
     answered: bool,
 }
 
-impl Lookup {
+impl NameLookup {
     /// A lookup as a resolv.conf wants it.
     pub fn new(course: Course, name: String, resolv: &ResolvConf, types: Vec<String>, timeout_ns: u64) -> Self {
         let servers = resolv
@@ -101,7 +101,7 @@ impl Lookup {
             .into_iter()
             .map(|kind| message::record_type(&kind).map(|record| (kind, record)))
             .collect();
-        let servers: Vec<Server> = servers.into_iter().map(Server::new).collect();
+        let servers: Vec<NameServer> = servers.into_iter().map(NameServer::new).collect();
         if let Some(server) = servers.first() {
             course.attempt.flow = server.flow;
         }
@@ -148,12 +148,12 @@ impl Lookup {
                 }
                 Next::Done(fate) => {
                     self.stream = None;
-                    if fate == Fate::Found {
+                    if fate == CandidateFate::Found {
                         self.found.found = self.search.name().map(ToOwned::to_owned);
                     }
                     if !self.search.go_on(fate) {
                         let fate = self.search.fate();
-                        if fate == Fate::Silent && self.is_open() {
+                        if fate == CandidateFate::Silent && self.is_open() {
                             self.gave_up_after_ns = Some(self.course.elapsed_ns());
                             self.question = None;
                             return;
@@ -227,13 +227,13 @@ impl Lookup {
                 queries.push(query);
             }
         }
-        match Stream::new(self.servers[server].to, &queries, now_ns) {
+        match DnsStream::new(self.servers[server].to, &queries, now_ns) {
             Ok(stream) => {
                 let flow = stream.flow();
                 for place in places {
                     self.found.queries[place].flow = flow;
                 }
-                say(Said::Watch(WatchedFlow {
+                say(SenderReport::Watch(WatchedFlow {
                     attempt: self.course.attempt.id,
                     netns: 0,
                     flow,
@@ -331,7 +331,7 @@ impl Lookup {
         if self.course.is_over() {
             // Said again, with what came too late.
             self.course.attempt.dns = Some(self.found.clone());
-            say(Said::Attempt(self.course.attempt.clone()));
+            say(SenderReport::Attempt(self.course.attempt.clone()));
             return;
         }
         self.course.attempt.first_answer_ns.get_or_insert(since);
@@ -357,7 +357,7 @@ impl Lookup {
         }
     }
 
-    fn note(&mut self, place: usize, answer: &Answer, since_ns: u64, in_time: bool) {
+    fn note(&mut self, place: usize, answer: &DnsResponse, since_ns: u64, in_time: bool) {
         let exchange = &mut self.found.queries[place];
         let took = since_ns.saturating_sub(exchange.sent_ns);
         if in_time {
@@ -394,7 +394,7 @@ impl Lookup {
         }
     }
 
-    fn outcome(&self, fate: Fate) -> Outcome {
+    fn outcome(&self, fate: CandidateFate) -> Outcome {
         let lookup = |name: &str| Outcome::Error {
             during: "lookup".into(),
             errno: Errno {
@@ -404,14 +404,21 @@ impl Lookup {
         };
         let last_rcode = || self.found.queries.iter().rev().find_map(|query| query.rcode.as_deref());
         match fate {
-            Fate::Found => Outcome::Ok,
-            Fate::NoName | Fate::NoData | Fate::ServerFailed | Fate::ServerRefused if self.answer_is_all => Outcome::Ok,
-            Fate::NoName => lookup("NXDOMAIN"),
-            Fate::NoData => lookup("NODATA"),
-            Fate::ServerFailed => lookup("SERVFAIL"),
-            Fate::ServerRefused => lookup(last_rcode().unwrap_or("REFUSED")),
-            Fate::Silent => Outcome::TimedOut { during: "read".into() },
-            Fate::Shut => match self.found.queries.iter().rev().find_map(|query| query.errno.clone()) {
+            CandidateFate::Found => Outcome::Ok,
+            CandidateFate::NoName
+            | CandidateFate::NoData
+            | CandidateFate::ServerFailed
+            | CandidateFate::ServerRefused
+                if self.answer_is_all =>
+            {
+                Outcome::Ok
+            }
+            CandidateFate::NoName => lookup("NXDOMAIN"),
+            CandidateFate::NoData => lookup("NODATA"),
+            CandidateFate::ServerFailed => lookup("SERVFAIL"),
+            CandidateFate::ServerRefused => lookup(last_rcode().unwrap_or("REFUSED")),
+            CandidateFate::Silent => Outcome::TimedOut { during: "read".into() },
+            CandidateFate::Shut => match self.found.queries.iter().rev().find_map(|query| query.errno.clone()) {
                 Some(errno) => Outcome::Error {
                     during: "read".into(),
                     errno,
@@ -443,7 +450,7 @@ impl Lookup {
     }
 }
 
-impl Task for Lookup {
+impl Task for NameLookup {
     fn flows(&self) -> Vec<Flow> {
         self.servers
             .iter()

@@ -8,7 +8,7 @@ use std::str::FromStr as _;
 
 /// What an answer says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct DnsResponse {
     /// Message id.
     pub id: u16,
     /// Response code by its IANA name.
@@ -39,7 +39,7 @@ pub fn query(id: u16, name: &str, kind: RecordType) -> anyhow::Result<Vec<u8>> {
 }
 
 /// What these bytes answer to a query for this name and type; `None` for anything else.
-pub fn answer(bytes: &[u8], name: &str, kind: RecordType) -> Option<Answer> {
+pub fn answer(bytes: &[u8], name: &str, kind: RecordType) -> Option<DnsResponse> {
     let message = Message::from_vec(bytes).ok()?;
     let asked = Name::from_ascii(name).ok()?;
     // Some servers repeat no question in an error.
@@ -50,7 +50,7 @@ pub fn answer(bytes: &[u8], name: &str, kind: RecordType) -> Option<Answer> {
     if message.metadata.message_type != MessageType::Response || !ours {
         return None;
     }
-    Some(Answer {
+    Some(DnsResponse {
         id: message.metadata.id,
         rcode: rcode_name(message.metadata.response_code.low()),
         records: message.answers.len() as u16,

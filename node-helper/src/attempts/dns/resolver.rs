@@ -1,8 +1,8 @@
 //! How one name is asked for: servers in turn, rounds, both types at once or one after the other, TCP when truncated.
 //! Only decisions, after glibc's `res_send.c`; sockets are the lookup's.
 
-use super::message::Answer;
-use super::search::Fate;
+use super::message::DnsResponse;
+use super::search::CandidateFate;
 use model::facts::ResolvConf;
 
 /// glibc's own bound of servers.
@@ -62,7 +62,7 @@ pub enum Next {
         tcp: bool,
     },
     /// The name has met this.
-    Done(Fate),
+    Done(CandidateFate),
 }
 
 /// One name on its way through the servers.
@@ -74,11 +74,11 @@ pub struct Question {
     slot: usize,
     single: bool,
     tcp: bool,
-    answers: Vec<Option<Answer>>,
+    answers: Vec<Option<DnsResponse>>,
     /// Until the current server is given up.
     pub until_ns: u64,
     silent: bool,
-    failure: Option<Fate>,
+    failure: Option<CandidateFate>,
 }
 
 impl Question {
@@ -101,7 +101,7 @@ impl Question {
     /// The first queries.
     pub fn begin(&mut self, now_ns: u64) -> Next {
         if self.conduct.servers == 0 {
-            return Next::Done(Fate::Shut);
+            return Next::Done(CandidateFate::Shut);
         }
         self.ask(now_ns)
     }
@@ -117,7 +117,7 @@ impl Question {
     }
 
     /// An answer for one type has come from the server that is asked now.
-    pub fn answered(&mut self, kind: usize, answer: Answer, now_ns: u64) -> Next {
+    pub fn answered(&mut self, kind: usize, answer: DnsResponse, now_ns: u64) -> Next {
         if answer.truncated && !self.tcp && self.conduct.follow_truncation {
             self.tcp = true;
             self.answers = vec![None; self.types];
@@ -190,23 +190,23 @@ impl Question {
 
     /// With the answers of one server there is a fate, unless all of them say that it does not work.
     fn settle(&mut self, now_ns: u64) -> Next {
-        let answers: Vec<&Answer> = self.answers.iter().flatten().collect();
-        let works = |answer: &&&Answer| matches!(answer.rcode.as_str(), "NOERROR" | "NXDOMAIN");
-        let good: Vec<&&Answer> = answers.iter().filter(works).collect();
+        let answers: Vec<&DnsResponse> = self.answers.iter().flatten().collect();
+        let works = |answer: &&&DnsResponse| matches!(answer.rcode.as_str(), "NOERROR" | "NXDOMAIN");
+        let good: Vec<&&DnsResponse> = answers.iter().filter(works).collect();
         if good.is_empty() {
             self.failure = Some(if answers.iter().any(|answer| answer.rcode == "SERVFAIL") {
-                Fate::ServerFailed
+                CandidateFate::ServerFailed
             } else {
-                Fate::ServerRefused
+                CandidateFate::ServerRefused
             });
             return self.next_server(now_ns);
         }
         Next::Done(if good.iter().any(|answer| answer.of_type) {
-            Fate::Found
+            CandidateFate::Found
         } else if good.iter().any(|answer| answer.rcode == "NXDOMAIN") {
-            Fate::NoName
+            CandidateFate::NoName
         } else {
-            Fate::NoData
+            CandidateFate::NoData
         })
     }
 
@@ -223,8 +223,8 @@ impl Question {
         }
         Next::Done(match self.failure {
             Some(failure) => failure,
-            None if self.silent => Fate::Silent,
-            None => Fate::Shut,
+            None if self.silent => CandidateFate::Silent,
+            None => CandidateFate::Shut,
         })
     }
 }
@@ -232,8 +232,8 @@ impl Question {
 #[cfg(test)]
 mod tests {
     use super::{Conduct, Next, Question, SECOND_NS as SECOND};
-    use crate::attempts::dns::message::Answer;
-    use crate::attempts::dns::search::Fate;
+    use crate::attempts::dns::message::DnsResponse;
+    use crate::attempts::dns::search::CandidateFate;
     use model::facts::ResolvConf;
 
     fn conduct(servers: usize, options: &[&str]) -> Conduct {
@@ -246,8 +246,8 @@ mod tests {
         Conduct::of(&resolv, servers, 0)
     }
 
-    fn answer(rcode: &str, of_type: bool) -> Answer {
-        Answer {
+    fn answer(rcode: &str, of_type: bool) -> DnsResponse {
+        DnsResponse {
             id: 1,
             rcode: rcode.into(),
             records: of_type.into(),
@@ -272,7 +272,7 @@ mod tests {
         assert_eq!(question.answered(1, answer("NOERROR", false), 1), Next::Wait);
         assert_eq!(
             question.answered(0, answer("NOERROR", true), 2),
-            Next::Done(Fate::Found)
+            Next::Done(CandidateFate::Found)
         );
     }
 
@@ -289,7 +289,7 @@ mod tests {
             match question.time(now) {
                 Next::Send { server, .. } => asked.push(server),
                 next => {
-                    assert_eq!(next, Next::Done(Fate::Silent));
+                    assert_eq!(next, Next::Done(CandidateFate::Silent));
                     break;
                 }
             }
@@ -323,7 +323,7 @@ mod tests {
         );
         assert_eq!(
             question.time(11 * SECOND),
-            Next::Done(Fate::Found),
+            Next::Done(CandidateFate::Found),
             "half an answer is one"
         );
     }
@@ -335,7 +335,7 @@ mod tests {
         assert_eq!(question.answered(0, answer("SERVFAIL", false), 1), send(1, &[0], false));
         assert_eq!(
             question.answered(0, answer("NXDOMAIN", false), 2),
-            Next::Done(Fate::NoName)
+            Next::Done(CandidateFate::NoName)
         );
     }
 
@@ -350,14 +350,14 @@ mod tests {
                 }
             }
         };
-        assert_eq!(all(|question| question.shut(1)), Fate::Shut);
+        assert_eq!(all(|question| question.shut(1)), CandidateFate::Shut);
         assert_eq!(
             all(|question| question.answered(0, answer("SERVFAIL", false), 1)),
-            Fate::ServerFailed
+            CandidateFate::ServerFailed
         );
         assert_eq!(
             all(|question| question.answered(0, answer("REFUSED", false), 1)),
-            Fate::ServerRefused
+            CandidateFate::ServerRefused
         );
     }
 

@@ -4,7 +4,7 @@ use model::facts::ResolvConf;
 
 /// What came of one name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum CandidateFate {
     /// Records of the type asked for.
     Found,
     /// NXDOMAIN.
@@ -33,7 +33,7 @@ pub struct Search {
     candidates: Vec<Candidate>,
     at: usize,
     /// The most telling fate so far, which is the lookup's when nothing is found.
-    told: Option<Fate>,
+    told: Option<CandidateFate>,
 }
 
 impl Search {
@@ -84,22 +84,22 @@ impl Search {
     }
 
     /// Goes on after the fate of this name; false when the lookup is over.
-    pub fn go_on(&mut self, fate: Fate) -> bool {
+    pub fn go_on(&mut self, fate: CandidateFate) -> bool {
         let Some(current) = self.candidates.get(self.at) else {
             return false;
         };
         let from_list = current.from_list;
         self.told = Some(match (self.told, fate) {
             // glibc: an empty answer outweighs a failed server, which outweighs a name that is not there.
-            (Some(Fate::NoData), Fate::NoName | Fate::ServerFailed) => Fate::NoData,
-            (Some(Fate::ServerFailed), Fate::NoName) => Fate::ServerFailed,
+            (Some(CandidateFate::NoData), CandidateFate::NoName | CandidateFate::ServerFailed) => CandidateFate::NoData,
+            (Some(CandidateFate::ServerFailed), CandidateFate::NoName) => CandidateFate::ServerFailed,
             (_, fate) => fate,
         });
         let next = match fate {
-            Fate::Found => return false,
-            Fate::Shut if from_list => return false,
+            CandidateFate::Found => return false,
+            CandidateFate::Shut if from_list => return false,
             // Further names of the list would meet the same; the name as it is gets its chance.
-            Fate::Silent | Fate::ServerRefused if from_list => self.candidates[self.at..]
+            CandidateFate::Silent | CandidateFate::ServerRefused if from_list => self.candidates[self.at..]
                 .iter()
                 .position(|candidate| !candidate.from_list)
                 .map_or(self.candidates.len(), |ahead| self.at + ahead),
@@ -110,14 +110,14 @@ impl Search {
     }
 
     /// What came of the lookup.
-    pub fn fate(&self) -> Fate {
-        self.told.unwrap_or(Fate::NoName)
+    pub fn fate(&self) -> CandidateFate {
+        self.told.unwrap_or(CandidateFate::NoName)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Fate, Search};
+    use super::{CandidateFate, Search};
     use model::facts::ResolvConf;
 
     fn resolv(search: &[&str], ndots: u32) -> ResolvConf {
@@ -129,7 +129,7 @@ mod tests {
     }
 
     /// All names asked for when each meets this fate.
-    fn asked(name: &str, resolv: &ResolvConf, fate: Fate) -> Vec<String> {
+    fn asked(name: &str, resolv: &ResolvConf, fate: CandidateFate) -> Vec<String> {
         let mut search = Search::new(name, resolv);
         let mut asked = Vec::new();
         while let Some(name) = search.name() {
@@ -180,27 +180,27 @@ mod tests {
             ("host", &resolv(&["."], 1), &["host"]),
         ];
         for (name, resolv, names) in cases {
-            assert_eq!(asked(name, resolv, Fate::NoName), names, "{name}");
+            assert_eq!(asked(name, resolv, CandidateFate::NoName), names, "{name}");
         }
     }
 
     #[test]
     fn silence_ends_the_list_but_not_the_name_itself() {
         let pod = resolv(&["a.example", "b.example"], 5);
-        assert_eq!(asked("web", &pod, Fate::Silent), ["web.a.example", "web"]);
-        assert_eq!(asked("web", &pod, Fate::Shut), ["web.a.example"]);
+        assert_eq!(asked("web", &pod, CandidateFate::Silent), ["web.a.example", "web"]);
+        assert_eq!(asked("web", &pod, CandidateFate::Shut), ["web.a.example"]);
         assert_eq!(
-            asked("web", &pod, Fate::ServerFailed),
+            asked("web", &pod, CandidateFate::ServerFailed),
             ["web.a.example", "web.b.example", "web"]
         );
-        assert_eq!(asked("web", &pod, Fate::Found), ["web.a.example"]);
+        assert_eq!(asked("web", &pod, CandidateFate::Found), ["web.a.example"]);
     }
 
     #[test]
     fn an_empty_answer_outweighs_a_name_that_is_not_there() {
         let mut search = Search::new("web", &resolv(&["a.example"], 5));
-        assert!(search.go_on(Fate::NoData));
-        assert!(!search.go_on(Fate::NoName));
-        assert_eq!(search.fate(), Fate::NoData);
+        assert!(search.go_on(CandidateFate::NoData));
+        assert!(!search.go_on(CandidateFate::NoName));
+        assert_eq!(search.fate(), CandidateFate::NoData);
     }
 }

@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 const DATAGRAM_BYTES: usize = 65_536;
 
 /// A name server and our socket towards it.
-pub struct Server {
+pub struct NameServer {
     /// Its address.
     pub to: SocketAddr,
     /// The tuple of our queries.
@@ -28,7 +28,7 @@ pub enum Received {
     Refused(io::Error),
 }
 
-impl Server {
+impl NameServer {
     /// Reserves a source port.
     pub fn new(to: SocketAddr) -> Self {
         let reserved = socket::reserve(socket2::Type::DGRAM, to);

@@ -12,7 +12,7 @@ use std::os::fd::AsFd as _;
 const WATCH_PATIENCE_NS: u64 = 200_000_000;
 
 /// A connection to a name server.
-pub struct Stream {
+pub struct DnsStream {
     to: SocketAddr,
     reserved: Reserved,
     stage: Stage,
@@ -30,7 +30,7 @@ enum Stage {
     Open,
 }
 
-impl Stream {
+impl DnsStream {
     /// Chooses its source port.
     pub fn new(to: SocketAddr, queries: &[Vec<u8>], now_ns: u64) -> io::Result<Self> {
         let reserved = socket::reserve(socket2::Type::STREAM, to)?;

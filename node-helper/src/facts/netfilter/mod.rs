@@ -75,7 +75,7 @@ fn add_legacy(netfilter: &mut Netfilter, look: &Look, sets: &SetNames) {
     }
 }
 
-fn add_tables(netfilter: &mut Netfilter, look: &Look, tables: Vec<nftables::tables::Table>, sets: &SetNames) {
+fn add_tables(netfilter: &mut Netfilter, look: &Look, tables: Vec<nftables::tables::NftTable>, sets: &SetNames) {
     let interfaces = OnceCell::new();
     let names = |index: u32| {
         let all = interfaces.get_or_init(|| look.links(interface_names).unwrap_or_default());
@@ -137,7 +137,7 @@ pub(crate) fn reads_table(bytes: &[u8]) -> bool {
 
 /// Whether these bytes are the expressions of an nftables rule as the kernel lists them; if so, they are told in nft's words.
 pub(crate) fn reads_expressions(bytes: &[u8]) -> bool {
-    let around = program::Around {
+    let around = program::TableScope {
         family: "inet",
         sets: BTreeMap::new(),
         names: &|_| None,

@@ -55,8 +55,8 @@ fn told(kind: u16, attributes: &[u8]) {
     let mut body = vec![libc::AF_INET as u8, 0, 0, 0];
     body.extend(attributes);
     match netlink.ask(kind, &body).unwrap() {
-        crate::system::netlink::Answer::Messages(_) => {}
-        crate::system::netlink::Answer::Refused(why) => panic!("{kind:#x}: {why:?}"),
+        crate::system::netlink::NetlinkAnswer::Messages(_) => {}
+        crate::system::netlink::NetlinkAnswer::Refused(why) => panic!("{kind:#x}: {why:?}"),
     }
 }
 
@@ -206,7 +206,7 @@ fn compare(ours: Vec<Chain>, theirs: Vec<Chain>) {
     assert!(differences.is_empty(), "{}", differences.join("\n"));
 }
 
-fn legacy_tables(family: legacy::Family) -> Vec<Chain> {
+fn legacy_tables(family: legacy::LegacyFamily) -> Vec<Chain> {
     let names = fs::read_to_string(format!("/proc/thread-self/net/{}", family.names)).unwrap();
     let sets = SetNames::new();
     names

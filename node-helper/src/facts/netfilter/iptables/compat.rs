@@ -5,9 +5,9 @@
 
 use super::clause::{self, Clause, Opt};
 use super::matches::{priority, rule};
-use super::xt::{self, Blob, Context, SetNames, interface, network, protocol};
-use crate::facts::netfilter::nftables::expressions::{Base, Bits, Expr, Op, Register, Verdict};
-use crate::facts::netfilter::nftables::tables::{RawChain, Rule, Table};
+use super::xt::{self, Blob, SetNames, XtContext, interface, network, protocol};
+use crate::facts::netfilter::nftables::expressions::{Base, Bits, Expr, NftVerdict, Op, Register};
+use crate::facts::netfilter::nftables::tables::{NftChain, NftRule, NftTable};
 use crate::system::netlink::{at, text};
 use model::facts::{Chain, NetfilterRule};
 use std::collections::BTreeMap;
@@ -23,7 +23,7 @@ const TABLES: [(&str, &[&str]); 5] = [
 ];
 
 /// The chains of a table of iptables-nft; `None` for one that is nft's own.
-pub fn chains(table: &Table, sets: &SetNames) -> Option<Vec<Chain>> {
+pub fn chains(table: &NftTable, sets: &SetNames) -> Option<Vec<Chain>> {
     let v6 = match table.family {
         "ip" => false,
         "ip6" => true,
@@ -34,7 +34,7 @@ pub fn chains(table: &Table, sets: &SetNames) -> Option<Vec<Chain>> {
         return None;
     }
     let (_, hooks) = TABLES.iter().find(|(name, _)| *name == table.name)?;
-    let context = Context { v6, sets };
+    let context = XtContext { v6, sets };
     table
         .chains
         .iter()
@@ -60,7 +60,7 @@ fn kind(table: &str, hook: &str) -> &'static str {
     }
 }
 
-fn chain(table: &Table, own: &RawChain, context: Context<'_>) -> Option<Chain> {
+fn chain(table: &NftTable, own: &NftChain, context: XtContext<'_>) -> Option<Chain> {
     let rules: Option<Vec<NetfilterRule>> = own
         .rules
         .iter()
@@ -135,7 +135,7 @@ const META_L4PROTO: u32 = 16;
 /// `NFTNL_UDATA_RULE_COMMENT`.
 const COMMENT: u8 = 0;
 
-fn words(raw: &Rule, context: Context<'_>) -> Option<(Vec<Clause>, Option<u64>)> {
+fn words(raw: &NftRule, context: XtContext<'_>) -> Option<(Vec<Clause>, Option<u64>)> {
     let mut words = Words::default();
     for expr in &raw.exprs {
         words.expr(expr, context)?;
@@ -168,7 +168,7 @@ fn comment(userdata: &[u8]) -> Option<String> {
 
 impl Words {
     /// Takes one expression in; `None` for one that iptables would not write there.
-    fn expr(&mut self, expr: &Expr, context: Context<'_>) -> Option<()> {
+    fn expr(&mut self, expr: &Expr, context: XtContext<'_>) -> Option<()> {
         let ends = matches!(
             expr,
             Expr::Verdict(_) | Expr::XtTarget { .. } | Expr::Log { .. } | Expr::Immediate { .. } | Expr::MetaSet { .. }
@@ -436,19 +436,19 @@ fn log(prefix: &str, group: u16, snaplen: Option<u32>, threshold: Option<u16>) -
     }
 }
 
-fn verdict_words(verdict: &Verdict) -> Option<Clause> {
+fn verdict_words(verdict: &NftVerdict) -> Option<Clause> {
     let name = match verdict {
-        Verdict::Accept => "ACCEPT",
-        Verdict::Drop => "DROP",
-        Verdict::Return => "RETURN",
-        Verdict::Queue(0) => "QUEUE",
-        Verdict::Jump(chain) => {
+        NftVerdict::Accept => "ACCEPT",
+        NftVerdict::Drop => "DROP",
+        NftVerdict::Return => "RETURN",
+        NftVerdict::Queue(0) => "QUEUE",
+        NftVerdict::Jump(chain) => {
             return Some(Clause::Call {
                 chain: chain.clone(),
                 goto: false,
             });
         }
-        Verdict::Goto(chain) => {
+        NftVerdict::Goto(chain) => {
             return Some(Clause::Call {
                 chain: chain.clone(),
                 goto: true,

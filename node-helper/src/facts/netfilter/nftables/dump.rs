@@ -4,8 +4,8 @@
 
 use super::attributes::Attributes;
 use super::expressions;
-use super::tables::{Element, Hook, Object, RawChain, Rule, Set, Table};
-use crate::system::netlink::{Answer, Budget, Netlink, attribute};
+use super::tables::{ChainHook, Element, NftChain, NftRule, NftSet, NftTable, StatefulObject};
+use crate::system::netlink::{Budget, Netlink, NetlinkAnswer, attribute};
 use anyhow::{Context as _, bail};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -50,11 +50,11 @@ const FAMILIES: [(u8, &str); 6] = [
 ///
 /// # Errors
 /// The kernel did not answer, told too much, or never stood still. A kernel without `nf_tables` has no tables.
-pub fn read() -> anyhow::Result<Vec<Table>> {
+pub fn read() -> anyhow::Result<Vec<NftTable>> {
     read_within(Budget::new(BYTES_MAX, PATIENCE))
 }
 
-fn read_within(budget: Budget) -> anyhow::Result<Vec<Table>> {
+fn read_within(budget: Budget) -> anyhow::Result<Vec<NftTable>> {
     let mut dump = Dump {
         netlink: Netlink::open(libc::NETLINK_NETFILTER)?.within(budget),
     };
@@ -78,7 +78,7 @@ struct Dump {
 /// Tables while they are filled, and where each lies.
 #[derive(Default)]
 struct Tables {
-    list: Vec<Table>,
+    list: Vec<NftTable>,
     places: BTreeMap<(u8, String), usize>,
     chains: BTreeMap<(usize, String), usize>,
 }
@@ -88,21 +88,21 @@ impl Dump {
     fn generation(&mut self) -> anyhow::Result<Option<u32>> {
         let answer = self.netlink.ask(GET_GEN, &[0; NFGENMSG_BYTES]);
         match answer.context("cannot ask for the generation of nftables")? {
-            Answer::Messages(messages) => {
+            NetlinkAnswer::Messages(messages) => {
                 let (_, body) = messages.first().context("nftables told no generation")?;
                 Ok(Some(inner(body)?.1.u32(1)?))
             }
-            Answer::Refused(error)
+            NetlinkAnswer::Refused(error)
                 if matches!(error.number, libc::EINVAL | libc::EOPNOTSUPP | libc::EPROTONOSUPPORT) =>
             {
                 Ok(None)
             }
-            Answer::Refused(error) => bail!("the kernel refused to tell of nftables: {}", error.name),
+            NetlinkAnswer::Refused(error) => bail!("the kernel refused to tell of nftables: {}", error.name),
         }
     }
 
     /// All tables; `None` when they changed meanwhile.
-    fn ruleset(&mut self) -> anyhow::Result<Option<Vec<Table>>> {
+    fn ruleset(&mut self) -> anyhow::Result<Option<Vec<NftTable>>> {
         let mut all = Tables::default();
         let whole = [0; NFGENMSG_BYTES];
         let still = self.each(GET_TABLE, &whole, &mut |family, attributes| {
@@ -191,11 +191,11 @@ impl Tables {
             return Ok(());
         };
         self.places.insert((family, name.clone()), self.list.len());
-        self.list.push(Table {
+        self.list.push(NftTable {
             family: family_name,
             name,
             dormant: attributes.u32_if(2)?.unwrap_or(0) & 1 != 0,
-            ..Table::default()
+            ..NftTable::default()
         });
         Ok(())
     }
@@ -239,7 +239,7 @@ impl Tables {
     fn object(&mut self, family: u8, attributes: Attributes<'_>) -> anyhow::Result<()> {
         self.within(family, attributes, |all, place| {
             let kind = attributes.u32(3)?;
-            all.list[place].objects.push(Object {
+            all.list[place].objects.push(StatefulObject {
                 name: attributes.name(2)?,
                 kind,
                 expr: attributes
@@ -266,8 +266,8 @@ impl Tables {
     }
 }
 
-fn chain(family: &str, attributes: Attributes<'_>) -> anyhow::Result<RawChain> {
-    Ok(RawChain {
+fn chain(family: &str, attributes: Attributes<'_>) -> anyhow::Result<NftChain> {
+    Ok(NftChain {
         name: attributes.name(3)?,
         handle: attributes.u64(2)?,
         hook: attributes
@@ -281,7 +281,7 @@ fn chain(family: &str, attributes: Attributes<'_>) -> anyhow::Result<RawChain> {
     })
 }
 
-fn hook(family: &str, attributes: Attributes<'_>) -> anyhow::Result<Hook> {
+fn hook(family: &str, attributes: Attributes<'_>) -> anyhow::Result<ChainHook> {
     let number = attributes.u32(1)?;
     let name = match (family, number) {
         ("netdev", 0) | ("inet", 5) => "ingress",
@@ -300,18 +300,18 @@ fn hook(family: &str, attributes: Attributes<'_>) -> anyhow::Result<Hook> {
             devices.push(String::from_utf8_lossy(device).trim_end_matches('\0').to_owned());
         }
     }
-    Ok(Hook {
+    Ok(ChainHook {
         name,
         priority: attributes.u32(2)?.cast_signed(),
         devices,
     })
 }
 
-fn rule(attributes: Attributes<'_>) -> anyhow::Result<Rule> {
+fn rule(attributes: Attributes<'_>) -> anyhow::Result<NftRule> {
     let handle = attributes.u64(3)?;
     let compat = attributes.nested_if(5)?;
     let compat = compat.map(|compat| anyhow::Ok((compat.u32(1)?, compat.u32(2)? & 2 != 0)));
-    Ok(Rule {
+    Ok(NftRule {
         handle,
         exprs: attributes
             .find(4)
@@ -324,14 +324,14 @@ fn rule(attributes: Attributes<'_>) -> anyhow::Result<Rule> {
     })
 }
 
-fn set(attributes: Attributes<'_>) -> anyhow::Result<Set> {
+fn set(attributes: Attributes<'_>) -> anyhow::Result<NftSet> {
     let mut fields = Vec::new();
     if let Some(list) = attributes.nested_if(9)?.and_then(|description| description.find(2)) {
         for (_, field) in Attributes::of(list)?.each() {
             fields.push(Attributes::of(field)?.u32(1)?);
         }
     }
-    Ok(Set {
+    Ok(NftSet {
         name: attributes.name(2)?,
         flags: attributes.u32_if(3)?.unwrap_or(0),
         key_type: attributes.u32_if(4)?.unwrap_or(0),

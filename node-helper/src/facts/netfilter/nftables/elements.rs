@@ -1,20 +1,20 @@
 //! Elements of sets and maps as nft's JSON: points, prefixes, intervals, joined keys, values and verdicts.
 
-use super::expressions::{Data, Verdict};
-use super::kinds::{Kind, Names, prefix_length};
-use super::tables::{Element, Set};
+use super::datatypes::{Datatype, InterfaceNames, prefix_length};
+use super::expressions::{Data, NftVerdict};
+use super::tables::{Element, NftSet};
 use serde_json::{Value, json};
 
 /// One part of a key or value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Part {
-    pub kind: Kind,
+pub struct KeyPart {
+    pub kind: Datatype,
     pub bytes: usize,
     /// In network order.
     pub big: bool,
 }
 
-impl Part {
+impl KeyPart {
     /// The bytes it takes beside others.
     const fn room(self) -> usize {
         self.bytes.next_multiple_of(4)
@@ -25,29 +25,29 @@ impl Part {
 const TYPE_BITS: u32 = 6;
 
 /// The parts of the keys of a set, as the tool that made it says; `None` where that fits no key of this length.
-pub fn key_parts(set: &Set) -> Option<Vec<Part>> {
+pub fn key_parts(set: &NftSet) -> Option<Vec<KeyPart>> {
     parts(set.key_type, set.key_bytes, set.interval())
 }
 
 /// The parts of the values of a map.
-pub fn data_parts(set: &Set) -> Option<Vec<Part>> {
+pub fn data_parts(set: &NftSet) -> Option<Vec<KeyPart>> {
     parts(set.data_type, set.data_bytes, false)
 }
 
-fn parts(types: u32, bytes: u32, interval: bool) -> Option<Vec<Part>> {
+fn parts(types: u32, bytes: u32, interval: bool) -> Option<Vec<KeyPart>> {
     let mut parts = Vec::new();
     let mut rest = types;
     while rest != 0 {
-        let (kind, bytes) = Kind::of_type(rest & ((1 << TYPE_BITS) - 1))?;
+        let (kind, bytes) = Datatype::of_type(rest & ((1 << TYPE_BITS) - 1))?;
         let big = interval || !kind.in_own_order();
-        parts.insert(0, Part { kind, bytes, big });
+        parts.insert(0, KeyPart { kind, bytes, big });
         rest >>= TYPE_BITS;
     }
     (!parts.is_empty() && length(&parts) == bytes as usize).then_some(parts)
 }
 
 /// Bytes of a key of these parts.
-pub fn length(parts: &[Part]) -> usize {
+pub fn length(parts: &[KeyPart]) -> usize {
     match parts {
         [one] => one.bytes,
         several => several.iter().map(|part| part.room()).sum(),
@@ -55,7 +55,12 @@ pub fn length(parts: &[Part]) -> usize {
 }
 
 /// The elements of a set (`KEY`), or of a map (`[KEY, VALUE]`), in nft's order: what stands for all others comes last.
-pub fn elements(set: &Set, keys: &[Part], data: Option<&[Part]>, names: Names<'_>) -> Option<Vec<Value>> {
+pub fn elements(
+    set: &NftSet,
+    keys: &[KeyPart],
+    data: Option<&[KeyPart]>,
+    names: InterfaceNames<'_>,
+) -> Option<Vec<Value>> {
     if length(keys) != set.key_bytes as usize {
         return None;
     }
@@ -82,7 +87,11 @@ pub fn elements(set: &Set, keys: &[Part], data: Option<&[Part]>, names: Names<'_
 }
 
 /// Elements whose keys end where the next one begins.
-fn intervals<'a>(listed: &[&'a Element], part: Part, names: Names<'_>) -> Option<Vec<(&'a Element, Value)>> {
+fn intervals<'a>(
+    listed: &[&'a Element],
+    part: KeyPart,
+    names: InterfaceNames<'_>,
+) -> Option<Vec<(&'a Element, Value)>> {
     let mut words = Vec::new();
     for (place, element) in listed.iter().enumerate() {
         if element.ends {
@@ -98,7 +107,7 @@ fn intervals<'a>(listed: &[&'a Element], part: Part, names: Names<'_>) -> Option
 }
 
 /// A key as it is ordered: every part in network order.
-fn in_order(key: &[u8], parts: &[Part]) -> Vec<u8> {
+fn in_order(key: &[u8], parts: &[KeyPart]) -> Vec<u8> {
     let mut ordered = key.to_vec();
     let mut at = 0;
     for part in parts {
@@ -127,7 +136,7 @@ fn before(key: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// A key of several parts, each with an interval of its own.
-fn joined(element: &Element, parts: &[Part], names: Names<'_>) -> Option<Value> {
+fn joined(element: &Element, parts: &[KeyPart], names: InterfaceNames<'_>) -> Option<Value> {
     let end = element.key_end.as_ref().unwrap_or(&element.key);
     let mut at = 0;
     let mut words = Vec::new();
@@ -149,8 +158,8 @@ pub fn one_or_joined(mut words: Vec<Value>) -> Value {
 }
 
 /// All keys from one to another.
-pub fn interval(part: Part, low: &[u8], high: &[u8], names: Names<'_>) -> Option<Value> {
-    let Part { kind, big, .. } = part;
+pub fn interval(part: KeyPart, low: &[u8], high: &[u8], names: InterfaceNames<'_>) -> Option<Value> {
+    let KeyPart { kind, big, .. } = part;
     if low == high {
         return exact(kind, low, big, names);
     }
@@ -159,10 +168,10 @@ pub fn interval(part: Part, low: &[u8], high: &[u8], names: Names<'_>) -> Option
     let whole = low.iter().zip(&differ).all(|(low, differ)| low & differ == 0);
     let length = prefix_length(&mask).filter(|_| whole);
     match (kind, length) {
-        (Kind::Ipv4 | Kind::Ipv6, Some(length)) => {
+        (Datatype::Ipv4 | Datatype::Ipv6, Some(length)) => {
             Some(json!({"prefix": {"addr": kind.word(low, big, names)?, "len": length}}))
         }
-        (Kind::Interface, Some(length)) if length % 8 == 0 => beginning(low.get(..length as usize / 8)?),
+        (Datatype::Interface, Some(length)) if length % 8 == 0 => beginning(low.get(..length as usize / 8)?),
         _ => Some(json!({"range": [kind.word(low, big, names)?, kind.word(high, big, names)?]})),
     }
 }
@@ -178,10 +187,10 @@ pub fn beginning(bytes: &[u8]) -> Option<Value> {
 }
 
 /// One value. The name of an interface that reads like a pattern or a list is set apart: it stands for itself alone.
-pub fn exact(kind: Kind, bytes: &[u8], big: bool, names: Names<'_>) -> Option<Value> {
+pub fn exact(kind: Datatype, bytes: &[u8], big: bool, names: InterfaceNames<'_>) -> Option<Value> {
     let word = kind.word(bytes, big, names)?;
     match word.as_str() {
-        Some(name) if kind == Kind::Interface && special(name) => Some(json!({ "exactly": name })),
+        Some(name) if kind == Datatype::Interface && special(name) => Some(json!({ "exactly": name })),
         _ => Some(word),
     }
 }
@@ -190,7 +199,7 @@ fn special(name: &str) -> bool {
     name.contains(|c: char| "*+,@\"{}!".contains(c) || c.is_whitespace() || c.is_control())
 }
 
-fn value(element: &Element, parts: Option<&[Part]>, names: Names<'_>) -> Option<Value> {
+fn value(element: &Element, parts: Option<&[KeyPart]>, names: InterfaceNames<'_>) -> Option<Value> {
     if let Some(object) = &element.object {
         return Some(json!(object));
     }
@@ -211,15 +220,15 @@ fn value(element: &Element, parts: Option<&[Part]>, names: Names<'_>) -> Option<
 }
 
 /// A verdict as a statement.
-pub fn verdict(verdict: &Verdict) -> Value {
+pub fn verdict(verdict: &NftVerdict) -> Value {
     match verdict {
-        Verdict::Accept => json!({"accept": null}),
-        Verdict::Drop => json!({"drop": null}),
-        Verdict::Queue(number) => json!({"queue": {"num": number}}),
-        Verdict::Continue | Verdict::Break => json!({"continue": null}),
-        Verdict::Jump(chain) => json!({"jump": {"target": chain}}),
-        Verdict::Goto(chain) => json!({"goto": {"target": chain}}),
-        Verdict::Return => json!({"return": null}),
-        Verdict::Other(code) => json!({"undecoded": format!("verdict {code}")}),
+        NftVerdict::Accept => json!({"accept": null}),
+        NftVerdict::Drop => json!({"drop": null}),
+        NftVerdict::Queue(number) => json!({"queue": {"num": number}}),
+        NftVerdict::Continue | NftVerdict::Break => json!({"continue": null}),
+        NftVerdict::Jump(chain) => json!({"jump": {"target": chain}}),
+        NftVerdict::Goto(chain) => json!({"goto": {"target": chain}}),
+        NftVerdict::Return => json!({"return": null}),
+        NftVerdict::Other(code) => json!({"undecoded": format!("verdict {code}")}),
     }
 }

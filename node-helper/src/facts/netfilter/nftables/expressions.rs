@@ -20,12 +20,12 @@ pub enum Data {
     /// Bytes as they are compared.
     Value(Vec<u8>),
     /// A verdict.
-    Verdict(Verdict),
+    Verdict(NftVerdict),
 }
 
 /// What to do with the packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum NftVerdict {
     /// Accept it in this base chain.
     Accept,
     /// Drop it.
@@ -90,7 +90,7 @@ pub enum Bits {
 
 /// Where a translation leads: registers that hold the first and last address and port.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Target {
+pub struct NatRegisters {
     pub address: Option<Register>,
     pub address_last: Option<Register>,
     pub port: Option<Register>,
@@ -161,7 +161,7 @@ pub enum Expr {
         into: Register,
         data: Vec<u8>,
     },
-    Verdict(Verdict),
+    Verdict(NftVerdict),
     Bitwise {
         from: Register,
         into: Register,
@@ -241,13 +241,13 @@ pub enum Expr {
     Nat {
         source: bool,
         family: u32,
-        target: Target,
+        target: NatRegisters,
     },
     Masq {
-        target: Target,
+        target: NatRegisters,
     },
     Redir {
-        target: Target,
+        target: NatRegisters,
     },
     Reject {
         kind: u32,
@@ -511,7 +511,7 @@ fn parse(name: &str, data: Attributes<'_>) -> anyhow::Result<Expr> {
         "nat" => Expr::Nat {
             source: data.u32(1)? == 0,
             family: data.u32(2)?,
-            target: Target {
+            target: NatRegisters {
                 address: maybe(3)?,
                 address_last: maybe(4)?,
                 port: maybe(5)?,
@@ -520,19 +520,19 @@ fn parse(name: &str, data: Attributes<'_>) -> anyhow::Result<Expr> {
             },
         },
         "masq" => Expr::Masq {
-            target: Target {
+            target: NatRegisters {
                 port: maybe(2)?,
                 port_last: maybe(3)?,
                 flags: data.u32_if(1)?.unwrap_or(0),
-                ..Target::default()
+                ..NatRegisters::default()
             },
         },
         "redir" => Expr::Redir {
-            target: Target {
+            target: NatRegisters {
                 port: maybe(1)?,
                 port_last: maybe(2)?,
                 flags: data.u32_if(3)?.unwrap_or(0),
-                ..Target::default()
+                ..NatRegisters::default()
             },
         },
         "reject" => Expr::Reject {
@@ -655,20 +655,20 @@ pub fn value(bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
     Ok(Attributes::of(bytes)?.get(1)?.to_vec())
 }
 
-fn verdict(attributes: Attributes<'_>) -> anyhow::Result<Verdict> {
+fn verdict(attributes: Attributes<'_>) -> anyhow::Result<NftVerdict> {
     let code = attributes.u32(1)?.cast_signed();
     Ok(match code {
-        -1 => Verdict::Continue,
-        -2 => Verdict::Break,
-        -3 => Verdict::Jump(attributes.name(2)?),
-        -4 => Verdict::Goto(attributes.name(2)?),
-        -5 => Verdict::Return,
+        -1 => NftVerdict::Continue,
+        -2 => NftVerdict::Break,
+        -3 => NftVerdict::Jump(attributes.name(2)?),
+        -4 => NftVerdict::Goto(attributes.name(2)?),
+        -5 => NftVerdict::Return,
         // The verdict is in the low byte, a queue's number in the upper half.
         _ => match code & 0xff {
-            0 => Verdict::Drop,
-            1 => Verdict::Accept,
-            3 => Verdict::Queue((code.cast_unsigned() >> 16) as u16),
-            _ => Verdict::Other(code),
+            0 => NftVerdict::Drop,
+            1 => NftVerdict::Accept,
+            3 => NftVerdict::Queue((code.cast_unsigned() >> 16) as u16),
+            _ => NftVerdict::Other(code),
         },
     })
 }

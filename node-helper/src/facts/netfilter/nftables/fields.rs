@@ -1,7 +1,7 @@
 //! Where each field of a header lies, by nft's names.
 
+use super::datatypes::Datatype;
 use super::expressions::Base;
-use super::kinds::Kind;
 
 /// A field of a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,10 +13,10 @@ pub(super) struct Field {
     /// Offset and length in bits.
     pub(super) offset: u32,
     pub(super) bits: u32,
-    pub(super) kind: Kind,
+    pub(super) kind: Datatype,
 }
 
-const fn field(protocol: &'static str, name: &'static str, offset: u32, bits: u32, kind: Kind) -> Field {
+const fn field(protocol: &'static str, name: &'static str, offset: u32, bits: u32, kind: Datatype) -> Field {
     Field {
         protocol,
         name,
@@ -27,134 +27,134 @@ const fn field(protocol: &'static str, name: &'static str, offset: u32, bits: u3
 }
 
 const ETHER: &[Field] = &[
-    field("ether", "daddr", 0, 48, Kind::Ether),
-    field("ether", "saddr", 48, 48, Kind::Ether),
-    field("ether", "type", 96, 16, Kind::EtherType),
-    field("vlan", "pcp", 112, 3, Kind::Big),
-    field("vlan", "dei", 115, 1, Kind::Big),
-    field("vlan", "id", 116, 12, Kind::Big),
-    field("vlan", "type", 128, 16, Kind::EtherType),
+    field("ether", "daddr", 0, 48, Datatype::Ether),
+    field("ether", "saddr", 48, 48, Datatype::Ether),
+    field("ether", "type", 96, 16, Datatype::EtherType),
+    field("vlan", "pcp", 112, 3, Datatype::Big),
+    field("vlan", "dei", 115, 1, Datatype::Big),
+    field("vlan", "id", 116, 12, Datatype::Big),
+    field("vlan", "type", 128, 16, Datatype::EtherType),
 ];
 
 const IP: &[Field] = &[
-    field("ip", "version", 0, 4, Kind::Big),
-    field("ip", "hdrlength", 4, 4, Kind::Big),
-    field("ip", "dscp", 8, 6, Kind::Big),
-    field("ip", "ecn", 14, 2, Kind::Big),
-    field("ip", "length", 16, 16, Kind::Big),
-    field("ip", "id", 32, 16, Kind::Big),
-    field("ip", "frag-off", 48, 16, Kind::Big),
-    field("ip", "ttl", 64, 8, Kind::Big),
-    field("ip", "protocol", 72, 8, Kind::Protocol),
-    field("ip", "checksum", 80, 16, Kind::Big),
-    field("ip", "saddr", 96, 32, Kind::Ipv4),
-    field("ip", "daddr", 128, 32, Kind::Ipv4),
+    field("ip", "version", 0, 4, Datatype::Big),
+    field("ip", "hdrlength", 4, 4, Datatype::Big),
+    field("ip", "dscp", 8, 6, Datatype::Big),
+    field("ip", "ecn", 14, 2, Datatype::Big),
+    field("ip", "length", 16, 16, Datatype::Big),
+    field("ip", "id", 32, 16, Datatype::Big),
+    field("ip", "frag-off", 48, 16, Datatype::Big),
+    field("ip", "ttl", 64, 8, Datatype::Big),
+    field("ip", "protocol", 72, 8, Datatype::Protocol),
+    field("ip", "checksum", 80, 16, Datatype::Big),
+    field("ip", "saddr", 96, 32, Datatype::Ipv4),
+    field("ip", "daddr", 128, 32, Datatype::Ipv4),
 ];
 
 const IP6: &[Field] = &[
-    field("ip6", "version", 0, 4, Kind::Big),
-    field("ip6", "dscp", 4, 6, Kind::Big),
-    field("ip6", "ecn", 10, 2, Kind::Big),
-    field("ip6", "flowlabel", 12, 20, Kind::Big),
-    field("ip6", "length", 32, 16, Kind::Big),
-    field("ip6", "nexthdr", 48, 8, Kind::Protocol),
-    field("ip6", "hoplimit", 56, 8, Kind::Big),
-    field("ip6", "saddr", 64, 128, Kind::Ipv6),
-    field("ip6", "daddr", 192, 128, Kind::Ipv6),
+    field("ip6", "version", 0, 4, Datatype::Big),
+    field("ip6", "dscp", 4, 6, Datatype::Big),
+    field("ip6", "ecn", 10, 2, Datatype::Big),
+    field("ip6", "flowlabel", 12, 20, Datatype::Big),
+    field("ip6", "length", 32, 16, Datatype::Big),
+    field("ip6", "nexthdr", 48, 8, Datatype::Protocol),
+    field("ip6", "hoplimit", 56, 8, Datatype::Big),
+    field("ip6", "saddr", 64, 128, Datatype::Ipv6),
+    field("ip6", "daddr", 192, 128, Datatype::Ipv6),
 ];
 
 const ARP: &[Field] = &[
-    field("arp", "htype", 0, 16, Kind::Big),
-    field("arp", "ptype", 16, 16, Kind::EtherType),
-    field("arp", "hlen", 32, 8, Kind::Big),
-    field("arp", "plen", 40, 8, Kind::Big),
-    field("arp", "operation", 48, 16, Kind::Big),
-    field("arp", "saddr ether", 64, 48, Kind::Ether),
-    field("arp", "saddr ip", 112, 32, Kind::Ipv4),
-    field("arp", "daddr ether", 144, 48, Kind::Ether),
-    field("arp", "daddr ip", 192, 32, Kind::Ipv4),
+    field("arp", "htype", 0, 16, Datatype::Big),
+    field("arp", "ptype", 16, 16, Datatype::EtherType),
+    field("arp", "hlen", 32, 8, Datatype::Big),
+    field("arp", "plen", 40, 8, Datatype::Big),
+    field("arp", "operation", 48, 16, Datatype::Big),
+    field("arp", "saddr ether", 64, 48, Datatype::Ether),
+    field("arp", "saddr ip", 112, 32, Datatype::Ipv4),
+    field("arp", "daddr ether", 144, 48, Datatype::Ether),
+    field("arp", "daddr ip", 192, 32, Datatype::Ipv4),
 ];
 
 const TCP: &[Field] = &[
-    field("tcp", "sport", 0, 16, Kind::Port),
-    field("tcp", "dport", 16, 16, Kind::Port),
-    field("tcp", "sequence", 32, 32, Kind::Big),
-    field("tcp", "ackseq", 64, 32, Kind::Big),
-    field("tcp", "doff", 96, 4, Kind::Big),
-    field("tcp", "reserved", 100, 4, Kind::Big),
-    field("tcp", "flags", 104, 8, Kind::TcpFlags),
-    field("tcp", "window", 112, 16, Kind::Big),
-    field("tcp", "checksum", 128, 16, Kind::Big),
-    field("tcp", "urgptr", 144, 16, Kind::Big),
+    field("tcp", "sport", 0, 16, Datatype::Port),
+    field("tcp", "dport", 16, 16, Datatype::Port),
+    field("tcp", "sequence", 32, 32, Datatype::Big),
+    field("tcp", "ackseq", 64, 32, Datatype::Big),
+    field("tcp", "doff", 96, 4, Datatype::Big),
+    field("tcp", "reserved", 100, 4, Datatype::Big),
+    field("tcp", "flags", 104, 8, Datatype::TcpFlags),
+    field("tcp", "window", 112, 16, Datatype::Big),
+    field("tcp", "checksum", 128, 16, Datatype::Big),
+    field("tcp", "urgptr", 144, 16, Datatype::Big),
 ];
 
 const UDP: &[Field] = &[
-    field("udp", "sport", 0, 16, Kind::Port),
-    field("udp", "dport", 16, 16, Kind::Port),
-    field("udp", "length", 32, 16, Kind::Big),
-    field("udp", "checksum", 48, 16, Kind::Big),
+    field("udp", "sport", 0, 16, Datatype::Port),
+    field("udp", "dport", 16, 16, Datatype::Port),
+    field("udp", "length", 32, 16, Datatype::Big),
+    field("udp", "checksum", 48, 16, Datatype::Big),
 ];
 
 const UDPLITE: &[Field] = &[
-    field("udplite", "sport", 0, 16, Kind::Port),
-    field("udplite", "dport", 16, 16, Kind::Port),
-    field("udplite", "checksum", 48, 16, Kind::Big),
+    field("udplite", "sport", 0, 16, Datatype::Port),
+    field("udplite", "dport", 16, 16, Datatype::Port),
+    field("udplite", "checksum", 48, 16, Datatype::Big),
 ];
 
 const SCTP: &[Field] = &[
-    field("sctp", "sport", 0, 16, Kind::Port),
-    field("sctp", "dport", 16, 16, Kind::Port),
-    field("sctp", "vtag", 32, 32, Kind::Big),
-    field("sctp", "checksum", 64, 32, Kind::Big),
+    field("sctp", "sport", 0, 16, Datatype::Port),
+    field("sctp", "dport", 16, 16, Datatype::Port),
+    field("sctp", "vtag", 32, 32, Datatype::Big),
+    field("sctp", "checksum", 64, 32, Datatype::Big),
 ];
 
 const DCCP: &[Field] = &[
-    field("dccp", "sport", 0, 16, Kind::Port),
-    field("dccp", "dport", 16, 16, Kind::Port),
-    field("dccp", "type", 67, 4, Kind::Big),
+    field("dccp", "sport", 0, 16, Datatype::Port),
+    field("dccp", "dport", 16, 16, Datatype::Port),
+    field("dccp", "type", 67, 4, Datatype::Big),
 ];
 
 const ICMP: &[Field] = &[
-    field("icmp", "type", 0, 8, Kind::IcmpType),
-    field("icmp", "code", 8, 8, Kind::Big),
-    field("icmp", "checksum", 16, 16, Kind::Big),
-    field("icmp", "id", 32, 16, Kind::Big),
-    field("icmp", "sequence", 48, 16, Kind::Big),
-    field("icmp", "mtu", 48, 16, Kind::Big),
+    field("icmp", "type", 0, 8, Datatype::IcmpType),
+    field("icmp", "code", 8, 8, Datatype::Big),
+    field("icmp", "checksum", 16, 16, Datatype::Big),
+    field("icmp", "id", 32, 16, Datatype::Big),
+    field("icmp", "sequence", 48, 16, Datatype::Big),
+    field("icmp", "mtu", 48, 16, Datatype::Big),
 ];
 
 const ICMPV6: &[Field] = &[
-    field("icmpv6", "type", 0, 8, Kind::Icmpv6Type),
-    field("icmpv6", "code", 8, 8, Kind::Big),
-    field("icmpv6", "checksum", 16, 16, Kind::Big),
-    field("icmpv6", "id", 32, 16, Kind::Big),
-    field("icmpv6", "sequence", 48, 16, Kind::Big),
-    field("icmpv6", "mtu", 32, 32, Kind::Big),
+    field("icmpv6", "type", 0, 8, Datatype::Icmpv6Type),
+    field("icmpv6", "code", 8, 8, Datatype::Big),
+    field("icmpv6", "checksum", 16, 16, Datatype::Big),
+    field("icmpv6", "id", 32, 16, Datatype::Big),
+    field("icmpv6", "sequence", 48, 16, Datatype::Big),
+    field("icmpv6", "mtu", 32, 32, Datatype::Big),
 ];
 
 const IGMP: &[Field] = &[
-    field("igmp", "type", 0, 8, Kind::Big),
-    field("igmp", "mrt", 8, 8, Kind::Big),
-    field("igmp", "checksum", 16, 16, Kind::Big),
-    field("igmp", "group", 32, 32, Kind::Ipv4),
+    field("igmp", "type", 0, 8, Datatype::Big),
+    field("igmp", "mrt", 8, 8, Datatype::Big),
+    field("igmp", "checksum", 16, 16, Datatype::Big),
+    field("igmp", "group", 32, 32, Datatype::Ipv4),
 ];
 
 const ESP: &[Field] = &[
-    field("esp", "spi", 0, 32, Kind::Big),
-    field("esp", "sequence", 32, 32, Kind::Big),
+    field("esp", "spi", 0, 32, Datatype::Big),
+    field("esp", "sequence", 32, 32, Datatype::Big),
 ];
 
 const AH: &[Field] = &[
-    field("ah", "nexthdr", 0, 8, Kind::Protocol),
-    field("ah", "hdrlength", 8, 8, Kind::Big),
-    field("ah", "spi", 32, 32, Kind::Big),
-    field("ah", "sequence", 64, 32, Kind::Big),
+    field("ah", "nexthdr", 0, 8, Datatype::Protocol),
+    field("ah", "hdrlength", 8, 8, Datatype::Big),
+    field("ah", "spi", 32, 32, Datatype::Big),
+    field("ah", "sequence", 64, 32, Datatype::Big),
 ];
 
 /// A transport whose protocol no test before has named.
 const ANY_TRANSPORT: &[Field] = &[
-    field("th", "sport", 0, 16, Kind::Port),
-    field("th", "dport", 16, 16, Kind::Port),
+    field("th", "sport", 0, 16, Datatype::Port),
+    field("th", "dport", 16, 16, Datatype::Port),
 ];
 
 /// The fields of a header: of the network by the family (`NFPROTO_*` of what is known there), of the transport by its number.
@@ -205,7 +205,7 @@ pub(super) fn within(fields: &[Field], offset: u32, mask: &[u8]) -> Option<(Fiel
     if bits > 64 {
         return None;
     }
-    let mask = super::kinds::number(mask, true)?;
+    let mask = super::datatypes::number(mask, true)?;
     let right = mask.trailing_zeros();
     let left = bits - (64 - mask.leading_zeros());
     let at = offset.checked_mul(8)?.checked_add(left)?;

@@ -1,18 +1,18 @@
 //! `nf_tables` as the objects that `nft -j list ruleset` would print (libnftables-json(5)).
 
+use super::datatypes::InterfaceNames;
 use super::elements;
 use super::expressions::Expr;
-use super::kinds::Names;
-use super::program::{Around, stateful, statements};
-use super::tables::{Hook, RawChain, Rule, Set, Table};
+use super::program::{TableScope, stateful, statements};
+use super::tables::{ChainHook, NftChain, NftRule, NftSet, NftTable};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// What rules of a table refer to by name: its sets, maps and counters. `names` tells the interfaces of the namespace by index.
-pub fn named<'a>(table: &'a Table, names: Names<'a>) -> (Vec<Value>, Around<'a>) {
+pub fn named<'a>(table: &'a NftTable, names: InterfaceNames<'a>) -> (Vec<Value>, TableScope<'a>) {
     let (family, name) = (table.family, table.name.as_str());
     let mut objects = Vec::new();
-    let mut around = Around {
+    let mut around = TableScope {
         family,
         sets: BTreeMap::new(),
         names,
@@ -40,14 +40,14 @@ pub fn named<'a>(table: &'a Table, names: Names<'a>) -> (Vec<Value>, Around<'a>)
 }
 
 /// Its chains, each with its rules behind it. They are made one by one: all at once would take hundreds of megabytes.
-pub fn chains<'a>(table: &'a Table, around: &'a Around<'a>) -> impl Iterator<Item = Value> + 'a {
+pub fn chains<'a>(table: &'a NftTable, around: &'a TableScope<'a>) -> impl Iterator<Item = Value> + 'a {
     table.chains.iter().flat_map(move |own| {
         let rules = own.rules.iter().map(move |own_rule| rule(table, own, own_rule, around));
         std::iter::once(json!({ "chain": chain(table, own) })).chain(rules)
     })
 }
 
-fn rule(table: &Table, chain: &RawChain, own: &Rule, around: &Around<'_>) -> Value {
+fn rule(table: &NftTable, chain: &NftChain, own: &NftRule, around: &TableScope<'_>) -> Value {
     let mut words = json!({
         "family": table.family, "table": table.name, "chain": chain.name, "handle": own.handle,
         "expr": statements(around, &own.exprs),
@@ -59,7 +59,7 @@ fn rule(table: &Table, chain: &RawChain, own: &Rule, around: &Around<'_>) -> Val
 }
 
 /// The elements of a set that rules call by its name.
-fn listed(set: &Set, names: Names<'_>) -> Option<Vec<Value>> {
+fn listed(set: &NftSet, names: InterfaceNames<'_>) -> Option<Vec<Value>> {
     if set.anonymous() || set.too_many {
         return None;
     }
@@ -67,10 +67,10 @@ fn listed(set: &Set, names: Names<'_>) -> Option<Vec<Value>> {
     elements::elements(set, &elements::key_parts(set)?, data.as_deref(), names)
 }
 
-fn chain(table: &Table, own: &RawChain) -> Value {
+fn chain(table: &NftTable, own: &NftChain) -> Value {
     let mut words = json!({"family": table.family, "table": table.name, "name": own.name, "handle": own.handle});
     // No packet comes to the chains of a table that is switched off.
-    if let Some(Hook {
+    if let Some(ChainHook {
         name,
         priority,
         devices,
@@ -88,7 +88,7 @@ fn chain(table: &Table, own: &RawChain) -> Value {
 }
 
 /// nft keeps a rule's comment as it stands, iptables-nft as a match.
-fn comment(rule: &Rule) -> Option<String> {
+fn comment(rule: &NftRule) -> Option<String> {
     let mut rest = rule.userdata.as_slice();
     while let [kind, length, behind @ ..] = rest {
         let value = behind.get(..usize::from(*length))?;

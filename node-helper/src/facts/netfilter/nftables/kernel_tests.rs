@@ -216,23 +216,23 @@ fn a_table_that_is_switched_off_stops_nothing() {
 
 #[test]
 fn an_expression_that_is_not_decoded_may_fit_and_may_decide() {
-    use super::expressions::{Expr, Verdict};
-    use super::tables::{RawChain, Rule, Table};
+    use super::expressions::{Expr, NftVerdict};
+    use super::tables::{NftChain, NftRule, NftTable};
     let unknown = Expr::Unknown {
         name: "brandnew".to_owned(),
     };
-    let rule = Rule {
+    let rule = NftRule {
         handle: 4,
-        exprs: vec![unknown, Expr::Verdict(Verdict::Accept)],
-        ..Rule::default()
+        exprs: vec![unknown, Expr::Verdict(NftVerdict::Accept)],
+        ..NftRule::default()
     };
-    let table = Table {
+    let table = NftTable {
         family: "ip",
-        chains: vec![RawChain {
+        chains: vec![NftChain {
             rules: vec![rule],
-            ..RawChain::default()
+            ..NftChain::default()
         }],
-        ..Table::default()
+        ..NftTable::default()
     };
     let (named, around) = json_objects::named(&table, &|_| None);
     let read = ruleset(&named, json_objects::chains(&table, &around), &every_part());

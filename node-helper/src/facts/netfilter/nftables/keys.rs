@@ -1,47 +1,47 @@
 //! What expressions load of a packet, by the kernel's numbers, in nft's words.
 
-use super::kinds::Kind;
+use super::datatypes::Datatype;
 use super::terms::{Subject, Tells};
 use serde_json::{Value, json};
 
 /// `meta` (`NFT_META_*`).
 pub(super) fn meta(key: u32) -> Option<Subject> {
     let (name, kind, bytes) = match key {
-        0 => ("length", Kind::Number, 4),
-        1 => ("protocol", Kind::EtherType, 2),
-        2 => ("priority", Kind::Number, 4),
-        3 => ("mark", Kind::Number, 4),
-        4 => ("iif", Kind::InterfaceIndex, 4),
-        5 => ("oif", Kind::InterfaceIndex, 4),
-        6 => ("iifname", Kind::Interface, 16),
-        7 => ("oifname", Kind::Interface, 16),
-        8 => ("iiftype", Kind::Number, 2),
-        9 => ("oiftype", Kind::Number, 2),
-        10 => ("skuid", Kind::Number, 4),
-        11 => ("skgid", Kind::Number, 4),
-        12 => ("nftrace", Kind::Number, 1),
-        13 => ("rtclassid", Kind::Number, 4),
-        14 => ("secmark", Kind::Number, 4),
-        15 => ("nfproto", Kind::NfProto, 1),
-        16 => ("l4proto", Kind::Protocol, 1),
-        17 => ("ibrname", Kind::Interface, 16),
-        18 => ("obrname", Kind::Interface, 16),
-        19 => ("pkttype", Kind::PacketType, 1),
-        20 => ("cpu", Kind::Number, 4),
-        21 => ("iifgroup", Kind::Number, 4),
-        22 => ("oifgroup", Kind::Number, 4),
-        23 => ("cgroup", Kind::Number, 4),
-        24 => ("random", Kind::Number, 4),
-        25 => ("ipsec", Kind::Boolean, 1),
-        26 => ("iifkind", Kind::Text, 16),
-        27 => ("oifkind", Kind::Text, 16),
-        28 => ("ibrpvid", Kind::Number, 2),
-        29 => ("ibrvproto", Kind::EtherType, 2),
-        30 => ("time", Kind::Number, 8),
-        31 => ("day", Kind::Number, 1),
-        32 => ("hour", Kind::Number, 4),
-        33 => ("sdif", Kind::InterfaceIndex, 4),
-        34 => ("sdifname", Kind::Interface, 16),
+        0 => ("length", Datatype::Number, 4),
+        1 => ("protocol", Datatype::EtherType, 2),
+        2 => ("priority", Datatype::Number, 4),
+        3 => ("mark", Datatype::Number, 4),
+        4 => ("iif", Datatype::InterfaceIndex, 4),
+        5 => ("oif", Datatype::InterfaceIndex, 4),
+        6 => ("iifname", Datatype::Interface, 16),
+        7 => ("oifname", Datatype::Interface, 16),
+        8 => ("iiftype", Datatype::Number, 2),
+        9 => ("oiftype", Datatype::Number, 2),
+        10 => ("skuid", Datatype::Number, 4),
+        11 => ("skgid", Datatype::Number, 4),
+        12 => ("nftrace", Datatype::Number, 1),
+        13 => ("rtclassid", Datatype::Number, 4),
+        14 => ("secmark", Datatype::Number, 4),
+        15 => ("nfproto", Datatype::NfProto, 1),
+        16 => ("l4proto", Datatype::Protocol, 1),
+        17 => ("ibrname", Datatype::Interface, 16),
+        18 => ("obrname", Datatype::Interface, 16),
+        19 => ("pkttype", Datatype::PacketType, 1),
+        20 => ("cpu", Datatype::Number, 4),
+        21 => ("iifgroup", Datatype::Number, 4),
+        22 => ("oifgroup", Datatype::Number, 4),
+        23 => ("cgroup", Datatype::Number, 4),
+        24 => ("random", Datatype::Number, 4),
+        25 => ("ipsec", Datatype::Boolean, 1),
+        26 => ("iifkind", Datatype::Text, 16),
+        27 => ("oifkind", Datatype::Text, 16),
+        28 => ("ibrpvid", Datatype::Number, 2),
+        29 => ("ibrvproto", Datatype::EtherType, 2),
+        30 => ("time", Datatype::Number, 8),
+        31 => ("day", Datatype::Number, 1),
+        32 => ("hour", Datatype::Number, 4),
+        33 => ("sdif", Datatype::InterfaceIndex, 4),
+        34 => ("sdifname", Datatype::Interface, 16),
         _ => return None,
     };
     let tells = match key {
@@ -59,32 +59,32 @@ pub(super) fn meta(key: u32) -> Option<Subject> {
 
 /// `ct` (`NFT_CT_*`), of one direction of the connection where one is asked for.
 pub(super) fn ct(key: u32, direction: Option<u8>, v6: bool) -> Option<Subject> {
-    let (address, bytes) = if v6 { (Kind::Ipv6, 16) } else { (Kind::Ipv4, 4) };
+    let (address, bytes) = if v6 { (Datatype::Ipv6, 16) } else { (Datatype::Ipv4, 4) };
     let (name, kind, bytes) = match key {
-        0 => ("state", Kind::State, 4),
-        1 => ("direction", Kind::Direction, 1),
-        2 => ("status", Kind::Status, 4),
-        3 => ("mark", Kind::Number, 4),
-        4 => ("secmark", Kind::Number, 4),
-        5 => ("expiration", Kind::Number, 4),
-        6 => ("helper", Kind::Text, 16),
-        7 => ("l3proto", Kind::NfProto, 1),
+        0 => ("state", Datatype::State, 4),
+        1 => ("direction", Datatype::Direction, 1),
+        2 => ("status", Datatype::Status, 4),
+        3 => ("mark", Datatype::Number, 4),
+        4 => ("secmark", Datatype::Number, 4),
+        5 => ("expiration", Datatype::Number, 4),
+        6 => ("helper", Datatype::Text, 16),
+        7 => ("l3proto", Datatype::NfProto, 1),
         8 => ("saddr", address, bytes),
         9 => ("daddr", address, bytes),
-        10 => ("protocol", Kind::Protocol, 1),
-        11 => ("proto-src", Kind::Port, 2),
-        12 => ("proto-dst", Kind::Port, 2),
-        13 => ("label", Kind::Big, 16),
-        14 => ("packets", Kind::Number, 8),
-        15 => ("bytes", Kind::Number, 8),
-        16 => ("avgpkt", Kind::Number, 8),
-        17 => ("zone", Kind::Number, 2),
-        18 => ("event", Kind::Number, 4),
-        19 => ("ip saddr", Kind::Ipv4, 4),
-        20 => ("ip daddr", Kind::Ipv4, 4),
-        21 => ("ip6 saddr", Kind::Ipv6, 16),
-        22 => ("ip6 daddr", Kind::Ipv6, 16),
-        23 => ("id", Kind::Number, 4),
+        10 => ("protocol", Datatype::Protocol, 1),
+        11 => ("proto-src", Datatype::Port, 2),
+        12 => ("proto-dst", Datatype::Port, 2),
+        13 => ("label", Datatype::Big, 16),
+        14 => ("packets", Datatype::Number, 8),
+        15 => ("bytes", Datatype::Number, 8),
+        16 => ("avgpkt", Datatype::Number, 8),
+        17 => ("zone", Datatype::Number, 2),
+        18 => ("event", Datatype::Number, 4),
+        19 => ("ip saddr", Datatype::Ipv4, 4),
+        20 => ("ip daddr", Datatype::Ipv4, 4),
+        21 => ("ip6 saddr", Datatype::Ipv6, 16),
+        22 => ("ip6 daddr", Datatype::Ipv6, 16),
+        23 => ("id", Datatype::Number, 4),
         _ => return None,
     };
     let words = match direction {
@@ -99,9 +99,9 @@ pub(super) fn ct(key: u32, direction: Option<u8>, v6: bool) -> Option<Subject> {
 pub(super) fn fib(result: u32, flags: u32) -> Option<Subject> {
     let present = flags & 1 << 5 != 0;
     let (name, kind, bytes) = match result {
-        1 => ("oif", Kind::InterfaceIndex, 4),
-        2 => ("oifname", Kind::Interface, 16),
-        3 => ("type", Kind::Scope, 4),
+        1 => ("oif", Datatype::InterfaceIndex, 4),
+        2 => ("oifname", Datatype::Interface, 16),
+        3 => ("type", Datatype::Scope, 4),
         _ => return None,
     };
     let names = ["saddr", "daddr", "mark", "iif", "oif"];
@@ -109,7 +109,7 @@ pub(super) fn fib(result: u32, flags: u32) -> Option<Subject> {
     let flags: Vec<&str> = set.map(|(_, name)| *name).collect();
     let words = json!({"fib": {"result": name, "flags": flags}});
     Some(if present {
-        Subject::new(words, Kind::Boolean, 1)
+        Subject::new(words, Datatype::Boolean, 1)
     } else {
         Subject::new(words, kind, bytes)
     })
@@ -118,11 +118,11 @@ pub(super) fn fib(result: u32, flags: u32) -> Option<Subject> {
 /// `rt` (`NFT_RT_*`).
 pub(super) fn rt(key: u32) -> Option<Subject> {
     Some(match key {
-        0 => Subject::new(json!({"rt": {"key": "classid"}}), Kind::Number, 4),
-        1 => Subject::new(json!({"rt": {"key": "nexthop", "family": "ip"}}), Kind::Ipv4, 4),
-        2 => Subject::new(json!({"rt": {"key": "nexthop", "family": "ip6"}}), Kind::Ipv6, 16),
-        3 => Subject::new(json!({"rt": {"key": "mtu"}}), Kind::Number, 2),
-        4 => Subject::new(json!({"rt": {"key": "ipsec"}}), Kind::Boolean, 1),
+        0 => Subject::new(json!({"rt": {"key": "classid"}}), Datatype::Number, 4),
+        1 => Subject::new(json!({"rt": {"key": "nexthop", "family": "ip"}}), Datatype::Ipv4, 4),
+        2 => Subject::new(json!({"rt": {"key": "nexthop", "family": "ip6"}}), Datatype::Ipv6, 16),
+        3 => Subject::new(json!({"rt": {"key": "mtu"}}), Datatype::Number, 2),
+        4 => Subject::new(json!({"rt": {"key": "ipsec"}}), Datatype::Boolean, 1),
         _ => return None,
     })
 }
@@ -130,10 +130,10 @@ pub(super) fn rt(key: u32) -> Option<Subject> {
 /// `socket` (`NFT_SOCKET_*`).
 pub(super) fn socket(key: u32) -> Option<Subject> {
     Some(match key {
-        0 => Subject::new(json!({"socket": {"key": "transparent"}}), Kind::Number, 1),
-        1 => Subject::new(json!({"socket": {"key": "mark"}}), Kind::Number, 4),
-        2 => Subject::new(json!({"socket": {"key": "wildcard"}}), Kind::Number, 1),
-        3 => Subject::new(json!({"socket": {"key": "cgroupv2"}}), Kind::Number, 8),
+        0 => Subject::new(json!({"socket": {"key": "transparent"}}), Datatype::Number, 1),
+        1 => Subject::new(json!({"socket": {"key": "mark"}}), Datatype::Number, 4),
+        2 => Subject::new(json!({"socket": {"key": "wildcard"}}), Datatype::Number, 1),
+        3 => Subject::new(json!({"socket": {"key": "cgroupv2"}}), Datatype::Number, 8),
         _ => return None,
     })
 }
@@ -178,9 +178,9 @@ pub(super) fn option(op: u32, kind: u8, offset: u32, len: u32, present: bool) ->
         Some(field) => json!({family: {"name": name, "field": field}}),
     };
     Some(if present {
-        Subject::new(words, Kind::Boolean, 1)
+        Subject::new(words, Datatype::Boolean, 1)
     } else {
-        Subject::new(words, Kind::Big, len as usize)
+        Subject::new(words, Datatype::Big, len as usize)
     })
 }
 

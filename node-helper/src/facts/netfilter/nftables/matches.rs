@@ -1,7 +1,7 @@
 //! What nft's match expressions test, in a form that can be evaluated.
 
 use super::json::{only, text};
-use super::scope::{Scope, set_key};
+use super::scope::{RuleScope, set_key};
 use super::wording;
 use model::facts::Match;
 use serde_json::Value;
@@ -11,7 +11,7 @@ const INLINE_MAX: usize = 64;
 
 /// The tests of one `match` statement: a packet fits when it fits one of the alternatives. There are several where keys
 /// are joined (`ip saddr . tcp dport { 10.0.0.1 . 80, ... }`), at most `most`.
-pub(super) fn alternatives(value: &Value, scope: Scope, most: usize) -> Vec<Vec<Match>> {
+pub(super) fn alternatives(value: &Value, scope: RuleScope, most: usize) -> Vec<Vec<Match>> {
     let (left, right) = (&value["left"], &value["right"]);
     let equal = matches!(text(value, "op"), "" | "==" | "in");
     if left.get("concat").is_some()
@@ -27,7 +27,7 @@ pub(super) fn alternatives(value: &Value, scope: Scope, most: usize) -> Vec<Vec<
     vec![tests(value, scope)]
 }
 
-fn tests(value: &Value, scope: Scope) -> Vec<Match> {
+fn tests(value: &Value, scope: RuleScope) -> Vec<Match> {
     let (left, right) = (&value["left"], &value["right"]);
     let op = text(value, "op");
     compare(left, op, right, scope).unwrap_or_else(|| {
@@ -42,7 +42,7 @@ fn tests(value: &Value, scope: Scope) -> Vec<Match> {
 }
 
 /// The header that a field belongs to: who asks for the field asks for its header.
-fn header(left: &Value, scope: Scope) -> Option<Match> {
+fn header(left: &Value, scope: RuleScope) -> Option<Match> {
     let payload = left.get("payload").or_else(|| left.pointer("/&/0/payload"))?;
     match text(payload, "protocol") {
         "ip" | "ip6" if matches!(scope.family, "ip" | "ip6") => None,
@@ -61,7 +61,7 @@ fn carried_by(protocol: &str) -> Match {
 }
 
 /// The tests of one element of a verdict map: its key, part by part.
-pub(super) fn element_tests(key: &Value, element: &Value, scope: Scope) -> Vec<Match> {
+pub(super) fn element_tests(key: &Value, element: &Value, scope: RuleScope) -> Vec<Match> {
     if element == "*" {
         return Vec::new();
     }
@@ -77,7 +77,7 @@ pub(super) fn element_tests(key: &Value, element: &Value, scope: Scope) -> Vec<M
     }
 }
 
-fn compare(left: &Value, op: &str, right: &Value, scope: Scope) -> Option<Vec<Match>> {
+fn compare(left: &Value, op: &str, right: &Value, scope: RuleScope) -> Option<Vec<Match>> {
     let not = match op {
         "" | "==" | "in" => false,
         // `!` is said of flags: none of them is set.
@@ -98,7 +98,7 @@ fn compare(left: &Value, op: &str, right: &Value, scope: Scope) -> Option<Vec<Ma
     }
 }
 
-fn payload(protocol: &str, field: &str, op: &str, right: &Value, not: bool, scope: Scope) -> Option<Vec<Match>> {
+fn payload(protocol: &str, field: &str, op: &str, right: &Value, not: bool, scope: RuleScope) -> Option<Vec<Match>> {
     match (protocol, field) {
         ("ip" | "ip6", "saddr" | "daddr") => {
             let any = addresses(right, scope)?;
@@ -170,7 +170,7 @@ fn payload(protocol: &str, field: &str, op: &str, right: &Value, not: bool, scop
     }
 }
 
-fn meta(key: &str, right: &Value, not: bool, scope: Scope) -> Option<Vec<Match>> {
+fn meta(key: &str, right: &Value, not: bool, scope: RuleScope) -> Option<Vec<Match>> {
     let is = || Some(names(right, scope)?.join(","));
     Some(vec![match key {
         "l4proto" => Match::Protocol { is: is()?, not },
@@ -280,7 +280,7 @@ fn below_or_above(left: &Value, op: &str, right: &Value) -> Option<Vec<Match>> {
 }
 
 /// The members of the right side: of an anonymous set, a named one, a list, or the one value.
-fn members<'a>(right: &'a Value, scope: Scope<'a>) -> Option<Vec<&'a Value>> {
+fn members<'a>(right: &'a Value, scope: RuleScope<'a>) -> Option<Vec<&'a Value>> {
     let all = match right {
         Value::String(reference) if reference.starts_with('@') => scope.elements(reference)?,
         Value::Array(list) => list,
@@ -297,7 +297,7 @@ fn members<'a>(right: &'a Value, scope: Scope<'a>) -> Option<Vec<&'a Value>> {
 }
 
 /// Members that are plain words or numbers.
-fn names(right: &Value, scope: Scope) -> Option<Vec<String>> {
+fn names(right: &Value, scope: RuleScope) -> Option<Vec<String>> {
     members(right, scope)?
         .into_iter()
         .map(|member| match member {
@@ -308,7 +308,7 @@ fn names(right: &Value, scope: Scope) -> Option<Vec<String>> {
         .collect()
 }
 
-fn addresses(right: &Value, scope: Scope) -> Option<Vec<String>> {
+fn addresses(right: &Value, scope: RuleScope) -> Option<Vec<String>> {
     let members = members(right, scope)?;
     if let Some(name) = right.as_str().and_then(|text| text.strip_prefix('@'))
         && members.len() > INLINE_MAX
@@ -325,7 +325,7 @@ fn addresses(right: &Value, scope: Scope) -> Option<Vec<String>> {
         .collect()
 }
 
-fn ports(right: &Value, scope: Scope) -> Option<Vec<(u16, u16)>> {
+fn ports(right: &Value, scope: RuleScope) -> Option<Vec<(u16, u16)>> {
     let port = |value: &Value| u16::try_from(value.as_u64()?).ok();
     members(right, scope)?
         .into_iter()

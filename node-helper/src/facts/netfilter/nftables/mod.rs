@@ -4,6 +4,7 @@
 //! It knows nothing of iptables: what iptables-nft put into `nf_tables` is told apart in `iptables`.
 
 mod attributes;
+mod datatypes;
 pub mod dump;
 mod elements;
 pub mod expressions;
@@ -11,7 +12,6 @@ mod fields;
 mod json;
 pub mod json_objects;
 mod keys;
-mod kinds;
 mod matches;
 pub mod program;
 pub mod ruleset;

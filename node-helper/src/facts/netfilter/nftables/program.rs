@@ -2,26 +2,26 @@
 //!
 //! Tests that only say which header comes next (`meta l4proto tcp` before `tcp dport`) are left out as nft leaves them out.
 
+use super::datatypes::{Datatype, InterfaceNames, number, prefix_length};
 use super::elements::{self, beginning, exact, one_or_joined};
-use super::expressions::{Base, Bits, Destination, Expr, Op, Register, Target};
+use super::expressions::{Base, Bits, Destination, Expr, NatRegisters, Op, Register};
 use super::fields;
 use super::keys;
-use super::kinds::{Kind, Names, number, prefix_length};
-use super::tables::Set;
+use super::tables::NftSet;
 use super::terms::{Registers, Subject, Tells, Term};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
 /// What rules of a table refer to.
-pub struct Around<'a> {
+pub struct TableScope<'a> {
     pub family: &'static str,
     /// Sets by name, each with the parts of its keys where it can be told by its name.
-    pub sets: BTreeMap<&'a str, (&'a Set, Option<Vec<elements::Part>>)>,
-    pub names: Names<'a>,
+    pub sets: BTreeMap<&'a str, (&'a NftSet, Option<Vec<elements::KeyPart>>)>,
+    pub names: InterfaceNames<'a>,
 }
 
 /// The statements of a rule.
-pub fn statements(around: &Around<'_>, exprs: &[Expr]) -> Vec<Value> {
+pub fn statements(around: &TableScope<'_>, exprs: &[Expr]) -> Vec<Value> {
     let mut program = Program {
         around,
         registers: Registers::default(),
@@ -42,7 +42,7 @@ pub fn statements(around: &Around<'_>, exprs: &[Expr]) -> Vec<Value> {
 }
 
 struct Program<'a> {
-    around: &'a Around<'a>,
+    around: &'a TableScope<'a>,
     registers: Registers,
     /// The headers that tests so far have made certain.
     network: Option<&'static str>,
@@ -90,7 +90,7 @@ impl<'a> Program<'a> {
             Expr::Numgen { random, spread, into } => {
                 let mode = if *random { "random" } else { "inc" };
                 let words = json!({"numgen": {"mode": mode, "mod": spread.modulus, "offset": spread.offset}});
-                self.load(*into, Some(Subject::new(words, Kind::Number, 4)));
+                self.load(*into, Some(Subject::new(words, Datatype::Number, 4)));
             }
             Expr::Hash { from, spread, into, .. } => {
                 let words = match from {
@@ -100,7 +100,7 @@ impl<'a> Program<'a> {
                         json!({"jhash": {"mod": spread.modulus, "expr": one_or_joined(parts)}})
                     }),
                 };
-                self.load(*into, words.map(|words| Subject::new(words, Kind::Number, 4)));
+                self.load(*into, words.map(|words| Subject::new(words, Datatype::Number, 4)));
             }
             Expr::Immediate { into, data } => self.registers.load(*into, Term::Bytes(data.clone())),
             Expr::Bitwise { from, into, len, bits } => self.bitwise(*from, *into, *len as usize, bits),
@@ -226,10 +226,10 @@ impl<'a> Program<'a> {
                 self.say(json!({ "set": words }));
             }
             Expr::Tproxy { address, port, family } => {
-                let target = Target {
+                let target = NatRegisters {
                     address: *address,
                     port: *port,
-                    ..Target::default()
+                    ..NatRegisters::default()
                 };
                 let to = self.target(&target, *family == 10);
                 self.say(json!({ "tproxy": to }));
@@ -309,7 +309,7 @@ impl<'a> Program<'a> {
                 json!({"payload": {"base": base_word, "offset": u64::from(offset) * 8, "len": u64::from(len) * 8}});
             return Term::Of(Subject {
                 raw: Some((base, offset)),
-                ..Subject::new(words, Kind::Big, len as usize)
+                ..Subject::new(words, Datatype::Big, len as usize)
             });
         };
         if let Some((field, _)) = found.first() {
@@ -352,7 +352,7 @@ impl<'a> Program<'a> {
                     _ => ("", &0),
                 };
                 let words = json!({ word: [subject.masked(), by] });
-                Some(Term::Of(Subject::new(words, Kind::Number, len)))
+                Some(Term::Of(Subject::new(words, Datatype::Number, len)))
             }
             (Some(Term::Of(subject)), Bits::With { op, other: Some(other) }) => {
                 let other = self
@@ -362,7 +362,7 @@ impl<'a> Program<'a> {
                 other.map(|other| {
                     Term::Of(Subject::new(
                         json!({ *op: [subject.masked(), other] }),
-                        Kind::Number,
+                        Datatype::Number,
                         len,
                     ))
                 })
@@ -499,10 +499,10 @@ impl<'a> Program<'a> {
         }
         let beginning_only = data.len() < subject.whole && equals;
         match (subject.kind, &subject.mask) {
-            (Kind::Interface, None) if beginning_only && !data.contains(&0) => {
+            (Datatype::Interface, None) if beginning_only && !data.contains(&0) => {
                 return Some((words, word, beginning(data)?));
             }
-            (Kind::Interface, None) if beginning_only && data.ends_with(&[0]) => {
+            (Datatype::Interface, None) if beginning_only && data.ends_with(&[0]) => {
                 return Some((words, word, exact(subject.kind, data, true, names)?));
             }
             (kind, mask) if kind.has_prefixes() && equals => {
@@ -527,7 +527,7 @@ impl<'a> Program<'a> {
             }
             _ => {}
         }
-        if data.len() != subject.bytes && subject.kind != Kind::Boolean {
+        if data.len() != subject.bytes && subject.kind != Datatype::Boolean {
             return None;
         }
         if let Some((mask, xor)) = &subject.mask
@@ -613,7 +613,7 @@ impl<'a> Program<'a> {
     }
 
     /// A set with the key that is looked up in it, and its name or elements.
-    fn found(&self, name: &str, from: Register) -> Option<(&'a Set, Value, Value)> {
+    fn found(&self, name: &str, from: Register) -> Option<(&'a NftSet, Value, Value)> {
         let (set, told) = self.around.sets.get(name)?;
         if set.too_many {
             return None;
@@ -625,7 +625,7 @@ impl<'a> Program<'a> {
         {
             return None;
         }
-        let parts: Vec<elements::Part> = subjects.iter().map(Subject::part).collect();
+        let parts: Vec<elements::KeyPart> = subjects.iter().map(Subject::part).collect();
         let left = one_or_joined(subjects.iter().map(Subject::masked).collect());
         let right = if !set.anonymous() && told.as_ref() == Some(&parts) {
             json!(format!("@{name}"))
@@ -665,15 +665,15 @@ impl<'a> Program<'a> {
     }
 
     /// Where a translation leads, or nothing.
-    fn target(&self, target: &Target, v6: bool) -> Value {
+    fn target(&self, target: &NatRegisters, v6: bool) -> Value {
         let names = self.around.names;
-        let kind = if v6 { Kind::Ipv6 } else { Kind::Ipv4 };
-        let one = |register: Register, kind: Kind| {
+        let kind = if v6 { Datatype::Ipv6 } else { Datatype::Ipv4 };
+        let one = |register: Register, kind: Datatype| {
             let term = self.registers.get(register);
             term.and_then(|term| term.value(kind, names))
                 .unwrap_or_else(|| json!({"undecoded": "register"}))
         };
-        let both = |first: Option<Register>, last: Option<Register>, kind: Kind| {
+        let both = |first: Option<Register>, last: Option<Register>, kind: Datatype| {
             let first = first?;
             Some(match last {
                 Some(last) if last != first && !self.registers.within(first, last) => {
@@ -690,7 +690,7 @@ impl<'a> Program<'a> {
             .zip(target.port)
             .is_some_and(|(address, port)| self.registers.within(address, port));
         if !joined {
-            words.extend(both(target.port, target.port_last, Kind::Port).map(|to| ("port".to_owned(), to)));
+            words.extend(both(target.port, target.port_last, Datatype::Port).map(|to| ("port".to_owned(), to)));
         }
         let flags = [(4, "random"), (8, "persistent"), (16, "fully-random")];
         let set = flags.iter().filter(|(bit, _)| target.flags & bit != 0);
@@ -712,7 +712,7 @@ impl<'a> Program<'a> {
             (Some(from), _) => self
                 .registers
                 .get(from)
-                .and_then(|term| term.value(Kind::Number, self.around.names))
+                .and_then(|term| term.value(Datatype::Number, self.around.names))
                 .unwrap_or_default(),
             (None, 0 | 1) => json!(number),
             (None, total) => json!({"range": [number, number.saturating_add(total - 1)]}),

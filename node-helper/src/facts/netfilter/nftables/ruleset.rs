@@ -1,7 +1,7 @@
 //! The meaning of a ruleset in the form in which `nft -j list ruleset` prints it (libnftables-json(5)).
 
 use super::json::{only, text};
-use super::scope::{MapBudget, NamedObjects, Scope, set_key};
+use super::scope::{MapBudget, NamedObjects, RuleScope, set_key};
 use super::{matches, wording};
 use crate::facts::netfilter::bound;
 use model::facts::{Action, Chain, Match, NetfilterRule, SetMark};
@@ -49,7 +49,7 @@ pub fn ruleset(objects: &[Value], chains: impl Iterator<Item = Value>, budget: &
                 ruleset.chains.push(chain(object));
             }
             "rule" => {
-                let scope = Scope {
+                let scope = RuleScope {
                     named: &named,
                     budget,
                     family,
@@ -86,7 +86,7 @@ fn chain(object: &Value) -> Chain {
 
 /// A rule; one with a verdict map, or with a set of joined keys, becomes a rule for each element, in order, all with the
 /// handle of the one they are. So does one with an expression that is not decoded: that may decide, or let the packet go on.
-fn rules(object: &Value, scope: Scope) -> Vec<NetfilterRule> {
+fn rules(object: &Value, scope: RuleScope) -> Vec<NetfilterRule> {
     let statements = object
         .get("expr")
         .and_then(Value::as_array)
@@ -150,7 +150,7 @@ fn each_with_each(rules: &[NetfilterRule], alternatives: &[Vec<Match>]) -> Vec<N
 }
 
 /// A statement that neither tests the packet nor branches.
-fn apply(rule: &mut NetfilterRule, kind: &str, value: &Value, scope: Scope) {
+fn apply(rule: &mut NetfilterRule, kind: &str, value: &Value, scope: RuleScope) {
     let text = || wording::statement(kind, value);
     match kind {
         "counter" => rule.packets = packets(value, scope),
@@ -211,7 +211,7 @@ fn set_mark(value: &Value) -> Option<SetMark> {
 }
 
 /// Its own counter, or the named one it refers to.
-fn packets(value: &Value, scope: Scope) -> Option<u64> {
+fn packets(value: &Value, scope: RuleScope) -> Option<u64> {
     let counter = match value.as_str() {
         Some(name) => scope.find("counter", name)?,
         None => value,
@@ -219,7 +219,7 @@ fn packets(value: &Value, scope: Scope) -> Option<u64> {
     counter.get("packets").and_then(Value::as_u64)
 }
 
-fn by_element(rule: &NetfilterRule, vmap: &Value, scope: Scope, most: usize) -> Vec<NetfilterRule> {
+fn by_element(rule: &NetfilterRule, vmap: &Value, scope: RuleScope, most: usize) -> Vec<NetfilterRule> {
     let key = vmap.get("key").unwrap_or(&Value::Null);
     let data = vmap.get("data").unwrap_or(&Value::Null);
     let elements = match data.as_str() {

@@ -38,7 +38,7 @@ pub struct NamedObjects<'a> {
 
 /// Where a rule stands; names are looked up there.
 #[derive(Clone, Copy)]
-pub struct Scope<'a> {
+pub struct RuleScope<'a> {
     /// What there is to refer to.
     pub named: &'a NamedObjects<'a>,
     /// How its maps are taken apart.
@@ -70,7 +70,7 @@ impl<'a> NamedObjects<'a> {
     }
 }
 
-impl<'a> Scope<'a> {
+impl<'a> RuleScope<'a> {
     /// Into how many each of these rules may be taken apart.
     pub fn parts(&self, rules: usize) -> usize {
         self.budget.left.get().min(MAP_MAX) / rules.max(1)

@@ -4,7 +4,7 @@ use super::expressions::{Data, Expr};
 
 /// A table with all that is in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Table {
+pub struct NftTable {
     /// `ip`, `ip6`, `inet`, `arp`, `bridge`, `netdev`.
     pub family: &'static str,
     /// Name.
@@ -12,24 +12,24 @@ pub struct Table {
     /// It is switched off: none of its chains is asked.
     pub dormant: bool,
     /// Chains in the kernel's order, each with its rules.
-    pub chains: Vec<RawChain>,
+    pub chains: Vec<NftChain>,
     /// Sets and maps, also those without a name of their own (`__set0`).
-    pub sets: Vec<Set>,
+    pub sets: Vec<NftSet>,
     /// Named counters, quotas, limits...
-    pub objects: Vec<Object>,
+    pub objects: Vec<StatefulObject>,
     /// Something in it cannot be read, and why; nothing else here may then be believed.
     pub unread: Option<String>,
 }
 
 /// A chain.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RawChain {
+pub struct NftChain {
     /// Name.
     pub name: String,
     /// Handle.
     pub handle: u64,
     /// For a base chain: where it is hooked in.
-    pub hook: Option<Hook>,
+    pub hook: Option<ChainHook>,
     /// For a base chain: its policy is to drop.
     pub drops: bool,
     /// `filter`, `nat`, `route` for a base chain.
@@ -37,12 +37,12 @@ pub struct RawChain {
     /// The counter of its policy (`-c` of iptables-nft does not use it).
     pub policy_packets: Option<u64>,
     /// Rules in order.
-    pub rules: Vec<Rule>,
+    pub rules: Vec<NftRule>,
 }
 
 /// Where a base chain is hooked in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Hook {
+pub struct ChainHook {
     /// `prerouting`, `input`, `forward`, `output`, `postrouting`, `ingress`, `egress`.
     pub name: &'static str,
     /// Priority.
@@ -53,7 +53,7 @@ pub struct Hook {
 
 /// A rule.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Rule {
+pub struct NftRule {
     /// Handle.
     pub handle: u64,
     /// What it does, one step after the other.
@@ -66,7 +66,7 @@ pub struct Rule {
 
 /// A set or map.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Set {
+pub struct NftSet {
     /// Name.
     pub name: String,
     /// `NFT_SET_*`.
@@ -89,7 +89,7 @@ pub struct Set {
     pub too_many: bool,
 }
 
-impl Set {
+impl NftSet {
     /// It belongs to the one rule that it is written in.
     pub const fn anonymous(&self) -> bool {
         self.flags & 0x1 != 0
@@ -132,7 +132,7 @@ pub struct Element {
 
 /// A named object.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Object {
+pub struct StatefulObject {
     /// Name.
     pub name: String,
     /// `NFT_OBJECT_*`.

@@ -1,8 +1,8 @@
 //! What a register holds while a rule is read: a field of the packet, something known about it, or bytes of the rule's own.
 
-use super::elements::Part;
+use super::datatypes::{Datatype, InterfaceNames, number};
+use super::elements::KeyPart;
 use super::expressions::{Base, REGISTER_BYTES, REGISTERS, Register};
-use super::kinds::{Kind, Names, number};
 use serde_json::{Value, json};
 
 /// What is in a register, and in those behind it that it fills.
@@ -23,7 +23,7 @@ pub(super) enum Term {
 pub(super) struct Subject {
     /// In nft's JSON.
     pub(super) words: Value,
-    pub(super) kind: Kind,
+    pub(super) kind: Datatype,
     /// Bytes that were loaded.
     pub(super) bytes: usize,
     /// Bytes it has as a whole; more than were loaded where only a beginning is compared.
@@ -55,7 +55,7 @@ pub(super) enum Tells {
 
 impl Subject {
     /// Something of a kind in its own order.
-    pub(super) const fn new(words: Value, kind: Kind, bytes: usize) -> Self {
+    pub(super) const fn new(words: Value, kind: Datatype, bytes: usize) -> Self {
         Self {
             words,
             kind,
@@ -81,8 +81,8 @@ impl Subject {
     }
 
     /// As a part of a key.
-    pub(super) const fn part(&self) -> Part {
-        Part {
+    pub(super) const fn part(&self) -> KeyPart {
+        KeyPart {
             kind: self.kind,
             bytes: self.bytes,
             big: self.big,
@@ -122,7 +122,7 @@ impl Term {
     }
 
     /// As a value of this kind.
-    pub(super) fn value(&self, kind: Kind, names: Names<'_>) -> Option<Value> {
+    pub(super) fn value(&self, kind: Datatype, names: InterfaceNames<'_>) -> Option<Value> {
         match self {
             Self::Of(subject) => Some(subject.masked()),
             Self::Mapped { words, .. } => Some(words.clone()),

@@ -2,8 +2,8 @@
 
 use super::super::clause::{self, Clause};
 use super::super::matches::rule;
-use super::super::xt::{Context, SetNames};
-use super::Family;
+use super::super::xt::{SetNames, XtContext};
+use super::LegacyFamily;
 use super::entry::{Entry, Leads, entry};
 use crate::system::netlink::{text, u32_at};
 use anyhow::{Context as _, bail};
@@ -62,8 +62,8 @@ impl Block {
     ///
     /// # Errors
     /// A size, an offset or a name in it makes no sense.
-    pub(super) fn chains(&self, family: Family, sets: &SetNames) -> anyhow::Result<Vec<Chain>> {
-        let context = Context { v6: family.v6, sets };
+    pub(super) fn chains(&self, family: LegacyFamily, sets: &SetNames) -> anyhow::Result<Vec<Chain>> {
+        let context = XtContext { v6: family.v6, sets };
         let mut entries = Vec::new();
         let mut places = BTreeMap::new();
         let mut offset = 0;
@@ -135,7 +135,7 @@ impl Block {
 }
 
 fn chain(
-    family: Family,
+    family: LegacyFamily,
     table: &str,
     span: &Span,
     entries: &[Entry],

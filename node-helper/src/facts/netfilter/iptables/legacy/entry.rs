@@ -1,7 +1,7 @@
 //! One entry of a table: what it tests, and where it leads.
 
 use super::super::clause::{Clause, Opt};
-use super::super::xt::{self, ALIGNMENT, Blob, Context, Struct, interface, network, protocol};
+use super::super::xt::{self, ALIGNMENT, Blob, XtContext, XtStruct, interface, network, protocol};
 use crate::system::netlink::text;
 use anyhow::{Context as _, bail};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -90,10 +90,10 @@ pub(super) struct Entry {
 ///
 /// # Errors
 /// A size or an offset in it leads out of it.
-pub(super) fn entry(entries: &[u8], offset: usize, context: Context<'_>) -> anyhow::Result<Entry> {
+pub(super) fn entry(entries: &[u8], offset: usize, context: XtContext<'_>) -> anyhow::Result<Entry> {
     let places = if context.v6 { V6 } else { V4 };
     let rest = entries.get(offset..).context("an entry begins behind the end")?;
-    let own = Struct(rest);
+    let own = XtStruct(rest);
     let (Some(target), Some(length)) = (own.u16(places.target), own.u16(places.target + 2)) else {
         bail!("the entry at {offset} is cut short");
     };
@@ -104,7 +104,7 @@ pub(super) fn entry(entries: &[u8], offset: usize, context: Context<'_>) -> anyh
     let whole = rest
         .get(..length)
         .with_context(|| format!("the entry at {offset} is cut short"))?;
-    let mut tests = plain(Struct(whole), places, context.v6).context("an entry is cut short")?;
+    let mut tests = plain(XtStruct(whole), places, context.v6).context("an entry is cut short")?;
     let mut place = places.bytes;
     while place < target {
         let (blob, size) =
@@ -126,11 +126,11 @@ pub(super) fn entry(entries: &[u8], offset: usize, context: Context<'_>) -> anyh
     })
 }
 
-fn leads(blob: &Named<'_>, goto: bool, context: Context<'_>) -> anyhow::Result<Leads> {
+fn leads(blob: &Named<'_>, goto: bool, context: XtContext<'_>) -> anyhow::Result<Leads> {
     match blob.name.as_str() {
         // `XT_STANDARD_TARGET`; verdicts are `-NF_... - 1`, and `XT_RETURN`
         "" => {
-            let verdict = Struct(blob.data).u32(0).context("a verdict is cut short")? as i32;
+            let verdict = XtStruct(blob.data).u32(0).context("a verdict is cut short")? as i32;
             Ok(match verdict {
                 -1 => Leads::Verdict("DROP"),
                 -2 => Leads::Verdict("ACCEPT"),
@@ -166,7 +166,7 @@ impl Named<'_> {
 
 /// A match or target with its header, and how many bytes it takes.
 fn blob(bytes: &[u8], offset: usize) -> anyhow::Result<(Named<'_>, usize)> {
-    let own = Struct(bytes.get(offset..).context("begins behind the end")?);
+    let own = XtStruct(bytes.get(offset..).context("begins behind the end")?);
     let size = usize::from(own.u16(0).context("is cut short")?);
     if size < HEAD_BYTES || size % ALIGNMENT != 0 {
         bail!("has an impossible size");
@@ -181,7 +181,7 @@ fn blob(bytes: &[u8], offset: usize) -> anyhow::Result<(Named<'_>, usize)> {
 }
 
 /// Addresses, interfaces, protocol, fragments.
-fn plain(own: Struct<'_>, places: Places, v6: bool) -> Option<Vec<Clause>> {
+fn plain(own: XtStruct<'_>, places: Places, v6: bool) -> Option<Vec<Clause>> {
     let (flags, inverted) = (own.u8(places.flags)?, own.u8(places.inverted)?);
     let mut tests = Vec::new();
     let mut say = |option: Opt, bit: u8| tests.push(Clause::Plain(option.inverted(inverted & bit != 0)));

@@ -16,7 +16,7 @@ use std::os::fd::OwnedFd;
 
 /// One of the two families.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Family {
+pub struct LegacyFamily {
     /// `ip`, `ip6`.
     pub name: &'static str,
     /// The file of `/proc/net` that lists its tables.
@@ -26,15 +26,15 @@ pub struct Family {
     v6: bool,
 }
 
-pub const FAMILIES: [Family; 2] = [
-    Family {
+pub const FAMILIES: [LegacyFamily; 2] = [
+    LegacyFamily {
         name: "ip",
         names: "ip_tables_names",
         address: AddressFamily::Inet,
         level: libc::SOL_IP,
         v6: false,
     },
-    Family {
+    LegacyFamily {
         name: "ip6",
         names: "ip6_tables_names",
         address: AddressFamily::Inet6,
@@ -58,7 +58,7 @@ const TRIES: u32 = 5;
 ///
 /// # Errors
 /// The kernel refuses, or what it hands out makes no sense: then the table is unread as a whole.
-pub fn read(family: Family, table: &str, sets: &SetNames) -> anyhow::Result<Vec<Chain>> {
+pub fn read(family: LegacyFamily, table: &str, sets: &SetNames) -> anyhow::Result<Vec<Chain>> {
     // Any socket of the family will do.
     let socket = socket(family.address, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)
         .with_context(|| format!("cannot open a socket to ask for table {table}"))?;
@@ -73,7 +73,7 @@ pub fn read(family: Family, table: &str, sets: &SetNames) -> anyhow::Result<Vec<
 }
 
 /// The table as it is now; `None` where it changed between two questions.
-fn ask(socket: &OwnedFd, family: Family, table: &str) -> anyhow::Result<Option<Block>> {
+fn ask(socket: &OwnedFd, family: LegacyFamily, table: &str) -> anyhow::Result<Option<Block>> {
     if table.len() >= NAME_BYTES {
         bail!("`{table}` is no name of a table");
     }

@@ -1,6 +1,6 @@
 //! What a packet's addresses, interfaces and protocol are asked for.
 
-use super::{Context, In, Layout, Said, Struct, layout};
+use super::{In, Layout, Said, XtContext, XtStruct, layout};
 use crate::facts::netfilter::iptables::clause::Opt;
 use std::net::IpAddr;
 
@@ -105,12 +105,12 @@ fn source_and_destination(source: u16, not_source: bool, destination: u16, not_d
     Some(options)
 }
 
-fn address_types_0(own: Struct<'_>, _: Context<'_>) -> Option<Said> {
+fn address_types_0(own: XtStruct<'_>, _: XtContext<'_>) -> Option<Said> {
     let (not_source, not_destination) = (own.u32(4)? != 0, own.u32(8)? != 0);
     source_and_destination(own.u16(0)?, not_source, own.u16(2)?, not_destination).map(Said::from)
 }
 
-fn address_types(own: Struct<'_>, _: Context<'_>) -> Option<Said> {
+fn address_types(own: XtStruct<'_>, _: XtContext<'_>) -> Option<Said> {
     let flags = own.u32(4)?;
     let mut options = source_and_destination(own.u16(0)?, flags & 1 != 0, own.u16(2)?, flags & 2 != 0)?;
     if flags & 4 != 0 {
@@ -122,7 +122,7 @@ fn address_types(own: Struct<'_>, _: Context<'_>) -> Option<Said> {
     Some(options.into())
 }
 
-fn ranges(own: Struct<'_>, context: Context<'_>) -> Option<Said> {
+fn ranges(own: XtStruct<'_>, context: XtContext<'_>) -> Option<Said> {
     let flags = own.u8(64)?;
     let range = |offset| {
         let (low, high) = (own.address(offset, context.v6)?, own.address(offset + 16, context.v6)?);
@@ -138,7 +138,7 @@ fn ranges(own: Struct<'_>, context: Context<'_>) -> Option<Said> {
     Some(options.into())
 }
 
-fn bridge_ports(own: Struct<'_>, _: Context<'_>) -> Option<Said> {
+fn bridge_ports(own: XtStruct<'_>, _: XtContext<'_>) -> Option<Said> {
     let (invert, asked) = (own.u8(64)?, own.u8(65)?);
     let name = |offset| interface(own.bytes(offset, 16)?, own.bytes(offset + 16, 16)?);
     let mut options = Vec::new();
@@ -156,18 +156,18 @@ fn bridge_ports(own: Struct<'_>, _: Context<'_>) -> Option<Said> {
     Some(options.into())
 }
 
-fn hardware(own: Struct<'_>, _: Context<'_>) -> Option<Said> {
+fn hardware(own: XtStruct<'_>, _: XtContext<'_>) -> Option<Said> {
     let address = crate::system::netlink::hardware(own.bytes(0, 6)?);
     Some(vec![Opt::new("--mac-source", address).inverted(own.u32(8)? != 0)].into())
 }
 
-fn packet_type(own: Struct<'_>, _: Context<'_>) -> Option<Said> {
+fn packet_type(own: XtStruct<'_>, _: XtContext<'_>) -> Option<Said> {
     // `PACKET_HOST` and its like, linux/if_packet.h
     let name = *["unicast", "broadcast", "multicast"].get(own.u32(0)? as usize)?;
     Some(vec![Opt::new("--pkt-type", name).inverted(own.u32(4)? != 0)].into())
 }
 
-fn reverse_path(own: Struct<'_>, _: Context<'_>) -> Option<Said> {
+fn reverse_path(own: XtStruct<'_>, _: XtContext<'_>) -> Option<Said> {
     let flags = own.u8(0)?;
     Some(
         super::packet::flagged(
@@ -183,7 +183,7 @@ fn reverse_path(own: Struct<'_>, _: Context<'_>) -> Option<Said> {
     )
 }
 
-fn device_groups(own: Struct<'_>, _: Context<'_>) -> Option<Said> {
+fn device_groups(own: XtStruct<'_>, _: XtContext<'_>) -> Option<Said> {
     let flags = own.u32(0)?;
     let group = |offset| Some(super::packet::masked(own.u32(offset)?, own.u32(offset + 4)?));
     let mut options = Vec::new();

@@ -1,7 +1,7 @@
 //! What a packet's connection and socket are asked for.
 
 use super::packet::{flagged, masked};
-use super::{Context, In, Layout, Said, Struct, layout, network};
+use super::{In, Layout, Said, XtContext, XtStruct, layout, network};
 use crate::facts::netfilter::iptables::clause::Opt;
 
 // linux/netfilter/xt_conntrack.h, xt_state.h, xt_connmark.h, xt_mark.h, xt_owner.h, xt_socket.h, xt_helper.h
@@ -50,7 +50,7 @@ const EXPIRES: u16 = 1 << 7;
 const DIRECTION: u16 = 1 << 12;
 const STATE_ALIAS: u16 = 1 << 13;
 
-fn conntrack(own: Struct<'_>, context: Context<'_>, revision: u32) -> Option<Said> {
+fn conntrack(own: XtStruct<'_>, context: XtContext<'_>, revision: u32) -> Option<Said> {
     let (asked, inverted) = (own.u16(146)?, own.u16(148)?);
     let (states, statuses) = if revision == 1 {
         (u32::from(own.u8(150)?), u32::from(own.u8(151)?))
@@ -125,19 +125,19 @@ fn conntrack(own: Struct<'_>, context: Context<'_>, revision: u32) -> Option<Sai
     Some(Said { alias, options })
 }
 
-fn state(own: Struct<'_>, _: Context<'_>) -> Option<Said> {
+fn state(own: XtStruct<'_>, _: XtContext<'_>) -> Option<Said> {
     // Here the bit of an untracked packet follows that of the others.
     let bits = own.u32(0)?;
     let bits = (bits & !0x40) | if bits & 0x40 != 0 { 0x100 } else { 0 };
     Some(vec![Opt::new("--state", names(bits, &STATES[..5])?)].into())
 }
 
-fn mark(own: Struct<'_>, _: Context<'_>) -> Option<Said> {
+fn mark(own: XtStruct<'_>, _: XtContext<'_>) -> Option<Said> {
     let mark = masked(own.u32(0)?, own.u32(4)?);
     Some(vec![Opt::new("--mark", mark).inverted(own.u8(8)? != 0)].into())
 }
 
-fn owner(own: Struct<'_>, _: Context<'_>) -> Option<Said> {
+fn owner(own: XtStruct<'_>, _: XtContext<'_>) -> Option<Said> {
     let (asked, inverted) = (own.u8(16)?, own.u8(17)?);
     let range = |offset| {
         let (low, high) = (own.u32(offset)?, own.u32(offset + 4)?);
@@ -161,7 +161,7 @@ fn owner(own: Struct<'_>, _: Context<'_>) -> Option<Said> {
     Some(options.into())
 }
 
-fn socket(own: Struct<'_>, _: Context<'_>) -> Option<Said> {
+fn socket(own: XtStruct<'_>, _: XtContext<'_>) -> Option<Said> {
     Some(
         flagged(
             u32::from(own.u8(0)?),
@@ -171,6 +171,6 @@ fn socket(own: Struct<'_>, _: Context<'_>) -> Option<Said> {
     )
 }
 
-fn helper(own: Struct<'_>, _: Context<'_>) -> Option<Said> {
+fn helper(own: XtStruct<'_>, _: XtContext<'_>) -> Option<Said> {
     Some(vec![Opt::new("--helper", own.text(4, 30)?).inverted(own.u32(0)? != 0)].into())
 }

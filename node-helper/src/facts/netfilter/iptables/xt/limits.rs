@@ -1,7 +1,7 @@
 //! Limiters, counters and chance: tests whose answer depends on the packets before.
 
 use super::packet::flagged;
-use super::{Context, In, Layout, Said, Struct, layout};
+use super::{In, Layout, Said, XtContext, XtStruct, layout};
 use crate::facts::netfilter::iptables::clause::Opt;
 use std::net::IpAddr;
 
@@ -48,7 +48,7 @@ fn rate(ticks: u64, scale: u64) -> Option<(String, u64)> {
     Some((format!("{}/{name}", seconds * scale / ticks), seconds))
 }
 
-fn limit(own: Struct<'_>, _: Context<'_>) -> Option<Said> {
+fn limit(own: XtStruct<'_>, _: XtContext<'_>) -> Option<Said> {
     let (rate, _) = rate(u64::from(own.u32(0)?), SCALE)?;
     let burst = own.u32(4)?;
     let mut options = vec![Opt::new("--limit", rate)];
@@ -113,7 +113,7 @@ const HASH_ABOVE: u32 = 1 << 4;
 const HASH_MODES: [(u32, &str); 4] = [(4, "srcip"), (8, "srcport"), (1, "dstip"), (2, "dstport")];
 const GC_INTERVAL_MS: u32 = 1000;
 
-fn hashlimit(own: Struct<'_>, context: Context<'_>, at: Hash) -> Option<Said> {
+fn hashlimit(own: XtStruct<'_>, context: XtContext<'_>, at: Hash) -> Option<Said> {
     let number = |offset| {
         if at.wide {
             own.u64(offset)
@@ -161,7 +161,7 @@ fn hashlimit(own: Struct<'_>, context: Context<'_>, at: Hash) -> Option<Said> {
     Some(options.into())
 }
 
-fn connlimit(own: Struct<'_>, context: Context<'_>) -> Option<Said> {
+fn connlimit(own: XtStruct<'_>, context: XtContext<'_>) -> Option<Said> {
     let (limit, flags) = (own.u32(16)?, own.u32(20)?);
     let bits = match own.address(0, context.v6)? {
         IpAddr::V4(mask) => mask.to_bits().count_ones(),
@@ -187,7 +187,7 @@ fn connlimit(own: Struct<'_>, context: Context<'_>) -> Option<Said> {
     )
 }
 
-fn statistic(own: Struct<'_>, _: Context<'_>) -> Option<Said> {
+fn statistic(own: XtStruct<'_>, _: XtContext<'_>) -> Option<Said> {
     let not = own.u16(2)? & 1 != 0;
     let options = match own.u16(0)? {
         0 => {
@@ -207,7 +207,7 @@ fn statistic(own: Struct<'_>, _: Context<'_>) -> Option<Said> {
     Some(options.into())
 }
 
-fn recent(own: Struct<'_>, context: Context<'_>, masked: bool) -> Option<Said> {
+fn recent(own: XtStruct<'_>, context: XtContext<'_>, masked: bool) -> Option<Said> {
     let (seconds, hits, what, not) = (own.u32(0)?, own.u32(4)?, own.u8(8)?, own.u8(9)? != 0);
     let mut options = flagged(
         u32::from(what),
@@ -232,11 +232,11 @@ fn recent(own: Struct<'_>, context: Context<'_>, masked: bool) -> Option<Said> {
     Some(options.into())
 }
 
-fn quota(own: Struct<'_>, _: Context<'_>) -> Option<Said> {
+fn quota(own: XtStruct<'_>, _: XtContext<'_>) -> Option<Said> {
     Some(vec![Opt::new("--quota", own.u64(8)?).inverted(own.u32(0)? & 1 != 0)].into())
 }
 
-fn connbytes(own: Struct<'_>, _: Context<'_>) -> Option<Said> {
+fn connbytes(own: XtStruct<'_>, _: XtContext<'_>) -> Option<Said> {
     let (from, to) = (own.u64(0)?, own.u64(8)?);
     let not = from > to;
     let (from, to) = if not { (to, from) } else { (from, to) };
@@ -256,6 +256,6 @@ fn connbytes(own: Struct<'_>, _: Context<'_>) -> Option<Said> {
     )
 }
 
-fn nfacct(own: Struct<'_>, _: Context<'_>) -> Option<Said> {
+fn nfacct(own: XtStruct<'_>, _: XtContext<'_>) -> Option<Said> {
     Some(vec![Opt::new("--nfacct-name", own.text(0, 32)?)].into())
 }

@@ -1,7 +1,7 @@
 //! Targets that change a packet or do something beside it, and let it go on.
 
 use super::packet::flagged;
-use super::{Context, In, Layout, Said, Struct, layout};
+use super::{In, Layout, Said, XtContext, XtStruct, layout};
 use crate::facts::netfilter::iptables::clause::Opt;
 
 // linux/netfilter/xt_LOG.h, xt_NFLOG.h, xt_mark.h, xt_connmark.h, xt_CT.h, xt_TCPMSS.h, xt_DSCP.h, xt_CLASSIFY.h,
@@ -43,7 +43,7 @@ pub(super) const TARGETS: &[Layout] = &[
 /// `LOG_WARNING`, which is not written.
 const USUAL_LEVEL: u8 = 4;
 
-fn log(own: Struct<'_>, _: Context<'_>) -> Option<Said> {
+fn log(own: XtStruct<'_>, _: XtContext<'_>) -> Option<Said> {
     let (level, flags, prefix) = (own.u8(0)?, own.u8(1)?, own.text(2, 30)?);
     let mut options = Vec::new();
     if !prefix.is_empty() {
@@ -65,7 +65,7 @@ fn log(own: Struct<'_>, _: Context<'_>) -> Option<Said> {
     Some(options.into())
 }
 
-fn nflog(own: Struct<'_>, _: Context<'_>) -> Option<Said> {
+fn nflog(own: XtStruct<'_>, _: XtContext<'_>) -> Option<Said> {
     let (length, group, threshold, flags) = (own.u32(0)?, own.u16(4)?, own.u16(6)?, own.u16(8)?);
     let prefix = own.text(12, 64)?;
     let mut options = Vec::new();
@@ -86,12 +86,12 @@ fn nflog(own: Struct<'_>, _: Context<'_>) -> Option<Said> {
     Some(options.into())
 }
 
-fn mark(own: Struct<'_>, _: Context<'_>) -> Option<Said> {
+fn mark(own: XtStruct<'_>, _: XtContext<'_>) -> Option<Said> {
     let mark = format!("{:#x}/{:#x}", own.u32(0)?, own.u32(4)?);
     Some(vec![Opt::new("--set-xmark", mark)].into())
 }
 
-fn connmark(own: Struct<'_>, mode: u8, shift: Option<u8>) -> Option<Said> {
+fn connmark(own: XtStruct<'_>, mode: u8, shift: Option<u8>) -> Option<Said> {
     let (value, mask, packets_mask) = (own.u32(0)?, own.u32(4)?, own.u32(8)?);
     let masks = |name| {
         vec![
@@ -115,7 +115,7 @@ fn connmark(own: Struct<'_>, mode: u8, shift: Option<u8>) -> Option<Said> {
     Some(options.into())
 }
 
-fn tracking(own: Struct<'_>, timeout: Option<usize>) -> Option<Said> {
+fn tracking(own: XtStruct<'_>, timeout: Option<usize>) -> Option<Said> {
     let (flags, zone) = (own.u16(0)?, own.u16(2)?);
     let (events, expected) = (own.u32(4)?, own.u32(8)?);
     // Which events are told to user space is not read.
@@ -150,7 +150,7 @@ fn tracking(own: Struct<'_>, timeout: Option<usize>) -> Option<Said> {
     Some(options.into())
 }
 
-fn segment_size(own: Struct<'_>, _: Context<'_>) -> Option<Said> {
+fn segment_size(own: XtStruct<'_>, _: XtContext<'_>) -> Option<Said> {
     let option = match own.u16(0)? {
         u16::MAX => Opt::flag("--clamp-mss-to-pmtu"),
         size => Opt::new("--set-mss", size),
@@ -158,18 +158,18 @@ fn segment_size(own: Struct<'_>, _: Context<'_>) -> Option<Said> {
     Some(vec![option].into())
 }
 
-fn hops(own: Struct<'_>, names: [&'static str; 3]) -> Option<Said> {
+fn hops(own: XtStruct<'_>, names: [&'static str; 3]) -> Option<Said> {
     let name = *names.get(usize::from(own.u8(0)?))?;
     Some(vec![Opt::new(name, own.u8(1)?)].into())
 }
 
-fn classify(own: Struct<'_>, _: Context<'_>) -> Option<Said> {
+fn classify(own: XtStruct<'_>, _: XtContext<'_>) -> Option<Said> {
     let class = own.u32(0)?;
     let class = format!("{:04x}:{:04x}", class >> 16, class & 0xffff);
     Some(vec![Opt::new("--set-class", class)].into())
 }
 
-fn tee(own: Struct<'_>, context: Context<'_>) -> Option<Said> {
+fn tee(own: XtStruct<'_>, context: XtContext<'_>) -> Option<Said> {
     let mut options = vec![Opt::new("--gateway", own.address(0, context.v6)?)];
     let interface = own.text(16, 16)?;
     if !interface.is_empty() {

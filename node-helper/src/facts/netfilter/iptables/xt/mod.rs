@@ -19,7 +19,7 @@ pub use limits::native_limit;
 pub use packet::masked;
 pub use ports::{span, tcp_flags};
 pub use sets::SetNames;
-pub use struct_bytes::Struct;
+pub use struct_bytes::XtStruct;
 
 use super::clause::{Clause, Opt};
 
@@ -36,7 +36,7 @@ pub struct Blob<'a> {
 
 /// What a struct alone does not tell.
 #[derive(Clone, Copy)]
-pub struct Context<'a> {
+pub struct XtContext<'a> {
     /// The rule is one of IPv6.
     pub v6: bool,
     /// Names of address sets by index.
@@ -71,7 +71,7 @@ struct Layout {
     /// Bytes of the struct, without padding at its end.
     bytes: usize,
     /// `None` where its content makes no sense.
-    read: fn(Struct<'_>, Context<'_>) -> Option<Said>,
+    read: fn(XtStruct<'_>, XtContext<'_>) -> Option<Said>,
 }
 
 const fn layout(
@@ -79,7 +79,7 @@ const fn layout(
     revision: u32,
     family: In,
     bytes: usize,
-    read: fn(Struct<'_>, Context<'_>) -> Option<Said>,
+    read: fn(XtStruct<'_>, XtContext<'_>) -> Option<Said>,
 ) -> Layout {
     Layout {
         name,
@@ -103,7 +103,7 @@ const TARGETS: [&[Layout]; 4] = [verdicts::TARGETS, nat::TARGETS, mangle::TARGET
 /// Structs end at a multiple of this (`XT_ALIGN`).
 pub const ALIGNMENT: usize = 8;
 
-fn read(registry: &[&[Layout]], blob: Blob<'_>, context: Context<'_>) -> Option<Said> {
+fn read(registry: &[&[Layout]], blob: Blob<'_>, context: XtContext<'_>) -> Option<Said> {
     let family = if context.v6 { In::V6 } else { In::V4 };
     let layout = registry.iter().copied().flatten().find(|layout| {
         layout.name == blob.name
@@ -112,11 +112,11 @@ fn read(registry: &[&[Layout]], blob: Blob<'_>, context: Context<'_>) -> Option<
             // Whoever hands it out may have left the padding away.
             && (layout.bytes..=layout.bytes.next_multiple_of(ALIGNMENT)).contains(&blob.data.len())
     })?;
-    (layout.read)(Struct(blob.data), context)
+    (layout.read)(XtStruct(blob.data), context)
 }
 
 /// A match in words.
-pub fn matched(blob: Blob<'_>, context: Context<'_>) -> Clause {
+pub fn matched(blob: Blob<'_>, context: XtContext<'_>) -> Clause {
     match read(&MATCHES, blob, context) {
         Some(said) => Clause::Match {
             module: said.alias.unwrap_or(blob.name).to_owned(),
@@ -127,7 +127,7 @@ pub fn matched(blob: Blob<'_>, context: Context<'_>) -> Clause {
 }
 
 /// A target in words.
-pub fn target(blob: Blob<'_>, context: Context<'_>) -> Clause {
+pub fn target(blob: Blob<'_>, context: XtContext<'_>) -> Clause {
     match read(&TARGETS, blob, context) {
         Some(said) => Clause::Target {
             name: said.alias.unwrap_or(blob.name).to_owned(),

@@ -1,7 +1,7 @@
 //! Targets that translate addresses and ports.
 
 use super::packet::flagged;
-use super::{Context, In, Layout, Said, Struct, layout, network};
+use super::{In, Layout, Said, XtContext, XtStruct, layout, network};
 use crate::facts::netfilter::iptables::clause::Opt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -50,7 +50,7 @@ struct Range {
 }
 
 /// iptables' own ranges of IPv4: a count, which is always 1, and the range.
-fn old(own: Struct<'_>) -> Option<Range> {
+fn old(own: XtStruct<'_>) -> Option<Range> {
     if own.u32(0)? != 1 {
         return None;
     }
@@ -62,7 +62,7 @@ fn old(own: Struct<'_>) -> Option<Range> {
     })
 }
 
-fn range(own: Struct<'_>, context: Context<'_>) -> Option<Range> {
+fn range(own: XtStruct<'_>, context: XtContext<'_>) -> Option<Range> {
     Some(Range {
         flags: own.u32(0)?,
         addresses: (own.address(4, context.v6)?, own.address(20, context.v6)?),
@@ -71,7 +71,7 @@ fn range(own: Struct<'_>, context: Context<'_>) -> Option<Range> {
     })
 }
 
-fn based(own: Struct<'_>, context: Context<'_>) -> Option<Range> {
+fn based(own: XtStruct<'_>, context: XtContext<'_>) -> Option<Range> {
     Some(Range {
         base: own.be16(40)?,
         ..range(own, context)?

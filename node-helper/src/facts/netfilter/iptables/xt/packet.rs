@@ -1,6 +1,6 @@
 //! What else of a packet is asked for: its length, its content, its TTL.
 
-use super::{Context, In, Layout, Said, Struct, layout};
+use super::{In, Layout, Said, XtContext, XtStruct, layout};
 use crate::facts::netfilter::iptables::clause::Opt;
 use std::fmt::Write as _;
 
@@ -39,16 +39,16 @@ pub fn masked(value: u32, mask: u32) -> String {
     }
 }
 
-fn comment(own: Struct<'_>, _: Context<'_>) -> Option<Said> {
+fn comment(own: XtStruct<'_>, _: XtContext<'_>) -> Option<Said> {
     Some(vec![Opt::new("--comment", own.text(0, 256)?)].into())
 }
 
-fn length(own: Struct<'_>, _: Context<'_>) -> Option<Said> {
+fn length(own: XtStruct<'_>, _: XtContext<'_>) -> Option<Said> {
     let span = super::ports::span(own.u16(0)?, own.u16(2)?);
     Some(vec![Opt::new("--length", span).inverted(own.u8(4)? != 0)].into())
 }
 
-fn string(own: Struct<'_>, _: Context<'_>) -> Option<Said> {
+fn string(own: XtStruct<'_>, _: XtContext<'_>) -> Option<Said> {
     let (from, to, flags) = (own.u16(0)?, own.u16(2)?, own.u8(149)?);
     let pattern = own.bytes(20, usize::from(own.u8(148)?).min(128))?;
     let printable = |byte: &u8| (b' '..=b'~').contains(byte);
@@ -78,7 +78,7 @@ fn string(own: Struct<'_>, _: Context<'_>) -> Option<Said> {
 const U32_ROOM: usize = 11;
 const U32_TEST_BYTES: usize = 180;
 
-fn u32_tests(own: Struct<'_>, _: Context<'_>) -> Option<Said> {
+fn u32_tests(own: XtStruct<'_>, _: XtContext<'_>) -> Option<Said> {
     let tests = usize::from(own.u8(U32_ROOM * U32_TEST_BYTES)?);
     if tests > U32_ROOM {
         return None;
@@ -88,7 +88,7 @@ fn u32_tests(own: Struct<'_>, _: Context<'_>) -> Option<Said> {
     Some(vec![Opt::new("--u32", tests?.join("&&")).inverted(not)].into())
 }
 
-fn u32_test(own: Struct<'_>, start: usize) -> Option<String> {
+fn u32_test(own: XtStruct<'_>, start: usize) -> Option<String> {
     let (steps, values) = (usize::from(own.u8(start + 176)?), usize::from(own.u8(start + 177)?));
     if steps > U32_ROOM || values > U32_ROOM {
         return None;
@@ -119,7 +119,7 @@ fn u32_test(own: Struct<'_>, start: usize) -> Option<String> {
     Some(text)
 }
 
-fn hops(own: Struct<'_>, [equal, below, above]: [&'static str; 3]) -> Option<Said> {
+fn hops(own: XtStruct<'_>, [equal, below, above]: [&'static str; 3]) -> Option<Said> {
     let count = own.u8(1)?;
     let option = match own.u8(0)? {
         0 => Opt::new(equal, count),
@@ -131,11 +131,11 @@ fn hops(own: Struct<'_>, [equal, below, above]: [&'static str; 3]) -> Option<Sai
     Some(vec![option].into())
 }
 
-fn dscp(own: Struct<'_>, _: Context<'_>) -> Option<Said> {
+fn dscp(own: XtStruct<'_>, _: XtContext<'_>) -> Option<Said> {
     Some(vec![Opt::new("--dscp", format!("{:#04x}", own.u8(0)?)).inverted(own.u8(1)? != 0)].into())
 }
 
-fn tos(own: Struct<'_>, _: Context<'_>) -> Option<Said> {
+fn tos(own: XtStruct<'_>, _: XtContext<'_>) -> Option<Said> {
     let tos = format!("{:#04x}/{:#04x}", own.u8(1)?, own.u8(0)?);
     Some(vec![Opt::new("--tos", tos).inverted(own.u8(2)? != 0)].into())
 }

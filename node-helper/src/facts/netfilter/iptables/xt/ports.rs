@@ -1,6 +1,6 @@
 //! What a packet's ports, TCP flags and ICMP types are asked for.
 
-use super::{Context, In, Layout, Said, Struct, layout};
+use super::{In, Layout, Said, XtContext, XtStruct, layout};
 use crate::facts::netfilter::iptables::clause::Opt;
 
 // linux/netfilter/xt_tcpudp.h, xt_multiport.h, xt_sctp.h, xt_tcpmss.h, linux/netfilter_ipv4/ip_tables.h
@@ -54,7 +54,7 @@ pub fn tcp_flags(mask: u8, set: u8) -> Opt {
     }
 }
 
-fn two_spans(own: Struct<'_>, source: usize, destination: usize, inverted: u32) -> Option<Vec<Opt>> {
+fn two_spans(own: XtStruct<'_>, source: usize, destination: usize, inverted: u32) -> Option<Vec<Opt>> {
     let mut options = Vec::new();
     for (name, offset, bit) in [("--sport", source, 1), ("--dport", destination, 2)] {
         let (low, high, not) = (own.u16(offset)?, own.u16(offset + 2)?, inverted & bit != 0);
@@ -65,7 +65,7 @@ fn two_spans(own: Struct<'_>, source: usize, destination: usize, inverted: u32) 
     Some(options)
 }
 
-fn tcp(own: Struct<'_>, _: Context<'_>) -> Option<Said> {
+fn tcp(own: XtStruct<'_>, _: XtContext<'_>) -> Option<Said> {
     let (option, mask, set, inverted) = (own.u8(8)?, own.u8(9)?, own.u8(10)?, own.u8(11)?);
     let mut options = two_spans(own, 0, 4, u32::from(inverted))?;
     let not_option = inverted & 8 != 0;
@@ -83,11 +83,11 @@ fn tcp(own: Struct<'_>, _: Context<'_>) -> Option<Said> {
     Some(options.into())
 }
 
-fn udp(own: Struct<'_>, _: Context<'_>) -> Option<Said> {
+fn udp(own: XtStruct<'_>, _: XtContext<'_>) -> Option<Said> {
     two_spans(own, 0, 4, u32::from(own.u8(8)?)).map(Said::from)
 }
 
-fn icmp_type(own: Struct<'_>, name: &'static str, any: Option<u8>) -> Option<Said> {
+fn icmp_type(own: XtStruct<'_>, name: &'static str, any: Option<u8>) -> Option<Said> {
     let (kind, low, high, not) = (own.u8(0)?, own.u8(1)?, own.u8(2)?, own.u8(3)? & 1 != 0);
     let is = match (low, high) {
         _ if any == Some(kind) => "any".to_owned(),
@@ -98,15 +98,15 @@ fn icmp_type(own: Struct<'_>, name: &'static str, any: Option<u8>) -> Option<Sai
     Some(vec![Opt::new(name, is).inverted(not)].into())
 }
 
-fn icmp(own: Struct<'_>, _: Context<'_>) -> Option<Said> {
+fn icmp(own: XtStruct<'_>, _: XtContext<'_>) -> Option<Said> {
     icmp_type(own, "--icmp-type", Some(0xff))
 }
 
-fn icmp6(own: Struct<'_>, _: Context<'_>) -> Option<Said> {
+fn icmp6(own: XtStruct<'_>, _: XtContext<'_>) -> Option<Said> {
     icmp_type(own, "--icmpv6-type", None)
 }
 
-fn sctp(own: Struct<'_>, _: Context<'_>) -> Option<Said> {
+fn sctp(own: XtStruct<'_>, _: XtContext<'_>) -> Option<Said> {
     let (flags, inverted) = (own.u32(284)?, own.u32(288)?);
     // Chunk types are not read.
     if flags & 4 != 0 {
@@ -124,13 +124,13 @@ fn sctp(own: Struct<'_>, _: Context<'_>) -> Option<Said> {
 
 const PORTS_MAX: usize = 15;
 
-fn ports_option(own: Struct<'_>) -> Option<&'static str> {
+fn ports_option(own: XtStruct<'_>) -> Option<&'static str> {
     ["--sports", "--dports", "--ports"]
         .get(usize::from(own.u8(0)?))
         .copied()
 }
 
-fn multiport_0(own: Struct<'_>, _: Context<'_>) -> Option<Said> {
+fn multiport_0(own: XtStruct<'_>, _: XtContext<'_>) -> Option<Said> {
     let count = usize::from(own.u8(1)?);
     let ports: Option<Vec<String>> = (0..count.min(PORTS_MAX))
         .map(|place| own.u16(2 + 2 * place).map(|port| port.to_string()))
@@ -138,7 +138,7 @@ fn multiport_0(own: Struct<'_>, _: Context<'_>) -> Option<Said> {
     Some(vec![Opt::new(ports_option(own)?, ports?.join(","))].into())
 }
 
-fn multiport(own: Struct<'_>, _: Context<'_>) -> Option<Said> {
+fn multiport(own: XtStruct<'_>, _: XtContext<'_>) -> Option<Said> {
     let count = usize::from(own.u8(1)?);
     if count > PORTS_MAX {
         return None;
@@ -162,7 +162,7 @@ fn multiport(own: Struct<'_>, _: Context<'_>) -> Option<Said> {
     Some(vec![Opt::new(ports_option(own)?, ports.join(",")).inverted(own.u8(47)? != 0)].into())
 }
 
-fn segment_size(own: Struct<'_>, _: Context<'_>) -> Option<Said> {
+fn segment_size(own: XtStruct<'_>, _: XtContext<'_>) -> Option<Said> {
     let span = span(own.u16(0)?, own.u16(2)?);
     Some(vec![Opt::new("--mss", span).inverted(own.u8(4)? != 0)].into())
 }

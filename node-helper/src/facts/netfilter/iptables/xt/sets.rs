@@ -1,6 +1,6 @@
 //! Sets of addresses: which one a rule means, and how it asks it.
 
-use super::{Context, In, Layout, Said, Struct, layout};
+use super::{In, Layout, Said, XtContext, XtStruct, layout};
 use crate::facts::netfilter::iptables::clause::Opt;
 use crate::system::netlink::text;
 use crate::system::sockopt;
@@ -90,12 +90,12 @@ fn open() -> Option<(OwnedFd, u32)> {
     let mut request = [0; 8];
     request[..4].copy_from_slice(&OP_VERSION.to_ne_bytes());
     sockopt::get(&socket, libc::SOL_IP, SO_IP_SET, &mut request).ok()?;
-    let version = Struct(&request).u32(4)?;
+    let version = XtStruct(&request).u32(4)?;
     Some((socket, version))
 }
 
 /// `NAME src,dst` by `struct xt_set_info`: index, dimensions, and a bit for each that is the source's.
-fn set(own: Struct<'_>, offset: usize, context: Context<'_>) -> Option<Vec<String>> {
+fn set(own: XtStruct<'_>, offset: usize, context: XtContext<'_>) -> Option<Vec<String>> {
     let (index, dimensions, flags) = (own.u16(offset)?, own.u8(offset + 2)?, own.u8(offset + 3)?);
     let ends: Vec<&str> = (1..=dimensions.min(6))
         .map(|dimension| if flags & (1 << dimension) != 0 { "src" } else { "dst" })
@@ -128,7 +128,7 @@ const RETURN_NOMATCH: u32 = 1 << 7;
 /// The same in the flags of `struct xt_set_info`.
 const INFO_RETURN_NOMATCH: u8 = 1 << 7;
 
-fn matched(own: Struct<'_>, context: Context<'_>, counters: Option<Counters>) -> Option<Said> {
+fn matched(own: XtStruct<'_>, context: XtContext<'_>, counters: Option<Counters>) -> Option<Said> {
     let info_flags = own.u8(3)?;
     let mut options = vec![Opt {
         not: info_flags & 1 != 0,
@@ -170,7 +170,7 @@ fn matched(own: Struct<'_>, context: Context<'_>, counters: Option<Counters>) ->
 const EXIST: u32 = 1;
 const MAPS: [(u32, &str); 3] = [(1 << 8, "--map-mark"), (1 << 9, "--map-prio"), (1 << 10, "--map-queue")];
 
-fn changed(own: Struct<'_>, context: Context<'_>, map: Option<usize>, flags: Option<usize>) -> Option<Said> {
+fn changed(own: XtStruct<'_>, context: XtContext<'_>, map: Option<usize>, flags: Option<usize>) -> Option<Said> {
     let mut options = Vec::new();
     let mut named = |name: &'static str, offset: usize| {
         if own.u16(offset)? != NO_SET {

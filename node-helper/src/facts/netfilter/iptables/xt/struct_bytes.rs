@@ -5,9 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The bytes of a struct.
 #[derive(Clone, Copy, Debug)]
-pub struct Struct<'a>(pub &'a [u8]);
+pub struct XtStruct<'a>(pub &'a [u8]);
 
-impl<'a> Struct<'a> {
+impl<'a> XtStruct<'a> {
     /// A byte.
     pub fn u8(self, offset: usize) -> Option<u8> {
         self.0.get(offset).copied()

@@ -1,6 +1,6 @@
 //! What has no known layout is said to be undecoded; what has one never ends in a panic.
 
-use super::{ALIGNMENT, Blob, Context, In, MATCHES, SetNames, TARGETS, matched, target};
+use super::{ALIGNMENT, Blob, In, MATCHES, SetNames, TARGETS, XtContext, matched, target};
 use crate::facts::netfilter::iptables::clause::Clause;
 use crate::facts::netfilter::iptables::matches::rule;
 use model::facts::{Action, Match};
@@ -12,7 +12,7 @@ fn blob<'a>(name: &'a str, revision: u32, data: &'a [u8]) -> Blob<'a> {
 #[test]
 fn a_match_of_another_name_revision_or_size_is_undecoded_and_may_fit() {
     let sets = SetNames::of(&[]);
-    let context = Context { v6: false, sets: &sets };
+    let context = XtContext { v6: false, sets: &sets };
     for (name, revision, bytes) in [
         ("bpf", 1, 528),
         ("conntrack", 9, 168),
@@ -33,7 +33,7 @@ fn a_match_of_another_name_revision_or_size_is_undecoded_and_may_fit() {
 #[test]
 fn a_target_that_is_undecoded_may_do_anything_unless_its_name_says_that_it_goes_on() {
     let sets = SetNames::of(&[]);
-    let context = Context { v6: false, sets: &sets };
+    let context = XtContext { v6: false, sets: &sets };
     let action = |name: &str| rule(&[target(blob(name, 9, &[0; 16]), context)]).action;
     for name in ["SYNPROXY", "REJECT", "DNAT", "FUTURE"] {
         let text = format!("{name} (not decoded)");
@@ -45,7 +45,7 @@ fn a_target_that_is_undecoded_may_do_anything_unless_its_name_says_that_it_goes_
 #[test]
 fn a_set_is_asked_by_its_name_or_not_decoded() {
     let sets = SetNames::of(&[(7, "blocked")]);
-    let context = Context { v6: false, sets: &sets };
+    let context = XtContext { v6: false, sets: &sets };
     let info = |index: u16| {
         let mut info = index.to_ne_bytes().to_vec();
         // Two parts: the first is the source's; inverted.
@@ -66,7 +66,7 @@ fn no_content_of_any_layout_ends_in_a_panic() {
             if (layout.family == In::V4 && v6) || (layout.family == In::V6 && !v6) {
                 continue;
             }
-            let context = Context { v6, sets: &sets };
+            let context = XtContext { v6, sets: &sets };
             for fill in [0x00, 0x01, 0x7f, 0x80, 0xff] {
                 let data = vec![fill; aligned];
                 let own = blob(layout.name, layout.revision, &data);

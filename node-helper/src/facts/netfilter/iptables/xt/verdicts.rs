@@ -1,7 +1,7 @@
 //! Targets that end a packet's way, or hand it to somebody.
 
 use super::packet::{flagged, masked};
-use super::{Context, In, Layout, Said, Struct, layout};
+use super::{In, Layout, Said, XtContext, XtStruct, layout};
 use crate::facts::netfilter::iptables::clause::Opt;
 
 // linux/netfilter_ipv4/ipt_REJECT.h, linux/netfilter_ipv6/ip6t_REJECT.h, linux/netfilter/xt_NFQUEUE.h, xt_TPROXY.h
@@ -41,12 +41,12 @@ const REJECT_6: [&str; 9] = [
     "icmp6-reject-route",
 ];
 
-fn reject(own: Struct<'_>, names: &[&'static str]) -> Option<Said> {
+fn reject(own: XtStruct<'_>, names: &[&'static str]) -> Option<Said> {
     let with = names.get(own.u32(0)? as usize)?;
     Some(vec![Opt::new("--reject-with", with)].into())
 }
 
-fn queue(own: Struct<'_>, flags: u16) -> Option<Said> {
+fn queue(own: XtStruct<'_>, flags: u16) -> Option<Said> {
     let (number, total) = (own.u16(0)?, own.u16(2)?);
     let mut options = vec![if total > 1 {
         Opt::new(
@@ -63,7 +63,7 @@ fn queue(own: Struct<'_>, flags: u16) -> Option<Said> {
     Some(options.into())
 }
 
-fn proxy(own: Struct<'_>, context: Context<'_>, port: usize) -> Option<Said> {
+fn proxy(own: XtStruct<'_>, context: XtContext<'_>, port: usize) -> Option<Said> {
     Some(
         vec![
             Opt::new("--on-port", own.be16(port)?),

@@ -1,6 +1,6 @@
 //! Messages that make sense, and some that do not.
 
-use super::super::expressions::{Expr, Verdict};
+use super::super::expressions::{Expr, NftVerdict};
 use super::{Attributes, Budget, Tables, read_within};
 use crate::system::netlink::attribute;
 use nix::sched::{CloneFlags, unshare};
@@ -62,7 +62,7 @@ fn a_rule_that_makes_no_sense_makes_its_table_unread_and_no_other() {
     };
     assert_eq!(good.unread, None);
     assert_eq!(good.chains[0].rules[0].handle, 7);
-    assert_eq!(good.chains[0].rules[0].exprs, [Expr::Verdict(Verdict::Drop)]);
+    assert_eq!(good.chains[0].rules[0].exprs, [Expr::Verdict(NftVerdict::Drop)]);
     let why = bad.unread.as_deref().unwrap();
     assert!(why.contains("rule with handle 8") && why.contains("`cmp`"), "{why}");
 }

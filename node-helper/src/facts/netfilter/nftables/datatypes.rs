@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// The meaning of some bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum Datatype {
     Ipv4,
     Ipv6,
     Ether,
@@ -32,9 +32,9 @@ pub enum Kind {
 }
 
 /// Names of the interfaces of the namespace, by index.
-pub(super) type Names<'a> = &'a dyn Fn(u32) -> Option<String>;
+pub(super) type InterfaceNames<'a> = &'a dyn Fn(u32) -> Option<String>;
 
-impl Kind {
+impl Datatype {
     /// nft's numbering of types (`enum datatypes`), which it writes beside each set, with the bytes each has.
     pub(super) const fn of_type(number: u32) -> Option<(Self, usize)> {
         Some(match number {
@@ -203,7 +203,7 @@ impl Kind {
     }
 
     /// Whole bytes, as nft words them; `None` when there are not as many as this kind has.
-    pub(super) fn word(self, bytes: &[u8], big: bool, names: Names<'_>) -> Option<Value> {
+    pub(super) fn word(self, bytes: &[u8], big: bool, names: InterfaceNames<'_>) -> Option<Value> {
         Some(match self {
             Self::Ipv4 => json!(Ipv4Addr::from(<[u8; 4]>::try_from(bytes).ok()?).to_string()),
             Self::Ipv6 => json!(Ipv6Addr::from(<[u8; 16]>::try_from(bytes).ok()?).to_string()),
