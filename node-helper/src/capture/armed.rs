@@ -12,7 +12,7 @@ use crate::kernel::probe::Probe;
 use crate::probes;
 use crate::probes::PROBES;
 use crate::servants::armer::{self, ProbeSet};
-use crate::system::sys::Mapped;
+use crate::system::mapped::Mapped;
 use anyhow::Context;
 use aya::maps::{Map, MapData, RingBuf};
 use model::attempt::WatchedFlow;

@@ -5,7 +5,7 @@
 //! clock takes a few thousandths of one CPU, and what was measured in one stands for the time up to the next.
 
 use crate::servants::usher;
-use crate::system::sys;
+use crate::system::bpf;
 use model::protocol::BpfCost;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
@@ -96,7 +96,7 @@ fn measure(programs: &[OwnedFd], ending: &AtomicBool) -> Option<BpfCost> {
 fn so_far(programs: &[OwnedFd]) -> (u64, u64) {
     programs
         .iter()
-        .filter_map(|program| sys::program_cost(program.as_fd()).ok())
+        .filter_map(|program| bpf::program_cost(program.as_fd()).ok())
         .fold((0, 0), |sum, (runs, ns, _)| (sum.0 + runs, sum.1 + ns))
 }
 

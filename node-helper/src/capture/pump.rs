@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use crate::system::sys::Mapped;
+use crate::system::mapped::Mapped;
 
 /// How long the rings may fill after they were emptied. A wake-up per event would cost more than the event.
 const NAP_MS: u8 = 5;

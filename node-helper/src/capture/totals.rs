@@ -3,7 +3,7 @@
 
 use super::decode::{KernelNames, particulars};
 use crate::kernel::load::Loaded;
-use crate::system::sys;
+use crate::system::bpf;
 use aya::Pod;
 use aya::maps::{Map, MapData, PerCpuArray, PerCpuHashMap};
 use model::flow::protocol_name;
@@ -153,7 +153,7 @@ impl LeftOut {
     /// both are there can be compared.
     pub fn so_far(loaded: &Loaded) -> Self {
         let programs = loaded.programs.iter();
-        let costs = programs.filter_map(|program| sys::program_cost(program.as_fd()).ok());
+        let costs = programs.filter_map(|program| bpf::program_cost(program.as_fd()).ok());
         let turns = by_program::<Turn>(loaded, "TURNS");
         Self {
             times: costs.map(|(_, _, left_out)| left_out).sum(),

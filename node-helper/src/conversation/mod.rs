@@ -3,7 +3,9 @@
 //!
 //! The top: it uses every other room, and none of them knows it.
 
+mod hello;
 pub mod input;
+mod request_line;
 pub mod senders;
 pub mod session;
 pub mod window;

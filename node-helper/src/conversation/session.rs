@@ -3,21 +3,20 @@
 //! It ends with `Bye`, with the end of stdin, after 15 s without a line from the client, at its own deadline, and on
 //! SIGTERM or SIGINT. Whatever the helper attached dies with the process, so every end is also a clean-up.
 
+use super::hello::hello;
 use super::input::{self, Input};
+use super::request_line::{Heard, parse};
 use super::window::Windows;
 use super::writer::Writer;
-use crate::capture::armed;
 use crate::discovery::{resolve, survey};
 use crate::processes::capabilities;
 use crate::processes::privileges::SESSION;
 use crate::servants::{armer, usher};
-use crate::system::{clock, door};
 use anyhow::Context as _;
 use model::missing::Missing;
-use model::protocol::{Ask, Hello, Line, Reply, Request, SILENCE_MS, VERSION};
+use model::protocol::{Ask, Reply, Request, SILENCE_MS, VERSION};
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal};
-use serde_json::Value;
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -314,88 +313,10 @@ impl Session {
     }
 }
 
-/// A line of the client.
-#[derive(Debug)]
-enum Heard {
-    Request {
-        seq: u64,
-        request: Box<Request>,
-    },
-    /// A word of ours with a content that is not.
-    Malformed {
-        seq: u64,
-        word: String,
-        why: String,
-    },
-    /// Another word, or no line of the protocol at all.
-    NotUnderstood {
-        seq: Option<u64>,
-    },
-}
-
-/// Words of [`Request`]; a test keeps them true.
-const WORDS: [&str; 10] = [
-    "hello", "resolve", "read", "plan", "arm", "go", "watch", "stop", "alive", "bye",
-];
-
-fn parse(line: &[u8]) -> Heard {
-    let why = match serde_json::from_slice::<Line<Request>>(line) {
-        Ok(Line { seq, say, .. }) => {
-            return Heard::Request {
-                seq,
-                request: Box::new(say),
-            };
-        }
-        Err(error) => error.to_string(),
-    };
-    let Ok(Line { seq, say, .. }) = serde_json::from_slice::<Line<Value>>(line) else {
-        return Heard::NotUnderstood { seq: None };
-    };
-    let word = match &say {
-        Value::Object(fields) => fields.keys().next(),
-        Value::String(word) => Some(word),
-        _ => None,
-    };
-    match word {
-        Some(word) if WORDS.contains(&word.as_str()) => Heard::Malformed {
-            seq,
-            word: word.clone(),
-            why,
-        },
-        _ => Heard::NotUnderstood { seq: Some(seq) },
-    }
-}
-
-fn hello() -> Hello {
-    let kernel = nix::sys::utsname::uname().ok();
-    let text = |field: fn(&nix::sys::utsname::UtsName) -> &std::ffi::OsStr| {
-        kernel
-            .as_ref()
-            .map(|uname| field(uname).to_string_lossy().into_owned())
-            .unwrap_or_default()
-    };
-    Hello {
-        version: VERSION,
-        node: text(|uname| uname.nodename()),
-        kernel: text(|uname| uname.release()),
-        arch: text(|uname| uname.machine()),
-        boot_id: door::text("/proc/sys/kernel/random/boot_id", door::FEW_LINES)
-            .map(|id| id.trim().to_owned())
-            .unwrap_or_default(),
-        netns: crate::identity::namespaces::own(),
-        monotonic_ns: clock::monotonic_ns(),
-        boottime_ns: clock::boottime_ns(),
-        wall_ns: clock::wall_ns(),
-        capabilities: capabilities::given().to_vec(),
-        probes: armed::statuses(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{COULD_NOT, Heard, WORDS, parse, spawn, speak_of_panics};
+    use super::{COULD_NOT, spawn, speak_of_panics};
     use crate::conversation::writer::Writer;
-    use model::protocol::{Ask, Filter, Line, Request};
     use std::process::Command;
     use std::sync::Arc;
 
@@ -422,72 +343,5 @@ mod tests {
             said.contains(r#""done":{"#) && said.contains("thread `read`") && said.contains("on purpose"),
             "{said}"
         );
-    }
-
-    #[test]
-    fn every_word_of_the_protocol_is_known() {
-        let requests = [
-            Request::Hello { version: 1 },
-            Request::Resolve {
-                endpoint: String::new(),
-                from: None,
-            },
-            Request::Read(Ask::default()),
-            Request::Plan {
-                id: 1,
-                attempts: Vec::new(),
-            },
-            Request::Arm {
-                id: 1,
-                probes: Vec::new(),
-                filter: Filter::default(),
-            },
-            Request::Go { id: 1 },
-            Request::Watch {
-                id: 1,
-                flows: Vec::new(),
-            },
-            Request::Stop { id: 1 },
-            Request::Alive,
-            Request::Bye,
-        ];
-        let words: Vec<String> = requests
-            .into_iter()
-            .map(|say| {
-                let line = serde_json::to_value(Line {
-                    seq: 1,
-                    say,
-                    said: None,
-                })
-                .unwrap();
-                match &line["say"] {
-                    serde_json::Value::String(word) => word.clone(),
-                    said => said.as_object().unwrap().keys().next().unwrap().clone(),
-                }
-            })
-            .collect();
-        assert_eq!(words, WORDS);
-    }
-
-    #[test]
-    fn a_word_of_later_days_is_told_from_a_wrong_one() {
-        let heard = |line: &str| parse(line.as_bytes());
-        assert!(matches!(
-            heard(r#"{"seq":1,"say":"alive","new":1}"#),
-            Heard::Request { seq: 1, .. }
-        ));
-        assert!(matches!(
-            heard(r#"{"seq":2,"say":{"go":{"id":1,"new":true}}}"#),
-            Heard::Request { seq: 2, .. }
-        ));
-        assert!(matches!(
-            heard(r#"{"seq":3,"say":{"dance":{}}}"#),
-            Heard::NotUnderstood { seq: Some(3) }
-        ));
-        assert!(matches!(
-            heard(r#"{"seq":4,"say":{"go":{"id":"one"}}}"#),
-            Heard::Malformed { seq: 4, .. }
-        ));
-        assert!(matches!(heard("{nonsense"), Heard::NotUnderstood { seq: None }));
     }
 }

@@ -3,9 +3,9 @@
 use super::links::{self, LinkBrief};
 use super::{Fact, Look, qdiscs};
 use crate::identity::namespaces::NetworkNamespace;
+use crate::system::bpf;
 use crate::system::door;
 use crate::system::netlink::{Netlink, attributes, text, u32_at};
-use crate::system::sys;
 use anyhow::Context as _;
 use model::facts::{BpfAttachment, NetnsFacts};
 use procfs::ProcessCGroups;
@@ -37,7 +37,7 @@ fn read(look: &Look) -> anyhow::Result<Vec<BpfAttachment>> {
         found.extend(interface.xdp.map(|id| attachment("xdp", interface, id)));
         for (attach_type, kind) in DIRECT {
             // Older kernels know none of these.
-            let ids = sys::attached_programs(interface.index, *attach_type, false).unwrap_or_default();
+            let ids = bpf::attached_programs(interface.index, *attach_type, false).unwrap_or_default();
             found.extend(ids.into_iter().map(|id| attachment(kind, interface, id)));
         }
     }
@@ -187,7 +187,7 @@ fn of_cgroup(mount: &Path, path: &Path) -> Vec<BpfAttachment> {
     OF_CGROUP
         .iter()
         .flat_map(|(attach_type, kind)| {
-            let ids = sys::attached_programs(folder.as_raw_fd() as u32, *attach_type, true).unwrap_or_default();
+            let ids = bpf::attached_programs(folder.as_raw_fd() as u32, *attach_type, true).unwrap_or_default();
             ids.into_iter().map(|id| BpfAttachment {
                 kind: (*kind).to_owned(),
                 on: Path::new("/").join(path).display().to_string(),

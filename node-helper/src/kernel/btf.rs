@@ -1,7 +1,7 @@
 //! The kernel's own description of its structures (BTF), read by one scan for the names that are wanted.
 
 use crate::system::door;
-use crate::system::sys::Mapped;
+use crate::system::mapped::Mapped;
 use anyhow::{Context, bail};
 use std::collections::{HashMap, HashSet};
 use std::io::Read;

@@ -1,7 +1,8 @@
 //! The maps that all programs of one arming share: the user's filter and the watched flows.
 
 use super::load::{self, SharedMaps};
-use crate::system::sys::{self, MapShape, Mapped};
+use crate::system::bpf::{self, MapShape};
+use crate::system::mapped::Mapped;
 use anyhow::Context;
 use model::attempt::WatchedFlow;
 use model::flow::{Flow, bytes};
@@ -156,7 +157,7 @@ impl FilterMaps {
 
     fn put(&self, map: &str, key: &[u8], value: &[u8]) -> anyhow::Result<()> {
         let fd = self.shared.get(map).with_context(|| format!("there is no map {map}"))?;
-        sys::update_map(fd.as_fd(), key, value).with_context(|| format!("cannot add to map {map}"))
+        bpf::update_map(fd.as_fd(), key, value).with_context(|| format!("cannot add to map {map}"))
     }
 
     /// Follows one more flow, from now on.

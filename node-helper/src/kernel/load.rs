@@ -3,8 +3,8 @@
 
 use super::btf::Layout;
 use super::fold::{Constants, fold};
+use crate::system::bpf::{self, MapShape, ProgramKind};
 use crate::system::door;
-use crate::system::sys::{self, MapShape, ProgramKind};
 use anyhow::{Context, anyhow};
 use aya_obj::Object;
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
@@ -100,10 +100,10 @@ impl ProgramHook {
 
     fn kind(self, layout: &Layout) -> Option<ProgramKind> {
         Some(match self {
-            Self::Raw { .. } => sys::RAW_TRACEPOINT,
-            Self::Typed { at, .. } => sys::traced_tracepoint(layout.tracepoints.get(at)?.id),
-            Self::Function { at, .. } => sys::function_entry(*layout.functions.get(at)?),
-            Self::Kprobe { .. } => sys::KPROBE,
+            Self::Raw { .. } => bpf::RAW_TRACEPOINT,
+            Self::Typed { at, .. } => bpf::traced_tracepoint(layout.tracepoints.get(at)?.id),
+            Self::Function { at, .. } => bpf::function_entry(*layout.functions.get(at)?),
+            Self::Kprobe { .. } => bpf::KPROBE,
         })
     }
 }
@@ -242,13 +242,13 @@ pub fn load(plan: &LoadPlan<'_>, layout: &Layout, shared: &SharedMaps) -> anyhow
         };
         let fd = create(name, shape)?;
         if constant {
-            sys::update_map(fd.as_fd(), &0u32.to_ne_bytes(), map.data())
-                .and_then(|()| sys::freeze_map(fd.as_fd()))
+            bpf::update_map(fd.as_fd(), &0u32.to_ne_bytes(), map.data())
+                .and_then(|()| bpf::freeze_map(fd.as_fd()))
                 .with_context(|| format!("cannot fill map {name}"))?;
         }
         if name == "BUDGET" {
             let events = i64::from(plan.budget).to_ne_bytes();
-            sys::update_map(fd.as_fd(), &0u32.to_ne_bytes(), &events).context("cannot set a budget")?;
+            bpf::update_map(fd.as_fd(), &0u32.to_ne_bytes(), &events).context("cannot set a budget")?;
         }
         maps.insert(name.clone(), Arc::new(fd));
     }
@@ -335,7 +335,7 @@ fn best(
             Err(why) => {
                 refusals.push(format!("{why:#}"));
                 // Who writes a probe wants to know why the best hook is not used.
-                if sys::verifier_lines().is_some() && hook.absent(layout).is_none() {
+                if bpf::verifier_lines().is_some() && hook.absent(layout).is_none() {
                     break;
                 }
             }
@@ -346,7 +346,7 @@ fn best(
 
 /// Creates a map, and says what to do where the kernel refuses.
 pub fn create(name: &str, shape: MapShape) -> anyhow::Result<OwnedFd> {
-    sys::create_map(name, shape).map_err(|error| {
+    bpf::create_map(name, shape).map_err(|error| {
         if error.raw_os_error() == Some(libc::EPERM) {
             anyhow!("the kernel refuses bpf(2): run as root, or give CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN")
         } else {
@@ -408,16 +408,16 @@ fn verified(object: &Object, name: &str, kind: ProgramKind, constants: &Constant
         .with_context(|| format!("program {name} has no code"))?;
     let mut instructions = function.instructions.clone();
     fold(&mut instructions, constants);
-    sys::load_program(name, kind, &instructions, &program.license)
+    bpf::load_program(name, kind, &instructions, &program.license)
         .with_context(|| format!("the kernel refuses program {name}"))
 }
 
 /// Attaches a program to the hook it was loaded for.
 fn link(hook: ProgramHook, program: BorrowedFd<'_>) -> anyhow::Result<OwnedFd> {
     match hook {
-        ProgramHook::Raw { at, .. } => sys::open_tracepoint(Some(at), program),
-        ProgramHook::Typed { .. } | ProgramHook::Function { .. } => sys::open_tracepoint(None, program),
-        ProgramHook::Kprobe { at, .. } => sys::open_kprobe(at, kprobe_type().unwrap_or(0), program),
+        ProgramHook::Raw { at, .. } => bpf::open_tracepoint(Some(at), program),
+        ProgramHook::Typed { .. } | ProgramHook::Function { .. } => bpf::open_tracepoint(None, program),
+        ProgramHook::Kprobe { at, .. } => bpf::open_kprobe(at, kprobe_type().unwrap_or(0), program),
     }
     .with_context(|| format!("cannot attach to {}", hook.label()))
 }

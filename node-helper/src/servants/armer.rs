@@ -9,7 +9,7 @@ use crate::kernel::probe::Probe;
 use crate::probes::{self, PROBES};
 use crate::processes::privileges::ARMER;
 use crate::processes::servant::{Master, Servant, ServantAnswer, ServantRequest, TEXT_MAX};
-use crate::system::sys;
+use crate::system::bpf;
 use anyhow::{Context as _, anyhow, bail};
 use model::protocol::ProbeStatus;
 use serde::{Deserialize, Serialize};
@@ -181,7 +181,7 @@ fn serve(master: &Master) {
 }
 
 fn smallest_map() -> anyhow::Result<ServantAnswer> {
-    let shape = sys::MapShape {
+    let shape = bpf::MapShape {
         kind: 2,
         key: 4,
         value: 4,

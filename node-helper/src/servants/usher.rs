@@ -8,8 +8,8 @@ use crate::identity::namespaces::NetworkNamespace;
 use crate::identity::netns;
 use crate::processes::privileges::{JOINER, ProcessRole, READER, USHER};
 use crate::processes::servant::{Leaves, Master, Servant, ServantAnswer, ServantRequest, only};
+use crate::system::bpf;
 use crate::system::door;
-use crate::system::sys;
 use anyhow::{Context as _, anyhow, bail};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -171,14 +171,14 @@ fn act(home: &File, request: ServantRequest, fds: &[OwnedFd]) -> anyhow::Result<
             Ok(descriptor(started))
         }
         (NAME, []) => Ok(ServantAnswer {
-            text: sys::program_name(argument)?.into_bytes(),
+            text: bpf::program_name(argument)?.into_bytes(),
             ..ServantAnswer::default()
         }),
         (KILL, [pidfd]) => {
             kill(pidfd)?;
             Ok(ServantAnswer::default())
         }
-        (STATISTICS, []) => Ok(descriptor(sys::enable_stats()?)),
+        (STATISTICS, []) => Ok(descriptor(bpf::enable_stats()?)),
         _ => bail!("the process `usher` does not know request {what}"),
     }
 }

@@ -3,9 +3,10 @@
 //!
 //! It uses no other room of this crate, and knows nothing of probes, facts or the client.
 
+pub mod bpf;
 pub mod clock;
 /// The one door to files.
 pub mod door;
+pub mod mapped;
 pub mod netlink;
 pub mod sockopt;
-pub mod sys;

@@ -15,7 +15,7 @@ use iptables::{compat, legacy};
 use model::facts::{Match, Netfilter, NetnsFacts};
 use model::missing::{Known, Missing};
 use nftables::scope::MapBudget;
-use nftables::{dump, expressions, json_objects, program, ruleset};
+use nftables::{decode, dump, json_objects, program, ruleset};
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -142,7 +142,7 @@ pub(crate) fn reads_expressions(bytes: &[u8]) -> bool {
         sets: BTreeMap::new(),
         names: &|_| None,
     };
-    expressions::list(bytes).is_ok_and(|exprs| !program::statements(&around, &exprs).is_empty())
+    decode::list(bytes).is_ok_and(|exprs| !program::statements(&around, &exprs).is_empty())
 }
 
 #[cfg(test)]

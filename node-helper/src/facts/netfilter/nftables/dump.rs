@@ -3,7 +3,7 @@
 //! The ruleset has a generation, which is looked at before and after: what was read is one ruleset, never parts of two.
 
 use super::attributes::Attributes;
-use super::expressions;
+use super::decode;
 use super::tables::{ChainHook, Element, NftChain, NftRule, NftSet, NftTable, StatefulObject};
 use crate::system::netlink::{Budget, Netlink, NetlinkAnswer, attribute};
 use anyhow::{Context as _, bail};
@@ -244,7 +244,7 @@ impl Tables {
                 kind,
                 expr: attributes
                     .find(4)
-                    .map(|data| expressions::of_object(kind, data))
+                    .map(|data| decode::of_object(kind, data))
                     .transpose()?
                     .flatten(),
             });
@@ -315,7 +315,7 @@ fn rule(attributes: Attributes<'_>) -> anyhow::Result<NftRule> {
         handle,
         exprs: attributes
             .find(4)
-            .map(expressions::list)
+            .map(decode::list)
             .transpose()
             .with_context(|| format!("rule with handle {handle}"))?
             .unwrap_or_default(),
@@ -358,19 +358,15 @@ fn add_elements(elements: &mut Vec<Element>, attributes: Attributes<'_>) -> anyh
 fn element(attributes: Attributes<'_>) -> anyhow::Result<Element> {
     let flags = attributes.u32_if(3)?.unwrap_or(0);
     Ok(Element {
-        key: attributes
-            .find(1)
-            .map(expressions::value)
-            .transpose()?
-            .unwrap_or_default(),
-        key_end: attributes.find(10).map(expressions::value).transpose()?,
+        key: attributes.find(1).map(decode::value).transpose()?.unwrap_or_default(),
+        key_end: attributes.find(10).map(decode::value).transpose()?,
         ends: flags & 1 != 0,
         catch_all: flags & 2 != 0,
-        data: attributes.find(2).map(expressions::data).transpose()?,
+        data: attributes.find(2).map(decode::data).transpose()?,
         object: attributes.name_if(9)?,
         exprs: match (attributes.find(7), attributes.find(11)) {
-            (Some(expr), _) => vec![expressions::one(expr)?],
-            (None, Some(list)) => expressions::list(list)?,
+            (Some(expr), _) => vec![decode::one(expr)?],
+            (None, Some(list)) => decode::list(list)?,
             (None, None) => Vec::new(),
         },
     })

@@ -3,7 +3,8 @@
 use super::datatypes::InterfaceNames;
 use super::elements;
 use super::expressions::Expr;
-use super::program::{TableScope, stateful, statements};
+use super::program::{TableScope, statements};
+use super::statements::stateful;
 use super::tables::{ChainHook, NftChain, NftRule, NftSet, NftTable};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;

@@ -4,7 +4,9 @@
 //! It knows nothing of iptables: what iptables-nft put into `nf_tables` is told apart in `iptables`.
 
 mod attributes;
+mod comparison;
 mod datatypes;
+pub mod decode;
 pub mod dump;
 mod elements;
 pub mod expressions;
@@ -16,6 +18,7 @@ mod matches;
 pub mod program;
 pub mod ruleset;
 pub mod scope;
+mod statements;
 pub mod tables;
 mod terms;
 mod wording;

@@ -3,6 +3,7 @@
 use super::datatypes::{Datatype, InterfaceNames, number};
 use super::elements::KeyPart;
 use super::expressions::{Base, REGISTER_BYTES, REGISTERS, Register};
+use super::fields::Field;
 use serde_json::{Value, json};
 
 /// What is in a register, and in those behind it that it fills.
@@ -66,6 +67,21 @@ impl Subject {
             right: 0,
             raw: None,
             tells: None,
+        }
+    }
+
+    /// So many bytes of a field of a header.
+    pub(super) fn of_field(field: &Field, bytes: usize) -> Self {
+        let tells = match (field.protocol, field.name) {
+            ("ether" | "vlan", "type") => Some(Tells::EtherType),
+            ("ip", "protocol") | ("ip6", "nexthdr") => Some(Tells::Transport { by_field: true }),
+            _ => None,
+        };
+        let words = json!({"payload": {"protocol": field.protocol, "field": field.name}});
+        Self {
+            whole: (field.bits as usize / 8).max(bytes),
+            tells,
+            ..Self::new(words, field.kind, bytes)
         }
     }
 

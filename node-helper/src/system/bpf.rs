@@ -1,12 +1,8 @@
-//! System calls that have no safe face: bpf(2), `perf_event_open(2)`, and memory shared with the kernel.
-#![expect(
-    unsafe_code,
-    reason = "the one place of the probes where the kernel is called by number"
-)]
+//! bpf(2), and `perf_event_open(2)` for kprobes: making maps, loading and attaching programs, asking about those that are there.
+#![expect(unsafe_code, reason = "no crate gives these calls as they are needed here")]
 
 use aya_obj::generated::{bpf_insn, bpf_prog_info};
 use std::ffi::{CStr, CString, c_long};
-use std::fs::File;
 use std::io;
 use std::mem::{size_of, zeroed};
 use std::os::fd::{AsFd as _, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -398,73 +394,4 @@ pub fn attached_programs(target: u32, attach_type: u32, effective: bool) -> io::
     };
     bpf(PROG_QUERY, &mut attributes)?;
     Ok(ids[..ids.len().min(attributes.count as usize)].to_vec())
-}
-
-/// Memory shared with the kernel, unmapped at the end.
-#[derive(Debug)]
-pub struct Mapped {
-    start: *mut u8,
-    length: usize,
-}
-
-// SAFETY: the pointer is ours alone; bytes are only read and written one at a time.
-unsafe impl Send for Mapped {}
-// SAFETY: as above; `set` writes one byte atomically.
-unsafe impl Sync for Mapped {}
-
-impl Mapped {
-    /// Maps a file for reading.
-    pub fn read_only(file: &File, length: usize) -> io::Result<Self> {
-        Self::new(file.as_raw_fd(), length, libc::PROT_READ, libc::MAP_PRIVATE)
-    }
-
-    /// Maps a `BPF_F_MMAPABLE` array.
-    pub fn shared(map: BorrowedFd<'_>, length: usize) -> io::Result<Self> {
-        Self::new(
-            map.as_raw_fd(),
-            length,
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_SHARED,
-        )
-    }
-
-    fn new(fd: RawFd, length: usize, protection: i32, flags: i32) -> io::Result<Self> {
-        // SAFETY: a fresh mapping, checked below.
-        let start = unsafe { libc::mmap(ptr::null_mut(), length, protection, flags, fd, 0) };
-        if start == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        Ok(Self {
-            start: start.cast(),
-            length,
-        })
-    }
-
-    /// Its bytes; only for memory nobody writes.
-    pub fn bytes(&self) -> &[u8] {
-        // SAFETY: mapped for this length until we are dropped.
-        unsafe { std::slice::from_raw_parts(self.start, self.length) }
-    }
-
-    /// The word at the start, which the kernel changes too.
-    pub fn word(&self) -> &std::sync::atomic::AtomicI64 {
-        // SAFETY: mappings start at a page and are longer than a word.
-        unsafe { std::sync::atomic::AtomicI64::from_ptr(self.start.cast()) }
-    }
-
-    /// Sets bits of one byte.
-    pub fn set_bits(&self, at: usize, bits: u8) {
-        if at < self.length {
-            // SAFETY: inside the mapping, which is writable; a byte has no alignment.
-            let byte = unsafe { std::sync::atomic::AtomicU8::from_ptr(self.start.add(at)) };
-            byte.fetch_or(bits, std::sync::atomic::Ordering::Relaxed);
-        }
-    }
-}
-
-impl Drop for Mapped {
-    fn drop(&mut self) {
-        // SAFETY: our own mapping.
-        unsafe { libc::munmap(self.start.cast(), self.length) };
-    }
 }
