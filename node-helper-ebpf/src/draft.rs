@@ -1,4 +1,4 @@
-//! A record in the making: what leaves, and room to read headers into.
+//! A record while it is filled in: the bytes that will be sent, and room to read headers into.
 
 use crate::budget::SLOTS;
 use crate::netns::NetnsInterface;

@@ -1,5 +1,5 @@
 //! What the kernel-side programs share: reading kernel objects by offsets found at load, headers, the filter, watched
-//! flows, and the way out (ring, budget, totals).
+//! flows, and how a record is counted and sent (ring, budget, totals).
 #![no_std]
 
 pub mod budget;

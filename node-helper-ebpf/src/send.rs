@@ -1,4 +1,4 @@
-//! The way out: a record that was drafted is counted in the exact totals, and sent if it is watched or the budget lasts.
+//! Sends what was drafted: each record is counted in the exact totals, and sent if it is of a watched flow or the budget allows.
 
 use crate::budget::{lose_full, spend};
 use crate::draft::Draft;

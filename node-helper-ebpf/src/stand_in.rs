@@ -1,4 +1,4 @@
-//! Two programs at one hook, of which the second sees what the first was left out of.
+//! Two programs at one hook: the second stands in where the kernel left the first out.
 //!
 //! While a program runs, an interrupt may come in which the same hook is met, often many times. The kernel does not start a
 //! program that is running already on that CPU: it leaves it out and counts that. But it calls the programs of a hook one

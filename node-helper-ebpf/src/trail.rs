@@ -1,5 +1,5 @@
-//! One packet followed by the address of its skb: what its headers said when it was last met, so that a translation can
-//! be learned from it. The address alone proves nothing, because it is used again; the headers decide at every hook.
+//! Follows a packet by the address of its skb: what its headers said when it was last met is remembered, so that a translation
+//! is noticed and learned. The address alone proves nothing, because it is used again; the headers decide at every hook.
 
 use crate::draft::Draft;
 use crate::fields::read;

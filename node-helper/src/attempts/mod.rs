@@ -30,7 +30,7 @@ pub(crate) fn reads_answer(bytes: &[u8]) -> bool {
 
 /// What a worker is for: its first line.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct SenderOrder {
+pub(crate) struct WorkerOrder {
     /// Process whose cgroup to join.
     pub(crate) cgroup_of: Option<u32>,
     /// What to send.
@@ -40,7 +40,7 @@ pub(crate) struct SenderOrder {
 /// What a worker is told after that. The end of its input is its end.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum SenderCommand {
+pub(crate) enum WorkerCommand {
     /// The window is open since this moment of `CLOCK_MONOTONIC`.
     Go { at_ns: u64 },
     /// This tuple is watched now.
@@ -53,7 +53,7 @@ pub(crate) enum SenderCommand {
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[expect(clippy::large_enum_variant, reason = "one at a time, on its way to a pipe")]
-pub(crate) enum SenderReport {
+pub(crate) enum WorkerReport {
     /// Ports are reserved.
     Planned {
         flows: Vec<WatchedFlow>,

@@ -1,12 +1,12 @@
 //! The process that sends for one source, from the source's network namespace: it moves into its cgroup, reserves ports, and
-//! runs all attempts on one thread. It reads [`SenderCommand`]s on stdin and says [`SenderReport`] on stdout, one JSON object a line.
+//! runs all attempts on one thread. It reads [`WorkerCommand`]s on stdin and says [`WorkerReport`] on stdout, one JSON object a line.
 
 use super::dns::lookup::NameLookup;
 use super::echo::Echo;
 use super::task::{Course, Task, Wait};
 use super::tcp::Tcp;
 use super::udp::Udp;
-use super::{SenderCommand, SenderOrder, SenderReport, cgroup, kind};
+use super::{WorkerCommand, WorkerOrder, WorkerReport, cgroup, kind};
 use crate::identity::namespaces;
 use crate::processes::privileges::SENDER;
 use crate::processes::servant;
@@ -33,7 +33,7 @@ struct Scheduled {
 /// Serves one session until its input ends.
 pub fn serve() {
     if let Err(error) = work() {
-        say(&SenderReport::Failed {
+        say(&WorkerReport::Failed {
             why: format!("{error:#}"),
         });
     }
@@ -42,7 +42,7 @@ pub fn serve() {
 fn work() -> anyhow::Result<()> {
     let mut input = Input::default();
     let Some(line) = input.first_line()? else { return Ok(()) };
-    let order: SenderOrder = serde_json::from_slice(&line).context("reading the order")?;
+    let order: WorkerOrder = serde_json::from_slice(&line).context("reading the order")?;
     let mut missing = Vec::new();
     if let Some(pid) = order.cgroup_of {
         missing.extend(cgroup::join(pid).err());
@@ -53,7 +53,7 @@ fn work() -> anyhow::Result<()> {
     SENDER.assume()?;
 
     let mut scheduled: Vec<Scheduled> = order.attempts.iter().map(schedule).collect();
-    say(&SenderReport::Planned {
+    say(&WorkerReport::Planned {
         flows: flows(&scheduled, netns),
         missing,
     });
@@ -144,25 +144,25 @@ fn flows(scheduled: &[Scheduled], netns: u32) -> Vec<WatchedFlow> {
 
 fn run(scheduled: &mut [Scheduled], input: &mut Input, netns: u32) {
     let mut since_ns = None;
-    let mut speak = |said: SenderReport| match said {
-        SenderReport::Watch(flow) => say(&SenderReport::Watch(WatchedFlow { netns, ..flow })),
+    let mut speak = |said: WorkerReport| match said {
+        WorkerReport::Watch(flow) => say(&WorkerReport::Watch(WatchedFlow { netns, ..flow })),
         said => say(&said),
     };
     loop {
         let Some(commands) = input.commands() else { return };
         for command in commands {
             match command {
-                SenderCommand::Go { at_ns } => since_ns = Some(at_ns),
-                SenderCommand::Watched { flow } => {
+                WorkerCommand::Go { at_ns } => since_ns = Some(at_ns),
+                WorkerCommand::Watched { flow } => {
                     for one in scheduled.iter_mut() {
                         one.task.watched(&flow);
                     }
                 }
-                SenderCommand::Stop => {
+                WorkerCommand::Stop => {
                     for one in scheduled.iter_mut() {
                         one.task.cancel(monotonic_ns(), &mut speak);
                     }
-                    say(&SenderReport::Stopped);
+                    say(&WorkerReport::Stopped);
                 }
             }
         }
@@ -212,7 +212,7 @@ fn wait(scheduled: &[Scheduled], since_ns: Option<u64>) {
     }
 }
 
-fn say(said: &SenderReport) {
+fn say(said: &WorkerReport) {
     let Ok(mut line) = serde_json::to_vec(said) else { return };
     line.push(b'\n');
     let mut out = std::io::stdout();
@@ -242,7 +242,7 @@ impl Input {
     }
 
     /// Commands that have come; `None` when the session is over.
-    fn commands(&mut self) -> Option<Vec<SenderCommand>> {
+    fn commands(&mut self) -> Option<Vec<WorkerCommand>> {
         let stdin = std::io::stdin();
         let mut polled = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
         let ready = ppoll(&mut polled, Some(TimeSpec::from(Duration::ZERO)), None).is_ok_and(|ready| ready > 0);

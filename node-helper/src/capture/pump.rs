@@ -1,4 +1,5 @@
-//! From the rings to the sink: wait, decode, name the place, refill budgets. The only place that does it.
+//! The thread that reads the probes' rings: it waits for records, makes events of them, hands them to the sink, and refills
+//! budgets. Nothing else reads a ring.
 
 use super::decode::{KernelNames, bare, is_dns, split};
 use super::dns_dialogue::{Dialogue, message};

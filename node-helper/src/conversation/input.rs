@@ -1,4 +1,4 @@
-//! What reaches the session: lines of the client, signals, wishes of workers.
+//! What reaches the session: lines of the client, signals, and flows that a worker wants watched.
 
 use model::attempt::WatchedFlow;
 use model::protocol::LINE_MAX_BYTES;

@@ -6,7 +6,7 @@
 mod hello;
 pub mod input;
 mod request_line;
-pub mod senders;
 pub mod session;
 pub mod window;
+pub mod workers;
 pub mod writer;

@@ -1,7 +1,7 @@
 //! Windows: what was planned and armed under one id, from `Plan` and `Arm` over `Go` to `Stop`.
 
 use super::input::Input;
-use super::senders::Workers;
+use super::workers::Workers;
 use super::writer::Writer;
 use crate::capture::armed::{self, Armed};
 use crate::system::clock;

@@ -1,4 +1,4 @@
-//! What the kernel itself answers to "how would this leave?".
+//! Route lookups: what the kernel answers when asked how a packet would leave (`ip route get`).
 //!
 //! A source that is not the namespace's own is asked for as if the packet came in where that source lives, so the answer
 //! is the one forwarding gets, with `rp_filter` (EXDEV) and `ip_forward` (EHOSTUNREACH) in it.

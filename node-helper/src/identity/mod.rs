@@ -5,5 +5,4 @@
 
 pub mod cgroups;
 pub mod namespaces;
-pub mod netns;
 pub mod owner;

@@ -1,7 +1,8 @@
-//! The network namespaces of this machine: what they are called, how to enter them, who lives in them.
+//! The network namespaces of this machine: what they are called, the files that lead into them, who lives in them.
 
 use crate::system::door;
 use crate::system::netlink::{Netlink, NetlinkAnswer, at, attribute, attributes};
+use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -33,6 +34,24 @@ pub struct NetworkNamespace {
 pub struct Namespaces {
     by_inode: BTreeMap<u32, NetworkNamespace>,
     names: BTreeMap<String, u32>,
+}
+
+impl NetworkNamespace {
+    /// Opens it, if it still is the one that was found under its path.
+    pub fn open(&self) -> anyhow::Result<File> {
+        let path = self.path.display();
+        let file = door::namespace(&self.path)
+            .with_context(|| format!("cannot open network namespace {} ({path}); is it gone?", self.name))?;
+        let inode = file.metadata().with_context(|| format!("cannot look at {path}"))?.ino();
+        if inode != u64::from(self.inode) {
+            bail!(
+                "{path} is no longer network namespace {} (inode {inode}, not {}); ask again",
+                self.name,
+                self.inode
+            );
+        }
+        Ok(file)
+    }
 }
 
 impl Namespaces {

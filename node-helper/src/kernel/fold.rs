@@ -1,5 +1,5 @@
-//! Makes constants of what is constant on this kernel, before the verifier sees a program: offsets that the loader
-//! found, and the addresses of arrays with one entry. A program that runs for every packet then loads and calls less.
+//! Constant folding before the verifier sees a program: what does not change on this kernel becomes a number in its code
+//! (offsets that the loader found, addresses of arrays with one entry). A program that runs for every packet then loads and calls less.
 //!
 //! Only what the compiler writes side by side is touched; anything else stays as it was and means the same.
 

@@ -1,4 +1,4 @@
-//! The process that loads and attaches programs, and what the session asks of it. It is told which probes of the registry,
+//! The armer: the process that loads and attaches programs (arms probes), and what the session asks of it. It is told which probes of the registry,
 //! how many entries each list of the filter has, and how many events a second; all else it has from the helper's own image
 //! and from the kernel. Maps and programs come back as descriptors: filling and reading them takes no capability.
 

@@ -1,11 +1,10 @@
-//! The process that enters network namespaces, and what the session asks of it: a socket that was opened in one, or a process
-//! that was started in one. It also does the two things about eBPF programs that take the same capability.
+//! The usher: the process that enters network namespaces, as one leads others to a door. The session asks it for a socket that
+//! was opened in a namespace, or for a process that was started in one. It also does the two things about eBPF programs that take the same capability.
 #![expect(unsafe_code, reason = "fork(2) and pidfd_open(2)")]
 
 use crate::attempts::worker;
 use crate::facts::reader;
 use crate::identity::namespaces::NetworkNamespace;
-use crate::identity::netns;
 use crate::processes::privileges::{JOINER, ProcessRole, READER, USHER};
 use crate::processes::servant::{Leaves, Master, Servant, ServantAnswer, ServantRequest, only};
 use crate::system::bpf;
@@ -82,7 +81,7 @@ fn only_one(answer: ServantAnswer) -> anyhow::Result<OwnedFd> {
 
 /// A socket of this namespace.
 pub fn socket(ns: &NetworkNamespace, kind: SocketKind) -> anyhow::Result<OwnedFd> {
-    let file = netns::open(ns)?;
+    let file = ns.open()?;
     let answer = ask(SOCKET, kind as u32, &[file.as_fd()]);
     only_one(answer.with_context(|| format!("cannot open a socket in network namespace {}", ns.name))?)
 }
@@ -94,7 +93,7 @@ pub fn start(
     stdin: &OwnedFd,
     stdout: &OwnedFd,
 ) -> anyhow::Result<StartedProcess> {
-    let file = netns::open(ns)?;
+    let file = ns.open()?;
     let answer = ask(START, task as u32, &[file.as_fd(), stdin.as_fd(), stdout.as_fd()]);
     let pidfd = only_one(answer.with_context(|| format!("cannot start a process in network namespace {}", ns.name))?)?;
     Ok(StartedProcess { pidfd })

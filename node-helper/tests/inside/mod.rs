@@ -4,13 +4,12 @@
 
 use nix::sched::{CloneFlags, setns};
 use node_helper::identity::namespaces::NetworkNamespace;
-use node_helper::identity::netns;
 
 /// Runs `f` there, on a thread of its own: no other thread ever changes place.
 pub fn within<T: Send>(ns: &NetworkNamespace, f: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| {
         let inside = scope.spawn(|| {
-            setns(netns::open(ns).unwrap(), CloneFlags::CLONE_NEWNET).unwrap();
+            setns(ns.open().unwrap(), CloneFlags::CLONE_NEWNET).unwrap();
             f()
         });
         inside.join().unwrap()

@@ -1,11 +1,11 @@
-//! A DNS lookup on the wire: the sockets, the record of every query, and the answers that come too late.
+//! A DNS lookup as an attempt: its sockets, a record of each query it sent, and answers that come too late.
 
 use super::message::{self, DnsResponse};
 use super::resolver::{Conduct, Next, Question};
 use super::search::{CandidateFate, Search};
 use super::server::{NameServer, Received};
 use super::stream::DnsStream;
-use crate::attempts::SenderReport;
+use crate::attempts::WorkerReport;
 use crate::attempts::socket;
 use crate::attempts::task::{Course, Say, Task, Wait};
 use hickory_proto::rr::RecordType;
@@ -233,7 +233,7 @@ impl NameLookup {
                 for place in places {
                     self.found.queries[place].flow = flow;
                 }
-                say(SenderReport::Watch(WatchedFlow {
+                say(WorkerReport::Watch(WatchedFlow {
                     attempt: self.course.attempt.id,
                     netns: 0,
                     flow,
@@ -331,7 +331,7 @@ impl NameLookup {
         if self.course.is_over() {
             // Said again, with what came too late.
             self.course.attempt.dns = Some(self.found.clone());
-            say(SenderReport::Attempt(self.course.attempt.clone()));
+            say(WorkerReport::Attempt(self.course.attempt.clone()));
             return;
         }
         self.course.attempt.first_answer_ns.get_or_insert(since);

@@ -3,10 +3,10 @@
 //! Tables of iptables-legacy come by iptables' own socket, `nf_tables` by netlink: those that iptables-nft made
 //! are told in iptables' words, and all others in the form of `nft -j list ruleset`, of which one reader knows the meaning.
 
-mod bound;
 mod ipset;
 mod iptables;
 mod nftables;
+mod rule_limit;
 
 use super::{Fact, Look};
 use crate::system::netlink::{attributes, text, u32_at};
@@ -38,10 +38,10 @@ fn read(look: &Look) -> Known<Netfilter> {
         // A set that is not there may hold any packet; no rule is unseen for that.
         netfilter.ipsets = ipset::read(&asked).unwrap_or_default();
     }
-    for table in bound::keep_within(bound::RULES_MAX, &mut netfilter.chains, &look.addresses()) {
+    for table in rule_limit::keep_within(rule_limit::RULES_MAX, &mut netfilter.chains, &look.addresses()) {
         let why = format!(
             "table {table} is too large to be carried ({} rules are)",
-            bound::RULES_MAX
+            rule_limit::RULES_MAX
         );
         netfilter
             .unread

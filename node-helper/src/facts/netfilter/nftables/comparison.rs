@@ -3,7 +3,7 @@
 use super::datatypes::{Datatype, InterfaceNames, number, prefix_length};
 use super::elements::{beginning, exact};
 use super::expressions::Op;
-use super::terms::Subject;
+use super::registers::Subject;
 use serde_json::{Value, json};
 
 /// Left side, operator, right side.

@@ -1,7 +1,7 @@
-//! What expressions load of a packet, by the kernel's numbers, in nft's words.
+//! The keys of `meta`, `ct`, `rt`, `fib`, `socket` and header options: the kernel's numbers, nft's words, and the type of each.
 
 use super::datatypes::Datatype;
-use super::terms::{Subject, Tells};
+use super::registers::{Subject, Tells};
 use serde_json::{Value, json};
 
 /// `meta` (`NFT_META_*`).

@@ -16,11 +16,11 @@ pub mod json_objects;
 mod keys;
 mod matches;
 pub mod program;
+mod registers;
 pub mod ruleset;
 pub mod scope;
 mod statements;
 pub mod tables;
-mod terms;
 mod wording;
 
 #[cfg(test)]

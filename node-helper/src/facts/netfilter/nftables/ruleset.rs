@@ -3,7 +3,7 @@
 use super::json::{only, text};
 use super::scope::{MapBudget, NamedObjects, RuleScope, set_key};
 use super::{matches, wording};
-use crate::facts::netfilter::bound;
+use crate::facts::netfilter::rule_limit;
 use model::facts::{Action, Chain, Match, NetfilterRule, SetMark};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -250,8 +250,8 @@ fn by_element(rule: &NetfilterRule, vmap: &Value, scope: RuleScope, most: usize)
         })
         .filter_map(|(element, (kind, target))| {
             let tests = matches::element_tests(key, element, scope);
-            if large && !asked.is_empty() && !bound::may_concern(&tests, asked) {
-                others.push(bound::destined_elsewhere(&tests, asked));
+            if large && !asked.is_empty() && !rule_limit::may_concern(&tests, asked) {
+                others.push(rule_limit::destined_elsewhere(&tests, asked));
                 return None;
             }
             let mut rule = rule.clone();

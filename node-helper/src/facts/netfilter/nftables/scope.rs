@@ -31,7 +31,7 @@ impl MapBudget {
     }
 }
 
-/// NamedObjects objects that rules refer to, by family, table and name.
+/// Named objects that rules refer to, by family, table and name.
 pub struct NamedObjects<'a> {
     objects: BTreeMap<(&'a str, &'a str, &'a str, &'a str), &'a Value>,
 }

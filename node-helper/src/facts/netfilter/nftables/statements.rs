@@ -2,7 +2,7 @@
 
 use super::datatypes::{Datatype, InterfaceNames};
 use super::expressions::{Expr, NatRegisters, Register};
-use super::terms::Registers;
+use super::registers::Registers;
 use serde_json::{Map, Value, json};
 
 /// Where a translation leads, or nothing.

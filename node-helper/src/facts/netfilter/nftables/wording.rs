@@ -1,4 +1,4 @@
-//! nft's JSON as nft's own words.
+//! Puts nft's JSON into words as `nft list ruleset` prints them.
 
 use super::json::{only, text};
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! One entry of a table: what it tests, and where it leads.
+//! One entry of a table's block: a rule's matches, and where it leads.
 
 use super::super::clause::{Clause, Opt};
 use super::super::xt::{self, ALIGNMENT, Blob, XtContext, XtStruct, interface, network, protocol};

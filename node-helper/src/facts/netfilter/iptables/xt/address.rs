@@ -1,4 +1,4 @@
-//! What a packet's addresses, interfaces and protocol are asked for.
+//! Matches on a packet's addresses, interfaces and protocol.
 
 use super::{In, Layout, Said, XtContext, XtStruct, layout};
 use crate::facts::netfilter::iptables::clause::Opt;

@@ -1,4 +1,4 @@
-//! What a packet's connection and socket are asked for.
+//! Matches on a packet's connection and socket.
 
 use super::packet::{flagged, masked};
 use super::{In, Layout, Said, XtContext, XtStruct, layout, network};

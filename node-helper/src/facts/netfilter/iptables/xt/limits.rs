@@ -1,4 +1,4 @@
-//! Limiters, counters and chance: tests whose answer depends on the packets before.
+//! Matches that limit, count or choose by chance: whether one fits depends on the packets before.
 
 use super::packet::flagged;
 use super::{In, Layout, Said, XtContext, XtStruct, layout};

@@ -1,4 +1,4 @@
-//! What else of a packet is asked for: its length, its content, its TTL.
+//! Matches on the rest of a packet: its length, its content, its TTL.
 
 use super::{In, Layout, Said, XtContext, XtStruct, layout};
 use crate::facts::netfilter::iptables::clause::Opt;

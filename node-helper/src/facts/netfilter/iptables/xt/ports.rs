@@ -1,4 +1,4 @@
-//! What a packet's ports, TCP flags and ICMP types are asked for.
+//! Matches on a packet's ports, TCP flags and ICMP type.
 
 use super::{In, Layout, Said, XtContext, XtStruct, layout};
 use crate::facts::netfilter::iptables::clause::Opt;

@@ -1,4 +1,4 @@
-//! Sets of addresses: which one a rule means, and how it asks it.
+//! Matches on ipset's sets, and targets that change them: which set a rule means, and what it does with it.
 
 use super::{In, Layout, Said, XtContext, XtStruct, layout};
 use crate::facts::netfilter::iptables::clause::Opt;

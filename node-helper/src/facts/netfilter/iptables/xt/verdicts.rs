@@ -1,4 +1,4 @@
-//! Targets that end a packet's way, or hand it to somebody.
+//! Targets that decide about a packet: drop it, refuse it, or hand it to a program.
 
 use super::packet::{flagged, masked};
 use super::{In, Layout, Said, XtContext, XtStruct, layout};

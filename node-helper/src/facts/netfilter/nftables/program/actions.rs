@@ -4,7 +4,7 @@ use super::Program;
 use crate::facts::netfilter::nftables::datatypes::Datatype;
 use crate::facts::netfilter::nftables::elements::{self, one_or_joined};
 use crate::facts::netfilter::nftables::expressions::{Expr, NatRegisters, Register};
-use crate::facts::netfilter::nftables::terms::{Subject, Term};
+use crate::facts::netfilter::nftables::registers::{Subject, Term};
 use crate::facts::netfilter::nftables::{keys, statements};
 use serde_json::json;
 

@@ -3,7 +3,7 @@
 
 use super::input::Input;
 use super::writer::Writer;
-use crate::attempts::{SenderCommand, SenderOrder, SenderReport, not_tried};
+use crate::attempts::{WorkerCommand, WorkerOrder, WorkerReport, not_tried};
 use crate::identity::namespaces::{Namespaces, NetworkNamespace};
 use crate::servants::usher::{self, ChildTask, StartedProcess};
 use anyhow::{Context as _, anyhow};
@@ -119,7 +119,7 @@ impl Workers {
     /// The window is open since this moment of `CLOCK_MONOTONIC`.
     pub fn go(&mut self, at_ns: u64) {
         for worker in &mut self.running {
-            worker.order(&SenderCommand::Go { at_ns });
+            worker.order(&WorkerCommand::Go { at_ns });
         }
         for (spec, why) in self.hopeless.drain(..) {
             self.writer.say(&Reply::Attempt(not_tried(&spec, why)));
@@ -129,14 +129,14 @@ impl Workers {
     /// This tuple is watched now.
     pub fn watched(&mut self, flow: &WatchedFlow) {
         for worker in &mut self.running {
-            worker.order(&SenderCommand::Watched { flow: flow.flow });
+            worker.order(&WorkerCommand::Watched { flow: flow.flow });
         }
     }
 
     /// Lets what is unfinished be reported. Sockets stay until this is dropped.
     pub fn stop(&mut self) {
         for worker in &mut self.running {
-            worker.order(&SenderCommand::Stop);
+            worker.order(&WorkerCommand::Stop);
         }
         let until = Instant::now() + STOP_PATIENCE;
         for worker in &mut self.running {
@@ -166,7 +166,7 @@ impl Worker {
         attempts: &[AttemptSpec],
         report: Report,
     ) -> anyhow::Result<(Self, Planned)> {
-        let order = SenderOrder {
+        let order = WorkerOrder {
             cgroup_of,
             attempts: attempts.to_vec(),
         };
@@ -201,7 +201,7 @@ impl Worker {
         }
     }
 
-    fn order(&mut self, command: &SenderCommand) {
+    fn order(&mut self, command: &WorkerCommand) {
         // A worker that is gone is noticed, and answered for, by the thread that listens to it.
         let _ = self.write(command);
     }
@@ -242,20 +242,20 @@ impl Report {
                 break;
             };
             match said {
-                SenderReport::Planned { flows, missing } => {
+                WorkerReport::Planned { flows, missing } => {
                     planned = first.send(Ok((flows, missing))).is_ok();
                 }
-                SenderReport::Failed { why } => {
+                WorkerReport::Failed { why } => {
                     let _ = first.send(Err(why));
                 }
-                SenderReport::Watch(flow) => {
+                WorkerReport::Watch(flow) => {
                     let _ = self.tell.send(Input::Watch { id: self.plan, flow });
                 }
-                SenderReport::Attempt(attempt) => {
+                WorkerReport::Attempt(attempt) => {
                     lock(open).remove(&attempt.id);
                     self.writer.say(&Reply::Attempt(attempt));
                 }
-                SenderReport::Stopped => {
+                WorkerReport::Stopped => {
                     let _ = stopped.send(());
                 }
             }
