@@ -24,7 +24,7 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::os::unix::fs::chown;
 use std::process::{Command, Stdio};
-use talk::{Helper, Namespace, Process, own_netns, spec, tcp};
+use talk::{OwnNetns, RunningHelper, TestProcess, own_netns, spec, tcp};
 
 /// What the kernel says of a process.
 struct Status(String);
@@ -99,7 +99,7 @@ fn nobody_who_reads_what_others_wrote_can_enter_or_attach_anything() {
 
 #[test]
 fn each_process_has_what_the_table_says_once_there_was_a_greeting() {
-    let mut helper = Helper::greeted();
+    let mut helper = RunningHelper::greeted();
     let session = helper.pid();
     assert_is(session, &SESSION);
     assert_is(child(session, ARMER.name), &ARMER);
@@ -115,7 +115,7 @@ fn each_process_has_what_the_table_says_once_there_was_a_greeting() {
 
 #[test]
 fn a_reader_has_what_the_table_says_before_it_reads() {
-    let namespace = Namespace::new("reader");
+    let namespace = OwnNetns::new("reader");
     let namespaces = node_helper::identity::namespaces::Namespaces::scan();
     let found = namespaces.by_name(&namespace.name).unwrap();
     let (stdin, to) = nix::unistd::pipe().unwrap();
@@ -134,8 +134,8 @@ fn a_reader_has_what_the_table_says_before_it_reads() {
 }
 
 /// A helper without one capability, which has greeted.
-fn without(capability: &str) -> (Helper, Hello) {
-    let mut helper = Helper::start_with(
+fn without(capability: &str) -> (RunningHelper, Hello) {
+    let mut helper = RunningHelper::start_with(
         Command::new("setpriv")
             .arg(format!("--bounding-set=-{capability}"))
             .arg("--inh-caps=-all")
@@ -149,7 +149,7 @@ fn without(capability: &str) -> (Helper, Hello) {
 }
 
 /// Facts that a helper reads of a namespace.
-fn facts(helper: &mut Helper, ask: Ask) -> NetnsFacts {
+fn facts(helper: &mut RunningHelper, ask: Ask) -> NetnsFacts {
     helper.say(Request::Read(ask));
     let mut told = None;
     loop {
@@ -170,7 +170,7 @@ fn of(netns: u32, fact: &str) -> Ask {
 }
 
 /// Whether the probe `drop` can be attached.
-fn arms(helper: &mut Helper) -> bool {
+fn arms(helper: &mut RunningHelper) -> bool {
     helper.say(Request::Arm {
         id: 7,
         probes: vec!["drop".into()],
@@ -194,29 +194,29 @@ fn without_bpf_no_probe_is_offered() {
 
 #[test]
 fn without_perfmon_no_probe_attaches() {
-    assert!(arms(&mut Helper::greeted()));
+    assert!(arms(&mut RunningHelper::greeted()));
     assert!(!arms(&mut without("perfmon,-sys_admin").0));
 }
 
 #[test]
 fn without_sys_admin_no_namespace_is_entered() {
-    let namespace = Namespace::new("enter");
-    let read = |helper: &mut Helper| facts(helper, of(namespace.inode(), "routes")).routes;
-    assert!(matches!(read(&mut Helper::greeted()), Known::Known(_)));
+    let namespace = OwnNetns::new("enter");
+    let read = |helper: &mut RunningHelper| facts(helper, of(namespace.inode(), "routes")).routes;
+    assert!(matches!(read(&mut RunningHelper::greeted()), Known::Known(_)));
     assert!(matches!(read(&mut without("sys_admin").0), Known::Missing(_)));
 }
 
 #[test]
 fn without_net_admin_conntrack_is_not_read() {
-    let namespace = Namespace::new("conntrack");
-    let read = |helper: &mut Helper| facts(helper, of(namespace.inode(), "conntrack")).conntrack;
-    assert!(matches!(read(&mut Helper::greeted()), Known::Known(_)));
+    let namespace = OwnNetns::new("conntrack");
+    let read = |helper: &mut RunningHelper| facts(helper, of(namespace.inode(), "conntrack")).conntrack;
+    assert!(matches!(read(&mut RunningHelper::greeted()), Known::Known(_)));
     assert!(matches!(read(&mut without("net_admin").0), Known::Missing(_)));
 }
 
 #[test]
 fn without_net_raw_no_echo_is_sent() {
-    let echo = |helper: &mut Helper| {
+    let echo = |helper: &mut RunningHelper| {
         let send = Sending::Echo {
             to: IpAddr::from([127, 0, 0, 1]),
             count: 1,
@@ -228,7 +228,7 @@ fn without_net_raw_no_echo_is_sent() {
         helper.go(1, 1).remove(0).outcome
     };
     assert!(!matches!(
-        echo(&mut Helper::greeted()),
+        echo(&mut RunningHelper::greeted()),
         Outcome::Error { .. } | Outcome::NotTried { .. }
     ));
     let refused = echo(&mut without("net_raw").0);
@@ -239,15 +239,15 @@ fn without_net_raw_no_echo_is_sent() {
 }
 
 /// A process of another user, in a namespace.
-fn strangers(namespace: &Namespace) -> Process {
+fn strangers(namespace: &OwnNetns) -> TestProcess {
     namespace.spawn("exec setpriv --reuid 7777 --regid 7777 --clear-groups sh -c 'echo ready; exec sleep 60'")
 }
 
 #[test]
 fn without_sys_ptrace_processes_of_others_have_no_namespace() {
-    let namespace = Namespace::new("ptrace");
+    let namespace = OwnNetns::new("ptrace");
     let process = strangers(&namespace);
-    let resolve = |helper: &mut Helper| {
+    let resolve = |helper: &mut RunningHelper| {
         helper.say(Request::Resolve {
             endpoint: format!("pid/{}", process.0.id()),
             from: None,
@@ -257,18 +257,18 @@ fn without_sys_ptrace_processes_of_others_have_no_namespace() {
             other => panic!("{other:?} is no endpoint"),
         }
     };
-    assert!(matches!(resolve(&mut Helper::greeted()), Known::Known(_)));
+    assert!(matches!(resolve(&mut RunningHelper::greeted()), Known::Known(_)));
     assert!(matches!(resolve(&mut without("sys_ptrace").0), Known::Missing(_)));
 }
 
 #[test]
 fn without_dac_read_search_sockets_of_others_have_no_process() {
-    let namespace = Namespace::new("dac");
+    let namespace = OwnNetns::new("dac");
     let listener = namespace.spawn(
         "exec setpriv --reuid 7777 --regid 7777 --clear-groups perl -MIO::Socket::INET -e \
          '$|=1; $s = IO::Socket::INET->new(LocalPort => 7070, Listen => 1) or die; print \"ready\"; sleep 60'",
     );
-    let holders = |helper: &mut Helper| {
+    let holders = |helper: &mut RunningHelper| {
         let ask = Ask {
             ports: vec![7070],
             ..of(namespace.inode(), "sockets")
@@ -280,7 +280,7 @@ fn without_dac_read_search_sockets_of_others_have_no_process() {
             .unwrap()
             .pids
     };
-    assert_eq!(holders(&mut Helper::greeted()), [listener.0.id()]);
+    assert_eq!(holders(&mut RunningHelper::greeted()), [listener.0.id()]);
     assert_eq!(holders(&mut without("dac_read_search").0), Vec::<u32>::new());
 }
 
@@ -294,7 +294,7 @@ fn without_setuid_it_stays_root_and_works() {
 /// A cgroup of a user, with a process in it.
 struct Delegated {
     folder: String,
-    process: Process,
+    process: TestProcess,
 }
 
 impl Delegated {
@@ -308,7 +308,7 @@ impl Delegated {
             .to_owned();
         let folder = format!("{mount}/privileges-{}", std::process::id());
         fs::create_dir(&folder).unwrap();
-        let process = Process(Command::new("sleep").arg("60").stdin(Stdio::null()).spawn().unwrap());
+        let process = TestProcess(Command::new("sleep").arg("60").stdin(Stdio::null()).spawn().unwrap());
         fs::write(format!("{folder}/cgroup.procs"), process.0.id().to_string()).unwrap();
         for owned in [folder.clone(), format!("{folder}/cgroup.procs")] {
             chown(owned, Some(7777), Some(7777)).unwrap();
@@ -332,7 +332,7 @@ fn without_dac_override_no_cgroup_of_a_user_is_joined() {
         writeln!(std::io::stderr(), "skipped: no cgroups of version 2").unwrap();
         return;
     };
-    let lacks = |mut helper: Helper| {
+    let lacks = |mut helper: RunningHelper| {
         let nobody_there = IpAddr::from([127, 0, 0, 1]);
         let attempt = AttemptSpec {
             pid: Some(delegated.process.0.id()),
@@ -347,7 +347,7 @@ fn without_dac_override_no_cgroup_of_a_user_is_joined() {
             other => panic!("{other:?} is no plan"),
         }
     };
-    assert_eq!(lacks(Helper::greeted()), 0);
+    assert_eq!(lacks(RunningHelper::greeted()), 0);
     assert_eq!(lacks(without("dac_override").0), 1);
 }
 
@@ -411,7 +411,7 @@ fn escapes(master: &Master) {
 
 #[test]
 fn whoever_runs_code_of_his_own_in_a_process_that_reads_comes_no_further() {
-    let namespace = Namespace::new("escape");
+    let namespace = OwnNetns::new("escape");
     for role in [&SESSION, &READER, &SENDER] {
         let netns = fs::File::open(format!("/run/netns/{}", namespace.name)).unwrap();
         let hijacked = Servant::start(role, escapes).unwrap();
@@ -460,7 +460,7 @@ fn without_syslog_functions_of_the_kernel_have_no_names() {
 
 #[test]
 fn a_sender_that_hangs_does_not_outlive_its_window() {
-    let mut helper = Helper::greeted();
+    let mut helper = RunningHelper::greeted();
     let sender = stopped_sender(&mut helper);
     helper.say(Request::Stop { id: 1 });
     while !matches!(helper.hear(), Reply::Stopped { .. }) {}
@@ -472,7 +472,7 @@ fn a_sender_that_hangs_does_not_outlive_its_window() {
 }
 
 /// A process that has reserved its ports and does nothing more.
-fn stopped_sender(helper: &mut Helper) -> u32 {
+fn stopped_sender(helper: &mut RunningHelper) -> u32 {
     let nobody_there = IpAddr::from([127, 0, 0, 1]);
     helper.plan(
         1,

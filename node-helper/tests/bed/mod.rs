@@ -12,12 +12,12 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Namespaces that go away with it.
-pub struct Lab {
+pub struct NetnsBed {
     prefix: String,
     names: Vec<&'static str>,
 }
 
-impl Lab {
+impl NetnsBed {
     /// Namespaces with `lo` up, and commands, each in the namespace before the colon.
     pub fn new(names: &[&'static str], commands: &[&str]) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -89,7 +89,7 @@ impl Lab {
     }
 }
 
-impl Drop for Lab {
+impl Drop for NetnsBed {
     fn drop(&mut self) {
         for name in &self.names {
             let _ = Command::new("ip")
