@@ -3,6 +3,9 @@
 //! Each source has a process of its own (`worker`): network namespaces belong to threads, but cgroups, to which
 //! policies are bound, belong to processes. Its source ports are chosen when it is planned, so that the kernel can be
 //! told what to watch before the first packet leaves. Packets are never marked (`SO_MARK`): others read marks.
+//!
+//! This is what such a process does; it uses `system`, `processes` and `identity`, and reads TCP's account of a connection as
+//! `facts` do. Who starts it, and passes on what it says, stands in `conversation::workers`.
 
 use model::attempt::{Attempt, AttemptSpec, Outcome, Sending, WatchedFlow};
 use model::flow::Flow;
@@ -61,7 +64,7 @@ pub(crate) enum WorkerReport {
     },
     /// Nothing can be sent.
     Failed { why: String },
-    /// A tuple nobody could know before is about to be used; it waits for [`Command::Watched`].
+    /// A tuple nobody could know before is about to be used; it waits for [`WorkerCommand::Watched`].
     Watch(WatchedFlow),
     /// An attempt ended; said again when something came later.
     Attempt(Attempt),

@@ -9,8 +9,7 @@ use crate::kernel::btf::Layout;
 use crate::kernel::filter::{self, FilterMaps};
 use crate::kernel::load::Loaded;
 use crate::kernel::probe::Probe;
-use crate::probes;
-use crate::probes::PROBES;
+use crate::probes::{self, PROBES};
 use crate::servants::armer::{self, ProbeSet};
 use crate::system::mapped::Mapped;
 use anyhow::Context;
@@ -47,7 +46,7 @@ pub struct Armed {
     left_out: Vec<LeftOut>,
     pump: Pump,
     maps: FilterMaps,
-    words: KernelNames,
+    names: KernelNames,
     meter: Meter,
 }
 
@@ -122,7 +121,7 @@ pub fn arm(probes: &[String], filter: &Filter, sink: Box<dyn FnMut(Event) + Send
         left_out,
         pump,
         maps,
-        words: KernelNames::new(layout),
+        names: KernelNames::new(layout),
         meter,
     })
 }
@@ -163,7 +162,7 @@ impl Armed {
             left_out,
             pump,
             maps: _,
-            mut words,
+            mut names,
             meter,
         } = self;
         let missed: Vec<u64> = attached
@@ -179,7 +178,7 @@ impl Armed {
             ..CaptureSummary::default()
         };
         for ((probe, loaded), missed) in attached.iter().zip(missed) {
-            summary.totals.extend(totals::read(probe.name, loaded, &mut words));
+            summary.totals.extend(totals::read(probe.name, loaded, &mut names));
             summary.lost.push(totals::lost(probe.name, loaded, missed));
         }
         summary

@@ -266,11 +266,11 @@ mod tests {
         let mut layout = Layout::default();
         let names = [(77, "SKB_DROP_REASON_NETFILTER_DROP".to_owned())];
         layout.enums.insert(DROP_REASONS.to_owned(), names.into());
-        let words = KernelNames::new(&layout);
-        assert_eq!(words.drop_reason(77), "NETFILTER_DROP");
-        assert_eq!(words.drop_reason(0), "NOT_SPECIFIED");
-        assert_eq!(words.drop_reason(0x8203), "SUBSYSTEM_2_REASON_3");
-        assert_eq!(words.drop_reason(900), "REASON_900");
+        let names = KernelNames::new(&layout);
+        assert_eq!(names.drop_reason(77), "NETFILTER_DROP");
+        assert_eq!(names.drop_reason(0), "NOT_SPECIFIED");
+        assert_eq!(names.drop_reason(0x8203), "SUBSYSTEM_2_REASON_3");
+        assert_eq!(names.drop_reason(900), "REASON_900");
     }
 
     #[test]

@@ -47,16 +47,16 @@ impl std::fmt::Debug for Ring {
 
 /// Reads records: what they say, where it was, and to whom it belongs.
 pub struct RecordReader {
-    words: KernelNames,
+    names: KernelNames,
     dialogue: Dialogue,
     places: Places,
 }
 
 impl RecordReader {
     /// With the names of this kernel.
-    pub fn new(words: KernelNames) -> Self {
+    pub fn new(names: KernelNames) -> Self {
         Self {
-            words,
+            names,
             dialogue: Dialogue::default(),
             places: Places::default(),
         }
@@ -69,7 +69,7 @@ impl RecordReader {
             let event = bare(probe, &record, Seen::RetransmitSynAck);
             self.dialogue.take(event, message(tail)?)?
         } else {
-            self.words.event(probe, &record, tail)?
+            self.names.event(probe, &record, tail)?
         };
         self.places.name(&mut event, record.cgroup);
         Some(event)
@@ -102,11 +102,11 @@ impl Pump {
     /// Starts it.
     pub fn start(
         mut sources: Vec<Source>,
-        words: KernelNames,
+        names: KernelNames,
         per_second: u32,
         mut sink: Sink,
     ) -> std::io::Result<Self> {
-        let mut reader = RecordReader::new(words);
+        let mut reader = RecordReader::new(names);
         let ending = Arc::new(AtomicBool::new(false));
         let events = Arc::new(AtomicU64::new(0));
         let (end, count) = (Arc::clone(&ending), Arc::clone(&events));

@@ -67,7 +67,7 @@ fn map(loaded: &Loaded, name: &str) -> Option<Map> {
 }
 
 /// A probe's totals, in no order.
-pub fn read(probe: &str, loaded: &Loaded, words: &mut KernelNames) -> Vec<Total> {
+pub fn read(probe: &str, loaded: &Loaded, names: &mut KernelNames) -> Vec<Total> {
     let Some(Ok(totals)) = map(loaded, "TOTALS").map(PerCpuHashMap::<_, Key, u64>::try_from) else {
         return Vec::new();
     };
@@ -85,7 +85,7 @@ pub fn read(probe: &str, loaded: &Loaded, words: &mut KernelNames) -> Vec<Total>
         let what = match What::decode(key.tag, key.a, key.b) {
             Some(What::DnsQuery) => "dns-query".to_owned(),
             Some(What::DnsAnswer { .. }) => "dns-answer".to_owned(),
-            Some(what) => match words.seen(what) {
+            Some(what) => match names.seen(what) {
                 Some(seen) => particulars(&seen),
                 None => continue,
             },

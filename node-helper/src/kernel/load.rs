@@ -174,7 +174,7 @@ pub struct Loaded {
     pub maps: SharedMaps,
     /// Its programs.
     pub programs: Vec<OwnedFd>,
-    /// Those that stand in for one of them (see [`Hook::again`]).
+    /// Those that stand in for one of them (see [`ProgramHook::again`]).
     pub stand_ins: Vec<OwnedFd>,
     /// What keeps them attached.
     pub links: Vec<OwnedFd>,

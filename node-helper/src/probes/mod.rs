@@ -1,4 +1,8 @@
-//! The registry of probes, and what each can do on this kernel.
+//! The registry of probes: one file each, with its hooks, what it sees and costs, and what it can do without; and what this kernel
+//! has of all that they name.
+//!
+//! It uses `kernel` alone, and no probe names another. Attaching them is the armer's, whether they can be is told by
+//! `capture::armed`.
 
 use crate::kernel::btf::{self, DROP_REASONS, Layout, RESET_REASONS, Wanted};
 use crate::kernel::load::{self, ProgramHook};

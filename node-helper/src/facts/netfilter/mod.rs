@@ -2,6 +2,9 @@
 //!
 //! Tables of iptables-legacy come by iptables' own socket, `nf_tables` by netlink: those that iptables-nft made
 //! are told in iptables' words, and all others in the form of `nft -j list ruleset`, of which one reader knows the meaning.
+//!
+//! `nftables` and `iptables` hold what belongs to one of them; here is what joins them, and what both need (address sets, and how
+//! many rules are carried at most).
 
 mod ipset;
 mod iptables;
