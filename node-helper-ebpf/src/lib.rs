@@ -1,17 +1,20 @@
 //! What the kernel-side programs share: reading kernel objects by offsets found at load, headers, the filter, watched
-//! flows, and the way out (ring, budget, totals).
+//! flows, and how a record is counted and sent (ring, budget, totals).
 #![no_std]
 
+pub mod budget;
+pub mod direct_access;
 pub mod draft;
-pub mod fast;
 pub mod fields;
 pub mod filter;
+pub mod netns;
 pub mod packet;
-pub mod place;
+pub mod send;
 pub mod socket;
+pub mod stand_in;
+pub mod totals;
 pub mod trail;
-pub mod twice;
-pub mod watch;
+pub mod watched_flows;
 
 /// Never reached: the verifier refuses a program with a path to it. The compiler wants it all the same.
 #[cfg(target_arch = "bpf")]

@@ -18,16 +18,16 @@ const IPV6_IN_IP: u8 = 41;
 const SCTP: u8 = 132;
 const FRAGMENT: u8 = 44;
 
-/// What `headers` found beside tuple and marks.
+/// What was found beside tuple and marks: the header of layer 4.
 #[derive(Clone, Copy)]
-pub struct Found {
+pub struct Layer4 {
     /// Address of the layer-4 header; 0 in a later fragment.
     pub l4: u64,
     /// Its first bytes are there.
     pub protocol: u8,
 }
 
-impl Found {
+impl Layer4 {
     /// The same; see [`crate::fields::forget`].
     #[inline(always)]
     #[must_use]
@@ -105,7 +105,7 @@ pub fn reverse(draft: &mut Draft) {
 
 /// Reads the packet whose IP header is at `address` into the draft's record and tail.
 #[inline(always)]
-pub fn headers(draft: &mut Draft, address: u64) -> Option<Found> {
+pub fn headers(draft: &mut Draft, address: u64) -> Option<Layer4> {
     let Draft {
         record,
         tail,
@@ -119,7 +119,7 @@ pub fn headers(draft: &mut Draft, address: u64) -> Option<Found> {
 
 /// Reads the packet that an ICMP error quotes, whose IP header is at `address`, into the draft's second tuple.
 #[inline(always)]
-pub fn quoted(draft: &mut Draft, address: u64) -> Option<Found> {
+pub fn quoted(draft: &mut Draft, address: u64) -> Option<Layer4> {
     let Draft {
         quoted,
         ip,
@@ -139,7 +139,7 @@ fn parse(
     ip: &mut [u8; 40],
     l4: &mut [u8; 20],
     memo: &mut u64,
-) -> Option<Found> {
+) -> Option<Layer4> {
     if !read_into(ip, address) {
         return None;
     }
@@ -195,7 +195,7 @@ fn parse(
     tail.inner = 0;
     tail.fragment = (fragment != 0) as u8;
     if fragment & 0x1fff != 0 {
-        return Some(Found {
+        return Some(Layer4 {
             l4: forget(memo, 0),
             protocol: forget(memo, u64::from(protocol)) as u8,
         });
@@ -231,7 +231,7 @@ fn parse(
             flow.dport = u16::from_be_bytes([start[2], start[3]]);
         }
     }
-    Some(Found {
+    Some(Layer4 {
         l4: forget(memo, l4_address),
         protocol: forget(memo, u64::from(protocol)) as u8,
     })
@@ -256,7 +256,7 @@ pub fn arp(draft: &mut Draft, address: u64) -> bool {
 
 /// Where the quoted packet of an ICMP error starts; 0 if this is none.
 #[inline(always)]
-pub fn quoted_at(found: Found, kind: u8) -> u64 {
+pub fn quoted_at(found: Layer4, kind: u8) -> u64 {
     let error = match found.protocol {
         ICMP => matches!(kind, 3 | 11 | 12),
         ICMPV6 => matches!(kind, 1..=4),
@@ -267,7 +267,7 @@ pub fn quoted_at(found: Found, kind: u8) -> u64 {
 
 /// Where the inner IP header starts, if the packet carries another (IP in IP, VXLAN, Geneve by UDP port); else 0.
 #[inline(always)]
-pub fn inner_at(found: Found, dport: u16) -> u64 {
+pub fn inner_at(found: Layer4, dport: u16) -> u64 {
     if found.l4 == 0 {
         return 0;
     }

@@ -1,6 +1,8 @@
 //! What a socket tells: its tuple (local to remote), state and cgroup.
 
+use crate::draft::Draft;
 use crate::fields::*;
+use crate::netns;
 use crate::packet::{map_v4, read_into};
 use model::flow::Flow;
 
@@ -61,4 +63,19 @@ pub fn cgroup(sk: u64) -> u64 {
         .and_then(|cgroup| pointer(cgroup, &cgroup__kn))
         .and_then(|node| field(node, &kernfs_node__id))
         .unwrap_or(0)
+}
+
+impl Draft {
+    /// Fills tuple, place and cgroup from a socket; `false` when it is none of IPv4 or IPv6.
+    #[inline(always)]
+    pub fn of_socket(&mut self, sk: u64, protocol: u8) -> bool {
+        if !flow(sk, protocol, &mut self.record.flow) {
+            return false;
+        }
+        if let Some(place) = netns::of_socket(sk) {
+            self.at(place);
+        }
+        self.record.cgroup = cgroup(sk);
+        true
+    }
 }

@@ -1,10 +1,10 @@
-//! One packet followed by the address of its skb: what its headers said when it was last met, so that a translation can
-//! be learned from it. The address alone proves nothing, because it is used again; the headers decide at every hook.
+//! Follows a packet by the address of its skb: what its headers said when it was last met is remembered, so that a translation
+//! is noticed and learned. The address alone proves nothing, because it is used again; the headers decide at every hook.
 
 use crate::draft::Draft;
 use crate::fields::read;
-use crate::packet::Found;
-use crate::watch::{self, Watch};
+use crate::packet::Layer4;
+use crate::watched_flows::{self, Watch};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, LruHashMap};
 use model::flow::{TCP, UDP};
@@ -12,7 +12,7 @@ use model::flow::{TCP, UDP};
 /// What a watched packet looked like when it was last met.
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub struct Sight {
+pub struct PacketSight {
     /// What no translation changes: sequence and acknowledgement of TCP, else the first bytes of the content.
     identity: u64,
     watch: Watch,
@@ -26,7 +26,7 @@ pub struct Sight {
 
 /// Last sights by address.
 #[map]
-pub static SIGHTS: LruHashMap<u64, Sight> = LruHashMap::with_max_entries(4096, 0);
+pub static SIGHTS: LruHashMap<u64, PacketSight> = LruHashMap::with_max_entries(4096, 0);
 
 /// A byte per hash of an address, without a lookup: may this be a packet that was met?
 #[map]
@@ -52,7 +52,7 @@ pub fn seen() -> Option<&'static mut [u8; SLOTS]> {
 
 /// What no translation changes.
 #[inline(always)]
-fn identity(draft: &Draft, found: Found) -> u64 {
+fn identity(draft: &Draft, found: Layer4) -> u64 {
     if found.protocol == TCP {
         return u64::from(draft.tail.seq) << 32 | u64::from(draft.tail.ack);
     }
@@ -66,7 +66,7 @@ fn identity(draft: &Draft, found: Found) -> u64 {
 /// Whose packet this is, if it was met before under another tuple: the new one is learned. `found` describes the headers
 /// in the draft.
 #[inline(always)]
-pub fn recognise(draft: &mut Draft, skb: u64, found: Found) -> Watch {
+pub fn recognise(draft: &mut Draft, skb: u64, found: Layer4) -> Watch {
     let Some(seen) = seen() else { return Watch::NOBODY };
     if seen[slot(skb as u32)] == 0 {
         return Watch::NOBODY;
@@ -88,18 +88,18 @@ pub fn recognise(draft: &mut Draft, skb: u64, found: Found) -> Watch {
         return Watch::NOBODY;
     }
     let watch = sight.watch;
-    let Some(marks) = watch::marks() else {
+    let Some(marks) = watched_flows::marks() else {
         return Watch::NOBODY;
     };
     let Draft { record, answer, .. } = draft;
-    watch::learn(&record.flow, answer, watch, marks);
+    watched_flows::learn(&record.flow, answer, watch, marks);
     watch
 }
 
 /// Notes how a watched packet looks here.
 #[inline(always)]
-pub fn remember(draft: &Draft, skb: u64, found: Found, watch: Watch) {
-    let sight = Sight {
+pub fn remember(draft: &Draft, skb: u64, found: Layer4, watch: Watch) {
+    let sight = PacketSight {
         identity: identity(draft, found),
         watch,
         len: draft.tail.len,

@@ -4,9 +4,9 @@
 use criterion::{Criterion, criterion_group, criterion_main};
 use model::flow::{TCP, mapped};
 use model::word::{Hook, What};
-use node_helper::btf::Layout;
-use node_helper::pump::Reader;
-use node_helper::words::Words;
+use node_helper::capture::decode::KernelNames;
+use node_helper::capture::pump::RecordReader;
+use node_helper::kernel::btf::Layout;
 use std::hint::black_box;
 
 const RECORDS: u32 = 1024;
@@ -57,7 +57,7 @@ fn record(number: u32) -> Vec<u8> {
 
 fn decode_attribute_json(criterion: &mut Criterion) {
     let records: Vec<Vec<u8>> = (0..RECORDS).map(record).collect();
-    let mut reader = Reader::new(Words::new(&Layout::default()));
+    let mut reader = RecordReader::new(KernelNames::new(&Layout::default()));
     let mut line = Vec::with_capacity(1024);
     let mut told = 0u64;
     criterion.bench_function("decode_attribute_json", |bencher| {

@@ -43,7 +43,7 @@ fn watch() -> anyhow::Result<()> {
         });
     }
     let start = Instant::now();
-    let armed = node_helper::armed::arm(
+    let armed = node_helper::capture::armed::arm(
         &probes,
         &filter,
         Box::new(|event| println!("{}", serde_json::to_string(&event).unwrap_or_default())),

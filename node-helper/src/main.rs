@@ -2,7 +2,7 @@
 
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
-use node_helper::session;
+use node_helper::conversation::session;
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;

@@ -1,8 +1,10 @@
 //! Readers of bytes that others write, by name: what fuzzing calls. One line for each; a reader panics on no input.
 
-use crate::btf::{self, Wanted};
-use crate::input::{self, Input};
-use crate::{attempts, dialogue, facts, owner, words};
+use crate::capture::{decode, dns_dialogue};
+use crate::conversation::input::{self, Input};
+use crate::identity::owner;
+use crate::kernel::btf::{self, Wanted};
+use crate::{attempts, facts};
 use model::protocol::{Line, Request};
 use std::io::Cursor;
 
@@ -40,7 +42,7 @@ fn requests(bytes: &[u8]) {
 
 /// A DNS message, as a packet carries it and as a name server answers.
 fn dns(bytes: &[u8]) {
-    let _ = dialogue::message(bytes);
+    let _ = dns_dialogue::message(bytes);
     let _ = attempts::reads_answer(bytes);
 }
 
@@ -100,8 +102,8 @@ fn ipsets(bytes: &[u8]) {
 
 /// What a probe writes into its ring.
 fn records(bytes: &[u8]) {
-    if let Some((record, tail)) = words::split(bytes) {
-        let _ = words::is_dns(&record);
-        let _ = dialogue::message(tail);
+    if let Some((record, tail)) = decode::split(bytes) {
+        let _ = decode::is_dns(&record);
+        let _ = dns_dialogue::message(tail);
     }
 }

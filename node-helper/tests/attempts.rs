@@ -8,7 +8,7 @@ mod talk;
 use model::attempt::{Attempt, Exchange, Outcome, Sending};
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener, UdpSocket};
-use talk::{Helper, Namespace, own_netns, spec, tcp};
+use talk::{OwnNetns, RunningHelper, own_netns, spec, tcp};
 
 const LO: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const LO6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
@@ -44,7 +44,7 @@ fn serve(with: impl Fn(std::net::TcpStream) + Send + 'static) -> u16 {
 #[test]
 fn a_port_that_is_shut_refuses() {
     for to in [LO, LO6] {
-        let met = Helper::try_one(tcp(to, shut_port(), Exchange::None));
+        let met = RunningHelper::try_one(tcp(to, shut_port(), Exchange::None));
         assert_eq!(error(&met), ("connect", "ECONNREFUSED"));
         assert_eq!((met.kind.as_str(), met.connected_ns), ("tcp", None));
     }
@@ -54,7 +54,7 @@ fn a_port_that_is_shut_refuses() {
 fn the_planned_tuple_is_the_one_used() {
     let listener = TcpListener::bind((LO, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
-    let mut helper = Helper::greeted();
+    let mut helper = RunningHelper::greeted();
     let planned = helper.plan(7, vec![spec(3, own_netns(), 2_000, tcp(LO, port, Exchange::None))]);
     let met = helper.go(7, 1).remove(0);
     let (_, peer) = listener.accept().unwrap();
@@ -69,7 +69,7 @@ fn the_planned_tuple_is_the_one_used() {
 #[test]
 fn a_connection_is_held_and_closed_with_fin() {
     let listener = TcpListener::bind((LO, 0)).unwrap();
-    let met = Helper::try_one(tcp(LO, listener.local_addr().unwrap().port(), Exchange::None));
+    let met = RunningHelper::try_one(tcp(LO, listener.local_addr().unwrap().port(), Exchange::None));
     assert_eq!(met.outcome, Outcome::Ok);
     assert!(met.connected_ns > Some(100), "a handshake takes time on loopback too");
     assert!(met.took_ns >= 100_000_000 && !met.closed_by_peer);
@@ -81,7 +81,7 @@ fn a_connection_is_held_and_closed_with_fin() {
 #[test]
 fn a_peer_that_speaks_or_closes_is_noticed() {
     let port = serve(|mut stream| stream.write_all(b"220 ready\r\n").unwrap());
-    let met = Helper::try_one(tcp(LO, port, Exchange::None));
+    let met = RunningHelper::try_one(tcp(LO, port, Exchange::None));
     assert_eq!(
         (met.outcome, met.received_bytes, met.closed_by_peer),
         (Outcome::Ok, 11, true)
@@ -98,7 +98,7 @@ fn text_is_sent_and_its_answer_read() {
         // Like an echo server, it does not close first.
         let _ = stream.read(&mut text);
     });
-    let met = Helper::try_one(tcp(LO, port, Exchange::Text(b"hello".to_vec())));
+    let met = RunningHelper::try_one(tcp(LO, port, Exchange::Text(b"hello".to_vec())));
     assert_eq!((met.outcome, met.sent_bytes, met.received_bytes), (Outcome::Ok, 5, 5));
     assert_eq!(met.acknowledged_bytes, Some(5));
 }
@@ -116,7 +116,7 @@ fn http_is_read_to_the_end_of_its_answer() {
         stream.write_all(&body).unwrap();
         let _ = stream.read(&mut request);
     });
-    let met = Helper::try_one(tcp(
+    let met = RunningHelper::try_one(tcp(
         LO,
         port,
         Exchange::Http {
@@ -136,7 +136,7 @@ fn bytes_are_sent_until_they_are_acknowledged() {
     let port = serve(|mut stream| {
         let _ = std::io::copy(&mut stream, &mut std::io::sink());
     });
-    let met = Helper::try_one(tcp(LO, port, Exchange::Bytes(3_000_000)));
+    let met = RunningHelper::try_one(tcp(LO, port, Exchange::Bytes(3_000_000)));
     assert_eq!((met.outcome, met.sent_bytes), (Outcome::Ok, 3_000_000));
     assert_eq!(met.acknowledged_bytes, Some(3_000_000));
 }
@@ -144,7 +144,7 @@ fn bytes_are_sent_until_they_are_acknowledged() {
 #[test]
 fn a_reader_that_stalls_stops_the_sender() {
     let listener = TcpListener::bind((LO, 0)).unwrap();
-    let met = Helper::try_for(
+    let met = RunningHelper::try_for(
         tcp(LO, listener.local_addr().unwrap().port(), Exchange::Bytes(50_000_000)),
         400,
     );
@@ -155,7 +155,7 @@ fn a_reader_that_stalls_stops_the_sender() {
 #[test]
 fn a_server_that_never_answers_times_out_in_read() {
     let listener = TcpListener::bind((LO, 0)).unwrap();
-    let met = Helper::try_for(
+    let met = RunningHelper::try_for(
         tcp(LO, listener.local_addr().unwrap().port(), Exchange::Text(b"x".to_vec())),
         300,
     );
@@ -168,15 +168,15 @@ fn a_reset_is_told_as_one() {
     let port = serve(|stream| {
         stream.peek(&mut [0; 1]).unwrap();
     });
-    let met = Helper::try_one(tcp(LO, port, Exchange::Text(b"GET /".to_vec())));
+    let met = RunningHelper::try_one(tcp(LO, port, Exchange::Text(b"GET /".to_vec())));
     assert_eq!(error(&met), ("read", "ECONNRESET"));
     assert!(met.connected_ns.is_some());
 }
 
 #[test]
 fn no_route_is_said_at_once() {
-    let namespace = Namespace::new("noroute");
-    let met = Helper::try_from_netns(
+    let namespace = OwnNetns::new("noroute");
+    let met = RunningHelper::try_from_netns(
         namespace.inode(),
         tcp("192.0.2.9".parse().unwrap(), 80, Exchange::None),
         2_000,
@@ -186,10 +186,10 @@ fn no_route_is_said_at_once() {
 
 #[test]
 fn what_is_dropped_times_out_in_connect() {
-    let namespace = Namespace::new("drop");
+    let namespace = OwnNetns::new("drop");
     namespace.run("ip link add quiet type veth peer name far && ip link set far up && ip link set quiet up && ip addr add 192.0.2.1/24 dev quiet");
     namespace.run("ip neigh add 192.0.2.9 lladdr 02:00:00:00:00:09 dev quiet");
-    let met = Helper::try_from_netns(
+    let met = RunningHelper::try_from_netns(
         namespace.inode(),
         tcp("192.0.2.9".parse().unwrap(), 80, Exchange::None),
         300,
@@ -200,9 +200,9 @@ fn what_is_dropped_times_out_in_connect() {
 
 #[test]
 fn with_no_port_left_the_kernel_says_so() {
-    let namespace = Namespace::new("ports");
+    let namespace = OwnNetns::new("ports");
     namespace.run("echo '40000 40001' > /proc/sys/net/ipv4/ip_local_port_range");
-    let mut helper = Helper::greeted();
+    let mut helper = RunningHelper::greeted();
     let mut attempts: Vec<_> = (1..=3)
         .map(|id| spec(id, namespace.inode(), 500, tcp(LO, 80, Exchange::None)))
         .collect();
@@ -231,11 +231,11 @@ fn a_datagram_is_answered_refused_or_only_sent() {
         let _ = server.recv_from(&mut buffer);
         let _ = server.recv_from(&mut buffer);
     });
-    let met = Helper::try_one(send(port));
+    let met = RunningHelper::try_one(send(port));
     assert_eq!((met.outcome, met.sent_bytes, met.received_bytes), (Outcome::Ok, 4, 4));
-    let met = Helper::try_for(send(port), 200);
+    let met = RunningHelper::try_for(send(port), 200);
     assert_eq!((met.outcome, met.first_answer_ns), (Outcome::Ok, None));
-    let met = Helper::try_one(send(shut_port()));
+    let met = RunningHelper::try_one(send(shut_port()));
     assert_eq!(error(&met), ("read", "ECONNREFUSED"));
     assert_eq!((met.icmp[0].kind, met.icmp[0].code, met.icmp[0].from), (3, 3, Some(LO)));
 }
@@ -253,7 +253,7 @@ fn echo(to: IpAddr, count: u32, packet_bytes: Option<u32>) -> Sending {
 #[test]
 fn echoes_come_back_in_order() {
     for to in [LO, LO6] {
-        let met = Helper::try_one(echo(to, 20, None));
+        let met = RunningHelper::try_one(echo(to, 20, None));
         let train = met.echo.unwrap();
         assert_eq!((met.outcome, met.kind.as_str()), (Outcome::Ok, "echo"));
         assert_eq!(train.order, (0..20).collect::<Vec<u16>>());
@@ -269,25 +269,25 @@ fn echoes_come_back_in_order() {
 
 #[test]
 fn full_size_is_the_interfaces_mtu_and_too_big_is_said() {
-    let namespace = Namespace::new("mtu");
+    let namespace = OwnNetns::new("mtu");
     namespace
         .run("ip link add wide mtu 1400 type veth peer name far mtu 1400 && ip link set far up && ip link set wide up && ip addr add 192.0.2.1/24 dev wide");
-    let met = Helper::try_from_netns(namespace.inode(), echo("192.0.2.1".parse().unwrap(), 2, Some(0)), 500);
+    let met = RunningHelper::try_from_netns(namespace.inode(), echo("192.0.2.1".parse().unwrap(), 2, Some(0)), 500);
     assert_eq!(met.kind, "echo-full-size");
     assert_eq!(met.echo.unwrap().packet_bytes, 65_535, "to oneself the way is loopback");
     let far: IpAddr = "192.0.2.9".parse().unwrap();
     namespace.run("ip neigh add 192.0.2.9 lladdr 02:00:00:00:00:09 dev wide");
-    let met = Helper::try_from_netns(namespace.inode(), echo(far, 2, Some(0)), 300);
+    let met = RunningHelper::try_from_netns(namespace.inode(), echo(far, 2, Some(0)), 300);
     assert_eq!((met.outcome, met.echo.unwrap().packet_bytes), (timed_out("read"), 1400));
-    let met = Helper::try_from_netns(namespace.inode(), echo(far, 2, Some(1401)), 300);
+    let met = RunningHelper::try_from_netns(namespace.inode(), echo(far, 2, Some(1401)), 300);
     assert_eq!(error(&met), ("send", "EMSGSIZE"));
 }
 
 #[test]
 fn an_unreachable_host_is_told_by_icmp() {
-    let namespace = Namespace::new("unreach");
+    let namespace = OwnNetns::new("unreach");
     namespace.run("ip link set lo up && ip route add unreachable 192.0.2.0/24");
-    let met = Helper::try_from_netns(namespace.inode(), echo("192.0.2.9".parse().unwrap(), 2, None), 500);
+    let met = RunningHelper::try_from_netns(namespace.inode(), echo("192.0.2.9".parse().unwrap(), 2, None), 500);
     assert_eq!(error(&met), ("connect", "EHOSTUNREACH"));
 }
 
@@ -295,7 +295,7 @@ fn an_unreachable_host_is_told_by_icmp() {
 fn what_is_unfinished_when_the_window_closes_is_cancelled() {
     let listener = TcpListener::bind((LO, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
-    let mut helper = Helper::greeted();
+    let mut helper = RunningHelper::greeted();
     let mut later = spec(2, own_netns(), 5_000, tcp(LO, port, Exchange::None));
     later.start_ms = 60_000;
     let silent = spec(1, own_netns(), 60_000, tcp(LO, port, Exchange::Text(b"x".to_vec())));
@@ -312,7 +312,7 @@ fn what_is_unfinished_when_the_window_closes_is_cancelled() {
 
 #[test]
 fn a_namespace_that_is_gone_is_said_at_plan_and_at_go() {
-    let mut helper = Helper::greeted();
+    let mut helper = RunningHelper::greeted();
     helper.say(model::protocol::Request::Plan {
         id: 1,
         attempts: vec![spec(4, 1, 100, tcp(LO, 80, Exchange::None))],
@@ -329,7 +329,7 @@ fn a_namespace_that_is_gone_is_said_at_plan_and_at_go() {
 #[test]
 fn nothing_is_left_of_a_session_that_hangs_up() {
     let listener = TcpListener::bind((LO, 0)).unwrap();
-    let mut helper = Helper::greeted();
+    let mut helper = RunningHelper::greeted();
     let port = listener.local_addr().unwrap().port();
     helper.plan(
         1,
@@ -352,10 +352,10 @@ fn nothing_is_left_of_a_session_that_hangs_up() {
 
 #[test]
 fn a_process_as_source_sends_from_its_namespace_and_cgroup() {
-    let namespace = Namespace::new("pid");
+    let namespace = OwnNetns::new("pid");
     namespace.run("ip link set lo up");
     let source = namespace.spawn("echo ready; exec sleep 60");
-    let mut helper = Helper::greeted();
+    let mut helper = RunningHelper::greeted();
     let mut attempt = spec(1, namespace.inode(), 1_000, echo(LO, 2, None));
     attempt.pid = Some(source.0.id());
     let planned = helper.plan(1, vec![attempt]);
@@ -375,10 +375,10 @@ fn packets_leave_from_the_cgroup_of_their_source() {
     };
     let folder = Cgroup(format!("{mount}/attempt-{}", std::process::id()).into());
     std::fs::create_dir(&folder.0).unwrap();
-    let namespace = Namespace::new("cgroup");
+    let namespace = OwnNetns::new("cgroup");
     let source = namespace.spawn("echo ready; exec sleep 60");
     std::fs::write(folder.0.join("cgroup.procs"), source.0.id().to_string()).unwrap();
-    let mut helper = Helper::greeted();
+    let mut helper = RunningHelper::greeted();
     let mut attempt = spec(1, namespace.inode(), 1_000, echo(LO, 1, None));
     attempt.pid = Some(source.0.id());
     helper.plan(1, vec![attempt]);

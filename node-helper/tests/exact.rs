@@ -5,11 +5,11 @@
 
 mod bed;
 
-use bed::Lab;
+use bed::NetnsBed;
 use model::protocol::{Filter, Total};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
-use node_helper::armed::arm;
+use node_helper::capture::armed::arm;
 use std::io::ErrorKind;
 use std::net::UdpSocket;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,7 +21,7 @@ const DATAGRAMS: u64 = 200_000;
 const PORTS: [u16; 3] = [9, 10, 11];
 
 /// `NoPorts` of `Udp:` in `/proc/net/snmp`: datagrams for which there was no socket.
-fn no_ports(lab: &Lab, name: &str) -> u64 {
+fn no_ports(lab: &NetnsBed, name: &str) -> u64 {
     lab.inside(name, || {
         // The thread's own namespace; `/proc/net` is the process's.
         let text = std::fs::read_to_string("/proc/thread-self/net/snmp").unwrap();
@@ -45,7 +45,7 @@ fn flood(address: &str, datagrams: u64) -> u64 {
 }
 
 /// Waits until what b sent has arrived in a: what is sent last comes last.
-fn arrived(lab: &Lab) {
+fn arrived(lab: &NetnsBed) {
     let last = lab.inside("a", || UdpSocket::bind("10.78.0.1:99").unwrap());
     last.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
     lab.inside("b", || {
@@ -67,7 +67,7 @@ fn arrived(lab: &Lab) {
 /// interrupted for those wherever it is, in our program too.
 #[test]
 fn floods_that_interrupt_each_other_are_counted_to_the_last_packet() {
-    let lab = Lab::new(
+    let lab = NetnsBed::new(
         &["a", "b"],
         &[
             "a: ip link add eth0 type veth peer name eth0 netns @b",

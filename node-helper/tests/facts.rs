@@ -6,8 +6,8 @@ use inside::within;
 use model::facts::{Chain, LookupAnswer, NetnsFacts, Phase};
 use model::flow::{Flow, TCP};
 use model::protocol::{Ask, Reply};
-use node_helper::facts;
-use node_helper::namespaces::Namespaces;
+use node_helper::discovery::survey;
+use node_helper::identity::namespaces::Namespaces;
 use std::net::{IpAddr, TcpListener, TcpStream};
 use std::process::Command;
 
@@ -57,7 +57,7 @@ fn sh(command: &str) {
 
 fn read(ask: &Ask) -> Vec<Reply> {
     let mut replies = Vec::new();
-    facts::read(ask, &mut |reply| replies.push(reply));
+    survey::read(ask, &mut |reply| replies.push(reply));
     replies
 }
 

@@ -17,7 +17,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
-use talk::Helper;
+use talk::RunningHelper;
 use tempfile::TempDir;
 
 /// A thread that has its own root, as a container has, for as long as this lives.
@@ -45,7 +45,7 @@ impl Container {
 
     /// What the helper says of it, and that as it goes over the wire.
     fn resolv(&self) -> (Result<ResolvConf, Missing>, String) {
-        let mut helper = Helper::greeted();
+        let mut helper = RunningHelper::greeted();
         helper.say(Request::Resolve {
             endpoint: format!("pid/{}", self.tid),
             from: None,

@@ -11,10 +11,10 @@ use model::missing::Known;
 use model::protocol::{Ask, Filter, Reply, Request, VERSION};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use node_helper::privileges::{ARMER, Role, USHER};
+use node_helper::processes::privileges::{ARMER, ProcessRole, USHER};
 use std::fs;
 use std::time::{Duration, Instant};
-use talk::{Helper, Namespace, own_netns, spec, tcp};
+use talk::{OwnNetns, RunningHelper, own_netns, spec, tcp};
 
 /// Longer than any of the waits, on a busy machine too, and shorter than a client waits.
 const IN_TIME: Duration = Duration::from_secs(9);
@@ -24,7 +24,7 @@ struct Hung(Pid);
 
 impl Hung {
     /// That part of the helper.
-    fn part(helper: &Helper, role: &Role) -> Self {
+    fn part(helper: &RunningHelper, role: &ProcessRole) -> Self {
         let threads = fs::read_dir(format!("/proc/{}/task", helper.pid())).unwrap();
         let children: String = threads
             .map(|thread| fs::read_to_string(thread.unwrap().path().join("children")).unwrap_or_default())
@@ -73,7 +73,7 @@ fn assert_says(text: &str, part: &str) {
 
 /// It goes when it is told to, and says so.
 #[track_caller]
-fn ends(mut helper: Helper) {
+fn ends(mut helper: RunningHelper) {
     helper.say(Request::Bye);
     let last = helper.hear();
     assert!(matches!(last, Reply::Done { exit: 0, why: None, .. }), "{last:?}");
@@ -82,7 +82,7 @@ fn ends(mut helper: Helper) {
 
 #[test]
 fn probes_that_an_armer_does_not_arm_are_off_for_that_reason() {
-    let mut helper = Helper::greeted();
+    let mut helper = RunningHelper::greeted();
     let _hung = Hung::part(&helper, &ARMER);
     let began = Instant::now();
     helper.say(arm(1));
@@ -101,7 +101,7 @@ fn probes_that_an_armer_does_not_arm_are_off_for_that_reason() {
 
 #[test]
 fn a_greeting_does_not_wait_for_an_armer() {
-    let mut helper = Helper::start();
+    let mut helper = RunningHelper::start();
     // It is forked before the first line is read.
     let end = Instant::now() + talk::PATIENCE;
     while fs::read_to_string(format!("/proc/{0}/task/{0}/children", helper.pid()))
@@ -132,7 +132,7 @@ fn a_greeting_does_not_wait_for_an_armer() {
 
 #[test]
 fn a_window_closes_with_its_totals_although_the_armer_does_not_detach() {
-    let mut helper = Helper::greeted();
+    let mut helper = RunningHelper::greeted();
     helper.say(arm(1));
     let armed = helper.hear();
     assert!(
@@ -160,7 +160,7 @@ fn a_window_closes_with_its_totals_although_the_armer_does_not_detach() {
 
 #[test]
 fn an_armer_that_was_killed_meanwhile_is_told_when_the_window_closes() {
-    let mut helper = Helper::greeted();
+    let mut helper = RunningHelper::greeted();
     helper.say(arm(1));
     assert!(matches!(helper.hear(), Reply::Armed { .. }));
     helper.say(Request::Go { id: 1 });
@@ -178,8 +178,8 @@ fn an_armer_that_was_killed_meanwhile_is_told_when_the_window_closes() {
 
 #[test]
 fn what_an_usher_does_not_open_or_start_is_missing_for_that_reason() {
-    let namespace = Namespace::new("hung");
-    let mut helper = Helper::greeted();
+    let namespace = OwnNetns::new("hung");
+    let mut helper = RunningHelper::greeted();
     let _hung = Hung::part(&helper, &USHER);
     let began = Instant::now();
     helper.say(Request::Read(Ask {

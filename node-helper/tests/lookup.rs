@@ -13,7 +13,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket};
 use std::process::Command;
 use std::time::Duration;
-use talk::Helper;
+use talk::RunningHelper;
 
 /// What a server says to a query: a message for now or for later, or nothing.
 type Serve = fn(&Message) -> Vec<(Duration, Message)>;
@@ -41,7 +41,7 @@ fn look_up(name: &str, resolv: ResolvConf, servers: &'static [(u8, Serve)], time
 
 fn inside<T: Send + 'static>(
     servers: &'static [(u8, Serve)],
-    body: impl FnOnce(&mut Helper, u32) -> T + Send + 'static,
+    body: impl FnOnce(&mut RunningHelper, u32) -> T + Send + 'static,
 ) -> T {
     let thread = std::thread::spawn(move || {
         unshare(CloneFlags::CLONE_NEWNET).unwrap();
@@ -61,7 +61,7 @@ fn inside<T: Send + 'static>(
         // The thread's, not the process's: the helper finds the namespace through it.
         let netns = talk::inode("/proc/thread-self/ns/net");
         let mut keeper = Command::new("sleep").arg("60").spawn().unwrap();
-        let result = body(&mut Helper::greeted(), netns);
+        let result = body(&mut RunningHelper::greeted(), netns);
         keeper.kill().unwrap();
         keeper.wait().unwrap();
         result

@@ -12,10 +12,10 @@ use model::attempt::{AttemptSpec, Exchange, Outcome, Sending};
 use model::facts::NetnsFacts;
 use model::missing::Known;
 use model::protocol::{Ask, Filter, Hello, Reply, Request, VERSION};
-use node_helper::privileges::{ARMER, JOINER, READER, Role, SENDER, SESSION, USHER};
-use node_helper::servant::{Answer, Errand, Master, Servant};
-use node_helper::symbols::Symbols;
-use node_helper::usher::{self, Task};
+use node_helper::capture::symbols::Symbols;
+use node_helper::processes::privileges::{ARMER, JOINER, ProcessRole, READER, SENDER, SESSION, USHER};
+use node_helper::processes::servant::{Errand, Master, Servant, ServantAnswer};
+use node_helper::servants::usher::{self, ChildTask};
 use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::fs;
@@ -24,7 +24,7 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::os::unix::fs::chown;
 use std::process::{Command, Stdio};
-use talk::{Helper, Namespace, Process, own_netns, spec, tcp};
+use talk::{OwnNetns, RunningHelper, TestProcess, own_netns, spec, tcp};
 
 /// What the kernel says of a process.
 struct Status(String);
@@ -50,12 +50,12 @@ impl Status {
     }
 }
 
-fn names(role: &Role) -> BTreeSet<String> {
+fn names(role: &ProcessRole) -> BTreeSet<String> {
     role.keeps.iter().map(|kept| kept.capability.to_string()).collect()
 }
 
 /// It has what its role says, could never have more, and is confined.
-fn assert_is(pid: u32, role: &Role) {
+fn assert_is(pid: u32, role: &ProcessRole) {
     let status = Status::of(pid);
     for set in ["CapEff", "CapPrm", "CapBnd"] {
         assert_eq!(status.set(set), names(role), "{set} of {}", role.name);
@@ -104,7 +104,7 @@ fn nobody_who_reads_what_others_wrote_can_enter_or_attach_anything() {
 
 #[test]
 fn each_process_has_what_the_table_says_once_there_was_a_greeting() {
-    let mut helper = Helper::greeted();
+    let mut helper = RunningHelper::greeted();
     let session = helper.pid();
     assert_is(session, &SESSION);
     assert_is(child(session, ARMER.name), &ARMER);
@@ -120,12 +120,12 @@ fn each_process_has_what_the_table_says_once_there_was_a_greeting() {
 
 #[test]
 fn a_reader_has_what_the_table_says_before_it_reads() {
-    let namespace = Namespace::new("reader");
-    let namespaces = node_helper::namespaces::Namespaces::scan();
+    let namespace = OwnNetns::new("reader");
+    let namespaces = node_helper::identity::namespaces::Namespaces::scan();
     let found = namespaces.by_name(&namespace.name).unwrap();
     let (stdin, to) = nix::unistd::pipe().unwrap();
     let (from, stdout): (OwnedFd, OwnedFd) = nix::unistd::pipe().unwrap();
-    let process = usher::start(found, Task::Read, &stdin, &stdout).unwrap();
+    let process = usher::start(found, ChildTask::Read, &stdin, &stdout).unwrap();
     let usher = child(std::process::id(), USHER.name);
     let reader = children(usher)[0];
     let filters = |pid| Status::of(pid).field("Seccomp_filters").parse::<u32>().unwrap();
@@ -139,8 +139,8 @@ fn a_reader_has_what_the_table_says_before_it_reads() {
 }
 
 /// A helper without one capability, which has greeted.
-fn without(capability: &str) -> (Helper, Hello) {
-    let mut helper = Helper::start_with(
+fn without(capability: &str) -> (RunningHelper, Hello) {
+    let mut helper = RunningHelper::start_with(
         Command::new("setpriv")
             .arg(format!("--bounding-set=-{capability}"))
             .arg("--inh-caps=-all")
@@ -154,7 +154,7 @@ fn without(capability: &str) -> (Helper, Hello) {
 }
 
 /// Facts that a helper reads of a namespace.
-fn facts(helper: &mut Helper, ask: Ask) -> NetnsFacts {
+fn facts(helper: &mut RunningHelper, ask: Ask) -> NetnsFacts {
     helper.say(Request::Read(ask));
     let mut told = None;
     loop {
@@ -175,7 +175,7 @@ fn of(netns: u32, fact: &str) -> Ask {
 }
 
 /// Whether the probe `drop` can be attached.
-fn arms(helper: &mut Helper) -> bool {
+fn arms(helper: &mut RunningHelper) -> bool {
     helper.say(Request::Arm {
         id: 7,
         probes: vec!["drop".into()],
@@ -199,29 +199,29 @@ fn without_bpf_no_probe_is_offered() {
 
 #[test]
 fn without_perfmon_no_probe_attaches() {
-    assert!(arms(&mut Helper::greeted()));
+    assert!(arms(&mut RunningHelper::greeted()));
     assert!(!arms(&mut without("perfmon,-sys_admin").0));
 }
 
 #[test]
 fn without_sys_admin_no_namespace_is_entered() {
-    let namespace = Namespace::new("enter");
-    let read = |helper: &mut Helper| facts(helper, of(namespace.inode(), "routes")).routes;
-    assert!(matches!(read(&mut Helper::greeted()), Known::Known(_)));
+    let namespace = OwnNetns::new("enter");
+    let read = |helper: &mut RunningHelper| facts(helper, of(namespace.inode(), "routes")).routes;
+    assert!(matches!(read(&mut RunningHelper::greeted()), Known::Known(_)));
     assert!(matches!(read(&mut without("sys_admin").0), Known::Missing(_)));
 }
 
 #[test]
 fn without_net_admin_conntrack_is_not_read() {
-    let namespace = Namespace::new("conntrack");
-    let read = |helper: &mut Helper| facts(helper, of(namespace.inode(), "conntrack")).conntrack;
-    assert!(matches!(read(&mut Helper::greeted()), Known::Known(_)));
+    let namespace = OwnNetns::new("conntrack");
+    let read = |helper: &mut RunningHelper| facts(helper, of(namespace.inode(), "conntrack")).conntrack;
+    assert!(matches!(read(&mut RunningHelper::greeted()), Known::Known(_)));
     assert!(matches!(read(&mut without("net_admin").0), Known::Missing(_)));
 }
 
 #[test]
 fn without_net_raw_no_echo_is_sent() {
-    let echo = |helper: &mut Helper| {
+    let echo = |helper: &mut RunningHelper| {
         let send = Sending::Echo {
             to: IpAddr::from([127, 0, 0, 1]),
             count: 1,
@@ -233,7 +233,7 @@ fn without_net_raw_no_echo_is_sent() {
         helper.go(1, 1).remove(0).outcome
     };
     assert!(!matches!(
-        echo(&mut Helper::greeted()),
+        echo(&mut RunningHelper::greeted()),
         Outcome::Error { .. } | Outcome::NotTried { .. }
     ));
     let refused = echo(&mut without("net_raw").0);
@@ -244,15 +244,15 @@ fn without_net_raw_no_echo_is_sent() {
 }
 
 /// A process of another user, in a namespace.
-fn strangers(namespace: &Namespace) -> Process {
+fn strangers(namespace: &OwnNetns) -> TestProcess {
     namespace.spawn("exec setpriv --reuid 7777 --regid 7777 --clear-groups sh -c 'echo ready; exec sleep 60'")
 }
 
 #[test]
 fn without_sys_ptrace_processes_of_others_have_no_namespace() {
-    let namespace = Namespace::new("ptrace");
+    let namespace = OwnNetns::new("ptrace");
     let process = strangers(&namespace);
-    let resolve = |helper: &mut Helper| {
+    let resolve = |helper: &mut RunningHelper| {
         helper.say(Request::Resolve {
             endpoint: format!("pid/{}", process.0.id()),
             from: None,
@@ -262,18 +262,18 @@ fn without_sys_ptrace_processes_of_others_have_no_namespace() {
             other => panic!("{other:?} is no endpoint"),
         }
     };
-    assert!(matches!(resolve(&mut Helper::greeted()), Known::Known(_)));
+    assert!(matches!(resolve(&mut RunningHelper::greeted()), Known::Known(_)));
     assert!(matches!(resolve(&mut without("sys_ptrace").0), Known::Missing(_)));
 }
 
 #[test]
 fn without_dac_read_search_sockets_of_others_have_no_process() {
-    let namespace = Namespace::new("dac");
+    let namespace = OwnNetns::new("dac");
     let listener = namespace.spawn(
         "exec setpriv --reuid 7777 --regid 7777 --clear-groups perl -MIO::Socket::INET -e \
          '$|=1; $s = IO::Socket::INET->new(LocalPort => 7070, Listen => 1) or die; print \"ready\"; sleep 60'",
     );
-    let holders = |helper: &mut Helper| {
+    let holders = |helper: &mut RunningHelper| {
         let ask = Ask {
             ports: vec![7070],
             ..of(namespace.inode(), "sockets")
@@ -285,7 +285,7 @@ fn without_dac_read_search_sockets_of_others_have_no_process() {
             .unwrap()
             .pids
     };
-    assert_eq!(holders(&mut Helper::greeted()), [listener.0.id()]);
+    assert_eq!(holders(&mut RunningHelper::greeted()), [listener.0.id()]);
     assert_eq!(holders(&mut without("dac_read_search").0), Vec::<u32>::new());
 }
 
@@ -298,9 +298,10 @@ fn without_setuid_it_stays_root_and_works() {
 
 #[test]
 fn without_setgid_its_group_stays_roots_and_it_works() {
-    let group = |helper: &Helper, role: &Role| Status::of(child(helper.pid(), role.name)).field("Gid").to_owned();
+    let group =
+        |helper: &RunningHelper, role: &ProcessRole| Status::of(child(helper.pid(), role.name)).field("Gid").to_owned();
     let root = "0\t0\t0\t0";
-    let mut whole = Helper::greeted();
+    let mut whole = RunningHelper::greeted();
     assert_ne!(Status::of(whole.pid()).field("Gid"), root);
     assert_ne!(group(&whole, &ARMER), root);
     let (mut helper, _) = without("setgid");
@@ -314,13 +315,13 @@ fn without_setgid_its_group_stays_roots_and_it_works() {
 
 #[test]
 fn without_setpcap_what_is_given_up_could_be_had_again_and_it_works() {
-    let sender = |helper: &mut Helper| {
+    let sender = |helper: &mut RunningHelper| {
         let nobody_there = IpAddr::from([127, 0, 0, 1]);
         let attempt = spec(1, own_netns(), 1_000, tcp(nobody_there, 9, Exchange::default()));
         helper.plan(1, vec![attempt]);
         Status::of(child(child(helper.pid(), USHER.name), SENDER.name))
     };
-    assert_eq!(sender(&mut Helper::greeted()).set("CapBnd"), names(&SENDER));
+    assert_eq!(sender(&mut RunningHelper::greeted()).set("CapBnd"), names(&SENDER));
     let (mut helper, _) = without("setpcap");
     let status = sender(&mut helper);
     // The bounding set is that of whoever started the helper; the others are those of the role all the same.
@@ -336,7 +337,7 @@ fn without_setpcap_what_is_given_up_could_be_had_again_and_it_works() {
 /// A cgroup of a user, with a process in it.
 struct Delegated {
     folder: String,
-    process: Process,
+    process: TestProcess,
 }
 
 impl Delegated {
@@ -350,7 +351,7 @@ impl Delegated {
             .to_owned();
         let folder = format!("{mount}/privileges-{}", std::process::id());
         fs::create_dir(&folder).unwrap();
-        let process = Process(Command::new("sleep").arg("60").stdin(Stdio::null()).spawn().unwrap());
+        let process = TestProcess(Command::new("sleep").arg("60").stdin(Stdio::null()).spawn().unwrap());
         fs::write(format!("{folder}/cgroup.procs"), process.0.id().to_string()).unwrap();
         for owned in [folder.clone(), format!("{folder}/cgroup.procs")] {
             chown(owned, Some(7777), Some(7777)).unwrap();
@@ -374,7 +375,7 @@ fn without_dac_override_no_cgroup_of_a_user_is_joined() {
         writeln!(std::io::stderr(), "skipped: no cgroups of version 2").unwrap();
         return;
     };
-    let lacks = |mut helper: Helper| {
+    let lacks = |mut helper: RunningHelper| {
         let nobody_there = IpAddr::from([127, 0, 0, 1]);
         let attempt = AttemptSpec {
             pid: Some(delegated.process.0.id()),
@@ -389,7 +390,7 @@ fn without_dac_override_no_cgroup_of_a_user_is_joined() {
             other => panic!("{other:?} is no plan"),
         }
     };
-    assert_eq!(lacks(Helper::greeted()), 0);
+    assert_eq!(lacks(RunningHelper::greeted()), 0);
     assert_eq!(lacks(without("dac_override").0), 1);
 }
 
@@ -445,9 +446,9 @@ fn escapes(master: &Master) {
     // SAFETY: both lists end with a null.
     unsafe { libc::execve(c"/bin/true".as_ptr(), arguments.as_ptr(), arguments.as_ptr()) };
     let possible: Vec<&str> = outcomes.into_iter().flatten().collect();
-    master.answer(Ok(Answer {
+    master.answer(Ok(ServantAnswer {
         text: possible.join(", ").into_bytes(),
-        ..Answer::default()
+        ..ServantAnswer::default()
     }));
 }
 
@@ -459,7 +460,7 @@ const TRIAL: Errand = Errand {
 
 #[test]
 fn whoever_runs_code_of_his_own_in_a_process_that_reads_comes_no_further() {
-    let namespace = Namespace::new("escape");
+    let namespace = OwnNetns::new("escape");
     for role in [&SESSION, &READER, &SENDER] {
         let netns = fs::File::open(format!("/run/netns/{}", namespace.name)).unwrap();
         let hijacked = Servant::start(role, escapes).unwrap();
@@ -472,22 +473,22 @@ fn whoever_runs_code_of_his_own_in_a_process_that_reads_comes_no_further() {
 fn knows_functions(master: &Master) {
     while master.next().is_some() {
         let known = format!("{:?}", Symbols::of_this_kernel()) != format!("{:?}", Symbols::default());
-        master.answer(Ok(Answer {
+        master.answer(Ok(ServantAnswer {
             text: vec![u8::from(known)],
-            ..Answer::default()
+            ..ServantAnswer::default()
         }));
     }
 }
 
 #[test]
 fn without_syslog_functions_of_the_kernel_have_no_names() {
-    const WITHOUT: Role = Role {
+    const WITHOUT: ProcessRole = ProcessRole {
         keeps: &[],
         name: "without-syslog",
         root: SESSION.root,
         calls: SESSION.calls,
     };
-    let knows = |role: &'static Role| {
+    let knows = |role: &'static ProcessRole| {
         let servant = Servant::start(role, knows_functions).unwrap();
         servant.ask(TRIAL, [0; 8], &[]).unwrap().text == [1]
     };
@@ -508,7 +509,7 @@ fn without_syslog_functions_of_the_kernel_have_no_names() {
 
 #[test]
 fn a_sender_that_hangs_does_not_outlive_its_window() {
-    let mut helper = Helper::greeted();
+    let mut helper = RunningHelper::greeted();
     let sender = stopped_sender(&mut helper);
     helper.say(Request::Stop { id: 1 });
     while !matches!(helper.hear(), Reply::Stopped { .. }) {}
@@ -520,7 +521,7 @@ fn a_sender_that_hangs_does_not_outlive_its_window() {
 }
 
 /// A process that has reserved its ports and does nothing more.
-fn stopped_sender(helper: &mut Helper) -> u32 {
+fn stopped_sender(helper: &mut RunningHelper) -> u32 {
     let nobody_there = IpAddr::from([127, 0, 0, 1]);
     helper.plan(
         1,

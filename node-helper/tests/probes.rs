@@ -3,13 +3,13 @@
 
 mod bed;
 
-use bed::Lab;
+use bed::NetnsBed;
 use model::attempt::WatchedFlow;
 use model::event::{Event, Seen, TcpState};
 use model::flow::{Flow, TCP, UDP};
 use model::protocol::Filter;
 use model::word::Hook;
-use node_helper::armed::{Armed, Summary, arm};
+use node_helper::capture::armed::{Armed, CaptureSummary, arm};
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::mpsc;
@@ -24,7 +24,7 @@ fn watch(
     filter: &Filter,
     act: impl FnOnce(&Armed),
     expected: &[&dyn Fn(&Event) -> bool],
-) -> (Vec<Event>, Summary) {
+) -> (Vec<Event>, CaptureSummary) {
     let (sender, events) = mpsc::channel();
     let names: Vec<String> = probes.iter().map(|name| (*name).to_owned()).collect();
     let armed = arm(&names, filter, Box::new(move |event| drop(sender.send(event)))).unwrap();
@@ -53,7 +53,7 @@ fn to(address: &str) -> SocketAddr {
 
 #[test]
 fn a_drop_tells_reason_function_and_place() {
-    let lab = Lab::new(&["a"], &[]);
+    let lab = NetnsBed::new(&["a"], &[]);
     let dropped = |event: &Event| {
         matches!(&event.seen, Seen::Drop { reason, location, .. }
             if reason == "NO_SOCKET" && location.as_deref() == Some("__udp4_lib_rcv"))
@@ -80,7 +80,7 @@ fn a_drop_tells_reason_function_and_place() {
 
 #[test]
 fn a_refused_connection_shows_the_reset_sent_and_received() {
-    let lab = Lab::routed();
+    let lab = NetnsBed::routed();
     let (a, c) = (lab.namespace("a").inode, lab.namespace("c").inode);
     watch(
         &["tcpreset"],
@@ -109,7 +109,7 @@ fn a_refused_connection_shows_the_reset_sent_and_received() {
 
 #[test]
 fn an_unanswered_connect_is_sent_again_and_its_states_are_told() {
-    let lab = Lab::routed();
+    let lab = NetnsBed::routed();
     // Nobody hears an address that does not exist.
     lab.run("a", "ip neigh add 10.77.1.99 lladdr 02:00:00:00:00:99 dev eth0");
     let started = |event: &Event| {
@@ -144,7 +144,7 @@ fn an_unanswered_connect_is_sent_again_and_its_states_are_told() {
 
 #[test]
 fn a_neighbour_that_does_not_answer_is_named_after_the_first_solicitation() {
-    let lab = Lab::routed();
+    let lab = NetnsBed::routed();
     watch(
         &["neigh"],
         &lab.filter(),
@@ -166,7 +166,7 @@ fn a_neighbour_that_does_not_answer_is_named_after_the_first_solicitation() {
 
 #[test]
 fn a_socket_learns_that_a_port_is_shut_and_who_said_so() {
-    let lab = Lab::routed();
+    let lab = NetnsBed::routed();
     let (a, c) = (lab.namespace("a").inode, lab.namespace("c").inode);
     watch(
         &["icmp"],
@@ -198,7 +198,7 @@ fn a_socket_learns_that_a_port_is_shut_and_who_said_so() {
 
 #[test]
 fn a_query_without_an_answer_is_told_at_the_end() {
-    let lab = Lab::routed();
+    let lab = NetnsBed::routed();
     let a = lab.namespace("a").inode;
     let query = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x03api\x07example\x00\x00\x1c\x00\x01";
     let (events, summary) = watch(
@@ -235,7 +235,7 @@ fn a_query_without_an_answer_is_told_at_the_end() {
 #[test]
 fn a_trail_leads_through_both_translations_and_back() {
     const PORT: u16 = 41_733;
-    let lab = Lab::routed();
+    let lab = NetnsBed::routed();
     for rule in [
         "nft add table ip t",
         "nft add chain ip t pre { type nat hook prerouting priority -100 ; }",
@@ -309,7 +309,7 @@ fn a_trail_leads_through_both_translations_and_back() {
 /// What a firewall on the way drops is told of those who live in the namespaces asked for, and of nobody else.
 #[test]
 fn packets_of_residents_are_met_in_every_namespace() {
-    let lab = Lab::routed();
+    let lab = NetnsBed::routed();
     for rule in [
         "nft add table ip t",
         "nft add chain ip t forward { type filter hook forward priority 0 ; }",
@@ -351,7 +351,7 @@ fn packets_of_residents_are_met_in_every_namespace() {
 #[test]
 fn the_same_tuple_in_another_namespace_is_another_flow() {
     const PORT: u16 = 41_735;
-    let (ours, other) = (Lab::routed(), Lab::routed());
+    let (ours, other) = (NetnsBed::routed(), NetnsBed::routed());
     let a = ours.namespace("a").inode;
     let filter = Filter {
         netns: vec![1],
@@ -362,13 +362,13 @@ fn the_same_tuple_in_another_namespace_is_another_flow() {
         }],
         ..Filter::default()
     };
-    let send = |lab: &Lab| {
+    let send = |lab: &NetnsBed| {
         lab.inside("a", || {
             let socket = UdpSocket::bind(format!("10.77.1.2:{PORT}")).unwrap();
             socket.send_to(b"x", to("10.77.2.2:9")).unwrap();
         });
     };
-    let far = |lab: &Lab| lab.namespace("c").inode;
+    let far = |lab: &NetnsBed| lab.namespace("c").inode;
     let (events, _) = watch(
         &["path", "drop"],
         &filter,
@@ -386,7 +386,7 @@ fn the_same_tuple_in_another_namespace_is_another_flow() {
 #[test]
 fn a_drop_behind_a_translation_belongs_to_the_watched_flow() {
     const PORT: u16 = 41_734;
-    let lab = Lab::routed();
+    let lab = NetnsBed::routed();
     for rule in [
         "nft add table ip t",
         "nft add chain ip t pre { type nat hook prerouting priority -100 ; }",
@@ -429,7 +429,7 @@ fn a_drop_behind_a_translation_belongs_to_the_watched_flow() {
 #[test]
 fn totals_stay_exact_when_single_events_are_thinned() {
     const PACKETS: u64 = 500;
-    let lab = Lab::new(&["a"], &[]);
+    let lab = NetnsBed::new(&["a"], &[]);
     let filter = Filter {
         events_per_second: 1,
         ..lab.filter()
@@ -465,7 +465,7 @@ fn totals_stay_exact_when_single_events_are_thinned() {
 #[test]
 fn what_finds_no_room_in_the_ring_is_counted() {
     const PACKETS: u64 = 10_000;
-    let lab = Lab::new(&["a"], &[]);
+    let lab = NetnsBed::new(&["a"], &[]);
     let filter = Filter {
         events_per_second: 10_000_000,
         ..lab.filter()

@@ -9,14 +9,14 @@ use model::missing::{Known, Missing};
 use model::owner::Owner;
 use model::protocol::{Reply, Request};
 use std::net::IpAddr;
-use talk::{Helper, Namespace};
+use talk::{OwnNetns, RunningHelper};
 
 fn resolve(endpoint: &str) -> Result<Endpoint, Missing> {
     resolve_from(None, endpoint)
 }
 
 fn resolve_from(from: Option<&str>, endpoint: &str) -> Result<Endpoint, Missing> {
-    let mut helper = Helper::greeted();
+    let mut helper = RunningHelper::greeted();
     helper.say(Request::Resolve {
         endpoint: endpoint.into(),
         from: from.map(str::to_owned),
@@ -30,7 +30,7 @@ fn resolve_from(from: Option<&str>, endpoint: &str) -> Result<Endpoint, Missing>
 
 #[test]
 fn a_namespace_is_found_by_name_path_process_and_address() {
-    let namespace = Namespace::new("resolve");
+    let namespace = OwnNetns::new("resolve");
     let (last, name) = (std::process::id() % 250, namespace.name.clone());
     let address: IpAddr = format!("198.18.7.{last}").parse().unwrap();
     let address6: IpAddr = format!("fd98:18::{last}").parse().unwrap();
@@ -89,7 +89,7 @@ fn the_host_is_itself() {
 
 #[test]
 fn of_networks_that_never_meet_the_source_s_own_is_meant() {
-    let [client, server, stranger] = ["from", "near", "apart"].map(Namespace::new);
+    let [client, server, stranger] = ["from", "near", "apart"].map(OwnNetns::new);
     let address = format!("198.18.8.{}", std::process::id() % 250);
     client.run(&format!(
         "ip link add out type veth peer name in netns {} && ip link set out up",

@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
 use std::time::Duration;
-use talk::Helper;
+use talk::RunningHelper;
 
 fn done(reply: &Reply) -> (u8, u64) {
     match reply {
@@ -81,7 +81,7 @@ fn what_it_says_can_be_had_compressed_and_leaves_at_once() {
 
 #[test]
 fn it_is_silent_until_it_is_spoken_to() {
-    let mut helper = Helper::start();
+    let mut helper = RunningHelper::start();
     assert_eq!(helper.hear_within(Duration::from_millis(300)), None);
     helper.hang_up();
     assert_eq!(helper.end().code(), Some(0));
@@ -90,7 +90,7 @@ fn it_is_silent_until_it_is_spoken_to() {
 
 #[test]
 fn it_says_who_it_is_and_ends_when_told() {
-    let mut helper = Helper::start();
+    let mut helper = RunningHelper::start();
     helper.say(Request::Hello { version: VERSION });
     let Reply::Hello(hello) = helper.hear() else {
         panic!("no hello")
@@ -104,7 +104,7 @@ fn it_says_who_it_is_and_ends_when_told() {
 
 #[test]
 fn another_version_is_refused() {
-    let mut helper = Helper::start();
+    let mut helper = RunningHelper::start();
     helper.say(Request::Hello { version: VERSION + 1 });
     let last = helper.hear();
     assert!(why(&last).contains(&format!("version {}", VERSION + 1)), "{last:?}");
@@ -114,7 +114,7 @@ fn another_version_is_refused() {
 
 #[test]
 fn a_request_before_the_greeting_is_refused() {
-    let mut helper = Helper::start();
+    let mut helper = RunningHelper::start();
     helper.say(Request::Go { id: 1 });
     assert!(why(&helper.hear()).contains("first line"));
     assert_eq!(helper.end().code(), Some(3));
@@ -122,7 +122,7 @@ fn a_request_before_the_greeting_is_refused() {
 
 #[test]
 fn what_it_does_not_understand_is_counted_and_skipped() {
-    let mut helper = Helper::greeted();
+    let mut helper = RunningHelper::greeted();
     helper.say_raw("this is no JSON");
     helper.say_raw(r#"{"seq":3,"say":{"dance":{"id":1}}}"#);
     helper.say_raw(r#"{"seq":4,"say":{"go":{"id":"one"}}}"#);
@@ -136,7 +136,7 @@ fn what_it_does_not_understand_is_counted_and_skipped() {
 
 #[test]
 fn a_gap_in_the_numbers_ends_it() {
-    let mut helper = Helper::greeted();
+    let mut helper = RunningHelper::greeted();
     helper.say_raw(r#"{"seq":9,"say":"alive"}"#);
     assert!(why(&helper.hear()).contains("number 9"));
     assert_eq!(helper.end().code(), Some(3));
@@ -144,7 +144,7 @@ fn a_gap_in_the_numbers_ends_it() {
 
 #[test]
 fn what_was_never_planned_cannot_go() {
-    let mut helper = Helper::greeted();
+    let mut helper = RunningHelper::greeted();
     for request in [Request::Go { id: 5 }, Request::Stop { id: 5 }] {
         helper.say(request);
         assert!(matches!(helper.hear(), Reply::Failed { .. }));
@@ -153,7 +153,7 @@ fn what_was_never_planned_cannot_go() {
 
 #[test]
 fn an_unknown_probe_is_an_answer_not_an_end() {
-    let mut helper = Helper::greeted();
+    let mut helper = RunningHelper::greeted();
     helper.say(Request::Arm {
         id: 1,
         probes: vec!["no-such-probe".into()],
@@ -167,7 +167,7 @@ fn an_unknown_probe_is_an_answer_not_an_end() {
 
 #[test]
 fn an_endpoint_that_is_not_there_is_missing() {
-    let mut helper = Helper::greeted();
+    let mut helper = RunningHelper::greeted();
     helper.say(Request::Resolve {
         endpoint: "pid/4194305".into(),
         from: None,
@@ -177,7 +177,7 @@ fn an_endpoint_that_is_not_there_is_missing() {
 
 #[test]
 fn the_end_of_its_input_is_its_end() {
-    let mut helper = Helper::greeted();
+    let mut helper = RunningHelper::greeted();
     helper.say(Request::Arm {
         id: 1,
         probes: Vec::new(),
@@ -196,7 +196,7 @@ fn the_end_of_its_input_is_its_end() {
 #[test]
 fn signals_end_it_in_order_and_it_says_which() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
-        let mut helper = Helper::greeted();
+        let mut helper = RunningHelper::greeted();
         helper.say(Request::Arm {
             id: 1,
             probes: Vec::new(),
@@ -217,7 +217,7 @@ fn signals_end_it_in_order_and_it_says_which() {
 #[test]
 fn its_own_deadline_ends_it() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_node-helper"));
-    let mut helper = Helper::start_with(command.args(["--deadline", "1"]));
+    let mut helper = RunningHelper::start_with(command.args(["--deadline", "1"]));
     helper.say(Request::Hello { version: VERSION });
     helper.hear();
     assert!(why(&helper.hear()).contains("time is over"));
@@ -226,7 +226,7 @@ fn its_own_deadline_ends_it() {
 
 #[test]
 fn it_shows_that_it_lives_and_ends_when_the_client_does_not() {
-    let mut helper = Helper::greeted();
+    let mut helper = RunningHelper::greeted();
     assert!(helper.is_heard_alive_within(Duration::from_secs(5)));
     let last = helper.hear_within(Duration::from_secs(20));
     assert!(

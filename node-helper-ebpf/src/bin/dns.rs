@@ -10,11 +10,12 @@ use aya_ebpf::programs::BtfTracePointContext;
 use model::flow::UDP;
 use model::record::Record;
 use model::word::What;
-use node_helper_ebpf::draft::{self, EVENTS, draft};
-use node_helper_ebpf::fast::{address, byte, network_header, ports};
+use node_helper_ebpf::direct_access::{address, byte, network_header, ports};
+use node_helper_ebpf::draft::draft;
 use node_helper_ebpf::fields::{pointer, read, sk_buff__sk};
-use node_helper_ebpf::watch::{self, Watch};
-use node_helper_ebpf::{filter, packet, place};
+use node_helper_ebpf::send::EVENTS;
+use node_helper_ebpf::watched_flows::{self, Watch};
+use node_helper_ebpf::{budget, filter, netns, packet};
 
 node_helper_ebpf::license!();
 
@@ -76,11 +77,11 @@ fn told(skb: u64, at_data: bool, slot: u32) -> Option<()> {
     if found.l4 == 0 {
         return None;
     }
-    let place = place::of_packet(skb, 0);
+    let place = netns::of_packet(skb, 0);
     draft.at(place);
     let mut whose = Watch::NOBODY;
-    if let Some(marks) = watch::marks() {
-        whose = watch::of(marks, draft.record.netns, &draft.record.flow);
+    if let Some(marks) = watched_flows::marks() {
+        whose = watched_flows::of(marks, draft.record.netns, &draft.record.flow);
     }
     if !whose.is_somebody() && !filter::lets_through(draft.record.netns, &draft.record.flow, 0) {
         return None;
@@ -92,11 +93,11 @@ fn told(skb: u64, at_data: bool, slot: u32) -> Option<()> {
         What::DnsAnswer { latency_ns: 0 }
     });
     // Counted once, where its sender lives; it passes many devices.
-    let sender = pointer(skb, &sk_buff__sk).and_then(place::of_socket);
+    let sender = pointer(skb, &sk_buff__sk).and_then(netns::of_socket);
     if !at_data && sender.is_some_and(|sender| sender.netns == place.netns) {
         draft.count(0);
     }
-    if !whose.is_somebody() && !draft::spend(slot) {
+    if !whose.is_somebody() && !budget::spend(slot) {
         return None;
     }
     let letter = LETTERS.get_ptr_mut(slot)?;
@@ -126,7 +127,7 @@ fn told(skb: u64, at_data: bool, slot: u32) -> Option<()> {
     // SAFETY: plain bytes.
     let bytes: &[u8; size_of::<Letter>()] = unsafe { &*core::ptr::from_ref(letter).cast() };
     if EVENTS.output::<[u8]>(bytes.as_slice(), 1).is_err() {
-        draft::lose_full(slot, whose.is_somebody());
+        budget::lose_full(slot, whose.is_somebody());
     }
     Some(())
 }

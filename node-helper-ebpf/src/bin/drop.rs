@@ -7,13 +7,14 @@ use aya_ebpf::maps::PerCpuArray;
 use aya_ebpf::programs::{BtfTracePointContext, RawTracePointContext};
 use model::flow::{TCP, UDP};
 use model::word::What;
-use node_helper_ebpf::draft::{self, Tail, draft};
-use node_helper_ebpf::fast::{self, byte, four, load, ports};
+use node_helper_ebpf::direct_access::{self, byte, four, load, ports};
+use node_helper_ebpf::draft::draft;
 use node_helper_ebpf::fields::*;
+use node_helper_ebpf::netns::{self, NetnsInterface};
 use node_helper_ebpf::packet::{self, ARP, IPV4, IPV6};
-use node_helper_ebpf::place::{self, Place};
-use node_helper_ebpf::watch::{self, MARK_FLOW};
-use node_helper_ebpf::{filter, socket, trail, twice};
+use node_helper_ebpf::send::Tail;
+use node_helper_ebpf::watched_flows::{self, MARK_FLOW};
+use node_helper_ebpf::{budget, filter, socket, stand_in, totals, trail};
 
 node_helper_ebpf::license!();
 
@@ -41,7 +42,7 @@ const AGAIN: u32 = 1;
 #[btf_tracepoint(function = "kfree_skb")]
 fn kfree_skb_typed(context: BtfTracePointContext) -> i32 {
     let skb: *const u8 = context.arg(0);
-    twice::first(&context, fast::address(skb));
+    stand_in::first(&context, direct_access::address(skb));
     typed(&context, FIRST);
     0
 }
@@ -50,7 +51,7 @@ fn kfree_skb_typed(context: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "kfree_skb")]
 fn kfree_skb_typed_again(context: BtfTracePointContext) -> i32 {
     let skb: *const u8 = context.arg(0);
-    if twice::stands_in(&context, fast::address(skb)) {
+    if stand_in::stands_in(&context, direct_access::address(skb)) {
         typed(&context, AGAIN);
     }
     0
@@ -84,10 +85,10 @@ fn typed(context: &BtfTracePointContext, slot: u32) {
     }
     run.kind = 0;
     let dropped = Dropped {
-        skb: fast::address(skb),
+        skb: direct_access::address(skb),
         protocol: u16::from_be(load(skb, &sk_buff__protocol)),
-        header: forget(&mut run.memo, fast::network_header(skb, false) as u64),
-        place: place::of_device_of(skb),
+        header: forget(&mut run.memo, direct_access::network_header(skb, false) as u64),
+        place: netns::of_device_of(skb),
         location,
         reason,
         receiver,
@@ -108,7 +109,7 @@ fn runs_are_counted() -> bool {
 /// What tells the kind of a drop; 0 when it is not of a kind that comes in runs. The ports are not those of a watched flow.
 #[inline(always)]
 fn kind(skb: *const u8, reason: u32) -> u64 {
-    let header = fast::network_header(skb, false);
+    let header = direct_access::network_header(skb, false);
     let first = byte(header, 0);
     let (protocol, length) = match first >> 4 {
         4 => {
@@ -127,7 +128,7 @@ fn kind(skb: *const u8, reason: u32) -> u64 {
         return 0;
     }
     let (sport, dport) = ports(header, length);
-    if let Some(marks) = watch::marks()
+    if let Some(marks) = watched_flows::marks()
         && (marks[sport] | marks[dport]) & MARK_FLOW != 0
     {
         return 0;
@@ -138,11 +139,11 @@ fn kind(skb: *const u8, reason: u32) -> u64 {
 /// Counts a drop that belongs to the run.
 #[inline(always)]
 fn goes_on(run: &Run, device: u64, location: u64, slot: u32) -> bool {
-    if run.next == 0 || run.next != run.kind || run.location != location || run.device != device || draft::has_budget()
+    if run.next == 0 || run.next != run.kind || run.location != location || run.device != device || budget::has_budget()
     {
         return false;
     }
-    let Some(last) = draft::last(slot) else { return false };
+    let Some(last) = totals::last(slot) else { return false };
     last.count += 1;
     last.thinned += 1;
     true
@@ -150,7 +151,7 @@ fn goes_on(run: &Run, device: u64, location: u64, slot: u32) -> bool {
 
 #[raw_tracepoint(tracepoint = "kfree_skb")]
 fn kfree_skb(context: RawTracePointContext) -> i32 {
-    twice::first(&context, context.arg(0));
+    stand_in::first(&context, context.arg(0));
     raw(&context, FIRST);
     0
 }
@@ -158,7 +159,7 @@ fn kfree_skb(context: RawTracePointContext) -> i32 {
 /// As above.
 #[raw_tracepoint(tracepoint = "kfree_skb")]
 fn kfree_skb_again(context: RawTracePointContext) -> i32 {
-    if twice::stands_in(&context, context.arg(0)) {
+    if stand_in::stands_in(&context, context.arg(0)) {
         raw(&context, AGAIN);
     }
     0
@@ -175,7 +176,7 @@ fn raw(context: &RawTracePointContext, slot: u32) {
         skb,
         protocol: packet::ethernet_protocol(skb),
         header: packet::network_header(skb, false),
-        place: Place { netns: 0, ifindex: 0 },
+        place: NetnsInterface { netns: 0, ifindex: 0 },
         location,
         reason,
         receiver,
@@ -191,7 +192,7 @@ struct Dropped {
     /// Address of the network header.
     header: u64,
     /// That of its device; zeroes where it is not known yet.
-    place: Place,
+    place: NetnsInterface,
     location: u64,
     reason: u32,
     receiver: u64,
@@ -217,7 +218,7 @@ fn drop(dropped: Dropped, slot: u32) -> Option<bool> {
     draft.begin(skb, receiver);
     let mut place = dropped.place;
     if place.netns == 0 {
-        place = place::of_packet(skb, receiver);
+        place = netns::of_packet(skb, receiver);
     }
     draft.at(place);
     // Reasons of subsystems (above 16 bits) carry the subsystem's number: kept apart by the highest bit.

@@ -8,9 +8,10 @@ use aya_ebpf::{
 };
 use model::flow::ICMPV6;
 use model::word::What;
-use node_helper_ebpf::draft::{Tail, draft};
+use node_helper_ebpf::draft::draft;
 use node_helper_ebpf::fields::{field, has, read, sk_buff__sk, sock__sk_err, sock__sk_err_soft, sock__sk_protocol};
-use node_helper_ebpf::{packet, place};
+use node_helper_ebpf::send::Tail;
+use node_helper_ebpf::{netns, packet};
 
 node_helper_ebpf::license!();
 
@@ -42,7 +43,7 @@ fn sent(slot: u32, skb: u64, kind: u8, code: u8, info: u32) -> Option<()> {
     let draft = draft(slot)?;
     draft.begin(skb, 0);
     let found = packet::headers(draft, packet::network_header(skb, false))?;
-    draft.at(place::of_packet(skb, 0));
+    draft.at(netns::of_packet(skb, 0));
     draft.say(What::IcmpSent { kind, code, info });
     draft.finish(Tail::Packet, u64::from(info), Some(found));
     Some(())
@@ -75,7 +76,7 @@ fn leaves(skb: u64) -> Option<()> {
         return None;
     }
     let info = u32::from_be(read(found.l4 + 4)?);
-    draft.at(place::of_packet(skb, 0));
+    draft.at(netns::of_packet(skb, 0));
     // The flow is that of the offending packet.
     packet::headers(draft, offender)?;
     draft.say(What::IcmpSent { kind, code, info });

@@ -4,16 +4,17 @@
 
 use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
 use model::word::What;
-use node_helper_ebpf::draft::{Tail, draft};
+use node_helper_ebpf::draft::draft;
 use node_helper_ebpf::fields::*;
-use node_helper_ebpf::{packet, place};
+use node_helper_ebpf::send::Tail;
+use node_helper_ebpf::{netns, packet};
 
 node_helper_ebpf::license!();
 
 const INCOMPLETE: u8 = 0x01;
 const PROBE: u8 = 0x10;
 const FAILED: u8 = 0x20;
-/// Place in `neigh_parms.data` (`NEIGH_VAR_UCAST_PROBES`).
+/// NetnsInterface in `neigh_parms.data` (`NEIGH_VAR_UCAST_PROBES`).
 const UCAST_PROBES: u64 = 1;
 const AF_INET6: u32 = 10;
 
@@ -48,7 +49,7 @@ fn waited(neighbour: u64) -> Option<()> {
     let draft = draft(0)?;
     draft.begin(0, 0);
     let device = pointer(neighbour, &neighbour__dev)?;
-    draft.at(place::of_device(device)?);
+    draft.at(netns::of_device(device)?);
     let flow = &mut draft.record.flow;
     flow.saddr = [0; 16];
     flow.sport = 0;

@@ -8,13 +8,15 @@
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use model::flow::{ICMP, ICMPV6, TCP};
 use model::word::{Hook, What};
-use node_helper_ebpf::draft::{Draft, EVENTS, Tail, current_pid, draft, losses};
-use node_helper_ebpf::fast::{address, byte, low_address, network_header, port, ports};
+use node_helper_ebpf::budget::losses;
+use node_helper_ebpf::direct_access::{address, byte, low_address, network_header, port, ports};
+use node_helper_ebpf::draft::{Draft, current_pid, draft};
 use node_helper_ebpf::fields::{field, forget, pointer, sk_buff__len, sk_buff__sk};
+use node_helper_ebpf::netns::{self, NetnsInterface};
 use node_helper_ebpf::packet::{self, IPV4, IPV6};
-use node_helper_ebpf::place::{self, Place};
-use node_helper_ebpf::watch::{self, FIRST, KNOWN, MARK_FLOW, MARK_TUNNEL, Watch};
-use node_helper_ebpf::{trail, twice};
+use node_helper_ebpf::send::{EVENTS, Tail};
+use node_helper_ebpf::watched_flows::{self, FIRST, KNOWN, MARK_FLOW, MARK_TUNNEL, Watch};
+use node_helper_ebpf::{stand_in, trail};
 
 node_helper_ebpf::license!();
 
@@ -60,7 +62,7 @@ fn skb_copy_datagram_iovec(context: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "consume_skb")]
 fn consume_skb(context: BtfTracePointContext) -> i32 {
     let skb: *const u8 = context.arg(0);
-    twice::first(&context, address(skb));
+    stand_in::first(&context, address(skb));
     consumed(skb, 4);
     0
 }
@@ -69,7 +71,7 @@ fn consume_skb(context: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "consume_skb")]
 fn consume_skb_again(context: BtfTracePointContext) -> i32 {
     let skb: *const u8 = context.arg(0);
-    if twice::stands_in(&context, address(skb)) {
+    if stand_in::stands_in(&context, address(skb)) {
         consumed(skb, 5);
     }
     0
@@ -77,7 +79,7 @@ fn consume_skb_again(context: BtfTracePointContext) -> i32 {
 
 #[inline(always)]
 fn consumed(skb: *const u8, slot: u32) {
-    if watch::marks().is_some()
+    if watched_flows::marks().is_some()
         && let Some(seen) = trail::seen()
         && seen[trail::slot(low_address(skb))] != 0
     {
@@ -91,7 +93,9 @@ fn consumed(skb: *const u8, slot: u32) {
 /// looking closer.
 #[inline(always)]
 fn may_concern(skb: *const u8, at_data: bool) -> bool {
-    let Some(marks) = watch::marks() else { return false };
+    let Some(marks) = watched_flows::marks() else {
+        return false;
+    };
     let Some(seen) = trail::seen() else { return false };
     if seen[trail::slot(low_address(skb))] != 0 {
         return true;
@@ -148,7 +152,7 @@ fn met(skb: u64, hook: Hook, slot: u32) -> Option<()> {
     if protocol != IPV4 && protocol != IPV6 {
         return None;
     }
-    let marks = watch::marks()?;
+    let marks = watched_flows::marks()?;
     let draft = draft(slot)?;
     draft.begin(skb, 0);
     let mut found = packet::headers(draft, packet::network_header(skb, matches!(hook, Hook::Receive)))?;
@@ -160,20 +164,20 @@ fn met(skb: u64, hook: Hook, slot: u32) -> Option<()> {
         draft.record.pid = current_pid();
         // TCP notes the socket; the reader of a datagram is where its socket is, but for those that were handed over.
         pointer(skb, &sk_buff__sk)
-            .and_then(place::of_socket)
-            .or_else(place::of_task)
-            .unwrap_or(Place { netns: 0, ifindex: 0 })
+            .and_then(netns::of_socket)
+            .or_else(netns::of_task)
+            .unwrap_or(NetnsInterface { netns: 0, ifindex: 0 })
     } else {
-        place::of_packet(skb, 0)
+        netns::of_packet(skb, 0)
     };
     draft.at(place);
 
     let mut learned = false;
     let mut whose = Watch::NOBODY;
     let ends = matches!(hook, Hook::Consumed);
-    let marked = watch::is_marked(marks, &draft.record.flow);
+    let marked = watched_flows::is_marked(marks, &draft.record.flow);
     if marked {
-        whose = watch::exact(draft.record.netns, &draft.record.flow).forgotten(&mut draft.memo);
+        whose = watched_flows::exact(draft.record.netns, &draft.record.flow).forgotten(&mut draft.memo);
     }
     let mut first = whose.0 & FIRST != 0;
     // The address comes before the start: a packet that was met under its own tuple is translated here.
@@ -182,16 +186,16 @@ fn met(skb: u64, hook: Hook, slot: u32) -> Option<()> {
         learned = whose.is_somebody();
     }
     if !whose.is_somebody() && marked && !ends {
-        whose = watch::start(draft.record.netns, &draft.record.flow);
+        whose = watched_flows::start(draft.record.netns, &draft.record.flow);
         learned = whose.0 & KNOWN != 0;
         if !whose.is_somebody() {
-            whose = watch::end(draft.record.netns, &draft.record.flow);
+            whose = watched_flows::end(draft.record.netns, &draft.record.flow);
         }
         first = whose.is_somebody();
     }
     if first {
         let Draft { record, answer, .. } = &mut *draft;
-        watch::learn(&record.flow, answer, whose, marks);
+        watched_flows::learn(&record.flow, answer, whose, marks);
     }
     whose = whose.forgotten(&mut draft.memo);
     learned = forget(&mut draft.memo, u64::from(learned)) != 0;
@@ -199,7 +203,7 @@ fn met(skb: u64, hook: Hook, slot: u32) -> Option<()> {
     found = found.forgotten(&mut draft.memo);
     let mut quotes = false;
     if !whose.is_somebody() && quoted != 0 && packet::quoted(draft, quoted).is_some() {
-        whose = watch::exact(draft.record.netns, &draft.quoted);
+        whose = watched_flows::exact(draft.record.netns, &draft.quoted);
         quotes = true;
     }
     whose = whose.forgotten(&mut draft.memo);
@@ -208,7 +212,7 @@ fn met(skb: u64, hook: Hook, slot: u32) -> Option<()> {
     found = found.forgotten(&mut draft.memo);
     if !whose.is_somebody() && inner != 0 {
         found = packet::headers(draft, inner)?;
-        whose = watch::exact(draft.record.netns, &draft.record.flow);
+        whose = watched_flows::exact(draft.record.netns, &draft.record.flow);
         draft.tail.inner = 1;
     }
     whose = whose.forgotten(&mut draft.memo);

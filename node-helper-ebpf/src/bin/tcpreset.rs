@@ -8,9 +8,10 @@ use aya_ebpf::{
 };
 use model::flow::TCP;
 use model::word::What;
-use node_helper_ebpf::draft::{Tail, draft};
+use node_helper_ebpf::draft::draft;
 use node_helper_ebpf::fields::{args__tcp_send_reset, given};
-use node_helper_ebpf::{packet, place, socket};
+use node_helper_ebpf::send::Tail;
+use node_helper_ebpf::{netns, packet, socket};
 
 node_helper_ebpf::license!();
 
@@ -46,7 +47,7 @@ fn sent(slot: u32, sk: u64, skb: u64, reason: u16) -> Option<()> {
     if !known {
         packet::headers(draft, packet::network_header(skb, false))?;
         packet::reverse(draft);
-        draft.at(place::of_packet(skb, sk));
+        draft.at(netns::of_packet(skb, sk));
     }
     let state = if sk == 0 { 0 } else { socket::state(sk) };
     draft.say(What::ResetSent {

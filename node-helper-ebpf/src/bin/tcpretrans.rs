@@ -5,9 +5,10 @@
 use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
 use model::flow::TCP;
 use model::word::What;
-use node_helper_ebpf::draft::{Tail, draft};
+use node_helper_ebpf::draft::draft;
 use node_helper_ebpf::fields::{args__tcp_retransmit_skb, field, given, has, sk_buff__cb, sk_buff__len};
-use node_helper_ebpf::{place, socket};
+use node_helper_ebpf::send::Tail;
+use node_helper_ebpf::{netns, socket};
 
 node_helper_ebpf::license!();
 
@@ -67,7 +68,7 @@ fn synack_again(listener: u64, request: u64) -> Option<()> {
     if !draft.of_socket(request, TCP) {
         return None;
     }
-    if let Some(place) = place::of_socket(listener) {
+    if let Some(place) = netns::of_socket(listener) {
         draft.at(place);
     }
     draft.record.cgroup = socket::cgroup(listener);

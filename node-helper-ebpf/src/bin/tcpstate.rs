@@ -8,8 +8,9 @@ use aya_ebpf::maps::LruHashMap;
 use aya_ebpf::programs::RawTracePointContext;
 use model::flow::TCP;
 use model::word::What;
-use node_helper_ebpf::draft::{Tail, current_pid, draft};
+use node_helper_ebpf::draft::{current_pid, draft};
 use node_helper_ebpf::fields::{field, has, sock__sk_protocol};
+use node_helper_ebpf::send::Tail;
 
 node_helper_ebpf::license!();
 

@@ -5,9 +5,10 @@
 use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
 use model::flow::UDP;
 use model::word::What;
-use node_helper_ebpf::draft::{Tail, draft};
+use node_helper_ebpf::draft::draft;
 use node_helper_ebpf::fields::{args__udp_fail_queue_rcv_skb, given};
 use node_helper_ebpf::packet;
+use node_helper_ebpf::send::Tail;
 
 node_helper_ebpf::license!();
 

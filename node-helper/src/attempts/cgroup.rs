@@ -1,6 +1,6 @@
 //! Joins the cgroup of the source, so that what is bound to it (eBPF programs, classes of `net_cls`) applies to our packets.
 
-use crate::door;
+use crate::system::door;
 use model::missing::Missing;
 use nix::sched::{CloneFlags, setns};
 use std::path::{Path, PathBuf};

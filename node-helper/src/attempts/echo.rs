@@ -3,7 +3,7 @@
 use super::mtu;
 use super::socket;
 use super::task::{Course, Say, Task, Wait};
-use crate::clock::monotonic_ns;
+use crate::system::clock::monotonic_ns;
 use model::attempt::{EchoTrain, Outcome};
 use model::flow::{Flow, ICMP, ICMPV6};
 use nix::poll::PollFlags;

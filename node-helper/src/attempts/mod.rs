@@ -3,6 +3,9 @@
 //! Each source has a process of its own (`worker`): network namespaces belong to threads, but cgroups, to which
 //! policies are bound, belong to processes. Its source ports are chosen when it is planned, so that the kernel can be
 //! told what to watch before the first packet leaves. Packets are never marked (`SO_MARK`): others read marks.
+//!
+//! This is what such a process does; it uses `system`, `processes` and `identity`, and reads TCP's account of a connection as
+//! `facts` do. Who starts it, and passes on what it says, stands in `conversation::workers`.
 
 use model::attempt::{Attempt, AttemptSpec, Outcome, Sending, WatchedFlow};
 use model::flow::Flow;
@@ -14,40 +17,33 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub(crate) mod cgroup;
 mod dns;
 mod echo;
-mod message;
 mod mtu;
-mod resolver;
-mod search;
-mod server;
 mod socket;
-mod stream;
 mod task;
 mod tcp;
 mod udp;
 /// The process that sends for one source.
 pub mod worker;
-/// The session's side of these processes.
-pub mod workers;
 
 /// What a name server answered to a lookup is read; whether it is an answer to it.
 pub(crate) fn reads_answer(bytes: &[u8]) -> bool {
-    let _ = message::id(bytes);
-    message::answer(bytes, "example.com", hickory_proto::rr::RecordType::A).is_some()
+    let _ = dns::message::id(bytes);
+    dns::message::answer(bytes, "example.com", hickory_proto::rr::RecordType::A).is_some()
 }
 
 /// What a worker is for: its first line.
 #[derive(Debug, Serialize, Deserialize)]
-struct Order {
+pub(crate) struct WorkerOrder {
     /// Process whose cgroup to join.
-    cgroup_of: Option<u32>,
+    pub(crate) cgroup_of: Option<u32>,
     /// What to send.
-    attempts: Vec<AttemptSpec>,
+    pub(crate) attempts: Vec<AttemptSpec>,
 }
 
 /// What a worker is told after that. The end of its input is its end.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum Command {
+pub(crate) enum WorkerCommand {
     /// The window is open since this moment of `CLOCK_MONOTONIC`.
     Go { at_ns: u64 },
     /// This tuple is watched now.
@@ -60,7 +56,7 @@ enum Command {
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[expect(clippy::large_enum_variant, reason = "one at a time, on its way to a pipe")]
-enum Said {
+pub(crate) enum WorkerReport {
     /// Ports are reserved.
     Planned {
         flows: Vec<WatchedFlow>,
@@ -68,7 +64,7 @@ enum Said {
     },
     /// Nothing can be sent.
     Failed { why: String },
-    /// A tuple nobody could know before is about to be used; it waits for [`Command::Watched`].
+    /// A tuple nobody could know before is about to be used; it waits for [`WorkerCommand::Watched`].
     Watch(WatchedFlow),
     /// An attempt ended; said again when something came later.
     Attempt(Attempt),
@@ -91,11 +87,11 @@ fn kind(sending: &Sending) -> &'static str {
 }
 
 /// The result of an attempt that was never made.
-fn not_tried(spec: &AttemptSpec, why: impl Into<String>) -> Attempt {
+pub(crate) fn not_tried(spec: &AttemptSpec, why: impl Into<String>) -> Attempt {
     Attempt {
         id: spec.id,
         kind: kind(&spec.send).into(),
-        started_ns: crate::clock::monotonic_ns(),
+        started_ns: crate::system::clock::monotonic_ns(),
         outcome: Outcome::NotTried { why: why.into() },
         ..Attempt::default()
     }

@@ -1,6 +1,6 @@
 //! The MTU of the interface that a packet would leave by.
 
-use crate::netlink::{Answer, Netlink, at, attribute, attributes, family, octets};
+use crate::system::netlink::{Netlink, NetlinkAnswer, at, attribute, attributes, family, octets};
 use std::net::IpAddr;
 
 /// `struct rtmsg` and `struct ifinfomsg` (linux/rtnetlink.h).
@@ -21,7 +21,7 @@ pub fn of_interface_towards(to: IpAddr) -> Option<u32> {
 
 /// One attribute of the answer.
 fn number(route: &mut Netlink, kind: u16, request: &[u8], header_bytes: usize, wanted: u16) -> Option<u32> {
-    let Ok(Answer::Messages(messages)) = route.ask(kind, request) else {
+    let Ok(NetlinkAnswer::Messages(messages)) = route.ask(kind, request) else {
         return None;
     };
     messages

@@ -4,7 +4,7 @@
 #![expect(unsafe_code, reason = "socket options that no crate wraps")]
 
 use crate::facts::sockets::tcp_info;
-use crate::netlink::errno;
+use crate::system::netlink::errno;
 use model::attempt::{IcmpError, Outcome};
 use model::errno::Errno;
 use model::facts::TcpInfo;

@@ -1,14 +1,14 @@
 //! What an attempt is to the loop that runs all of one source: it starts, does what it can, says what it waits for.
 
-use super::Said;
-use crate::clock::monotonic_ns;
+use super::WorkerReport;
+use crate::system::clock::monotonic_ns;
 use model::attempt::{Attempt, Outcome};
 use model::flow::Flow;
 use nix::poll::PollFlags;
 use std::os::fd::BorrowedFd;
 
 /// Where attempts say what they met.
-pub type Say<'a> = &'a mut dyn FnMut(Said);
+pub type Say<'a> = &'a mut dyn FnMut(WorkerReport);
 
 /// An attempt under way. Its sockets do not block.
 pub trait Task {
@@ -104,7 +104,7 @@ impl Course {
         self.stage = Stage::Over;
         self.attempt.took_ns = took_ns;
         self.attempt.outcome = outcome;
-        say(Said::Attempt(self.attempt.clone()));
+        say(WorkerReport::Attempt(self.attempt.clone()));
     }
 
     /// The window closes: what runs ends with `outcome`, what has not begun never will.

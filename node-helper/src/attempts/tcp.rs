@@ -361,9 +361,9 @@ impl Task for Tcp {
             Stage::Connecting => (PollFlags::POLLOUT, Some(gives_up)),
             Stage::Writing => (
                 PollFlags::POLLOUT | PollFlags::POLLIN,
-                Some(gives_up.min(crate::clock::monotonic_ns() + 10 * LOOK_NS)),
+                Some(gives_up.min(crate::system::clock::monotonic_ns() + 10 * LOOK_NS)),
             ),
-            Stage::Flushing => (PollFlags::POLLIN, Some(crate::clock::monotonic_ns() + LOOK_NS)),
+            Stage::Flushing => (PollFlags::POLLIN, Some(crate::system::clock::monotonic_ns() + LOOK_NS)),
             Stage::Reading if self.answer == Answer::Quiet && self.course.attempt.received_bytes > 0 => {
                 (PollFlags::POLLIN, Some(gives_up.min(self.moved_ns + QUIET_NS)))
             }

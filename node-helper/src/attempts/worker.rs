@@ -1,15 +1,16 @@
 //! The process that sends for one source, from the source's network namespace: it moves into its cgroup, reserves ports, and
-//! runs all attempts on one thread. It reads [`Command`]s on stdin and says [`Said`] on stdout, one JSON object a line.
+//! runs all attempts on one thread. It reads [`WorkerCommand`]s on stdin and says [`WorkerReport`] on stdout, one JSON object a line.
 
-use super::dns::Lookup;
+use super::dns::lookup::NameLookup;
 use super::echo::Echo;
 use super::task::{Course, Task, Wait};
 use super::tcp::Tcp;
 use super::udp::Udp;
-use super::{Command, Order, Said, cgroup, kind};
-use crate::clock::monotonic_ns;
-use crate::privileges::SENDER;
-use crate::{namespaces, servant};
+use super::{WorkerCommand, WorkerOrder, WorkerReport, cgroup, kind};
+use crate::identity::namespaces;
+use crate::processes::privileges::SENDER;
+use crate::processes::servant;
+use crate::system::clock::monotonic_ns;
 use anyhow::Context as _;
 use model::attempt::{AttemptSpec, Sending, WatchedFlow};
 use nix::errno::Errno;
@@ -32,7 +33,7 @@ struct Scheduled {
 /// Serves one session until its input ends.
 pub fn serve() {
     if let Err(error) = work() {
-        say(&Said::Failed {
+        say(&WorkerReport::Failed {
             why: format!("{error:#}"),
         });
     }
@@ -41,7 +42,7 @@ pub fn serve() {
 fn work() -> anyhow::Result<()> {
     let mut input = Input::default();
     let Some(line) = input.first_line()? else { return Ok(()) };
-    let order: Order = serde_json::from_slice(&line).context("reading the order")?;
+    let order: WorkerOrder = serde_json::from_slice(&line).context("reading the order")?;
     let mut missing = Vec::new();
     if let Some(pid) = order.cgroup_of {
         missing.extend(cgroup::join(pid).err());
@@ -52,7 +53,7 @@ fn work() -> anyhow::Result<()> {
     SENDER.assume()?;
 
     let mut scheduled: Vec<Scheduled> = order.attempts.iter().map(schedule).collect();
-    say(&Said::Planned {
+    say(&WorkerReport::Planned {
         flows: flows(&scheduled, netns),
         missing,
     });
@@ -102,13 +103,13 @@ fn schedule(spec: &AttemptSpec) -> Scheduled {
             dont_fragment,
             timeout_ns,
         )),
-        Sending::Dns { name, resolv, types } => Box::new(Lookup::new(course, name, &resolv, types, timeout_ns)),
+        Sending::Dns { name, resolv, types } => Box::new(NameLookup::new(course, name, &resolv, types, timeout_ns)),
         Sending::DnsQuery {
             server,
             port,
             name,
             qtype,
-        } => Box::new(Lookup::one_query(
+        } => Box::new(NameLookup::one_query(
             course,
             SocketAddr::new(server, port),
             name,
@@ -143,25 +144,25 @@ fn flows(scheduled: &[Scheduled], netns: u32) -> Vec<WatchedFlow> {
 
 fn run(scheduled: &mut [Scheduled], input: &mut Input, netns: u32) {
     let mut since_ns = None;
-    let mut speak = |said: Said| match said {
-        Said::Watch(flow) => say(&Said::Watch(WatchedFlow { netns, ..flow })),
+    let mut speak = |said: WorkerReport| match said {
+        WorkerReport::Watch(flow) => say(&WorkerReport::Watch(WatchedFlow { netns, ..flow })),
         said => say(&said),
     };
     loop {
         let Some(commands) = input.commands() else { return };
         for command in commands {
             match command {
-                Command::Go { at_ns } => since_ns = Some(at_ns),
-                Command::Watched { flow } => {
+                WorkerCommand::Go { at_ns } => since_ns = Some(at_ns),
+                WorkerCommand::Watched { flow } => {
                     for one in scheduled.iter_mut() {
                         one.task.watched(&flow);
                     }
                 }
-                Command::Stop => {
+                WorkerCommand::Stop => {
                     for one in scheduled.iter_mut() {
                         one.task.cancel(monotonic_ns(), &mut speak);
                     }
-                    say(&Said::Stopped);
+                    say(&WorkerReport::Stopped);
                 }
             }
         }
@@ -211,7 +212,7 @@ fn wait(scheduled: &[Scheduled], since_ns: Option<u64>) {
     }
 }
 
-fn say(said: &Said) {
+fn say(said: &WorkerReport) {
     let Ok(mut line) = serde_json::to_vec(said) else { return };
     line.push(b'\n');
     let mut out = std::io::stdout();
@@ -241,7 +242,7 @@ impl Input {
     }
 
     /// Commands that have come; `None` when the session is over.
-    fn commands(&mut self) -> Option<Vec<Command>> {
+    fn commands(&mut self) -> Option<Vec<WorkerCommand>> {
         let stdin = std::io::stdin();
         let mut polled = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
         let ready = ppoll(&mut polled, Some(TimeSpec::from(Duration::ZERO)), None).is_ok_and(|ready| ready > 0);

@@ -1,7 +1,7 @@
 //! Addresses of a namespace's interfaces.
 
 use super::{Fact, Look};
-use crate::netlink::{Netlink, decode, encode};
+use crate::system::netlink::{Netlink, decode, encode};
 use model::facts::{Address, NetnsFacts};
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope};
 
@@ -48,7 +48,7 @@ fn parse(message: &[u8]) -> anyhow::Result<Option<Address>> {
 #[cfg(test)]
 mod tests {
     use super::parse;
-    use crate::netlink::attribute;
+    use crate::system::netlink::attribute;
 
     /// `struct ifaddrmsg`.
     const IFADDRMSG_BYTES: usize = 8;

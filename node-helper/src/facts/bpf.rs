@@ -1,15 +1,16 @@
 //! eBPF programs that can drop packets here: XDP, tc (clsact, tcx, netkit), and those of the cgroups of processes.
 
-use super::{Fact, Look, links, qdiscs};
-use crate::door;
-use crate::namespaces::Namespace;
-use crate::netlink::{Netlink, attributes, text, u32_at};
-use crate::{sys, usher};
+use super::links::{self, LinkBrief};
+use super::{Fact, Look, qdiscs};
+use crate::identity::namespaces::NetworkNamespace;
+use crate::system::bpf;
+use crate::system::door;
+use crate::system::netlink::{Netlink, attributes, text, u32_at};
 use anyhow::Context as _;
 use model::facts::{BpfAttachment, NetnsFacts};
 use procfs::ProcessCGroups;
 use procfs::process::Process;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 
@@ -25,7 +26,7 @@ const CGROUPS_MAX: usize = 16;
 const PROCESSES_MAX: usize = 256;
 
 fn read(look: &Look) -> anyhow::Result<Vec<BpfAttachment>> {
-    let interfaces: Vec<Interface> = look.links(|messages| {
+    let interfaces: Vec<LinkBrief> = look.links(|messages| {
         messages
             .iter()
             .map(|body| links::brief(body))
@@ -36,7 +37,7 @@ fn read(look: &Look) -> anyhow::Result<Vec<BpfAttachment>> {
         found.extend(interface.xdp.map(|id| attachment("xdp", interface, id)));
         for (attach_type, kind) in DIRECT {
             // Older kernels know none of these.
-            let ids = sys::attached_programs(interface.index, *attach_type, false).unwrap_or_default();
+            let ids = bpf::attached_programs(interface.index, *attach_type, false).unwrap_or_default();
             found.extend(ids.into_iter().map(|id| attachment(kind, interface, id)));
         }
     }
@@ -60,14 +61,7 @@ fn read(look: &Look) -> anyhow::Result<Vec<BpfAttachment>> {
     Ok(found)
 }
 
-/// What of an interface is needed here.
-pub(super) struct Interface {
-    pub(super) index: u32,
-    pub(super) name: String,
-    pub(super) xdp: Option<u32>,
-}
-
-fn attachment(kind: &str, interface: &Interface, id: u32) -> BpfAttachment {
+fn attachment(kind: &str, interface: &LinkBrief, id: u32) -> BpfAttachment {
     BpfAttachment {
         kind: kind.to_owned(),
         on: interface.name.clone(),
@@ -110,7 +104,7 @@ const TCMSG_BYTES: usize = 20;
 const TCA_BPF_ID: u16 = 11;
 
 /// Filters of one end. One that is no eBPF program has no id; its kind is its name.
-fn filters(route: &mut Netlink, interface: &Interface, parent: u32, kind: &str) -> anyhow::Result<Vec<BpfAttachment>> {
+fn filters(route: &mut Netlink, interface: &LinkBrief, parent: u32, kind: &str) -> anyhow::Result<Vec<BpfAttachment>> {
     let mut request = [0; TCMSG_BYTES];
     request[4..8].copy_from_slice(&interface.index.to_ne_bytes());
     request[12..16].copy_from_slice(&parent.to_ne_bytes());
@@ -160,7 +154,7 @@ fn parse_filter(message: &[u8]) -> Option<(u32, String)> {
 }
 
 /// Programs in force for the cgroups of processes here, inherited ones too.
-fn of_cgroups(namespace: &Namespace, asked: &[u32]) -> anyhow::Result<Vec<BpfAttachment>> {
+fn of_cgroups(namespace: &NetworkNamespace, asked: &[u32]) -> anyhow::Result<Vec<BpfAttachment>> {
     let mounts = Process::myself()
         .and_then(|own| own.mountinfo())
         .context("cannot read our own mounts")?;
@@ -193,7 +187,7 @@ fn of_cgroup(mount: &Path, path: &Path) -> Vec<BpfAttachment> {
     OF_CGROUP
         .iter()
         .flat_map(|(attach_type, kind)| {
-            let ids = sys::attached_programs(folder.as_raw_fd() as u32, *attach_type, true).unwrap_or_default();
+            let ids = bpf::attached_programs(folder.as_raw_fd() as u32, *attach_type, true).unwrap_or_default();
             ids.into_iter().map(|id| BpfAttachment {
                 kind: (*kind).to_owned(),
                 on: Path::new("/").join(path).display().to_string(),
@@ -211,22 +205,10 @@ fn unified_path(cgroups: &ProcessCGroups) -> Option<PathBuf> {
     Some(PathBuf::from(own.pathname.trim_start_matches('/')))
 }
 
-/// Gives programs their names, which takes more than to see where they hang. A program may hang in many places; it is asked for
-/// its name once.
-pub(super) fn name(found: &mut [BpfAttachment]) {
-    let mut names: BTreeMap<u32, String> = BTreeMap::new();
-    for attachment in found.iter_mut().filter(|attachment| attachment.id != 0) {
-        let name = names
-            .entry(attachment.id)
-            .or_insert_with(|| usher::program_name(attachment.id).unwrap_or_default());
-        attachment.name.clone_from(name);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::{TCA_BPF_ID, TCMSG_BYTES, parse_filter, unified_path};
-    use crate::netlink::attribute;
+    use crate::system::netlink::attribute;
     use procfs::{FromBufRead as _, ProcessCGroups};
     use std::path::PathBuf;
 

@@ -1,8 +1,8 @@
 //! Connection tracking of a namespace: how full, what it did, and the watched flows' own entries (ctnetlink).
 
 use super::{Fact, Look};
-use crate::door;
-use crate::netlink::{Answer, Netlink, at, attribute, attributes};
+use crate::system::door;
+use crate::system::netlink::{Netlink, NetlinkAnswer, at, attribute, attributes};
 use anyhow::Context as _;
 use model::facts::{Conntrack, ConntrackEntry, NetnsFacts};
 use model::flow::{Flow, ICMP, ICMPV6, TCP, address, bytes};
@@ -84,8 +84,8 @@ fn one(netlink: &mut Netlink, flow: Flow) -> anyhow::Result<Option<ConntrackEntr
     let mut request = nfgenmsg(family as u8).to_vec();
     attribute(&mut request, CTA_TUPLE_ORIG | NESTED, &tuple(flow));
     Ok(match netlink.ask(message(GET), &request)? {
-        Answer::Refused(_) => None,
-        Answer::Messages(messages) => messages.iter().find_map(|(_, body)| parse_entry(body)),
+        NetlinkAnswer::Refused(_) => None,
+        NetlinkAnswer::Messages(messages) => messages.iter().find_map(|(_, body)| parse_entry(body)),
     })
 }
 
@@ -229,8 +229,8 @@ fn parse_tuple(value: &[u8]) -> Option<Flow> {
         for (inner, value) in attributes(value) {
             let port = || at(value, 0).map_or(0, u16::from_be_bytes);
             match (kind, inner) {
-                (CTA_TUPLE_IP, CTA_IP_V4_SRC | CTA_IP_V6_SRC) => src = crate::netlink::address(value),
-                (CTA_TUPLE_IP, CTA_IP_V4_DST | CTA_IP_V6_DST) => dst = crate::netlink::address(value),
+                (CTA_TUPLE_IP, CTA_IP_V4_SRC | CTA_IP_V6_SRC) => src = crate::system::netlink::address(value),
+                (CTA_TUPLE_IP, CTA_IP_V4_DST | CTA_IP_V6_DST) => dst = crate::system::netlink::address(value),
                 (CTA_TUPLE_PROTO, CTA_PROTO_NUM) => flow.protocol = *value.first()?,
                 (CTA_TUPLE_PROTO, CTA_PROTO_SRC_PORT) => flow.sport = port(),
                 (CTA_TUPLE_PROTO, CTA_PROTO_DST_PORT) => flow.dport = port(),

@@ -2,7 +2,7 @@
 
 use super::neighbours::ip;
 use super::{Fact, Look};
-use crate::netlink::{decode, encode, hardware};
+use crate::system::netlink::{decode, encode, hardware};
 use model::facts::{FdbEntry, NetnsFacts};
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::neighbour::{NeighbourAttribute, NeighbourMessage};
@@ -56,7 +56,7 @@ fn state(state: u16) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::parse;
-    use crate::netlink::attribute;
+    use crate::system::netlink::attribute;
 
     /// `struct ndmsg`.
     const NDMSG_BYTES: usize = 12;

@@ -1,8 +1,7 @@
 //! Interfaces of a namespace, their places in bridges and tunnels, their counters and queueing disciplines.
 
-use super::bpf::Interface;
 use super::{Fact, Look, qdiscs};
-use crate::netlink::{Netlink, decode, encode, hardware};
+use crate::system::netlink::{Netlink, decode, encode, hardware};
 use model::facts::{BridgePort, Link, LinkStats, NetnsFacts, Peer, Vxlan};
 use netlink_packet_route::link::{
     InfoBridgePort, InfoData, InfoPortData, InfoVxlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, LinkXdp, State,
@@ -102,10 +101,17 @@ fn parse(message: &[u8]) -> anyhow::Result<Seen> {
     Ok(Seen { link, peer_id })
 }
 
+/// What of an interface is needed to say where a program hangs.
+pub(super) struct LinkBrief {
+    pub(super) index: u32,
+    pub(super) name: String,
+    pub(super) xdp: Option<u32>,
+}
+
 /// Index, name and XDP program of a message.
-pub(super) fn brief(message: &[u8]) -> anyhow::Result<Interface> {
+pub(super) fn brief(message: &[u8]) -> anyhow::Result<LinkBrief> {
     let Seen { link, peer_id: _ } = parse(message)?;
-    Ok(Interface {
+    Ok(LinkBrief {
         index: link.index,
         name: link.name,
         xdp: link.xdp,
@@ -194,7 +200,7 @@ fn operstate(state: State) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::{IFINFOMSG_BYTES, parse};
-    use crate::netlink::attribute;
+    use crate::system::netlink::attribute;
     use model::facts::{BridgePort, LinkStats, Peer, Vxlan};
 
     // linux/if_link.h

@@ -1,10 +1,10 @@
-//! What the kernel itself answers to "how would this leave?".
+//! Route lookups: what the kernel answers when asked how a packet would leave (`ip route get`).
 //!
 //! A source that is not the namespace's own is asked for as if the packet came in where that source lives, so the answer
 //! is the one forwarding gets, with `rp_filter` (EXDEV) and `ip_forward` (EHOSTUNREACH) in it.
 
 use super::{Fact, Look, routes};
-use crate::netlink::{Answer, Netlink, encode, errno};
+use crate::system::netlink::{Netlink, NetlinkAnswer, encode, errno};
 use model::facts::{LookupAnswer, NetnsFacts, Route, RouteKind, RouteLookup};
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::route::{RouteAttribute, RouteFlags, RouteMessage};
@@ -63,8 +63,8 @@ fn home(route: &mut Netlink, src: IpAddr) -> anyhow::Result<Home> {
 
 fn lookup(route: &mut Netlink, dst: IpAddr, src: Option<IpAddr>, iif: Option<u32>) -> anyhow::Result<LookupAnswer> {
     Ok(match route.ask(libc::RTM_GETROUTE, &request(dst, src, iif))? {
-        Answer::Refused(error) => LookupAnswer::Error(error),
-        Answer::Messages(messages) => messages
+        NetlinkAnswer::Refused(error) => LookupAnswer::Error(error),
+        NetlinkAnswer::Messages(messages) => messages
             .iter()
             .find_map(|(_, body)| routes::parse(body).transpose())
             .transpose()?

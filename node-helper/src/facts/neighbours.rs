@@ -1,7 +1,7 @@
 //! Neighbours: who answers for which address on which link (ARP, ND), with proxy entries.
 
 use super::{Fact, Look};
-use crate::netlink::{decode, encode, hardware};
+use crate::system::netlink::{decode, encode, hardware};
 use model::facts::{Neighbour, NetnsFacts};
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage};
@@ -56,7 +56,7 @@ pub(super) fn ip(address: &NeighbourAddress) -> Option<IpAddr> {
     match address {
         NeighbourAddress::Inet(v4) => Some(IpAddr::V4(*v4)),
         NeighbourAddress::Inet6(v6) => Some(IpAddr::V6(*v6)),
-        NeighbourAddress::Other(octets) => crate::netlink::address(octets),
+        NeighbourAddress::Other(octets) => crate::system::netlink::address(octets),
         _ => None,
     }
 }
@@ -77,7 +77,7 @@ fn state(state: u16) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::parse;
-    use crate::netlink::attribute;
+    use crate::system::netlink::attribute;
 
     /// `struct ndmsg`.
     const NDMSG_BYTES: usize = 12;

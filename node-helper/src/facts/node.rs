@@ -1,7 +1,7 @@
 //! Facts of the whole node: its CPUs' backlogs, load, limits.
 
 use super::sysctls::read_files;
-use crate::door;
+use crate::system::door;
 use anyhow::Context as _;
 use model::facts::NodeFacts;
 use model::missing::{Known, Missing};
@@ -31,7 +31,7 @@ const SYSCTLS: &[&str] = &[
 ];
 
 /// Reads them from a root that holds `proc`.
-pub(super) fn read(root: &Path) -> NodeFacts {
+pub fn read(root: &Path) -> NodeFacts {
     let file = |path: &str| {
         let path = root.join(path);
         door::text(&path, door::TABLE).with_context(|| format!("cannot read {}", path.display()))

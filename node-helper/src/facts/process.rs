@@ -1,6 +1,7 @@
 //! A process at one end: what it does, how full its descriptor table is, and whether its CPU is throttled.
 
-use crate::{cgroups, door, owner};
+use crate::identity::{cgroups, owner};
+use crate::system::door;
 use anyhow::Context as _;
 use model::facts::{ProcessFacts, Throttling};
 use model::missing::{Known, Missing};
@@ -10,7 +11,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// Reads the facts of one process; `None` when it is gone.
-pub(super) fn read(pid: u32, netns: u32) -> Option<ProcessFacts> {
+pub fn read(pid: u32, netns: u32) -> Option<ProcessFacts> {
     let process = Process::new(i32::try_from(pid).ok()?).ok()?;
     let stat = process.stat().ok()?;
     Some(ProcessFacts {

@@ -1,6 +1,6 @@
 //! Queueing disciplines with their statistics and rate limits.
 
-use crate::netlink::{Netlink, attributes, text, u32_at, u64_at};
+use crate::system::netlink::{Netlink, attributes, text, u32_at, u64_at};
 use model::facts::Qdisc;
 
 /// `struct tcmsg`: family, ifindex at 4, handle at 8, parent at 12, info at 16.
@@ -124,7 +124,7 @@ fn parent(number: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::{HtbClass, narrowest, parent, rate_bits};
-    use crate::netlink::attribute;
+    use crate::system::netlink::attribute;
 
     #[test]
     fn parents_are_named_as_tc_names_them() {

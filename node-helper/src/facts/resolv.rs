@@ -5,7 +5,7 @@
 //! make glibc ask otherwise (`rotate`, `single-request`, `use-vc`) nor the lines it did not understand. It is the second
 //! opinion in the tests below, where it agrees and where it does not.
 
-use crate::door;
+use crate::system::door;
 use anyhow::Context as _;
 use model::facts::ResolvConf;
 use model::missing::{Known, Missing};

@@ -1,7 +1,7 @@
 //! Routes of all tables, both families.
 
 use super::{Fact, Look};
-use crate::netlink::{decode, encode};
+use crate::system::netlink::{decode, encode};
 use anyhow::bail;
 use model::facts::{NetnsFacts, NextHop, Route, RouteKind};
 use netlink_packet_route::AddressFamily;
@@ -175,7 +175,7 @@ fn protocol(number: u8) -> String {
 #[cfg(test)]
 mod tests {
     use super::{covers, parse};
-    use crate::netlink::attribute;
+    use crate::system::netlink::attribute;
     use model::facts::{Route, RouteKind};
 
     /// `struct rtmsg`.

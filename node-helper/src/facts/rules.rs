@@ -1,7 +1,7 @@
 //! Policy routing rules.
 
 use super::{Fact, Look};
-use crate::netlink::{decode, encode};
+use crate::system::netlink::{decode, encode};
 use model::facts::{NetnsFacts, RoutingRule};
 use netlink_packet_core::Nla as _;
 use netlink_packet_route::AddressFamily;
@@ -105,7 +105,7 @@ fn action(action: RuleAction) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::{FRA_DPORT_MASK, FRA_SPORT_MASK, parse};
-    use crate::netlink::attribute;
+    use crate::system::netlink::attribute;
     use model::facts::RoutingRule;
 
     // linux/fib_rules.h

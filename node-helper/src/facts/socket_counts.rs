@@ -1,7 +1,7 @@
 //! How many sockets there are, by protocol and state.
 
 use super::{Fact, Look, sockets};
-use crate::netlink::Netlink;
+use crate::system::netlink::Netlink;
 use model::facts::NetnsFacts;
 use model::flow::{TCP, address};
 use std::collections::BTreeMap;

@@ -1,8 +1,8 @@
 //! Sockets: what listens, what is bound, and the watched flows' own (`SOCK_DIAG`).
 
 use super::{Fact, Look};
-use crate::door;
-use crate::netlink::{Answer, Netlink, at, attributes, u32_at, u64_at};
+use crate::system::door;
+use crate::system::netlink::{Netlink, NetlinkAnswer, at, attributes, u32_at, u64_at};
 use anyhow::Context as _;
 use model::facts::{NetnsFacts, Socket, TcpInfo};
 use model::flow::{Flow, TCP, UDP, mapped};
@@ -78,8 +78,8 @@ fn one(diag: &mut Netlink, flow: Flow) -> anyhow::Result<Option<Socket>> {
             SOCK_DIAG_BY_FAMILY,
             &request(family, flow.protocol, ANY_STATE, DETAILS, Some(flow)),
         )? {
-            Answer::Refused(_) => None,
-            Answer::Messages(messages) => messages
+            NetlinkAnswer::Refused(_) => None,
+            NetlinkAnswer::Messages(messages) => messages
                 .iter()
                 .find_map(|(_, body)| parse(body, flow.protocol))
                 .filter(|socket| socket.state != "LISTEN"),
@@ -204,7 +204,7 @@ fn is_wanted(ask: &Ask, socket: &Socket) -> bool {
 }
 
 /// Waits for whoever comes: a TCP listener, or a UDP socket that is bound and not connected.
-pub(super) fn listens(socket: &Socket) -> bool {
+pub fn listens(socket: &Socket) -> bool {
     matches!(&*socket.state, "LISTEN" | "UNCONN")
 }
 
@@ -275,7 +275,7 @@ pub fn held(pid: u32) -> Vec<u64> {
 #[cfg(test)]
 mod tests {
     use super::{INET_DIAG_INFO, INET_DIAG_MSG_BYTES, INET_DIAG_SKMEMINFO, parse, request};
-    use crate::netlink::attribute;
+    use crate::system::netlink::attribute;
     use model::flow::{Flow, TCP, UDP};
 
     fn message(family: i32, state: u8, sport: u16, rx_queue: u32, tx_queue: u32) -> Vec<u8> {

@@ -2,8 +2,8 @@
 //! dump instead of a dozen files each.
 
 use super::{Fact, Look, links};
-use crate::door;
-use crate::netlink::{attributes, text, u32_at};
+use crate::system::door;
+use crate::system::netlink::{attributes, text, u32_at};
 use model::facts::NetnsFacts;
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -170,7 +170,7 @@ fn of_families(spec: &[u8]) -> Vec<(&'static str, &'static str, String)> {
 mod tests {
     use super::{IFLA_INET_CONF, of_interface, read_files};
     use crate::facts::links::IFINFOMSG_BYTES;
-    use crate::netlink::attribute;
+    use crate::system::netlink::attribute;
     use std::fs;
 
     #[test]

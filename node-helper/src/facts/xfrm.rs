@@ -1,7 +1,7 @@
 //! `IPsec` policies, one line each as `ip xfrm policy` words them.
 
 use super::Fact;
-use crate::netlink::{Netlink, address, attributes, u16_at, u32_at};
+use crate::system::netlink::{Netlink, address, attributes, u16_at, u32_at};
 use anyhow::Context as _;
 use model::facts::NetnsFacts;
 use model::flow::protocol_name;
@@ -96,7 +96,7 @@ fn end(bytes: &[u8], family: u16) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::{USER_TMPL_BYTES, USERPOLICY_INFO_BYTES, XFRMA_TMPL, parse};
-    use crate::netlink::attribute;
+    use crate::system::netlink::attribute;
 
     /// A policy for IPv4 between 10.90.2.2/32 and 10.0.0.0/8.
     fn policy(direction: u8, action: u8) -> Vec<u8> {

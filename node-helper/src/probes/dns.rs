@@ -1,8 +1,8 @@
 //! `dns`: queries and answers over UDP.
 
-use crate::load::Hook;
-use crate::probe::Probe;
-use crate::programs;
+use crate::kernel::load::ProgramHook;
+use crate::kernel::probe::Probe;
+use crate::kernel::programs;
 
 /// See [`super::PROBES`].
 pub const PROBE: Probe = Probe {
@@ -11,11 +11,11 @@ pub const PROBE: Probe = Probe {
     cost: "about 0.02 us per packet and device (0.1 us before 6.17), 2 us for each DNS message",
     elf: programs::DNS,
     places: &[
-        &[Hook::Typed {
+        &[ProgramHook::Typed {
             at: "net_dev_queue",
             program: "net_dev_queue",
         }],
-        &[Hook::Typed {
+        &[ProgramHook::Typed {
             at: "netif_receive_skb",
             program: "netif_receive_skb",
         }],

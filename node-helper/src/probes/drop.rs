@@ -1,8 +1,8 @@
 //! `drop`: packets that the kernel frees as a loss.
 
-use crate::load::Hook;
-use crate::probe::{Detail, Probe};
-use crate::programs;
+use crate::kernel::load::ProgramHook;
+use crate::kernel::probe::{Detail, Probe};
+use crate::kernel::programs;
 
 /// See [`super::PROBES`].
 pub const PROBE: Probe = Probe {
@@ -11,11 +11,11 @@ pub const PROBE: Probe = Probe {
     cost: "nothing per delivered packet; about 0.3 us for each packet that is dropped",
     elf: programs::DROP,
     places: &[&[
-        Hook::Typed {
+        ProgramHook::Typed {
             at: "kfree_skb",
             program: "kfree_skb_typed",
         },
-        Hook::Raw {
+        ProgramHook::Raw {
             at: "kfree_skb",
             program: "kfree_skb",
         },

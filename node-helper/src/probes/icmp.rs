@@ -1,8 +1,8 @@
 //! `icmp`: errors that the kernel sends about packets, and errors that sockets get.
 
-use crate::load::Hook;
-use crate::probe::{Detail, Probe};
-use crate::programs;
+use crate::kernel::load::ProgramHook;
+use crate::kernel::probe::{Detail, Probe};
+use crate::kernel::programs;
 
 /// See [`super::PROBES`].
 pub const PROBE: Probe = Probe {
@@ -12,20 +12,20 @@ pub const PROBE: Probe = Probe {
     elf: programs::ICMP,
     places: &[
         &[
-            Hook::Raw {
+            ProgramHook::Raw {
                 at: "icmp_send",
                 program: "icmp_send",
             },
-            Hook::Kprobe {
+            ProgramHook::Kprobe {
                 at: "__icmp_send",
                 program: "icmp_send_function",
             },
         ],
-        &[Hook::Raw {
+        &[ProgramHook::Raw {
             at: "net_dev_queue",
             program: "net_dev_queue",
         }],
-        &[Hook::Raw {
+        &[ProgramHook::Raw {
             at: "inet_sk_error_report",
             program: "inet_sk_error_report",
         }],

@@ -1,12 +1,13 @@
-//! The registry of probes, and what each can do on this kernel.
+//! The registry of probes: one file each, with its hooks, what it sees and costs, and what it can do without; and what this kernel
+//! has of all that they name.
+//!
+//! It uses `kernel` alone, and no probe names another. Attaching them is the armer's, whether they can be is told by
+//! `capture::armed`.
 
-use crate::armer;
-use crate::btf::{self, Layout, Wanted};
-use crate::load::{self, Hook};
-use crate::probe::Probe;
-use crate::words::{DROP_REASONS, RESET_REASONS};
+use crate::kernel::btf::{self, DROP_REASONS, Layout, RESET_REASONS, Wanted};
+use crate::kernel::load::{self, ProgramHook};
+use crate::kernel::probe::Probe;
 use anyhow::bail;
-use model::protocol::ProbeStatus;
 use std::sync::OnceLock;
 use strsim::levenshtein;
 
@@ -71,36 +72,16 @@ fn wanted() -> anyhow::Result<Wanted> {
         let stand_ins = probe.details.iter().flat_map(|detail| detail.stand_ins);
         for hook in probe.places.iter().copied().flatten().chain(stand_ins) {
             match hook {
-                Hook::Raw { at, .. } | Hook::Typed { at, .. } => wanted.tracepoints.insert((*at).to_owned()),
-                Hook::Function { at, .. } | Hook::Kprobe { at, .. } => wanted.functions.insert((*at).to_owned()),
+                ProgramHook::Raw { at, .. } | ProgramHook::Typed { at, .. } => {
+                    wanted.tracepoints.insert((*at).to_owned())
+                }
+                ProgramHook::Function { at, .. } | ProgramHook::Kprobe { at, .. } => {
+                    wanted.functions.insert((*at).to_owned())
+                }
             };
         }
     }
     Ok(wanted)
-}
-
-/// What every probe can do on this kernel. Attaches nothing.
-pub fn statuses() -> Vec<ProbeStatus> {
-    let refused = match layout() {
-        Ok(_) => armer::refused(),
-        Err(why) => Some((*why).to_owned()),
-    };
-    PROBES
-        .iter()
-        .map(|probe| match (&refused, layout()) {
-            (None, Ok(layout)) => probe.status(layout),
-            (why, _) => {
-                let mut status = probe.status(&Layout::default());
-                let why = why.clone().unwrap_or_default();
-                status.unsupported = Some(
-                    probe
-                        .missing(why)
-                        .remedy("run as root on a kernel with BTF; `skoop doctor` says what lacks"),
-                );
-                status
-            }
-        })
-        .collect()
 }
 
 /// The probe of that name, or the nearest name.
@@ -127,10 +108,10 @@ mod tests {
     #[test]
     fn every_program_of_the_kernel_side_is_a_probe() {
         let probes: Vec<&str> = PROBES.iter().map(|probe| probe.name).collect();
-        for (name, _) in crate::programs::ALL {
+        for (name, _) in crate::kernel::programs::ALL {
             assert!(probes.contains(name), "{name} is in no registry");
         }
-        assert_eq!(probes.len(), crate::programs::ALL.len());
+        assert_eq!(probes.len(), crate::kernel::programs::ALL.len());
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! `neigh`: neighbours that do not answer.
 
-use crate::load::Hook;
-use crate::probe::Probe;
-use crate::programs;
+use crate::kernel::load::ProgramHook;
+use crate::kernel::probe::Probe;
+use crate::kernel::programs;
 
 /// See [`super::PROBES`].
 pub const PROBE: Probe = Probe {
@@ -10,7 +10,7 @@ pub const PROBE: Probe = Probe {
     about: "next hops that do not answer ARP or ND: each unanswered solicitation, and the failure",
     cost: "nothing per packet; about 0.5 us for each solicitation that went unanswered",
     elf: programs::NEIGH,
-    places: &[&[Hook::Raw {
+    places: &[&[ProgramHook::Raw {
         at: "neigh_timer_handler",
         program: "neigh_timer_handler",
     }]],

@@ -1,8 +1,8 @@
 //! `path`: where the packets of watched flows are met.
 
-use crate::load::Hook;
-use crate::probe::Probe;
-use crate::programs;
+use crate::kernel::load::ProgramHook;
+use crate::kernel::probe::Probe;
+use crate::kernel::programs;
 
 /// See [`super::PROBES`].
 pub const PROBE: Probe = Probe {
@@ -11,23 +11,23 @@ pub const PROBE: Probe = Probe {
     cost: "about 0.02 us per packet and hook for other packets while a flow is watched (0.05 us before 6.17), nothing else",
     elf: programs::PATH,
     places: &[
-        &[Hook::Typed {
+        &[ProgramHook::Typed {
             at: "net_dev_queue",
             program: "net_dev_queue",
         }],
-        &[Hook::Typed {
+        &[ProgramHook::Typed {
             at: "net_dev_start_xmit",
             program: "net_dev_start_xmit",
         }],
-        &[Hook::Typed {
+        &[ProgramHook::Typed {
             at: "netif_receive_skb",
             program: "netif_receive_skb",
         }],
-        &[Hook::Typed {
+        &[ProgramHook::Typed {
             at: "skb_copy_datagram_iovec",
             program: "skb_copy_datagram_iovec",
         }],
-        &[Hook::Typed {
+        &[ProgramHook::Typed {
             at: "consume_skb",
             program: "consume_skb",
         }],

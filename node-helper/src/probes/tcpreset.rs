@@ -1,8 +1,8 @@
 //! `tcpreset`: resets that TCP sends and accepts.
 
-use crate::load::Hook;
-use crate::probe::{Detail, Probe};
-use crate::programs;
+use crate::kernel::load::ProgramHook;
+use crate::kernel::probe::{Detail, Probe};
+use crate::kernel::programs;
 
 /// See [`super::PROBES`].
 pub const PROBE: Probe = Probe {
@@ -11,11 +11,11 @@ pub const PROBE: Probe = Probe {
     cost: "nothing per packet; about 0.5 us for each reset",
     elf: programs::TCPRESET,
     places: &[
-        &[Hook::Raw {
+        &[ProgramHook::Raw {
             at: "tcp_send_reset",
             program: "tcp_send_reset",
         }],
-        &[Hook::Raw {
+        &[ProgramHook::Raw {
             at: "tcp_receive_reset",
             program: "tcp_receive_reset",
         }],
@@ -29,11 +29,11 @@ pub const PROBE: Probe = Probe {
             "resets of packets that no socket is for (before 6.10 they need kprobes)",
         )
         .or_seen_at(&[
-            Hook::Kprobe {
+            ProgramHook::Kprobe {
                 at: "tcp_v4_send_reset",
                 program: "send_reset_without_socket",
             },
-            Hook::Kprobe {
+            ProgramHook::Kprobe {
                 at: "tcp_v6_send_reset",
                 program: "send_reset_without_socket",
             },

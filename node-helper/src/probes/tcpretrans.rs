@@ -1,8 +1,8 @@
 //! `tcpretrans`: segments and SYN-ACKs that TCP sends again.
 
-use crate::load::Hook;
-use crate::probe::{Detail, Probe};
-use crate::programs;
+use crate::kernel::load::ProgramHook;
+use crate::kernel::probe::{Detail, Probe};
+use crate::kernel::programs;
 
 /// See [`super::PROBES`].
 pub const PROBE: Probe = Probe {
@@ -11,11 +11,11 @@ pub const PROBE: Probe = Probe {
     cost: "nothing per packet; about 0.5 us for each retransmission",
     elf: programs::TCPRETRANS,
     places: &[
-        &[Hook::Raw {
+        &[ProgramHook::Raw {
             at: "tcp_retransmit_skb",
             program: "tcp_retransmit_skb",
         }],
-        &[Hook::Raw {
+        &[ProgramHook::Raw {
             at: "tcp_retransmit_synack",
             program: "tcp_retransmit_synack",
         }],

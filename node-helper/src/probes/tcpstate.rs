@@ -1,8 +1,8 @@
 //! `tcpstate`: how TCP sockets change state.
 
-use crate::load::Hook;
-use crate::probe::{Detail, Probe};
-use crate::programs;
+use crate::kernel::load::ProgramHook;
+use crate::kernel::probe::{Detail, Probe};
+use crate::kernel::programs;
 
 /// See [`super::PROBES`].
 pub const PROBE: Probe = Probe {
@@ -10,7 +10,7 @@ pub const PROBE: Probe = Probe {
     about: "state changes of TCP sockets, with the time since connect began",
     cost: "nothing per packet; about 0.6 us for each change, some six per connection",
     elf: programs::TCPSTATE,
-    places: &[&[Hook::Raw {
+    places: &[&[ProgramHook::Raw {
         at: "inet_sock_set_state",
         program: "inet_sock_set_state",
     }]],

@@ -1,8 +1,8 @@
 //! `udpbuf`: datagrams that a full receive buffer refuses.
 
-use crate::load::Hook;
-use crate::probe::{Detail, Probe};
-use crate::programs;
+use crate::kernel::load::ProgramHook;
+use crate::kernel::probe::{Detail, Probe};
+use crate::kernel::programs;
 
 /// See [`super::PROBES`].
 pub const PROBE: Probe = Probe {
@@ -10,7 +10,7 @@ pub const PROBE: Probe = Probe {
     about: "UDP datagrams refused because the socket's receive buffer is full",
     cost: "nothing per delivered packet; about 0.5 us for each refused datagram",
     elf: programs::UDPBUF,
-    places: &[&[Hook::Raw {
+    places: &[&[ProgramHook::Raw {
         at: "udp_fail_queue_rcv_skb",
         program: "udp_fail_queue_rcv_skb",
     }]],

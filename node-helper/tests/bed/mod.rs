@@ -7,17 +7,17 @@ mod inside;
 
 use inside::within;
 use model::protocol::Filter;
-use node_helper::namespaces::{Namespace, Namespaces};
+use node_helper::identity::namespaces::{Namespaces, NetworkNamespace};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Namespaces that go away with it.
-pub struct Lab {
+pub struct NetnsBed {
     prefix: String,
     names: Vec<&'static str>,
 }
 
-impl Lab {
+impl NetnsBed {
     /// Namespaces with `lo` up, and commands, each in the namespace before the colon.
     pub fn new(names: &[&'static str], commands: &[&str]) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -72,7 +72,7 @@ impl Lab {
         assert!(status.success(), "{line}");
     }
 
-    pub fn namespace(&self, name: &str) -> Namespace {
+    pub fn namespace(&self, name: &str) -> NetworkNamespace {
         let name = format!("netns/{}{name}", self.prefix);
         Namespaces::scan().by_name(&name).unwrap().clone()
     }
@@ -89,7 +89,7 @@ impl Lab {
     }
 }
 
-impl Drop for Lab {
+impl Drop for NetnsBed {
     fn drop(&mut self) {
         for name in &self.names {
             let _ = Command::new("ip")

@@ -3,14 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 use nix::sched::{CloneFlags, setns};
-use node_helper::namespaces::Namespace;
-use node_helper::netns;
+use node_helper::identity::namespaces::NetworkNamespace;
 
 /// Runs `f` there, on a thread of its own: no other thread ever changes place.
-pub fn within<T: Send>(ns: &Namespace, f: impl FnOnce() -> T + Send) -> T {
+pub fn within<T: Send>(ns: &NetworkNamespace, f: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| {
         let inside = scope.spawn(|| {
-            setns(netns::open(ns).unwrap(), CloneFlags::CLONE_NEWNET).unwrap();
+            setns(ns.open().unwrap(), CloneFlags::CLONE_NEWNET).unwrap();
             f()
         });
         inside.join().unwrap()

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A helper and our end of the conversation.
-pub struct Helper {
+pub struct RunningHelper {
     child: Child,
     to: Option<ChildStdin>,
     said: u64,
@@ -25,7 +25,7 @@ pub struct Helper {
     heard: u64,
 }
 
-impl Helper {
+impl RunningHelper {
     /// Starts it and says nothing.
     pub fn start() -> Self {
         Self::start_with(&mut Command::new(env!("CARGO_BIN_EXE_node-helper")))
@@ -186,7 +186,7 @@ impl Helper {
     }
 }
 
-impl Drop for Helper {
+impl Drop for RunningHelper {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -226,12 +226,12 @@ pub fn inode(path: &str) -> u32 {
 }
 
 /// A network namespace of this test, taken down when dropped.
-pub struct Namespace {
+pub struct OwnNetns {
     /// Its name, that nobody else uses.
     pub name: String,
 }
 
-impl Namespace {
+impl OwnNetns {
     /// Makes one, with loopback up.
     pub fn new(what: &str) -> Self {
         let namespace = Self {
@@ -265,24 +265,24 @@ impl Namespace {
     }
 
     /// A process in it that has said `ready`.
-    pub fn spawn(&self, script: &str) -> Process {
+    pub fn spawn(&self, script: &str) -> TestProcess {
         let mut child = self.command(script).stdout(Stdio::piped()).spawn().unwrap();
         let mut ready = [0; 5];
         child.stdout.as_mut().unwrap().read_exact(&mut ready).unwrap();
-        Process(child)
+        TestProcess(child)
     }
 }
 
-impl Drop for Namespace {
+impl Drop for OwnNetns {
     fn drop(&mut self) {
         let _ = Command::new("ip").args(["netns", "del", &self.name]).status();
     }
 }
 
 /// A process that ends with the test.
-pub struct Process(pub Child);
+pub struct TestProcess(pub Child);
 
-impl Drop for Process {
+impl Drop for TestProcess {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();

@@ -4,13 +4,14 @@
 //! `SKOOP_COMPARE_NETNS` names the namespaces, by paths with spaces between. Such rules count packets, and may be written anew,
 //! while they are read: counters must lie between those before and after, and what does not agree is read again.
 
-use super::iptables::parse;
-use super::nft::Ruleset;
-use super::real::{alone, counted, differences, legacy_tables, prepare, run};
-use super::xt::SetNames;
-use super::{compat, decode, dump, legacy, nft, nft_kernel_tests};
+use super::iptables::save::parse;
+use super::iptables::xt::SetNames;
+use super::iptables::{compat, legacy};
+use super::nftables::ruleset::{Ruleset, ruleset};
+use super::nftables::{dump, json_objects, kernel_tests, scope};
+use super::tool_tests::{alone, counted, differences, legacy_tables, prepare, run};
 use crate::facts::interfaces;
-use crate::netlink::Netlink;
+use crate::system::netlink::Netlink;
 use model::facts::Chain;
 use nix::sched::{CloneFlags, setns};
 use std::collections::BTreeMap;
@@ -80,11 +81,11 @@ fn ours() -> (Rules, Vec<(String, String)>) {
             continue;
         }
         others.push((table.family.to_owned(), table.name.clone()));
-        let (objects, around) = decode::named(&table, &names);
-        let own = nft::ruleset(
+        let (objects, around) = json_objects::named(&table, &names);
+        let own = ruleset(
             &objects,
-            decode::chains(&table, &around),
-            &nft_kernel_tests::every_part(),
+            json_objects::chains(&table, &around),
+            &kernel_tests::every_part(),
         );
         native.chains.extend(own.chains);
         native.sets.extend(own.sets);
@@ -100,7 +101,7 @@ fn ours() -> (Rules, Vec<(String, String)>) {
 /// As the tools say them; nft of these tables.
 fn theirs(others: &[(String, String)]) -> Rules {
     let saved = |tool: &str, backend: &str, family: &str| parse(&run(tool, &["-c"], ""), backend, family).chains;
-    let mut native = nft_kernel_tests::told();
+    let mut native = kernel_tests::told();
     let is_other = |chain: &Chain| {
         let others = || others.iter();
         others().any(|(family, table)| *family == chain.family && *table == chain.table)
@@ -108,7 +109,7 @@ fn theirs(others: &[(String, String)]) -> Rules {
     native.chains.retain(is_other);
     let keys: Vec<String> = others
         .iter()
-        .map(|(family, table)| nft::set_key(family, table, ""))
+        .map(|(family, table)| scope::set_key(family, table, ""))
         .collect();
     native
         .sets
@@ -146,11 +147,8 @@ fn compared() -> Result<usize, String> {
         their.retain(|chain| !is_made_up(chain, &own));
         wrong.extend(differences(own, their));
     }
-    wrong.extend(nft_kernel_tests::differences(
-        &theirs.native.chains,
-        &ours.native.chains,
-    ));
-    let sets = [theirs.native.sets, ours.native.sets].map(nft_kernel_tests::sorted);
+    wrong.extend(kernel_tests::differences(&theirs.native.chains, &ours.native.chains));
+    let sets = [theirs.native.sets, ours.native.sets].map(kernel_tests::sorted);
     if sets[0] != sets[1] {
         wrong.push(format!("nft: {:?}\nwe:  {:?}", sets[0], sets[1]));
     }

@@ -3,7 +3,7 @@
 //! A set that is too large, or that a newer kernel tells in a way that is not known here, is left out: whether a packet is in
 //! it cannot be told then.
 
-use crate::netlink::{Budget, Netlink, address, at, attribute, attributes, each_of, hardware, text};
+use crate::system::netlink::{Budget, Netlink, address, at, attribute, attributes, each_of, hardware, text};
 use anyhow::Context as _;
 use model::facts::IpSet;
 use std::collections::{BTreeMap, BTreeSet};
@@ -183,7 +183,7 @@ fn member(kind: &str, netmask: Option<u8>, data: &[u8]) -> Option<String> {
                     return None;
                 }
                 Some(match of(PROTO).and_then(|value| value.first()) {
-                    Some(number) => format!("{}:{port}", super::xt::protocol(u16::from(*number))),
+                    Some(number) => format!("{}:{port}", super::iptables::xt::protocol(u16::from(*number))),
                     None => port.to_string(),
                 })
             }
@@ -213,7 +213,7 @@ fn told_address(nested: &[u8]) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::{ADT, CIDR, DATA, FLAGS, IP, NETMASK, PORT, PROTO, SETNAME, Sets, TYPENAME};
-    use crate::netlink::attribute;
+    use crate::system::netlink::attribute;
     use model::facts::IpSet;
     use std::collections::BTreeSet;
 

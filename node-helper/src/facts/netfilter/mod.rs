@@ -2,42 +2,26 @@
 //!
 //! Tables of iptables-legacy come by iptables' own socket, `nf_tables` by netlink: those that iptables-nft made
 //! are told in iptables' words, and all others in the form of `nft -j list ruleset`, of which one reader knows the meaning.
+//!
+//! `nftables` and `iptables` hold what belongs to one of them; here is what joins them, and what both need (address sets, and how
+//! many rules are carried at most).
 
-mod attributes;
-mod bound;
-mod clause;
-mod compat;
-mod decode;
-mod dump;
-mod elements;
-mod expr;
-mod fields;
 mod ipset;
-#[cfg(test)]
 mod iptables;
-mod iptables_match;
-mod keys;
-mod kinds;
-mod legacy;
-mod nft;
-mod nft_match;
-mod nft_text;
-mod program;
-mod raw;
-mod tables;
-mod terms;
-#[cfg(test)]
-mod words;
-mod xt;
+mod nftables;
+mod rule_limit;
 
 use super::{Fact, Look};
-use crate::netlink::{attributes, text, u32_at};
+use crate::system::netlink::{attributes, text, u32_at};
+use iptables::xt::SetNames;
+use iptables::{compat, legacy};
 use model::facts::{IpSet, Match, Netfilter, NetnsFacts};
 use model::missing::{Known, Missing};
+use nftables::scope::MapBudget;
+use nftables::{decode, dump, json_objects, program, ruleset};
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use xt::SetNames;
 
 pub(super) const FACT: Fact = Fact {
     name: "netfilter",
@@ -56,7 +40,7 @@ fn read(look: &Look) -> Known<Netfilter> {
                 let all = interfaces.get_or_init(|| look.links(interface_names).unwrap_or_default());
                 all.get(&index).cloned()
             };
-            let found = Found {
+            let found = ToTell {
                 place: &look.namespace.name,
                 asked: look.addresses(),
                 names: &names,
@@ -71,10 +55,10 @@ fn read(look: &Look) -> Known<Netfilter> {
         // A set that is not there may hold any packet; no rule is unseen for that.
         netfilter.ipsets = ipset::read(&asked).unwrap_or_default();
     }
-    for table in bound::keep_within(bound::RULES_MAX, &mut netfilter.chains, &look.addresses()) {
+    for table in rule_limit::keep_within(rule_limit::RULES_MAX, &mut netfilter.chains, &look.addresses()) {
         let why = format!(
             "table {table} is too large to be carried ({} rules are)",
-            bound::RULES_MAX
+            rule_limit::RULES_MAX
         );
         netfilter
             .unread
@@ -91,7 +75,7 @@ fn read(look: &Look) -> Known<Netfilter> {
 
 fn add_legacy(netfilter: &mut Netfilter, look: &Look, sets: &SetNames) {
     for family in legacy::FAMILIES {
-        let names = tables::legacy(look, family.names).unwrap_or_else(|error| {
+        let names = legacy::names::tables(look, family.names).unwrap_or_else(|error| {
             netfilter
                 .unread
                 .push(unread(look, "iptables-legacy", &format!("{error:#}")));
@@ -109,24 +93,24 @@ fn add_legacy(netfilter: &mut Netfilter, look: &Look, sets: &SetNames) {
 }
 
 /// What of a namespace is needed to tell its tables.
-struct Found<'a> {
+struct ToTell<'a> {
     /// The namespace.
     place: &'a str,
     /// Addresses in question.
     asked: BTreeSet<IpAddr>,
     /// Its interfaces.
-    names: kinds::Names<'a>,
+    names: nftables::datatypes::InterfaceNames<'a>,
     sets: &'a SetNames,
 }
 
-fn add_tables(netfilter: &mut Netfilter, tables: Vec<raw::Table>, found: Found<'_>) {
-    let Found {
+fn add_tables(netfilter: &mut Netfilter, tables: Vec<nftables::tables::NftTable>, found: ToTell<'_>) {
+    let ToTell {
         place,
         asked,
         names,
         sets,
     } = found;
-    let parts = nft::Parts::new(asked);
+    let budget = MapBudget::new(asked);
     for table in tables {
         if let Some(why) = &table.unread {
             let what = format!("nftables rules of {place}");
@@ -135,8 +119,8 @@ fn add_tables(netfilter: &mut Netfilter, tables: Vec<raw::Table>, found: Found<'
         } else if let Some(chains) = compat::chains(&table, sets) {
             netfilter.chains.extend(chains);
         } else {
-            let (objects, around) = decode::named(&table, names);
-            let ruleset = nft::ruleset(&objects, decode::chains(&table, &around), &parts);
+            let (objects, around) = json_objects::named(&table, names);
+            let ruleset = ruleset::ruleset(&objects, json_objects::chains(&table, &around), &budget);
             netfilter.chains.extend(ruleset.chains);
             netfilter.sets.extend(ruleset.sets);
         }
@@ -182,19 +166,19 @@ pub(crate) fn reads_table(bytes: &[u8]) -> bool {
 
 /// Whether these bytes are the expressions of an nftables rule as the kernel lists them; if so, they are told in nft's words.
 pub(crate) fn reads_expressions(bytes: &[u8]) -> bool {
-    let around = program::Around {
+    let around = program::TableScope {
         family: "inet",
         sets: BTreeMap::new(),
         names: &|_| None,
     };
-    expr::list(bytes).is_ok_and(|exprs| !program::statements(&around, &exprs).is_empty())
+    decode::list(bytes).is_ok_and(|exprs| !program::statements(&around, &exprs).is_empty())
 }
 
 /// What a dump of `nf_tables` tells, if it can be read: messages as the kernel sends them.
 pub(crate) fn reads_dump(bytes: &[u8]) -> Option<Netfilter> {
     let mut netfilter = Netfilter::default();
     let tables = dump::told(bytes).ok()?;
-    let found = Found {
+    let found = ToTell {
         place: "netns/fuzzed",
         asked: BTreeSet::from([IpAddr::from([10, 0, 0, 7])]),
         names: &|index| (index == 1).then(|| "lo".to_owned()),
@@ -202,7 +186,7 @@ pub(crate) fn reads_dump(bytes: &[u8]) -> Option<Netfilter> {
     };
     let asked = found.asked.clone();
     add_tables(&mut netfilter, tables, found);
-    bound::keep_within(bound::RULES_MAX, &mut netfilter.chains, &asked);
+    rule_limit::keep_within(rule_limit::RULES_MAX, &mut netfilter.chains, &asked);
     Some(netfilter)
 }
 
@@ -214,8 +198,4 @@ pub(crate) fn reads_sets(bytes: &[u8]) -> Option<BTreeMap<String, IpSet>> {
 #[cfg(test)]
 mod existing;
 #[cfg(test)]
-mod nft_kernel_tests;
-#[cfg(test)]
-mod nft_tests;
-#[cfg(test)]
-mod real;
+mod tool_tests;

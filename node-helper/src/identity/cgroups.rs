@@ -1,0 +1,91 @@
+//! The mounted hierarchies of cgroups, as the host's first process sees them, and cgroups of version 2 by their id.
+
+use super::owner;
+use crate::system::door;
+use model::owner::Owner;
+use procfs::process::{MountInfo, MountInfos, Process};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+/// The host's mounts, and where its root is for us. A container sees its own part of the hierarchies; the host's first process sees
+/// all of them.
+pub fn mounts() -> procfs::ProcResult<(&'static Path, MountInfos)> {
+    match Process::new(1).and_then(|first| first.mountinfo()) {
+        Ok(mounts) => Ok((Path::new("/proc/1/root"), mounts)),
+        Err(_) => Ok((Path::new("/"), Process::myself()?.mountinfo()?)),
+    }
+}
+
+/// The uppermost mount of such a hierarchy, and one of the whole of it where there is one.
+pub fn whole(mounts: &MountInfos, is: impl Fn(&MountInfo) -> bool) -> Option<&MountInfo> {
+    let such = || mounts.iter().filter(|mount| is(mount));
+    such()
+        .filter(|mount| mount.root == "/")
+        .last()
+        .or_else(|| such().last())
+}
+
+/// A path as seen from where that root is.
+pub fn below(root: &Path, path: &Path) -> PathBuf {
+    root.join(path.strip_prefix("/").unwrap_or(path))
+}
+
+/// The pods' and containers' cgroups of version 2, by their ids (their inodes in cgroupfs).
+pub fn contained() -> Vec<(u64, Owner)> {
+    let mut found = Vec::new();
+    if let Ok((root, mounts)) = mounts()
+        && let Some(unified) = whole(&mounts, |mount| mount.fs_type == "cgroup2")
+    {
+        walk(&below(root, &unified.mount_point), "", &mut found);
+    }
+    found
+}
+
+fn walk(folder: &Path, path: &str, found: &mut Vec<(u64, Owner)>) {
+    let Ok(entries) = door::entries(folder) else { return };
+    for entry in entries {
+        let Ok(kind) = entry.file_type() else { continue };
+        if !kind.is_dir() {
+            continue;
+        }
+        let path = format!("{path}/{}", entry.file_name().to_string_lossy());
+        let owner = owner::of_path(&path);
+        if owner::is_contained(&owner)
+            && let Ok(metadata) = entry.metadata()
+        {
+            found.push((metadata.ino(), owner));
+        }
+        walk(&folder.join(entry.file_name()), &path, found);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::walk;
+    use model::owner::Owner;
+    use std::fs;
+    use std::os::unix::fs::MetadataExt as _;
+
+    #[test]
+    fn a_cgroup_is_known_by_its_inode_and_belongs_to_the_pod_in_its_path() {
+        let root = tempfile::tempdir().unwrap();
+        let uid = "8d8a6a2e-1c2b-4c3d-9e4f-5a6b7c8d9e0f";
+        let id = "0f3bd1c6a1f04f0d9a7e6b5c4d3e2f100f3bd1c6a1f04f0d9a7e6b5c4d3e2f10";
+        let pod = root.path().join(format!("kubepods/burstable/pod{uid}"));
+        let container = pod.join(id);
+        fs::create_dir_all(&container).unwrap();
+        fs::create_dir_all(root.path().join("system.slice/sshd.service")).unwrap();
+        let inode = |path| fs::metadata(path).unwrap().ino();
+        let mut found = Vec::new();
+        walk(root.path(), "", &mut found);
+        let of = |container: Option<&str>| Owner::Pod {
+            uid: uid.into(),
+            container: container.map(Into::into),
+        };
+        assert_eq!(
+            found,
+            [(inode(&pod), of(None)), (inode(&container), of(Some(id)))],
+            "and what is nobody's is left out"
+        );
+    }
+}
