@@ -66,7 +66,7 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; an
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod between" -f -a "pod-to-external" -d 'Can a pod reach something outside the cluster?'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod between" -f -a "dns" -d 'Does a name resolve?'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod between" -f -a "node-to-pod" -d 'Can a node reach a pod?'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod between" -f -a "between" -d 'Whatever kind of question it is: told by what both ends are'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod between" -f -a "between" -d 'A question without its kind: what the two ends are decides it'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l protocol -d 'What to send [default: the protocol that the port is declared with, else tcp]' -r -f -a "tcp\t'Connections'
 udp\t'Datagrams'
 icmp\t'Echo requests'"

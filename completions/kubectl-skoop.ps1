@@ -67,7 +67,7 @@ Register-ArgumentCompleter -Native -CommandName 'kubectl-skoop' -ScriptBlock {
             [CompletionResult]::new('pod-to-external', 'pod-to-external', [CompletionResultType]::ParameterValue, 'Can a pod reach something outside the cluster?')
             [CompletionResult]::new('dns', 'dns', [CompletionResultType]::ParameterValue, 'Does a name resolve?')
             [CompletionResult]::new('node-to-pod', 'node-to-pod', [CompletionResultType]::ParameterValue, 'Can a node reach a pod?')
-            [CompletionResult]::new('between', 'between', [CompletionResultType]::ParameterValue, 'Whatever kind of question it is: told by what both ends are')
+            [CompletionResult]::new('between', 'between', [CompletionResultType]::ParameterValue, 'A question without its kind: what the two ends are decides it')
             break
         }
         'kubectl-skoop;diagnose;pod-to-pod' {

@@ -79,7 +79,7 @@ enum QuestionKind {
     #[command(after_help = "Examples:
   kubectl skoop diagnose node-to-pod n1 shop/db-0:5432")]
     NodeToPod(ReachOptions),
-    /// Whatever kind of question it is: told by what both ends are.
+    /// A question without its kind: what the two ends are decides it.
     #[command(name = BETWEEN, hide = true, override_usage = "kubectl-skoop diagnose [OPTIONS] <SOURCE> <DESTINATION>")]
     Between(ReachOptions),
 }

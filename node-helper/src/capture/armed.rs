@@ -68,7 +68,7 @@ pub fn statuses() -> Vec<ProbeStatus> {
                 status.unsupported = Some(
                     probe
                         .missing(why)
-                        .remedy("run as root on a kernel with BTF; `skoop doctor` says what lacks"),
+                        .remedy("run as root on a kernel with BTF; `kubectl skoop doctor` says what is missing"),
                 );
                 status
             }
