@@ -134,8 +134,11 @@ fn floods_that_interrupt_each_other_are_counted_to_the_last_packet() {
         got[1] <= refused,
         "{got:?} of {true_ones:?} were counted: more than there were"
     );
-    // At times the kernel calls no program at all for a batch that was handed over, which no number of it tells.
+    // At times the kernel calls no program at all for a batch that an interrupt brought, which no number of it tells: then it is
+    // told at least that interrupts brought some.
     let short = refused - got[1];
+    let nested: u64 = summary.lost.iter().map(|lost| lost.nested).sum();
+    assert!(short <= missed || nested > 0, "{got:?} of {true_ones:?} pass for exact");
     let left_to_it = refused / 20;
     assert!(
         short <= missed + left_to_it,

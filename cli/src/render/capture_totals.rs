@@ -63,7 +63,8 @@ impl CaptureTotals<'_> {
             let events = super::phrases::count(uncounted, "event");
             lacks.push(format!("{events} of other causes did not fit into the totals"));
         }
-        lacks.extend(super::phrases::missed(self.nodes.iter().flat_map(|node| &node.lost)));
+        lacks.extend(super::phrases::missed(lost()));
+        lacks.extend(super::phrases::nested(lost()));
         match self.without_totals {
             [] => {}
             nodes if several => lacks.push(format!("the totals of {} are not known", nodes.join(", "))),

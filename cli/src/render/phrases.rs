@@ -59,6 +59,15 @@ pub fn missed<'a>(lost: impl Iterator<Item = &'a Lost>) -> Option<String> {
     (!runs.is_empty()).then(|| format!("the kernel left out {}, which was running already", runs.join(" and ")))
 }
 
+/// What came in interrupts while others were counted, if anything did.
+pub fn nested<'a>(lost: impl Iterator<Item = &'a Lost>) -> Option<String> {
+    let nested: u64 = lost.map(|lost| lost.nested).sum();
+    (nested > 0).then(|| {
+        let met = count(nested, "event");
+        format!("{met} came in interrupts while others were counted, where the kernel may leave out more")
+    })
+}
+
 /// `1 event`, `3 events`.
 pub fn count(number: u64, one: &str) -> String {
     if number == 1 {

@@ -167,10 +167,10 @@ impl Armed {
             mut names,
             meter,
         } = self;
-        let missed: Vec<u64> = attached
+        let left_out: Vec<LeftOut> = attached
             .iter()
             .zip(left_out)
-            .map(|((_, loaded), earlier)| LeftOut::so_far(loaded).missed_since(earlier))
+            .map(|((_, loaded), earlier)| LeftOut::so_far(loaded).since(earlier))
             .collect();
         let not_detached = set.detach().err().map(|error| format!("{error:#}"));
         let bpf = meter.stop();
@@ -180,9 +180,9 @@ impl Armed {
             not_detached,
             ..CaptureSummary::default()
         };
-        for ((probe, loaded), missed) in attached.iter().zip(missed) {
+        for ((probe, loaded), left_out) in attached.iter().zip(left_out) {
             summary.totals.extend(totals::read(probe.name, loaded, &mut names));
-            summary.lost.push(totals::lost(probe.name, loaded, missed));
+            summary.lost.push(totals::lost(probe.name, loaded, left_out));
         }
         summary
     }

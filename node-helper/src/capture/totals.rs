@@ -10,7 +10,7 @@ use model::flow::protocol_name;
 use model::protocol::{Lost, Total};
 use model::word::What;
 use std::collections::BTreeMap;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 
 /// What still waits on a CPU (see `node_helper_ebpf::totals::LastTotal`).
 #[repr(C)]
@@ -123,7 +123,7 @@ fn by_program<T: Pod>(loaded: &Loaded, name: &str) -> Vec<T> {
 }
 
 /// What a probe could not send, and how often it was left out of.
-pub fn lost(probe: &str, loaded: &Loaded, missed: u64) -> Lost {
+pub fn lost(probe: &str, loaded: &Loaded, left_out: LeftOut) -> Lost {
     let mut lost = Lost {
         probe: probe.to_owned(),
         ..Lost::default()
@@ -136,7 +136,9 @@ pub fn lost(probe: &str, loaded: &Loaded, missed: u64) -> Lost {
     }
     let waiting = by_program::<Waiting>(loaded, "LAST");
     lost.over_budget += waiting.iter().map(|one| one.thinned).sum::<u64>();
-    lost.missed = missed;
+    // More would be as wrong as less.
+    lost.missed = left_out.times.abs_diff(left_out.stood_in);
+    lost.nested = left_out.stood_in + left_out.of_stand_ins;
     lost
 }
 
@@ -146,25 +148,32 @@ pub fn lost(probe: &str, loaded: &Loaded, missed: u64) -> Lost {
 pub struct LeftOut {
     times: u64,
     stood_in: u64,
+    /// How often those that stand in were left out themselves, where the first were not.
+    of_stand_ins: u64,
 }
 
 impl LeftOut {
     /// So far. One attaches a moment before the other and goes a moment before it, so only what lies between two readings while
     /// both are there can be compared.
     pub fn so_far(loaded: &Loaded) -> Self {
-        let programs = loaded.programs.iter();
-        let costs = programs.filter_map(|program| bpf::program_cost(program.as_fd()).ok());
+        let times = |programs: &[OwnedFd]| -> u64 {
+            let costs = programs.iter().filter_map(|one| bpf::program_cost(one.as_fd()).ok());
+            costs.map(|(_, _, left_out)| left_out).sum()
+        };
         let turns = by_program::<Turn>(loaded, "TURNS");
         Self {
-            times: costs.map(|(_, _, left_out)| left_out).sum(),
+            times: times(&loaded.programs),
             stood_in: turns.iter().map(|turn| turn.stood_in).sum(),
+            of_stand_ins: times(&loaded.stand_ins),
         }
     }
 
-    /// How often none stood in since that reading.
-    pub fn missed_since(self, earlier: Self) -> u64 {
-        let times = self.times.saturating_sub(earlier.times);
-        // More would be as wrong as less.
-        times.abs_diff(self.stood_in.saturating_sub(earlier.stood_in))
+    /// Since that reading.
+    pub fn since(self, earlier: Self) -> Self {
+        Self {
+            times: self.times.saturating_sub(earlier.times),
+            stood_in: self.stood_in.saturating_sub(earlier.stood_in),
+            of_stand_ins: self.of_stand_ins.saturating_sub(earlier.of_stand_ins),
+        }
     }
 }
