@@ -187,6 +187,28 @@ fn one_noun_is_one_type() {
     );
 }
 
+/// A room's first lines say what belongs there, and what not.
+#[test]
+fn every_room_says_what_belongs_in_it() {
+    const LINES: usize = 3;
+    let mut silent = Vec::new();
+    for folder in HOUSES {
+        for file in sources(&root().join(folder))
+            .into_iter()
+            .filter(|file| file.ends_with("mod.rs"))
+        {
+            let text = fs::read_to_string(&file).unwrap();
+            if text.lines().take_while(|line| line.starts_with("//!")).count() < LINES {
+                silent.push(file);
+            }
+        }
+    }
+    assert!(
+        silent.is_empty(),
+        "say in at least {LINES} lines what belongs there: {silent:#?}"
+    );
+}
+
 #[test]
 fn every_rule_lies_in_the_folder_of_its_layer() {
     let loose: Vec<PathBuf> = fs::read_dir(root().join("diagnoses/src/rules"))

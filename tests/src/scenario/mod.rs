@@ -1,4 +1,6 @@
 //! The scenario file: one fault (or one healthy path), how it is made, and what must come out.
+//!
+//! Here is the form of the file, and the manifests and places that are named in it. Nothing of it is run here.
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;

@@ -1,5 +1,6 @@
 //! The tables of iptables-legacy, which the kernel hands out as one block of rules: chains have no names there but by what
-//! leads to them, and a jump is an offset (`linux/netfilter_ipv4/ip_tables.h`, `linux/netfilter_ipv6/ip6_tables.h`).
+//! leads to them, and a jump is an offset (`linux/netfilter_ipv4/ip_tables.h`, `linux/netfilter_ipv6/ip6_tables.h`). What its matches
+//! and targets mean is in `xt`, which iptables-nft has as well.
 
 mod block;
 mod entry;
