@@ -40,10 +40,37 @@ pub fn wait(cluster: &TestCluster, namespace: &str) -> Result<()> {
     }
 }
 
-/// Whether rules name a service of the namespace: kube-proxy calls each by `namespace/name`, in comments and in names of chains.
+/// Whether rules still lead to a service of the namespace: kube-proxy calls each by `namespace/name`, in comments and in names of
+/// chains. A service's own chains may stay a while longer, where nothing leads to them any more.
 fn names(rules: &str, namespace: &str) -> bool {
-    rules.match_indices(&format!("{namespace}/")).any(|(at, _)| {
-        let before = rules[..at].chars().next_back();
+    let prefix = format!("{namespace}/");
+    let mut chain_of_service = false;
+    rules.lines().any(|line| {
+        let text = line.trim_start();
+        if let Some(chain) = text.strip_prefix("chain ") {
+            chain_of_service = mentions(chain, &prefix);
+        } else if text.starts_with('}') {
+            chain_of_service = false;
+        }
+        let of_service = chain_of_service || OF_SERVICES.iter().any(|start| text.starts_with(start));
+        !of_service && mentions(text, &prefix)
+    })
+}
+
+/// Rules of chains that kube-proxy makes for one service or endpoint.
+const OF_SERVICES: [&str; 6] = [
+    "-A KUBE-SVC-",
+    "-A KUBE-SVL-",
+    "-A KUBE-EXT-",
+    "-A KUBE-FW-",
+    "-A KUBE-SEP-",
+    "-A KUBE-XLB-",
+];
+
+/// Whether a text has this beginning of a name, and not only the end of one.
+fn mentions(text: &str, prefix: &str) -> bool {
+    text.match_indices(prefix).any(|(at, _)| {
+        let before = text[..at].chars().next_back();
         !before.is_some_and(|letter| letter.is_ascii_alphanumeric())
     })
 }
@@ -55,12 +82,27 @@ mod tests {
     #[test]
     fn rules_of_both_modes_are_searched_for_the_namespace() {
         let iptables = r#"-A KUBE-SERVICES -d 203.0.113.7/32 -m comment --comment "scenario-1-2/web:http external IP" -j KUBE-EXT-X"#;
-        let nftables = "chain external-GL6-scenario-1-2/web/tcp/http {\n}";
+        let nftables =
+            "map service-ips {\n elements = { 10.96.0.7 . tcp . 80 : goto service-X-scenario-1-2/web/tcp/http }\n}";
         for rules in [iptables, nftables] {
             assert!(names(rules, "scenario-1-2"), "{rules}");
             assert!(!names(rules, "scenario-1-20"), "{rules}");
             assert!(!names(rules, "scenario-1"), "{rules}");
         }
         assert!(!names(r#"--comment "ascenario-1-2/web""#, "scenario-1-2"));
+    }
+
+    #[test]
+    fn chains_to_which_nothing_leads_any_more_do_no_harm() {
+        let iptables = r#"-A KUBE-SVC-X -m comment --comment "scenario-1-2/web:http -> 10.244.1.2:80" -j KUBE-SEP-Y"#;
+        let nftables =
+            "chain service-X-scenario-1-2/web/tcp/http {\n ip daddr 10.96.0.7 jump endpoint-Y-scenario-1-2/web\n}";
+        for rules in [iptables, nftables] {
+            assert!(!names(rules, "scenario-1-2"), "{rules}");
+        }
+        assert!(names(
+            &format!("{nftables}\nmap m {{ goto service-X-scenario-1-2/web }}"),
+            "scenario-1-2"
+        ));
     }
 }
