@@ -169,6 +169,7 @@ impl LeftOut {
     }
 
     /// Since that reading.
+    #[must_use]
     pub fn since(self, earlier: Self) -> Self {
         Self {
             times: self.times.saturating_sub(earlier.times),
