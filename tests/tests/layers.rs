@@ -274,59 +274,44 @@ fn modules(folder: &Path) -> Vec<(String, Vec<PathBuf>)> {
     found
 }
 
-/// Panics where a module of `folder` names a neighbour, by path or (as rules and probes are known) by its id.
-fn assert_strangers(folder: &str) {
-    let modules = modules(&root().join(folder));
-    assert!(!modules.is_empty(), "{folder} is empty");
-    let parent = Path::new(folder).file_name().unwrap().to_str().unwrap();
+/// Panics where the code of a module matches what stands for another one of them.
+fn assert_strangers(modules: &[(String, Vec<PathBuf>)], meaning: impl Fn(&str) -> Regex) {
+    assert!(!modules.is_empty(), "there are no modules");
     let mut named = Vec::new();
-    for (other, _) in &modules {
-        let by_path = Regex::new(&format!(r"\b(super|{parent})::(\{{[^}}]*\b)?{other}\b")).unwrap();
-        let by_id = format!("\"{}\"", other.replace('_', "-"));
+    for (other, _) in modules {
+        let by_any_name = meaning(other);
         for (name, files) in modules.iter().filter(|(name, _)| name != other) {
-            for code in files.iter().map(|file| code(file)) {
-                if by_path.is_match(&code) || (parent == "rules" && code.contains(&by_id)) {
-                    named.push(format!("{name} names {other}"));
-                }
+            if files.iter().any(|file| by_any_name.is_match(&code(file))) {
+                named.push(format!("{name} names {other}"));
             }
         }
     }
-    assert!(named.is_empty(), "neighbours in {folder} must be strangers: {named:#?}");
+    assert!(named.is_empty(), "neighbours must be strangers: {named:#?}");
 }
 
+/// Rules are known by path (from their own folder, from any other, or through a layer as a whole) and by id.
 #[test]
 fn no_rule_names_another_rule() {
     let folder = root().join("diagnoses/src/rules");
-    let layers = modules(&folder);
-    let layers: Vec<&str> = layers.iter().map(|(layer, _)| layer.as_str()).collect();
-    for layer in &layers {
-        assert!(
-            folder.join(layer).is_dir(),
-            "{layer}: a rule lies in the folder of its layer"
-        );
-    }
-    let rules: Vec<(String, Vec<PathBuf>)> = layers.iter().flat_map(|layer| modules(&folder.join(layer))).collect();
-    assert!(!rules.is_empty(), "there are no rules");
+    let layers: Vec<String> = modules(&folder).into_iter().map(|(layer, _)| layer).collect();
+    let rules: Vec<_> = layers.iter().flat_map(|layer| modules(&folder.join(layer))).collect();
     let layers = layers.join("|");
-    // By path: from its own folder, from any other, or through a layer as a whole.
-    let a_layer = Regex::new(&format!(r"\b(super|rules)::(\{{[^}}]*\b)?({layers})\b")).unwrap();
-    let mut named = Vec::new();
-    for (other, _) in &rules {
-        let by_path = Regex::new(&format!(r"\b(super|rules|{layers})::(\{{[^}}]*\b)?{other}\b")).unwrap();
+    assert_strangers(&rules, |other| {
+        let by_path = format!(r"\b(super|rules|{layers})::(\{{[^}}]*\b)?{other}\b");
+        let by_layer = format!(r"\b(super|rules)::(\{{[^}}]*\b)?({layers})\b");
         let by_id = format!("\"{}\"", other.replace('_', "-"));
-        for (name, files) in rules.iter().filter(|(name, _)| name != other) {
-            for code in files.iter().map(|file| code(file)) {
-                if by_path.is_match(&code) || a_layer.is_match(&code) || code.contains(&by_id) {
-                    named.push(format!("{name} names {other}"));
-                }
-            }
-        }
-    }
-    assert!(named.is_empty(), "rules must be strangers: {named:#?}");
+        Regex::new(&format!("{by_path}|{by_layer}|{by_id}")).unwrap()
+    });
 }
 
 #[test]
 fn no_probe_names_another_probe() {
-    assert_strangers("node-helper/src/probes");
-    assert_strangers("node-helper-ebpf/src/bin");
+    for (folder, parent) in [
+        ("node-helper/src/probes", "probes"),
+        ("node-helper-ebpf/src/bin", "bin"),
+    ] {
+        assert_strangers(&modules(&root().join(folder)), |other| {
+            Regex::new(&format!(r"\b(super|{parent})::(\{{[^}}]*\b)?{other}\b")).unwrap()
+        });
+    }
 }
