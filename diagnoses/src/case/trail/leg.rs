@@ -1,5 +1,6 @@
 //! The packets of one attempt in one direction: the places at which they were met, and what was lost of them.
 
+use super::ways::{Moment, Ways};
 use crate::kernel::drops::Class;
 use model::event::{Event, Seen};
 use model::evidence::Evidence;
@@ -49,10 +50,8 @@ pub struct Stop {
     pub largest_bytes: u32,
     /// The smallest and the largest TTL or hop limit seen here; 0 when none was told.
     pub ttl: (u8, u8),
-    /// By cause alone, where the node's time tells nothing (see [`rank`](crate::case::clocks::rank)).
-    rank: u8,
-    /// Least time since the same packet was first seen anywhere: the order of places.
-    offset_ns: u64,
+    /// When a packet is here: the earliest of those that were met.
+    moment: Moment,
 }
 
 /// A loss on a watched flow.
@@ -95,13 +94,9 @@ impl Dropped<'_> {
 }
 
 impl Stop {
-    pub(super) fn order(&self) -> (u8, u64, u64) {
-        (self.rank, self.offset_ns, self.first_ns)
-    }
-
     /// The order in which the first packet met this place.
     pub fn first_met(&self) -> (u8, u64) {
-        (self.rank, self.first_ns)
+        (self.moment.rank, self.first_ns)
     }
 
     /// How much lower a TTL got between two packets met here.
@@ -117,7 +112,7 @@ impl Leg<'_> {
         evidence: &Evidence,
         event: &Event,
         hook: Hook,
-        (rank, offset_ns): (u8, u64),
+        moment: Moment,
         before: Option<Flow>,
     ) {
         let happened = match hook {
@@ -141,7 +136,7 @@ impl Leg<'_> {
             }
             stop.first_ns = stop.first_ns.min(event.at_ns);
             stop.last_ns = stop.last_ns.max(event.at_ns);
-            stop.offset_ns = stop.offset_ns.min(offset_ns);
+            stop.moment = stop.moment.min(moment);
             stop.largest_bytes = stop.largest_bytes.max(bytes);
             stop.ttl = (stop.ttl.0.min(ttl), stop.ttl.1.max(ttl));
             return;
@@ -161,8 +156,16 @@ impl Leg<'_> {
             packets: 1,
             largest_bytes: bytes,
             ttl: (ttl, ttl),
-            rank,
-            offset_ns,
+            moment,
+        });
+    }
+
+    /// Puts the places into the order in which a packet meets them.
+    pub(super) fn sort(&mut self, ways: &Ways<'_>) {
+        let way = (self.attempt, self.direction);
+        self.stops.sort_by_key(|stop| {
+            let Moment { rank, visit, since_ns } = stop.moment;
+            (rank, ways.began_ns(way, visit), visit, since_ns, stop.first_ns)
         });
     }
 

@@ -7,11 +7,12 @@
 //! a place or a loss means is asked elsewhere.
 
 mod leg;
+mod ways;
 
 pub use leg::{Dropped, Leg, Stop};
 
+use self::ways::Ways;
 use crate::case::attribution::{Datagrams, FlowOwners, is_icmp, learn, ours, owner_of, tunnelled};
-use crate::case::clocks;
 use crate::kernel::drops::{Class, class_of};
 use model::event::{Event, Seen};
 use model::evidence::Evidence;
@@ -29,14 +30,8 @@ pub struct Trail<'a> {
 /// TCP's flag of a segment that opens a connection (RFC 9293, 3.1).
 pub const SYN: u8 = 2;
 
-/// A packet after which no hook may see another for it to count as the same one, in nanoseconds: below TCP's least RTO.
-const ONE_PACKET_NS: u64 = 190_000_000;
-
 /// Within one host a packet goes from one hook to the next in less, in nanoseconds.
 const ONE_HOP_NS: u64 = 5_000_000;
-
-/// What tells a packet: attempt, direction, sequence, acknowledgement, flags, length, and whose time it was told in.
-type Marks = (u32, Direction, u32, u32, u8, u32, u8);
 
 impl<'a> Trail<'a> {
     /// Follows every watched flow through the events of a run.
@@ -48,7 +43,7 @@ impl<'a> Trail<'a> {
         let mut inside: HashMap<u64, (u32, Direction, u64)> = HashMap::new();
         // Packets of ours that were met on the path: what shares only their tuple, elsewhere on this machine, is not ours.
         let mut ours: HashSet<u64> = HashSet::new();
-        let mut births: HashMap<Marks, (u64, u64)> = HashMap::new();
+        let mut ways = Ways::default();
         let mut datagrams = Datagrams::default();
         for event in events {
             let carried = |skbs: &HashMap<u64, (u32, Direction, u64)>| {
@@ -80,24 +75,9 @@ impl<'a> Trail<'a> {
                     } else {
                         inside.remove(&event.skb);
                     }
-                    let rank = clocks::rank(evidence, evidence.node_of(event), direction);
-                    let key = (
-                        attempt,
-                        direction,
-                        packet.seq,
-                        packet.ack,
-                        packet.tcp_flags,
-                        packet.len,
-                        rank,
-                    );
-                    let birth = births.entry(key).or_insert((event.at_ns, event.at_ns));
-                    if event.at_ns.saturating_sub(birth.1) > ONE_PACKET_NS {
-                        birth.0 = event.at_ns;
-                    }
-                    birth.1 = event.at_ns;
-                    let offset_ns = event.at_ns - birth.0;
+                    let moment = ways.meet(evidence, event, packet, (attempt, direction));
                     let before = translations.get(&event.flow).copied();
-                    leg.meet(evidence, event, *hook, (rank, offset_ns), before);
+                    leg.meet(evidence, event, *hook, moment, before);
                 }
                 Seen::Drop { .. } => {
                     let class = class_of(event).unwrap_or(Class::Other);
@@ -119,7 +99,7 @@ impl<'a> Trail<'a> {
             }
         }
         for leg in &mut trail.legs {
-            leg.stops.sort_by_key(Stop::order);
+            leg.sort(&ways);
             leg.mark_translations();
         }
         trail.leave_out_repeated_syns();
