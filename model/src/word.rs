@@ -17,8 +17,6 @@ pub enum Hook {
     Transmit = 2,
     /// Enters the stack from a device (`netif_receive_skb`).
     Receive = 3,
-    /// Freed after use (`consume_skb`).
-    Consumed = 4,
     /// Read by the application (`skb_copy_datagram_iovec`), or its socket was woken.
     Delivered = 5,
 }
@@ -31,7 +29,6 @@ impl Hook {
             1 => Self::Queue,
             2 => Self::Transmit,
             3 => Self::Receive,
-            4 => Self::Consumed,
             5 => Self::Delivered,
             _ => return None,
         })

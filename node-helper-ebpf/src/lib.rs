@@ -7,6 +7,7 @@ pub mod direct_access;
 pub mod draft;
 pub mod fields;
 pub mod filter;
+pub mod meeting;
 pub mod netns;
 pub mod packet;
 pub mod send;

@@ -33,11 +33,10 @@ pub fn of_device(device: u64) -> Option<NetnsInterface> {
     })
 }
 
-/// That of the device of an skb the verifier knows, without a call; all zeroes where it is not told so easily.
+/// That of a device the verifier knows, without a call; all zeroes where it is not told so easily.
 #[inline(always)]
-pub fn of_device_of(skb: *const u8) -> NetnsInterface {
+pub fn of_known_device(device: *const u8) -> NetnsInterface {
     let nowhere = NetnsInterface { netns: 0, ifindex: 0 };
-    let device: *const u8 = load(skb, &sk_buff__dev);
     if device.is_null() {
         return nowhere;
     }

@@ -306,6 +306,44 @@ fn a_trail_leads_through_both_translations_and_back() {
     assert_eq!(summary.lost.iter().map(|lost| lost.of_watched).sum::<u64>(), 0);
 }
 
+#[test]
+fn a_packet_that_a_queue_holds_back_is_met_before_and_behind_it() {
+    let lab = NetnsBed::routed();
+    // The first datagram uses the burst up, and the second waits for more than a tenth of a second.
+    lab.run("a", "tc qdisc add dev eth0 root tbf rate 80kbit burst 1600 limit 20000");
+    let a = lab.namespace("a").inode;
+    let (short, long) = ([1; 1200], [2; 1400]);
+    let flow = Flow::new(UDP, to("10.77.1.2:41734"), to("10.77.2.2:9"));
+    let mut filter = lab.filter();
+    filter.flows.push(WatchedFlow {
+        attempt: 7,
+        netns: a,
+        flow,
+    });
+    let second = |event: &Event, wanted: Hook| {
+        let is_long = event.packet.is_some_and(|packet| packet.len == 1428);
+        let met = matches!(event.seen, Seen::Hop { hook, .. } if hook == wanted);
+        met && is_long && event.netns == a && event.flow == flow
+    };
+    let (events, _) = watch(
+        &["path", "transmit"],
+        &filter,
+        |_| {
+            lab.inside("a", || {
+                let socket = UdpSocket::bind("10.77.1.2:41734").unwrap();
+                socket.send_to(&short, to("10.77.2.2:9")).unwrap();
+                socket.send_to(&long, to("10.77.2.2:9")).unwrap();
+            });
+        },
+        &[&|event| second(event, Hook::Queue), &|event| {
+            second(event, Hook::Transmit)
+        }],
+    );
+    let at_ns = |hook: Hook| events.iter().find(|event| second(event, hook)).unwrap().at_ns;
+    let waited = Duration::from_nanos(at_ns(Hook::Transmit) - at_ns(Hook::Queue));
+    assert!(waited > Duration::from_millis(50), "{waited:?}");
+}
+
 /// What a firewall on the way drops is told of those who live in the namespaces asked for, and of nobody else.
 #[test]
 fn packets_of_residents_are_met_in_every_namespace() {

@@ -52,8 +52,9 @@ fn per_hook(net: &Net, filter: &Filter) -> Result<Figure> {
     helper.go()?;
     // An empty program on the same hooks pays for the two readings of the clock that the statistics themselves take.
     let clock = if peer::present() {
-        let empty =
-            peer::Running::start("tracepoint:net:net_dev_queue,tracepoint:net:netif_receive_skb { $nothing = 1; }")?;
+        let empty = peer::Running::start(
+            "tracepoint:net:net_dev_queue,tracepoint:net:netif_receive_skb,tracepoint:skb:skb_copy_datagram_iovec,tracepoint:skb:consume_skb { $nothing = 1; }",
+        )?;
         net.run("packets", "10.99.0.2", 2000)?;
         let ns = peer::Running::ns_a_run()?;
         drop(empty);

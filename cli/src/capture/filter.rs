@@ -165,11 +165,14 @@ impl CaptureFilter {
             events_per_second: EVENTS_PER_SECOND,
             ..Filter::default()
         };
-        if probes.iter().any(|probe| probe == "path") {
+        if let Some(probe) = probes
+            .iter()
+            .find(|probe| ["path", "transmit"].contains(&probe.as_str()))
+        {
             if filter.netns.is_empty() || (filter.addresses.is_empty() && filter.ports.is_empty()) {
-                return Err(WrongUsage::error(
-                    "probe path follows packets hop by hop and needs to know which: name the namespace they start in (--netns) and an address or port they go to",
-                ));
+                return Err(WrongUsage::error(format!(
+                    "probe {probe} follows single packets and needs to know which: name the namespace they start in (--netns) and an address or port they go to"
+                )));
             }
             filter.flows = flows(&filter);
         }

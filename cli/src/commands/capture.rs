@@ -29,7 +29,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Left out unless asked for: one follows every packet of a flow, the other reports every connection.
-const ONLY_WHEN_ASKED: [&str; 2] = ["path", "tcpstate"];
+const ONLY_WHEN_ASKED: [&str; 3] = ["path", "tcpstate", "transmit"];
 
 /// Watch drops, resets and other events of the kernel as they happen
 ///
@@ -64,7 +64,7 @@ pub struct Capture {
     /// Refuse to watch more nodes than this
     #[arg(long, value_name = "N", default_value_t = NODES_MAX)]
     max_nodes: usize,
-    /// Use only these probes, separated by commas (`probes` lists them) [default: all but path and tcpstate]
+    /// Use only these probes, separated by commas (`probes` lists them) [default: all but path, tcpstate and transmit]
     #[arg(long = "probe", value_name = "LIST", value_delimiter = ',')]
     probes: Vec<String>,
     /// With --local: watch only this network namespace, by name or path

@@ -119,7 +119,7 @@ async fn arm(session: &mut Session, question: &DiagnosisQuestion, id: u32, attem
     } else {
         Vec::new()
     };
-    arm_at(session, question, node, id, own);
+    arm_at(session, node, id, own);
     if !others.is_empty() {
         if !question.passive {
             // Other nodes watch what was planned, and all that it may have become on its way there.
@@ -127,7 +127,7 @@ async fn arm(session: &mut Session, question: &DiagnosisQuestion, id: u32, attem
         }
         for other in &others {
             let flows = flow_forms::flows(&session.state, &session.state.evidence.watched);
-            arm_at(session, question, *other, id, flows);
+            arm_at(session, *other, id, flows);
         }
         // Their windows are open before the first packet is sent.
         for other in &others {
@@ -184,7 +184,7 @@ fn others(session: &Session, node: usize) -> Vec<usize> {
 }
 
 /// Arms the probes at a node. It lets through what happens in the namespaces on the way there, and follows these flows.
-fn arm_at(session: &mut Session, question: &DiagnosisQuestion, node: usize, id: u32, flows: Vec<WatchedFlow>) {
+fn arm_at(session: &mut Session, node: usize, id: u32, flows: Vec<WatchedFlow>) {
     let state = &session.state;
     let own = |netns: &&NetnsEvidence| state.home(netns.id) == Some(node);
     let mut netns: Vec<u32> = state.evidence.netns.iter().filter(own).map(|netns| netns.id).collect();
@@ -197,7 +197,7 @@ fn arm_at(session: &mut Session, question: &DiagnosisQuestion, node: usize, id: 
         flows,
         ..Filter::default()
     };
-    let probes = probes(session, question, node);
+    let probes = probes(session, node);
     session.ask_at(node, Request::Arm { id, probes, filter });
 }
 
@@ -287,14 +287,14 @@ fn real_end(state: &ConversationState, spec: &AttemptSpec) -> Option<IpAddr> {
 }
 
 /// The probes that the rules listen to; one that this helper does not have is missing, and the others run without it.
-fn probes(session: &mut Session, question: &DiagnosisQuestion, node: usize) -> Vec<String> {
+fn probes(session: &mut Session, node: usize) -> Vec<String> {
     let state = &mut session.state;
     let known = state.nodes[node]
         .hello
         .as_ref()
         .map(|hello| hello.probes.as_slice())
         .unwrap_or_default();
-    let wanted = diagnoses::needs(question.intent).probes;
+    let wanted = diagnoses::probes_at(&state.evidence, &state.evidence.nodes[node].name);
     let (there, lacking): (Vec<&str>, Vec<&str>) = wanted
         .into_iter()
         .partition(|name| known.iter().any(|probe| probe.name == *name));

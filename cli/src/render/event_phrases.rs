@@ -238,7 +238,6 @@ pub fn why(event: &Event) -> String {
                 Hook::Queue => "queued",
                 Hook::Transmit => "left",
                 Hook::Receive => "came in",
-                Hook::Consumed => "consumed",
                 Hook::Delivered => "delivered",
             };
             format!("{hook}{}", if *learned { ", translated" } else { "" })

@@ -15,6 +15,25 @@ pub fn link_named<'a>(facts: &'a NetnsFacts, name: &str) -> Option<&'a Link> {
     facts.links.ok()?.iter().find(|link| link.name == name)
 }
 
+/// Whether somebody gave the interface a queueing discipline that may keep packets waiting, or send them in another order. Those
+/// that the kernel gives by itself (`net.core.default_qdisc`, and none for virtual devices) let packets go when the driver takes them.
+#[must_use]
+pub fn may_hold_back(link: &Link) -> bool {
+    const BY_ITSELF: [&str; 9] = [
+        "noqueue",
+        "noop",
+        "mq",
+        "pfifo_fast",
+        "fq",
+        "fq_codel",
+        "sfq",
+        "ingress",
+        "clsact",
+    ];
+    let mut qdiscs = link.qdiscs.iter();
+    qdiscs.any(|qdisc| qdisc.rate_bits.is_some() || !BY_ITSELF.contains(&qdisc.kind.as_str()))
+}
+
 /// Whether one of the namespace's interfaces owns the address.
 #[must_use]
 pub fn owns(facts: &NetnsFacts, address: IpAddr) -> bool {

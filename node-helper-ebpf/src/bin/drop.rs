@@ -42,8 +42,9 @@ const AGAIN: u32 = 1;
 #[btf_tracepoint(function = "kfree_skb")]
 fn kfree_skb_typed(context: BtfTracePointContext) -> i32 {
     let skb: *const u8 = context.arg(0);
+    let device: *const u8 = load(skb, &sk_buff__dev);
     stand_in::first(&context, direct_access::address(skb));
-    typed(&context, FIRST);
+    typed(&context, device, FIRST);
     0
 }
 
@@ -51,15 +52,17 @@ fn kfree_skb_typed(context: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "kfree_skb")]
 fn kfree_skb_typed_again(context: BtfTracePointContext) -> i32 {
     let skb: *const u8 = context.arg(0);
+    let device: *const u8 = load(skb, &sk_buff__dev);
     if stand_in::stands_in(&context, direct_access::address(skb)) {
-        typed(&context, AGAIN);
+        typed(&context, device, AGAIN);
     }
     0
 }
 
-/// Where the verifier allows plain loads, a run costs some nanoseconds a drop.
+/// Where the verifier allows plain loads, a run costs some nanoseconds a drop. `known_device` is the packet's: where a pointer is loaded
+/// from an skb, the verifier searches all types of the kernel, so it is loaded once, before the first branch.
 #[inline(always)]
-fn typed(context: &BtfTracePointContext, slot: u32) {
+fn typed(context: &BtfTracePointContext, known_device: *const u8, slot: u32) {
     let skb: *const u8 = context.arg(0);
     let location: u64 = context.arg(1);
     let reason: u32 = if given(&args__kfree_skb) > 2 { context.arg(2) } else { 0 };
@@ -73,7 +76,7 @@ fn typed(context: &BtfTracePointContext, slot: u32) {
     } else {
         0
     };
-    let device = forget(&mut run.memo, load::<*const u8>(skb, &sk_buff__dev) as u64);
+    let device = forget(&mut run.memo, known_device as u64);
     // The totals tell a receiving socket's state, at which a run does not look.
     run.next = if runs_are_counted() && receiver == 0 && device != 0 {
         kind(skb, reason)
@@ -88,7 +91,7 @@ fn typed(context: &BtfTracePointContext, slot: u32) {
         skb: direct_access::address(skb),
         protocol: u16::from_be(load(skb, &sk_buff__protocol)),
         header: forget(&mut run.memo, direct_access::network_header(skb, false) as u64),
-        place: netns::of_device_of(skb),
+        place: netns::of_known_device(known_device),
         location,
         reason,
         receiver,

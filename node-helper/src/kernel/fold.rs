@@ -11,6 +11,8 @@ const LOAD_32: u8 = 0x61;
 const MOVE_32_IMMEDIATE: u8 = 0xb4;
 const CALL: u8 = 0x85;
 const JUMP: u8 = 0x05;
+/// A jump whose way is its immediate.
+const JUMP_FAR: u8 = 0x06;
 const EXIT: u8 = 0x95;
 /// Classes of instructions that jump.
 const JUMPS: u8 = 0x05;
@@ -18,6 +20,8 @@ const JUMPS_32: u8 = 0x06;
 /// What the immediate of a 64-bit load stands for: a map, or an address in a map's first value.
 const MAP: u8 = 1;
 const MAP_VALUE: u8 = 2;
+/// What a call of a function in the same program has for a source.
+const OWN_FUNCTION: u8 = 1;
 /// The helper `bpf_map_lookup_elem`.
 const LOOKUP: i32 = 1;
 
@@ -30,9 +34,15 @@ pub struct Constants<'a> {
     pub single: HashSet<i32>,
 }
 
-/// Folds a program in place. Its length stays; what is no longer needed becomes a jump to the next instruction, which the
-/// verifier removes.
-pub fn fold(program: &mut [bpf_insn], constants: &Constants<'_>) {
+/// Folds a program, and leaves out what is no longer needed. (The verifier would do so too, one instruction at a time, and move
+/// all that follows each time.)
+pub fn fold(program: &mut Vec<bpf_insn>, constants: &Constants<'_>) {
+    replace(program, constants);
+    leave_out_nothings(program);
+}
+
+/// Replaces in place. What is no longer needed becomes a jump to the next instruction.
+fn replace(program: &mut [bpf_insn], constants: &Constants<'_>) {
     let targets = targets(program);
     for at in 0..program.len().saturating_sub(2) {
         let [load, upper, user] = [program[at], program[at + 1], program[at + 2]];
@@ -66,18 +76,56 @@ pub fn fold(program: &mut [bpf_insn], constants: &Constants<'_>) {
 
 /// Where jumps lead.
 fn targets(program: &[bpf_insn]) -> HashSet<usize> {
-    program
-        .iter()
-        .enumerate()
-        .filter(|(_, jump)| matches!(jump.code & 0x07, JUMPS | JUMPS_32) && !matches!(jump.code, CALL | EXIT))
-        .filter_map(|(at, jump)| usize::try_from(at as i64 + 1 + i64::from(jump.off)).ok())
-        .collect()
+    let all = program.iter().enumerate();
+    all.filter_map(|(at, jump)| target(at, jump)).collect()
+}
+
+/// Where an instruction jumps to, if it does.
+fn target(at: usize, jump: &bpf_insn) -> Option<usize> {
+    let jumps = matches!(jump.code & 0x07, JUMPS | JUMPS_32) && !matches!(jump.code, CALL | EXIT);
+    let way = match jump.code {
+        JUMP_FAR => i64::from(jump.imm),
+        _ => i64::from(jump.off),
+    };
+    usize::try_from(at as i64 + 1 + way).ok().filter(|_| jumps)
+}
+
+/// Leaves out jumps to the next instruction, and lets the others lead to where they led. A program that calls functions of its own,
+/// whose distance would change too, stays as it is.
+fn leave_out_nothings(program: &mut Vec<bpf_insn>) {
+    let is_own_call = |one: &bpf_insn| one.code == CALL && one.src_reg() == OWN_FUNCTION;
+    if program.iter().any(|one| is_own_call(one) || one.code == JUMP_FAR) {
+        return;
+    }
+    // Where each instruction is in what is left; the one behind the last, too.
+    let mut places = Vec::with_capacity(program.len() + 1);
+    let mut left = Vec::with_capacity(program.len());
+    for (at, one) in program.iter().enumerate() {
+        places.push(left.len());
+        if !is_nothing(one) {
+            left.push((at, *one));
+        }
+    }
+    places.push(left.len());
+    for (now, (at, one)) in left.iter_mut().enumerate() {
+        let Some(to) = target(*at, one) else { continue };
+        let Some(place) = places.get(to) else { return };
+        let Ok(way) = i16::try_from(*place as i64 - now as i64 - 1) else {
+            return;
+        };
+        one.off = way;
+    }
+    *program = left.into_iter().map(|(_, one)| one).collect();
 }
 
 fn word(content: &[u8], at: i64) -> Option<i32> {
     let at = usize::try_from(at).ok()?;
     let bytes = content.get(at..at + 4)?;
     Some(i32::from_ne_bytes(bytes.try_into().ok()?))
+}
+
+fn is_nothing(one: &bpf_insn) -> bool {
+    (one.code, one.off) == (JUMP, 0)
 }
 
 /// A jump to the next instruction.
@@ -97,9 +145,11 @@ fn instruction(code: u8, to: u8, from: u8, imm: i32) -> bpf_insn {
 
 #[cfg(test)]
 mod tests {
-    use super::{CALL, Constants, JUMP, LOAD_32, LOAD_64_IMMEDIATE, LOOKUP, MAP, MAP_VALUE, MOVE_32_IMMEDIATE};
-    use super::{fold, instruction};
+    use super::{CALL, Constants, EXIT, JUMP, LOAD_32, LOAD_64_IMMEDIATE, LOOKUP, MAP, MAP_VALUE};
+    use super::{MOVE_32_IMMEDIATE, OWN_FUNCTION, fold, instruction};
     use aya_obj::generated::bpf_insn;
+
+    const NOT_EQUAL: u8 = 0x55;
 
     fn constants() -> Constants<'static> {
         Constants {
@@ -111,10 +161,8 @@ mod tests {
     /// Code, destination, source and immediate of each instruction.
     fn folded(mut program: Vec<bpf_insn>) -> Vec<(u8, u8, u8, i32)> {
         fold(&mut program, &constants());
-        program
-            .iter()
-            .map(|one| (one.code, one.dst_reg(), one.src_reg(), one.imm))
-            .collect()
+        let told = |one: &bpf_insn| (one.code, one.dst_reg(), one.src_reg(), one.imm);
+        program.iter().map(told).collect()
     }
 
     fn offset(to: u8) -> Vec<bpf_insn> {
@@ -127,8 +175,7 @@ mod tests {
 
     #[test]
     fn an_offset_becomes_a_number() {
-        let gone = (JUMP, 0, 0, 0);
-        assert_eq!(folded(offset(1)), [gone, gone, (MOVE_32_IMMEDIATE, 1, 0, 0x18)]);
+        assert_eq!(folded(offset(1)), [(MOVE_32_IMMEDIATE, 1, 0, 0x18)]);
         // The address may be needed again where it was not overwritten.
         assert_eq!(folded(offset(2))[0], (LOAD_64_IMMEDIATE, 1, MAP_VALUE, 7));
         assert_eq!(folded(offset(2))[2], (MOVE_32_IMMEDIATE, 2, 0, 0x18));
@@ -144,8 +191,35 @@ mod tests {
             ])
         };
         assert_eq!(lookup(9)[0], (LOAD_64_IMMEDIATE, 0, MAP_VALUE, 9));
-        assert_eq!(lookup(9)[2], (JUMP, 0, 0, 0));
+        assert_eq!(lookup(9).len(), 2);
         assert_eq!(lookup(8)[2], (CALL, 0, 0, LOOKUP), "a map with more entries");
+    }
+
+    #[test]
+    fn jumps_over_what_is_left_out_lead_to_where_they_led() {
+        let to = |code, off| bpf_insn {
+            off,
+            ..instruction(code, 1, 0, 0)
+        };
+        let exit = instruction(EXIT, 0, 0, 0);
+        // Over an offset, over another and back over both.
+        let mut program = vec![to(NOT_EQUAL, 3)];
+        program.extend(offset(1));
+        program.push(to(NOT_EQUAL, 3));
+        program.extend(offset(1));
+        program.extend([to(NOT_EQUAL, -9), exit]);
+        fold(&mut program, &constants());
+        let ways: Vec<(u8, i16)> = program.iter().map(|one| (one.code, one.off)).collect();
+        let number = (MOVE_32_IMMEDIATE, 0);
+        let jump = |off| (NOT_EQUAL, off);
+        assert_eq!(ways, [jump(1), number, jump(1), number, jump(-5), (EXIT, 0)]);
+    }
+
+    #[test]
+    fn a_program_with_functions_of_its_own_keeps_its_length() {
+        let mut program = offset(1);
+        program.push(instruction(CALL, 0, OWN_FUNCTION, 0));
+        assert_eq!(folded(program)[0], (JUMP, 0, 0, 0));
     }
 
     #[test]

@@ -79,6 +79,12 @@ impl ProgramHook {
         format!("{}_again", self.program())
     }
 
+    /// Whether its program tells nothing and only keeps what others know in order, as its name says: what the kernel leaves out of
+    /// such a program is no loss.
+    pub fn is_silent(self) -> bool {
+        self.program().starts_with("forget_")
+    }
+
     /// Why this kernel does not have it, if it does not.
     pub fn absent(self, layout: &Layout) -> Option<String> {
         match self {

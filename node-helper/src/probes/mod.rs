@@ -27,6 +27,8 @@ pub mod tcpreset;
 pub mod tcpretrans;
 /// State changes of sockets.
 pub mod tcpstate;
+/// How long packets wait in a device's queue.
+pub mod transmit;
 /// Datagrams refused by a full buffer.
 pub mod udpbuf;
 
@@ -41,6 +43,7 @@ pub const PROBES: &[&Probe] = &[
     &udpbuf::PROBE,
     &dns::PROBE,
     &path::PROBE,
+    &transmit::PROBE,
 ];
 
 /// What this kernel has of what all probes want; read once.

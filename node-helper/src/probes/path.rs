@@ -16,10 +16,6 @@ pub const PROBE: Probe = Probe {
             program: "net_dev_queue",
         }],
         &[ProgramHook::Typed {
-            at: "net_dev_start_xmit",
-            program: "net_dev_start_xmit",
-        }],
-        &[ProgramHook::Typed {
             at: "netif_receive_skb",
             program: "netif_receive_skb",
         }],
@@ -29,7 +25,7 @@ pub const PROBE: Probe = Probe {
         }],
         &[ProgramHook::Typed {
             at: "consume_skb",
-            program: "consume_skb",
+            program: "forget_consumed",
         }],
     ],
     details: &[],

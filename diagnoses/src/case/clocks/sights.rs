@@ -36,7 +36,7 @@ pub fn packets(evidence: &Evidence, machines: &Machines<'_>) -> Packets {
             continue;
         };
         let cut = packet.fragment != 0 && !matches!(event.flow.protocol, ICMP | ICMPV6);
-        let Some((attempt, direction)) = owner_of(&known, event).filter(|_| *hook != Hook::Consumed && !cut) else {
+        let Some((attempt, direction)) = owner_of(&known, event).filter(|_| !cut) else {
             continue;
         };
         let marks = (

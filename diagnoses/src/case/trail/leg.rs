@@ -119,8 +119,6 @@ impl Leg<'_> {
             Hook::Queue | Hook::Transmit => Happened::Left,
             Hook::Receive => Happened::Arrived,
             Hook::Delivered => Happened::Delivered,
-            // Freed after use: it says neither where nor to whom.
-            Hook::Consumed => return,
         };
         let (bytes, ttl) = event.packet.map_or((0, 0), |packet| (packet.len, packet.ttl));
         let same = self.stops.iter_mut().find(|stop| {

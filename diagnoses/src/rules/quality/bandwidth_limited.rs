@@ -22,7 +22,12 @@ use model::facts::{Link, NetnsFacts, Qdisc};
 use model::word::Hook;
 use std::collections::HashMap;
 
-pub const NEEDS: &[Need] = &[Need::Probe("drop"), Need::Probe("path"), Need::Fact("links")];
+pub const NEEDS: &[Need] = &[
+    Need::Probe("drop"),
+    Need::Probe("path"),
+    Need::Probe("transmit"),
+    Need::Fact("links"),
+];
 
 /// A shorter wait in a queue is everyday, in nanoseconds.
 const WAIT_LEAST_NS: u64 = 20_000_000;

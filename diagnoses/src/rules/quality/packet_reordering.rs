@@ -23,7 +23,7 @@ use model::report::Happened;
 use model::word::Hook;
 use std::collections::HashMap;
 
-pub const NEEDS: &[Need] = &[Need::Probe("path")];
+pub const NEEDS: &[Need] = &[Need::Probe("path"), Need::Probe("transmit")];
 
 /// Fewer overtakings than this say nothing.
 const OVERTAKEN_LEAST: usize = 2;

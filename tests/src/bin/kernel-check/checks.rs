@@ -215,7 +215,7 @@ fn trail(helper: &mut Helper, bed: &Bed) -> Result<String> {
             event.netns == netns && event.flow == flow && matches!(event.seen, Seen::Hop { hook, .. } if hook == wanted)
         }
     };
-    let (left, arrived) = (hop(bed.a.id, Hook::Transmit), hop(bed.b.id, Hook::Receive));
+    let (left, arrived) = (hop(bed.a.id, Hook::Queue), hop(bed.b.id, Hook::Receive));
     let events = helper.watch(
         "path",
         Filter {
