@@ -395,7 +395,7 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; an
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -s l -l selector -d 'Watch only pods with these labels' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l node -d 'Watch this node; may be repeated' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l max-nodes -d 'Refuse to watch more nodes than this' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l probe -d 'Use only these probes, separated by commas (`probes` lists them) [default: all but path and tcpstate]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l probe -d 'Use only these probes, separated by commas (`probes` lists them) [default: all but path, tcpstate and transmit]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l netns -d 'With --local: watch only this network namespace, by name or path' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l pid -d 'With --local: watch only this process, in its network namespace' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l address -d 'Show only packets with this address at either end' -r

@@ -399,7 +399,7 @@ Register-ArgumentCompleter -Native -CommandName 'kubectl-skoop' -ScriptBlock {
             [CompletionResult]::new('--selector', '--selector', [CompletionResultType]::ParameterName, 'Watch only pods with these labels')
             [CompletionResult]::new('--node', '--node', [CompletionResultType]::ParameterName, 'Watch this node; may be repeated')
             [CompletionResult]::new('--max-nodes', '--max-nodes', [CompletionResultType]::ParameterName, 'Refuse to watch more nodes than this')
-            [CompletionResult]::new('--probe', '--probe', [CompletionResultType]::ParameterName, 'Use only these probes, separated by commas (`probes` lists them) [default: all but path and tcpstate]')
+            [CompletionResult]::new('--probe', '--probe', [CompletionResultType]::ParameterName, 'Use only these probes, separated by commas (`probes` lists them) [default: all but path, tcpstate and transmit]')
             [CompletionResult]::new('--netns', '--netns', [CompletionResultType]::ParameterName, 'With --local: watch only this network namespace, by name or path')
             [CompletionResult]::new('--pid', '--pid', [CompletionResultType]::ParameterName, 'With --local: watch only this process, in its network namespace')
             [CompletionResult]::new('--address', '--address', [CompletionResultType]::ParameterName, 'Show only packets with this address at either end')

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
+use std::num::NonZero;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -212,18 +213,49 @@ pub fn told_otherwise(recording: &Path, arguments: &str) -> Result<Vec<String>> 
         return Ok(Vec::new());
     };
     let apart = recorded.apart();
-    let file = recording.with_extension("shifted");
-    let right = told(&replay(&apart, &file, arguments)?);
-    let mut wrong = Vec::new();
-    for (ms, ppm) in SKEWS {
+    let right = told(&replay(&apart, &recording.with_extension("apart"), arguments)?);
+    let otherwise = |(ms, ppm): (i64, i64)| -> Result<Option<String>> {
+        let file = recording.with_extension(format!("{ms}ms{ppm}ppm"));
         let got = told(&replay(&apart.shifted(other, ms, ppm), &file, arguments)?);
-        if got != right {
-            wrong.push(format!(
-                "with the clock of {other} {ms} ms ahead and {ppm} ppm faster it says {got} instead of {right}"
-            ));
-        }
-    }
-    Ok(wrong)
+        Ok((got != right).then(|| {
+            let how = first_difference(&got, &right);
+            format!("with the clock of {other} {ms} ms ahead and {ppm} ppm faster {how}")
+        }))
+    };
+    let at_once = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let answers = std::thread::scope(|scope| {
+        let parts = SKEWS.chunks(SKEWS.len().div_ceil(at_once));
+        let threads: Vec<_> = parts
+            .map(|part| scope.spawn(|| part.iter().map(|skew| otherwise(*skew)).collect::<Vec<_>>()))
+            .collect();
+        let ended = threads.into_iter().map(std::thread::ScopedJoinHandle::join);
+        ended.collect::<Result<Vec<_>, _>>()
+    });
+    let answers = answers.map_err(|_| anyhow!("a thread that replays a recording ended in a panic"))?;
+    answers.into_iter().flatten().filter_map(Result::transpose).collect()
+}
+
+/// The first entry that differs between what was told and what is right.
+fn first_difference(got: &Value, right: &Value) -> String {
+    let entries = |told: &Value| -> Vec<String> {
+        let listed = ["verdicts", "path"].into_iter().flat_map(|list| {
+            let entries = told[list].as_array().cloned().unwrap_or_default();
+            entries
+                .into_iter()
+                .enumerate()
+                .map(move |(at, entry)| format!("{list}[{at}] {entry}"))
+        });
+        std::iter::once(format!("outcome {}", told["outcome"]))
+            .chain(listed)
+            .collect()
+    };
+    let (got, right) = (entries(got), entries(right));
+    let end = || "nothing more".to_owned();
+    let at = (0..got.len().max(right.len()))
+        .find(|at| got.get(*at) != right.get(*at))
+        .unwrap_or_default();
+    let told = |entries: &[String]| entries.get(at).cloned().unwrap_or_else(end);
+    format!("it says {} instead of {}", told(&got), told(&right))
 }
 
 fn replay(recorded: &Recorded, file: &Path, arguments: &str) -> Result<Value> {
@@ -248,7 +280,7 @@ fn replay(recorded: &Recorded, file: &Path, arguments: &str) -> Result<Value> {
 
 #[cfg(test)]
 mod tests {
-    use super::Recorded;
+    use super::{Recorded, first_difference};
     use serde_json::{Value, json};
 
     fn recorded() -> Recorded {
@@ -285,6 +317,19 @@ mod tests {
         let boot = |line: usize| apart.lines[line]["line"]["say"]["hello"]["boot_id"].clone();
         assert_ne!(boot(0), boot(1));
         assert_eq!(apart.head["ends"]["inventory"]["known"]["nodes"][0]["boot_id"], boot(0));
+    }
+
+    #[test]
+    fn of_two_answers_the_first_entry_that_differs_is_told() {
+        let told = |path: Value| json!({"outcome": "fault", "verdicts": [["reset"]], "path": path});
+        let (long, short) = (told(json!([["a"], ["b"]])), told(json!([["a"]])));
+        let says = first_difference(&long, &short);
+        assert_eq!(says, r#"it says path[1] ["b"] instead of nothing more"#);
+        let healthy = json!({"outcome": "healthy"});
+        assert_eq!(
+            first_difference(&healthy, &long),
+            r#"it says outcome "healthy" instead of outcome "fault""#
+        );
     }
 
     #[test]
