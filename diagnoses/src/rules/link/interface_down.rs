@@ -32,6 +32,7 @@ pub const NEEDS: &[Need] = &[
     Need::Fact("addresses"),
     Need::Fact("routes"),
     Need::Probe("path"),
+    Need::Probe("drop"),
 ];
 
 pub fn check(case: &Case<'_>) -> Checked {
