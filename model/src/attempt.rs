@@ -57,7 +57,7 @@ pub enum Sending {
         count: u32,
         /// Milliseconds between them.
         interval_ms: u64,
-        /// Size of the IP packet, in bytes; `None` for small ones, `Some(0)` for the outgoing interface's MTU.
+        /// Size of the IP packet, in bytes; `None` for small ones, `Some(0)` for the MTU of the route.
         packet_bytes: Option<u32>,
         /// Forbid fragmentation (DF).
         dont_fragment: bool,

@@ -412,6 +412,14 @@ impl BpfCost {
         let percent = (self.measured_ns * 100).checked_div(self.armed_ns)?;
         (percent < 99).then_some(percent.max(1))
     }
+
+    /// What was measured is enough to say what they used in all of the time: packets come in bursts, and a few short slices
+    /// meet them by chance.
+    pub fn rests_on_enough(self) -> bool {
+        const LONG_NS: u64 = 1_000_000_000;
+        const PERCENT: u64 = 20;
+        self.measured_ns >= LONG_NS || self.sampled_percent().is_none_or(|percent| percent >= PERCENT)
+    }
 }
 
 /// That of several machines.

@@ -268,7 +268,7 @@ fn echoes_come_back_in_order() {
 }
 
 #[test]
-fn full_size_is_the_interfaces_mtu_and_too_big_is_said() {
+fn full_size_is_the_mtu_of_the_route_and_too_big_is_said() {
     let namespace = OwnNetns::new("mtu");
     namespace
         .run("ip link add wide mtu 1400 type veth peer name far mtu 1400 && ip link set far up && ip link set wide up && ip addr add 192.0.2.1/24 dev wide");
@@ -281,6 +281,13 @@ fn full_size_is_the_interfaces_mtu_and_too_big_is_said() {
     assert_eq!((met.outcome, met.echo.unwrap().packet_bytes), (timed_out("read"), 1400));
     let met = RunningHelper::try_from_netns(namespace.inode(), echo(far, 2, Some(1401)), 300);
     assert_eq!(error(&met), ("send", "EMSGSIZE"));
+    namespace.run("ip route add 192.0.2.9 dev wide mtu 1300");
+    let met = RunningHelper::try_from_netns(namespace.inode(), echo(far, 2, Some(0)), 300);
+    assert_eq!(
+        (met.outcome, met.echo.unwrap().packet_bytes),
+        (timed_out("read"), 1300),
+        "a route may take less than its interface"
+    );
 }
 
 #[test]

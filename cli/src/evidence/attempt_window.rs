@@ -2,13 +2,13 @@
 //! everything was answered, the rules need no more, or time is up.
 
 use super::flow_forms;
+use super::translated_target;
 use crate::conversation::helper_conversation::HelperConversation;
 use crate::conversation::session::{STEP, Session, WaitEnd};
 use crate::conversation::state::ConversationState;
 use crate::inquiry::attempt_plan;
 use crate::inquiry::question::DiagnosisQuestion;
 use model::attempt::{AttemptSpec, Outcome, Sending, WatchedFlow};
-use model::event::{Event, Seen};
 use model::evidence::{Evidence, Intent, NetnsEvidence};
 use model::flow::{self, Flow};
 use model::missing::Missing;
@@ -257,33 +257,11 @@ async fn send_later(
 
 /// Where the packets to this echo's address were sent on to.
 fn real_end(state: &ConversationState, spec: &AttemptSpec) -> Option<IpAddr> {
-    let evidence = &state.evidence;
     let Sending::Echo { to, .. } = spec.send else {
         return None;
     };
-    let asked = |id: u32| {
-        evidence.specs.iter().any(|spec| {
-            spec.id == id
-                && match &spec.send {
-                    Sending::Tcp { to: other, .. } | Sending::Udp { to: other, .. } => *other == to,
-                    Sending::DnsQuery { server, .. } => *server == to,
-                    Sending::Echo { .. } | Sending::Dns { .. } => false,
-                }
-        })
-    };
-    let hop = |event: &&Event| matches!(event.seen, Seen::Hop { .. }) && event.attempt.is_some_and(asked);
-    // Answers on a node that masquerades go elsewhere, too: where it is known what the address stands for, to none of these.
-    let behind =
-        |address| state.backends.is_empty() || state.backends.iter().any(|end| end.addresses.contains(&address));
-    let elsewhere = |event: &&Event| event.flow.dst() != to && event.flow.src() != to && behind(event.flow.dst());
-    let elsewhere = evidence
-        .events
-        .iter()
-        .filter(hop)
-        .find(elsewhere)
-        .map(|event| event.flow.dst());
-    // The answer may be seen first in the form of the far end.
-    elsewhere.filter(|address| !evidence.source.addresses.contains(address))
+    let ends: Vec<IpAddr> = state.backends.iter().flat_map(|end| &end.addresses).copied().collect();
+    translated_target::of(&state.evidence, &ends, to)
 }
 
 /// The probes that the rules listen to; one that this helper does not have is missing, and the others run without it.

@@ -9,3 +9,4 @@ mod flow_forms;
 pub mod gathering;
 mod passive_connections;
 mod path_facts;
+mod translated_target;

@@ -35,9 +35,12 @@ pub fn times(ns: impl Iterator<Item = u64> + Clone) -> String {
 }
 
 /// What our own programs cost: `our eBPF used 1.4 ms`; where they ran so often that only slices were measured,
-/// `our eBPF used about 31 ms (measured in 6 % of the time)`.
+/// `our eBPF used about 31 ms (measured in 40 % of the time)`, or that this was too little to tell.
 pub fn cost(cost: BpfCost) -> String {
     match cost.sampled_percent() {
+        Some(percent) if !cost.rests_on_enough() => {
+            format!("our eBPF time is not known (measured in {percent} % of the time, which is too little to tell)")
+        }
         Some(percent) => format!(
             "our eBPF used about {} (measured in {percent} % of the time)",
             time(cost.ns)
@@ -162,8 +165,13 @@ pub fn met(attempts: &[&Attempt]) -> String {
     match &first.outcome {
         Outcome::Ok => worked(first, attempts),
         Outcome::Error { during, errno } => format!("{} on {during} after {took}", errno.name),
+        Outcome::TimedOut { .. } if first.echo.is_some() => worked(first, attempts),
         Outcome::TimedOut { during } if during == "connect" => format!("no answer in {took}"),
-        Outcome::TimedOut { during } => format!("no end of {during} in {took}"),
+        Outcome::TimedOut { during } if during == "send" => format!("could not send all of it in {took}"),
+        Outcome::TimedOut { .. } if attempts.iter().all(|attempt| attempt.first_answer_ns.is_none()) => {
+            format!("{}no answer in {took}", connected(attempts))
+        }
+        Outcome::TimedOut { .. } => format!("{}the answer was not complete after {took}", connected(attempts)),
         Outcome::Cancelled if attempts.iter().all(|attempt| attempt.took_ns < BEGUN_NS) => {
             "not begun when the run ended".to_owned()
         }
@@ -172,6 +180,16 @@ pub fn met(attempts: &[&Attempt]) -> String {
             (answered, of) => format!("{answered} of {of} queries answered in {took}, then the run ended"),
         },
         Outcome::NotTried { why } => format!("not tried: {why}"),
+    }
+}
+
+/// `connected in 85 us, then `, where it was.
+fn connected(attempts: &[&Attempt]) -> String {
+    let within = times(attempts.iter().filter_map(|attempt| attempt.connected_ns));
+    if within.is_empty() {
+        String::new()
+    } else {
+        format!("connected in {within}, then ")
     }
 }
 
@@ -191,7 +209,7 @@ fn worked(first: &Attempt, attempts: &[&Attempt]) -> String {
         let size = first.echo.as_ref().map_or(0, |train| train.packet_bytes);
         let of = format!("{} of {sent} answered", answers.len());
         return match (answers.is_empty(), first.kind == "echo-full-size") {
-            (true, _) => of,
+            (true, _) => format!("none of {sent} answered, {size} bytes each"),
             (false, true) => format!("{of}, {size} bytes each, in {}", times(answers.into_iter())),
             (false, false) => format!("{of} in {}", times(answers.into_iter())),
         };
@@ -240,5 +258,73 @@ fn worked(first: &Attempt, attempts: &[&Attempt]) -> String {
         format!("answered in {}{exchanged}", times(answered))
     } else {
         format!("sent{exchanged}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{cost, met};
+    use model::attempt::{Attempt, EchoTrain, Outcome};
+    use model::protocol::BpfCost;
+
+    #[test]
+    fn an_estimate_that_rests_on_too_little_is_not_printed() {
+        let measured = |measured_ns, armed_ns| {
+            cost(BpfCost {
+                runs: 1_000,
+                ns: 329_000_000,
+                measured_ns,
+                armed_ns,
+            })
+        };
+        assert_eq!(measured(2_000_000_000, 2_000_000_000), "our eBPF used 329 ms");
+        assert_eq!(
+            measured(800_000_000, 2_000_000_000),
+            "our eBPF used about 329 ms (measured in 40 % of the time)"
+        );
+        let too_little = measured(100_000_000, 2_000_000_000);
+        assert!(
+            too_little.contains("5 % of the time") && !too_little.contains("329"),
+            "{too_little}"
+        );
+        assert!(
+            measured(30_000_000_000, 600_000_000_000).contains("about 329 ms"),
+            "half a minute is long enough"
+        );
+    }
+
+    #[test]
+    fn what_was_not_answered_is_said_in_plain_words() {
+        let timed_out = |kind: &str, change: &dyn Fn(&mut Attempt)| {
+            let mut attempt = Attempt {
+                kind: kind.to_owned(),
+                took_ns: 2_000_000_000,
+                outcome: Outcome::TimedOut { during: "read".into() },
+                ..Attempt::default()
+            };
+            change(&mut attempt);
+            met(&[&attempt])
+        };
+        let train = EchoTrain {
+            packet_bytes: 84,
+            rtt_ns: vec![None; 20],
+            ..EchoTrain::default()
+        };
+        let echoes = timed_out("echo", &|attempt| attempt.echo = Some(train.clone()));
+        assert_eq!(echoes, "none of 20 answered, 84 bytes each");
+        let stalled = |attempt: &mut Attempt| attempt.connected_ns = Some(85_000);
+        assert_eq!(
+            timed_out("tcp", &stalled),
+            "connected in 85 us, then no answer in 2.0 s"
+        );
+        let in_part = timed_out("tcp", &|attempt| {
+            stalled(attempt);
+            attempt.first_answer_ns = Some(90_000);
+        });
+        assert_eq!(
+            in_part,
+            "connected in 85 us, then the answer was not complete after 2.0 s"
+        );
+        assert_eq!(timed_out("udp", &|_| {}), "no answer in 2.0 s");
     }
 }

@@ -160,6 +160,37 @@ fn a_path_over_both_families_says_which_is_which() {
 }
 
 #[test]
+fn a_line_of_the_path_has_one_mark_and_each_loss_a_line_of_its_own() {
+    let mut report = fault();
+    let mut other = report.path.last().unwrap().clone();
+    other.interface = Some("cbr0".to_owned());
+    other.says = "dropped: PKT_TOO_BIG in ip_forward".to_owned();
+    report.path.insert(3, other);
+    let sheet = screen(&report, 110, false);
+    let line = sheet.lines().find(|line| line.contains("there:")).unwrap();
+    assert_eq!(line.matches('✗').count(), 1, "{sheet}");
+    assert!(
+        sheet.contains("PKT_TOO_BIG") && sheet.contains("NETFILTER_DROP"),
+        "{sheet}"
+    );
+}
+
+#[test]
+fn answers_of_a_connection_that_was_made_were_not_lost_where_they_were_last_seen() {
+    let of = |connected_ns| {
+        let timed_out = json!({"timed-out": {"during": "read"}});
+        let path = [
+            hop("answer", "netns/c", "eth0", "left", ""),
+            hop("answer", "netns/a", "eth0", "last-seen", ""),
+        ];
+        let parts = json!({"path": path, "attempts": [connect(1, connected_ns, &timed_out)]});
+        screen(&report("fault", "it stalls", &parts), 110, false)
+    };
+    assert!(of(None).contains("✗ last seen here"));
+    assert!(!of(Some(180_000)).contains("last seen here"));
+}
+
+#[test]
 fn an_inconclusive_look_says_what_was_not_seen_and_how_to_see_it() {
     insta::assert_snapshot!(screen(&inconclusive(), 110, false));
 }

@@ -221,7 +221,16 @@ fn way(trail: &[Hop], both_families: bool) -> String {
 fn pieces(trail: &[Hop], attempts: &[Attempt]) -> Vec<String> {
     let mut pieces: Vec<String> = Vec::new();
     let mut at: Option<(&str, &str)> = None;
-    for hop in trail {
+    let lost = |hop: &Hop| {
+        let ends = matches!(
+            hop.happened,
+            Happened::Dropped | Happened::NoSocket | Happened::LastSeen
+        );
+        ends && !came_back(hop, attempts)
+    };
+    // A line has one mark, at the farthest place where packets were lost; each place has a line of its own below.
+    let farthest = trail.iter().rposition(lost);
+    for (index, hop) in trail.iter().enumerate() {
         let interface = hop.interface.as_deref().unwrap_or_default();
         let shown = name(interface);
         match at {
@@ -236,6 +245,7 @@ fn pieces(trail: &[Hop], attempts: &[Attempt]) -> Vec<String> {
             _ => pieces.push(format!("{} {shown}", name(&hop.netns)).trim_end().to_owned()),
         }
         let end = match hop.happened {
+            _ if lost(hop) && farthest != Some(index) => "",
             _ if came_back(hop, attempts) => "",
             Happened::Dropped => " ✗",
             Happened::NoSocket => " ✗ no socket",
@@ -261,12 +271,18 @@ fn pieces(trail: &[Hop], attempts: &[Attempt]) -> Vec<String> {
 /// The answer was not lost here, although its packet was freed: the asker got it. TCP reads a refusal where no probe sees it,
 /// and a copy of an echo reply goes to a socket that does not exist.
 fn came_back(hop: &Hop, attempts: &[Attempt]) -> bool {
-    let met = attempts
-        .iter()
-        .find(|attempt| attempt.id == hop.attempt)
-        .map(|attempt| &attempt.outcome);
-    let answered = matches!(met, Some(attempt::Outcome::Ok | attempt::Outcome::Error { .. }));
-    hop.direction == Direction::Answer && answered && matches!(hop.happened, Happened::NoSocket | Happened::LastSeen)
+    let attempt = attempts.iter().find(|attempt| attempt.id == hop.attempt);
+    let Some(attempt) = attempt.filter(|_| hop.direction == Direction::Answer) else {
+        return false;
+    };
+    let ended = matches!(attempt.outcome, attempt::Outcome::Ok | attempt::Outcome::Error { .. });
+    // Where a connection was made, the first answers came all the way.
+    let came = ended || attempt.connected_ns.is_some() || attempt.first_answer_ns.is_some();
+    match hop.happened {
+        Happened::NoSocket => ended,
+        Happened::LastSeen => came,
+        _ => false,
+    }
 }
 
 /// The far end, where the packets were dropped before it.

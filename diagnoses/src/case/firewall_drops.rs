@@ -1,10 +1,12 @@
 //! What a firewall made of the watched packets: where they were dropped, and by which rule.
 
 use crate::case::Case;
+use crate::case::routing;
 use crate::case::trail::Dropped;
 use crate::kernel::drops::Class;
 use crate::kernel::firewall::culprit::{Culprit, of_drop};
 use crate::kernel::firewall::{self, NetfilterStop, NetfilterVerdict};
+use crate::kernel::tunnel;
 use crate::verdict::remedy::Remedy;
 use crate::words::shell::{self, Command, is_nft_name};
 use crate::words::{at, count, table, the};
@@ -47,6 +49,19 @@ impl<'a> Blocked<'a> {
         &self.drops[0]
     }
 
+    /// The interface at which they were lost: of a tunnel's packet that has just been made, the one by which it was to leave.
+    pub fn interface(&self, case: &Case<'_>) -> String {
+        let event = self.first().event;
+        let made_here = |facts| tunnel::is_made_here(facts, event);
+        let leaves = || {
+            let index = routing::way(case, self.first())?.oif()?;
+            Some(case.link(self.netns, index)?.name.clone())
+        };
+        let netns = case.evidence.netns(self.netns);
+        let way_out = netns.filter(|netns| made_here(&netns.before)).and_then(|_| leaves());
+        way_out.unwrap_or_else(|| case.interface(event))
+    }
+
     /// The attempts that were hit.
     pub fn attempts(&self) -> Vec<u32> {
         self.drops.iter().map(|drop| drop.attempt).collect()
@@ -73,7 +88,7 @@ impl<'a> Blocked<'a> {
             "{} of {} freed in {}: {} ({})",
             count(self.drops.len(), "watched packet"),
             self.what(),
-            at(&case.name(self.netns), Some(&case.interface(first.event))),
+            at(&case.name(self.netns), Some(&self.interface(case))),
             first.words(),
             first.event.flow
         )

@@ -15,11 +15,14 @@ pub(crate) mod foreign_answers;
 pub(crate) mod lookups;
 pub mod lost_between_nodes;
 pub mod neighbours;
+pub mod node_routes;
 pub mod observations;
 pub(crate) mod policy_rulings;
 pub mod routing;
 pub mod services;
 pub mod trail;
+pub(crate) mod tunnel_faults;
+pub mod tunnels;
 
 pub use fate::{Failure, Fate, Tried};
 

@@ -95,6 +95,11 @@ pub fn silent(evidence: &Evidence, trail: &Trail<'_>) -> Vec<Silent> {
             },
             _ => (target, Role::Target, None),
         };
+        let role = if role == Role::Target && drop.in_tunnel() {
+            Role::TunnelEnd
+        } else {
+            role
+        };
         found.push(Silent {
             netns,
             ifindex: if drop.event.ifindex == 0 {

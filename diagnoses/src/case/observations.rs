@@ -34,13 +34,14 @@ pub fn last_seen(case: &Case<'_>, mut finding: Finding, attempt: u32) -> Finding
         if let Some(stop) = leg.and_then(|leg| leg.farthest()) {
             let place = at(&case.name(stop.netns), stop.interface.as_deref());
             finding = finding.and(format!(
-                "{who} was last seen at {place} ({} packets, {})",
-                stop.packets, stop.flow
+                "{who} was last seen at {place} ({}, {})",
+                count(stop.packets as usize, "packet"),
+                stop.flow
             ));
         }
         let retransmits = leg.map_or(0, crate::case::trail::Leg::retransmits);
         if retransmits > 0 {
-            finding = finding.and(format!("{who} was sent again {retransmits} times"));
+            finding = finding.and(format!("{who} was sent again {}", count(retransmits, "time")));
         }
     }
     if let Some(destination) = case.evidence.destination.netns {

@@ -6,6 +6,7 @@ use crate::kernel::drops::Class;
 use crate::kernel::interfaces;
 use crate::kernel::route::{self, Query, Way};
 use crate::kernel::translate;
+use crate::kernel::tunnel;
 use crate::verdict::remedy::Remedy;
 use model::facts::{Route, RouteKind, RoutingRule};
 use model::flow::protocol_name;
@@ -15,7 +16,8 @@ use std::net::IpAddr;
 /// What the routing of the place of a drop says about its packet.
 pub fn way<'a>(case: &Case<'a>, drop: &Dropped<'a>) -> Option<Way<'a>> {
     let facts = &case.evidence.netns(drop.event.netns)?.before;
-    let iif = (drop.event.ifindex != 0).then_some(drop.event.ifindex);
+    let made_here = tunnel::is_made_here(facts, drop.event);
+    let iif = (drop.event.ifindex != 0 && !made_here).then_some(drop.event.ifindex);
     let query = Query {
         mark: match drop.direction {
             Direction::Request => translate::mark(facts, iif, drop.event.flow),

@@ -1,6 +1,6 @@
 //! The way of the watched packets as the report shows it.
 
-use crate::case::trail::Leg;
+use crate::case::trail::{Dropped, Leg};
 use crate::case::{Case, Fate, Tried};
 use crate::kernel::drops::{self, Class};
 use crate::words;
@@ -80,7 +80,7 @@ fn hops(case: &Case<'_>, leg: &Leg<'_>) -> Vec<Hop> {
             )
         })
         .collect();
-    let mut ends: Vec<Hop> = Vec::new();
+    let mut lost: Vec<Hop> = Vec::new();
     for drop in &leg.drops {
         let interface = Some(case.interface(drop.event)).filter(|name| !name.is_empty());
         let (happened, says) = if drop.class == Class::NoSocket {
@@ -89,35 +89,34 @@ fn hops(case: &Case<'_>, leg: &Leg<'_>) -> Vec<Hop> {
             let meaning = drops::meaning(drop.class);
             (Happened::Dropped, format!("dropped: {} ({meaning})", drop.words()))
         };
-        let same = ends
-            .iter_mut()
-            .find(|end| end.says == says && end.netns_id == drop.event.netns && end.interface == interface);
-        match same {
-            Some(end) => end.packets += 1,
-            None => ends.push(hop(
+        let known = lost
+            .iter()
+            .any(|end| end.says == says && end.netns_id == drop.event.netns && end.interface == interface);
+        if !known {
+            lost.push(hop(
                 drop.event.netns,
                 interface,
                 happened,
                 drop.event.flow,
                 None,
                 drop.event.at_ns,
-                1,
+                losses(case, leg, drop),
                 says,
-            )),
+            ));
         }
     }
-    hops.append(&mut ends);
-    let ended = hops.iter().any(|hop| {
-        matches!(
-            hop.happened,
-            Happened::Dropped | Happened::Delivered | Happened::NoSocket
-        )
-    });
+    let ended = !lost.is_empty() || hops.iter().any(|hop| hop.happened == Happened::Delivered);
+    for end in lost {
+        let at = place_of(&hops, &end);
+        hops.insert(at, end);
+    }
     let answered = leg.direction == Direction::Request && case.leg(leg.attempt, Direction::Answer).is_some();
-    let worked = case
-        .attempt(leg.attempt)
-        .is_some_and(|tried| tried.fate == Fate::Worked);
-    if let Some(last) = hops.last().filter(|_| !ended && !answered && !worked) {
+    let tried = case.attempt(leg.attempt);
+    let worked = tried.is_some_and(|tried| tried.fate == Fate::Worked);
+    // Where the connection was made, the first answers came all the way.
+    let came = leg.direction == Direction::Answer
+        && tried.is_some_and(|tried| tried.connected() || tried.attempt.first_answer_ns.is_some());
+    if let Some(last) = hops.last().filter(|_| !ended && !answered && !worked && !came) {
         let mut end = last.clone();
         end.happened = Happened::LastSeen;
         end.translated_from = None;
@@ -130,11 +129,36 @@ fn hops(case: &Case<'_>, leg: &Leg<'_>) -> Vec<Hop> {
     hops
 }
 
+/// How many packets were lost there in the same way: of all attempts of this kind, as the verdict counts them.
+fn losses(case: &Case<'_>, leg: &Leg<'_>, lost: &Dropped<'_>) -> u32 {
+    let alike = |other: &&Dropped<'_>| {
+        let (one, other_event) = (lost.event, other.event);
+        other.direction == lost.direction
+            && other.words() == lost.words()
+            && (one.netns, one.ifindex) == (other_event.netns, other_event.ifindex)
+            && one.flow.protocol == other_event.flow.protocol
+            && one.flow.dst().is_ipv6() == other_event.flow.dst().is_ipv6()
+    };
+    let own = leg.drops.iter().filter(alike).count();
+    let all = case.accusing().filter(|other| alike(&other)).count();
+    u32::try_from(own.max(all)).unwrap_or(u32::MAX)
+}
+
+/// Where on the way a loss belongs: behind the last place of its interface, else of its namespace, else at the end. Large packets
+/// may be lost at a place which small ones passed.
+fn place_of(hops: &[Hop], lost: &Hop) -> usize {
+    let behind = |fits: &dyn Fn(&Hop) -> bool| hops.iter().rposition(fits).map(|at| at + 1);
+    let here = |hop: &Hop| hop.netns_id == lost.netns_id;
+    behind(&|hop| here(hop) && hop.interface == lost.interface)
+        .or_else(|| behind(&here))
+        .unwrap_or(hops.len())
+}
+
 #[cfg(test)]
 mod tests {
     use super::path;
     use crate::case::Case;
-    use crate::scenes::{Scene, X};
+    use crate::scenes::{C, Scene, X};
     use model::owner::Owner;
     use model::report::Happened;
 
@@ -163,6 +187,41 @@ mod tests {
             "{}",
             last.says
         );
+    }
+
+    #[test]
+    fn a_loss_of_large_packets_stands_where_it_happened_though_small_ones_went_on() {
+        let mut scene = Scene::two_nodes();
+        scene.vanishes(1, C, "eth0");
+        let flow = scene.evidence.attempts[0].flow;
+        scene.drop(X, "cbr0", flow, "PKT_TOO_BIG", "ip_forward");
+        let hops = path(&Case::new(&scene.evidence));
+        let places: Vec<&str> = hops.iter().map(|hop| hop.netns.as_str()).collect();
+        let mut in_order = places.clone();
+        in_order.dedup();
+        assert_eq!(in_order, ["netns/a", "netns/x", "netns/y", "netns/c"]);
+        assert_eq!(hops[3].happened, Happened::Dropped, "{hops:?}");
+    }
+
+    #[test]
+    fn a_loss_is_counted_as_the_verdict_counts_it() {
+        let mut scene = Scene::two_nodes();
+        scene.dropped(3, X, "cbr0", "A_NEW_REASON", "a_new_function");
+        let hops = path(&Case::new(&scene.evidence));
+        let lost = hops.iter().find(|hop| hop.happened == Happened::Dropped).unwrap();
+        assert_eq!(lost.packets, 3);
+    }
+
+    #[test]
+    fn answers_of_a_connection_that_was_made_were_not_last_seen_on_the_way() {
+        let last_seen = |connected_ns| {
+            let mut scene = Scene::two_nodes();
+            scene.answers_vanish(1);
+            scene.evidence.attempts[0].connected_ns = connected_ns;
+            let hops = path(&Case::new(&scene.evidence));
+            hops.iter().any(|hop| hop.happened == Happened::LastSeen)
+        };
+        assert!(last_seen(None) && !last_seen(Some(400_000)));
     }
 
     #[test]

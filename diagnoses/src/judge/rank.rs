@@ -13,10 +13,12 @@ pub fn rank(mut findings: Vec<Finding>) -> Vec<Verdict> {
             depth(finding),
         )
     });
+    let explained = explained_by_more_than_objects(&findings);
     let mut causes: Vec<Finding> = Vec::new();
     let mut symptoms: Vec<Finding> = Vec::new();
     let mut infos: Vec<Finding> = Vec::new();
-    for finding in findings {
+    for (finding, explained) in findings.into_iter().zip(explained) {
+        let second_fault = finding.is_beside_objects() && !explained;
         if finding.severity() == Severity::Info {
             infos.push(finding);
         } else if let Some(cause) = causes
@@ -24,7 +26,7 @@ pub fn rank(mut findings: Vec<Finding>) -> Vec<Verdict> {
             .find(|cause| !finding.is_symptom() && cause.is_twin_of(&finding))
         {
             cause.absorb(finding);
-        } else if finding.is_symptom() || causes.iter().any(|cause| cause.overlaps(&finding)) {
+        } else if finding.is_symptom() || (!second_fault && causes.iter().any(|cause| cause.overlaps(&finding))) {
             // What its reader sees of a deeper fault is a symptom; a shallower reading of the same packets is none.
             if finding.is_symptom() || layer(&finding) == Layer::Names {
                 symptoms.push(finding);
@@ -37,6 +39,15 @@ pub fn rank(mut findings: Vec<Finding>) -> Vec<Verdict> {
     let symptoms = symptoms.into_iter().map(|finding| finding.into_verdict(false));
     let infos = infos.into_iter().map(|finding| finding.into_verdict(false));
     verdicts.chain(symptoms).chain(infos).collect()
+}
+
+/// Of each finding, whether one that is deeper and was seen in packets or kernels speaks of the same attempts.
+fn explained_by_more_than_objects(findings: &[Finding]) -> Vec<bool> {
+    let explains = |finding: &Finding, other: &Finding| {
+        layer(other) != Layer::Object && depth(other) < depth(finding) && other.overlaps(finding)
+    };
+    let others = |finding| findings.iter().any(|other| explains(finding, other));
+    findings.iter().map(others).collect()
 }
 
 fn depth(finding: &Finding) -> usize {
@@ -68,6 +79,28 @@ mod tests {
         let verdicts = rank(vec![shallow, deep]);
         assert_eq!(verdicts.len(), 1);
         assert_eq!((verdicts[0].rule.as_str(), verdicts[0].cause), ("netfilter-drop", true));
+    }
+
+    #[test]
+    fn a_loss_that_only_an_objects_fault_stands_before_is_a_second_fault() {
+        let object = || fatal("service-without-endpoints", "nobody is listed").because("seen");
+        let lost = || {
+            fatal("unexplained-drop", "a drop")
+                .of([1])
+                .because("seen")
+                .beside_objects()
+        };
+        let timeout = || fatal("unexplained-timeout", "no answer").of([1]).because("seen");
+        let causes = |findings: Vec<crate::verdict::finding::Finding>| {
+            let verdicts = rank(findings).into_iter().filter(|verdict| verdict.cause);
+            verdicts.map(|verdict| verdict.rule).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            causes(vec![timeout(), lost(), object()]),
+            ["service-without-endpoints", "unexplained-drop"]
+        );
+        let rule = fatal("netfilter-drop", "a rule drops it").of([1]).because("seen");
+        assert_eq!(causes(vec![lost(), object(), rule]), ["service-without-endpoints"]);
     }
 
     #[test]

@@ -243,7 +243,7 @@ pub fn meaning(class: Class) -> &'static str {
         Class::Checksum => "its checksum is wrong",
         Class::ReceiveBuffer => "the socket's receive buffer is full",
         Class::Memory => "socket memory is used up",
-        Class::Overlay => "the tunnel does not know where to",
+        Class::Overlay => "the tunnel has no place for it",
         Class::Fragments => "some of its fragments are missing",
         Class::TunFull => "the tunnel's program does not read",
         Class::Other => "the kernel freed it",

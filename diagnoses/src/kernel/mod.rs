@@ -9,4 +9,5 @@ pub mod firewall;
 pub mod interfaces;
 pub mod route;
 pub mod translate;
+pub mod tunnel;
 pub mod walk;

@@ -56,6 +56,11 @@ impl Cluster {
         Self::over(Scene::two_nodes())
     }
 
+    /// All well; shop/a asks for pod shop/web-1 at port 80, on the other end of a tunnel between the nodes.
+    pub fn over_vxlan() -> Self {
+        Self::over(Scene::over_vxlan())
+    }
+
     /// The cluster's DNS is scaled to zero; shop/a looks a name up.
     pub fn dns_scaled_to_zero() -> Self {
         let scene = LookupScene::of("web").silence("web").silence("web").scene();

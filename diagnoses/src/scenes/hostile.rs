@@ -14,7 +14,7 @@ const HOSTILE: [(&str, bool); 4] = [
     ("\u{202e}", false),
 ];
 /// What our commands begin with, inside a namespace or not.
-const TOOLS: [&str; 22] = [
+const TOOLS: [&str; 23] = [
     "ip",
     "nsenter",
     "nft",
@@ -36,6 +36,7 @@ const TOOLS: [&str; 22] = [
     "cat",
     "kill",
     "ethtool",
+    "ping",
     "netns",
 ];
 /// Words of the protocol, the kernel and Kubernetes that a name may happen to be, too.

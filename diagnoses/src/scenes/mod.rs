@@ -11,8 +11,10 @@ pub mod dns;
 mod facts;
 pub mod hostile;
 mod traffic;
+mod tunnel;
 
 pub use facts::{all_local, link, neighbour, one_rule, route, rule};
+pub use tunnel::{TUNNEL, tunnel_mac};
 
 use crate::Judgement;
 use facts::{node, pod};
@@ -39,6 +41,8 @@ pub const B: u32 = 105;
 pub struct Scene {
     pub evidence: Evidence,
     clock_ns: u64,
+    /// Between the nodes, packets go inside others.
+    pub tunnel: bool,
 }
 
 /// A UDP tuple from two socket addresses.
@@ -108,6 +112,7 @@ impl Scene {
         let mut scene = Self {
             evidence,
             clock_ns: 1_000_000_000,
+            tunnel: false,
         };
         scene.facts(C, |facts| {
             facts.sockets = Known::Known(vec![Socket {

@@ -63,12 +63,23 @@ impl Scene {
     /// A packet was met at an interface: coming in or going out, as on the way from a to c and back.
     pub fn hop(&mut self, netns: u32, interface: &str, flow: Flow, skb: u64) -> &mut Self {
         let arrives = if flow.dport < flow.sport {
-            matches!((netns, interface), (X, "vetha" | "cbr0") | (Y, "up0") | (B | C, "eth0"))
+            matches!(
+                (netns, interface),
+                (X, "vetha" | "cbr0") | (Y, "up0" | "flannel.1") | (B | C, "eth0")
+            )
         } else {
-            matches!((netns, interface), (Y, "vethc" | "cbr0") | (X, "up0") | (A, "eth0"))
+            matches!(
+                (netns, interface),
+                (Y, "vethc" | "cbr0") | (X, "up0" | "flannel.1") | (A, "eth0")
+            )
         };
         let hook = if arrives { Hook::Receive } else { Hook::Queue };
-        self.event(netns, interface, flow, skb, Seen::Hop { hook, learned: false })
+        let inner = self.tunnel && interface == "up0";
+        self.event(netns, interface, flow, skb, Seen::Hop { hook, learned: false });
+        if let Some(packet) = self.evidence.events.last_mut().and_then(|event| event.packet.as_mut()) {
+            packet.inner = inner;
+        }
+        self
     }
 
     /// A packet was met there under a new tuple.
@@ -121,15 +132,16 @@ impl Scene {
     }
 
     /// The way from a to c, place by place.
-    const WAY: [(u32, &'static str); 7] = [
-        (A, "eth0"),
-        (X, "vetha"),
-        (X, "cbr0"),
-        (X, "up0"),
-        (Y, "up0"),
-        (Y, "vethc"),
-        (C, "eth0"),
-    ];
+    fn way(&self) -> Vec<(u32, &'static str)> {
+        let near = [(A, "eth0"), (X, "vetha"), (X, "cbr0")];
+        let far = [(Y, "vethc"), (C, "eth0")];
+        let between: &[(u32, &'static str)] = if self.tunnel {
+            &[(X, "flannel.1"), (X, "up0"), (Y, "up0"), (Y, "flannel.1")]
+        } else {
+            &[(X, "up0"), (Y, "up0")]
+        };
+        [&near[..], between, &far[..]].concat()
+    }
 
     /// `count` connections that work, answers and all.
     pub fn connects(&mut self, count: u32) -> &mut Self {
@@ -143,10 +155,10 @@ impl Scene {
     pub fn connects_once(&mut self, id: u32) -> &mut Self {
         let flow = self.flow(id);
         let skb = u64::from(id) * 100 + 1;
-        for (netns, interface) in Self::WAY {
+        for (netns, interface) in self.way() {
             self.hop(netns, interface, flow, skb);
         }
-        for (netns, interface) in Self::WAY.into_iter().rev() {
+        for (netns, interface) in self.way().into_iter().rev() {
             self.hop(netns, interface, flow.reversed(), skb + 1);
         }
         let attempt = self.attempt(id, flow, Outcome::Ok);
@@ -189,7 +201,7 @@ impl Scene {
     /// The first packet of an attempt, hop by hop from a up to this place.
     pub fn walk_to(&mut self, id: u32, flow: Flow, netns: u32, interface: &str) {
         let skb = u64::from(id) * 100 + 1;
-        for (at, name) in Self::WAY {
+        for (at, name) in self.way() {
             self.hop(at, name, flow, skb);
             if (at, name) == (netns, interface) {
                 break;
@@ -222,7 +234,7 @@ impl Scene {
             let flow = self.flow(id);
             self.walk_to(id, flow, C, "eth0");
             let skb = u64::from(id) * 100 + 2;
-            for (at, name) in Self::WAY.into_iter().rev() {
+            for (at, name) in self.way().into_iter().rev() {
                 self.hop(at, name, flow.reversed(), skb);
                 if at == netns {
                     break;

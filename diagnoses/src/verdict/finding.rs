@@ -23,6 +23,7 @@ pub struct Finding {
     claim: Claim,
     because: Vec<String>,
     symptom: bool,
+    beside_objects: bool,
 }
 
 /// It does not work: `says` is one plain sentence without a full stop.
@@ -112,6 +113,7 @@ impl Claim {
             claim: self,
             because: vec![fact.into()],
             symptom: false,
+            beside_objects: false,
         }
     }
 }
@@ -141,6 +143,18 @@ impl Finding {
     pub fn symptom(mut self) -> Self {
         self.symptom = true;
         self
+    }
+
+    /// What the state of no object explains: it was seen on the way, and stands beside an object's fault.
+    #[must_use]
+    pub fn beside_objects(mut self) -> Self {
+        self.beside_objects = true;
+        self
+    }
+
+    /// It stands beside an object's fault.
+    pub fn is_beside_objects(&self) -> bool {
+        self.beside_objects
     }
 
     /// The rule that says it.
@@ -201,6 +215,7 @@ impl Finding {
             claim,
             because,
             symptom: _,
+            beside_objects: _,
         } = self;
         Verdict {
             rule: claim.rule.to_owned(),

@@ -34,6 +34,8 @@ pub struct Link {
     pub bridge_port: Option<BridgePort>,
     /// VXLAN settings.
     pub vxlan: Option<Vxlan>,
+    /// Settings of any other tunnel (`geneve`, `ipip`, `gre`, ...).
+    pub tunnel: Option<Tunnel>,
     /// Counters.
     pub stats: LinkStats,
     /// Its queueing disciplines.
@@ -85,6 +87,24 @@ pub struct Vxlan {
     pub lower: Option<u32>,
     /// Learns addresses.
     pub learning: bool,
+    /// In collect-metadata mode: a program (Cilium, Open vSwitch) tells the network and the far end of each packet.
+    pub external: bool,
+}
+
+/// Settings of a tunnel that is not VXLAN; of `WireGuard` the link tells none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Tunnel {
+    /// Local address.
+    pub local: Option<IpAddr>,
+    /// The far end; `None` where each packet's next hop is its far end, or a program tells it.
+    pub remote: Option<IpAddr>,
+    /// UDP port; `None` where its packets are not UDP.
+    pub port: Option<u16>,
+    /// Network identifier (Geneve).
+    pub id: Option<u32>,
+    /// In collect-metadata mode: a program tells the far end of each packet.
+    pub external: bool,
 }
 
 /// Counters of an interface.

@@ -13,7 +13,7 @@ mod routing;
 mod socket;
 
 pub use conntrack::{Conntrack, ConntrackEntry};
-pub use link::{Address, BpfAttachment, BridgePort, Link, LinkStats, Peer, Qdisc, Vxlan};
+pub use link::{Address, BpfAttachment, BridgePort, Link, LinkStats, Peer, Qdisc, Tunnel, Vxlan};
 pub use neighbour::{FdbEntry, Neighbour};
 pub use netfilter::{Action, Chain, IpSet, Match, Netfilter, NetfilterRule, SetMark};
 pub use process::{NodeFacts, ProcessFacts, Throttling};

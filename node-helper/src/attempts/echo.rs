@@ -56,7 +56,7 @@ impl Echo {
         let header_bytes = ICMP_HEADER_BYTES + if to.is_ipv4() { 20 } else { 40 };
         let packet_bytes = match packet_bytes {
             None => header_bytes + SMALL_PAYLOAD_BYTES,
-            Some(0) => mtu::of_interface_towards(to).unwrap_or(1500).min(65_535),
+            Some(0) => mtu::of_route_towards(to).unwrap_or(1500).min(65_535),
             Some(bytes) => bytes.min(65_535),
         }
         .max(header_bytes);

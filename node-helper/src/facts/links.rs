@@ -1,13 +1,12 @@
 //! Interfaces of a namespace, their places in bridges and tunnels, their counters and queueing disciplines.
 
-use super::{Fact, Look, qdiscs};
+use super::{Fact, Look, qdiscs, tunnels};
 use crate::system::netlink::{Netlink, decode, encode, hardware};
-use model::facts::{BridgePort, Link, LinkStats, NetnsFacts, Peer, Vxlan};
+use model::facts::{BridgePort, Link, LinkStats, NetnsFacts, Peer};
 use netlink_packet_route::link::{
-    InfoBridgePort, InfoData, InfoPortData, InfoVxlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, LinkXdp, State,
-    Stats64, XdpAttached,
+    InfoBridgePort, InfoData, InfoPortData, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, LinkXdp, State, Stats64,
+    XdpAttached,
 };
-use std::net::IpAddr;
 
 pub(super) const FACT: Fact = Fact {
     name: "links",
@@ -122,7 +121,8 @@ fn read_info(link: &mut Link, info: Vec<LinkInfo>) {
     for part in info {
         match part {
             LinkInfo::Kind(kind) => link.kind = kind.to_string(),
-            LinkInfo::Data(InfoData::Vxlan(settings)) => link.vxlan = Some(vxlan(&settings)),
+            LinkInfo::Data(InfoData::Vxlan(settings)) => link.vxlan = Some(tunnels::vxlan(&settings)),
+            LinkInfo::Data(data) => link.tunnel = tunnels::other(&data),
             LinkInfo::PortData(InfoPortData::BridgePort(settings)) => link.bridge_port = Some(bridge_port(&settings)),
             _ => {}
         }
@@ -142,25 +142,6 @@ fn bridge_port(settings: &[InfoBridgePort]) -> BridgePort {
         }
     }
     port
-}
-
-fn vxlan(settings: &[InfoVxlan]) -> Vxlan {
-    let given = |address: IpAddr| Some(address).filter(|address| !address.is_unspecified());
-    let mut vxlan = Vxlan::default();
-    for setting in settings {
-        match setting {
-            InfoVxlan::Id(id) => vxlan.vni = *id,
-            InfoVxlan::Group(v4) => vxlan.remote = given(IpAddr::V4(*v4)).or(vxlan.remote),
-            InfoVxlan::Group6(v6) => vxlan.remote = given(IpAddr::V6(*v6)).or(vxlan.remote),
-            InfoVxlan::Local(v4) => vxlan.local = given(IpAddr::V4(*v4)).or(vxlan.local),
-            InfoVxlan::Local6(v6) => vxlan.local = given(IpAddr::V6(*v6)).or(vxlan.local),
-            InfoVxlan::Link(lower) => vxlan.lower = Some(*lower).filter(|lower| *lower != 0),
-            InfoVxlan::Learning(on) => vxlan.learning = *on,
-            InfoVxlan::Port(port) => vxlan.port = *port,
-            _ => {}
-        }
-    }
-    vxlan
 }
 
 fn counters(stats: &Stats64, carrier_changes: u64) -> LinkStats {
@@ -201,7 +182,7 @@ fn operstate(state: State) -> &'static str {
 mod tests {
     use super::{IFINFOMSG_BYTES, parse};
     use crate::system::netlink::attribute;
-    use model::facts::{BridgePort, LinkStats, Peer, Vxlan};
+    use model::facts::{BridgePort, LinkStats, Peer, Tunnel, Vxlan};
 
     // linux/if_link.h
     const IFLA_XDP_ATTACHED: u16 = 2;
@@ -213,6 +194,16 @@ mod tests {
     const IFLA_VXLAN_GROUP: u16 = 2;
     const IFLA_VXLAN_LOCAL: u16 = 4;
     const IFLA_VXLAN_PORT: u16 = 15;
+    const IFLA_VXLAN_COLLECT_METADATA: u16 = 25;
+    const IFLA_GENEVE_ID: u16 = 1;
+    const IFLA_GENEVE_REMOTE: u16 = 2;
+    const IFLA_GENEVE_PORT: u16 = 5;
+    const IFLA_GENEVE_COLLECT_METADATA: u16 = 6;
+    // linux/if_tunnel.h
+    const IFLA_IPTUN_LOCAL: u16 = 2;
+    const IFLA_IPTUN_REMOTE: u16 = 3;
+    const IFLA_GRE_LOCAL: u16 = 6;
+    const IFLA_GRE_REMOTE: u16 = 7;
 
     const UP: u32 = 1;
     const LOWER_UP: u32 = 1 << 16;
@@ -315,6 +306,51 @@ mod tests {
             ..Vxlan::default()
         };
         assert_eq!(seen.link.vxlan, Some(vxlan));
+    }
+
+    #[test]
+    fn tunnels_of_other_kinds_tell_their_ends_and_whether_a_program_chooses_them() {
+        let of = |kind: &[u8], settings: &[(u16, &[u8])]| {
+            let data = nested(settings);
+            let info = nested(&[(libc::IFLA_INFO_KIND, kind), (libc::IFLA_INFO_DATA, &data)]);
+            parse(&message(9, UP, &[(libc::IFLA_LINKINFO, &info)])).unwrap().link
+        };
+        let (near, far) = ("172.31.90.1".parse().unwrap(), "172.31.90.2".parse().unwrap());
+        let (near_octets, far_octets) = ([172, 31, 90, 1], [172, 31, 90, 2]);
+        let geneve = of(
+            b"geneve\0",
+            &[
+                (IFLA_GENEVE_ID, &7_u32.to_ne_bytes()),
+                (IFLA_GENEVE_REMOTE, &far_octets),
+                (IFLA_GENEVE_PORT, &6081_u16.to_be_bytes()),
+            ],
+        );
+        let expected = Tunnel {
+            remote: Some(far),
+            port: Some(6081),
+            id: Some(7),
+            ..Tunnel::default()
+        };
+        assert_eq!(geneve.tunnel, Some(expected));
+        let both = Tunnel {
+            local: Some(near),
+            remote: Some(far),
+            ..Tunnel::default()
+        };
+        let ends: [(u16, &[u8]); 2] = [(IFLA_IPTUN_LOCAL, &near_octets), (IFLA_IPTUN_REMOTE, &far_octets)];
+        assert_eq!(of(b"ipip\0", &ends).tunnel, Some(both.clone()));
+        let ends: [(u16, &[u8]); 2] = [(IFLA_GRE_LOCAL, &near_octets), (IFLA_GRE_REMOTE, &far_octets)];
+        assert_eq!(of(b"gre\0", &ends).tunnel, Some(both));
+        let to_anywhere = of(b"ipip\0", &[(IFLA_IPTUN_REMOTE, &[0, 0, 0, 0])]);
+        assert_eq!(to_anywhere.tunnel, Some(Tunnel::default()));
+        let metadata = of(b"geneve\0", &[(IFLA_GENEVE_COLLECT_METADATA, &[])]);
+        assert!(metadata.tunnel.unwrap().external);
+        assert!(
+            of(b"vxlan\0", &[(IFLA_VXLAN_COLLECT_METADATA, &[1])])
+                .vxlan
+                .unwrap()
+                .external
+        );
     }
 
     #[test]

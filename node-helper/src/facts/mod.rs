@@ -21,6 +21,7 @@ mod rules;
 mod socket_counts;
 pub(crate) mod sockets;
 mod sysctls;
+mod tunnels;
 mod xfrm;
 
 /// The process inside a namespace.

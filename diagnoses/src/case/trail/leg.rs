@@ -2,6 +2,7 @@
 
 use super::ways::{Moment, Ways};
 use crate::kernel::drops::Class;
+use crate::kernel::tunnel;
 use model::event::{Event, Seen};
 use model::evidence::Evidence;
 use model::flow::Flow;
@@ -82,6 +83,11 @@ impl Dropped<'_> {
             Seen::Drop { location, .. } => location.as_deref().unwrap_or(""),
             _ => "",
         }
+    }
+
+    /// It was a tunnel's own packet, with a watched one in it.
+    pub fn in_tunnel(&self) -> bool {
+        tunnel::is_around(self.event)
     }
 
     /// `NETFILTER_DROP in nft_do_chain`.

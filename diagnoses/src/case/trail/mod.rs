@@ -14,6 +14,7 @@ pub use leg::{Dropped, Leg, Stop};
 use self::ways::Ways;
 use crate::case::attribution::{Datagrams, FlowOwners, is_icmp, learn, ours, owner_of, tunnelled};
 use crate::kernel::drops::{Class, class_of};
+use crate::kernel::tunnel;
 use model::event::{Event, Seen};
 use model::evidence::Evidence;
 use model::flow::Flow;
@@ -75,12 +76,16 @@ impl<'a> Trail<'a> {
                     } else {
                         inside.remove(&event.skb);
                     }
-                    let moment = ways.meet(evidence, event, packet, (attempt, direction));
+                    let moment = ways.meet(evidence, event, *hook, packet, (attempt, direction));
                     let before = translations.get(&event.flow).copied();
                     leg.meet(evidence, event, *hook, moment, before);
                 }
                 Seen::Drop { .. } => {
-                    let class = class_of(event).unwrap_or(Class::Other);
+                    let class = match class_of(event).unwrap_or(Class::Other) {
+                        // Where nothing takes a tunnel's packets there is no tunnel; the target's port says nothing of it.
+                        Class::NoSocket if tunnel::is_around(event) => Class::Overlay,
+                        class => class,
+                    };
                     let elsewhere =
                         event.netns != 0 && evidence.netns(event.netns).is_none() && !evidence.netns.is_empty();
                     if elsewhere && !ours.contains(&event.skb) {

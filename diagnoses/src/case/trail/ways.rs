@@ -6,7 +6,9 @@
 use crate::case::clocks;
 use model::event::{Event, Packet};
 use model::evidence::Evidence;
+use model::flow::Flow;
 use model::report::Direction;
+use model::word::Hook;
 use std::collections::HashMap;
 
 /// A packet after which no hook may see another for it to count as the same one, in nanoseconds: below TCP's least RTO.
@@ -14,6 +16,9 @@ const ONE_PACKET_NS: u64 = 190_000_000;
 
 /// Packets that go the same way: of one attempt, in one direction.
 type Way = (u32, Direction);
+
+/// A place at which packets are met, and their form there: namespace, interface, whether they leave by it, tuple.
+type PlaceOfForm = (u32, u32, bool, Flow);
 
 /// What tells a packet of a way: sequence, acknowledgement, flags, length, and whose time it was told in.
 type Marks = (u32, u32, u8, u32, u8);
@@ -51,13 +56,18 @@ struct OnWay {
 pub struct Ways<'a> {
     nodes: Vec<&'a str>,
     packets: HashMap<(Way, Marks), OnWay>,
+    /// When the first packet was at each place.
+    places: HashMap<(Way, PlaceOfForm), Moment>,
     /// The least time from a packet's birth to a visit, of packets that came from another node.
     began_ns: HashMap<(Way, Visit), u64>,
 }
 
 impl<'a> Ways<'a> {
     /// A packet was met at a hook. Packets are met in the order of time.
-    pub fn meet(&mut self, evidence: &'a Evidence, event: &'a Event, packet: Packet, way: Way) -> Moment {
+    ///
+    /// A large packet is cut or put together on its way, and then looks like a new one: it is as far as the packet before it
+    /// was at the place where it is met first.
+    pub fn meet(&mut self, evidence: &'a Evidence, event: &'a Event, hook: Hook, packet: Packet, way: Way) -> Moment {
         let name = evidence.node_of(event);
         let node = self.nodes.iter().position(|known| *known == name).unwrap_or_else(|| {
             self.nodes.push(name);
@@ -66,12 +76,17 @@ impl<'a> Ways<'a> {
         let rank = clocks::rank(evidence, name, way.1);
         let marks = (packet.seq, packet.ack, packet.tcp_flags, packet.len, rank);
         let now_ns = event.at_ns;
+        let leaves = matches!(hook, Hook::Queue | Hook::Transmit);
+        let place = (way, (event.netns, event.ifindex, leaves, event.flow));
+        let known = self.places.get(&place).filter(|known| known.rank == rank);
+        let (visit, since_ns) = known.map_or((Visit { time: 1, node }, 0), |known| (known.visit, known.since_ns));
+        let began_ns = self.began_ns.get(&(way, visit)).copied().unwrap_or_default();
         let fresh = || OnWay {
-            born_ns: now_ns,
+            born_ns: now_ns.saturating_sub(began_ns + since_ns),
             last_ns: now_ns,
-            visit: Visit { time: 1, node },
-            entered_ns: now_ns,
-            times: HashMap::from([(node, 1)]),
+            visit,
+            entered_ns: now_ns.saturating_sub(since_ns),
+            times: HashMap::from([(node, visit.time)]),
         };
         let on_way = self.packets.entry((way, marks)).or_insert_with(fresh);
         if now_ns.saturating_sub(on_way.last_ns) > ONE_PACKET_NS {
@@ -87,11 +102,13 @@ impl<'a> Ways<'a> {
             let least = self.began_ns.entry((way, on_way.visit)).or_insert(took_ns);
             *least = took_ns.min(*least);
         }
-        Moment {
+        let moment = Moment {
             rank,
             visit: on_way.visit,
             since_ns: now_ns.saturating_sub(on_way.entered_ns),
-        }
+        };
+        self.places.entry(place).or_insert(moment);
+        moment
     }
 
     /// How long after its birth a packet pays this visit; zero where it is only seen to begin there.
@@ -129,6 +146,39 @@ mod tests {
             stops.ends_with(&of_y.into_iter().cloned().collect::<Vec<_>>()),
             "{stops:?}"
         );
+    }
+
+    #[test]
+    fn a_large_packet_that_is_cut_on_its_way_changes_the_order_of_no_place() {
+        for scene in [Scene::two_nodes(), Scene::two_machines(), Scene::over_vxlan()] {
+            let mut scene = scene;
+            scene.connects(1);
+            let flow = scene.evidence.attempts[0].flow;
+            let places = |scene: &Scene| {
+                let trail = Trail::follow(&scene.evidence);
+                let stops = &trail.leg(0, Direction::Request).unwrap().stops;
+                stops.iter().map(|stop| (stop.netns, stop.ifindex)).collect::<Vec<_>>()
+            };
+            let before = places(&scene);
+            // One of 2800 bytes up to the uplink, where it becomes two, that are put together again in front of the pod.
+            let large = |scene: &mut Scene, places: &[(u32, &str)], seq: u32, len: u32| {
+                for (netns, interface) in places {
+                    scene.hop(*netns, interface, flow, 700);
+                    let packet = scene.evidence.events.last_mut().unwrap().packet.as_mut().unwrap();
+                    (packet.seq, packet.len, packet.tcp_flags) = (seq, len, 16);
+                }
+            };
+            let (near, far) = (
+                [(scenes::A, "eth0"), (scenes::X, "vetha")],
+                [(scenes::Y, "vethc"), (scenes::C, "eth0")],
+            );
+            let between = [(scenes::X, "up0"), (scenes::Y, "up0")];
+            large(&mut scene, &near, 500, 2800);
+            large(&mut scene, &between, 500, 1400);
+            large(&mut scene, &between, 1900, 1400);
+            large(&mut scene, &far, 500, 2760);
+            assert_eq!(places(&scene), before);
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::packet::HookPacket;
 use super::{NetfilterStop, NetfilterVerdict, chain_place, evaluate};
 use crate::kernel::interfaces;
 use crate::kernel::route::{self, Query, Way};
+use crate::kernel::tunnel;
 use core::net::IpAddr;
 use model::event::{Event, Seen};
 use model::evidence::NetnsEvidence;
@@ -266,7 +267,7 @@ fn packets<'a>(
         )
     };
     let leaves_by = |way: &Way<'_>| way.oif().map(|oif| names(facts, oif));
-    if event.ifindex == 0 {
+    if event.ifindex == 0 || tunnel::is_made_here(facts, event) {
         let way = to(None, flow.dst());
         let leaves = match &way {
             Way::Local(_) => Some(vec!["lo"]),

@@ -2,9 +2,11 @@
 
 use super::{At, HopKind, WalkEnd, WalkHop, Walker};
 use crate::kernel::interfaces;
+use crate::kernel::route::{self, Query, Way};
+use crate::kernel::tunnel;
 use core::net::{IpAddr, SocketAddr};
-use model::facts::{Link, Peer};
-use model::flow::{Flow, UDP};
+use model::facts::{Link, NetnsFacts, Peer};
+use model::flow::Flow;
 
 /// The most ports of a bridge whose other ends are read to find an address nobody is known to own.
 const PORTS_MAX: usize = 16;
@@ -64,8 +66,8 @@ impl<'w, 'a, 'u> Frame<'w, 'a, 'u> {
             return Crossed::Ends(WalkEnd::Unknown(format!("interface {oif} was not read")));
         };
         match link.kind.as_str() {
+            _ if tunnel::is_tunnel(link) => self.tunnel(link),
             "bridge" => self.bridge(oif, None),
-            "vxlan" => self.tunnel(link),
             "veth" => match link.peer {
                 Some(Peer {
                     netns: Some(there),
@@ -138,10 +140,10 @@ impl<'w, 'a, 'u> Frame<'w, 'a, 'u> {
             })?;
             ports.iter().find(|port| port.index == fdb.ifindex).copied()
         });
-        let tunnel = ports.iter().find(|port| port.kind == "vxlan").copied();
+        let tunnel = ports.iter().find(|port| tunnel::carries_frames(port)).copied();
         if let Some(port) = known.or(tunnel) {
             self.passes(HopKind::Bridge, from, Some(port.index));
-            if port.kind == "vxlan" {
+            if tunnel::carries_frames(port) {
                 return self.tunnel(port);
             }
             if let Some(Peer {
@@ -272,33 +274,33 @@ impl<'w, 'a, 'u> Frame<'w, 'a, 'u> {
         }
     }
 
-    /// Into a VXLAN tunnel: the far end by neighbour and forwarding entry, the outer packet's way, and out again.
+    /// Into a tunnel: its far end, the outer packet's way there, and out again.
     fn tunnel(&mut self, link: &Link) -> Crossed {
-        let (Some(facts), Some(vxlan)) = (self.walker.facts(self.netns), &link.vxlan) else {
+        let Some(facts) = self.walker.facts(self.netns) else {
+            return Crossed::Ends(WalkEnd::Unread(self.netns));
+        };
+        if link.kind == "vxlan" && link.vxlan.is_none() {
             return Crossed::Ends(WalkEnd::Unknown(format!("the settings of {} were not read", link.name)));
-        };
+        }
         self.passes(HopKind::Tunnel, None, Some(link.index));
-        let mac = self.next_hop_mac();
-        let fdb = facts.fdb.ok().map_or(&[][..], Vec::as_slice);
-        let entry = |wanted: &str| {
-            fdb.iter()
-                .find(|entry| entry.ifindex == link.index && entry.mac == wanted && entry.dst.is_some())
-                .and_then(|entry| entry.dst)
-        };
-        let far = mac
-            .as_deref()
-            .and_then(entry)
-            .or_else(|| entry("00:00:00:00:00:00"))
-            .or(vxlan.remote.filter(|remote| !remote.is_multicast()));
-        let Some(far) = far else {
-            return Crossed::Ends(WalkEnd::NoTunnelEntry);
+        let far = match self.far_end(link, facts) {
+            Ok(far) => far,
+            Err(end) => return Crossed::Ends(end),
         };
         if self.walker.tunnels >= TUNNELS_MAX {
             return Crossed::Ends(WalkEnd::Loop);
         }
-        let near = vxlan.local.unwrap_or(far);
-        let outer = Flow::new(UDP, SocketAddr::new(near, 0), SocketAddr::new(far, vxlan.port));
         let under = link.peer.as_ref().and_then(|peer| peer.netns).unwrap_or(self.netns);
+        let near = tunnel::local(link)
+            .filter(|near| near.is_ipv4() == far.is_ipv4())
+            .or_else(|| self.own_address_towards(under, far))
+            .unwrap_or(far);
+        let port = tunnel::udp_port(link).unwrap_or_default();
+        let outer = Flow::new(
+            tunnel::protocol(link),
+            SocketAddr::new(near, 0),
+            SocketAddr::new(far, port),
+        );
         self.walker.tunnels += 1;
         let mut walked = self.walker.follow(At::made(under, outer));
         self.walker.tunnels -= 1;
@@ -314,17 +316,73 @@ impl<'w, 'a, 'u> Frame<'w, 'a, 'u> {
             return Crossed::Ends(stopped.unwrap_or(WalkEnd::LeavesMachine));
         };
         let out = self.walker.facts(there).and_then(|facts| {
-            facts
-                .links
-                .ok()?
-                .iter()
-                .find(|other| other.vxlan.as_ref().is_some_and(|far| far.vni == vxlan.vni))
+            let mut links = facts.links.ok()?.iter();
+            links.find(|other| tunnel::understand(link, other))
         });
         self.bridges.clear();
         match out.map(|other| other.index) {
             Some(index) => self.enter(there, index),
             None => Crossed::Ends(WalkEnd::NoTunnelEntry),
         }
+    }
+
+    /// Where a tunnel sends a packet: as its forwarding entries or its settings say, else to the next hop itself, and where a
+    /// program or a list of peers decides, to the node that the destination lives on.
+    fn far_end(&self, link: &Link, facts: &NetnsFacts) -> Result<IpAddr, WalkEnd> {
+        if tunnel::is_external(link) || link.kind == "wireguard" {
+            let unknown = || WalkEnd::Unknown(format!("where {} sends it is not known", link.name));
+            return self.node_of_destination().ok_or_else(unknown);
+        }
+        if link.kind == "vxlan" {
+            let fdb = facts.fdb.ok().map_or(&[][..], Vec::as_slice);
+            let entry = |wanted: &str| {
+                fdb.iter()
+                    .find(|entry| entry.ifindex == link.index && entry.mac == wanted && entry.dst.is_some())
+                    .and_then(|entry| entry.dst)
+            };
+            let by_mac = self.next_hop_mac().as_deref().and_then(entry);
+            let known = by_mac.or_else(|| entry("00:00:00:00:00:00"));
+            return known.or_else(|| tunnel::remote(link)).ok_or(WalkEnd::NoTunnelEntry);
+        }
+        // A tunnel to anywhere (`tunl0`) takes the next hop for its far end.
+        let anywhere = Some(self.next_hop).filter(|_| !tunnel::carries_frames(link));
+        tunnel::remote(link).or(anywhere).ok_or(WalkEnd::NoTunnelEntry)
+    }
+
+    /// An address of the node that the destination lives on: as the cluster lists it, else one on a link of this namespace.
+    fn node_of_destination(&self) -> Option<IpAddr> {
+        let evidence = self.walker.evidence;
+        let here = evidence.netns(self.netns)?;
+        let destination = self.flow.dst();
+        let mut others = evidence.netns.iter().filter(|other| other.node != here.node);
+        let owner = others.find(|other| interfaces::owns(&other.before, destination))?;
+        let listed = evidence.inventory.ok().and_then(|inventory| {
+            let node = inventory.nodes.iter().find(|node| node.name == owner.node)?;
+            let mut addresses = node.addresses.iter();
+            addresses.find(|own| own.is_ipv4() == destination.is_ipv4()).copied()
+        });
+        listed.or_else(|| {
+            let node = evidence.nodes.iter().find(|node| node.name == owner.node)?;
+            let own = evidence.netns(node.host_netns)?.before.addresses.ok()?;
+            let below = |oif: u32| interfaces::link(&here.before, oif).is_some_and(|link| !tunnel::is_tunnel(link));
+            let on_link = |address: &IpAddr| match route::lookup(&here.before, &Query::to(*address)) {
+                Way::Out { hop, .. } => hop.via.is_none() && hop.oif.is_some_and(below),
+                _ => false,
+            };
+            own.iter().map(|own| own.address).find(on_link)
+        })
+    }
+
+    /// The address from which a namespace sends to another, by the interface that leads there.
+    fn own_address_towards(&self, netns: u32, far: IpAddr) -> Option<IpAddr> {
+        let facts = &self.walker.evidence.netns(netns)?.before;
+        let way = route::lookup(facts, &Query::to(far));
+        let preferred = way.route().and_then(|route| route.prefsrc);
+        preferred.or_else(|| {
+            let mut own = facts.addresses.ok()?.iter();
+            let fits = own.find(|own| Some(own.ifindex) == way.oif() && own.address.is_ipv4() == far.is_ipv4());
+            fits.map(|own| own.address)
+        })
     }
 
     /// The hardware address of the next hop, as the namespace it is in knows it, else as its owner has it.
@@ -365,4 +423,98 @@ fn no_lower_device(link: &Link) -> Crossed {
         "the lower device of {} was not found",
         link.name
     )))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::kernel::walk::{HopKind, WalkEnd, path};
+    use crate::scenes::{self, Scene, TUNNEL};
+    use model::facts::{Tunnel, Vxlan};
+    use model::report::Direction;
+
+    /// The nodes' tunnel is of this kind; pods of the other node are reached through its next hop, where there is one.
+    fn over(kind: &str, next_hops: [Option<&str>; 2], settings: impl Fn(u8) -> Option<Tunnel>) -> Scene {
+        let mut scene = Scene::over_vxlan();
+        for (node, own, other, via) in [(scenes::X, 1, 2, next_hops[0]), (scenes::Y, 2, 1, next_hops[1])] {
+            scene.link(node, "flannel.1", |link| {
+                kind.clone_into(&mut link.kind);
+                link.vxlan = None;
+                link.tunnel = settings(own);
+            });
+            scene.reroute(node, &scenes::route(&format!("10.90.{other}.0"), 24, via, TUNNEL));
+        }
+        scene
+    }
+
+    /// Protocol, far end and port of the outer packet of a request that comes to its target through the tunnel, and whose answer
+    /// comes back.
+    fn crossed(scene: &mut Scene) -> (u8, String, u16) {
+        scene.flow(0);
+        let hops = path(&scene.evidence);
+        for (direction, end) in [(Direction::Request, scenes::C), (Direction::Answer, scenes::A)] {
+            let last = hops.iter().rfind(|hop| hop.direction == direction).unwrap();
+            assert_eq!((last.netns, &last.end), (end, &Some(WalkEnd::Local)), "{hops:?}");
+        }
+        let into = hops.iter().position(|hop| hop.kind == HopKind::Tunnel).unwrap();
+        let outer = hops[into + 1].flow;
+        assert_eq!(outer.src().to_string(), "172.31.90.1");
+        (outer.protocol, outer.dst().to_string(), outer.dport)
+    }
+
+    #[test]
+    fn a_packet_goes_on_through_tunnels_of_every_kind() {
+        let ends = |own: u8, port: Option<u16>, id: Option<u32>| Tunnel {
+            local: port.is_none().then(|| scenes::ip(&format!("172.31.90.{own}"))),
+            remote: Some(scenes::ip(&format!("172.31.90.{}", 3 - own))),
+            port,
+            id,
+            external: false,
+        };
+        let far = "172.31.90.2".to_owned();
+        let nodes = [Some("172.31.90.2"), Some("172.31.90.1")];
+        let mut geneve = over("geneve", [None; 2], |own| Some(ends(own, Some(6081), Some(7))));
+        assert_eq!(crossed(&mut geneve), (17, far.clone(), 6081));
+        for (kind, protocol) in [("gre", 47), ("ipip", 4), ("sit", 41)] {
+            let mut scene = over(kind, [None; 2], |own| Some(ends(own, None, None)));
+            assert_eq!(crossed(&mut scene), (protocol, far.clone(), 0), "{kind}");
+        }
+        // Calico's `tunl0` has no far end of its own: the next hop is.
+        let mut anywhere = over("ipip", nodes, |_| Some(Tunnel::default()));
+        assert_eq!(crossed(&mut anywhere), (4, far.clone(), 0));
+        // A list of peers, or a program, tells where it goes: to the node that the target lives on.
+        let mut wireguard = over("wireguard", [None; 2], |_| None);
+        assert_eq!(crossed(&mut wireguard), (17, far.clone(), 0));
+        let external = |_| {
+            Some(Tunnel {
+                port: Some(6081),
+                external: true,
+                ..Tunnel::default()
+            })
+        };
+        assert_eq!(
+            crossed(&mut over("geneve", [None; 2], external)),
+            (17, far.clone(), 6081)
+        );
+        let mut vxlan = Scene::over_vxlan();
+        for node in [scenes::X, scenes::Y] {
+            vxlan.link(node, "flannel.1", |link| {
+                link.vxlan = Some(Vxlan {
+                    port: 8472,
+                    external: true,
+                    ..Vxlan::default()
+                });
+            });
+        }
+        assert_eq!(crossed(&mut vxlan), (17, far, 8472));
+    }
+
+    #[test]
+    fn a_tunnel_whose_far_end_nobody_tells_ends_the_walk_without_a_guess() {
+        let mut scene = over("wireguard", [None; 2], |_| None);
+        scene.aim("10.90.2.77");
+        scene.flow(0);
+        let hops = path(&scene.evidence);
+        let last = hops.iter().rfind(|hop| hop.direction == Direction::Request).unwrap();
+        assert!(matches!(last.end, Some(WalkEnd::Unknown(_))), "{hops:?}");
+    }
 }

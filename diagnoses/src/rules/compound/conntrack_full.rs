@@ -50,7 +50,10 @@ pub fn check(case: &Case<'_>) -> Checked {
                 "raise net.netfilter.nf_conntrack_max on the node, and find who opens the connections (conntrack -L)",
             )
             .because(format!("{} entries, the most is {}", table.count, table.max))
-            .and(format!("connection tracking dropped {dropped} packets in the window"))
+            .and(format!(
+                "connection tracking dropped {} in the window",
+                count(dropped as usize, "packet")
+            ))
             .and(format!(
                 "{} of {} among them, at {} ({})",
                 count(here.len(), "packet"),

@@ -5,7 +5,8 @@
 //!
 //! How it knows: the request was seen in the target's namespace and no answer left it, and its routing has nothing for the
 //! source's address as it arrived there (its `IpOutNoRoutes` counter rises). Or an answer was seen on its way, and routing
-//! freed it (no route, a route that refuses, forwarding off, reverse path filter).
+//! freed it (no route, a route that refuses, forwarding off, reverse path filter). Or its node has no route to the pods of the
+//! asker's node, which has one for the way there, and the answer that it sent to a gateway instead was not seen again.
 //!
 //! Remedy: add the route back, or masquerade the source before it leaves its own network.
 //!
@@ -13,6 +14,7 @@
 //! (`accept-queue-full`), where `ListenOverflows` rises.
 
 use crate::case::Case;
+use crate::case::node_routes;
 use crate::case::observations;
 use crate::case::routing;
 use crate::case::trail::Dropped;
@@ -38,7 +40,40 @@ pub fn check(case: &Case<'_>) -> Checked {
     if let Some(finding) = lost {
         return Ok(vec![finding]);
     }
-    Ok(unsent(case).into_iter().collect())
+    Ok(unsent(case).or_else(|| past_other_node(case)).into_iter().collect())
+}
+
+/// The answer's node hands it to a gateway, because it has no route to the pods of the asker's node, and nothing comes back.
+fn past_other_node(case: &Case<'_>) -> Option<Finding> {
+    let failed = case.failed();
+    let (tried, lacking) = failed.iter().find_map(|tried| {
+        let found = node_routes::lacking_in_silence(case, tried.attempt.id, Direction::Answer)?;
+        // A tunnel that is gone or down takes its routes with it, and is the deeper fault.
+        let by_route_alone = found.by_tunnel().is_none() || found.own_device(case).is_some_and(|link| link.up);
+        by_route_alone.then_some((tried, found))
+    })?;
+    let (netns, back, gateway) = (lacking.netns, lacking.target, lacking.gateway);
+    let name = case.name(netns);
+    let finding = fatal(
+        "no-return-route",
+        format!(
+            "the request arrives, but {name} has no route back to the pods of node {} ({back}): it sends the answer to \
+             {gateway}, and it is not seen again",
+            lacking.node.name
+        ),
+    )
+    .at(case.node(netns), &name)
+    .of(case.failed_ids())
+    .remedy(node_routes::remedy(case, &lacking))
+    .because(format!(
+        "the route of {name} for {back} is {}/{} via {gateway}",
+        lacking.route.dst, lacking.route.prefix
+    ))
+    .and_if(lacking.mirrored.map(|link| {
+        let node = &lacking.node.name;
+        format!("node {node} has a route of its own for the way there, by {}", link.name)
+    }));
+    Some(observations::last_seen(case, finding, tried.attempt.id))
 }
 
 /// An answer was freed by routing on its way back.
@@ -152,6 +187,7 @@ fn add(case: &Case<'_>, netns: u32, back: IpAddr) -> Remedy {
 #[cfg(test)]
 mod tests {
     use crate::judge;
+    use crate::scenes::cluster::Cluster;
     use crate::scenes::{self, Scene};
 
     #[test]
@@ -179,6 +215,19 @@ mod tests {
         let judgement = judge(&scene.evidence);
         assert_eq!(scenes::causes(&judgement), ["no-return-route"]);
         assert_eq!(judgement.verdicts[0].place.netns.as_deref(), Some("netns/y"));
+    }
+
+    #[test]
+    fn the_answer_goes_to_a_gateway_for_want_of_a_route_to_the_other_nodes_pods() {
+        let mut cluster = Cluster::over_vxlan();
+        cluster.scene.tunnel = false;
+        cluster.scene.unroute(scenes::Y, "10.90.1.0", 24).answers_vanish(3);
+        let judgement = judge(cluster.evidence());
+        assert_eq!(scenes::causes(&judgement), ["no-return-route"]);
+        assert_eq!(judgement.verdicts[0].place.node.as_deref(), Some("y"));
+        let mut cluster = Cluster::over_vxlan();
+        cluster.scene.answers_vanish(3);
+        assert!(!scenes::causes(&judge(cluster.evidence())).contains(&"no-return-route".to_owned()));
     }
 
     #[test]

@@ -4,23 +4,29 @@
 //! (`ICMPv6` "packet too big") on its way back, or the link is outside the watched nodes and says nothing.
 //!
 //! How it knows: a router freed full-size packets with `PKT_TOO_BIG` again and again and sent its ICMP errors, and these were
-//! dropped, or the sender never got them. Or, outside the watched nodes: connections are made, small packets are answered,
+//! dropped, or the sender never got them. Or a tunnel's own packets, which are larger than those they carry, were freed between
+//! the nodes because of their size. Or, outside the watched nodes: connections are made, small packets are answered,
 //! full-size ones never, and segments are sent again in vain.
 //!
-//! Remedy: let ICMP type 3 code 4 (`ICMPv6` type 2) pass, or set the sender's MTU to that of the path.
+//! Remedy: let ICMP type 3 code 4 (`ICMPv6` type 2) pass, or set the sender's MTU to that of the path; of a tunnel, to what the way
+//! between the nodes takes less what the tunnel adds.
 //!
 //! Silent on: normal path MTU discovery (one or two such drops, then smaller packets), links whose two ends disagree
 //! (`mtu-mismatch`), and networks that answer no echo at all.
 
 use crate::case::observations;
 use crate::case::trail::Dropped;
+use crate::case::tunnels::{self, crossings};
 use crate::case::{Case, Fate};
 use crate::kernel::drops::Class;
+use crate::kernel::tunnel;
 use crate::rules::{Checked, Need};
 use crate::verdict::finding::{Finding, fatal, warning};
+use crate::verdict::remedy::Remedy;
 use crate::words::{at, count};
 use model::attempt::Attempt;
 use model::event::{Event, Seen};
+use model::facts::Link;
 use model::report::Direction;
 
 pub const NEEDS: &[Need] = &[
@@ -33,12 +39,110 @@ pub const NEEDS: &[Need] = &[
 ];
 
 pub fn check(case: &Case<'_>) -> Checked {
-    Ok(unheard(case).or_else(|| unseen(case)).into_iter().collect())
+    let finding = unheard(case).or_else(|| in_tunnel(case)).or_else(|| unseen(case));
+    Ok(finding.into_iter().collect())
+}
+
+/// A tunnel's own packets are larger than the way between the nodes takes: whoever frees them tells the node, not the sender.
+fn in_tunnel(case: &Case<'_>) -> Option<Finding> {
+    let mut drops = case.all_drops(Class::LinkMtu);
+    drops.extend(case.all_drops(Class::PathMtu));
+    drops.retain(Dropped::in_tunnel);
+    let first = drops.first()?;
+    let bytes = largest(&drops);
+    let (tunnel_netns, link) = tunnels::sender(case, first.event.flow)?;
+    let adds = tunnel::adds_bytes(link, first.event.flow.dst().is_ipv6());
+    let (place, takes) = narrowest(case, first, bytes);
+    let (name, of_tunnel) = (case.name(first.event.netns), case.name(tunnel_netns));
+    let way = takes.map_or_else(
+        || format!("less than {bytes} bytes"),
+        |takes| format!("only {takes} bytes"),
+    );
+    let says = format!(
+        "packets of full size vanish: the way between the nodes takes {way}, and {} of {of_tunnel} sends up to {} ({} and {adds} \
+         that the tunnel adds)",
+        link.name,
+        link.mtu + adds,
+        link.mtu
+    );
+    let failed = case.failed_ids();
+    let hit = drops.iter().any(|drop| failed.contains(&drop.attempt));
+    let claim = if hit {
+        fatal("path-mtu-blackhole", says)
+    } else {
+        warning("path-mtu-blackhole", says)
+    };
+    let finding = claim
+        .at(case.node(first.event.netns), &name)
+        .interface(&place)
+        .of(drops.iter().map(|drop| drop.attempt))
+        .remedy(smaller_tunnel(
+            case,
+            tunnel_netns,
+            link,
+            takes.map(|takes| takes.saturating_sub(adds)),
+        ))
+        .because(format!(
+            "{} of up to {bytes} bytes, the tunnel's own, freed in {}: {} ({})",
+            count(drops.len(), "packet"),
+            at(&name, Some(&place)),
+            first.words(),
+            first.event.flow
+        ))
+        .and(format!("the MTU of {} in {of_tunnel} is {}", link.name, link.mtu))
+        .and_if(takes.map(|takes| format!("the MTU of {place} in {name} is {takes}")));
+    Some(finding)
+}
+
+/// The largest of these packets, in bytes.
+fn largest(drops: &[Dropped<'_>]) -> u32 {
+    let packets = drops.iter().filter_map(|drop| drop.event.packet);
+    packets.map(|packet| packet.len).max().unwrap_or(0)
+}
+
+/// The interface at which a packet was too large, and how much it takes, where that was read: of those that it met.
+fn narrowest(case: &Case<'_>, drop: &Dropped<'_>, bytes: u32) -> (String, Option<u32>) {
+    let netns = drop.event.netns;
+    let met = case.link(netns, drop.event.ifindex);
+    let leaves = crate::case::routing::way(case, drop).and_then(|way| case.link(netns, way.oif()?));
+    let of_tunnel = met.filter(|link| tunnel::is_tunnel(link));
+    let here = of_tunnel.and(leaves).or(met).or(leaves);
+    let beyond = here.and_then(|link| case.peer(netns, link)).map(|(_, link)| link);
+    let told = here
+        .into_iter()
+        .chain(beyond)
+        .map(|link| link.mtu)
+        .filter(|mtu| *mtu < bytes);
+    let name = here.map_or_else(|| case.interface(drop.event), |link| link.name.clone());
+    (name, told.min())
+}
+
+/// What the tunnel, and the pods whose packets go into it, should be set to.
+fn smaller_tunnel(case: &Case<'_>, netns: u32, link: &Link, mtu: Option<u32>) -> Remedy {
+    let name = case.name(netns);
+    match mtu {
+        Some(mtu) => Remedy::from(format!(
+            "let the network between the nodes take larger packets, or set the MTU of {} to {mtu} on every node, and that of the \
+             pods too, in the CNI's configuration",
+            link.name
+        ))
+        .run(
+            "; by hand: ",
+            case.command(netns, "ip link set {} mtu {}", &[&link.name, &mtu]),
+        ),
+        None => format!(
+            "let the network between the nodes take larger packets, or lower the MTU of {} of {name}, and of the pods, in the CNI's \
+             configuration",
+            link.name
+        )
+        .into(),
+    }
 }
 
 /// A router said "too big", and its message was lost on the way.
 fn unheard(case: &Case<'_>) -> Option<Finding> {
-    let too_big: Vec<Dropped<'_>> = case.all_drops(Class::PathMtu);
+    let mut too_big: Vec<Dropped<'_>> = case.all_drops(Class::PathMtu);
+    too_big.retain(|drop| !drop.in_tunnel());
     let lost = lost_messages(case);
     // Either the message was seen to be dropped, or a failed exchange was told again and again and never got smaller.
     let repeated = |drop: &&Dropped<'_>| {
@@ -61,12 +165,9 @@ fn unheard(case: &Case<'_>) -> Option<Finding> {
     let netns = first.event.netns;
     let name = case.name(netns);
     let mtu = told_mtu(case, first);
-    let bytes = too_big
-        .iter()
-        .filter_map(|drop| drop.event.packet)
-        .map(|packet| packet.len)
-        .max()
-        .unwrap_or(0);
+    let bytes = largest(&too_big);
+    let into_tunnel = way_on(case, first).filter(|link| tunnel::is_tunnel(link));
+    let interface = into_tunnel.map_or_else(|| case.interface(first.event), |link| link.name.clone());
     let broken = case
         .asked()
         .any(|tried| tried.fate == Fate::Failed && too_big.iter().any(|drop| drop.attempt == tried.attempt.id));
@@ -80,7 +181,7 @@ fn unheard(case: &Case<'_>) -> Option<Finding> {
     };
     let mut finding = claim
         .at(case.node(netns), &name)
-        .interface(case.interface(first.event))
+        .interface(&interface)
         .of(too_big.iter().map(|drop| drop.attempt).chain(case.failed_ids()))
         .remedy(remedy(case, first, mtu))
         .because(format!(
@@ -89,6 +190,15 @@ fn unheard(case: &Case<'_>) -> Option<Finding> {
             at(&name, Some(&case.interface(first.event))),
             first.words()
         ));
+    if let Some(link) = into_tunnel {
+        let adds = tunnel::adds_bytes(link, false);
+        finding = finding.and(format!(
+            "the way on is {}, whose MTU is {}; it adds {adds} bytes to each packet, so {} leave the node",
+            link.name,
+            link.mtu,
+            mtu.unwrap_or(link.mtu) + adds
+        ));
+    }
     for event in case.about(first.attempt).filter(|event| is_too_big(event)).take(1) {
         finding = finding.and(format!("{} sent \"too big\" to the sender", case.name(event.netns)));
     }
@@ -142,14 +252,39 @@ fn unseen(case: &Case<'_>) -> Option<Finding> {
         return None;
     }
     let first = stalled.first()?;
+    let crossing = crossings(case)
+        .into_iter()
+        .find(|crossing| crossing.direction == Direction::Request);
+    let outer = crossing.as_ref().map(|crossing| {
+        let adds = crossing.adds_bytes();
+        format!(
+            "{} of {} adds {adds} bytes: {} bytes go between the nodes",
+            crossing.link.name,
+            case.name(crossing.netns),
+            echo.packet_bytes + adds
+        )
+    });
+    let lower = "lower the MTU of the pods' interfaces to what the network between the nodes takes, or let ICMP \"fragmentation needed\" pass";
+    let remedy = crossing.map_or_else(
+        || lower.into(),
+        |crossing| smaller_tunnel(case, crossing.netns, crossing.link, None),
+    );
     let finding = fatal(
         "path-mtu-blackhole",
-        format!("packets of {} bytes vanish on the way to {target}, smaller ones pass", echo.packet_bytes),
+        format!(
+            "packets of {} bytes vanish on the way to {target}, smaller ones pass",
+            echo.packet_bytes
+        ),
     )
     .of(stalled.iter().map(|tried| tried.attempt.id))
-    .remedy("lower the MTU of the pods' interfaces to what the network between the nodes takes, or let ICMP \"fragmentation needed\" pass")
-    .because(format!("{answered} of {all} small echoes came back, none of {} of {} bytes", echo.rtt_ns.len(), echo.packet_bytes))
+    .remedy(remedy)
+    .because(format!(
+        "{answered} of {all} small echoes came back, none of {} of {} bytes",
+        echo.rtt_ns.len(),
+        echo.packet_bytes
+    ))
     .and("no watched host dropped them, and no ICMP message said that they are too big".to_owned())
+    .and_if(outer)
     .and(observations::met(first));
     Some(observations::last_seen(case, finding, full.attempt.id))
 }
@@ -203,7 +338,15 @@ fn told_mtu(case: &Case<'_>, first: &Dropped<'_>) -> Option<u32> {
     })
 }
 
-fn remedy(case: &Case<'_>, first: &Dropped<'_>, mtu: Option<u32>) -> String {
+/// The interface by which the freed packet was to go on.
+fn way_on<'a>(case: &Case<'a>, drop: &Dropped<'a>) -> Option<&'a Link> {
+    case.link(drop.event.netns, crate::case::routing::way(case, drop)?.oif()?)
+}
+
+fn remedy(case: &Case<'_>, first: &Dropped<'_>, mtu: Option<u32>) -> Remedy {
+    if let (Some(mtu), Some(link)) = (mtu, way_on(case, first).filter(|link| tunnel::is_tunnel(link))) {
+        return smaller_tunnel(case, first.event.netns, link, Some(mtu));
+    }
     let source = case.source();
     let message = if first.event.flow.dst().is_ipv6() {
         "ICMPv6 type 2 (packet too big)"
@@ -214,6 +357,7 @@ fn remedy(case: &Case<'_>, first: &Dropped<'_>, mtu: Option<u32>) -> String {
         Some(mtu) => format!("let {message} pass back to the sender, or set the MTU of {source} to {mtu}"),
         None => format!("let {message} pass back to the sender, or lower its MTU"),
     }
+    .into()
 }
 
 #[cfg(test)]
@@ -253,6 +397,70 @@ mod tests {
             judgement.verdicts[0].says.contains("1400"),
             "{}",
             judgement.verdicts[0].says
+        );
+    }
+
+    /// A connection whose large packet is freed inside the tunnel's packet, with an uplink of this MTU.
+    fn too_big_in_tunnel(uplink_mtu: u32) -> Scene {
+        let mut scene = Scene::over_vxlan();
+        scene.link(scenes::X, "up0", |link| link.mtu = uplink_mtu);
+        scene.dropped_in_tunnel(1, (scenes::X, "up0"), "up0", "NOT_SPECIFIED", "__dev_forward_skb2");
+        scene.evidence.events.last_mut().unwrap().packet.as_mut().unwrap().len = 1500;
+        scene
+    }
+
+    #[test]
+    fn a_way_that_takes_less_than_the_tunnel_sends_is_said_with_what_the_tunnel_should_be_set_to() {
+        let judgement = judge(&too_big_in_tunnel(1400).evidence);
+        assert_eq!(scenes::causes(&judgement), ["path-mtu-blackhole"]);
+        let verdict = &judgement.verdicts[0];
+        assert_eq!(verdict.place.interface.as_deref(), Some("up0"), "no bridge is to blame");
+        let says = &verdict.says;
+        assert!(
+            says.contains("only 1400 bytes") && says.contains("up to 1500 (1450 and 50"),
+            "{says}"
+        );
+        assert!(
+            verdict.remedy.contains("`ip link set flannel.1 mtu 1350`"),
+            "{}",
+            verdict.remedy
+        );
+        // Where what takes less is beyond our sight.
+        let judgement = judge(&too_big_in_tunnel(1500).evidence);
+        assert_eq!(scenes::causes(&judgement), ["path-mtu-blackhole"]);
+        let verdict = &judgement.verdicts[0];
+        assert!(verdict.says.contains("less than 1500 bytes"), "{}", verdict.says);
+        assert!(!verdict.remedy.contains('`'), "{}", verdict.remedy);
+    }
+
+    #[test]
+    fn a_tunnel_that_learned_a_smaller_size_is_named_and_not_the_bridge_before_it() {
+        let mut scene = Scene::over_vxlan();
+        scene.dropped(1, scenes::X, "cbr0", "PKT_TOO_BIG", "ip_forward");
+        let flow = scene.evidence.watched[0].flow;
+        let sent = Seen::IcmpSent {
+            kind: 3,
+            code: 4,
+            info: 1350,
+        };
+        scene.saw(scenes::X, "cbr0", flow, sent);
+        let back = scenes::icmp("10.90.1.1", "10.90.1.2");
+        scene.drop(scenes::A, "eth0", back, "NETFILTER_DROP", "nf_hook_slow");
+        let event = scene.evidence.events.last_mut().unwrap();
+        event.quoted = Some(flow);
+        event.packet = Some(Packet {
+            tcp_flags: 3,
+            fragment: 4,
+            ..Packet::default()
+        });
+        let judgement = judge(&scene.evidence);
+        assert_eq!(scenes::causes(&judgement), ["path-mtu-blackhole"]);
+        let verdict = &judgement.verdicts[0];
+        assert_eq!(verdict.place.interface.as_deref(), Some("flannel.1"));
+        assert!(verdict.remedy.contains("flannel.1 to 1350"), "{}", verdict.remedy);
+        assert!(
+            verdict.because.iter().any(|fact| fact.contains("so 1400 leave")),
+            "{verdict:?}"
         );
     }
 

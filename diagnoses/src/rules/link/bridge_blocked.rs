@@ -19,7 +19,7 @@ use crate::kernel::walk::HopKind;
 use crate::rules::{Checked, Need};
 use crate::verdict::finding::{Finding, fatal};
 use crate::verdict::remedy::Remedy;
-use crate::words::the;
+use crate::words::{count, the};
 use model::facts::Link;
 
 pub const NEEDS: &[Need] = &[
@@ -66,7 +66,11 @@ pub fn check(case: &Case<'_>) -> Checked {
             from.name, to.name
         ));
         if let Some(drop) = drops.iter().find(|drop| drop.event.netns == hop.netns) {
-            finding = finding.and(format!("{seen} watched packets were freed there: {}", drop.words()));
+            finding = finding.and(format!(
+                "{} freed there: {}",
+                count(seen, "watched packet"),
+                drop.words()
+            ));
         }
         if let Some(tried) = case.failed().first() {
             finding = observations::last_seen(case, finding, tried.attempt.id);
@@ -112,8 +116,8 @@ fn unknown(case: &Case<'_>) -> Option<Finding> {
             ),
     )
     .because(format!(
-        "{} watched packets were freed there: {}",
-        drops.len(),
+        "{} freed there: {}",
+        count(drops.len(), "watched packet"),
         first.words()
     ))
     .and(format!(
@@ -148,8 +152,8 @@ fn unnamed(case: &Case<'_>, drops: &[Dropped<'_>]) -> Option<Finding> {
             .run(", ", case.command(netns, "bridge -d link show", &[])),
     )
     .because(format!(
-        "{} watched packets were freed there: {}",
-        drops.len(),
+        "{} freed there: {}",
+        count(drops.len(), "watched packet"),
         first.words()
     ))
     .and("neither isolation, port state nor hairpin mode of its ports explains it");

@@ -4,20 +4,27 @@
 //! port is dead, or loopback was never set up.
 //!
 //! How it knows: from the state of the interfaces that the packets have to pass, while the attempts fail. These are the
-//! interfaces of source and target, their veth peers, bridges and uplinks; they are found along routes, veth pairs and bridges.
+//! interfaces of source and target, their veth peers, bridges, uplinks and tunnels; they are found along routes, veth pairs and
+//! bridges, and a tunnel also where the packets should have left the node by it, or its packets were taken by nobody.
 //! If both ends of a pair look down, the rule names the one that was set down.
 //!
-//! Remedy: set the interface up, or repair what is behind it.
+//! Remedy: set the interface up, or repair what is behind it. Setting it up does not bring back the routes that a program or a
+//! person wrote; the answer says who writes them.
 //!
 //! Silent on: interfaces that are down but not on the way, and attempts that work.
 
 use crate::case::Case;
+use crate::case::node_routes;
 use crate::case::observations;
+use crate::case::tunnels;
+use crate::kernel::drops::Class;
+use crate::kernel::tunnel;
 use crate::kernel::walk::WalkEnd;
 use crate::rules::{Checked, Need};
 use crate::verdict::finding::fatal;
 use crate::verdict::remedy::Remedy;
 use model::facts::Link;
+use model::report::Direction;
 use std::net::IpAddr;
 
 pub const NEEDS: &[Need] = &[
@@ -25,6 +32,7 @@ pub const NEEDS: &[Need] = &[
     Need::Fact("addresses"),
     Need::Fact("routes"),
     Need::Probe("path"),
+    Need::Probe("drop"),
 ];
 
 pub fn check(case: &Case<'_>) -> Checked {
@@ -50,10 +58,7 @@ pub fn check(case: &Case<'_>) -> Checked {
             Remedy::from(format!("look at what {} is connected to: {behind}", link.name)),
         )
     } else {
-        (
-            "is down",
-            Remedy::from("set it up").run(": ", case.command(netns, "ip link set {} up", &[&link.name])),
-        )
+        ("is down", set_up(case, netns, link))
     };
     let mut finding = fatal("interface-down", format!("interface {} of {name} {state}", link.name))
         .at(case.node(netns), &name)
@@ -83,6 +88,67 @@ pub fn check(case: &Case<'_>) -> Checked {
         finding = observations::last_seen(case, finding, tried.attempt.id);
     }
     Ok(vec![finding])
+}
+
+/// How to set it up, and what does not come back by that: the kernel deletes the routes of an interface that goes down, and writes
+/// only those of its own addresses again.
+fn set_up(case: &Case<'_>, netns: u32, link: &Link) -> Remedy {
+    let name = case.name(netns);
+    let remedy = Remedy::from("set it up").run(": ", case.command(netns, "ip link set {} up", &[&link.name]));
+    let ends = [case.evidence.source.netns, case.evidence.destination.netns];
+    if tunnel::is_tunnel(link) {
+        remedy.say(format!(
+            "; the routes into it, which the CNI's agent wrote, do not come back by that: restart the agent on {name}"
+        ))
+    } else if link.loopback || link.master.is_some() {
+        remedy
+    } else if ends.contains(&Some(netns)) {
+        remedy.say("; its default route does not come back by that: create the pod again, or write the route")
+    } else {
+        remedy.say("; routes by way of it that a program or a person wrote do not come back by that")
+    }
+}
+
+/// Tunnels that are down on a node which the packets should leave by them. No route tells: those into a tunnel go down with it,
+/// and what a program sends into its own takes none.
+fn tunnels_down<'a>(case: &Case<'a>) -> Vec<(u32, &'a Link)> {
+    let mut found: Vec<(u32, &'a Link)> = Vec::new();
+    let down = |netns: u32| tunnels::devices(case, netns).filter(|link| !link.up);
+    for tried in case.failed() {
+        let id = tried.attempt.id;
+        for direction in [Direction::Request, Direction::Answer] {
+            if let Some(lacking) = node_routes::lacking_in_silence(case, id, direction) {
+                let own = lacking.own_device(case).filter(|link| !link.up);
+                found.extend(own.map(|link| (lacking.netns, link)));
+            }
+            let Some(leg) = case.leg(id, direction) else {
+                continue;
+            };
+            // The other end of the tunnel: nobody takes its packets there.
+            for drop in leg
+                .drops
+                .iter()
+                .filter(|drop| drop.class == Class::Overlay && drop.in_tunnel())
+            {
+                let port = drop.event.flow.dport;
+                let there = down(drop.event.netns).filter(|link| tunnel::udp_port(link) == Some(port));
+                found.extend(there.map(|link| (drop.event.netns, link)));
+            }
+            // This end: the packets come to the node and do not leave it.
+            let Some(here) = leg.farthest().map(|stop| case.node(stop.netns)) else {
+                continue;
+            };
+            let ends = [case.evidence.source.netns, case.evidence.destination.netns];
+            let crosses = ends.into_iter().flatten().any(|end| case.node(end) != here);
+            let stayed = leg.stops.iter().all(|stop| case.node(stop.netns) == here);
+            let host = case.evidence.nodes.iter().find(|node| node.name == here);
+            if let Some(host) = host.filter(|_| crosses && stayed) {
+                let own = down(host.host_netns).filter(|link| tunnel::is_external(link));
+                found.extend(own.map(|link| (host.host_netns, link)));
+            }
+        }
+    }
+    found
 }
 
 /// Interfaces that the packets or their answers have to pass, each once.
@@ -139,11 +205,15 @@ fn on_way<'a>(case: &Case<'a>) -> Vec<(u32, &'a Link)> {
                 if leads_on
                     || (link.kind.is_empty() && has_address(case, hop.netns, link.index))
                     || only_way_out(case, hop.netns, link)
+                    || tunnel::is_tunnel(link)
                 {
                     add(hop.netns, link);
                 }
             }
         }
+    }
+    for (netns, link) in tunnels_down(case) {
+        add(netns, link);
     }
     links
 }
@@ -168,6 +238,7 @@ fn only_way_out(case: &Case<'_>, netns: u32, link: &Link) -> bool {
 #[cfg(test)]
 mod tests {
     use crate::judge;
+    use crate::scenes::cluster::Cluster;
     use crate::scenes::{self, Scene};
 
     #[test]
@@ -204,6 +275,57 @@ mod tests {
         let judgement = judge(&scene.evidence);
         assert_eq!(scenes::cause(&judgement), "interface-down");
         assert_eq!(judgement.verdicts[0].place.netns.as_deref(), Some("netns/x"));
+    }
+
+    #[test]
+    fn a_tunnel_that_is_down_took_its_routes_with_it_and_only_the_agent_writes_them_again() {
+        let mut cluster = Cluster::over_vxlan();
+        cluster.scene.without_routes_by(scenes::X, scenes::TUNNEL);
+        cluster.scene.tunnel = false;
+        let down = |link: &mut model::facts::Link| (link.up, link.carrier) = (false, false);
+        cluster
+            .scene
+            .link(scenes::X, "flannel.1", down)
+            .vanishes(3, scenes::X, "up0");
+        let judgement = judge(cluster.evidence());
+        assert_eq!(scenes::causes(&judgement), ["interface-down"]);
+        let verdict = &judgement.verdicts[0];
+        assert_eq!(verdict.place.interface.as_deref(), Some("flannel.1"));
+        let remedy = &verdict.remedy;
+        assert!(remedy.contains("ip link set flannel.1 up"), "{remedy}");
+        assert!(remedy.contains("restart the agent"), "{remedy}");
+    }
+
+    #[test]
+    fn a_tunnel_of_a_program_is_down_at_either_end() {
+        let external = |cluster: &mut Cluster, up: [bool; 2]| {
+            for (node, up) in [scenes::X, scenes::Y].into_iter().zip(up) {
+                cluster.scene.without_routes_by(node, scenes::TUNNEL);
+                cluster.scene.link(node, "flannel.1", |link| {
+                    "cilium_vxlan".clone_into(&mut link.name);
+                    (link.up, link.carrier) = (up, up);
+                    link.vxlan.as_mut().unwrap().external = true;
+                });
+            }
+        };
+        let mut cluster = Cluster::over_vxlan();
+        external(&mut cluster, [true, false]);
+        cluster
+            .scene
+            .dropped_in_tunnel(3, (scenes::Y, "up0"), "up0", "NO_SOCKET", "__udp4_lib_rcv");
+        let judgement = judge(cluster.evidence());
+        assert_eq!(scenes::causes(&judgement), ["interface-down"]);
+        assert_eq!(judgement.verdicts[0].place.node.as_deref(), Some("y"));
+        let mut cluster = Cluster::over_vxlan();
+        external(&mut cluster, [false, true]);
+        cluster.scene.vanishes(3, scenes::X, "vetha");
+        let judgement = judge(cluster.evidence());
+        assert_eq!(scenes::causes(&judgement), ["interface-down"]);
+        assert_eq!(judgement.verdicts[0].place.node.as_deref(), Some("x"));
+        let mut cluster = Cluster::over_vxlan();
+        external(&mut cluster, [true, true]);
+        cluster.scene.vanishes(3, scenes::X, "vetha");
+        assert!(!scenes::causes(&judge(cluster.evidence())).contains(&"interface-down".to_owned()));
     }
 
     #[test]

@@ -1,23 +1,33 @@
-//! The tunnel between the nodes is not set up, or its two ends do not match.
+//! The tunnel between the nodes is not set up, or its two ends do not match, or the network between the nodes loses its packets.
 //!
-//! Why it happens: the CNI's agent is down or late on one node. Then the VXLAN device is missing there, or a forwarding entry
-//! or a neighbour entry for the far node was not written. Or the network identifier or the UDP port differ.
+//! Why it happens: the CNI's agent is down or late on one node. Then the tunnel's device is missing there, or a forwarding entry
+//! or a neighbour entry for the far node was not written, or leads to a node that is gone. Or the network identifier or the UDP
+//! port differ. Or a security group or a firewall between the nodes does not let the tunnel's UDP port pass.
 //!
-//! How it knows: the watched packet was freed at the tunnel device (no forwarding entry, unknown network identifier). Or nobody
-//! answers for the address on the tunnel. Or the packet left towards the far node inside the tunnel, and that node has no
-//! device with this network identifier and port.
+//! How it knows: the watched packet was freed at the tunnel device (no forwarding entry, unknown network identifier), or inside
+//! the tunnel's packet at a node where no device takes it. Or nobody answers for the address on the tunnel. Or the forwarding
+//! entry for the far node leads to an address that this node does not have. Or the packet left towards the far node inside the
+//! tunnel, and that node has no device with this network identifier and port, or the tunnel's packet never came in there.
 //!
-//! Remedy: restart the CNI's agent on the node that is named. The answer says what it should have written.
+//! Remedy: restart the CNI's agent on the node that is named. The answer says what it should have written. Or let the tunnel's
+//! port pass between the nodes.
 //!
 //! Silent on: firewalls that drop the outer packets (`netfilter-drop`), links below the tunnel that are down
 //! (`interface-down`), and tunnels that are not on the way.
 
 use crate::case::Case;
+use crate::case::lost_between_nodes;
 use crate::case::observations;
+use crate::case::trail::Dropped;
+use crate::case::tunnel_faults;
+use crate::case::tunnels::{self, Crossing, crossings};
+use crate::case::{Failure, Tried};
 use crate::kernel::drops::Class;
+use crate::kernel::tunnel;
 use crate::rules::{Checked, Need};
 use crate::verdict::finding::{Claim, Finding, fatal};
 use crate::verdict::remedy::Remedy;
+use crate::words::{at, count};
 use model::facts::{Link, Vxlan};
 use model::report::Direction;
 use std::net::IpAddr;
@@ -30,13 +40,19 @@ pub const NEEDS: &[Need] = &[
     Need::Fact("fdb"),
     Need::Fact("neighbours"),
     Need::Fact("addresses"),
+    Need::Fact("routes"),
 ];
 
 pub fn check(case: &Case<'_>) -> Checked {
     if case.failed().is_empty() {
         return Ok(Vec::new());
     }
-    let finding = freed(case).or_else(|| unresolved(case)).or_else(|| far_end(case));
+    let finding = freed(case)
+        .or_else(|| unresolved(case))
+        .or_else(|| misled(case))
+        .or_else(|| gone(case))
+        .or_else(|| far_end(case))
+        .or_else(|| vanished(case));
     let attempt = case.failed()[0].attempt.id;
     Ok(finding
         .map(|finding| observations::last_seen(case, finding, attempt))
@@ -44,27 +60,73 @@ pub fn check(case: &Case<'_>) -> Checked {
         .collect())
 }
 
-/// The tunnel device itself freed the packet.
+/// The tunnel device itself freed the packet, or no device took the tunnel's packet.
 fn freed(case: &Case<'_>) -> Option<Finding> {
     let drops = case.drops(Class::Overlay);
     let first = drops.first()?;
     let netns = first.event.netns;
     let interface = case.interface(first.event);
+    let device = case
+        .link(netns, first.event.ifindex)
+        .filter(|link| tunnel::is_tunnel(link));
     let why = match first.reason() {
-        "VXLAN_VNI_NOT_FOUND" => "it knows no such network identifier",
-        "NO_TX_TARGET" => "it has no forwarding entry for the far node",
-        "IP_OUTNOROUTES" => "it has no route to the far node",
-        _ => "it cannot send it on",
+        "VXLAN_VNI_NOT_FOUND" => {
+            other_network(case, first).unwrap_or_else(|| "it knows no such network identifier".to_owned())
+        }
+        "NO_TX_TARGET" => "it has no forwarding entry for the far node".to_owned(),
+        "IP_OUTNOROUTES" => "it has no route to the far node".to_owned(),
+        _ if first.in_tunnel() => format!(
+            "it has no device that takes the tunnel's packets (UDP port {})",
+            first.event.flow.dport
+        ),
+        _ => "it cannot send it on".to_owned(),
     };
-    let finding = claim(case, netns, &interface, why)
+    let of_device = if first.in_tunnel() || first.reason() == "VXLAN_VNI_NOT_FOUND" {
+        tunnels::devices(case, netns).next()
+    } else {
+        device
+    };
+    let named = of_device.map_or(&interface, |link| &link.name);
+    let finding = claim(case, netns, named, &why)
         .of(drops.iter().map(|drop| drop.attempt))
         .because(format!(
-            "{} watched packets were freed at {interface} of {}: {}",
-            drops.len(),
+            "{} freed at {interface} of {}: {}",
+            count(drops.len(), "watched packet"),
             case.name(netns),
             first.words()
         ));
-    Some(finding.and_if(entries(case, netns, first.event.ifindex)))
+    Some(finding.and_if(device.and_then(|_| entries(case, netns, first.event.ifindex))))
+}
+
+/// `its flannel.1 has network identifier 2, and flannel.1 of n1 sends 1`.
+fn other_network(case: &Case<'_>, drop: &Dropped<'_>) -> Option<String> {
+    let here = drop.event.netns;
+    let sent = sender(case, drop).filter(|(netns, _)| *netns != here)?;
+    let sent_network = tunnel::network(sent.1)?;
+    let others: Vec<(&Link, u32)> = tunnels::devices(case, here)
+        .filter(|link| link.kind == sent.1.kind)
+        .filter_map(|link| Some((link, tunnel::network(link)?)))
+        .collect();
+    let (device, own) = *others.first()?;
+    let differ = others.iter().all(|(_, network)| *network != sent_network);
+    differ.then(|| {
+        format!(
+            "its {} has network identifier {own}, and {} of {} sends {sent_network}",
+            device.name,
+            sent.1.name,
+            case.name(sent.0)
+        )
+    })
+}
+
+/// The device that made the tunnel's packet of a loss: by its addresses, else by the expected way.
+fn sender<'a>(case: &Case<'a>, drop: &Dropped<'_>) -> Option<(u32, &'a Link)> {
+    let by_addresses = tunnels::sender(case, drop.event.flow).filter(|_| drop.in_tunnel());
+    by_addresses.or_else(|| {
+        let mut all = crossings(case).into_iter();
+        let crossing = all.find(|crossing| crossing.direction == drop.direction)?;
+        Some((crossing.netns, crossing.link))
+    })
 }
 
 /// Nobody answers for the address on the tunnel: its entry was not written.
@@ -72,24 +134,67 @@ fn unresolved(case: &Case<'_>) -> Option<Finding> {
     let silent = case
         .silent
         .iter()
-        .find(|silent| tunnel(case, silent.netns, silent.ifindex).is_some())?;
-    let link = case.link(silent.netns, silent.ifindex)?;
+        .find(|silent| vxlan(case, silent.netns, silent.ifindex).is_some())?;
+    let (link, settings) = vxlan(case, silent.netns, silent.ifindex)?;
     let why = format!("it has no neighbour entry for {}", silent.address);
-    let finding = claim(case, silent.netns, &link.name, &why)
+    let mut claim = claim(case, silent.netns, &link.name, &why);
+    let owned = case.owner(silent.address);
+    if let Some((_, far)) = owned.filter(|(_, far)| far.vxlan.as_ref().is_some_and(|far| far.vni == settings.vni)) {
+        claim = claim.remedy(
+            Remedy::from(format!(
+                "restart the CNI's agent on {}, which writes it",
+                case.name(silent.netns)
+            ))
+            .run(
+                "; by hand: ",
+                case.command(
+                    silent.netns,
+                    "ip neigh replace {} lladdr {} dev {} nud permanent",
+                    &[&silent.address, &far.mac, &link.name],
+                ),
+            ),
+        );
+    }
+    let finding = claim.of(case.failed_ids()).because(format!(
+        "{} asked for {} on {} and nobody answered",
+        case.name(silent.netns),
+        silent.address,
+        link.name
+    ));
+    Some(finding.and_if(entries(case, silent.netns, silent.ifindex)))
+}
+
+/// The forwarding entry for a device of the far node leads to an address that this node does not have.
+fn misled(case: &Case<'_>) -> Option<Finding> {
+    let astray = tunnel_faults::astray(case)?;
+    let (netns, to) = (astray.netns, astray.to);
+    let (name, far, interface) = (case.name(netns), case.name(astray.far), &astray.link.name);
+    let why =
+        format!("the forwarding entry of {interface} for {far} leads to {to}, which is none of the addresses of {far}");
+    let right = astray.device.vxlan.as_ref().and_then(|vxlan| vxlan.local);
+    let replace = right.and_then(|right| {
+        let names: [&dyn core::fmt::Display; 3] = [&astray.mac, interface, &right];
+        case.command(netns, "bridge fdb replace {} dev {} dst {} self permanent", &names)
+    });
+    let remedy = Remedy::from(format!("restart the CNI's agent on {name}, which writes the entry"));
+    let device = &astray.device.name;
+    let finding = claim(case, netns, interface, &why)
+        .remedy(remedy.run("; by hand: ", replace))
         .of(case.failed_ids())
         .because(format!(
-            "{} asked for {} on {} and nobody answered",
-            case.name(silent.netns),
-            silent.address,
-            link.name
-        ));
-    Some(finding.and_if(entries(case, silent.netns, silent.ifindex)))
+            "forwarding entry of {interface} in {name}: {} -> {to}; that is the hardware address of {device} in {far}",
+            astray.mac
+        ))
+        .and_if(right.map(|right| format!("{device} of {far} sends from {right}")));
+    let asked = case.silent.iter().find(|silent| silent.address == to);
+    let unanswered = asked.map(|silent| format!("{} asked for {to} and nobody answered", case.name(silent.netns)));
+    Some(finding.and_if(unanswered))
 }
 
 /// It left inside the tunnel, and the far node has no matching device.
 fn far_end(case: &Case<'_>) -> Option<Finding> {
     for hop in case.way() {
-        let Some((link, vxlan)) = hop.leaves.and_then(|oif| tunnel(case, hop.netns, oif)) else {
+        let Some((link, vxlan)) = hop.leaves.and_then(|oif| vxlan(case, hop.netns, oif)) else {
             continue;
         };
         for remote in remotes(case, hop.netns, link, vxlan) {
@@ -103,8 +208,9 @@ fn far_end(case: &Case<'_>) -> Option<Finding> {
                 .iter()
                 .filter_map(|link| Some((link, link.vxlan.as_ref()?)))
                 .collect();
-            let fits =
-                |(device, other): &&(&Link, &Vxlan)| other.vni == vxlan.vni && other.port == vxlan.port && device.up;
+            let fits = |(device, other): &&(&Link, &Vxlan)| {
+                tunnel::understand(link, device) && other.port == vxlan.port && device.up
+            };
             if devices.iter().any(|device| fits(&device)) {
                 continue;
             }
@@ -114,7 +220,7 @@ fn far_end(case: &Case<'_>) -> Option<Finding> {
             }
             let why = match devices.first() {
                 None => "it has no VXLAN device at all".to_owned(),
-                Some((device, other)) if other.vni != vxlan.vni => format!(
+                Some((device, other)) if !tunnel::understand(link, device) => format!(
                     "its {} has network identifier {}, the other node's {} has {}",
                     device.name, other.vni, link.name, vxlan.vni
                 ),
@@ -155,7 +261,101 @@ fn failed_leg_reaches(case: &Case<'_>, direction: Direction, far: u32, tunnel: &
     })
 }
 
-fn tunnel<'a>(case: &Case<'a>, netns: u32, ifindex: u32) -> Option<(&'a Link, &'a Vxlan)> {
+/// The tunnel's device is gone on a node, and the packets stay there or go to a gateway: the other node sends by a device of this
+/// kind.
+fn gone(case: &Case<'_>) -> Option<Finding> {
+    let ways = [Direction::Request, Direction::Answer];
+    let failed = case.failed();
+    let mut tries = ways
+        .into_iter()
+        .flat_map(|way| failed.iter().map(move |tried| (tried, way)));
+    tries.find_map(|(tried, direction)| {
+        let (netns, other, far) = tunnel_faults::without_device(case, tried.attempt.id, direction)?;
+        let name = case.name(netns);
+        let network = tunnel::network(other).map_or(String::new(), |network| format!(", network identifier {network}"));
+        let why = format!(
+            "it has no {} device{network}, which {} sends by",
+            other.kind,
+            case.name(far)
+        );
+        let finding = claim(case, netns, "", &why)
+            .remedy(format!(
+                "restart the CNI's agent on {name}: it makes the device, its entries and its routes"
+            ))
+            .of(case.failed_ids())
+            .because(format!(
+                "{name} has no {} device that matches {}",
+                other.kind, other.name
+            ))
+            .and(format!(
+                "{} of {} sends to the pods of {name}",
+                other.name,
+                case.name(far)
+            ));
+        Some(finding)
+    })
+}
+
+/// The tunnel's packets left one node and never came in at the other.
+fn vanished(case: &Case<'_>) -> Option<Finding> {
+    let failed = case.failed();
+    let silent = |tried: &&&Tried<'_>| matches!(tried.failure(), Some(Failure::Silent(_)) | None);
+    let (crossing, words) = failed.iter().filter(silent).find_map(|tried| {
+        let id = tried.attempt.id;
+        let answered = case.leg(id, Direction::Answer).is_some_and(|leg| !leg.stops.is_empty());
+        let direction = if answered {
+            Direction::Answer
+        } else {
+            Direction::Request
+        };
+        let leg = case.leg(id, direction).filter(|leg| leg.drops.is_empty())?;
+        let last = leg.farthest()?;
+        let words = lost_between_nodes::lost(case, id, direction, last)?;
+        let mut all = crossings(case).into_iter();
+        let crossing = all.find(|crossing| (crossing.netns, crossing.direction) == (last.netns, direction))?;
+        let left = |under: &Link| under.index == last.ifindex;
+        // The packets of other kinds of tunnels are not seen at the interface below.
+        let seen_below = crossing.under.is_some_and(left) || crossing.link.kind == "wireguard";
+        seen_below.then_some((crossing, words))
+    })?;
+    let (netns, link) = (crossing.netns, crossing.link);
+    let name = case.name(netns);
+    let outer = crossing.outer_words()?;
+    let why = format!(
+        "the packets of {} ({outer}) leave it and are lost between the nodes",
+        link.name
+    );
+    let finding = claim(case, netns, &link.name, &why)
+        .remedy(open_the_way(case, &crossing)?)
+        .of(case.failed_ids())
+        .because(words)
+        .and(format!(
+            "{} sends them by {}",
+            link.name,
+            at(&name, crossing.under.map(|under| under.name.as_str()))
+        ));
+    Some(finding)
+}
+
+/// What to let pass, and how to tell the port from the whole way between the nodes.
+fn open_the_way(case: &Case<'_>, crossing: &Crossing<'_>) -> Option<Remedy> {
+    let outer = crossing.outer?;
+    let (near, far) = (outer.src(), outer.dst());
+    let what = match tunnel::udp_port(crossing.link) {
+        Some(port) => format!("UDP port {port}"),
+        None => format!("{} packets", crossing.link.kind),
+    };
+    let remedy = format!(
+        "let {what} pass between {near} and {far}, both ways: in the security group or the firewall between the nodes"
+    );
+    Some(Remedy::from(remedy).tell(
+        "; if ",
+        case.command(crossing.netns, "ping -c 3 {}", &[&far]),
+        " is not answered either, the nodes do not reach each other at all",
+    ))
+}
+
+fn vxlan<'a>(case: &Case<'a>, netns: u32, ifindex: u32) -> Option<(&'a Link, &'a Vxlan)> {
     let link = case.link(netns, ifindex)?;
     Some((link, link.vxlan.as_ref()?))
 }
@@ -207,14 +407,208 @@ fn claim(case: &Case<'_>, netns: u32, interface: &str, why: &str) -> Claim {
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scenes::{self, Scene};
+    use crate::scenes::cluster::Cluster;
+    use crate::scenes::{self, Scene, TUNNEL};
+    use model::facts::{Link, Tunnel, Vxlan};
+    use model::missing::Known;
+    use model::report::Verdict;
+
+    /// The one cause, which is this rule's.
+    fn broken(scene: &Scene) -> Verdict {
+        let judgement = judge(&scene.evidence);
+        assert_eq!(scenes::causes(&judgement), ["overlay-broken"], "{judgement:?}");
+        judgement.verdicts[0].clone()
+    }
 
     #[test]
     fn no_forwarding_entry_for_the_far_node() {
         let mut scene = Scene::two_nodes();
         scene.dropped(3, scenes::X, "cbr0", "NO_TX_TARGET", "vxlan_xmit");
-        let judgement = judge(&scene.evidence);
-        assert_eq!(scenes::causes(&judgement), ["overlay-broken"]);
-        assert!(judgement.verdicts[0].says.contains("no forwarding entry"));
+        assert!(broken(&scene).says.contains("no forwarding entry"));
+    }
+
+    #[test]
+    fn a_tunnel_that_works_accuses_nobody() {
+        let mut scene = Scene::over_vxlan();
+        scene.connects(3);
+        assert!(scenes::causes(&judge(&scene.evidence)).is_empty());
+    }
+
+    #[test]
+    fn of_networks_that_differ_both_numbers_are_said_and_no_table_of_the_uplink() {
+        let mut scene = Scene::over_vxlan();
+        scene.link(scenes::Y, "flannel.1", |link| {
+            link.vxlan.as_mut().unwrap().vni = 2;
+        });
+        scene.dropped_in_tunnel(3, (scenes::Y, "up0"), "up0", "VXLAN_VNI_NOT_FOUND", "vxlan_rcv");
+        let verdict = broken(&scene);
+        let says = &verdict.says;
+        assert!(says.contains("its flannel.1 has network identifier 2"), "{says}");
+        assert!(says.contains("flannel.1 of netns/x sends 1"), "{says}");
+        assert!(
+            !verdict.because.iter().any(|fact| fact.contains("forwarding entry")),
+            "{verdict:?}"
+        );
+    }
+
+    #[test]
+    fn an_entry_that_leads_to_a_node_that_is_none_is_named_with_the_one_that_is() {
+        let mut scene = Scene::over_vxlan();
+        scene.facts(scenes::X, |facts| {
+            if let Known::Known(fdb) = &mut facts.fdb {
+                fdb[0].dst = Some(scenes::ip("172.31.90.99"));
+            }
+        });
+        let astray = scenes::udp("172.31.90.1:50000", "172.31.90.99:8472");
+        scene.dropped_in_tunnel(3, (scenes::X, "flannel.1"), "up0", "NEIGH_FAILED", "neigh_invalidate");
+        for event in &mut scene.evidence.events {
+            if event.quoted.is_some() {
+                event.flow = astray;
+            }
+        }
+        let verdict = broken(&scene);
+        assert_eq!(verdict.place.netns.as_deref(), Some("netns/x"));
+        assert!(
+            verdict.says.contains("for netns/y leads to 172.31.90.99"),
+            "{}",
+            verdict.says
+        );
+        assert!(
+            verdict
+                .remedy
+                .contains("bridge fdb replace 02:00:00:00:14:02 dev flannel.1 dst 172.31.90.2"),
+            "{}",
+            verdict.remedy
+        );
+    }
+
+    #[test]
+    fn an_address_of_the_node_that_is_translated_on_the_way_is_no_wrong_one() {
+        let mut scene = Scene::over_vxlan();
+        scene.facts(scenes::X, |facts| {
+            if let Known::Known(fdb) = &mut facts.fdb {
+                fdb[0].dst = Some(scenes::ip("203.0.113.2"));
+            }
+        });
+        scene.vanishes(3, scenes::X, "up0");
+        let says = broken(&scene).says;
+        assert!(
+            says.contains("lost between the nodes") && !says.contains("leads to"),
+            "{says}"
+        );
+    }
+
+    #[test]
+    fn a_neighbour_that_nobody_learns_is_written_and_not_deleted() {
+        let mut scene = Scene::over_vxlan();
+        scene.facts(scenes::X, |facts| facts.neighbours = Known::Known(Vec::new()));
+        for id in 0..3 {
+            let flow = scene.flow(id);
+            scene.walk_to(id, flow, scenes::X, "cbr0");
+            scene.drop(scenes::X, "flannel.1", flow, "NEIGH_FAILED", "neigh_invalidate");
+            let during = "connect".to_owned();
+            scene.attempt(id, flow, model::attempt::Outcome::TimedOut { during });
+        }
+        let remedy = broken(&scene).remedy;
+        assert!(remedy.contains("agent"), "{remedy}");
+        let command = "ip neigh replace 10.90.2.0 lladdr 02:00:00:00:14:02 dev flannel.1 nud permanent";
+        assert!(remedy.contains(command) && !remedy.contains("neigh del"), "{remedy}");
+    }
+
+    #[test]
+    fn packets_of_the_tunnel_that_are_lost_between_the_nodes_are_named_by_their_port() {
+        let mut scene = Scene::over_vxlan();
+        scene.vanishes(3, scenes::X, "up0");
+        let verdict = broken(&scene);
+        let says = &verdict.says;
+        assert!(
+            says.contains("flannel.1 (172.31.90.1 -> 172.31.90.2, UDP port 8472)"),
+            "{says}"
+        );
+        assert!(verdict.remedy.contains("security group"), "{}", verdict.remedy);
+        assert!(
+            verdict
+                .because
+                .iter()
+                .any(|fact| fact.contains("lost between n1 and n2"))
+        );
+        let mut scene = Scene::over_vxlan();
+        scene.answers_vanish(3);
+        assert!(
+            broken(&scene)
+                .says
+                .contains("172.31.90.2 -> 172.31.90.1, UDP port 8472")
+        );
+        // What did not leave the node was not lost between them, and without a tunnel there is none to blame.
+        let mut scene = Scene::over_vxlan();
+        scene.vanishes(3, scenes::X, "flannel.1");
+        assert!(!scenes::causes(&judge(&scene.evidence)).contains(&"overlay-broken".to_owned()));
+    }
+
+    #[test]
+    fn where_no_device_takes_the_tunnels_packets_the_targets_port_is_not_shut() {
+        let mut scene = Scene::over_vxlan();
+        scene.without_tunnel(scenes::Y);
+        scene.dropped_in_tunnel(3, (scenes::Y, "up0"), "up0", "NO_SOCKET", "__udp4_lib_rcv");
+        let verdict = broken(&scene);
+        assert_eq!(verdict.place.netns.as_deref(), Some("netns/y"));
+        assert!(verdict.says.contains("UDP port 8472"), "{}", verdict.says);
+    }
+
+    /// The nodes' tunnel is that of a program, as Cilium's: no route leads into it.
+    fn of_a_program(kind: &str) -> Cluster {
+        let mut cluster = Cluster::over_vxlan();
+        for node in [scenes::X, scenes::Y] {
+            let external = Link {
+                kind: kind.to_owned(),
+                vxlan: (kind == "vxlan").then(|| Vxlan {
+                    port: 8472,
+                    external: true,
+                    ..Vxlan::default()
+                }),
+                tunnel: (kind != "vxlan").then(|| Tunnel {
+                    port: Some(6081),
+                    external: true,
+                    ..Tunnel::default()
+                }),
+                ..scenes::link(TUNNEL, "cilium_vxlan", kind)
+            };
+            cluster.scene.without_tunnel(node).facts(node, |facts| {
+                if let Known::Known(links) = &mut facts.links {
+                    links.push(external.clone());
+                }
+            });
+        }
+        cluster.scene.tunnel = false;
+        cluster
+    }
+
+    #[test]
+    fn a_device_of_a_program_that_is_gone_is_a_broken_tunnel() {
+        for kind in ["vxlan", "geneve"] {
+            let mut cluster = of_a_program(kind);
+            cluster.scene.without_tunnel(scenes::X).vanishes(3, scenes::X, "vetha");
+            let verdict = broken(&cluster.scene);
+            assert_eq!(verdict.place.node.as_deref(), Some("x"));
+            assert!(verdict.says.contains(&format!("no {kind} device")), "{}", verdict.says);
+            let mut cluster = of_a_program(kind);
+            cluster.scene.vanishes(3, scenes::X, "vetha");
+            assert!(!scenes::causes(&judge(cluster.evidence())).contains(&"overlay-broken".to_owned()));
+        }
+    }
+
+    #[test]
+    fn the_device_that_routes_led_into_is_gone() {
+        let mut cluster = Cluster::over_vxlan();
+        cluster.scene.without_tunnel(scenes::X);
+        cluster.scene.tunnel = false;
+        cluster.scene.vanishes(3, scenes::X, "up0");
+        let verdict = broken(&cluster.scene);
+        assert_eq!(verdict.place.node.as_deref(), Some("x"));
+        assert!(
+            verdict.says.contains("no vxlan device, network identifier 1"),
+            "{}",
+            verdict.says
+        );
     }
 }

@@ -7,7 +7,8 @@
 //! host (`OTHERHOST`). Or the entry for the next hop has a hardware address that no interface of the owner of that address has,
 //! and the packets vanish behind it.
 //!
-//! Remedy: delete the entry, so that the kernel asks again. Or correct the program that writes it.
+//! Remedy: delete the entry, so that the kernel asks again. Or correct the program that writes it: on a tunnel that learns
+//! nothing, only that program, or `ip neigh replace`, puts the right entry in its place.
 //!
 //! Silent on: frames that a bridge floods to everybody, entries of other next hops, and packets that arrive all the same.
 
@@ -17,6 +18,7 @@ use crate::kernel::drops::Class;
 use crate::rules::{Checked, Need};
 use crate::verdict::finding::{Finding, fatal};
 use crate::verdict::remedy::Remedy;
+use crate::words::count;
 use model::facts::{Link, Neighbour};
 use model::report::{Direction, Happened};
 use std::net::IpAddr;
@@ -176,8 +178,8 @@ fn thrown_away(case: &Case<'_>) -> Option<Finding> {
         "delete the neighbour entry for {target} on the host that sends to it (ip neigh del)"
     ))
     .because(format!(
-        "{} watched packets were freed in {name}: {}",
-        lost.len(),
+        "{} freed in {name}: {}",
+        count(lost.len(), "watched packet"),
         first.words()
     ));
     Some(observations::last_seen(case, finding, first.attempt))
@@ -225,19 +227,37 @@ fn build(case: &Case<'_>, netns: u32, ifindex: u32, entry: &Neighbour, right: &s
     .at(case.node(netns), &name)
     .interface(&interface)
     .of(case.failed_ids())
-    .remedy(
-        Remedy::from("delete the entry")
-            .run(
-                ": ",
-                case.command(netns, "ip neigh del {} dev {}", &[&entry.address, &interface]),
-            )
-            .say(", and see who wrote it"),
-    )
+    .remedy(remedy(case, netns, ifindex, entry, right))
     .because(format!(
         "neighbour entry in {name}: {} dev {interface} lladdr {} {}",
         entry.address, entry.mac, entry.state
     ))
     .and(format!("{owner} owns {} and has {right}", entry.address))
+}
+
+/// An entry that the kernel asks for again is deleted; on a tunnel that learns nothing it is written anew, since nobody answers
+/// there.
+fn remedy(case: &Case<'_>, netns: u32, ifindex: u32, entry: &Neighbour, right: &str) -> Remedy {
+    let Some(link) = case.link(netns, ifindex) else {
+        return "delete the entry, and see who wrote it".into();
+    };
+    if link.vxlan.as_ref().is_some_and(|vxlan| !vxlan.learning) {
+        let names: [&dyn core::fmt::Display; 3] = [&entry.address, &right, &link.name];
+        return Remedy::from(format!(
+            "restart the CNI's agent on {}, which writes it",
+            case.name(netns)
+        ))
+        .run(
+            "; by hand: ",
+            case.command(netns, "ip neigh replace {} lladdr {} dev {} nud permanent", &names),
+        );
+    }
+    Remedy::from("delete the entry")
+        .run(
+            ": ",
+            case.command(netns, "ip neigh del {} dev {}", &[&entry.address, &link.name]),
+        )
+        .say(", and see who wrote it")
 }
 
 #[cfg(test)]
@@ -262,6 +282,26 @@ mod tests {
         assert_eq!(scenes::causes(&judgement), ["neighbour-stale"]);
         assert_eq!(judgement.verdicts[0].place.netns.as_deref(), Some("netns/y"));
         assert!(judgement.verdicts[0].remedy.contains("ip neigh del 10.90.2.2 dev cbr0"));
+    }
+
+    #[test]
+    fn an_entry_of_a_tunnel_that_learns_nothing_is_replaced_and_not_deleted() {
+        let mut scene = Scene::over_vxlan();
+        scene.facts(scenes::X, |facts| {
+            facts.neighbours = Known::Known(vec![scenes::neighbour(
+                scenes::TUNNEL,
+                "10.90.2.0",
+                "02:00:00:00:00:77",
+                "PERMANENT",
+            )]);
+        });
+        scene.dropped(3, scenes::Y, "flannel.1", "OTHERHOST", "ip_rcv_core");
+        let judgement = judge(&scene.evidence);
+        assert_eq!(scenes::causes(&judgement), ["neighbour-stale"]);
+        let remedy = &judgement.verdicts[0].remedy;
+        let right = scenes::tunnel_mac(2);
+        let command = format!("ip neigh replace 10.90.2.0 lladdr {right} dev flannel.1 nud permanent");
+        assert!(remedy.contains(&command) && !remedy.contains("neigh del"), "{remedy}");
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::case::observations;
 use crate::rules::{Checked, Need};
 use crate::verdict::finding::{Finding, fatal};
 use crate::verdict::remedy::Remedy;
-use crate::words::at;
+use crate::words::{at, count};
 use model::report::Direction;
 use std::net::IpAddr;
 
@@ -71,9 +71,9 @@ fn finding(case: &Case<'_>, silent: &Silent) -> Finding {
     .remedy(remedy)
     .because(match silent.probes {
         Some(probes) => format!(
-            "{name} asked for {} on {interface} and got no answer ({} solicitations)",
+            "{name} asked for {} on {interface} and got no answer ({})",
             silent.address,
-            probes.max(1)
+            count(probes.max(1).into(), "solicitation")
         ),
         None => format!(
             "packets to {} were dropped in {place} because it answers no {how}",
@@ -82,8 +82,8 @@ fn finding(case: &Case<'_>, silent: &Silent) -> Finding {
     });
     if silent.drops > 0 {
         finding = finding.and(format!(
-            "{} watched packets were dropped for it in {place}",
-            silent.drops
+            "{} dropped for it in {place}",
+            count(silent.drops, "watched packet")
         ));
     }
     if silent.failed_entry {

@@ -20,6 +20,7 @@ use crate::kubernetes::pods::pod_of;
 use crate::rules::{Checked, Need};
 use crate::verdict::finding::{Finding, fatal};
 use crate::verdict::remedy::Remedy;
+use crate::words::count;
 use crate::words::shell::command;
 use model::endpoint::EndpointKind;
 use model::inventory::{Container, Pod};
@@ -209,7 +210,7 @@ fn crashed(pod: &Pod, container: &Container) -> Why {
         "has ended"
     };
     let times = if container.restarts > 0 {
-        format!(", restarted {} times", container.restarts)
+        format!(", restarted {}", count(container.restarts as usize, "time"))
     } else {
         String::new()
     };

@@ -19,7 +19,7 @@ use crate::rules::{Checked, Need};
 use crate::verdict::finding::{Finding, fatal};
 use crate::verdict::remedy::Remedy;
 use crate::words::shell::command;
-use crate::words::{at, the};
+use crate::words::{at, count, the};
 use model::report::{Direction, Happened};
 
 pub const NEEDS: &[Need] = &[
@@ -50,8 +50,8 @@ pub fn check(case: &Case<'_>) -> Checked {
     .of(drops.iter().map(|drop| drop.attempt))
     .remedy(remedy(case, netns, &programs))
     .because(format!(
-        "{} watched packets were freed in {}: {}",
-        drops.len(),
+        "{} freed in {}: {}",
+        count(drops.len(), "watched packet"),
         at(&name, Some(&interface)),
         first.words()
     ));

@@ -16,6 +16,7 @@ use crate::kernel::drops::Class;
 use crate::rules::{Checked, Need};
 use crate::verdict::finding::{Finding, fatal};
 use crate::verdict::remedy::Remedy;
+use crate::words::count;
 
 pub const NEEDS: &[Need] = &[Need::Probe("drop"), Need::Probe("path"), Need::Fact("xfrm")];
 
@@ -33,8 +34,8 @@ pub fn check(case: &Case<'_>) -> Checked {
         .of(drops.iter().map(|drop| drop.attempt))
         .remedy(remedy(case, netns))
         .because(format!(
-            "{} watched packets were freed in {name}: {}",
-            drops.len(),
+            "{} freed in {name}: {}",
+            count(drops.len(), "watched packet"),
             first.words()
         ));
         return Ok(vec![policies(case, netns, finding)]);

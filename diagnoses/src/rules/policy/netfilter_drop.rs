@@ -62,7 +62,7 @@ fn claim(case: &Case<'_>, blocked: &Blocked<'_>) -> Claim {
         ),
     )
     .at(case.node(blocked.netns), &name)
-    .interface(case.interface(blocked.first().event))
+    .interface(blocked.interface(case))
     .of(blocked.attempts())
     .remedy(blocked.remedy(case));
     if let Some(place) = blocked.place() {
@@ -201,6 +201,33 @@ mod tests {
         let judgement = judge(&scene.evidence);
         assert_eq!(scenes::causes(&judgement), ["netfilter-drop"]);
         assert!(judgement.verdicts[0].says.contains("drops the answer"));
+    }
+
+    #[test]
+    fn a_rule_that_drops_what_the_node_itself_makes_of_it_for_the_tunnel_is_named() {
+        for (chain, matched) in [("OUTPUT", 8472), ("POSTROUTING", 8472), ("OUTPUT", 4789)] {
+            let mut scene = Scene::over_vxlan();
+            let tests = vec![Match::DestinationPort {
+                any: vec![(matched, matched)],
+                not: false,
+            }];
+            let text = format!("-p udp --dport {matched} -j DROP");
+            scene.filter(scenes::X, chain, &text, &tests, &Action::Drop, 3);
+            // Until it is queued at the interface it leaves by, its device is the tunnel's.
+            scene.dropped_in_tunnel(
+                3,
+                (scenes::X, "flannel.1"),
+                "flannel.1",
+                "NETFILTER_DROP",
+                "nf_hook_slow",
+            );
+            let judgement = judge(&scene.evidence);
+            assert_eq!(scenes::causes(&judgement), ["netfilter-drop"]);
+            let place = &judgement.verdicts[0].place;
+            let named = place.rule.as_ref().map(|rule| rule.chain.as_str());
+            assert_eq!(named, (matched == 8472).then_some(chain), "{chain} {matched}");
+            assert_eq!(place.interface.as_deref(), Some("up0"), "it is the way out of the node");
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::case::Case;
 use crate::kernel::drops::Class;
 use crate::rules::{Checked, Need};
 use crate::verdict::finding::fatal;
-use crate::words::at;
+use crate::words::{at, count};
 use model::facts::Action;
 
 pub const NEEDS: &[Need] = &[Need::Probe("drop"), Need::Probe("path"), Need::Fact("netfilter")];
@@ -51,8 +51,8 @@ pub fn check(case: &Case<'_>) -> Checked {
         .of(drops.iter().map(|drop| drop.attempt))
         .remedy("start or mend the program that reads the queue, or add --queue-bypass to the rule so that packets pass without it")
         .because(format!(
-            "{} watched packets were freed in {}: {}",
-            drops.len(),
+            "{} freed in {}: {}",
+            count(drops.len(), "watched packet"),
             at(&name, Some(&interface)),
             first.words()
         ));

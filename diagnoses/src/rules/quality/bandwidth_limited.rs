@@ -133,8 +133,13 @@ fn grown(case: &Case<'_>, netns: u32, ifindex: u32) -> Option<String> {
     };
     let (before, after) = (sums(&of.before)?, sums(&of.after)?);
     let (drops, limits) = (after.0.saturating_sub(before.0), after.1.saturating_sub(before.1));
-    (drops + limits > 0)
-        .then(|| format!("its queue dropped {drops} packets in the window and met its limit {limits} times"))
+    (drops + limits > 0).then(|| {
+        format!(
+            "its queue dropped {} in the window and met its limit {}",
+            count(drops as usize, "packet"),
+            count(limits as usize, "time")
+        )
+    })
 }
 
 /// The longest that a watched packet waited between queue and driver of one interface.

@@ -8,8 +8,8 @@
 //!
 //! Remedy: give both ends the same MTU.
 //!
-//! Silent on: routers that send "too big" (`path-mtu-blackhole`, or normal path MTU discovery), and links whose MTUs differ
-//! while nothing of that size is lost.
+//! Silent on: routers that send "too big" and the packets of tunnels (`path-mtu-blackhole`, or normal path MTU discovery), and
+//! links whose MTUs differ while nothing of that size is lost.
 
 use crate::case::Case;
 use crate::case::trail::Dropped;
@@ -24,7 +24,8 @@ use model::facts::Link;
 pub const NEEDS: &[Need] = &[Need::Probe("drop"), Need::Probe("path"), Need::Fact("links")];
 
 pub fn check(case: &Case<'_>) -> Checked {
-    let drops = case.all_drops(Class::LinkMtu);
+    let mut drops = case.all_drops(Class::LinkMtu);
+    drops.retain(|drop| !drop.in_tunnel());
     let Some((first, (netns, small, large))) = drops.iter().find_map(|drop| Some((drop, ends(case, drop)?))) else {
         return Ok(Vec::new());
     };
@@ -78,10 +79,18 @@ fn ends<'a>(case: &Case<'a>, drop: &Dropped<'_>) -> Option<(u32, &'a Link, (u32,
     let here = case.link(netns, drop.event.ifindex);
     near.extend(here.map(|link| (netns, link)));
     near.extend(here.and_then(|link| case.peer(netns, link)));
+    // Only a bridge that the packet was in: it came from one of its ports, or was on its way to one.
+    let index = drop.event.ifindex;
+    let bridge = here.map(|link| link.master.unwrap_or(link.index));
+    let of_it = |port: Option<u32>| {
+        let same = |port: u32| case.link(netns, port).is_some_and(|link| link.master == bridge);
+        port.is_some_and(|port| port == index || (bridge.is_some() && same(port)))
+    };
     for hop in case
         .way()
         .iter()
         .filter(|hop| hop.kind == HopKind::Bridge && hop.netns == netns)
+        .filter(|hop| of_it(hop.arrives) || of_it(hop.leaves))
     {
         for index in [hop.arrives, hop.leaves].into_iter().flatten() {
             if let Some(link) = case.link(netns, index) {

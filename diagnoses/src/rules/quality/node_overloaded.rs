@@ -64,7 +64,12 @@ fn backlog(case: &Case<'_>) -> Option<Finding> {
                 event.flow,
                 first.words()
             ))
-            .and_if((dropped > 0).then(|| format!("the node dropped {dropped} packets for that reason in the window"))),
+            .and_if((dropped > 0).then(|| {
+                format!(
+                    "the node dropped {} for that reason in the window",
+                    count(dropped as usize, "packet")
+                )
+            })),
     )
 }
 

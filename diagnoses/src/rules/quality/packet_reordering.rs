@@ -15,7 +15,7 @@ use crate::case::Case;
 use crate::case::trail::{Leg, Stop};
 use crate::rules::{Checked, Need};
 use crate::verdict::finding::{Finding, warning};
-use crate::words::at;
+use crate::words::{at, count};
 use model::attempt::Attempt;
 use model::event::Seen;
 use model::flow::TCP;
@@ -62,7 +62,7 @@ pub fn check(case: &Case<'_>) -> Checked {
             facts.push(format!("{in_train} echoes came back after one that was sent later"));
         }
         if counted > 0 {
-            facts.push(format!("TCP counted reordering {counted} times"));
+            facts.push(format!("TCP counted reordering {}", count(counted as usize, "time")));
         }
         let mut facts = facts.into_iter();
         let Some(first) = facts.next() else { continue };

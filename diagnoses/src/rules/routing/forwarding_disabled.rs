@@ -18,6 +18,7 @@ use crate::kernel::walk::HopKind;
 use crate::rules::{Checked, Need};
 use crate::verdict::finding::{Claim, Finding, fatal};
 use crate::verdict::remedy::Remedy;
+use crate::words::count;
 use model::report::{Direction, Happened};
 use std::net::IpAddr;
 
@@ -38,8 +39,8 @@ pub fn check(case: &Case<'_>) -> Checked {
             .interface(case.interface(first.event))
             .of(drops.iter().map(|drop| drop.attempt))
             .because(format!(
-                "{} watched packets came in there, are for {}, and were freed: {}",
-                drops.len(),
+                "{} for {}, which is none of its addresses, freed there: {}",
+                count(drops.len(), "watched packet"),
                 first.event.flow.dst(),
                 first.words()
             ));

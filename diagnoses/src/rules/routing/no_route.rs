@@ -5,8 +5,8 @@
 //!
 //! How it knows: the source's own kernel answers ENETUNREACH, and its table has nothing for the target. Or a node freed the
 //! watched packet because it had no route (`IP_INNOROUTES`), and its table has nothing for it. Or a node has no own route for
-//! the pods of another node and sends the packet to a gateway that is not that node, and an ICMP error comes back that nobody
-//! can be reached there.
+//! the pods of another node and sends the packet to a gateway that is not that node. Then either an ICMP error comes back that
+//! nobody can be reached there, or the packet never comes to that node, which has a route of its own for the way back.
 //!
 //! Remedy: add the route, or find out why the CNI did not.
 //!
@@ -14,6 +14,7 @@
 //! went away with their interface (`interface-down`), hosts that do not forward (`forwarding-disabled`), and networks that
 //! carry the pods' packets by their default route.
 
+use crate::case::node_routes;
 use crate::case::observations;
 use crate::case::routing::{self, add_route};
 use crate::case::trail::Dropped;
@@ -23,11 +24,9 @@ use crate::kernel::route::{self, Query, Way};
 use crate::rules::{Checked, Need};
 use crate::verdict::finding::{Finding, fatal};
 use crate::verdict::remedy::Remedy;
-use crate::words::list;
-use ipnet::IpNet;
+use crate::words::{count, list};
 use model::facts::LookupAnswer;
 use model::flow::Flow;
-use model::inventory::Node;
 use model::report::Direction;
 use std::net::IpAddr;
 
@@ -105,80 +104,72 @@ fn on_way(case: &Case<'_>) -> Option<Finding> {
                 .say(", or see why the CNI or the route daemon did not"),
         )
         .because(format!(
-            "{} watched packets were freed in {name}: {}",
-            drops.len(),
+            "{} freed in {name}: {}",
+            count(drops.len(), "watched packet"),
             first.words()
         ));
     let finding = finding.and(format!("its routing table holds nothing for {target}"));
     Some(finding.and_if(kernel_says(case, netns, target)))
 }
 
-/// A node hands what is for another node's pods to a gateway, which knows no way either.
+/// A node hands what is for another node's pods to a gateway, which knows no way either: it says so, or is silent while that
+/// other node has a route of its own for the way back.
 fn past_other_node(case: &Case<'_>) -> Option<Finding> {
-    let inventory = case.inventory()?;
     let failed = case.failed();
-    let unreachable = |tried: &&&Tried<'_>| {
-        matches!(
-            tried.failure(),
-            Some(Failure::HostUnreachable | Failure::NetUnreachable)
-        ) || tried
-            .attempt
-            .icmp
-            .iter()
-            .any(|error| !error.local && matches!(error.errno.name.as_str(), "EHOSTUNREACH" | "ENETUNREACH"))
+    let found = |tried: &&Tried<'_>| {
+        let id = tried.attempt.id;
+        if is_unreachable(tried) {
+            node_routes::lacking(case, id, Direction::Request)
+        } else if matches!(tried.failure(), Some(Failure::Silent(_)) | None) {
+            node_routes::lacking_in_silence(case, id, Direction::Request)
+        } else {
+            None
+        }
     };
-    let first = failed.iter().find(unreachable)?;
-    let leg = case.leg(first.attempt.id, Direction::Request)?;
-    let stop = leg
-        .stops
-        .iter()
-        .rev()
-        .find(|stop| case.evidence.netns(stop.netns).is_some())?;
-    let (netns, target) = (stop.netns, stop.flow.dst());
-    let from = case.node(netns);
-    let holds = |node: &&Node| {
-        let own_pod = inventory.pods_at(target).any(|pod| pod.node == node.name);
-        own_pod || pods_range(node, target).is_some()
-    };
-    let node = inventory.nodes.iter().find(holds).filter(|node| node.name != from)?;
-    let Way::Out { route, hop } = route::lookup(&case.evidence.netns(netns)?.before, &Query::to(target)) else {
-        return None;
-    };
-    let gateway = hop.via.filter(|via| !node.addresses.contains(via))?;
-    let of_its_own = pods_range(node, target).map_or(0, |range| range.prefix_len().min(16));
-    if route.prefix > of_its_own {
-        return None;
-    }
-    let range = pods_range(node, target).map_or_else(|| target.to_string(), |range| range.to_string());
-    let via = node.addresses.iter().find(|own| own.is_ipv4() == target.is_ipv4());
+    let (first, lacking) = failed.iter().find_map(|tried| Some((tried, found(tried)?)))?;
+    let (netns, target, gateway) = (lacking.netns, lacking.target, lacking.gateway);
     let name = case.name(netns);
-    Some(
-        fatal(
-            "no-route",
-            format!("{name} has no route to the pods of node {} ({target}): it sends them to {gateway}, which knows no way either", node.name),
-        )
-        .at(&from, &name)
-        .of(failed.iter().filter(unreachable).map(|tried| tried.attempt.id))
-        .remedy(match via {
-            Some(via) => Remedy::from(format!("see why the CNI of {name} did not write it"))
-                .run(": ", case.command(netns, add_route(target), &[&range, via])),
-            None => format!("see why the CNI of {name} did not write a route to {range}").into(),
-        })
-        .because(observations::met(first))
-        .and(format!(
-            "the route of {name} for {target} is {}/{} via {gateway}, and node {} is {}",
-            route.dst,
-            route.prefix,
-            node.name,
-            list(&node.addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>())
-        )),
+    let told = is_unreachable(first);
+    let what_gateway_does = if told {
+        "which knows no way either"
+    } else {
+        "and nothing comes back"
+    };
+    let alike = failed.iter().filter(|tried| is_unreachable(tried) == told);
+    let finding = fatal(
+        "no-route",
+        format!(
+            "{name} has no route to the pods of node {} ({target}): it sends them to {gateway}, {what_gateway_does}",
+            lacking.node.name
+        ),
     )
+    .at(case.node(netns), &name)
+    .of(alike.map(|tried| tried.attempt.id))
+    .remedy(node_routes::remedy(case, &lacking))
+    .because(observations::met(first))
+    .and(format!(
+        "the route of {name} for {target} is {}/{} via {gateway}, and node {} is {}",
+        lacking.route.dst,
+        lacking.route.prefix,
+        lacking.node.name,
+        list(&lacking.node.addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>())
+    ));
+    let back = lacking.mirrored.map(|link| {
+        format!(
+            "node {} has a route of its own for the way back, by {}",
+            lacking.node.name, link.name
+        )
+    });
+    Some(observations::last_seen(case, finding.and_if(back), first.attempt.id))
 }
 
-/// The range of the node's pods that an address is in.
-fn pods_range(node: &Node, address: IpAddr) -> Option<IpNet> {
-    let ranges = node.pod_cidrs.iter().filter_map(|range| range.parse::<IpNet>().ok());
-    ranges.into_iter().find(|range| range.contains(&address))
+fn is_unreachable(tried: &Tried<'_>) -> bool {
+    let named = |name: &str| matches!(name, "EHOSTUNREACH" | "ENETUNREACH");
+    let mut errors = tried.attempt.icmp.iter();
+    matches!(
+        tried.failure(),
+        Some(Failure::HostUnreachable | Failure::NetUnreachable)
+    ) || errors.any(|error| !error.local && named(&error.errno.name))
 }
 
 /// Watched packets freed for want of a route, where the table agrees (or could not be read, and the reason says so alone).
@@ -283,9 +274,47 @@ mod tests {
         cluster
             .scene
             .unroute(scenes::X, "10.90.2.0", 24)
-            .reroute(scenes::X, &gateway);
+            .unroute(scenes::Y, "10.90.1.0", 24)
+            .reroute(scenes::X, &gateway)
+            .reroute(scenes::Y, &gateway);
         cluster.scene.vanishes(3, scenes::X, "up0");
         assert_eq!(scenes::causes(&judge(cluster.evidence())), ["unexplained-timeout"]);
+    }
+
+    #[test]
+    fn the_gateway_may_be_silent_where_the_other_node_has_its_route_for_the_way_back() {
+        let gateway = scenes::route("0.0.0.0", 0, Some("172.31.90.254"), 2);
+        let mut cluster = Cluster::pods();
+        cluster.scene.unroute(scenes::X, "10.90.2.0", 24);
+        cluster.scene.reroute(scenes::X, &gateway);
+        cluster.scene.vanishes(3, scenes::X, "up0");
+        let judgement = judge(cluster.evidence());
+        assert_eq!(scenes::causes(&judgement), ["no-route"]);
+        let verdict = &judgement.verdicts[0];
+        assert_eq!(verdict.place.node.as_deref(), Some("x"));
+        assert!(
+            verdict.says.contains("172.31.90.254, and nothing comes back"),
+            "{}",
+            verdict.says
+        );
+        // What came to the other node had a route that carried it.
+        let mut cluster = Cluster::pods();
+        cluster.scene.unroute(scenes::X, "10.90.2.0", 24);
+        cluster.scene.reroute(scenes::X, &gateway);
+        cluster.scene.vanishes(3, scenes::Y, "up0");
+        assert!(!scenes::causes(&judge(cluster.evidence())).contains(&"no-route".to_owned()));
+    }
+
+    #[test]
+    fn a_route_into_the_tunnel_that_is_gone_is_written_by_the_agent() {
+        let mut cluster = Cluster::over_vxlan();
+        cluster.scene.unroute(scenes::X, "10.90.2.0", 24);
+        cluster.scene.tunnel = false;
+        cluster.scene.vanishes(3, scenes::X, "up0");
+        let judgement = judge(cluster.evidence());
+        assert_eq!(scenes::causes(&judgement), ["no-route"]);
+        let remedy = &judgement.verdicts[0].remedy;
+        assert!(remedy.contains("agent") && remedy.contains("flannel.1"), "{remedy}");
     }
 
     #[test]

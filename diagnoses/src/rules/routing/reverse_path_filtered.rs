@@ -18,6 +18,7 @@ use crate::kernel::route::{self, Query, Way};
 use crate::rules::{Checked, Need};
 use crate::verdict::finding::{Claim, fatal};
 use crate::verdict::remedy::Remedy;
+use crate::words::count;
 use crate::words::shell::of_interface;
 use model::report::{Direction, Happened};
 use std::net::IpAddr;
@@ -39,8 +40,8 @@ pub fn check(case: &Case<'_>) -> Checked {
         let finding = claim(case, netns, &interface, first.event.flow.src())
             .of(drops.iter().map(|drop| drop.attempt))
             .because(format!(
-                "{} watched packets from {} came in there and were freed: {}",
-                drops.len(),
+                "{} from {} freed where they came in: {}",
+                count(drops.len(), "watched packet"),
                 first.event.flow.src(),
                 first.words()
             ))

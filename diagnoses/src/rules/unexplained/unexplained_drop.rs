@@ -10,7 +10,7 @@
 //! Silent on: drops that another rule explains, drops of other flows, and drops of attempts that worked in the end.
 
 use crate::case::Case;
-use crate::kernel::drops::meaning;
+use crate::kernel::drops::{Class, meaning};
 use crate::rules::{Checked, Need};
 use crate::verdict::finding::fatal;
 use crate::verdict::remedy::Remedy;
@@ -51,12 +51,15 @@ pub fn check(case: &Case<'_>) -> Checked {
         let place = at(&case.name(drop.event.netns), Some(&case.interface(drop.event)));
         finding = finding.and(format!("{} was dropped in {place}: {}", drop.event.flow, drop.words()));
     }
-    Ok(vec![finding])
+    // What the state of an object leads to has a name of its own among the reasons.
+    let nameless = drops.iter().all(|drop| drop.class == Class::Other);
+    Ok(vec![if nameless { finding.beside_objects() } else { finding }])
 }
 
 #[cfg(test)]
 mod tests {
     use crate::judge;
+    use crate::scenes::cluster::Cluster;
     use crate::scenes::{self, Scene};
     use model::attempt::Outcome;
     use model::event::Packet;
@@ -68,6 +71,25 @@ mod tests {
         let judgement = judge(&scene.evidence);
         assert_eq!(scenes::cause(&judgement), "unexplained-drop");
         assert!(judgement.verdicts[0].says.contains("A_NEW_REASON in a_new_function"));
+    }
+
+    #[test]
+    fn a_drop_that_nobody_knows_stands_beside_a_fault_of_the_service() {
+        let mut cluster = Cluster::web();
+        cluster.no_endpoints("web");
+        cluster
+            .scene
+            .dropped(3, scenes::X, "cbr0", "A_NEW_REASON", "a_new_function");
+        let causes = scenes::causes(&judge(cluster.evidence()));
+        assert_eq!(causes, ["service-without-endpoints", "unexplained-drop"]);
+        // What follows from the service's fault is no second one.
+        let mut cluster = Cluster::web();
+        cluster.no_endpoints("web");
+        cluster.scene.vanishes(3, scenes::X, "cbr0");
+        assert_eq!(
+            scenes::causes(&judge(cluster.evidence())),
+            ["service-without-endpoints"]
+        );
     }
 
     /// Three connections whose SYN is dropped at the listener, with or without an answer that left before.
