@@ -23,6 +23,7 @@ pub mod trail;
 
 pub use fate::{Failure, Fate, Tried};
 
+pub mod unheard_neighbours;
 use crate::kernel::drops::Class;
 use crate::kernel::interfaces;
 use crate::kernel::walk::{self, WalkHop};
