@@ -188,3 +188,4 @@ async fn observe(session: &mut Session, question: &DiagnosisQuestion, specs: Vec
     path_facts::read(session, Phase::After).await;
     timing.verdict_ms += began.elapsed().as_millis() as u64;
 }
+    path_facts::read_strays(session).await;

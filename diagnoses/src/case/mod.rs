@@ -21,10 +21,12 @@ pub mod routing;
 pub mod services;
 pub mod trail;
 
+mod strays;
 pub use fate::{Failure, Fate, Tried};
 
 pub mod unheard_neighbours;
 use crate::kernel::drops::Class;
+pub use strays::strays;
 use crate::kernel::interfaces;
 use crate::kernel::walk::{self, WalkHop};
 use crate::kubernetes::pods;
