@@ -169,6 +169,10 @@ async fn observe(session: &mut Session, question: &DiagnosisQuestion, specs: Vec
         let round = Instant::now();
         let healthy = attempt_window::window(session, question, deadline, timing).await;
         let over = deadline.is_none_or(|deadline| Instant::now() + Duration::from_secs(1) > deadline);
+    if question.passive {
+        // What connection tracking remembers of it is read, too.
+        session.state.evidence.watched = attempt_window::users_own_flow(&session.state.evidence);
+    }
         if !question.until_fault || !healthy || over || session.interrupted() {
             break;
         }

@@ -121,6 +121,7 @@ rules! {
         dns_misconfigured "dns-misconfigured"
         conntrack_full "conntrack-full"
         nat_ports_exhausted "nat-ports-exhausted"
+        conntrack_stale "conntrack-stale"
         conntrack_lost "conntrack-lost"
         packet_loss "packet-loss"
         hairpin_broken "hairpin-broken"
@@ -160,7 +161,6 @@ rules! {
         tcp_signature_mismatch "tcp-signature-mismatch"
     }
     translation Translation {
-        conntrack_stale "conntrack-stale"
         local_ports_exhausted "local-ports-exhausted"
     }
     end End {

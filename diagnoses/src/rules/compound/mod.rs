@@ -6,6 +6,7 @@
 
 pub mod conntrack_full;
 pub mod conntrack_lost;
+pub mod conntrack_stale;
 pub mod dns_misconfigured;
 pub mod hairpin_broken;
 pub mod nat_ports_exhausted;
