@@ -12,6 +12,7 @@ pub mod far_end;
 mod fate;
 pub mod firewall_drops;
 pub(crate) mod foreign_answers;
+pub mod kept_connections;
 pub(crate) mod lookups;
 pub mod lost_between_nodes;
 pub mod neighbours;
