@@ -124,6 +124,8 @@ async fn find_by_name(
 
 fn lookup(from: AttemptSource, name: &str, resolv: &ResolvConf, question: &DiagnosisQuestion) -> AttemptSpec {
     let types = match question.family {
+    let mut attempts = session.state.evidence.attempts.iter_mut();
+    session.state.evidence.found_by = attempts.find_map(|attempt| attempt.dns.take());
         None => vec!["A".to_owned(), "AAAA".to_owned()],
         Some(IpFamily::V4) => vec!["A".to_owned()],
         Some(IpFamily::V6) => vec!["AAAA".to_owned()],

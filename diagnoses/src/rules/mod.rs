@@ -119,6 +119,7 @@ rules! {
     compound Compound {
         service_not_programmed "service-not-programmed"
         dns_misconfigured "dns-misconfigured"
+        dns_search_captures_name "dns-search-captures-name"
         conntrack_full "conntrack-full"
         nat_ports_exhausted "nat-ports-exhausted"
         conntrack_stale "conntrack-stale"

@@ -23,6 +23,8 @@ pub(crate) mod sockets;
 mod sysctls;
 mod xfrm;
 
+/// The hosts file, and whether it is asked before DNS.
+pub mod hosts;
 /// The process inside a namespace.
 pub(crate) mod reader;
 /// resolv.conf, as glibc reads it.

@@ -8,6 +8,7 @@ pub mod conntrack_full;
 pub mod conntrack_lost;
 pub mod conntrack_stale;
 pub mod dns_misconfigured;
+pub mod dns_search_captures_name;
 pub mod hairpin_broken;
 pub mod nat_ports_exhausted;
 pub mod no_return_route;
