@@ -64,6 +64,8 @@ pub struct Evidence {
     pub missing: Vec<Missing>,
     /// Nothing was sent: the user's own flow was watched.
     pub passive: bool,
+    /// Every family that both ends have was asked for, since nobody chose one: neither the user, nor a service or a name.
+    pub every_family: bool,
     /// The window, `CLOCK_MONOTONIC` nanoseconds.
     pub window: Window,
     /// Limits that were set for this run.

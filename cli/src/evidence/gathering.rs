@@ -36,6 +36,12 @@ pub async fn gather(
 
     both_ends::complete(session, question.intent, ends).await?;
     timing.hello_ms = since(started);
+    let destination = session.state.evidence.destination.kind;
+    session.state.evidence.every_family = question.family.is_none()
+        && !matches!(
+            destination,
+            EndpointKind::Service | EndpointKind::Name | EndpointKind::Address
+        );
     let source = &session.state.evidence.source;
     let resolv = source.resolv.clone();
     // Where the source is on no node that answers, what the site knows is all there is.
@@ -118,14 +124,14 @@ async fn find_by_name(
         owner: owner.owner,
         ..asked
     };
+    let mut attempts = session.state.evidence.attempts.iter_mut();
+    session.state.evidence.found_by = attempts.find_map(|attempt| attempt.dns.take());
     session.state.forget_round();
     Ok(())
 }
 
 fn lookup(from: AttemptSource, name: &str, resolv: &ResolvConf, question: &DiagnosisQuestion) -> AttemptSpec {
     let types = match question.family {
-    let mut attempts = session.state.evidence.attempts.iter_mut();
-    session.state.evidence.found_by = attempts.find_map(|attempt| attempt.dns.take());
         None => vec!["A".to_owned(), "AAAA".to_owned()],
         Some(IpFamily::V4) => vec!["A".to_owned()],
         Some(IpFamily::V6) => vec!["AAAA".to_owned()],
@@ -163,6 +169,10 @@ fn specs(session: &Session, question: &DiagnosisQuestion, from: AttemptSource) -
 /// Facts before, the window, facts after.
 async fn observe(session: &mut Session, question: &DiagnosisQuestion, specs: Vec<AttemptSpec>, timing: &mut Timing) {
     let began = Instant::now();
+    if question.passive {
+        // What connection tracking remembers of it is read, too.
+        session.state.evidence.watched = attempt_window::users_own_flow(&session.state.evidence);
+    }
     path_facts::walk(session).await;
     timing.facts_ms += began.elapsed().as_millis() as u64;
     session.state.evidence.specs = specs;
@@ -171,10 +181,6 @@ async fn observe(session: &mut Session, question: &DiagnosisQuestion, specs: Vec
         let round = Instant::now();
         let healthy = attempt_window::window(session, question, deadline, timing).await;
         let over = deadline.is_none_or(|deadline| Instant::now() + Duration::from_secs(1) > deadline);
-    if question.passive {
-        // What connection tracking remembers of it is read, too.
-        session.state.evidence.watched = attempt_window::users_own_flow(&session.state.evidence);
-    }
         if !question.until_fault || !healthy || over || session.interrupted() {
             break;
         }
@@ -192,6 +198,6 @@ async fn observe(session: &mut Session, question: &DiagnosisQuestion, specs: Vec
     }
     let began = Instant::now();
     path_facts::read(session, Phase::After).await;
+    path_facts::read_strays(session).await;
     timing.verdict_ms += began.elapsed().as_millis() as u64;
 }
-    path_facts::read_strays(session).await;
