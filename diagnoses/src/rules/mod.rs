@@ -118,6 +118,7 @@ rules! {
     }
     compound Compound {
         service_not_programmed "service-not-programmed"
+        service_rules_stale "service-rules-stale"
         dns_misconfigured "dns-misconfigured"
         dns_search_captures_name "dns-search-captures-name"
         conntrack_full "conntrack-full"

@@ -17,4 +17,5 @@ pub mod path_mtu_blackhole;
 pub mod rate_limited;
 pub mod reply_bypasses_nat;
 pub mod service_not_programmed;
+pub mod service_rules_stale;
 pub mod transparent_proxy_broken;
