@@ -163,6 +163,8 @@ rules! {
         tcp_signature_mismatch "tcp-signature-mismatch"
     }
     translation Translation {
+        tuple_still_open "tuple-still-open"
+        node_port_not_served_here "node-port-not-served-here"
         local_ports_exhausted "local-ports-exhausted"
     }
     end End {
