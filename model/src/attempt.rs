@@ -211,9 +211,24 @@ pub struct DnsLookup {
     pub addresses: Vec<IpAddr>,
     /// The name that was found.
     pub found: Option<String>,
+    /// The hosts file that knew the name; then no name server did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hosts_file: Option<String>,
     /// A query was repeated over TCP because the answer was truncated.
     #[serde(default)]
     pub used_tcp: bool,
+    /// The name itself, asked for once more where a domain of the search list had answered for it. It is no part of the lookup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub absolute: Option<AbsoluteName>,
+}
+
+/// What a name is without the search list.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AbsoluteName {
+    /// Every query in order.
+    pub queries: Vec<DnsExchange>,
+    /// Addresses found.
+    pub addresses: Vec<IpAddr>,
 }
 
 /// One query and its answer.

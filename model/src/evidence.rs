@@ -1,6 +1,6 @@
 //! All that was seen in one run. Rules read this and nothing else.
 
-use crate::attempt::{Attempt, AttemptSpec, WatchedFlow};
+use crate::attempt::{Attempt, AttemptSpec, DnsLookup, WatchedFlow};
 use crate::endpoint::Endpoint;
 use crate::event::{Event, Seen};
 use crate::facts::{NetnsFacts, NodeFacts, ProcessFacts};
@@ -53,6 +53,9 @@ pub struct Evidence {
     pub specs: Vec<AttemptSpec>,
     /// What it met.
     pub attempts: Vec<Attempt>,
+    /// The lookup by which the destination's name was found; `None` where an address, an object or the lookup itself is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub found_by: Option<DnsLookup>,
     /// The tuples followed.
     pub watched: Vec<WatchedFlow>,
     /// Events in time order, of watched flows and of others.
@@ -61,6 +64,8 @@ pub struct Evidence {
     pub missing: Vec<Missing>,
     /// Nothing was sent: the user's own flow was watched.
     pub passive: bool,
+    /// Every family that both ends have was asked for, since nobody chose one: neither the user, nor a service or a name.
+    pub every_family: bool,
     /// The window, `CLOCK_MONOTONIC` nanoseconds.
     pub window: Window,
     /// Limits that were set for this run.

@@ -16,6 +16,7 @@ pub const READERS: &[(&str, Reader)] = &[
     ("requests", requests),
     ("dns", dns),
     ("resolv-conf", resolv_conf),
+    ("hosts", hosts),
     ("cgroups", cgroups),
     ("btf", btf),
     ("iptables", iptables),
@@ -50,6 +51,14 @@ fn resolv_conf(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let read = facts::resolv::parse("/etc/resolv.conf", &text);
     assert!(read.nameservers.len() <= 3, "glibc asks three");
+}
+
+fn hosts(bytes: &[u8]) {
+    let read = facts::hosts::parse(&String::from_utf8_lossy(bytes));
+    assert!(
+        read.iter().all(|entry| !entry.names.is_empty()),
+        "an address alone names nothing"
+    );
 }
 
 /// A `/proc/PID/cgroup`.

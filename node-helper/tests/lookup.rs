@@ -7,7 +7,7 @@ mod talk;
 use hickory_proto::op::{Message, MessageType, ResponseCode};
 use hickory_proto::rr::{RData, Record, RecordType, rdata};
 use model::attempt::{Attempt, DnsExchange, DnsLookup, Outcome, Sending};
-use model::facts::ResolvConf;
+use model::facts::{HostsEntry, HostsFile, ResolvConf};
 use nix::sched::{CloneFlags, unshare};
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket};
@@ -334,4 +334,75 @@ fn one_query_takes_any_answer() {
 fn an_address_needs_no_server() {
     let met = look_up("192.0.2.7", resolv(&[9], &[]), &[], 1_000);
     assert_eq!((&met[0].outcome, lookup(&met[0]).queries.len()), (&Outcome::Ok, 0));
+}
+
+/// A zone whose domain `wild.test` has each name at 192.0.2.66; `web.example` is there, too.
+fn wildcard(query: &Message) -> Vec<(Duration, Message)> {
+    let asked = &query.queries[0];
+    if !asked.name.to_ascii().ends_with(".wild.test.") {
+        return zone(query);
+    }
+    let mut message = reply(query, ResponseCode::NoError);
+    if asked.query_type == RecordType::A {
+        let data = RData::A(rdata::A(Ipv4Addr::new(192, 0, 2, 66)));
+        message.add_answer(Record::from_rdata(asked.name.clone(), 60, data));
+    }
+    vec![(Duration::ZERO, message)]
+}
+
+#[test]
+fn a_name_found_under_the_search_list_is_asked_for_as_it_is_beside_the_lookup() {
+    let met = look_up("web.example", resolv(&[1], &["wild.test"]), &[(1, wildcard)], 5_000);
+    assert_eq!(met[0].outcome, Outcome::Ok);
+    let dns = lookup(&met[0]);
+    assert_eq!(dns.found.as_deref(), Some("web.example.wild.test"));
+    assert_eq!(dns.addresses, ["192.0.2.66".parse::<IpAddr>().unwrap()]);
+    assert_eq!(dns.queries.len(), 2, "what is asked beside it is no part of it");
+    let absolute = dns.absolute.as_ref().unwrap();
+    assert_eq!(absolute.addresses, ["192.0.2.7".parse::<IpAddr>().unwrap()]);
+    assert_eq!(
+        told(&absolute.queries),
+        [
+            ("web.example", "A", Some("NOERROR")),
+            ("web.example", "AAAA", Some("NOERROR")),
+        ]
+    );
+    let met = look_up("web.nowhere", resolv(&[1], &["wild.test"]), &[(1, wildcard)], 5_000);
+    assert_eq!(met[0].outcome, Outcome::Ok, "that it is nowhere else is no failure");
+    assert!(lookup(&met[0]).absolute.as_ref().unwrap().addresses.is_empty());
+}
+
+#[test]
+fn a_hosts_file_is_asked_in_its_turn() {
+    let with_hosts = |before_dns: bool| ResolvConf {
+        hosts: Some(HostsFile {
+            path: "/etc/hosts".to_owned(),
+            before_dns,
+            entries: vec![
+                HostsEntry {
+                    address: "203.0.113.10".parse().unwrap(),
+                    names: vec!["mail.partner.test".to_owned(), "Mail".to_owned()],
+                },
+                HostsEntry {
+                    address: "203.0.113.11".parse().unwrap(),
+                    names: vec!["web.example".to_owned()],
+                },
+            ],
+        }),
+        ..resolv(&[1], &["example"])
+    };
+    for (name, before_dns, address, queries) in [
+        ("mail", true, "203.0.113.10", 0),
+        ("mail.partner.test", false, "203.0.113.10", 4),
+        ("web.example", true, "203.0.113.11", 0),
+        ("web.example", false, "192.0.2.7", 4),
+    ] {
+        let met = look_up(name, with_hosts(before_dns), &[(1, zone)], 5_000);
+        assert_eq!(met[0].outcome, Outcome::Ok, "{name}");
+        let dns = lookup(&met[0]);
+        assert_eq!(dns.addresses, [address.parse::<IpAddr>().unwrap()], "{name}");
+        assert_eq!(dns.queries.len(), queries, "{name}, file first: {before_dns}");
+        let from_file = !address.starts_with("192.");
+        assert_eq!(dns.hosts_file.is_some(), from_file, "{name}");
+    }
 }

@@ -287,7 +287,7 @@ fn probes(session: &mut Session, node: usize) -> Vec<String> {
 }
 
 /// Any flow from the source to the destination: a source port of 0 stands for all.
-fn users_own_flow(evidence: &Evidence) -> Vec<WatchedFlow> {
+pub fn users_own_flow(evidence: &Evidence) -> Vec<WatchedFlow> {
     let Some(netns) = evidence.source.netns else {
         return Vec::new();
     };

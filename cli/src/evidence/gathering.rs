@@ -36,6 +36,12 @@ pub async fn gather(
 
     both_ends::complete(session, question.intent, ends).await?;
     timing.hello_ms = since(started);
+    let destination = session.state.evidence.destination.kind;
+    session.state.evidence.every_family = question.family.is_none()
+        && !matches!(
+            destination,
+            EndpointKind::Service | EndpointKind::Name | EndpointKind::Address
+        );
     let source = &session.state.evidence.source;
     let resolv = source.resolv.clone();
     // Where the source is on no node that answers, what the site knows is all there is.
@@ -118,6 +124,8 @@ async fn find_by_name(
         owner: owner.owner,
         ..asked
     };
+    let mut attempts = session.state.evidence.attempts.iter_mut();
+    session.state.evidence.found_by = attempts.find_map(|attempt| attempt.dns.take());
     session.state.forget_round();
     Ok(())
 }
@@ -161,6 +169,10 @@ fn specs(session: &Session, question: &DiagnosisQuestion, from: AttemptSource) -
 /// Facts before, the window, facts after.
 async fn observe(session: &mut Session, question: &DiagnosisQuestion, specs: Vec<AttemptSpec>, timing: &mut Timing) {
     let began = Instant::now();
+    if question.passive {
+        // What connection tracking remembers of it is read, too.
+        session.state.evidence.watched = attempt_window::users_own_flow(&session.state.evidence);
+    }
     path_facts::walk(session).await;
     timing.facts_ms += began.elapsed().as_millis() as u64;
     session.state.evidence.specs = specs;
@@ -186,5 +198,6 @@ async fn observe(session: &mut Session, question: &DiagnosisQuestion, specs: Vec
     }
     let began = Instant::now();
     path_facts::read(session, Phase::After).await;
+    path_facts::read_strays(session).await;
     timing.verdict_ms += began.elapsed().as_millis() as u64;
 }

@@ -81,6 +81,21 @@ pub async fn read(session: &mut Session, phase: Phase) {
     read_netns(session, phase, netns).await;
 }
 
+/// Reads where the watched packets went astray to, which no fact before the window led to.
+pub async fn read_strays(session: &mut Session) {
+    session.state.order();
+    let state = &session.state;
+    let room = NETNS_MAX.saturating_sub(state.evidence.netns.len());
+    let new: Vec<u32> = diagnoses::case::strays(&state.evidence)
+        .into_iter()
+        .filter(|id| state.home(*id).is_some())
+        .take(room)
+        .collect();
+    if !new.is_empty() {
+        read_netns(session, Phase::Before, new).await;
+    }
+}
+
 /// What is on the way for certain.
 fn first(state: &ConversationState) -> Vec<u32> {
     let Evidence {

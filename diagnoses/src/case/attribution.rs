@@ -67,7 +67,8 @@ impl Flood {
     }
 }
 
-fn of_another_host(event: &Event) -> bool {
+/// It was thrown away for its hardware address.
+pub fn of_another_host(event: &Event) -> bool {
     matches!(&event.seen, Seen::Drop { .. }) && class_of(event) == Some(Class::OtherHost)
 }
 

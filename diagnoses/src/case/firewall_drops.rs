@@ -163,13 +163,18 @@ impl<'a> Blocked<'a> {
 
     /// The command that takes the rule away, or what to look at.
     pub fn remedy(&self, case: &Case<'_>) -> Remedy {
+        self.remedy_to_accept(case, &self.first().event.flow.to_string())
+    }
+
+    /// The same, where the packets are called so.
+    pub fn remedy_to_accept(&self, case: &Case<'_>, packets: &str) -> Remedy {
         let flow = self.first().event.flow;
         if self.rewritten(case).is_some() {
             return "run again: the rules were being rewritten".into();
         }
         let name = case.name(self.netns);
         let Some(place) = self.place() else {
-            return format!("look for the rule in {name} and accept {flow} before it").into();
+            return format!("look for the rule in {name} and accept {packets} before it").into();
         };
         let chain = &place.chain;
         let tool = if flow.dst().is_ipv6() {
@@ -180,7 +185,7 @@ impl<'a> Blocked<'a> {
         if place.handle.is_none() {
             let table = table(&place);
             let backend = &place.backend;
-            return format!("accept {flow} in chain {chain} (table {table}, {backend}) of {name}").into();
+            return format!("accept {packets} in chain {chain} (table {table}, {backend}) of {name}").into();
         }
         // Nobody deletes what he has not looked at, nor by a position that may be another's by then.
         let (shows, deletes) = if place.backend == "nftables" {
@@ -192,7 +197,7 @@ impl<'a> Blocked<'a> {
         Remedy::from("delete the rule")
             .tell(": ", shows, " shows it")
             .tell(", ", deletes, " deletes it")
-            .say(format!("; or accept {flow} before it"))
+            .say(format!("; or accept {packets} before it"))
     }
 }
 

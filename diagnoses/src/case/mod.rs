@@ -12,25 +12,31 @@ pub mod far_end;
 mod fate;
 pub mod firewall_drops;
 pub(crate) mod foreign_answers;
+pub mod kept_connections;
 pub(crate) mod lookups;
 pub mod lost_between_nodes;
 pub mod neighbours;
 pub mod node_routes;
 pub mod observations;
+mod one_family;
 pub(crate) mod policy_rulings;
 pub mod routing;
 pub mod services;
+mod strays;
 pub mod trail;
 pub(crate) mod tunnel_faults;
 pub mod tunnels;
+pub mod unheard_neighbours;
 
 pub use fate::{Failure, Fate, Tried};
+pub use strays::strays;
 
 use crate::kernel::drops::Class;
 use crate::kernel::interfaces;
 use crate::kernel::walk::{self, WalkHop};
 use crate::kubernetes::pods;
 use core::cell::OnceCell;
+use far_end::FarEnd;
 use fate::{fate, is_asked, overran_us, runs_everywhere, unanswered};
 use model::event::{Event, Seen};
 use model::evidence::Evidence;
@@ -53,6 +59,9 @@ pub struct Case<'a> {
     pub tried: Vec<Tried<'a>>,
     /// Next hops on the way that answered no ARP or ND.
     pub silent: Vec<Silent>,
+    /// Attempts over a family that nobody chose, and on which nothing listens while the other one is served. They count as not
+    /// asked for.
+    pub unserved: Vec<(u32, FarEnd)>,
     way: OnceCell<Vec<WalkHop>>,
 }
 
@@ -76,13 +85,19 @@ impl<'a> Case<'a> {
                 tried.fate = Fate::Failed;
             }
         }
-        Self {
+        let mut case = Self {
             evidence,
             trail,
             tried,
             silent,
+            unserved: Vec::new(),
             way: OnceCell::new(),
+        };
+        case.unserved = one_family::unserved(&case);
+        for tried in &mut case.tried {
+            tried.asked &= !case.unserved.iter().any(|(id, _)| *id == tried.attempt.id);
         }
+        case
     }
 
     /// What the cluster's API said; `None` where the site has no API.

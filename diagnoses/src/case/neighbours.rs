@@ -1,12 +1,13 @@
-//! Next hops of the watched packets that answered no ARP or ND.
+//! Next hops of the watched packets that answered no ARP or ND, and who shares a link with whom.
 
+use crate::case::Case;
 use crate::case::trail::Trail;
 use crate::kernel::drops::Class;
 use crate::kernel::route::{self, Query, Way};
 use crate::kernel::walk;
 use model::event::Seen;
 use model::evidence::Evidence;
-use model::facts::NextHop;
+use model::facts::{Link, NextHop};
 use model::flow::Flow;
 use model::report::Direction;
 use std::net::IpAddr;
@@ -198,4 +199,20 @@ fn failed_entry(evidence: &Evidence, netns: u32, address: IpAddr) -> bool {
             .iter()
             .any(|entry| entry.address == address && matches!(entry.state.as_str(), "FAILED" | "INCOMPLETE"))
     })
+}
+
+/// Both are known to be on one link: two ends of a pair, or ports of one bridge. Elsewhere somebody between may answer for the
+/// owner (proxy ARP, as clouds do), and its hardware address is right.
+pub fn on_one_link(case: &Case<'_>, (netns, link): (u32, &Link), (owner, own): (u32, &Link)) -> bool {
+    let plugged = |netns: u32, link: &Link| {
+        let far = case.peer(netns, link);
+        let (netns, link) = far.unwrap_or((netns, link));
+        (netns, link.master.unwrap_or(link.index))
+    };
+    let peer = |netns: u32, link: &Link| case.peer(netns, link).map(|(netns, link)| (netns, link.index));
+    peer(netns, link) == Some((owner, own.index))
+        || peer(owner, own) == Some((netns, link.index))
+        || plugged(netns, link) == plugged(owner, own)
+        || plugged(netns, link) == (owner, own.index)
+        || plugged(owner, own) == (netns, link.index)
 }

@@ -166,6 +166,9 @@ fn lookup(attempt: &Attempt) -> Option<String> {
     if addresses.is_empty() {
         return None;
     }
+    if dns.hosts_file.is_some() {
+        return Some(format!("{found} is {} (from its hosts file)", addresses.join(", ")));
+    }
     Some(format!(
         "{found} is {} ({}, {})",
         addresses.join(", "),

@@ -118,9 +118,12 @@ rules! {
     }
     compound Compound {
         service_not_programmed "service-not-programmed"
+        service_rules_stale "service-rules-stale"
         dns_misconfigured "dns-misconfigured"
+        dns_search_captures_name "dns-search-captures-name"
         conntrack_full "conntrack-full"
         nat_ports_exhausted "nat-ports-exhausted"
+        conntrack_stale "conntrack-stale"
         conntrack_lost "conntrack-lost"
         packet_loss "packet-loss"
         hairpin_broken "hairpin-broken"
@@ -160,7 +163,8 @@ rules! {
         tcp_signature_mismatch "tcp-signature-mismatch"
     }
     translation Translation {
-        conntrack_stale "conntrack-stale"
+        tuple_still_open "tuple-still-open"
+        node_port_not_served_here "node-port-not-served-here"
         local_ports_exhausted "local-ports-exhausted"
     }
     end End {

@@ -17,7 +17,7 @@ pub use link::{Address, BpfAttachment, BridgePort, Link, LinkStats, Peer, Qdisc,
 pub use neighbour::{FdbEntry, Neighbour};
 pub use netfilter::{Action, Chain, IpSet, Match, Netfilter, NetfilterRule, SetMark};
 pub use process::{NodeFacts, ProcessFacts, Throttling};
-pub use resolv_conf::ResolvConf;
+pub use resolv_conf::{HostsEntry, HostsFile, ResolvConf};
 pub use routing::{LookupAnswer, NextHop, Route, RouteKind, RouteLookup, RoutingRule};
 pub use socket::{Socket, TcpInfo};
 

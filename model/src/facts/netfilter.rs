@@ -167,6 +167,15 @@ pub enum Match {
         /// Inverted.
         not: bool,
     },
+    /// A field of an ARP packet, which no other packet has.
+    Arp {
+        /// Its name in nft: `operation`, `saddr ip`, `htype`...
+        field: String,
+        /// Numbers, addresses or prefixes, of which it is one.
+        any: Vec<String>,
+        /// Inverted.
+        not: bool,
+    },
     /// In a set of addresses (ipset).
     Set {
         /// Its name.

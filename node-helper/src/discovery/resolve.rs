@@ -207,7 +207,7 @@ fn host(asked: &str, namespaces: &Namespaces) -> Result<Endpoint, Missing> {
         Missing::new("endpoint `host`", "the network namespace of process 1 cannot be read")
             .remedy("run the helper as root, or with CAP_SYS_PTRACE")
     })?;
-    let resolv = facts::resolv::of_file("/etc/resolv.conf");
+    let resolv = facts::resolv::of_machine();
     let mut endpoint = within(asked, EndpointKind::Host, namespace, resolv);
     endpoint.owner = Owner::Host;
     "host".clone_into(&mut endpoint.name);

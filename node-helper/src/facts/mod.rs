@@ -24,6 +24,8 @@ mod sysctls;
 mod tunnels;
 mod xfrm;
 
+/// The hosts file, and whether it is asked before DNS.
+pub mod hosts;
 /// The process inside a namespace.
 pub(crate) mod reader;
 /// resolv.conf, as glibc reads it.

@@ -5,6 +5,7 @@
 //! make glibc ask otherwise (`rotate`, `single-request`, `use-vc`) nor the lines it did not understand. It is the second
 //! opinion in the tests below, where it agrees and where it does not.
 
+use super::hosts;
 use crate::system::door;
 use anyhow::Context as _;
 use model::facts::ResolvConf;
@@ -20,17 +21,34 @@ const ATTEMPTS_MAX: u32 = 5;
 /// The one that programs in a named namespace see: `/etc/netns/NAME/resolv.conf`, as `ip netns exec` binds it, else the
 /// machine's.
 pub fn of_named(name: &str) -> Known<ResolvConf> {
-    let own = format!("/etc/netns/{name}/resolv.conf");
-    if door::metadata(&own).is_ok() {
-        of_file(&own)
-    } else {
-        of_file("/etc/resolv.conf")
-    }
+    let own = |file: &str| door::metadata(format!("/etc/netns/{name}/{file}")).is_ok();
+    let etc = |own: bool| {
+        if own {
+            format!("/etc/netns/{name}")
+        } else {
+            "/etc".to_owned()
+        }
+    };
+    let conf = of_file(&format!("{}/resolv.conf", etc(own("resolv.conf"))));
+    with_hosts(conf, &etc(own("hosts")))
 }
 
 /// The one a process sees.
 pub fn of_process(pid: u32) -> Known<ResolvConf> {
-    of_file(&format!("/proc/{pid}/root/etc/resolv.conf"))
+    let etc = format!("/proc/{pid}/root/etc");
+    with_hosts(of_file(&format!("{etc}/resolv.conf")), &etc)
+}
+
+/// The machine's own.
+pub fn of_machine() -> Known<ResolvConf> {
+    with_hosts(of_file("/etc/resolv.conf"), "/etc")
+}
+
+fn with_hosts(mut conf: Known<ResolvConf>, etc: &str) -> Known<ResolvConf> {
+    if let Known::Known(conf) = &mut conf {
+        conf.hosts = hosts::of_etc(etc);
+    }
+    conf
 }
 
 /// The one in a file. No file is no error to glibc: it then asks the local host.

@@ -3,7 +3,7 @@
 //! Evaluation says which rules and policies can have done it; counters read before and after the window say which of
 //! them did anything at all. When more than one is left, the chain is named, never one of them.
 
-use super::packet::HookPacket;
+use super::packet::{ArpOperation, HookPacket};
 use super::{NetfilterStop, NetfilterVerdict, chain_place, evaluate};
 use crate::kernel::interfaces;
 use crate::kernel::route::{self, Query, Way};
@@ -128,6 +128,58 @@ pub fn of_drop<'a>(netns: &'a NetnsEvidence, event: &'a Event, direction: Direct
     {
         by_location(&mut suspects, location);
     }
+    settle(suspects, netfilter)
+}
+
+/// Which rule did it: a question after a neighbour, or its answer. `arp` says which; over IPv6 the packet itself does.
+#[must_use]
+pub fn of_neighbours<'a>(netns: &'a NetnsEvidence, event: &'a Event, arp: Option<ArpOperation>) -> Culprit<'a> {
+    let Some(netfilter) = rules(netns) else {
+        return Culprit::Unknown(netns.before.netfilter.get().err().cloned().into_iter().collect());
+    };
+    let facts = &netns.before;
+    let here = names(facts, event.ifindex);
+    let packet = HookPacket {
+        flow: event.flow,
+        flags: event.packet.map(|packet| packet.tcp_flags),
+        code: Some(0),
+        states: if arp.is_some() {
+            vec!["INVALID", "UNTRACKED"]
+        } else {
+            vec!["UNTRACKED"]
+        },
+        bridged: here.len() > 1 || interfaces::link(facts, event.ifindex).is_some_and(|link| link.kind == "bridge"),
+        arp,
+        ..HookPacket::default()
+    };
+    let leaving = HookPacket {
+        leaves: Some(here.clone()),
+        ..packet.clone()
+    };
+    let arriving = HookPacket {
+        arrives: Some(here),
+        ..packet.clone()
+    };
+    let through = HookPacket {
+        arrives: Some(vec![]),
+        leaves: Some(vec![]),
+        ..packet
+    };
+    let mut at: Vec<(&str, &HookPacket<'_>)> = Vec::new();
+    let made_here = interfaces::owns(facts, event.flow.src());
+    if !made_here {
+        at.extend([("ingress", &arriving), ("prerouting", &arriving), ("input", &arriving)]);
+    }
+    if through.bridged {
+        at.push(("forward", &through));
+    }
+    if made_here || through.bridged {
+        at.extend([("output", &leaving), ("postrouting", &leaving), ("egress", &leaving)]);
+    }
+    let suspects: Vec<Suspect<'a>> = at
+        .into_iter()
+        .flat_map(|(hook, packet)| among(netns, netfilter, hook, packet, 1))
+        .collect();
     settle(suspects, netfilter)
 }
 
@@ -338,6 +390,8 @@ fn states(netfilter: &Netfilter, event: &Event, direction: Direction) -> Vec<&'s
         (TCP, Some(flags), Direction::Request) if flags & 0x12 == 0x02 => vec!["NEW"],
         (TCP, Some(_), Direction::Request) => vec!["ESTABLISHED", "INVALID", "NEW"],
         (TCP, _, Direction::Answer) => vec!["ESTABLISHED", "INVALID"],
+        // Connection tracking leaves out the protocol of the link itself (neighbour and router discovery, MLD).
+        (ICMPV6, Some(130..=136 | 143), _) => vec!["UNTRACKED"],
         (ICMP | ICMPV6, Some(kind), _) if !matches!(kind, 0 | 8 | 128 | 129) => vec!["RELATED", "INVALID"],
         (_, _, Direction::Request) => vec!["NEW", "ESTABLISHED"],
         (_, _, Direction::Answer) => vec!["ESTABLISHED", "INVALID", "NEW"],

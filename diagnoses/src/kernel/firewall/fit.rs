@@ -45,6 +45,8 @@ pub(super) fn protocol(is: &str, number: u8) -> Fit {
     for name in list(is) {
         let own = match name {
             "all" | "ip" | "ipv6" | "0" => return Fit::Yes,
+            // What is above the link is IP.
+            "arp" => continue,
             "tcp" => Some(TCP),
             "udp" => Some(UDP),
             "icmp" => Some(ICMP),

@@ -1,7 +1,7 @@
 //! Whether one test of a netfilter rule fits a packet. Three answers: yes, no, and that it cannot be told.
 
 use super::fit::{Fit, in_text, interface, list, protocol};
-use super::packet::HookPacket;
+use super::packet::{ArpOperation, HookPacket};
 use super::{Doubt, ipset};
 use core::net::IpAddr;
 use model::facts::{Match, Netfilter};
@@ -49,7 +49,11 @@ fn doubt(test: &Match, netfilter: &Netfilter) -> Doubt {
 
 fn one(test: &Match, packet: &HookPacket<'_>, netfilter: &Netfilter) -> Fit {
     let sets = &netfilter.sets;
+    if let Some(operation) = packet.arp {
+        return of_arp(test, packet, operation, sets);
+    }
     match test {
+        Match::Arp { .. } => Fit::No,
         Match::Protocol { is, not } => protocol(is, packet.flow.protocol).inverted(*not),
         Match::Source { any, not } => address(any, packet.flow.src(), sets).inverted(*not),
         Match::Destination { any, not } => address(any, packet.flow.dst(), sets).inverted(*not),
@@ -66,6 +70,39 @@ fn one(test: &Match, packet: &HookPacket<'_>, netfilter: &Netfilter) -> Fit {
         Match::IcmpType { is, not } => icmp(is, packet).inverted(*not),
         Match::Set { name, ends, not } => ipset::within(name, ends, packet, netfilter).inverted(*not),
         Match::Limit { .. } | Match::Random { .. } | Match::Opaque { .. } => Fit::Maybe,
+    }
+}
+
+/// A test of an ARP packet: it has none of what IP packets have.
+fn of_arp(test: &Match, packet: &HookPacket<'_>, operation: ArpOperation, sets: &BTreeMap<String, Vec<String>>) -> Fit {
+    match test {
+        Match::Arp { field, any, not } => {
+            let number = |own: &str| Fit::of(any.iter().any(|one| one == own));
+            let fit = match field.as_str() {
+                "operation" => number(&(operation as u8).to_string()),
+                "saddr ip" => address(any, packet.flow.src(), sets),
+                "daddr ip" => address(any, packet.flow.dst(), sets),
+                // Of Ethernet and IPv4, as all of ours are.
+                "htype" => number("1"),
+                "ptype" => number("ip"),
+                "hlen" => number("6"),
+                "plen" => number("4"),
+                _ => Fit::Maybe,
+            };
+            fit.inverted(*not)
+        }
+        Match::Protocol { is, not } => Fit::of(list(is).any(|name| name == "arp")).inverted(*not),
+        Match::In { is, not } => interface(is, packet.arrives.as_deref()).inverted(*not),
+        Match::Out { is, not } => interface(is, packet.leaves.as_deref()).inverted(*not),
+        Match::CtState { any, not } => state(any, &packet.states).inverted(*not),
+        Match::Limit { .. } | Match::Random { .. } | Match::Opaque { .. } => Fit::Maybe,
+        Match::Source { .. }
+        | Match::Destination { .. }
+        | Match::SourcePort { .. }
+        | Match::DestinationPort { .. }
+        | Match::TcpFlags { .. }
+        | Match::IcmpType { .. }
+        | Match::Set { .. } => Fit::No,
     }
 }
 

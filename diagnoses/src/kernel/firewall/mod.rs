@@ -14,7 +14,7 @@ pub mod proxy;
 use fit::Fit;
 use model::facts::{Action, Chain, Match, Netfilter, NetfilterRule};
 use model::report::RulePlace;
-pub use packet::HookPacket;
+pub use packet::{ArpOperation, HookPacket};
 
 /// Chains may call each other only so deep (the kernel's own limit is 16 for nftables).
 const DEPTH_MAX: usize = 32;

@@ -20,6 +20,17 @@ pub struct HookPacket<'a> {
     pub states: Vec<&'a str>,
     /// It is bridged here, so that chains of the bridge family see it.
     pub bridged: bool,
+    /// It is no IP packet but one of ARP, with this operation, between these addresses.
+    pub arp: Option<ArpOperation>,
+}
+
+/// What an ARP packet does, by its number (RFC 826).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ArpOperation {
+    /// It asks who has an address.
+    Request = 1,
+    /// It says who has it.
+    Reply = 2,
 }
 
 impl HookPacket<'_> {
@@ -27,10 +38,13 @@ impl HookPacket<'_> {
     #[must_use]
     pub fn meets_family(&self, family: &str) -> bool {
         match family {
+            "arp" => self.arp.is_some(),
+            "netdev" => true,
+            "bridge" => self.bridged,
+            _ if self.arp.is_some() => false,
             "ip" => self.flow.dst().is_ipv4(),
             "ip6" => self.flow.dst().is_ipv6(),
-            "inet" | "netdev" | "" => true,
-            "bridge" => self.bridged,
+            "inet" | "" => true,
             _ => false,
         }
     }

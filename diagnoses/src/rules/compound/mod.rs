@@ -6,7 +6,9 @@
 
 pub mod conntrack_full;
 pub mod conntrack_lost;
+pub mod conntrack_stale;
 pub mod dns_misconfigured;
+pub mod dns_search_captures_name;
 pub mod hairpin_broken;
 pub mod nat_ports_exhausted;
 pub mod no_return_route;
@@ -15,4 +17,5 @@ pub mod path_mtu_blackhole;
 pub mod rate_limited;
 pub mod reply_bypasses_nat;
 pub mod service_not_programmed;
+pub mod service_rules_stale;
 pub mod transparent_proxy_broken;

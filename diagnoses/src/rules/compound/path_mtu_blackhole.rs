@@ -12,21 +12,23 @@
 //! between the nodes takes less what the tunnel adds.
 //!
 //! Silent on: normal path MTU discovery (one or two such drops, then smaller packets), links whose two ends disagree
-//! (`mtu-mismatch`), and networks that answer no echo at all.
+//! (`mtu-mismatch`), and networks that answer no echo at all. It is only worth knowing where TCP was asked for and does not meet
+//! it, because nodes lower its segment size.
 
 use crate::case::observations;
 use crate::case::trail::Dropped;
 use crate::case::tunnels::{self, crossings};
-use crate::case::{Case, Fate};
+use crate::case::{Case, Fate, Tried};
 use crate::kernel::drops::Class;
 use crate::kernel::tunnel;
 use crate::rules::{Checked, Need};
-use crate::verdict::finding::{Finding, fatal, warning};
+use crate::verdict::finding::{Finding, fatal, info, warning};
 use crate::verdict::remedy::Remedy;
 use crate::words::{at, count};
 use model::attempt::Attempt;
 use model::event::{Event, Seen};
 use model::facts::Link;
+use model::flow::TCP;
 use model::report::Direction;
 
 pub const NEEDS: &[Need] = &[
@@ -174,8 +176,11 @@ fn unheard(case: &Case<'_>) -> Option<Finding> {
     let mtu_words = mtu.map_or_else(|| "less".to_owned(), |mtu| format!("only {mtu} bytes"));
     let says =
         format!("packets of full size vanish: the way on from {name} takes {mtu_words}, and the sender is not told");
+    let spared = spared(case, first, mtu);
     let claim = if broken || !case.failed().is_empty() {
         fatal("path-mtu-blackhole", says)
+    } else if spared.is_some() {
+        info("path-mtu-blackhole", format!("{says}; TCP does not meet this"))
     } else {
         warning("path-mtu-blackhole", says)
     };
@@ -189,7 +194,8 @@ fn unheard(case: &Case<'_>) -> Option<Finding> {
             count(too_big.len(), "watched packet"),
             at(&name, Some(&case.interface(first.event))),
             first.words()
-        ));
+        ))
+        .and_if(spared);
     if let Some(link) = into_tunnel {
         let adds = tunnel::adds_bytes(link, false);
         finding = finding.and(format!(
@@ -213,6 +219,62 @@ fn unheard(case: &Case<'_>) -> Option<Finding> {
         }
     }
     Some(finding)
+}
+
+/// Why TCP, which is what was asked for, does not meet it: each attempt worked, and what it sent that way was more than one packet
+/// takes, or a node on the way lowers the segment size of connections.
+fn spared(case: &Case<'_>, first: &Dropped<'_>, mtu: Option<u32>) -> Option<String> {
+    let met = |id: u32| case.all_drops(Class::PathMtu).iter().any(|drop| drop.attempt == id);
+    let asked: Vec<_> = case.asked().collect();
+    let of_tcp = asked
+        .iter()
+        .all(|tried| tried.attempt.flow.protocol == TCP && !met(tried.attempt.id));
+    if !case.all_worked() || !of_tcp {
+        return None;
+    }
+    let much = |tried: &&&Tried<'_>| {
+        let bytes = match first.direction {
+            Direction::Request => tried.attempt.sent_bytes,
+            Direction::Answer => tried.attempt.received_bytes,
+        };
+        bytes > 2 * u64::from(mtu.unwrap_or(u32::from(u16::MAX)))
+    };
+    if let Some(tried) = asked.iter().find(much) {
+        return Some(format!(
+            "an exchange of {} bytes sent and {} bytes received went well",
+            tried.attempt.sent_bytes, tried.attempt.received_bytes
+        ));
+    }
+    let v6 = first.event.flow.dst().is_ipv6();
+    let netns = case.way().iter().map(|hop| hop.netns);
+    netns.into_iter().find_map(|netns| {
+        let chains = &case.evidence.netns(netns)?.before.netfilter.ok()?.chains;
+        let other = if v6 { "ip" } else { "ip6" };
+        let mut rules = chains
+            .iter()
+            .filter(|chain| chain.family != other)
+            .flat_map(|chain| &chain.rules);
+        let rule = rules.find(|rule| clamps(&rule.text, mtu))?;
+        Some(format!(
+            "a rule of {} lowers the segment size of connections: {}",
+            case.name(netns),
+            rule.text
+        ))
+    })
+}
+
+/// A rule sets TCP's largest segment to what the route takes, or to a number that this MTU has room for.
+fn clamps(text: &str, mtu: Option<u32>) -> bool {
+    const HEADERS_BYTES: u32 = 40;
+    let set = ["--set-mss", "maxseg size set"].into_iter().find_map(|words| {
+        let (_, value) = text.split_once(words)?;
+        value.split_whitespace().next()
+    });
+    match set.map(str::parse::<u32>) {
+        Some(Ok(bytes)) => mtu.is_none_or(|mtu| bytes + HEADERS_BYTES <= mtu),
+        Some(Err(_)) => true,
+        None => text.contains("--clamp-mss-to-pmtu"),
+    }
 }
 
 /// Beyond our sight: small packets pass, large ones never, and the exchange stalls.
@@ -462,6 +524,46 @@ mod tests {
             verdict.because.iter().any(|fact| fact.contains("so 1400 leave")),
             "{verdict:?}"
         );
+    }
+
+    #[test]
+    fn a_large_echo_that_vanishes_where_segments_are_clamped_is_only_worth_knowing() {
+        let mut scene = Scene::two_nodes();
+        scene.connects(2);
+        let echo = scenes::icmp("10.90.1.2", "10.90.2.2");
+        scene.watch(9, echo);
+        scene.drop(scenes::X, "cbr0", echo, "PKT_TOO_BIG", "ip_forward");
+        let sent = Seen::IcmpSent {
+            kind: 3,
+            code: 4,
+            info: 1300,
+        };
+        scene.saw(scenes::X, "cbr0", echo, sent);
+        let back = scenes::icmp("10.90.1.1", "10.90.1.2");
+        scene.drop(scenes::X, "", back, "NETFILTER_DROP", "nf_hook_slow");
+        let event = scene.evidence.events.last_mut().unwrap();
+        event.quoted = Some(echo);
+        event.packet = Some(Packet {
+            tcp_flags: 3,
+            fragment: 4,
+            ..Packet::default()
+        });
+        scene.attempt(9, echo, model::attempt::Outcome::TimedOut { during: "read".into() });
+        scene.evidence.attempts.last_mut().unwrap().kind = "echo-full-size".into();
+        assert_eq!(scenes::causes(&judge(&scene.evidence)), ["path-mtu-blackhole"]);
+        let clamped = |mss: &str| {
+            let mut scene = scene.clone();
+            let text = format!("-p tcp --tcp-flags SYN,RST SYN -j TCPMSS --set-mss {mss}");
+            let action = model::facts::Action::Other {
+                text: "-j TCPMSS".into(),
+            };
+            scene.filter(scenes::X, "FORWARD", &text, &[], &action, 2);
+            scenes::causes(&judge(&scene.evidence))
+        };
+        assert_eq!(clamped("1240"), Vec::<String>::new());
+        assert_eq!(clamped("1400"), ["path-mtu-blackhole"], "larger than the path takes");
+        scene.evidence.attempts[0].sent_bytes = 100_000;
+        assert_eq!(scenes::causes(&judge(&scene.evidence)), Vec::<String>::new());
     }
 
     #[test]

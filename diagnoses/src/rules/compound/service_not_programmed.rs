@@ -1,16 +1,15 @@
-//! The source's node has no rule for the service's address, or an old one.
+//! The source's node has no rule for the service's address.
 //!
 //! Why it happens: kube-proxy does not run on that node, is cut off from the API server, or is late with its changes.
 //!
 //! How it knows: the API lists ready endpoints for the service. The watched packets came to the node with the service's address
-//! and were never translated, and no rule that was read there translates it. Or an old rule sent them to an address that the
-//! slices do not list any more. Or kube-proxy's own rules for services without endpoints, or for addresses that no service has,
-//! rejected or dropped them.
+//! and were never translated, and no rule that was read there translates it. Or kube-proxy's own rules for services
+//! without endpoints, or for addresses that no service has, rejected or dropped them.
 //!
 //! Remedy: check that kube-proxy runs on the node, and restart it.
 //!
-//! Silent on: services without ready endpoints (`service-without-endpoints`), packets that were translated to a listed endpoint,
-//! old entries of connection tracking (`conntrack-stale`), IPVS, and nodes whose rules could not be read.
+//! Silent on: services without ready endpoints (`service-without-endpoints`), packets that were translated, by old rules
+//! too (`service-rules-stale`), old entries of connection tracking (`conntrack-stale`), IPVS, and nodes whose rules could not be read.
 
 use crate::case::Case;
 use crate::case::firewall_drops::blocked;
@@ -131,17 +130,7 @@ fn wrong(
             ));
         return Ok(Some(met(endpoints(finding, asked), case)));
     }
-    let listed = asked.backends().iter().any(|backend| backend.address == to.dst());
-    let by_rule = now.iter().any(|one| one.dst() == to.dst());
-    if listed || !by_rule {
-        return Ok(None);
-    }
-    let finding = described(says("has an old rule for"), case, asked, host).because(format!(
-        "{flow} was sent on to {}:{}, which no EndpointSlice lists",
-        to.dst(),
-        to.dport
-    ));
-    Ok(Some(met(endpoints(finding, asked), case)))
+    Ok(None)
 }
 
 fn described(claim: Claim, case: &Case<'_>, asked: &AskedService<'_>, host: &NetnsEvidence) -> Claim {
@@ -182,9 +171,8 @@ fn met(finding: Finding, case: &Case<'_>) -> Finding {
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scenes::cluster::{Cluster, WEB_IP};
-    use crate::scenes::{self, tcp};
-    use model::attempt::Outcome;
+    use crate::scenes;
+    use crate::scenes::cluster::Cluster;
     use model::facts::{Action, Match, Netfilter, NetfilterRule};
     use model::missing::{Known, Missing};
 
@@ -205,29 +193,6 @@ mod tests {
         assert_eq!(scenes::causes(&judgement), ["service-not-programmed"]);
         assert_eq!(judgement.verdicts[0].place.node.as_deref(), Some("x"));
         assert_eq!(judgement.verdicts[0].place.object.as_ref().unwrap().name, "web");
-    }
-
-    #[test]
-    fn a_rule_that_leads_to_an_address_no_longer_listed_is_old() {
-        let mut cluster = Cluster::web();
-        cluster.slice("web").endpoints[0].addresses = vec![scenes::ip("10.90.2.9")];
-        let asked = tcp("10.90.1.2:40000", &format!("{WEB_IP}:80"));
-        let real = tcp("10.90.1.2:40000", "10.90.2.2:80");
-        let scene = &mut cluster.scene;
-        scene
-            .watch(0, asked)
-            .hop(scenes::A, "eth0", asked, 7)
-            .hop_learned(scenes::X, "up0", real, 7);
-        let during = "connect".to_owned();
-        scene.attempt(0, asked, Outcome::TimedOut { during });
-        cluster.pod("shop/web-1").addresses = vec![scenes::ip("10.90.2.9")];
-        let judgement = judge(cluster.evidence());
-        assert_eq!(scenes::causes(&judgement), ["service-not-programmed"]);
-        assert!(
-            judgement.verdicts[0]
-                .says
-                .contains("has an old rule for service shop/web")
-        );
     }
 
     #[test]

@@ -4,18 +4,21 @@
 //! killed during the connection. Or it has closed an idle connection that the client then uses again (a keep-alive race).
 //!
 //! How it knows: the watched connection was made and then reset. The peer's own kernel says that its TCP sent the reset, in
-//! which state of the socket, and (since 6.10) why.
+//! which state of the socket, and (since 6.10) why. Of the user's own traffic: a connection that had been of use was closed by the
+//! far end, the client's next request left all the same, and a reset was all that came back.
 //!
 //! Remedy: look into the peer's program and its log: requests larger than it reads, early closes, crashes, idle time-outs
-//! shorter than the client's.
+//! shorter than the client's. A client should close idle connections before its server does.
 //!
 //! Silent on: resets of other connections, a connection that the client itself aborts, refused connections (`port-closed`),
-//! resets made by a firewall rule or on the way, and resets of a listener that never knew the connection (`conntrack-lost`).
+//! resets made by a firewall rule or on the way, resets of a listener that never knew the connection (`conntrack-lost`), and what
+//! a client says at the end of a connection that its server has closed (TLS' `close_notify`).
 
 use crate::case::far_end::{far_end, resets_sent};
+use crate::case::kept_connections::lost_requests;
 use crate::case::{Case, Failure};
 use crate::rules::{Checked, Need};
-use crate::verdict::finding::fatal;
+use crate::verdict::finding::{Finding, fatal};
 use crate::words::{at, count, time};
 use model::event::{Seen, TcpState};
 
@@ -47,7 +50,7 @@ pub fn check(case: &Case<'_>) -> Checked {
         }
     }
     let Some((attempt, event)) = first else {
-        return Ok(Vec::new());
+        return Ok(idle_too_long(case).into_iter().collect());
     };
     let Seen::ResetSent { reason, state, active } = &event.seen else {
         return Ok(Vec::new());
@@ -85,6 +88,34 @@ pub fn check(case: &Case<'_>) -> Checked {
             )
         })),
     ])
+}
+
+/// The user's own connections: the program had closed some that their client kept for its next request.
+fn idle_too_long(case: &Case<'_>) -> Option<Finding> {
+    let lost = lost_requests(case);
+    let first = lost.first()?;
+    let netns = case.name(first.reset.netns);
+    let idle_ns = lost.iter().filter_map(|request| request.idle_ns).min();
+    let idle = idle_ns.map_or_else(String::new, |idle| format!(" that was idle for {}", time(idle)));
+    let finding = fatal(
+        "reset-by-application",
+        format!("the program in {netns} had closed a connection{idle} when its client sent the next request into it"),
+    )
+    .at(case.node(first.reset.netns), &netns)
+    .of(lost.iter().map(|request| request.attempt))
+    .remedy(format!(
+        "let the client close idle connections earlier than the program in {netns} does (its keep-alive or idle time-out), or \
+         let it send such a request again on a new connection"
+    ))
+    .because(format!(
+        "{} of {}: TCP of {netns} answered with a reset, and nothing else came",
+        count(lost.len(), "request"),
+        case.source()
+    ))
+    .and_if(first.closed_ns.map(|closed| {
+        format!("the FIN of {netns} had arrived {} before the request left", time(closed))
+    }));
+    Some(finding)
 }
 
 /// What the kernel's reason says about the program (`enum sk_rst_reason`).
@@ -169,6 +200,50 @@ mod tests {
         scene.connects(3);
         sent_in(&mut scene, scenes::A, "TCP_ABORT_ON_CLOSE", TcpState::Established);
         assert_eq!(scenes::causes(&judge(&scene.evidence)), Vec::<String>::new());
+    }
+
+    /// The user's own connection: a request that is answered, a FIN of the far end, and this much more, which meets a reset.
+    fn kept(second: &str) -> Scene {
+        let mut scene = Scene::two_nodes();
+        scene.evidence.passive = true;
+        let flow = scene.flow(1);
+        let (request, rest) = (60, if second == "request" { 60 } else { 24 });
+        let says = [
+            (flow, 0x10, 0),
+            (flow, 0x18, request),
+            (flow.reversed(), 0x10, 0),
+            (flow.reversed(), 0x18, 40),
+            (flow.reversed(), 0x11, 0),
+            (flow, 0x18, rest),
+        ];
+        for (skb, (way, flags, bytes)) in (1..).zip(says) {
+            scene.hop(scenes::A, "eth0", way, skb);
+            let packet = scene.evidence.events.last_mut().unwrap().packet.as_mut().unwrap();
+            (packet.tcp_flags, packet.len) = (flags, 52 + bytes);
+            scene.pauses_ms(100);
+        }
+        let seen = Seen::ResetSent {
+            reason: Some("TCP_ABORT_ON_DATA".to_owned()),
+            state: TcpState::FinWait2,
+            active: false,
+        };
+        scene.saw(scenes::C, "eth0", flow.reversed(), seen);
+        scene
+    }
+
+    #[test]
+    fn a_request_into_a_connection_that_the_server_closed_is_lost() {
+        let judgement = judge(&kept("request").evidence);
+        assert_eq!(scenes::causes(&judgement), ["reset-by-application"]);
+        let verdict = &judgement.verdicts[0];
+        assert!(verdict.says.contains("idle for 200 ms"), "{}", verdict.says);
+        assert!(verdict.remedy.contains("idle time-out"), "{}", verdict.remedy);
+        assert_eq!(verdict.place.netns.as_deref(), Some("netns/c"));
+    }
+
+    #[test]
+    fn a_farewell_into_a_connection_that_the_server_closed_hurts_nobody() {
+        assert_eq!(scenes::causes(&judge(&kept("farewell").evidence)), Vec::<String>::new());
     }
 
     #[test]

@@ -1,17 +1,22 @@
-//! Two owners answer for one address.
+//! Two owners answer for one address, or have one hardware address.
 //!
 //! Why it happens: two pods or hosts were given the same address (an IPAM lost its state, a static address lies inside a pool,
 //! a machine was restored from an image). Or a route of type `local` makes a host take packets that are meant for another one.
+//! Or two interfaces of one link were given the same MAC address (a restarted container keeps one that was given away meanwhile),
+//! and the bridge sends the packets to the one that it heard last.
 //!
-//! How it knows: more than one namespace on the way has the address. Or the kernel itself found the duplicate (`dadfailed`). Or
-//! a namespace that is not the target took the packets for the target.
+//! How it knows: more than one namespace on the way, or where the packets really went, has the address. Or the kernel itself
+//! found the duplicate (`dadfailed`). Or a namespace that is not the target took the packets for the target. Or the packets were
+//! met at an interface that has the MAC address of their next hop and is on the same link, and not at the next hop itself.
 //!
-//! Remedy: remove the address, or the route, from the host that should not have it.
+//! Remedy: remove the address, or the route, from the host that should not have it; give one of both another MAC address.
 //!
-//! Silent on: addresses that may be on many hosts (loopback, link-local, service addresses on dummy devices), and attempts that
-//! work.
+//! Silent on: addresses that may be on many hosts (loopback, link-local, service addresses on dummy devices), MAC addresses that
+//! are shared on purpose (ipvlan, the host's ends of routed pods) or on other links, and attempts that work.
 
 use crate::case::Case;
+use crate::case::neighbours::on_one_link;
+use crate::case::trail::Leg;
 use crate::kernel::drops::Class;
 use crate::kernel::walk::{WalkEnd, WalkHop};
 use crate::rules::{Checked, Need};
@@ -19,6 +24,7 @@ use crate::verdict::finding::{Claim, Finding, fatal};
 use crate::verdict::remedy::Remedy;
 use crate::words::list;
 use model::facts::Route;
+use model::flow::Flow;
 use model::report::{Direction, Happened};
 use std::net::IpAddr;
 
@@ -37,7 +43,7 @@ pub fn check(case: &Case<'_>) -> Checked {
     };
     let flow = tried.attempt.flow;
     let mut ends: Vec<IpAddr> = vec![flow.src()];
-    ends.extend(case.trail.forms(tried.attempt.id).iter().map(model::flow::Flow::dst));
+    ends.extend(case.trail.forms(tried.attempt.id).iter().map(Flow::dst));
     ends.push(flow.dst());
     for address in ends {
         if let Some(finding) = duplicate(case, address).or_else(|| detected(case, address)) {
@@ -45,7 +51,10 @@ pub fn check(case: &Case<'_>) -> Checked {
         }
     }
     let id = tried.attempt.id;
-    Ok(taken(case, id)
+    Ok(failed
+        .iter()
+        .find_map(|tried| one_hardware_address(case, tried.attempt.id))
+        .or_else(|| taken(case, id))
         .or_else(|| answers_taken(case, id))
         .into_iter()
         .collect())
@@ -81,6 +90,69 @@ fn duplicate(case: &Case<'_>, address: IpAddr) -> Option<Finding> {
     )
     .because(format!("{address} is an address of {}", list(&names)));
     Some(finding)
+}
+
+/// The packets went to another interface of the link, which has the hardware address of their next hop too.
+fn one_hardware_address(case: &Case<'_>, attempt: u32) -> Option<Finding> {
+    for hop in case.way().iter().filter(|hop| hop.end.is_none()) {
+        let Some((owner, own)) = hop.next_hop.and_then(|next| case.owner(next)) else {
+            continue;
+        };
+        let leg = case.leg(attempt, hop.direction);
+        if own.mac.is_empty() || owner == hop.netns || leg.is_none_or(|leg| leg.reached(owner)) {
+            continue;
+        }
+        let others = case.evidence.netns.iter();
+        for netns in others.filter(|netns| ![owner, hop.netns].contains(&netns.id)) {
+            let mut links = netns.before.links.ok().into_iter().flatten();
+            let twin = links.find(|link| {
+                let shared = link.kind == "ipvlan" || own.kind == "ipvlan";
+                link.up
+                    && !shared
+                    && link.mac.eq_ignore_ascii_case(&own.mac)
+                    && on_one_link(case, (netns.id, link), (owner, own))
+            });
+            let Some(twin) = twin else { continue };
+            let Some(met) = leg.and_then(|leg| came_to(leg, netns.id, twin.index)) else {
+                continue;
+            };
+            let (name, twins) = (case.name(owner), case.name(netns.id));
+            let finding = fatal(
+                "address-conflict",
+                format!(
+                    "two hosts on one link have the MAC address {}: {name} ({}) and {twins} ({})",
+                    own.mac, own.name, twin.name
+                ),
+            )
+            .at(case.node(netns.id), &twins)
+            .interface(&twin.name)
+            .of(case.failed_ids())
+            .remedy("give one of both another MAC address, or create one of both again")
+            .because(format!(
+                "{met} was met at {} of {twins}, and none of these packets in {name}, for which they are",
+                twin.name
+            ))
+            .and(format!(
+                "{} of {name} and {} of {twins} both have {}",
+                own.name, twin.name, own.mac
+            ));
+            return Some(finding);
+        }
+    }
+    None
+}
+
+/// A packet that came in by this interface.
+fn came_to(leg: &Leg<'_>, netns: u32, ifindex: u32) -> Option<Flow> {
+    let mut stops = leg.stops.iter();
+    let stop = stops.find(|stop| (stop.netns, stop.ifindex) == (netns, ifindex) && stop.happened != Happened::Left);
+    let lost = || {
+        leg.drops
+            .iter()
+            .map(|drop| drop.event)
+            .find(|event| (event.netns, event.ifindex) == (netns, ifindex))
+    };
+    stop.map(|stop| stop.flow).or_else(|| Some(lost()?.flow))
 }
 
 /// The kernel found the duplicate itself.
@@ -283,6 +355,77 @@ mod tests {
             "{}",
             judgement.verdicts[0].says
         );
+    }
+
+    const D: u32 = 201;
+
+    /// A pod d beside c on node y, to which the packets for c go.
+    fn astray(address: &str, mac: &str) -> Scene {
+        let mut scene = Scene::two_nodes();
+        let mut d = scene.evidence.netns(scenes::C).unwrap().clone();
+        (d.id, d.name, d.before.netns) = (D, "netns/d".to_owned(), D);
+        d.before.addresses = Known::Known(vec![model::facts::Address {
+            ifindex: 2,
+            address: scenes::ip(address),
+            prefix: 24,
+            tentative: false,
+            dad_failed: false,
+            link_scope: false,
+        }]);
+        let peer = |netns, ifindex| {
+            Some(model::facts::Peer {
+                netns: Some(netns),
+                ifindex,
+            })
+        };
+        if let Known::Known(links) = &mut d.before.links {
+            (links[1].mac, links[1].peer) = (mac.to_owned(), peer(scenes::Y, 7));
+        }
+        // Read once, after the packets had been seen there.
+        d.after = model::facts::NetnsFacts::default();
+        scene.facts(scenes::Y, |facts| {
+            if let Known::Known(links) = &mut facts.links {
+                let mut port = links.iter().find(|link| link.name == "vethc").unwrap().clone();
+                (port.index, port.name, port.peer) = (7, "vethd".to_owned(), peer(D, 2));
+                links.push(port);
+            }
+            facts.neighbours = Known::Known(vec![scenes::neighbour(9, "10.90.2.2", mac, "REACHABLE")]);
+        });
+        for id in 0..3 {
+            let flow = scene.flow(id);
+            scene.walk_to(id, flow, scenes::Y, "up0");
+            let during = "connect".to_owned();
+            scene.attempt(id, flow, model::attempt::Outcome::TimedOut { during });
+            scene.drop(D, "", flow, "IP_INADDRERRORS", "ip_error");
+            scene.evidence.events.last_mut().unwrap().ifindex = 2;
+        }
+        scene.evidence.netns.push(d);
+        scene
+    }
+
+    #[test]
+    fn two_pods_of_a_link_with_one_mac_are_named() {
+        let judgement = judge(&astray("10.90.2.4", "02:00:00:00:00:02").evidence);
+        assert_eq!(scenes::causes(&judgement), ["address-conflict"]);
+        let verdict = &judgement.verdicts[0];
+        assert!(verdict.says.contains("02:00:00:00:00:02"), "{}", verdict.says);
+        assert_eq!(verdict.place.netns.as_deref(), Some("netns/d"));
+    }
+
+    #[test]
+    fn a_pod_that_has_the_address_too_is_no_stale_entry() {
+        let judgement = judge(&astray("10.90.2.2", "02:00:00:00:00:77").evidence);
+        assert_eq!(scenes::causes(&judgement), ["address-conflict"]);
+        let says = &judgement.verdicts[0].says;
+        assert!(says.contains("netns/c") && says.contains("netns/d"), "{says}");
+    }
+
+    #[test]
+    fn one_mac_on_two_links_accuses_nobody() {
+        let mut scene = Scene::two_nodes();
+        scene.vanishes(3, scenes::X, "vetha");
+        let causes = scenes::causes(&judge(&scene.evidence));
+        assert!(!causes.contains(&"address-conflict".to_owned()), "{causes:?}");
     }
 
     #[test]

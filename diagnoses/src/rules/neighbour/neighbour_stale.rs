@@ -10,16 +10,18 @@
 //! Remedy: delete the entry, so that the kernel asks again. Or correct the program that writes it: on a tunnel that learns
 //! nothing, only that program, or `ip neigh replace`, puts the right entry in its place.
 //!
-//! Silent on: frames that a bridge floods to everybody, entries of other next hops, and packets that arrive all the same.
+//! Silent on: frames that a bridge floods to everybody, entries of other next hops, packets that arrive all the same, and an
+//! address of which the owner of that hardware address is another owner (`address-conflict`).
 
 use crate::case::Case;
+use crate::case::neighbours::on_one_link;
 use crate::case::observations;
 use crate::kernel::drops::Class;
 use crate::rules::{Checked, Need};
 use crate::verdict::finding::{Finding, fatal};
 use crate::verdict::remedy::Remedy;
 use crate::words::count;
-use model::facts::{Link, Neighbour};
+use model::facts::Neighbour;
 use model::report::{Direction, Happened};
 use std::net::IpAddr;
 
@@ -64,6 +66,14 @@ pub fn check(case: &Case<'_>) -> Checked {
         if (came_through && thrown.is_none()) || owners.iter().any(|(owner, _)| *owner == hop.netns) {
             continue;
         }
+        // Several answer for it: which of them is right is not told by the entry.
+        if owners.len() > 1
+            && owners
+                .iter()
+                .any(|(_, link)| entry_names(case, hop.netns, oif, next, &link.mac))
+        {
+            continue;
+        }
         let unclaimed = case
             .drops(Class::BridgeNoPort)
             .iter()
@@ -98,22 +108,6 @@ fn was_there(case: &Case<'_>, attempt: u32, direction: Direction, netns: u32) ->
     let seen = |leg: &crate::case::trail::Leg<'_>| leg.stops.iter().any(|stop| stop.netns == netns);
     let made = direction == Direction::Request && case.evidence.source.netns == Some(netns);
     untold || made || case.leg(attempt, direction).is_some_and(seen)
-}
-
-/// Both are known to be on one link: two ends of a pair, or ports of one bridge. Elsewhere somebody between may answer for the
-/// owner (proxy ARP, as clouds do), and its hardware address is right.
-fn on_one_link(case: &Case<'_>, (netns, link): (u32, &Link), (owner, own): (u32, &Link)) -> bool {
-    let plugged = |netns: u32, link: &Link| {
-        let far = case.peer(netns, link);
-        let (netns, link) = far.unwrap_or((netns, link));
-        (netns, link.master.unwrap_or(link.index))
-    };
-    let peer = |netns: u32, link: &Link| case.peer(netns, link).map(|(netns, link)| (netns, link.index));
-    peer(netns, link) == Some((owner, own.index))
-        || peer(owner, own) == Some((netns, link.index))
-        || plugged(netns, link) == plugged(owner, own)
-        || plugged(netns, link) == (owner, own.index)
-        || plugged(owner, own) == (netns, link.index)
 }
 
 /// The packets arrive at an end that does not have their address any more: whoever sends them there remembers it wrongly.
@@ -183,6 +177,16 @@ fn thrown_away(case: &Case<'_>) -> Option<Finding> {
         first.words()
     ));
     Some(observations::last_seen(case, finding, first.attempt))
+}
+
+/// The neighbour table holds this hardware address for the next hop.
+fn entry_names(case: &Case<'_>, netns: u32, ifindex: u32, next: IpAddr, mac: &str) -> bool {
+    let table = case.after(netns, "neighbours", |facts| &facts.neighbours).ok();
+    table.is_some_and(|table| {
+        table.iter().any(|entry| {
+            (entry.address, entry.ifindex) == (next, ifindex) && !mac.is_empty() && entry.mac.eq_ignore_ascii_case(mac)
+        })
+    })
 }
 
 /// An entry in use whose hardware address no interface of the owner has; `strict`: is not that of the owning interface.

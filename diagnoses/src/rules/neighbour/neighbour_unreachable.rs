@@ -11,11 +11,12 @@
 //! silent.
 //!
 //! Silent on: neighbours of other flows, tunnel devices (`overlay-broken`), interfaces that are down (`interface-down`) or in
-//! no bridge (`interface-detached`).
+//! no bridge (`interface-detached`), and requests or replies that a firewall drops (`netfilter-drop`).
 
 use crate::case::Case;
 use crate::case::neighbours::{Role, Silent};
 use crate::case::observations;
+use crate::case::unheard_neighbours::of_one;
 use crate::rules::{Checked, Need};
 use crate::verdict::finding::{Finding, fatal};
 use crate::verdict::remedy::Remedy;
@@ -41,7 +42,8 @@ pub fn check(case: &Case<'_>) -> Checked {
         case.link(silent.netns, silent.ifindex)
             .is_some_and(|link| link.vxlan.is_some())
     };
-    let silent = case.silent.iter().filter(|silent| !tunnel(silent));
+    let filtered = |silent: &Silent| of_one(case, silent).is_some();
+    let silent = case.silent.iter().filter(|silent| !tunnel(silent) && !filtered(silent));
     Ok(silent.take(1).map(|silent| finding(case, silent)).collect())
 }
 

@@ -6,7 +6,8 @@
 //! How it knows: the kernel freed the watched packets with `NETFILTER_DROP` (before 5.17: in netfilter's own functions). This
 //! gives the namespace and the interface, and the direction of the packet says whether the request or the answer was dropped.
 //! To find the rule, the packet's tuple, as it was at that place, is matched against the rules of that namespace. The counters
-//! before and after the window confirm it.
+//! before and after the window confirm it. The same holds for the requests and replies of ARP and neighbour discovery, where the
+//! watched packets wait for a next hop that is not heard.
 //!
 //! Remedy: delete the rule, or accept the flow before it.
 //!
@@ -15,13 +16,16 @@
 
 use crate::case::Case;
 use crate::case::firewall_drops::{Blocked, blocked, mixed, tracking_dropped};
+use crate::case::unheard_neighbours::{NeighbourMessage, Unheard, unheard};
 use crate::kernel::firewall::NetfilterStop;
 use crate::rules::{Checked, Need};
-use crate::verdict::finding::{Claim, fatal};
+use crate::verdict::finding::{Claim, Finding, fatal};
+use crate::words::{at, count};
 
 pub const NEEDS: &[Need] = &[
     Need::Probe("drop"),
     Need::Probe("path"),
+    Need::Probe("neigh"),
     Need::Fact("netfilter"),
     Need::Fact("conntrack"),
 ];
@@ -47,7 +51,46 @@ pub fn check(case: &Case<'_>) -> Checked {
                 .and_if(blocked.comment()),
         );
     }
+    findings.extend(unheard(case).iter().map(|unheard| of_neighbour(case, unheard)));
     Ok(findings)
+}
+
+/// The packets wait for a next hop that is asked in vain, since a firewall drops what is asked or answered.
+fn of_neighbour(case: &Case<'_>, unheard: &Unheard<'_>) -> Finding {
+    let Unheard {
+        silent,
+        message,
+        blocked,
+    } = unheard;
+    let (name, asker) = (case.name(blocked.netns), case.name(silent.netns));
+    let what = message.words(silent.address);
+    let interface = case.interface(blocked.first().event);
+    let (address, whose) = (silent.address, blocked.who());
+    let says = match message {
+        NeighbourMessage::Question => format!("{whose} in {name} drops each {what} of {asker} for {address}"),
+        NeighbourMessage::Answer => format!("{whose} in {name} drops the {what} of {address} to {asker}"),
+    };
+    let mut claim = fatal("netfilter-drop", format!("{says}{}", blocked.named()))
+        .at(case.node(blocked.netns), &name)
+        .interface(&interface)
+        .of(case.failed_ids())
+        .remedy(blocked.remedy_to_accept(case, &format!("each {what}")));
+    if let Some(place) = blocked.place() {
+        claim = claim.rule(place);
+    }
+    claim
+        .because(format!(
+            "{} ({what}) freed in {}: {}",
+            count(blocked.drops.len(), "packet"),
+            at(&name, Some(&interface)),
+            blocked.first().words()
+        ))
+        .and_if(blocked.rule_words())
+        .and_if(blocked.counted())
+        .and_if(blocked.comment())
+        .and(format!(
+            "{asker} holds no hardware address for {address}, for which its packets wait"
+        ))
 }
 
 fn claim(case: &Case<'_>, blocked: &Blocked<'_>) -> Claim {

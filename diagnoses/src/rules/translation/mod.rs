@@ -1,6 +1,7 @@
-//! Causes in services' translation, NAT and connection tracking, where one entry or one table alone proves them.
+//! Causes in services' translation and NAT, where one fact alone proves them.
 //!
-//! What shows only together with other facts (a full table, lost entries, exhausted ports of a translator) is `compound/`.
+//! What shows only together with other facts (a full table, lost and old entries, exhausted ports of a translator) is `compound/`.
 
-pub mod conntrack_stale;
 pub mod local_ports_exhausted;
+pub mod node_port_not_served_here;
+pub mod tuple_still_open;

@@ -9,14 +9,17 @@ use crate::attempts::WorkerReport;
 use crate::attempts::socket;
 use crate::attempts::task::{Course, Say, Task, Wait};
 use hickory_proto::rr::RecordType;
-use model::attempt::{DnsExchange, DnsLookup, Outcome, WatchedFlow};
+use model::attempt::{AbsoluteName, DnsExchange, DnsLookup, Outcome, WatchedFlow};
 use model::errno::Errno;
-use model::facts::ResolvConf;
+use model::facts::{HostsFile, ResolvConf};
 use model::flow::{Flow, TCP, UDP};
 use nix::poll::PollFlags;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd as _;
+
+/// The answer to what is asked beside a lookup is waited for no longer.
+const BESIDE_MAX_NS: u64 = 1_000_000_000;
 
 /// A lookup under way.
 pub struct NameLookup {
@@ -39,6 +42,20 @@ pub struct NameLookup {
     gave_up_after_ns: Option<u64>,
     /// An answer that says the name is not there is an answer all the same: nobody looks a name up here.
     answer_is_all: bool,
+    /// What programs ask beside DNS.
+    hosts: Option<HostsFile>,
+    /// The lookup is over; what the name is without the search list is asked beside it.
+    beside: Option<Beside>,
+}
+
+/// A question beside the lookup.
+struct Beside {
+    /// The lookup took so long.
+    took_ns: u64,
+    /// Its queries; those behind them are not its own.
+    queries: usize,
+    /// What was found beside it.
+    addresses: Vec<IpAddr>,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -66,9 +83,33 @@ impl NameLookup {
             .map(|server| SocketAddr::new(*server, 53))
             .collect();
         let search = Search::new(&name, resolv);
-        Self::over(course, name, search, servers, types, timeout_ns, |servers| {
+        let mut lookup = Self::over(course, name, search, servers, types, timeout_ns, |servers| {
             Conduct::of(resolv, servers, socket::random())
-        })
+        });
+        lookup.hosts.clone_from(&resolv.hosts);
+        lookup
+    }
+
+    /// The hosts file knows the name: in its turn, no name server is asked (any more).
+    fn known_to_hosts(&mut self, before_dns: bool) -> bool {
+        let Some(hosts) = self.hosts.as_ref().filter(|hosts| hosts.before_dns == before_dns) else {
+            return false;
+        };
+        let wanted = |address: &IpAddr| {
+            let record = if address.is_ipv4() {
+                RecordType::A
+            } else {
+                RecordType::AAAA
+            };
+            self.types.iter().any(|(_, own)| *own == record)
+        };
+        let addresses: Vec<IpAddr> = hosts.addresses(&self.found.name).into_iter().filter(wanted).collect();
+        if !addresses.is_empty() {
+            self.found.addresses = addresses;
+            self.found.found = Some(self.found.name.clone());
+            self.found.hosts_file = Some(hosts.path.clone());
+        }
+        self.found.hosts_file.is_some()
     }
 
     /// One query to one server.
@@ -131,6 +172,8 @@ impl NameLookup {
             course,
             gave_up_after_ns: None,
             answer_is_all: false,
+            hosts: None,
+            beside: None,
         }
     }
 
@@ -149,8 +192,20 @@ impl NameLookup {
                 }
                 Next::Done(fate) => {
                     self.stream = None;
+                    if self.beside.is_some() {
+                        return self.finish(Outcome::Ok, say);
+                    }
                     if fate == CandidateFate::Found {
                         self.found.found = self.search.name().map(ToOwned::to_owned);
+                    }
+                    if fate == CandidateFate::Found && self.search.turn_to_the_name_itself() {
+                        self.beside = Some(Beside {
+                            took_ns: self.course.elapsed_ns(),
+                            queries: self.queries.len(),
+                            addresses: Vec::new(),
+                        });
+                        next = self.ask(now_ns);
+                        continue;
                     }
                     if !self.search.go_on(fate) {
                         let fate = self.search.fate();
@@ -159,7 +214,11 @@ impl NameLookup {
                             self.question = None;
                             return;
                         }
-                        let outcome = self.outcome(fate);
+                        let outcome = if self.known_to_hosts(false) {
+                            Outcome::Ok
+                        } else {
+                            self.outcome(fate)
+                        };
                         return self.finish(outcome, say);
                     }
                     self.ask(now_ns)
@@ -331,7 +390,7 @@ impl NameLookup {
         self.note(place, &answer, since, waiting && turn == self.turn);
         if self.course.is_over() {
             // Said again, with what came too late.
-            self.course.attempt.dns = Some(self.found.clone());
+            self.course.attempt.dns = Some(self.told());
             say(WorkerReport::Attempt(self.course.attempt.clone()));
             return;
         }
@@ -344,9 +403,13 @@ impl NameLookup {
             .is_some_and(|question| question.server() == server && question.over_tcp() == tcp);
         if waiting && current {
             if !answer.truncated || tcp {
+                let found = match &mut self.beside {
+                    Some(beside) => &mut beside.addresses,
+                    None => &mut self.found.addresses,
+                };
                 for address in &answer.addresses {
-                    if !self.found.addresses.contains(address) {
-                        self.found.addresses.push(*address);
+                    if !found.contains(address) {
+                        found.push(*address);
                     }
                 }
             }
@@ -434,11 +497,28 @@ impl NameLookup {
     fn finish(&mut self, outcome: Outcome, say: Say) {
         self.question = None;
         self.stream = None;
-        self.course.attempt.dns = Some(self.found.clone());
-        match self.gave_up_after_ns {
+        self.course.attempt.dns = Some(self.told());
+        match self
+            .beside
+            .as_ref()
+            .map(|beside| beside.took_ns)
+            .or(self.gave_up_after_ns)
+        {
             Some(took_ns) => self.course.finish_after(took_ns, outcome, say),
             None => self.course.finish(outcome, say),
         }
+    }
+
+    /// The lookup as it is told: what was asked beside it stands apart.
+    fn told(&self) -> DnsLookup {
+        let mut told = self.found.clone();
+        if let Some(beside) = &self.beside {
+            told.absolute = Some(AbsoluteName {
+                queries: told.queries.split_off(beside.queries),
+                addresses: beside.addresses.clone(),
+            });
+        }
+        told
     }
 
     /// A query over UDP has no answer yet.
@@ -447,7 +527,9 @@ impl NameLookup {
     }
 
     fn gives_up_ns(&self) -> u64 {
-        self.course.attempt.started_ns + self.timeout_ns
+        let beside = |beside: &Beside| beside.took_ns + BESIDE_MAX_NS;
+        let after = self.beside.as_ref().map_or(self.timeout_ns, beside);
+        self.course.attempt.started_ns + after.min(self.timeout_ns)
     }
 }
 
@@ -468,6 +550,8 @@ impl Task for NameLookup {
             // getaddrinfo(3) asks nobody for an address.
             self.found.addresses.push(address);
             self.found.found = Some(self.found.name.clone());
+            self.finish(Outcome::Ok, say);
+        } else if self.known_to_hosts(true) {
             self.finish(Outcome::Ok, say);
         } else if let Some(why) = self.unfit.clone() {
             self.finish(Outcome::NotTried { why }, say);
@@ -490,7 +574,11 @@ impl Task for NameLookup {
         }
         let all_told = self.gave_up_after_ns.is_some() && !self.is_open();
         if now_ns >= self.gives_up_ns() || all_told {
-            let outcome = Outcome::TimedOut { during: "read".into() };
+            let outcome = if self.beside.is_some() {
+                Outcome::Ok
+            } else {
+                Outcome::TimedOut { during: "read".into() }
+            };
             self.finish(outcome, say);
         } else if let Some(question) = &mut self.question {
             let next = question.time(now_ns);
@@ -522,7 +610,9 @@ impl Task for NameLookup {
     }
 
     fn cancel(&mut self, now_ns: u64, say: Say) {
-        if self.gave_up_after_ns.is_some() && self.course.runs() {
+        if self.beside.is_some() && self.course.runs() {
+            self.finish(Outcome::Ok, say);
+        } else if self.gave_up_after_ns.is_some() && self.course.runs() {
             self.finish(Outcome::TimedOut { during: "read".into() }, say);
         } else if self.course.runs() {
             self.finish(Outcome::Cancelled, say);

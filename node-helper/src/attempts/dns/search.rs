@@ -109,6 +109,23 @@ impl Search {
         self.at < self.candidates.len()
     }
 
+    /// Goes to the name as it was written, where a name of the list was found instead and the name has more than one label: true
+    /// if it was not asked for yet.
+    pub fn turn_to_the_name_itself(&mut self) -> bool {
+        let found_in_list = self.candidates.get(self.at).is_some_and(|found| found.from_list);
+        let ahead = self.candidates.iter().skip(self.at);
+        let itself = ahead
+            .enumerate()
+            .find(|(_, candidate)| !candidate.from_list && candidate.name.contains('.'));
+        match itself {
+            Some((ahead, _)) if found_in_list => {
+                self.at += ahead;
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// What came of the lookup.
     pub fn fate(&self) -> CandidateFate {
         self.told.unwrap_or(CandidateFate::NoName)
@@ -194,6 +211,26 @@ mod tests {
             ["web.a.example", "web.b.example", "web"]
         );
         assert_eq!(asked("web", &pod, CandidateFate::Found), ["web.a.example"]);
+    }
+
+    #[test]
+    fn the_name_itself_is_left_where_a_domain_of_the_list_has_it() {
+        let pod = resolv(&["a.example", "b.example"], 5);
+        let itself = |name: &str, resolv: &ResolvConf| {
+            let mut search = Search::new(name, resolv);
+            search
+                .turn_to_the_name_itself()
+                .then(|| search.name().map(str::to_owned))
+                .flatten()
+        };
+        assert_eq!(itself("www.example.net", &pod), Some("www.example.net".to_owned()));
+        assert_eq!(itself("web", &pod), None, "one label is no name of the world");
+        assert_eq!(itself("www.example.net.", &pod), None);
+        assert_eq!(
+            itself("www.example.net", &resolv(&["a.example"], 1)),
+            None,
+            "asked first"
+        );
     }
 
     #[test]

@@ -48,6 +48,7 @@ fn header(left: &Value, scope: RuleScope) -> Option<Match> {
         "ip" | "ip6" if matches!(scope.family, "ip" | "ip6") => None,
         family @ ("ip" | "ip6") => Some(of_family(family == "ip")),
         "icmpv6" => Some(carried_by("icmpv6")),
+        "arp" if scope.family != "arp" => Some(carried_by("arp")),
         protocol @ ("tcp" | "udp" | "udplite" | "sctp" | "dccp" | "icmp" | "esp" | "ah") => Some(carried_by(protocol)),
         _ => None,
     }
@@ -159,6 +160,15 @@ fn payload(protocol: &str, field: &str, op: &str, right: &Value, not: bool, scop
             Some(vec![carried_by("tcp"), test])
         }
         ("ether", "type") => Some(vec![network(right, not)?]),
+        ("arp", field) if !field.ends_with("ether") => {
+            let any = if field.ends_with("ip") {
+                addresses(right, scope)?
+            } else {
+                names(right, scope)?
+            };
+            let field = field.to_owned();
+            Some(vec![Match::Arp { field, any, not }])
+        }
         ("icmp" | "icmpv6", "type") => Some(vec![
             carried_by(protocol),
             Match::IcmpType {
@@ -187,7 +197,7 @@ fn meta(key: &str, right: &Value, not: bool, scope: RuleScope) -> Option<Vec<Mat
     }])
 }
 
-/// The protocol above the link: a family of addresses, or something that no packet of ours is (ARP).
+/// The protocol above the link: a family of addresses, or something that is no IP packet (ARP).
 fn network(right: &Value, not: bool) -> Option<Match> {
     Some(match (right.as_str()?, not) {
         ("ipv4" | "ip", false) | ("ipv6" | "ip6", true) => of_family(true),

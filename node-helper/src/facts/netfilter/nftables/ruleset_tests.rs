@@ -439,6 +439,24 @@ fn a_bridge_asks_for_the_protocol_above_the_link() {
 }
 
 #[test]
+fn fields_of_arp_are_told_apart_from_those_of_ip() {
+    let rule = of(r#"[
+        {"match": {"op": "==", "left": {"payload": {"protocol": "arp", "field": "operation"}}, "right": 2}},
+        {"match": {"op": "!=", "left": {"payload": {"protocol": "arp", "field": "saddr ip"}}, "right": "10.90.1.3"}},
+        {"drop": null}]"#)
+    .remove(0);
+    let arp = |field: &str, is: &str, not: bool| Match::Arp {
+        field: field.to_owned(),
+        any: words(&[is]),
+        not,
+    };
+    assert_eq!(
+        rule.matches,
+        [arp("operation", "2", false), arp("saddr ip", "10.90.1.3", true)]
+    );
+}
+
+#[test]
 fn a_limit_for_each_address_is_a_limit() {
     let rules = of(
         r#"[{"set": {"op": "update", "elem": {"payload": {"protocol": "ip", "field": "saddr"}}, "set": "@seen",
