@@ -30,6 +30,7 @@ func commands() []command {
 		{"kill", "NODE SERVICE SIGNAL", "send it a signal: STOP hangs it until CONT", sendSignal},
 		{"logs", "NODE SERVICE", "what a service wrote", logs},
 		{"images", "FOLDER PAUSE LAB COREDNS", "write the archives of the cluster's own images", images},
+		{"image", "ARCHIVE NAME PROGRAM", "write the archive of an image of one static program", image},
 	}
 }
 

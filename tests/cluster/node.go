@@ -112,6 +112,12 @@ func nodeMachine(ca *authority, n int, p plan) (Machine, error) {
 		"sysctl -qw net.bridge.bridge-nf-call-iptables=1 net.bridge.bridge-nf-call-ip6tables=1 || modprobe br_netfilter && sysctl -qw net.bridge.bridge-nf-call-iptables=1 net.bridge.bridge-nf-call-ip6tables=1",
 		"mkdir -p /etc/cni/net.d "+cniPrograms+" && ln -s /usr/lib/cni/* "+cniPrograms,
 	)
+	archives := ownImages()
+	for _, plugin := range p.plugins() {
+		if plugin.image != "" {
+			archives = append(archives, built(plugin.image))
+		}
+	}
 	kubernetes := filepath.Join(home(), "kubernetes")
 	const socket = "/run/containerd/containerd.sock"
 	node := Machine{
@@ -119,7 +125,7 @@ func nodeMachine(ca *authority, n int, p plan) (Machine, error) {
 		Setup: setup,
 		Services: []Service{
 			{Name: "containerd", Argv: []string{"containerd", "--config", inRun(name, "containerd.toml")}},
-			{Name: "images", Argv: append([]string{"sh", "-c", `for archive; do ctr -n k8s.io images import "$archive" || exit 1; done`, "images"}, ownImages()...), After: socket, Once: true},
+			{Name: "images", Argv: append([]string{"sh", "-c", `for archive; do ctr -n k8s.io images import "$archive" || exit 1; done`, "images"}, archives...), After: socket, Once: true},
 			{Name: "kubelet", Argv: []string{
 				kubernetes, "kubelet",
 				"--config=" + inRun(name, "kubelet.yaml"),

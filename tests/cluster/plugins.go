@@ -19,8 +19,10 @@ type plugin struct {
 	needs []need
 	// The router knows where pods are: their addresses are not hidden in a tunnel.
 	routesPods bool
-	// What the API server is told of it.
-	manifest string
+	// The archive of its image, beside the programs.
+	image string
+	// What the API server is told of it, and the daemon set among that.
+	manifest, daemonSet string
 	// Its files, its commands and its services, on node n.
 	add func(node *Machine, ca *authority, n int, p plan) error
 }
@@ -29,7 +31,7 @@ type plugin struct {
 var networks = byName(bridge, flannel)
 
 // engines are what can enforce policies beside a network that does not: `--policies`.
-var engines = byName(nobody)
+var engines = byName(nobody, kubeRouter, kubeNetworkPolicies)
 
 // nobody leaves policies unenforced.
 var nobody = plugin{

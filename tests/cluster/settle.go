@@ -45,6 +45,7 @@ func settle(p plan, say func(string)) error {
 		{"services and DNS work", func() error {
 			return errors.Join(proxiesReady(p.nodes), deploymentReady(api, "kube-system", "coredns"))
 		}},
+		{"", func() error { return daemonSetsReady(api, p) }},
 		{"", func() error { return api.get("/api/v1/namespaces/default/serviceaccounts/default", nil) }},
 	}
 	for _, step := range steps {
@@ -183,6 +184,25 @@ func deploymentReady(api *apiClient, namespace, name string) error {
 	}
 	if s := deployment.Status; s.AvailableReplicas < deployment.Spec.Replicas || s.UpdatedReplicas < deployment.Spec.Replicas {
 		return fmt.Errorf("%d of %d pods of %s are available", s.AvailableReplicas, deployment.Spec.Replicas, name)
+	}
+	return nil
+}
+
+// daemonSetsReady looks whether the plugins' own pods run on each node.
+func daemonSetsReady(api *apiClient, p plan) error {
+	for _, plugin := range p.plugins() {
+		if plugin.daemonSet == "" {
+			continue
+		}
+		var set struct {
+			Status struct{ NumberReady int }
+		}
+		if err := api.get("/apis/apps/v1/namespaces/kube-system/daemonsets/"+plugin.daemonSet, &set); err != nil {
+			return err
+		}
+		if set.Status.NumberReady < p.nodes {
+			return fmt.Errorf("%d of %d pods of %s are ready", set.Status.NumberReady, p.nodes, plugin.daemonSet)
+		}
 	}
 	return nil
 }
