@@ -80,7 +80,7 @@ bench: build ## the figures of tests/bench/README.md; also target/bench.json
 	@[ -s target/scenarios.json ] || $(MAKE) --no-print-directory scenarios
 	$(CARGO) run --release -p tests --bin bench -- target/bench.json
 
-# How many nodes, which network they have (bridge, flannel), and who enforces policies.
+# How many nodes, which network they have (bridge, flannel), and who enforces policies (none, kube-router, kube-network-policies).
 NODES = 2
 CNI ?= bridge
 POLICIES ?= none
