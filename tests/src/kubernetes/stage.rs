@@ -177,18 +177,31 @@ impl<'a> Stage<'a> {
     /// A command with what its placeholders are here.
     fn as_here(&self, command: &str) -> String {
         let each = self.filled.iter();
-        each.fold(command.to_owned(), |command, (text, found)| command.replace(text, found))
+        each.fold(command.to_owned(), |command, (text, found)| {
+            command.replace(text, found)
+        })
     }
 
     /// The interface of a pod's node at the other end of the pod's own: the pod knows its number.
     fn pod_veth(&self, pod: &str) -> Result<String> {
-        let exec = ["-n", &self.namespace, "exec", pod, "--", "cat", "/sys/class/net/eth0/iflink"];
+        let exec = [
+            "-n",
+            &self.namespace,
+            "exec",
+            pod,
+            "--",
+            "cat",
+            "/sys/class/net/eth0/iflink",
+        ];
         let number = self.cluster.ask(&exec)?;
         let object = self.json(&["get", "pod", pod])?;
         let node = object["spec"]["nodeName"].as_str().context("it is on no node")?;
         let named = self.cluster.on_node(
             node,
-            &format!("basename $(dirname $(grep -lx {} /sys/class/net/*/ifindex))", number.trim()),
+            &format!(
+                "basename $(dirname $(grep -lx {} /sys/class/net/*/ifindex))",
+                number.trim()
+            ),
         )?;
         Ok(named.trim().to_owned())
     }

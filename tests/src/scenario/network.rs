@@ -32,11 +32,7 @@ impl FromStr for ClusterNetwork {
     /// Reads what `cluster network` prints.
     fn from_str(text: &str) -> Result<Self> {
         let words: Vec<_> = text.split_whitespace().collect();
-        ensure!(
-            words.len() == 2,
-            "`{}` is no network and policy engine",
-            text.trim()
-        );
+        ensure!(words.len() == 2, "`{}` is no network and policy engine", text.trim());
         Ok(Self {
             name: words[0].to_owned(),
             engine: words[1].to_owned(),
@@ -112,7 +108,9 @@ pub fn unfit(scenario: &Scenario, cluster: Option<&ClusterNetwork>) -> Option<St
             cluster.engine
         ));
     }
-    let tunnel = all.flat_map(|step| placeholders(&step.command)).any(|(_, kind)| kind == Placeholder::Tunnel);
+    let tunnel = all
+        .flat_map(|step| placeholders(&step.command))
+        .any(|(_, kind)| kind == Placeholder::Tunnel);
     (tunnel && cluster.tunnel().is_none()).then(|| format!("needs a tunnel, and {} has none", cluster.name))
 }
 
@@ -121,7 +119,7 @@ mod tests {
     use super::*;
 
     fn why(more: &str, cluster: Option<&str>) -> Option<String> {
-        let text = format!("site: kubernetes\nrun: diagnose pod-to-pod a b:80\nexpect: {{}}\n{more}");
+        let text = format!("site: kubernetes\nrun: diagnose pod-to-pod a b:80\nexpect: {{outcome: healthy}}\n{more}");
         let cluster = cluster.map(|words| words.parse().unwrap());
         unfit(&Scenario::parse(&text).unwrap(), cluster.as_ref())
     }
@@ -140,21 +138,32 @@ mod tests {
             ("networks: [flannel, calico]", "bridge none", "flannel or calico"),
             ("networks: bridge", "flannel none", "this cluster has flannel"),
             ("policies: none", "bridge kube-router", "this cluster has kube-router"),
-            ("break: ['node/n1: ip link set cni0 down']", "calico none", "bridge or flannel"),
-            ("break: ['node/n1: ip link set {tunnel} down']", "bridge none", "needs a tunnel"),
+            (
+                "break: ['node/n1: ip link set cni0 down']",
+                "calico none",
+                "bridge or flannel",
+            ),
+            (
+                "break: ['node/n1: ip link set {tunnel} down']",
+                "bridge none",
+                "needs a tunnel",
+            ),
         ] {
             let why = why(more, Some(cluster)).unwrap();
             assert!(why.contains(says), "{why}");
         }
         assert_eq!(why("networks: [flannel]", Some("flannel none")), None);
         assert_eq!(why("policies: [none]", Some("flannel none")), None);
-        assert_eq!(why("break: ['node/n1: ip link set {tunnel} down']", Some("flannel none")), None);
+        assert_eq!(
+            why("break: ['node/n1: ip link set {tunnel} down']", Some("flannel none")),
+            None
+        );
     }
 
     #[test]
     fn what_a_network_alone_can_show_is_its_own() {
         let own = |more: &str, name: &str| {
-            let text = format!("site: kubernetes\nrun: diagnose pod a\nexpect: {{}}\n{more}\n");
+            let text = format!("site: kubernetes\nrun: diagnose pod a\nexpect: {{outcome: healthy}}\n{more}\n");
             is_own(&Scenario::parse(&text).unwrap(), name)
         };
         assert!(own("networks: [flannel, calico]", "calico"));
@@ -174,7 +183,7 @@ mod tests {
     #[test]
     fn networks_and_engines_that_nobody_knows_are_errors() {
         for (more, says) in [("networks: [flanel]", "flanel"), ("policies: [all]", "`all`")] {
-            let text = format!("site: kubernetes\nrun: diagnose pod a\nexpect: {{}}\n{more}\n");
+            let text = format!("site: kubernetes\nrun: diagnose pod a\nexpect: {{outcome: healthy}}\n{more}\n");
             let error = Scenario::parse(&text).unwrap_err().to_string();
             assert!(error.contains(says), "{error}");
         }
