@@ -80,8 +80,11 @@ bench: build ## the figures of tests/bench/README.md; also target/bench.json
 	@[ -s target/scenarios.json ] || $(MAKE) --no-print-directory scenarios
 	$(CARGO) run --release -p tests --bin bench -- target/bench.json
 
-# How many nodes.
+# How many nodes, which network they have (bridge, flannel), and who enforces policies (none, kube-router, kube-network-policies).
 NODES = 2
+CNI ?= bridge
+POLICIES ?= none
+export CNI POLICIES
 CLUSTER := $(CURDIR)/target/cluster/cluster
 
 .PHONY: cluster-parts
@@ -91,8 +94,8 @@ cluster-parts: image
 	@tests/cluster/build target/$(TARGET)/release/lab target/node-helper.tar
 
 .PHONY: cluster
-cluster: cluster-parts ## a real Kubernetes of NODES=2 nodes on this machine, in namespaces of its own
-	@$(AS_ROOT) $(CLUSTER) up --nodes $(NODES)
+cluster: cluster-parts ## a real Kubernetes of NODES=2 nodes on this machine, with the network CNI=bridge or flannel
+	@$(AS_ROOT) $(CLUSTER) up --nodes $(NODES) --cni $(CNI) --policies $(POLICIES)
 
 .PHONY: cluster-test
 cluster-test: cluster-parts ## that nothing of a cluster stays, however it ends; beside one that is up
@@ -103,11 +106,19 @@ cluster-down: ## take it down: nothing of it stays
 	@[ ! -x $(CLUSTER) ] || $(AS_ROOT) $(CLUSTER) down
 
 .PHONY: e2e
-e2e: image ## on a real Kubernetes (KUBECONFIG, else one of its own): its scenarios, that nothing stays, and its rules; also target/e2e.json
+e2e: image ## on a real Kubernetes (KUBECONFIG, else one of its own): its scenarios (CNI=flannel: those that fit), that nothing stays, and its rules; also target/e2e.json
 	@AS_ROOT='$(AS_ROOT)' tests/on-cluster target/node-helper.tar '\
 		$(CARGO) run -p tests --bin scenario -- tests/scenarios/kubernetes --json target/e2e.json; scenarios=$$?; \
 		$(CARGO) test -p tests --test nothing_stays --test rbac --test kubeconfig --test attribution --no-fail-fast -- --test-threads=1 --nocapture; tests=$$?; \
 		tests/rules-of-nodes && [ $$tests = 0 ] && exit $$scenarios'
+
+# What a cluster has beside the bridge and nobody who enforces policies.
+OWN = $(if $(filter none,$(POLICIES)),$(CNI),$(POLICIES))
+
+.PHONY: e2e-own
+e2e-own: image ## only the scenarios that a network (CNI=flannel) or a policy engine (POLICIES=...) has for itself; also target/e2e-*.json
+	@AS_ROOT='$(AS_ROOT)' tests/on-cluster target/node-helper.tar \
+		'$(CARGO) run -p tests --bin scenario -- tests/scenarios/kubernetes --own $(OWN) --json target/e2e-$(OWN).json'
 
 .PHONY: bench-cluster
 bench-cluster: image ## thirty runs on a cluster, stage by stage: the figures of tests/bench/README.md; also target/bench-cluster.json

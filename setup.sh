@@ -17,7 +17,7 @@ test="bpftool iproute2 iptables nftables conntrack ethtool iputils-ping procps p
 arm64="gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-system-arm"
 kernels="qemu-system-x86 busybox-static cpio xz-utils $test"
 bench="bpftrace iperf3 $test"
-cluster="containerd runc containernetworking-plugins busybox-static util-linux $test"
+cluster="containerd runc containernetworking-plugins busybox-static util-linux ipset $test"
 
 say() { echo "setup: $*"; }
 die() {

@@ -44,7 +44,7 @@ func controlPlaneMachine(ca *authority) (Machine, error) {
 	const api = "https://127.0.0.1:6443/readyz"
 	return Machine{
 		Name:  controlPlane,
-		Setup: machineNetwork(controlPlaneAddr, nil),
+		Setup: machineNetwork(controlPlaneAddr),
 		Services: []Service{
 			{Name: "etcd", Argv: []string{
 				kubernetes, "etcd",

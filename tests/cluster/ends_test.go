@@ -158,7 +158,7 @@ type installed struct{ program string }
 
 func install(t *testing.T, built string) installed {
 	folder := t.TempDir()
-	for _, name := range []string{"kubernetes", "coredns", "lab", "images", "bin"} {
+	for _, name := range []string{"kubernetes", "coredns", "lab", "images", "plugins", "bin"} {
 		must(t, os.Symlink(filepath.Join(built, name), filepath.Join(folder, name)))
 	}
 	program, err := os.ReadFile(filepath.Join(built, "cluster"))
@@ -168,7 +168,15 @@ func install(t *testing.T, built string) installed {
 	return c
 }
 
+// command is one of the program's; `up` is with the network and the policy engine that the environment names.
 func (c installed) command(arguments ...string) *exec.Cmd {
+	if arguments[0] == "up" {
+		for _, chosen := range []struct{ option, variable string }{{"--cni", "CNI"}, {"--policies", "POLICIES"}} {
+			if value := os.Getenv(chosen.variable); value != "" {
+				arguments = append(arguments, chosen.option, value)
+			}
+		}
+	}
 	return exec.Command(c.program, arguments...)
 }
 

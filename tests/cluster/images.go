@@ -70,6 +70,15 @@ func images(arguments []string) error {
 	return nil
 }
 
+// image writes the archive of an image that is one program.
+func image(arguments []string) error {
+	if len(arguments) != 3 {
+		return usageError{"image needs an archive, a name and a program"}
+	}
+	program := path.Base(arguments[2])
+	return writeImage(arguments[0], "docker.io/"+arguments[1], []entry{{path: program, from: arguments[2], mode: 0o755}}, []string{"/" + program})
+}
+
 // labEntries: a shell and its tools (busybox), and the project's own servers.
 func labEntries(lab string) ([]entry, error) {
 	busybox, err := exec.LookPath("busybox")

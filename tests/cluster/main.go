@@ -17,17 +17,20 @@ type command struct {
 // commands are those that people use, in the order in which help lists them.
 func commands() []command {
 	return []command{
-		{"up", "[--nodes N]", "bring the cluster up, and say when it is ready", up},
+		{"up", "[--nodes N] [--cni C] [--policies P]", "bring the cluster up, and say when it is ready", up},
 		{"down", "", "take everything down: processes, namespaces, cgroups, files", down},
 		{"status", "", "what runs on which machine", status},
+		{"network", "", "which network it has, and who enforces policies", showNetwork},
 		{"kubectl", "ARGUMENT...", "kubectl on this cluster, with the plugin on its PATH", kubectl},
 		{"node", "NODE [--] COMMAND...", "run a command in a node's namespaces (n1 or 1; also control-plane, router)", node},
 		{"load", "ARCHIVE...", "load image archives (OCI or docker) on every node", load},
-		{"stop", "NODE SERVICE", "end a service of a node (kubelet, kube-proxy, containerd; kube-apiserver...)", stop},
+		{"stop", "NODE SERVICE", "end a service of a node (kubelet, kube-proxy, containerd, flanneld; kube-apiserver...)", stop},
 		{"start", "NODE SERVICE", "start it again", start},
 		{"restart", "NODE SERVICE", "both", restart},
+		{"kill", "NODE SERVICE SIGNAL", "send it a signal: STOP hangs it until CONT", sendSignal},
 		{"logs", "NODE SERVICE", "what a service wrote", logs},
 		{"images", "FOLDER PAUSE LAB COREDNS", "write the archives of the cluster's own images", images},
+		{"image", "ARCHIVE NAME PROGRAM", "write the archive of an image of one static program", image},
 	}
 }
 

@@ -21,17 +21,17 @@ func links(nodes int) []link {
 	return list
 }
 
-// machineNetwork sets up a machine's end of its cable, with routes to the pods of other nodes.
-func machineNetwork(address string, routes []string) []string {
-	commands := []string{
+// machineNetwork sets up a machine's end of its cable.
+func machineNetwork(address string) []string {
+	return []string{
 		"ip link set lo up",
 		fmt.Sprintf("ip address add %s/24 dev eth0; ip link set eth0 up", address),
 		"ip route add default via " + gatewayAddr,
 	}
-	return append(commands, routes...)
 }
 
-// nodeNetwork6 is the same for IPv6 of one node among so many. Its addresses are there at once: nobody else has them.
+// nodeNetwork6 is the same for IPv6 of one node among so many, with routes to the pods of other nodes. Its addresses are
+// there at once: nobody else has them.
 func nodeNetwork6(n, nodes int) []string {
 	commands := []string{
 		"sysctl -qw net.ipv6.conf.all.forwarding=1",
@@ -51,7 +51,7 @@ func nodeNetwork6(n, nodes int) []string {
 // router answers ARP with its own (proxy ARP), and a second interface on the same cable (a macvlan) is the default
 // gateway. So a packet for a pod of another node takes the node's own route for that range, or, where that is missing,
 // the default one, and ends at a gateway that does not know pods, as it does in a real network.
-func routerMachine(nodes int, coredns, lab string) Machine {
+func routerMachine(p plan, coredns, lab string) Machine {
 	setup := []string{
 		"ip link set lo up",
 		"sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0 net.ipv4.conf.all.send_redirects=0 net.ipv4.conf.default.send_redirects=0",
@@ -62,7 +62,7 @@ func routerMachine(nodes int, coredns, lab string) Machine {
 		"ip -6 route add unreachable default table 100",
 		fmt.Sprintf("ip address add %s/128 dev lo nodad", router6),
 	}
-	all := append(links(nodes), link{machine: "host", address: hostAddr})
+	all := append(links(p.nodes), link{machine: "host", address: hostAddr})
 	for _, l := range all {
 		gateway := "gw-" + l.machine
 		if len(gateway) > 15 {
@@ -82,7 +82,7 @@ func routerMachine(nodes int, coredns, lab string) Machine {
 				fmt.Sprintf("ip address add %s/64 dev %s nodad; ip -6 rule add iif %[2]s lookup 100", gateway6, gateway),
 			)
 		}
-		if l.pods != "" {
+		if l.pods != "" && p.routesPods() {
 			setup = append(setup, fmt.Sprintf("ip route add %s via %s dev %s onlink", l.pods, l.address, l.machine))
 		}
 	}

@@ -20,7 +20,7 @@ state = "/run/containerd"
   disable_apparmor = true
   tolerate_missing_hugetlb_controller = true
   [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = "/usr/lib/cni"
+    bin_dir = "` + cniPrograms + `"
     conf_dir = "/etc/cni/net.d"
   [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
     runtime_type = "io.containerd.runc.v2"
@@ -29,25 +29,8 @@ state = "/run/containerd"
     cni_conf_dir = "/etc/cni/` + dualStack + `"
 `
 
-// dualStack is the runtime class whose pods have an address of each family; all others have one of IPv4.
-const dualStack = "dual-stack"
-
-// cniConfig: a bridge, and addresses from the node's own ranges.
-const cniConfig = `{
-  "cniVersion": "1.0.0",
-  "name": "skoop",
-  "plugins": [
-    {
-      "type": "bridge",
-      "bridge": "cni0",
-      "isDefaultGateway": true,
-      "hairpinMode": true,
-      "ipam": {"type": "host-local", "dataDir": "/run/cni-ipam", "ranges": [%s]}
-    },
-    {"type": "portmap", "capabilities": {"portMappings": true}}
-  ]
-}
-`
+// cniPrograms has links to the distribution's network plugins, and to those that were built here.
+const cniPrograms = "/run/cni-bin"
 
 const kubeletConfig = `apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
@@ -78,6 +61,9 @@ volumePluginDir: /var/lib/kubelet/plugins-exec
 logging: {verbosity: 2}
 `
 
+// apiReady is what a service waits for that needs the API server.
+const apiReady = "https://" + controlPlaneAddr + ":6443/readyz"
+
 const proxyConfig = `apiVersion: kubeproxy.config.k8s.io/v1alpha1
 kind: KubeProxyConfiguration
 mode: %s
@@ -98,21 +84,8 @@ func proxyMode(n int) string {
 	return "nftables"
 }
 
-// masquerade hides pods behind their node when they talk to anything but pods, with the node's own kind of rules.
-func masquerade(n int) string {
-	if proxyMode(n) == "iptables" {
-		return fmt.Sprintf("iptables -w -t nat -N POD-MASQ; iptables -w -t nat -A POSTROUTING -s %s -j POD-MASQ;"+
-			"iptables -w -t nat -A POD-MASQ -d %s -j RETURN; iptables -w -t nat -A POD-MASQ -j MASQUERADE", podRange(n), podNetwork)
-	}
-	return fmt.Sprintf("nft 'table ip pod-masq { chain postrouting { type nat hook postrouting priority srcnat;"+
-		" ip saddr %s ip daddr != %s counter masquerade; }; }'", podRange(n), podNetwork)
-}
-
-// subnet is a range of addresses as the CNI's plugin for them has it.
-func subnet(addresses string) string { return fmt.Sprintf(`[{"subnet": %q}]`, addresses) }
-
-// nodeMachine is a node: containerd, the images, kubelet and kube-proxy.
-func nodeMachine(ca *authority, n, nodes int) (Machine, error) {
+// nodeMachine is a node: containerd, the images, kubelet, kube-proxy, and what the network and the policies add.
+func nodeMachine(ca *authority, n int, p plan) (Machine, error) {
 	name := nodeName(n)
 	if _, _, err := ca.issue(name+"-server", "system:node:"+name, "system:nodes", name, nodeAddr(n), "127.0.0.1", "localhost"); err != nil {
 		return Machine{}, err
@@ -125,8 +98,6 @@ func nodeMachine(ca *authority, n, nodes int) (Machine, error) {
 	}
 	files := map[string]string{
 		"containerd.toml": containerdConfig,
-		"single.conflist": fmt.Sprintf(cniConfig, subnet(podRange(n))),
-		"dual.conflist":   fmt.Sprintf(cniConfig, subnet(podRange(n))+", "+subnet(podRange6(n))),
 		"kubelet.yaml":    fmt.Sprintf(kubeletConfig, ca.file("ca.crt"), ca.file(name+"-server.crt"), ca.file(name+"-server.key")),
 		"kube-proxy.yaml": fmt.Sprintf(proxyConfig, proxyMode(n), name, ca.file(name+"-proxy.kubeconfig")),
 	}
@@ -135,28 +106,26 @@ func nodeMachine(ca *authority, n, nodes int) (Machine, error) {
 			return Machine{}, err
 		}
 	}
-	var routes []string
-	for other := 1; other <= nodes; other++ {
-		if other != n {
-			routes = append(routes, fmt.Sprintf("ip route add %s via %s", podRange(other), nodeAddr(other)))
-		}
-	}
-	setup := append(machineNetwork(nodeAddr(n), routes), nodeNetwork6(n, nodes)...)
+	setup := append(machineNetwork(nodeAddr(n)), nodeNetwork6(n, p.nodes)...)
 	setup = append(setup,
 		"sysctl -qw net.ipv4.ip_forward=1",
 		"sysctl -qw net.bridge.bridge-nf-call-iptables=1 net.bridge.bridge-nf-call-ip6tables=1 || modprobe br_netfilter && sysctl -qw net.bridge.bridge-nf-call-iptables=1 net.bridge.bridge-nf-call-ip6tables=1",
-		masquerade(n),
-		"mkdir -p /etc/cni/net.d && cp "+inRun(name, "single.conflist")+" /etc/cni/net.d/",
-		"mkdir -p /etc/cni/"+dualStack+" && cp "+inRun(name, "dual.conflist")+" /etc/cni/"+dualStack+"/",
+		"mkdir -p /etc/cni/net.d "+cniPrograms+" && ln -s /usr/lib/cni/* "+cniPrograms,
 	)
+	archives := ownImages()
+	for _, plugin := range p.plugins() {
+		if plugin.image != "" {
+			archives = append(archives, built(plugin.image))
+		}
+	}
 	kubernetes := filepath.Join(home(), "kubernetes")
 	const socket = "/run/containerd/containerd.sock"
-	return Machine{
+	node := Machine{
 		Name:  name,
 		Setup: setup,
 		Services: []Service{
 			{Name: "containerd", Argv: []string{"containerd", "--config", inRun(name, "containerd.toml")}},
-			{Name: "images", Argv: append([]string{"sh", "-c", `for archive; do ctr -n k8s.io images import "$archive" || exit 1; done`, "images"}, ownImages()...), After: socket, Once: true},
+			{Name: "images", Argv: append([]string{"sh", "-c", `for archive; do ctr -n k8s.io images import "$archive" || exit 1; done`, "images"}, archives...), After: socket, Once: true},
 			{Name: "kubelet", Argv: []string{
 				kubernetes, "kubelet",
 				"--config=" + inRun(name, "kubelet.yaml"),
@@ -166,7 +135,13 @@ func nodeMachine(ca *authority, n, nodes int) (Machine, error) {
 				"--root-dir=/var/lib/kubelet",
 				"--cert-dir=/var/lib/kubelet/pki",
 			}, After: socket},
-			{Name: "kube-proxy", Argv: []string{kubernetes, "kube-proxy", "--config=" + inRun(name, "kube-proxy.yaml")}, After: "https://" + controlPlaneAddr + ":6443/readyz"},
+			{Name: "kube-proxy", Argv: []string{kubernetes, "kube-proxy", "--config=" + inRun(name, "kube-proxy.yaml")}, After: apiReady},
 		},
-	}, nil
+	}
+	for _, plugin := range p.plugins() {
+		if err := plugin.add(&node, ca, n, p); err != nil {
+			return Machine{}, fmt.Errorf("%s on %s: %w", plugin.name, name, err)
+		}
+	}
+	return node, nil
 }

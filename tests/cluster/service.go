@@ -125,7 +125,7 @@ func (s *services) launch(r *running) (<-chan syscall.WaitStatus, error) {
 	return done, nil
 }
 
-// answer serves a request of the control socket: `status`, `stop NAME`, `start NAME`.
+// answer serves a request of the control socket: `status`, `stop NAME`, `start NAME`, `kill NAME SIGNAL`.
 func (s *services) answer(request string) (string, error) {
 	words := strings.Fields(request)
 	switch {
@@ -135,6 +135,8 @@ func (s *services) answer(request string) (string, error) {
 		return "", s.set(words[1], false)
 	case len(words) == 2 && words[0] == "start":
 		return "", s.set(words[1], true)
+	case len(words) == 3 && words[0] == "kill":
+		return "", s.kill(words[1], words[2])
 	}
 	return "", fmt.Errorf("no such request: %s", request)
 }
@@ -146,6 +148,8 @@ func (s *services) status() string {
 	for _, r := range s.list {
 		line := r.Name + " "
 		switch {
+		case r.pid != 0 && hangs(r.pid):
+			line += "hangs"
 		case r.pid != 0 && r.starts > 1:
 			line += fmt.Sprintf("running (started %d times; before: %s)", r.starts, r.ended)
 		case r.pid != 0:
@@ -178,8 +182,12 @@ func (s *services) set(name string, wanted bool) error {
 	pid := r.pid
 	s.changed(r)
 	s.mutex.Unlock()
-	if !wanted && pid != 0 {
-		_ = syscall.Kill(pid, r.signal())
+	if pid != 0 {
+		if !wanted {
+			_ = syscall.Kill(pid, r.signal())
+		}
+		// One that hangs hears of nothing before it goes on.
+		_ = syscall.Kill(pid, syscall.SIGCONT)
 	}
 	kill := time.After(stopGrace)
 	for {
@@ -199,6 +207,36 @@ func (s *services) set(name string, wanted bool) error {
 			kill = nil
 		}
 	}
+}
+
+// signals are those that services are sent.
+var signals = map[string]syscall.Signal{
+	"CONT": syscall.SIGCONT, "HUP": syscall.SIGHUP, "KILL": syscall.SIGKILL, "STOP": syscall.SIGSTOP, "TERM": syscall.SIGTERM,
+}
+
+// kill sends a signal to a service that runs.
+func (s *services) kill(name, word string) error {
+	r := s.find(name)
+	if r == nil {
+		return fmt.Errorf("no service %s on %s (it has %s)", name, s.machine, s.names())
+	}
+	signal, known := signals[word]
+	if !known {
+		return fmt.Errorf("no signal %s (CONT, HUP, KILL, STOP, TERM)", word)
+	}
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	if r.pid == 0 {
+		return fmt.Errorf("%s does not run on %s", name, s.machine)
+	}
+	return syscall.Kill(r.pid, signal)
+}
+
+// hangs says whether a process was stopped by a signal.
+func hangs(pid int) bool {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	// The state is the first word after the name, which stands in parentheses.
+	return err == nil && strings.HasPrefix(string(text[strings.LastIndexByte(string(text), ')')+1:]), " T")
 }
 
 func (r *running) signal() syscall.Signal {

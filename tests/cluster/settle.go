@@ -22,11 +22,8 @@ import (
 //go:embed coredns.yaml
 var corednsManifest string
 
-//go:embed dual-stack.yaml
-var dualStackManifest string
-
 // settle waits until the cluster is whole, and does what the API server has to be told for that.
-func settle(nodes int, say func(string)) error {
+func settle(p plan, say func(string)) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	var api *apiClient
@@ -43,9 +40,12 @@ func settle(nodes int, say func(string)) error {
 			return api.get("/readyz", nil)
 		}},
 		{"", writeKubeconfig},
-		{"nodes are ready", func() error { return nodesReady(api, nodes) }},
-		{"", func() error { return apply(corednsManifest + "---\n" + dualStackManifest) }},
-		{"services and DNS work", func() error { return errors.Join(proxiesReady(nodes), deploymentReady(api, "kube-system", "coredns")) }},
+		{"nodes are ready", func() error { return nodesReady(api, p.nodes) }},
+		{"", func() error { return apply(manifests(p)) }},
+		{"services and DNS work", func() error {
+			return errors.Join(proxiesReady(p.nodes), deploymentReady(api, "kube-system", "coredns"))
+		}},
+		{"", func() error { return daemonSetsReady(api, p) }},
 		{"", func() error { return api.get("/api/v1/namespaces/default/serviceaccounts/default", nil) }},
 	}
 	for _, step := range steps {
@@ -57,6 +57,17 @@ func settle(nodes int, say func(string)) error {
 		}
 	}
 	return nil
+}
+
+// manifests are what the API server is told first: CoreDNS, and what the plugins bring.
+func manifests(p plan) string {
+	all := []string{corednsManifest}
+	for _, plugin := range p.plugins() {
+		if plugin.manifest != "" {
+			all = append(all, plugin.manifest)
+		}
+	}
+	return strings.Join(all, "---\n")
 }
 
 // until tries something again and again until it succeeds, a machine is lost, or time is up.
@@ -173,6 +184,25 @@ func deploymentReady(api *apiClient, namespace, name string) error {
 	}
 	if s := deployment.Status; s.AvailableReplicas < deployment.Spec.Replicas || s.UpdatedReplicas < deployment.Spec.Replicas {
 		return fmt.Errorf("%d of %d pods of %s are available", s.AvailableReplicas, deployment.Spec.Replicas, name)
+	}
+	return nil
+}
+
+// daemonSetsReady looks whether the plugins' own pods run on each node.
+func daemonSetsReady(api *apiClient, p plan) error {
+	for _, plugin := range p.plugins() {
+		if plugin.daemonSet == "" {
+			continue
+		}
+		var set struct {
+			Status struct{ NumberReady int }
+		}
+		if err := api.get("/apis/apps/v1/namespaces/kube-system/daemonsets/"+plugin.daemonSet, &set); err != nil {
+			return err
+		}
+		if set.Status.NumberReady < p.nodes {
+			return fmt.Errorf("%d of %d pods of %s are ready", set.Status.NumberReady, p.nodes, plugin.daemonSet)
+		}
 	}
 	return nil
 }

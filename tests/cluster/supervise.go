@@ -15,6 +15,7 @@ const supervisor = "supervisor"
 
 // cluster is what the supervisor holds.
 type cluster struct {
+	plan     plan
 	children *children
 	mutex    sync.Mutex
 	machines []*enclosed
@@ -35,7 +36,7 @@ type enclosed struct {
 // supervise runs the cluster until it is asked to end it, or until `up`, at the other end of its standard input, is
 // gone before it said that the cluster may stay.
 func supervise(arguments []string) error {
-	nodes, err := strconv.Atoi(arguments[0])
+	p, err := readPlan(arguments)
 	if err != nil {
 		return err
 	}
@@ -45,7 +46,7 @@ func supervise(arguments []string) error {
 	if err := syscall.Mount("proc", "/proc", "proc", 0, ""); err != nil {
 		return err
 	}
-	c := &cluster{children: newChildren()}
+	c := &cluster{plan: p, children: newChildren()}
 	go func() {
 		var word [1]byte
 		if n, _ := os.Stdin.Read(word[:]); n == 0 {
@@ -54,7 +55,7 @@ func supervise(arguments []string) error {
 		}
 	}()
 	go func() {
-		if err := c.build(nodes); err != nil {
+		if err := c.build(); err != nil {
 			c.mutex.Lock()
 			c.lost = append(c.lost, err.Error())
 			c.mutex.Unlock()
@@ -74,6 +75,8 @@ func (c *cluster) answer(request string) (string, error) {
 		defer c.mutex.Unlock()
 		answer, err := json.Marshal(c.lost)
 		return string(answer), err
+	case "network":
+		return c.plan.network + " " + c.plan.policies, nil
 	case "machines":
 		c.mutex.Lock()
 		defer c.mutex.Unlock()
@@ -88,9 +91,9 @@ func (c *cluster) answer(request string) (string, error) {
 }
 
 // build starts every machine, joins them, and tells each what it is.
-func (c *cluster) build(nodes int) error {
+func (c *cluster) build() error {
 	names := []string{router, controlPlane}
-	for n := 1; n <= nodes; n++ {
+	for n := 1; n <= c.plan.nodes; n++ {
 		names = append(names, nodeName(n))
 	}
 	machines := map[string]*enclosed{}
@@ -101,10 +104,10 @@ func (c *cluster) build(nodes int) error {
 		}
 		machines[name] = started
 	}
-	if err := c.join(machines, nodes); err != nil {
+	if err := c.join(machines); err != nil {
 		return err
 	}
-	specs, err := describe(nodes)
+	specs, err := describe(c.plan)
 	if err != nil {
 		return err
 	}
@@ -119,7 +122,7 @@ func (c *cluster) build(nodes int) error {
 }
 
 // describe writes all keys and configuration, and says what each machine is.
-func describe(nodes int) ([]Machine, error) {
+func describe(p plan) ([]Machine, error) {
 	ca, err := newAuthority(inRun("pki"))
 	if err != nil {
 		return nil, err
@@ -134,9 +137,9 @@ func describe(nodes int) ([]Machine, error) {
 	if err != nil {
 		return nil, err
 	}
-	specs := []Machine{routerMachine(nodes, filepath.Join(home(), "coredns"), filepath.Join(home(), "lab")), control}
-	for n := 1; n <= nodes; n++ {
-		node, err := nodeMachine(ca, n, nodes)
+	specs := []Machine{routerMachine(p, filepath.Join(home(), "coredns"), filepath.Join(home(), "lab")), control}
+	for n := 1; n <= p.nodes; n++ {
+		node, err := nodeMachine(ca, n, p)
 		if err != nil {
 			return nil, err
 		}
@@ -194,9 +197,9 @@ func (c *cluster) watch(machine *enclosed) {
 }
 
 // join lays a cable from the router to each machine, and one to the host.
-func (c *cluster) join(machines map[string]*enclosed, nodes int) error {
+func (c *cluster) join(machines map[string]*enclosed) error {
 	routerPid := strconv.Itoa(machines[router].pid)
-	for _, l := range links(nodes) {
+	for _, l := range links(c.plan.nodes) {
 		err := c.children.run("ip", "link", "add", l.machine, "netns", routerPid, "type", "veth",
 			"peer", "name", "eth0", "netns", strconv.Itoa(machines[l.machine].pid))
 		if err != nil {

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -20,14 +19,17 @@ const patience = 3 * time.Minute
 func up(arguments []string) error {
 	flags := flag.NewFlagSet("up", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	nodes := flags.Int("nodes", 2, "")
+	nodes := flags.String("nodes", "2", "")
+	network := flags.String("cni", bridge.name, "")
+	policies := flags.String("policies", nobody.name, "")
 	if err := flags.Parse(arguments); err != nil || flags.NArg() > 0 {
-		return usageError{"up takes --nodes N"}
+		return usageError{"up takes --nodes N, --cni NETWORK and --policies ENGINE"}
 	}
-	if *nodes < 1 || *nodes > maxNodes {
-		return usageError{fmt.Sprintf("--nodes must be 1 to %d", maxNodes)}
+	p, err := readPlan([]string{*nodes, *network, *policies})
+	if err != nil {
+		return err
 	}
-	if err := preflight(); err != nil {
+	if err := preflight(p); err != nil {
 		return err
 	}
 	lock, err := awaitLock()
@@ -45,7 +47,7 @@ func up(arguments []string) error {
 	}
 	interrupted := make(chan os.Signal, 1)
 	signal.Notify(interrupted, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
-	leash, ended, err := startSupervisor(*nodes, lock)
+	leash, ended, err := startSupervisor(p, lock)
 	if err != nil {
 		lock.release()
 		return err
@@ -54,7 +56,7 @@ func up(arguments []string) error {
 	lock.file.Close()
 	say := func(what string) { fmt.Printf("cluster: %4.1f s  %s\n", time.Since(begun).Seconds(), what) }
 	failed := make(chan error, 1)
-	go func() { failed <- settle(*nodes, say) }()
+	go func() { failed <- settle(p, say) }()
 	select {
 	case err = <-failed:
 	case <-ended:
@@ -68,13 +70,13 @@ func up(arguments []string) error {
 	if _, err := leash.Write([]byte{'k'}); err != nil {
 		return fmt.Errorf("the supervisor is gone: %w", err)
 	}
-	say(fmt.Sprintf("ready: %d nodes", *nodes))
+	say("ready: " + p.String())
 	fmt.Printf("cluster: export KUBECONFIG=%s PATH=%s/bin:$PATH\n", kubeconfig(), home())
 	return nil
 }
 
 // startSupervisor starts the cluster: the file holds it until a byte is written to it, the channel tells of its end.
-func startSupervisor(nodes int, lock *lock) (*os.File, <-chan struct{}, error) {
+func startSupervisor(p plan, lock *lock) (*os.File, <-chan struct{}, error) {
 	if err := os.MkdirAll(runFolder, 0o755); err != nil {
 		return nil, nil, err
 	}
@@ -92,7 +94,7 @@ func startSupervisor(nodes int, lock *lock) (*os.File, <-chan struct{}, error) {
 		return nil, nil, err
 	}
 	defer log.Close()
-	pid, err := syscall.ForkExec(self, []string{prefix + ": " + supervisor, "supervise", strconv.Itoa(nodes)}, &syscall.ProcAttr{
+	pid, err := syscall.ForkExec(self, append([]string{prefix + ": " + supervisor, "supervise"}, p.arguments()...), &syscall.ProcAttr{
 		Dir: "/",
 		Env: os.Environ(),
 		// The lock is the supervisor's as long as it lives.
@@ -110,17 +112,28 @@ func startSupervisor(nodes int, lock *lock) (*os.File, <-chan struct{}, error) {
 	return write, ended, nil
 }
 
+// need is a program, and the package of the distribution that has it.
+type need struct{ path, pkg string }
+
 // preflight looks for all that the cluster needs of this machine.
-func preflight() error {
+func preflight(p plan) error {
 	if os.Geteuid() != 0 {
 		return errors.New("root is needed for namespaces and networks (sudo)")
 	}
 	var missing []string
-	for _, need := range []struct{ path, pkg string }{
+	needs := []need{
 		{"containerd", "containerd"}, {"ctr", "containerd"}, {"containerd-shim-runc-v2", "containerd"}, {"runc", "runc"},
 		{"/usr/lib/cni/bridge", "containernetworking-plugins"}, {"iptables", "iptables"}, {"nft", "nftables"},
 		{"conntrack", "conntrack"}, {"ip", "iproute2"}, {"sysctl", "procps"}, {"nsenter", "util-linux"}, {"busybox", "busybox-static"},
-	} {
+	}
+	built := []string{"kubernetes", "coredns", "lab", "images/pause.tar"}
+	for _, plugin := range p.plugins() {
+		needs = append(needs, plugin.needs...)
+		for _, program := range plugin.programs {
+			built = append(built, "plugins/"+program)
+		}
+	}
+	for _, need := range needs {
 		if !present(need.path) && !strings.Contains(strings.Join(missing, " ")+" ", need.pkg+" ") {
 			missing = append(missing, need.pkg)
 		}
@@ -131,9 +144,9 @@ func preflight() error {
 	if all, err := hierarchies(); err != nil || len(all) == 0 {
 		return errors.New("no cgroups are mounted below /sys/fs/cgroup")
 	}
-	for _, built := range []string{"kubernetes", "coredns", "lab", "images/pause.tar"} {
-		if _, err := os.Stat(home() + "/" + built); err != nil {
-			return fmt.Errorf("%s/%s is not built (`make cluster` builds it)", home(), built)
+	for _, part := range built {
+		if _, err := os.Stat(home() + "/" + part); err != nil {
+			return fmt.Errorf("%s/%s is not built (`make cluster %s` builds it)", home(), part, p.asMakeSaysIt())
 		}
 	}
 	return nil

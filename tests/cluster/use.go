@@ -115,6 +115,19 @@ func control(command string, arguments []string, verbs ...string) error {
 	return nil
 }
 
+// sendSignal sends a signal to a service.
+func sendSignal(arguments []string) error {
+	if len(arguments) != 3 {
+		return usageError{"kill needs a node, a service and a signal"}
+	}
+	name, err := machineName(arguments[0])
+	if err != nil {
+		return err
+	}
+	_, err = ask(name, "kill "+arguments[1]+" "+arguments[2])
+	return err
+}
+
 // logs writes out what a service wrote.
 func logs(arguments []string) error {
 	if len(arguments) != 2 {
@@ -139,6 +152,16 @@ func status([]string) error {
 		return err
 	}
 	fmt.Print(describeMachines())
+	return nil
+}
+
+// showNetwork says in two words which network the cluster has, and who enforces its policies.
+func showNetwork([]string) error {
+	answer, err := ask(supervisor, "network")
+	if err != nil {
+		return err
+	}
+	fmt.Println(answer)
 	return nil
 }
 

@@ -17,6 +17,7 @@ use crate::kubernetes::well::Baseline;
 use crate::lab::Lab;
 use crate::needs;
 use crate::process::LabProcess;
+use crate::scenario::network::unfit;
 use crate::scenario::{ExpectedOutcome, Scenario, ScenarioFile, Step, Steps};
 use crate::skoop::SkoopRun;
 
@@ -187,7 +188,7 @@ impl Runner {
             Ok((cluster, _)) if cluster.own().is_none() && scenario.needs_nodes() => {
                 Some("needs access to nodes, which only the cluster of `make cluster` gives".to_owned())
             }
-            Ok(_) => None,
+            Ok((cluster, _)) => unfit(scenario, cluster.network()),
         }
     }
 

@@ -8,6 +8,7 @@ use clap::Parser;
 use regex::Regex;
 use tests::runner::Runner;
 use tests::scenario::ScenarioFile;
+use tests::scenario::network::is_own;
 use tests::{program, scenario, signals, skoop, summary};
 
 /// Runs scenario files and judges what kubectl-skoop says about each of them.
@@ -23,6 +24,9 @@ struct Args {
     /// Only scenarios whose name matches.
     #[arg(long, value_name = "REGEX")]
     only: Option<Regex>,
+    /// Only scenarios that are for this network of a cluster, or this policy engine, and not for the bridge alone.
+    #[arg(long, value_name = "NETWORK")]
+    own: Option<String>,
     /// Leave each broken lab or namespace standing, and say how to enter it.
     #[arg(long)]
     keep: bool,
@@ -51,6 +55,10 @@ fn run(args: &Args) -> Result<bool> {
     if let Some(only) = &args.only {
         found.retain(|found| only.is_match(&found.name));
         ensure!(!found.is_empty(), "no scenario matches {only}");
+    }
+    if let Some(network) = &args.own {
+        found.retain(|found| found.scenario.as_ref().is_ok_and(|scenario| is_own(scenario, network)));
+        ensure!(!found.is_empty(), "no scenario is for {network} alone");
     }
     let mut out = std::io::stdout();
     if args.check {

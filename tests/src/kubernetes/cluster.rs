@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::call::{CallEnd, call};
 use crate::scenario::manifests::LAB_IMAGE;
+use crate::scenario::network::ClusterNetwork;
 
 /// Where `make cluster` puts its program, and the kubeconfig beside it.
 const OWN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/cluster");
@@ -27,6 +28,7 @@ pub struct TestCluster {
     program: Option<PathBuf>,
     kubectl: PathBuf,
     nodes: BTreeMap<String, String>,
+    network: Option<ClusterNetwork>,
     image: String,
 }
 
@@ -55,9 +57,14 @@ impl TestCluster {
             kubectl: if beside.is_file() { beside } else { "kubectl".into() },
             file,
             nodes: BTreeMap::new(),
+            network: None,
             image: std::env::var("LAB_IMAGE").unwrap_or_else(|_| LAB_IMAGE.to_owned()),
         };
         cluster.kubeconfig = cluster.json(&["config", "view", "--raw", "--minify", "--flatten"])?;
+        if cluster.own().is_some() {
+            let network = cluster.program(&["network"], CALL_WITHIN)?;
+            cluster.network = Some(network.parse().context("asking the cluster for its network")?);
+        }
         cluster.nodes = cluster.name_nodes().context("listing the cluster's nodes")?;
         Ok(cluster)
     }
@@ -75,6 +82,11 @@ impl TestCluster {
     /// What scenarios call `n1`, `n2`... is called this here.
     pub fn nodes(&self) -> &BTreeMap<String, String> {
         &self.nodes
+    }
+
+    /// The network it has; of another cluster than the project's own it is not known.
+    pub fn network(&self) -> Option<&ClusterNetwork> {
+        self.network.as_ref()
     }
 
     /// The lab's image on this cluster.

@@ -1,7 +1,7 @@
 //! A new namespace for one scenario, and how everything that the scenario did is undone, even if its runner is killed.
 //!
 //! A stage owns a directory in [`stages`] with its kubeconfig (whose namespace is the scenario's, so that nobody has to
-//! name it), the built-in servers for PATH (and for nodes `systemctl stop|start|restart SERVICE`), logs, and `stage.json`: what undoes it. It holds a lock in there, which
+//! name it), the built-in servers for PATH (and for nodes `systemctl stop|start|restart SERVICE` and `systemctl kill -s SIGNAL SERVICE`), logs, and `stage.json`: what undoes it. It holds a lock in there, which
 //! the kernel drops with the process: a stage whose lock is free belongs to nobody, and the next run takes it down.
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -24,6 +24,7 @@ use super::settled;
 use crate::builtin;
 use crate::process::{LabProcess, Listeners, SOCKET_TABLES, listening_in};
 use crate::scenario::manifests::{self, Awaited};
+use crate::scenario::network::{Placeholder, placeholders};
 use crate::scenario::place::StepPlace;
 use crate::scenario::{Scenario, Step};
 use crate::skoop::{self, SkoopRun};
@@ -45,6 +46,8 @@ pub struct Stage<'a> {
     directory: PathBuf,
     /// `Kind/name` of what the scenario applied here.
     applied: Vec<String>,
+    /// What steps call by a placeholder, and what it is here.
+    filled: BTreeMap<String, String>,
     kept: bool,
     down: bool,
     _lock: Flock<File>,
@@ -85,6 +88,7 @@ impl<'a> Stage<'a> {
             namespace,
             directory,
             applied: Vec::new(),
+            filled: BTreeMap::new(),
             kept: false,
             down: false,
             _lock: lock,
@@ -98,7 +102,7 @@ impl<'a> Stage<'a> {
             beside: beside.to_owned(),
             steps: steps.map(|step| (step.place.clone(), step.command.clone())).collect(),
         };
-        fs::write(stage.directory.join("stage.json"), serde_json::to_string(&undo)?).context("writing stage.json")?;
+        undo.write(&stage.directory)?;
         let name = stage.namespace.as_str();
         cluster.ask(&["create", "namespace", name])?;
         cluster.ask(&[
@@ -136,7 +140,70 @@ impl<'a> Stage<'a> {
             None => manifests::awaited(&documents),
         };
         self.wait(&awaited).context("ready")?;
-        settled::wait(self.cluster, &self.namespace).context("ready")
+        settled::wait(self.cluster, &self.namespace).context("ready")?;
+        self.fill(scenario)
+    }
+
+    /// Finds out what the scenario's placeholders are here. What undoes it is written down anew with that: when it is run, a
+    /// pod may be gone.
+    fn fill(&mut self, scenario: &Scenario) -> Result<()> {
+        for (text, placeholder) in scenario.all_steps().flat_map(|step| placeholders(&step.command)) {
+            if self.filled.contains_key(&text) {
+                continue;
+            }
+            let found = match placeholder {
+                Placeholder::Tunnel => {
+                    let network = self.cluster.network();
+                    network
+                        .and_then(|network| network.tunnel().map(str::to_owned))
+                        .context("this cluster's network has no tunnel")?
+                }
+                Placeholder::PodVeth(pod) => self
+                    .pod_veth(&pod)
+                    .with_context(|| format!("looking for the node's end of {pod}"))?,
+            };
+            self.filled.insert(text, found);
+        }
+        if self.filled.is_empty() {
+            return Ok(());
+        }
+        let mut undo = self.read()?;
+        for (_, command) in &mut undo.steps {
+            *command = self.as_here(command);
+        }
+        undo.write(&self.directory)
+    }
+
+    /// A command with what its placeholders are here.
+    fn as_here(&self, command: &str) -> String {
+        let each = self.filled.iter();
+        each.fold(command.to_owned(), |command, (text, found)| {
+            command.replace(text, found)
+        })
+    }
+
+    /// The interface of a pod's node at the other end of the pod's own: the pod knows its number.
+    fn pod_veth(&self, pod: &str) -> Result<String> {
+        let exec = [
+            "-n",
+            &self.namespace,
+            "exec",
+            pod,
+            "--",
+            "cat",
+            "/sys/class/net/eth0/iflink",
+        ];
+        let number = self.cluster.ask(&exec)?;
+        let object = self.json(&["get", "pod", pod])?;
+        let node = object["spec"]["nodeName"].as_str().context("it is on no node")?;
+        let named = self.cluster.on_node(
+            node,
+            &format!(
+                "basename $(dirname $(grep -lx {} /sys/class/net/*/ifindex))",
+                number.trim()
+            ),
+        )?;
+        Ok(named.trim().to_owned())
     }
 
     /// The fresh namespace.
@@ -167,7 +234,7 @@ impl<'a> Stage<'a> {
     /// Starts a step where it belongs.
     pub fn start(&self, step: &Step, beside: &Path) -> Result<LabProcess> {
         let undo = self.read()?;
-        let line = undo.line(&step.place, &step.command, self.cluster.nodes())?;
+        let line = undo.line(&step.place, &self.as_here(&step.command), self.cluster.nodes())?;
         // Only of a server does anybody ask whether it listens.
         let stays = builtin::called_by(&step.command).is_some_and(|builtin| builtin.stays);
         let listeners = match step.place.parse()? {
@@ -239,7 +306,10 @@ impl<'a> Stage<'a> {
             let program = quoted(&program.display().to_string());
             fs::write(
                 &systemctl,
-                format!("#!/bin/sh\nexec {program} \"$1\" \"$(hostname)\" \"$2\"\n"),
+                format!(
+                    "#!/bin/sh\n[ \"$1\" != kill ] || exec {program} kill \"$(hostname)\" \"$4\" \"$3\"\n\
+                     exec {program} \"$1\" \"$(hostname)\" \"$2\"\n"
+                ),
             )?;
             fs::set_permissions(&systemctl, fs::Permissions::from_mode(0o755))?;
         }
@@ -306,6 +376,11 @@ impl Undo {
         let text = fs::read_to_string(directory.join("stage.json"))
             .with_context(|| format!("reading {}/stage.json", directory.display()))?;
         Ok(serde_json::from_str(&text)?)
+    }
+
+    fn write(&self, directory: &Path) -> Result<()> {
+        fs::write(directory.join("stage.json"), serde_json::to_string(self)?)
+            .with_context(|| format!("writing {}/stage.json", directory.display()))
     }
 
     /// The shell line that runs a step.

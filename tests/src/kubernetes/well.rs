@@ -9,8 +9,17 @@ use super::cluster::TestCluster;
 
 const WITHIN: Duration = Duration::from_mins(2);
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// What runs on every node of the project's own cluster.
-const SERVICES: [&str; 3] = ["containerd", "kubelet", "kube-proxy"];
+/// What runs on the nodes of the project's own cluster: of the agents, that of its network.
+const SERVICES: [&str; 8] = [
+    "containerd",
+    "kubelet",
+    "kube-proxy",
+    "flanneld",
+    "calico-node",
+    "cilium-agent",
+    "cilium-operator",
+    "kube-router",
+];
 
 /// The cluster as it was found.
 #[derive(Debug)]
@@ -32,7 +41,7 @@ impl Baseline {
     pub fn restore(&self, cluster: &TestCluster) -> Result<()> {
         if cluster.own().is_some() {
             let status = cluster.program(&["status"], super::cluster::CALL_WITHIN)?;
-            for (machine, service) in stopped(&status) {
+            for (machine, service) in at_rest(&status) {
                 if SERVICES.contains(&service.as_str()) {
                     cluster.program(&["start", &machine, &service], super::cluster::CALL_WITHIN)?;
                 }
@@ -129,14 +138,14 @@ fn nodes_not_ready(list: &Value) -> Vec<String> {
     ill.collect()
 }
 
-/// Machines and services that `cluster status` shows as stopped.
-fn stopped(status: &str) -> Vec<(String, String)> {
+/// Machines and services that `cluster status` shows as stopped, or as hanging.
+fn at_rest(status: &str) -> Vec<(String, String)> {
     let mut machine = "";
     let mut found = Vec::new();
     for line in status.lines() {
         if !line.starts_with(' ') {
             machine = line.trim();
-        } else if let Some(service) = line.trim().strip_suffix(" stopped") {
+        } else if let Some((service, "stopped" | "hangs")) = line.trim().split_once(' ') {
             found.push((machine.to_owned(), service.to_owned()));
         }
     }
@@ -162,8 +171,9 @@ mod tests {
     }
 
     #[test]
-    fn services_that_were_stopped_are_found() {
-        let status = "n1\n  kubelet running\n  images done\nn2\n  kubelet stopped\n  kube-proxy running (started 2 times; before: exit code 1)\n";
-        assert_eq!(stopped(status), [("n2".to_owned(), "kubelet".to_owned())]);
+    fn services_that_were_stopped_or_hang_are_found() {
+        let status = "n1\n  kubelet running\n  images done\n  flanneld hangs\nn2\n  kubelet stopped\n  kube-proxy running (started 2 times; before: exit code 1)\n";
+        let named = |machine: &str, service: &str| (machine.to_owned(), service.to_owned());
+        assert_eq!(at_rest(status), [named("n1", "flanneld"), named("n2", "kubelet")]);
     }
 }

@@ -11,10 +11,12 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
+use self::network::{ENGINES, NETWORKS};
 use self::place::StepPlace;
 use crate::topology::{self, Topology};
 
 pub mod manifests;
+pub mod network;
 pub mod place;
 
 /// A scenario as its file says it.
@@ -33,6 +35,12 @@ pub struct Scenario {
     /// `kubernetes` for scenarios that need a cluster.
     #[serde(default)]
     pub site: Option<String>,
+    /// Kubernetes only: the networks on which it makes sense; without it, all that have what its steps name.
+    #[serde(default, deserialize_with = "one_or_more")]
+    pub networks: Vec<String>,
+    /// Kubernetes only: the policy engines beside which it makes sense; without it, all.
+    #[serde(default, deserialize_with = "one_or_more")]
+    pub policies: Vec<String>,
     /// Tools and kernel modules without which it is skipped.
     #[serde(default, deserialize_with = "one_or_more")]
     pub needs: Vec<String>,
@@ -223,6 +231,8 @@ impl Scenario {
                     ("apply", !scenario.apply.is_empty()),
                     ("ready", scenario.ready.is_some()),
                     ("undo", !scenario.undo.0.is_empty()),
+                    ("networks", !scenario.networks.is_empty()),
+                    ("policies", !scenario.policies.is_empty()),
                 ] {
                     ensure!(!given, "`{key}` belongs to `site: kubernetes`");
                 }
@@ -242,9 +252,16 @@ impl Scenario {
         ] {
             ensure!(!given, "`{key}` does not belong to `site: kubernetes`");
         }
-        for steps in [&self.serve, &self.breaks, &self.during, &self.undo] {
-            for step in &steps.0 {
-                step.place.parse::<StepPlace>()?;
+        for step in self.all_steps() {
+            step.place.parse::<StepPlace>()?;
+        }
+        for (key, given, known) in [
+            ("networks", &self.networks, &NETWORKS[..]),
+            ("policies", &self.policies, &ENGINES[..]),
+        ] {
+            let unknown = given.iter().find(|name| !known.contains(&name.as_str()));
+            if let Some(name) = unknown {
+                bail!("`{name}` under `{key}` is unknown (they are {})", known.join(", "));
             }
         }
         for name in self.ready.iter().flatten() {
@@ -271,10 +288,14 @@ impl Scenario {
 
     /// Whether it has steps that only somebody with access to nodes can run.
     pub fn needs_nodes(&self) -> bool {
-        let all: [&Steps; 4] = [&self.serve, &self.breaks, &self.during, &self.undo];
-        all.iter()
-            .flat_map(|steps| &steps.0)
+        self.all_steps()
             .any(|step| matches!(step.place.parse(), Ok(StepPlace::Node(_))))
+    }
+
+    /// Every step it has.
+    pub fn all_steps(&self) -> impl Iterator<Item = &Step> + Clone {
+        let all: [&Steps; 4] = [&self.serve, &self.breaks, &self.during, &self.undo];
+        all.into_iter().flat_map(|steps| &steps.0)
     }
 
     /// The network it starts from.

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// plugin is what gives pods their network, or what enforces policies: what of it was built, and what of it a node has.
+type plugin struct {
+	name string
+	// What was built for it, in target/cluster/plugins.
+	programs []string
+	// What the distribution must have for it.
+	needs []need
+	// The router knows where pods are: their addresses are not hidden in a tunnel.
+	routesPods bool
+	// The archive of its image, beside the programs.
+	image string
+	// What the API server is told of it, and the daemon set among that.
+	manifest, daemonSet string
+	// Its files, its commands and its services, on node n.
+	add func(node *Machine, ca *authority, n int, p plan) error
+}
+
+// networks are what can give pods their network: `--cni`.
+var networks = byName(bridge, flannel)
+
+// engines are what can enforce policies beside a network that does not: `--policies`.
+var engines = byName(nobody, kubeRouter, kubeNetworkPolicies)
+
+// nobody leaves policies unenforced.
+var nobody = plugin{
+	name: "none",
+	add:  func(*Machine, *authority, int, plan) error { return nil },
+}
+
+func byName(all ...plugin) map[string]plugin {
+	named := map[string]plugin{}
+	for _, one := range all {
+		named[one.name] = one
+	}
+	return named
+}
+
+// plan is what a cluster is to be.
+type plan struct {
+	nodes             int
+	network, policies string
+}
+
+// readPlan understands what `arguments` wrote, or a user.
+func readPlan(words []string) (plan, error) {
+	if len(words) != 3 {
+		return plan{}, usageError{"a cluster is a number of nodes, a network and a policy engine"}
+	}
+	nodes, err := strconv.Atoi(words[0])
+	if err != nil || nodes < 1 || nodes > maxNodes {
+		return plan{}, usageError{fmt.Sprintf("--nodes must be 1 to %d", maxNodes)}
+	}
+	if _, known := networks[words[1]]; !known {
+		return plan{}, usageError{fmt.Sprintf("no network %q (they are %s)", words[1], names(networks))}
+	}
+	if _, known := engines[words[2]]; !known {
+		return plan{}, usageError{fmt.Sprintf("no policy engine %q (they are %s)", words[2], names(engines))}
+	}
+	return plan{nodes, words[1], words[2]}, nil
+}
+
+func names(of map[string]plugin) string { return strings.Join(slices.Sorted(maps.Keys(of)), ", ") }
+
+func (p plan) arguments() []string { return []string{strconv.Itoa(p.nodes), p.network, p.policies} }
+
+func (p plan) plugins() []plugin { return []plugin{networks[p.network], engines[p.policies]} }
+
+func (p plan) routesPods() bool { return networks[p.network].routesPods }
+
+func (p plan) String() string {
+	text := fmt.Sprintf("%d nodes, network %s", p.nodes, p.network)
+	if p.policies != nobody.name {
+		text += ", policies enforced by " + p.policies
+	}
+	return text
+}
+
+// asMakeSaysIt is what to give to `make` for this network and these policies.
+func (p plan) asMakeSaysIt() string { return "CNI=" + p.network + " POLICIES=" + p.policies }
+
+// built is a plugin's program.
+func built(program string) string { return filepath.Join(home(), "plugins", program) }
+
+// write writes a plugin's file for a node, and returns where.
+func (m *Machine) write(file, text string) (string, error) {
+	path := inRun(m.Name, file)
+	return path, os.WriteFile(path, []byte(text), 0o644)
+}
