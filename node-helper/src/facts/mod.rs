@@ -16,6 +16,7 @@ pub(crate) mod netfilter;
 pub(crate) mod node;
 pub(crate) mod process;
 mod qdiscs;
+mod queues;
 mod routes;
 mod rules;
 mod socket_counts;
@@ -65,6 +66,7 @@ pub(crate) const FACTS: &[Fact] = &[
     conntrack::FACT,
     xfrm::FACT,
     bpf::FACT,
+    queues::FACT,
     netfilter::FACT,
 ];
 
@@ -178,6 +180,7 @@ pub(crate) fn fill(facts: &mut NetnsFacts, missing: &Missing) {
         counters,
         conntrack,
         netfilter,
+        queues,
         bpf,
         xfrm,
         lookups,
@@ -194,6 +197,7 @@ pub(crate) fn fill(facts: &mut NetnsFacts, missing: &Missing) {
     *counters = Known::Missing(missing.clone());
     *conntrack = Known::Missing(missing.clone());
     *netfilter = Known::Missing(missing.clone());
+    *queues = Known::Missing(missing.clone());
     *bpf = Known::Missing(missing.clone());
     *xfrm = Known::Missing(missing.clone());
     *lookups = Known::Missing(missing.clone());
