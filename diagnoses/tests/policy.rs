@@ -147,6 +147,7 @@ fn party<'a>(inventory: &'a Inventory, end: &str) -> Party<'a> {
 fn ask<'a>(inventory: &'a Inventory, from: &str, to: &str, port: u16, protocol: &'a str) -> Ruling<'a> {
     let connection = Connection {
         from: party(inventory, from),
+        seen_as: None,
         to: party(inventory, to),
         protocol,
         port,
@@ -560,6 +561,7 @@ fn a_block_that_means_the_services_address_alone_is_left_open() {
     let service: IpAddr = "10.96.0.20".parse().unwrap();
     let mut connection = Connection {
         from: party(&inventory, "shop/web"),
+        seen_as: None,
         to: party(&inventory, "shop/db"),
         protocol: "tcp",
         port: 5432,

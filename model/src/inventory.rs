@@ -30,6 +30,8 @@ pub struct Inventory {
     pub context: String,
     /// Version of the API server (`v1.36.3`); empty when it was not told.
     pub version: String,
+    /// When it was read, by the API server's clock, in seconds since 1970; `None` when that was not told.
+    pub read_at_s: Option<i64>,
     /// Pods: those named, those behind the services named, and those of watched nodes.
     pub pods: Vec<Pod>,
     /// Services: those named, and the cluster's DNS.
@@ -74,6 +76,8 @@ pub struct Pod {
     pub reason: String,
     /// The message beside it.
     pub message: String,
+    /// When its node took it on (`status.startTime`, else `metadata.creationTimestamp`), in seconds since 1970.
+    pub started_at_s: Option<i64>,
     /// It is being deleted (`metadata.deletionTimestamp`).
     pub terminating: bool,
     /// `spec.dnsPolicy`.
@@ -355,6 +359,14 @@ impl Inventory {
         self.pods
             .iter()
             .find(|pod| pod.namespace == namespace && pod.name == name)
+    }
+
+    /// How old a pod was when all was read, in seconds.
+    #[must_use]
+    pub fn age_s(&self, pod: &Pod) -> Option<u64> {
+        // Its node's clock may be ahead, and it may have come while all was read.
+        let age_s = self.read_at_s?.saturating_sub(pod.started_at_s?);
+        Some(age_s.max(0).unsigned_abs())
     }
 
     /// A pod by its UID.

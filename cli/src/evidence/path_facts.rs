@@ -15,7 +15,7 @@ const NETNS_MAX: usize = 16;
 /// Flows whose connection tracking is asked for, at most.
 const FLOWS_MAX: usize = 256;
 /// Facts that traffic changes, so that they are read again after the window.
-const CHANGED_BY_TRAFFIC: [&str; 8] = [
+const CHANGED_BY_TRAFFIC: [&str; 9] = [
     "links",
     "neighbours",
     "fdb",
@@ -24,6 +24,7 @@ const CHANGED_BY_TRAFFIC: [&str; 8] = [
     "counters",
     "conntrack",
     "netfilter",
+    "queues",
 ];
 
 /// Reads both ends, then whatever namespaces the facts lead to, until nothing new turns up.

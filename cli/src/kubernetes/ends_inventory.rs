@@ -47,6 +47,7 @@ impl EndsInventory {
                 .push(refused.missing("kinds of policies other than NetworkPolicy"));
             ApiGroups::default()
         });
+        inventory.read_at_s = groups.now.map(Timestamp::as_second);
         let namespaces: BTreeSet<String> = [source, destination].into_iter().filter_map(namespace_of).collect();
         for thing in [source, destination] {
             inventory.take(thing);

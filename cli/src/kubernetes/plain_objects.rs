@@ -68,6 +68,10 @@ pub fn pod(pod: core::Pod) -> Pod {
             .message
             .or_else(|| hindrance.and_then(|condition| condition.message.clone()))
             .unwrap_or_default(),
+        started_at_s: status
+            .start_time
+            .or(meta.creation_timestamp)
+            .map(|moment| moment.0.as_second()),
         terminating: meta.deletion_timestamp.is_some(),
         dns_policy: spec.dns_policy.unwrap_or_default(),
         dns_nameservers: spec
@@ -344,7 +348,8 @@ mod tests {
     #[test]
     fn a_running_pod_keeps_its_addresses_ports_and_containers() {
         let pod = pod(serde_json::from_value(json!({
-            "metadata": {"name": "web-1", "namespace": "shop", "uid": "ce7a", "labels": {"app": "web"}},
+            "metadata": {"name": "web-1", "namespace": "shop", "uid": "ce7a", "labels": {"app": "web"},
+                         "creationTimestamp": "2026-01-01T00:00:00Z"},
             "spec": {
                 "nodeName": "n1", "dnsPolicy": "ClusterFirst",
                 "initContainers": [{"name": "setup"}],

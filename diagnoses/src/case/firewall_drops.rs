@@ -1,12 +1,14 @@
 //! What a firewall made of the watched packets: where they were dropped, and by which rule.
 
 use crate::case::Case;
+use crate::case::node_agents;
 use crate::case::routing;
 use crate::case::trail::Dropped;
 use crate::kernel::drops::Class;
 use crate::kernel::firewall::culprit::{Culprit, of_drop};
 use crate::kernel::firewall::{self, NetfilterStop, NetfilterVerdict};
 use crate::kernel::tunnel;
+use crate::kubernetes::agents::{self, Agent};
 use crate::verdict::remedy::Remedy;
 use crate::words::shell::{self, Command, is_nft_name};
 use crate::words::{at, count, table, the};
@@ -42,6 +44,26 @@ impl<'a> Blocked<'a> {
     /// The rule or chain for a report.
     pub fn place(&self) -> Option<RulePlace> {
         self.culprit.as_ref().and_then(Culprit::place)
+    }
+
+    /// Whose rule it is, where every rule that can have done it is the same agent's.
+    pub fn owner(&self) -> Option<&'static Agent> {
+        let mut owners = self.culprit.iter().flat_map(Culprit::suspects).map(|suspect| {
+            let comment = suspect.stop.rule.and_then(|rule| rule.comment.as_deref());
+            agents::owner(&suspect.stop.place(), comment)
+        });
+        let first = owners.next()??;
+        let same = |owner: Option<&Agent>| owner.is_some_and(|owner| owner.name == first.name);
+        owners.all(same).then_some(first)
+    }
+
+    /// That it is an agent's own rule, where it is.
+    pub fn owned(&self) -> Option<String> {
+        let agent = self.owner()?;
+        Some(format!(
+            "it is a rule of {}, which {} writes",
+            agent.name, agent.process
+        ))
     }
 
     /// The first loss.
@@ -81,13 +103,19 @@ impl<'a> Blocked<'a> {
         }
     }
 
+    /// What became of them: `rejected` where the sender was told, else `freed`.
+    pub fn ended(&self, case: &Case<'_>) -> &'static str {
+        if self.answered(case) { "rejected" } else { "freed" }
+    }
+
     /// `3 packets 10.90.1.2:40001 -> 10.90.2.2:80 tcp were freed in netns/x cbr0: NETFILTER_DROP in nf_hook_slow`.
     pub fn seen(&self, case: &Case<'_>) -> String {
         let first = self.first();
         format!(
-            "{} of {} freed in {}: {} ({})",
+            "{} of {} {} in {}: {} ({})",
             count(self.drops.len(), "watched packet"),
             self.what(),
+            self.ended(case),
             at(&case.name(self.netns), Some(&self.interface(case))),
             first.words(),
             first.event.flow
@@ -172,33 +200,49 @@ impl<'a> Blocked<'a> {
         if self.rewritten(case).is_some() {
             return "run again: the rules were being rewritten".into();
         }
+        // What an agent wrote it writes again, and what it drops it was told to.
+        if let Some(agent) = self.owner() {
+            return node_agents::look_at(case, self.netns, agent)
+                .say(format!("; the rule is {}'s own: do not delete it", agent.name));
+        }
         let name = case.name(self.netns);
         let Some(place) = self.place() else {
             return format!("look for the rule in {name} and accept {packets} before it").into();
         };
         let chain = &place.chain;
-        let tool = if flow.dst().is_ipv6() {
-            place.backend.replace("iptables", "ip6tables")
-        } else {
-            place.backend.clone()
-        };
         if place.handle.is_none() {
             let table = table(&place);
             let backend = &place.backend;
             return format!("accept {packets} in chain {chain} (table {table}, {backend}) of {name}").into();
         }
-        // Nobody deletes what he has not looked at, nor by a position that may be another's by then.
-        let (shows, deletes) = if place.backend == "nftables" {
-            by_handle(case, self.netns, &place)
-        } else {
-            by_specification(case, self.netns, &place, &tool)
-        };
-        let deletes = deletes.filter(|_| shows.is_some());
+        let (shows, deletes) = rule_commands(case, self.netns, &place, flow.dst().is_ipv6());
         Remedy::from("delete the rule")
             .tell(": ", shows, " shows it")
             .tell(", ", deletes, " deletes it")
             .say(format!("; or accept {packets} before it"))
     }
+}
+
+/// The commands that show a rule's chain and delete the rule, in its own tool's language. Nobody deletes what he has not looked
+/// at, nor by a position that may be another's by then.
+pub fn rule_commands(
+    case: &Case<'_>,
+    netns: u32,
+    place: &RulePlace,
+    over_ipv6: bool,
+) -> (Option<Command>, Option<Command>) {
+    let (shows, deletes) = if place.backend == "nftables" {
+        by_handle(case, netns, place)
+    } else {
+        let tool = if over_ipv6 {
+            place.backend.replace("iptables", "ip6tables")
+        } else {
+            place.backend.clone()
+        };
+        by_specification(case, netns, place, &tool)
+    };
+    let deletes = deletes.filter(|_| shows.is_some());
+    (shows, deletes)
 }
 
 /// The commands that show a chain of nftables, and delete its rule.
@@ -247,6 +291,11 @@ pub fn blocked_at_all<'a>(case: &Case<'a>) -> Vec<Blocked<'a>> {
     let mut drops = case.all_drops(Class::Netfilter);
     drops.retain(|drop| case.attempt(drop.attempt).is_some_and(|tried| tried.asked));
     group(case, drops)
+}
+
+/// A firewall answered this packet for its target, so that its sender was told.
+pub fn rejected<'a>(case: &Case<'a>, drop: &Dropped<'a>) -> bool {
+    drop.class == Class::Netfilter && group(case, vec![*drop]).iter().any(|blocked| blocked.answered(case))
 }
 
 fn group<'a>(case: &Case<'a>, drops: Vec<Dropped<'a>>) -> Vec<Blocked<'a>> {

@@ -1,25 +1,66 @@
 //! What network policies say of the attempts of a run, or, where nothing was sent, of the question.
 
+use crate::case::attribution::is_icmp;
 use crate::case::services::{AskedService, services};
 use crate::case::{Case, Tried};
 use crate::kubernetes::pods::pod_of;
 use crate::kubernetes::policy::{Connection, Party, Ruling, ruling};
 use model::flow::{Flow, protocol_name};
 use model::inventory::Inventory;
+use model::report::Direction;
 use std::net::IpAddr;
 
-/// What they say of an attempt: of the endpoint it came to where that was seen, else of all it may come to. `None` without a
-/// cluster.
+/// What they say of an attempt: of the endpoint it came to where that was seen, else of all it may come to; and of the source as
+/// it was where the request was dropped, else where it was seen last. `None` without a cluster.
 pub fn of_attempt<'a>(case: &Case<'a>, tried: &Tried<'a>) -> Option<Ruling<'a>> {
     let flow = tried.attempt.flow;
     let inventory = case.inventory()?;
-    let source = source(case, inventory, flow.src());
-    let came_to = case.trail.forms(tried.attempt.id).last().copied();
+    let came_to = dropped_as(case, tried.attempt.id).or_else(|| case.trail.forms(tried.attempt.id).last().copied());
+    let opener = Opener {
+        source: source(case, inventory, flow.src()),
+        seen_as: came_to
+            .filter(|form| form.src() != flow.src())
+            .map(|form| translated_source(case, inventory, form.src())),
+    };
     let ends = ends(case, flow, came_to);
     let protocol = protocol(flow.protocol)?;
     Some(together(
-        ends.into_iter().map(|end| end.ruling(inventory, source, protocol)),
+        ends.into_iter().map(|end| end.ruling(inventory, opener, protocol)),
     ))
+}
+
+/// The tuple that the place had before it which dropped the request.
+fn dropped_as(case: &Case<'_>, attempt: u32) -> Option<Flow> {
+    let request = case.leg(attempt, Direction::Request)?;
+    let event = request.drops.first()?.event;
+    // What is lost inside of a tunnel's packet has its own tuple within.
+    Some(event.quoted.filter(|_| !is_icmp(event)).unwrap_or(event.flow))
+}
+
+/// Whoever has the address that the source was translated to: most often a node, which has more addresses than the API tells.
+fn translated_source<'a>(case: &Case<'a>, inventory: &'a Inventory, address: IpAddr) -> Party<'a> {
+    let party = Party::at(inventory, address);
+    if party.pod.is_some() || !party.node.is_empty() {
+        return party;
+    }
+    let hosts = case.evidence.nodes.iter().filter(|node| node.host_netns != 0);
+    let owners = case.owners(address);
+    let owns = |netns: u32| owners.iter().any(|(owner, _)| *owner == netns);
+    let mut owning = hosts.filter(|node| owns(node.host_netns));
+    match (owning.next(), owning.next()) {
+        (Some(node), None) => Party {
+            node: &node.name,
+            ..party
+        },
+        _ => party,
+    }
+}
+
+/// Who opens a connection, and as whom it comes.
+#[derive(Clone, Copy)]
+struct Opener<'a> {
+    source: Party<'a>,
+    seen_as: Option<Party<'a>>,
 }
 
 /// What they say of the question itself, before anything is sent.
@@ -42,10 +83,13 @@ pub fn of_question<'a>(case: &Case<'a>) -> Option<Ruling<'a>> {
     let target = evidence.destination.addresses.iter().find(family)?;
     let port = evidence.destination.port.unwrap_or_default();
     let flow = Flow::new(number, (*own, 0).into(), (*target, port).into());
-    let source = source(case, inventory, *own);
+    let opener = Opener {
+        source: source(case, inventory, *own),
+        seen_as: None,
+    };
     let ends = ends(case, flow, None);
     Some(together(
-        ends.into_iter().map(|end| end.ruling(inventory, source, protocol)),
+        ends.into_iter().map(|end| end.ruling(inventory, opener, protocol)),
     ))
 }
 
@@ -73,11 +117,12 @@ struct PossibleEnd {
 }
 
 impl PossibleEnd {
-    fn ruling<'a>(&self, inventory: &'a Inventory, from: Party<'a>, protocol: &'a str) -> Ruling<'a> {
+    fn ruling<'a>(&self, inventory: &'a Inventory, opener: Opener<'a>, protocol: &'a str) -> Ruling<'a> {
         ruling(
             inventory,
             &Connection {
-                from,
+                from: opener.source,
+                seen_as: opener.seen_as,
                 to: Party::at(inventory, self.address),
                 protocol,
                 port: self.port,

@@ -1,7 +1,7 @@
 //! The way of the watched packets as the report shows it.
 
 use crate::case::trail::{Dropped, Leg};
-use crate::case::{Case, Fate, Tried};
+use crate::case::{Case, Fate, Tried, firewall_drops};
 use crate::kernel::drops::{self, Class};
 use crate::words;
 use model::evidence::Clock;
@@ -87,7 +87,12 @@ fn hops(case: &Case<'_>, leg: &Leg<'_>) -> Vec<Hop> {
             (Happened::NoSocket, "delivered to no socket: nothing listens".to_owned())
         } else {
             let meaning = drops::meaning(drop.class);
-            (Happened::Dropped, format!("dropped: {} ({meaning})", drop.words()))
+            let how = if firewall_drops::rejected(case, drop) {
+                "rejected"
+            } else {
+                "dropped"
+            };
+            (Happened::Dropped, format!("{how}: {} ({meaning})", drop.words()))
         };
         let known = lost
             .iter()

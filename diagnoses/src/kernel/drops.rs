@@ -212,6 +212,13 @@ fn by_location(at: &str, state: TcpState) -> Option<Class> {
     })
 }
 
+/// A packet that was freed in this function of NFQUEUE was freed after its program had answered, and the answer was to drop it.
+#[must_use]
+pub fn was_answered(location: &str) -> bool {
+    let at = bare(location);
+    at.contains("reinject") || at.contains("verdict")
+}
+
 /// What a class means, as the end of the sentence "the packet was dropped because".
 #[must_use]
 pub fn meaning(class: Class) -> &'static str {

@@ -3,6 +3,8 @@
 //! Models of the API belong here: pure functions of its objects, and of the ends and namespaces of a run. They use `model` alone.
 //! What the objects mean for the attempts of a run is `case/`.
 
+pub mod agents;
 pub mod pods;
 pub mod policy;
+pub mod policy_chains;
 pub mod selector;

@@ -155,6 +155,7 @@ rules! {
     }
     policy Policy {
         network_policy_denies "network-policy-denies"
+        enforcement_differs "enforcement-differs"
         netfilter_reject "netfilter-reject"
         netfilter_drop "netfilter-drop"
         bpf_drop "bpf-drop"

@@ -151,6 +151,7 @@ pub fn plain(links: Vec<Link>) -> NetnsFacts {
             ..Conntrack::default()
         }),
         netfilter: Known::Known(Netfilter::default()),
+        queues: Known::Known(Vec::new()),
         bpf: Known::Known(Vec::new()),
         xfrm: Known::Known(Vec::new()),
         lookups: Known::Known(Vec::new()),

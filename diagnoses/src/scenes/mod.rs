@@ -213,6 +213,32 @@ impl Scene {
         })
     }
 
+    /// FORWARD leads all to a chain of an agent, whose one rule does this and counted so many packets in the window.
+    pub fn agents_rule(&mut self, id: u32, chain: &str, text: &str, action: &Action, counted: u64) -> &mut Self {
+        let chains = |packets| {
+            let jump = NetfilterRule {
+                action: Action::Jump {
+                    chain: chain.to_owned(),
+                },
+                ..NetfilterRule::default()
+            };
+            let mut netfilter = one_rule("filter", "FORWARD", jump);
+            let mut own = netfilter.chains[0].clone();
+            (own.name, own.hook, own.policy) = (chain.to_owned(), None, None);
+            own.rules = vec![NetfilterRule {
+                handle: 1,
+                text: format!("-A {chain} {text}"),
+                packets: Some(packets),
+                action: action.clone(),
+                ..NetfilterRule::default()
+            }];
+            netfilter.chains.push(own);
+            netfilter
+        };
+        self.facts(id, |facts| facts.netfilter = Known::Known(chains(0)));
+        self.after(id, |facts| facts.netfilter = Known::Known(chains(counted)))
+    }
+
     /// A statistic of connection tracking grew by this much in the window.
     pub fn tracking(&mut self, id: u32, stat: &str, by: u64) -> &mut Self {
         self.after(id, |facts| {

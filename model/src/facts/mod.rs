@@ -15,7 +15,7 @@ mod socket;
 pub use conntrack::{Conntrack, ConntrackEntry};
 pub use link::{Address, BpfAttachment, BridgePort, Link, LinkStats, Peer, Qdisc, Tunnel, Vxlan};
 pub use neighbour::{FdbEntry, Neighbour};
-pub use netfilter::{Action, Chain, IpSet, Match, Netfilter, NetfilterRule, SetMark};
+pub use netfilter::{Action, Chain, IpSet, Match, Netfilter, NetfilterRule, PacketQueue, SetMark};
 pub use process::{NodeFacts, ProcessFacts, Throttling};
 pub use resolv_conf::{HostsEntry, HostsFile, ResolvConf};
 pub use routing::{LookupAnswer, NextHop, Route, RouteKind, RouteLookup, RoutingRule};
@@ -69,6 +69,8 @@ pub struct NetnsFacts {
     pub conntrack: Known<Conntrack>,
     /// Netfilter rules, from every backend found.
     pub netfilter: Known<Netfilter>,
+    /// Queues of packets that programs read (NFQUEUE).
+    pub queues: Known<Vec<PacketQueue>>,
     /// Attached eBPF programs (XDP, tc).
     pub bpf: Known<Vec<BpfAttachment>>,
     /// `IPsec` policies (`XFRM_MSG_GETPOLICY`), one line each.

@@ -29,6 +29,27 @@ pub struct IpSet {
     pub members: Vec<String>,
 }
 
+/// A queue of packets that a program reads (NFQUEUE), as `/proc/net/netfilter/nfnetlink_queue` tells it. A queue that is not there
+/// is read by nobody.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct PacketQueue {
+    /// Its number, which rules name.
+    pub number: u16,
+    /// Packets that wait for the program's answer.
+    pub waiting: u32,
+    /// Packets that were dropped so far because the queue was full.
+    pub overflowed: u32,
+    /// Packets that were dropped so far because the program's socket took no more.
+    pub undelivered: u32,
+    /// How many packets were put into it so far.
+    pub taken: u32,
+    /// The program that reads it (`comm`); `None` where no process was found that holds its socket.
+    pub program: Option<String>,
+    /// Its process id as the host counts.
+    pub pid: Option<u32>,
+}
+
 /// A chain with its rules in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]

@@ -16,6 +16,7 @@ pub(crate) mod netfilter;
 pub(crate) mod node;
 pub(crate) mod process;
 mod qdiscs;
+mod queues;
 mod routes;
 mod rules;
 mod socket_counts;
@@ -68,6 +69,7 @@ pub(crate) const FACTS: &[Fact] = &[
     conntrack::FACT,
     xfrm::FACT,
     bpf::FACT,
+    queues::FACT,
     netfilter::FACT,
 ];
 
@@ -181,6 +183,7 @@ pub(crate) fn fill(facts: &mut NetnsFacts, missing: &Missing) {
         counters,
         conntrack,
         netfilter,
+        queues,
         bpf,
         xfrm,
         lookups,
@@ -197,6 +200,7 @@ pub(crate) fn fill(facts: &mut NetnsFacts, missing: &Missing) {
     *counters = Known::Missing(missing.clone());
     *conntrack = Known::Missing(missing.clone());
     *netfilter = Known::Missing(missing.clone());
+    *queues = Known::Missing(missing.clone());
     *bpf = Known::Missing(missing.clone());
     *xfrm = Known::Missing(missing.clone());
     *lookups = Known::Missing(missing.clone());

@@ -192,6 +192,33 @@ pub fn which<'a>(netns: &'a NetnsEvidence, hook: &str, packet: &HookPacket<'_>, 
     }
 }
 
+/// Rules that hand a packet to a queue, which was freed or seen last as this event tells: those that it met or was to meet next.
+#[must_use]
+pub fn queued_by<'a>(netns: &'a NetnsEvidence, event: &'a Event, direction: Direction) -> Vec<NetfilterStop<'a>> {
+    let Some(netfilter) = rules(netns) else {
+        return Vec::new();
+    };
+    let mut met = packets(netns, netfilter, event, direction);
+    let onward = met.iter().find(|(hook, _)| *hook == "forward");
+    if let Some((_, forwarded)) = onward {
+        let leaving = HookPacket {
+            arrives: None,
+            ..forwarded.clone()
+        };
+        met.push(("postrouting", leaving));
+    }
+    let mut found: Vec<NetfilterStop<'a>> = Vec::new();
+    for (hook, packet) in met {
+        let stops = evaluate(netfilter, hook, &packet).into_iter();
+        for stop in stops.filter(|stop| stop.verdict == NetfilterVerdict::Queue) {
+            if !found.iter().any(|known| known.place() == stop.place()) {
+                found.push(stop);
+            }
+        }
+    }
+    found
+}
+
 /// The rules as they were last read: one inserted in the window is among them.
 fn rules(netns: &NetnsEvidence) -> Option<&Netfilter> {
     netns.after.netfilter.ok().or_else(|| netns.before.netfilter.ok())

@@ -15,7 +15,7 @@ use model::inventory::{Inventory, NetworkPolicy, Pod, PolicyRule};
 use std::net::IpAddr;
 
 /// One end of a connection, as policies see it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Party<'a> {
     /// The pod it is.
     pub pod: Option<&'a Pod>,
@@ -30,6 +30,8 @@ pub struct Party<'a> {
 pub struct Connection<'a> {
     /// Who opens it.
     pub from: Party<'a>,
+    /// As whom it comes to the one who answers, where its source was translated on the way.
+    pub seen_as: Option<Party<'a>>,
     /// Who answers: behind a service, the pod that was chosen.
     pub to: Party<'a>,
     /// `tcp`, `udp`, `sctp`; anything else is beyond what a policy defines.
@@ -67,6 +69,8 @@ pub struct Denial<'a> {
     pub side: Side,
     /// The pod that is selected.
     pub pod: &'a Pod,
+    /// The other end, as what judges the connection here sees it.
+    pub other: Party<'a>,
     /// The policies that select it; none of them allows the connection.
     pub policies: Vec<&'a NetworkPolicy>,
     /// For each of them, why no rule of it fits.
@@ -179,7 +183,7 @@ fn one_side<'a>(
     connection: &Connection<'a>,
 ) -> Result<Option<Denial<'a>>, String> {
     let (own, other) = match side {
-        Side::Ingress => (connection.to, connection.from),
+        Side::Ingress => (connection.to, connection.seen_as.unwrap_or(connection.from)),
         Side::Egress => (connection.from, connection.to),
     };
     let Some(pod) = own.subject() else {
@@ -233,6 +237,7 @@ fn one_side<'a>(
         None => Ok(Some(Denial {
             side,
             pod,
+            other,
             policies: selecting,
             why,
         })),

@@ -12,10 +12,11 @@
 //! by rate, retransmissions without loss (tail probes, spurious ones), and requests that arrive and get no answer.
 
 use crate::case::clocks;
-use crate::case::{Case, Fate, Tried};
+use crate::case::{Case, Fate, Tried, node_agents};
 use crate::kernel::drops::Class;
 use crate::kernel::firewall::NetfilterStop;
 use crate::kernel::firewall::culprit::of_drop;
+use crate::kubernetes::agents;
 use crate::rules::{Checked, Need};
 use crate::verdict::finding::{Claim, fatal, warning};
 use crate::words::{at, count};
@@ -68,13 +69,18 @@ fn at_random(case: &Case<'_>) -> Option<crate::verdict::finding::Finding> {
         .at(case.node(of.id), &netns)
         .interface(interface.clone());
     let place: Option<RulePlace> = culprit.place();
+    let agent = place.as_ref().and_then(|place| agents::owner(place, None));
+    let remedy = match agent {
+        Some(agent) => node_agents::look_at(case, of.id, agent),
+        None => format!("delete the rule in {netns}").into(),
+    };
     if let Some(place) = place {
         claim = claim.rule(place);
     }
     Some(
         claim
             .of(drops.iter().map(|drop| drop.attempt))
-            .remedy(format!("delete the rule in {netns}"))
+            .remedy(remedy)
             .because(format!(
                 "{} of the watched flows dropped at {} ({}), others passed",
                 count(drops.len(), "packet"),

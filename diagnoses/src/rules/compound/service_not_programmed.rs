@@ -1,30 +1,39 @@
 //! The source's node has no rule for the service's address.
 //!
-//! Why it happens: kube-proxy does not run on that node, is cut off from the API server, or is late with its changes.
+//! Why it happens: the agent that programs services there (kube-proxy, or the network plug-in in its place) does not run, is cut
+//! off from the API server, or is late with its changes.
 //!
 //! How it knows: the API lists ready endpoints for the service. The watched packets came to the node with the service's address
 //! and were never translated, and no rule that was read there translates it. Or kube-proxy's own rules for services
 //! without endpoints, or for addresses that no service has, rejected or dropped them.
 //!
-//! Remedy: check that kube-proxy runs on the node, and restart it.
+//! Remedy: check that this agent runs on the node, and restart it. The node's own rules, interfaces and eBPF programs tell which
+//! one it is.
 //!
 //! Silent on: services without ready endpoints (`service-without-endpoints`), packets that were translated, by old rules
 //! too (`service-rules-stale`), old entries of connection tracking (`conntrack-stale`), IPVS, and nodes whose rules could not be read.
 
 use crate::case::Case;
 use crate::case::firewall_drops::blocked;
+use crate::case::node_agents::serving;
 use crate::case::observations;
 use crate::case::services::{AskedService, services};
 use crate::kernel::translate;
 use crate::rules::{Checked, Need};
 use crate::verdict::finding::{Claim, Finding, fatal};
 use crate::verdict::remedy::Remedy;
+use crate::words::list;
 use crate::words::shell::command;
 use model::evidence::{Evidence, NetnsEvidence};
 use model::flow::Flow;
 use model::report::{Direction, RulePlace};
 
-pub const NEEDS: &[Need] = &[Need::Probe("path"), Need::Fact("netfilter"), Need::Fact("links")];
+pub const NEEDS: &[Need] = &[
+    Need::Probe("path"),
+    Need::Fact("netfilter"),
+    Need::Fact("links"),
+    Need::Fact("bpf"),
+];
 
 pub fn check(case: &Case<'_>) -> Checked {
     let Some(host) = host(case).filter(|_| case.worked().is_empty()) else {
@@ -135,22 +144,34 @@ fn wrong(
 
 fn described(claim: Claim, case: &Case<'_>, asked: &AskedService<'_>, host: &NetnsEvidence) -> Claim {
     let node = &case.evidence.source.node;
+    let agents: Vec<String> = serving(case, node)
+        .iter()
+        .map(|agent| agent.process.to_owned())
+        .collect();
+    let one = agents.len() < 2;
+    let who = if agents.is_empty() {
+        "whatever programs services on this node".to_owned()
+    } else {
+        list(&agents)
+    };
     claim
         .at(node.clone(), case.name(host.id))
         .object(asked.service.object())
         .of(case.failed_ids())
         .remedy(
             Remedy::from(format!(
-                "see whether kube-proxy runs on {node} and reaches the API server"
+                "see whether {who} {} on {node} and {} the API server",
+                if one { "runs" } else { "run" },
+                if one { "reaches" } else { "reach" }
             ))
             .run(
                 ": ",
                 command(
-                    "kubectl -n kube-system get pods -o wide --field-selector {}",
+                    "kubectl get pods -A -o wide --field-selector {}",
                     &[&format!("spec.nodeName={node}")],
                 ),
             )
-            .say(", and restart it"),
+            .say(if one { ", and restart it" } else { ", and restart them" }),
         )
 }
 
@@ -252,5 +273,59 @@ mod tests {
                 .iter()
                 .any(|lack| lack.what.contains("netfilter rules"))
         );
+    }
+
+    fn remedy(cluster: &mut Cluster) -> String {
+        let judgement = judge(cluster.evidence());
+        assert_eq!(scenes::causes(&judgement), ["service-not-programmed"]);
+        judgement.verdicts[0].remedy.clone()
+    }
+
+    #[test]
+    fn the_agent_that_has_to_program_it_is_named_as_the_node_tells() {
+        let said = remedy(&mut untranslated());
+        assert!(
+            said.starts_with(
+                "see whether whatever programs services on this node runs on x and reaches the API server"
+            ),
+            "{said}"
+        );
+        let mut cluster = untranslated();
+        let others = scenes::one_rule("nat", "KUBE-SERVICES", NetfilterRule::default());
+        cluster
+            .scene
+            .facts(scenes::X, |facts| facts.netfilter = Known::Known(others.clone()));
+        assert!(remedy(&mut cluster).starts_with("see whether kube-proxy runs on x"));
+        // Cilium without kube-proxy, and beside it.
+        let program = model::facts::BpfAttachment {
+            kind: "cgroup-connect4".to_owned(),
+            name: "cil_sock4_conne".to_owned(),
+            on: "/".to_owned(),
+            ifindex: 0,
+            id: 7,
+        };
+        let attach = |cluster: &mut Cluster| {
+            cluster
+                .scene
+                .facts(scenes::X, |facts| facts.bpf = Known::Known(vec![program.clone()]));
+        };
+        attach(&mut cluster);
+        let said = remedy(&mut cluster);
+        assert!(
+            said.starts_with("see whether cilium-agent and kube-proxy run on x and reach"),
+            "{said}"
+        );
+        let mut cluster = untranslated();
+        attach(&mut cluster);
+        let said = remedy(&mut cluster);
+        assert!(said.starts_with("see whether cilium-agent runs on x"), "{said}");
+        // kube-router's service proxy has an interface of its own.
+        let mut cluster = untranslated();
+        cluster.scene.facts(scenes::X, |facts| {
+            if let Known::Known(links) = &mut facts.links {
+                links.push(scenes::link(20, "kube-dummy-if", "dummy"));
+            }
+        });
+        assert!(remedy(&mut cluster).starts_with("see whether kube-router runs on x"));
     }
 }

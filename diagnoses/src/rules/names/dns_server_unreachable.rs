@@ -4,7 +4,7 @@
 //! these is proven, it is the cause, and this is its symptom.
 //!
 //! How it knows: every query of the watched lookup to that server got no answer (or an ICMP error), and no answer from it was
-//! seen anywhere on the way.
+//! seen anywhere on the way. An error that a firewall rule sent in the server's name is not taken for the server's.
 //!
 //! Remedy: check that the server runs and listens on port 53, and that the path to it is open (`diagnose pod-to-pod SOURCE
 //! SERVER:53 --protocol udp`).
@@ -12,15 +12,22 @@
 //! Silent on: servers that answer late (`dns-upstream-slow`), servers whose answers are lost (`dns-answer-lost`), and single
 //! lost queries.
 
+use crate::case::firewall_drops::rejected;
 use crate::case::lookups::{answers_seen, lookups, server_words, waited_ns};
 use crate::case::{Case, Fate};
+use crate::kernel::drops::Class;
 use crate::rules::{Checked, Need};
 use crate::verdict::finding::{fatal, info, warning};
 use crate::verdict::remedy::Remedy;
 use crate::words::shell::command;
 use crate::words::{count, time};
 
-pub const NEEDS: &[Need] = &[Need::Probe("dns"), Need::Probe("path")];
+pub const NEEDS: &[Need] = &[
+    Need::Probe("dns"),
+    Need::Probe("path"),
+    Need::Probe("drop"),
+    Need::Fact("netfilter"),
+];
 
 pub fn check(case: &Case<'_>) -> Checked {
     let limit_ns = case.evidence.limits.dns_slow_ms * 1_000_000;
@@ -49,9 +56,7 @@ pub fn check(case: &Case<'_>) -> Checked {
         let refused = queries.iter().find_map(|query| query.errno.as_ref());
         let servers = server_words(&silent);
         let says = match refused {
-            Some(errno) if errno.name == "ECONNREFUSED" => {
-                format!("name server {servers} refuses queries: nothing listens there")
-            }
+            Some(errno) if errno.name == "ECONNREFUSED" => refusal(case, lookup.id(), &servers),
             Some(errno) => format!("queries to name server {servers} fail with {}", errno.name),
             None => format!("name server {servers} does not answer"),
         };
@@ -96,6 +101,18 @@ pub fn check(case: &Case<'_>) -> Checked {
     Ok(Vec::new())
 }
 
+/// Who refused the queries: whoever sent the ICMP error in the server's name, or its host where no socket is bound.
+fn refusal(case: &Case<'_>, attempt: u32, servers: &str) -> String {
+    let drops = || case.trail.drops().filter(|drop| drop.attempt == attempt);
+    if drops().any(|drop| rejected(case, drop)) {
+        format!("queries to name server {servers} are rejected on their way, not by the server")
+    } else if drops().any(|drop| drop.class == Class::NoSocket) {
+        format!("name server {servers} refuses queries: nothing listens there")
+    } else {
+        format!("queries to name server {servers} are refused, by the server's host or on their way")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use crate::judge;
@@ -138,5 +155,54 @@ mod tests {
         let scene = LookupScene::of("web").late("web", 1_500).scene();
         let causes = scenes::causes(&judge(&scene.evidence));
         assert!(!causes.contains(&"dns-server-unreachable".to_owned()), "{causes:?}");
+    }
+
+    #[test]
+    fn a_refusal_is_laid_to_whom_it_was_seen_to_come_from() {
+        let refused = || {
+            let mut scene = LookupScene::of("web").silence("web").scene();
+            scene.evidence.attempts[0].dns.as_mut().unwrap().queries[0].errno = Some(model::errno::Errno {
+                number: 111,
+                name: "ECONNREFUSED".to_owned(),
+            });
+            scene
+        };
+        let says = |scene: &scenes::Scene| {
+            let verdicts = judge(&scene.evidence).verdicts;
+            let own = verdicts
+                .into_iter()
+                .find(|verdict| verdict.rule == "dns-server-unreachable");
+            own.unwrap().says
+        };
+        let scene = refused();
+        assert!(
+            says(&scene).contains("by the server's host or on their way"),
+            "{}",
+            says(&scene)
+        );
+        let mut scene = refused();
+        let flow = scene.evidence.watched[0].flow;
+        scene.drop(scenes::C, "eth0", flow, "NO_SOCKET", "__udp4_lib_rcv");
+        let listens_not = judge(&scene.evidence);
+        assert!(
+            listens_not
+                .verdicts
+                .iter()
+                .any(|verdict| verdict.says.contains("nothing listens"))
+                || scenes::cause(&listens_not) == "port-closed",
+            "{listens_not:?}"
+        );
+        // A policy's REJECT answers in the server's name.
+        let mut scene = refused();
+        let with = "icmp-port-unreachable".to_owned();
+        let reject = model::facts::Action::Reject { with };
+        scene.agents_rule(scenes::X, "KUBE-POD-FW-ABC", "-j REJECT", &reject, 1);
+        scene.drop(scenes::X, "cbr0", flow, "NETFILTER_DROP", "nf_hook_slow");
+        assert_eq!(scenes::causes(&judge(&scene.evidence)), ["netfilter-reject"]);
+        assert!(
+            says(&scene).contains("rejected on their way, not by the server"),
+            "{}",
+            says(&scene)
+        );
     }
 }

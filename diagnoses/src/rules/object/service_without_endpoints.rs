@@ -6,26 +6,36 @@
 //!
 //! How it knows: from the cluster's API. The `EndpointSlices` of the service list no ready address for the port, and none that
 //! still serves while it ends. The service's selector is compared with the pods of its namespace, and their state says the
-//! rest. Nothing that was sent to the service worked.
+//! rest. Nothing that was sent to the service worked. How it ends depends on who programs services: kube-proxy's rules reject it,
+//! an eBPF datapath drops it, or refuses it in `connect()` so that no packet leaves; what was seen of that is said.
 //!
 //! Remedy: correct the selector or the labels, or repair or start the pods.
 //!
 //! Silent on: services with a ready endpoint, ports that the service does not have (`service-not-found`), target ports that no
 //! pod names (`service-port-mismatch`), services that are only a name (`ExternalName`), and services that answered.
 
-use crate::case::Case;
+use crate::case::firewall_drops::blocked;
+use crate::case::node_agents::serving;
 use crate::case::observations;
 use crate::case::services::{AskedService, services};
+use crate::case::{Case, Failure};
+use crate::kernel::drops::Class;
 use crate::kubernetes::pods::{not_ready, target_numbers};
 use crate::kubernetes::selector::{self, label_words};
 use crate::rules::{Checked, Need};
 use crate::verdict::finding::{Finding, fatal};
 use crate::verdict::remedy::Remedy;
-use crate::words::count;
 use crate::words::shell::command;
+use crate::words::{at, count};
 use model::inventory::{Node, Pod};
+use model::report::Direction;
 
-pub const NEEDS: &[Need] = &[];
+pub const NEEDS: &[Need] = &[
+    Need::Probe("drop"),
+    Need::Probe("path"),
+    Need::Fact("netfilter"),
+    Need::Fact("bpf"),
+];
 
 /// Labels at least so near to those wanted are named.
 const NEAR: f64 = 0.65;
@@ -87,7 +97,59 @@ fn finding(case: &Case<'_>, asked: &AskedService<'_>, why: Why) -> Finding {
     for fact in why.because {
         finding = finding.and(fact);
     }
-    finding.and_if(case.failed().first().map(|tried| observations::met(tried)))
+    finding
+        .and_if(ending(case))
+        .and_if(case.failed().first().map(|tried| observations::met(tried)))
+}
+
+/// How it ends for who asks: kube-proxy's rules reject it, an eBPF program drops it, or refuses it in `connect()` already.
+fn ending(case: &Case<'_>) -> Option<String> {
+    let blocked = blocked(case);
+    if let Some(blocked) = blocked.first() {
+        let who = blocked.owner().map_or("a firewall", |agent| agent.name);
+        let how = if blocked.answered(case) { "rejects" } else { "drops" };
+        return Some(format!(
+            "{who} {how} what is sent to it on {}",
+            case.name(blocked.netns)
+        ));
+    }
+    if let Some(drop) = case.drops(Class::Bpf).first() {
+        let node = case.node(drop.event.netns);
+        let served = serving(case, &node);
+        let who = served.first().map_or_else(
+            || "an eBPF program drops".to_owned(),
+            |agent| {
+                format!(
+                    "an eBPF program (services are programmed there by {}) drops",
+                    agent.name
+                )
+            },
+        );
+        let place = at(&case.name(drop.event.netns), Some(&case.interface(drop.event)));
+        return Some(format!("{who} what is sent to it at {place}: {}", drop.words()));
+    }
+    let failed = case.failed();
+    let first = failed.first()?;
+    let at_once = matches!(
+        first.failure(),
+        Some(Failure::HostUnreachable | Failure::NetUnreachable | Failure::Refused | Failure::Forbidden)
+    );
+    let left = case.leg(first.attempt.id, Direction::Request).is_some();
+    let source = case.evidence.source.netns?;
+    let programs = case.before(source, "attached eBPF programs", |facts| &facts.bpf).ok()?;
+    let kind = if first.attempt.flow.dst().is_ipv6() {
+        "cgroup-connect6"
+    } else {
+        "cgroup-connect4"
+    };
+    let program = programs.iter().find(|program| program.kind == kind)?;
+    let proven = at_once && !left && case.watched_by("path") && case.saw_all();
+    proven.then(|| {
+        format!(
+            "connect() itself failed and no packet left: eBPF program {} ({kind}, id {}) is asked there",
+            program.name, program.id
+        )
+    })
 }
 
 /// The node whose own endpoints alone may be used: the source's, or the one whose address was asked. For the latter pods are
@@ -240,6 +302,8 @@ mod tests {
     use crate::judge;
     use crate::scenes;
     use crate::scenes::cluster::{Cluster, labels};
+    use model::facts::Action;
+    use model::missing::Known;
     use model::report::Conclusion;
 
     #[test]
@@ -354,5 +418,53 @@ mod tests {
         (endpoint.ready, endpoint.serving, endpoint.terminating) = (false, true, true);
         cluster.scene.refused(3);
         assert!(!scenes::causes(&judge(cluster.evidence())).contains(&"service-without-endpoints".to_owned()));
+    }
+
+    #[test]
+    fn how_it_ends_is_said_as_each_datapath_does_it() {
+        let proof = |cluster: &mut Cluster| {
+            let judgement = judge(cluster.evidence());
+            assert_eq!(scenes::causes(&judgement), ["service-without-endpoints"]);
+            judgement.verdicts[0].because.join("\n")
+        };
+        let empty = || {
+            let mut cluster = Cluster::web();
+            cluster.unready("shop/web-1", "waiting", "CrashLoopBackOff");
+            cluster
+        };
+        let mut cluster = empty();
+        let with = "icmp-port-unreachable".to_owned();
+        let scene = &mut cluster.scene;
+        scene.agents_rule(scenes::X, "KUBE-SERVICES", "-j REJECT", &Action::Reject { with }, 3);
+        scene.dropped(3, scenes::X, "cbr0", "NETFILTER_DROP", "nf_hook_slow");
+        let said = proof(&mut cluster);
+        assert!(said.contains("kube-proxy rejects what is sent to it on x"), "{said}");
+        let mut cluster = empty();
+        let program = |kind: &str, name: &str| model::facts::BpfAttachment {
+            kind: kind.to_owned(),
+            name: name.to_owned(),
+            on: "/".to_owned(),
+            ifindex: 0,
+            id: 7,
+        };
+        let tc = program("tcx-ingress", "cil_from_contai");
+        let scene = &mut cluster.scene;
+        scene.facts(scenes::X, |facts| facts.bpf = Known::Known(vec![tc.clone()]));
+        scene.dropped(3, scenes::X, "vetha", "TC_INGRESS", "__netif_receive_skb_core");
+        let said = proof(&mut cluster);
+        assert!(
+            said.contains("programmed there by Cilium) drops what is sent to it at x vetha"),
+            "{said}"
+        );
+        let mut cluster = empty();
+        let connect = program("cgroup-connect4", "cil_sock4_conne");
+        let scene = &mut cluster.scene;
+        scene.facts(scenes::A, |facts| facts.bpf = Known::Known(vec![connect.clone()]));
+        scene.fails(3, 113, "EHOSTUNREACH");
+        let said = proof(&mut cluster);
+        assert!(
+            said.contains("connect() itself failed and no packet left: eBPF program cil_sock4_conne"),
+            "{said}"
+        );
     }
 }

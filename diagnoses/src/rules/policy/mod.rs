@@ -3,6 +3,7 @@
 //! They name the rule or program that refused the packet. Address translation is `translation/`, limits by rate are `compound/`.
 
 pub mod bpf_drop;
+pub mod enforcement_differs;
 pub mod ipsec_mismatch;
 pub mod netfilter_drop;
 pub mod netfilter_reject;

@@ -9,7 +9,8 @@
 //! before and after the window confirm it. The same holds for the requests and replies of ARP and neighbour discovery, where the
 //! watched packets wait for a next hop that is not heard.
 //!
-//! Remedy: delete the rule, or accept the flow before it.
+//! Remedy: delete the rule, or accept the flow before it. The rules of an agent (of kube-proxy or of a network plug-in) are never
+//! deleted: the agent is named instead.
 //!
 //! Silent on: drops of other flows, connection tracking that is full or clashes (then no rule matches, and its drop counters
 //! grow), rules that limit or drop at random, and rules that answer (`netfilter-reject`).
@@ -48,7 +49,8 @@ pub fn check(case: &Case<'_>) -> Checked {
                 .and_if(blocked.rule_words())
                 .and_if(blocked.rewritten(case))
                 .and_if(blocked.counted())
-                .and_if(blocked.comment()),
+                .and_if(blocked.comment())
+                .and_if(blocked.owned()),
         );
     }
     findings.extend(unheard(case).iter().map(|unheard| of_neighbour(case, unheard)));
@@ -304,5 +306,31 @@ mod tests {
         );
         scene.evidence.attempts[0].took_ns = 3_000_000;
         assert_eq!(scenes::causes(&judge(&scene.evidence)), Vec::<String>::new());
+    }
+
+    #[test]
+    fn an_agents_own_rule_is_never_deleted() {
+        for (chain, agent) in [
+            ("cali-FORWARD", "calico-node"),
+            ("KUBE-FORWARD", "kube-proxy"),
+            ("CILIUM_FORWARD", "cilium-agent"),
+            ("FLANNEL-FWD", "flanneld"),
+            ("KUBE-ROUTER-FORWARD", "kube-router"),
+            ("KUBE-NWPLCY-DEFAULT", "kube-router"),
+            ("KUBE-POD-FW-ABC", "kube-router"),
+        ] {
+            let mut scene = Scene::two_nodes();
+            scene.agents_rule(scenes::X, chain, "-j DROP", &Action::Drop, 3);
+            scene.dropped(3, scenes::X, "cbr0", "NETFILTER_DROP", "nf_hook_slow");
+            let remedy = remedy(&scene);
+            assert!(
+                remedy.starts_with(&format!("see whether {agent} runs on here")),
+                "{chain}: {remedy}"
+            );
+            assert!(
+                !remedy.contains('`') && remedy.contains("do not delete it"),
+                "{chain}: {remedy}"
+            );
+        }
     }
 }

@@ -6,7 +6,8 @@
 //! How it knows: netfilter freed the watched packet, and the same host sent an ICMP error about it at that moment. Or a reset
 //! came back that no TCP of a watched kernel had sent. And the rule that matches rejects.
 //!
-//! Remedy: delete the rule, or accept the flow before it.
+//! Remedy: delete the rule, or accept the flow before it. The rules of an agent (of kube-proxy or of a network plug-in) are never
+//! deleted: the agent is named instead.
 //!
 //! Silent on: closed ports (there the target's own TCP sends the reset), resets that no visible rule sent
 //! (`reset-by-middlebox`), and limiters (`rate-limited`).
@@ -65,7 +66,8 @@ pub fn check(case: &Case<'_>) -> Checked {
             .and_if(blocked.rule_words())
             .and_if(blocked.rewritten(case))
             .and_if(blocked.counted())
-            .and_if(blocked.comment());
+            .and_if(blocked.comment())
+            .and_if(blocked.owned());
         for event in case.about(blocked.first().attempt) {
             finding = match &event.seen {
                 Seen::IcmpSent { kind, code, .. } => finding.and(format!(

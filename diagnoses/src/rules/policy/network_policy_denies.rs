@@ -4,30 +4,36 @@
 //! this peer on this port. Usual reasons: a default denial without an exception, a label or a port that differs, or DNS
 //! forgotten in an egress policy.
 //!
-//! How it knows: the policies of both ends are evaluated as Kubernetes defines them. A drop proves that they are enforced, and
+//! How it knows: the policies of both ends are evaluated as Kubernetes defines them, for the source as the dropping place saw it
+//! (a node port shows the target a node's address, not the pod's). A drop proves that they are enforced, and
 //! shows how: a netfilter rule, a queue's agent or an eBPF program dropped the watched packets on their way to the target. If
 //! packets vanished without such a drop, or if nothing was sent, it is only a warning. If a forbidden connection works, nothing
-//! enforces the policy, and this is only an info.
+//! enforces the policy, and this is only an info. A policy of a plug-in's own kind (Calico's) is not evaluated, but a rule that
+//! the plug-in made for it may be what dropped the packets.
 //!
 //! Remedy: let the source in by a rule of that policy, or by one more policy.
 //!
 //! Silent on: connections that some policy allows, drops of packets that no policy forbids (`netfilter-drop`, `bpf-drop`),
-//! dropped answers (policies are about connections, not packets), failures of packets that arrived at the target, and what
+//! queues that nobody reads (`queue-agent-drops`), policies that a plug-in has not applied (`enforcement-differs`), dropped answers
+//! (policies are about connections, not packets), failures of packets that arrived at the target, and what
 //! policies leave to each implementation.
 
-use crate::case::firewall_drops::blocked;
+use crate::case::firewall_drops::{Blocked, blocked};
 use crate::case::observations;
+use crate::case::policy_denials::{described, engine, says, with_reasons};
 use crate::case::policy_rulings::{of_attempt, of_question};
 use crate::case::trail::Dropped;
-use crate::case::{Case, Failure, Tried};
-use crate::kernel::drops::Class;
-use crate::kubernetes::policy::{Denial, Ruling, Side};
+use crate::case::{Case, Failure, Tried, node_agents};
+use crate::kernel::drops::{self, Class};
+use crate::kernel::firewall::culprit::Culprit;
+use crate::kubernetes::policy::{Denial, Ruling};
+use crate::kubernetes::policy_chains;
 use crate::rules::{Checked, Need};
-use crate::verdict::finding::{Claim, Finding, fatal, info, warning};
+use crate::verdict::finding::{Finding, fatal, info, warning};
 use crate::verdict::remedy::Remedy;
 use crate::words::shell::command;
-use crate::words::{at, count};
-use model::inventory::{NetworkPolicy, ObjectRef};
+use crate::words::{at, count, list};
+use model::inventory::ObjectRef;
 use model::report::Direction;
 
 pub const NEEDS: &[Need] = &[Need::Probe("drop"), Need::Probe("path"), Need::Fact("netfilter")];
@@ -36,9 +42,16 @@ pub fn check(case: &Case<'_>) -> Checked {
     if case.inventory().is_none() {
         return Ok(Vec::new());
     }
+    let by_own_kind: Vec<Finding> = blocked(case)
+        .iter()
+        .filter_map(|blocked| of_own_kind(case, blocked))
+        .collect();
+    if !by_own_kind.is_empty() {
+        return Ok(by_own_kind);
+    }
     if case.asked().next().is_none() {
         return Ok(match of_question(case) {
-            Some(Ruling::Denied(denials)) => vec![unsent(&denials)],
+            Some(Ruling::Denied(denials)) => vec![unsent(case, &denials)],
             _ => Vec::new(),
         });
     }
@@ -53,7 +66,12 @@ pub fn check(case: &Case<'_>) -> Checked {
     let drops: Vec<Dropped<'_>> = case
         .accusing()
         .filter(|drop| ids.contains(&drop.attempt) && drop.direction == Direction::Request)
-        .filter(|drop| matches!(drop.class, Class::Netfilter | Class::Bpf | Class::Queue))
+        .filter(|drop| match drop.class {
+            Class::Netfilter | Class::Bpf => true,
+            // Where no program answered, no policy was asked.
+            Class::Queue => drops::was_answered(drop.location()),
+            _ => false,
+        })
         .collect();
     if let Some(first) = drops.first() {
         return Ok(vec![confirmed(case, &denials, &drops, first)]);
@@ -62,7 +80,7 @@ pub fn check(case: &Case<'_>) -> Checked {
     if worked.is_empty() {
         return Ok(unconfirmed(case, &denials, &failed).into_iter().collect());
     }
-    Ok(vec![unenforced(&denials, worked.len())])
+    Ok(unenforced(case, &denials, worked.len()).into_iter().collect())
 }
 
 /// A drop was seen.
@@ -70,23 +88,26 @@ fn confirmed(case: &Case<'_>, denials: &[Denial<'_>], drops: &[Dropped<'_>], fir
     let netns = first.event.netns;
     let place = at(&case.name(netns), Some(&case.interface(first.event)));
     let claim = fatal("network-policy-denies", says(denials, "forbids it"));
-    let mut finding = described(claim, denials)
+    let by_rules = blocked(case);
+    let by_rules = || by_rules.iter().filter(|blocked| blocked.netns == netns);
+    let ended = by_rules().next().map_or("freed", |blocked| blocked.ended(case));
+    let mut finding = described(case, claim, denials)
         .at(case.node(netns), case.name(netns))
         .interface(case.interface(first.event))
         .of(drops.iter().map(|drop| drop.attempt))
         .because(format!(
-            "{} of the request freed in {place}: {} ({})",
+            "{} of the request {ended} in {place}: {} ({})",
             count(drops.len(), "watched packet"),
             first.words(),
             first.event.flow
         ));
-    for blocked in blocked(case).iter().filter(|blocked| blocked.netns == netns) {
+    for blocked in by_rules() {
         finding = finding
             .and_if(blocked.rule_words())
             .and_if(blocked.counted())
             .and_if(blocked.comment());
     }
-    with_reasons(finding, denials)
+    with_reasons(case, finding, denials)
 }
 
 /// Packets vanished, and nobody saw where.
@@ -100,7 +121,7 @@ fn unconfirmed(case: &Case<'_>, denials: &[Denial<'_>], failed: &[&Tried<'_>]) -
             .is_some_and(|(netns, leg)| leg.reached(netns) || leg.delivered())
     };
     if failed.iter().any(|tried| arrived(&tried)) {
-        return Some(unenforced(denials, 0));
+        return unenforced(case, denials, 0);
     }
     let vanished = failed
         .iter()
@@ -114,80 +135,92 @@ fn unconfirmed(case: &Case<'_>, denials: &[Denial<'_>], failed: &[&Tried<'_>]) -
         "network-policy-denies",
         says(denials, "forbids it, though no drop was seen"),
     );
-    let finding = described(claim, denials).of(ids).because(observations::met(failed[0]));
-    Some(with_reasons(finding, denials))
+    let finding = described(case, claim, denials)
+        .of(ids)
+        .because(observations::met(failed[0]));
+    Some(with_reasons(case, finding, denials))
 }
 
 /// Nothing was sent.
-fn unsent(denials: &[Denial<'_>]) -> Finding {
+fn unsent(case: &Case<'_>, denials: &[Denial<'_>]) -> Finding {
     let claim = warning("network-policy-denies", says(denials, "forbids it, if it is enforced"));
-    let finding = described(claim, denials).because("nothing was sent, so nobody saw whether it is enforced");
-    with_reasons(finding, denials)
+    let finding = described(case, claim, denials).because("nothing was sent, so nobody saw whether it is enforced");
+    with_reasons(case, finding, denials)
 }
 
-/// It got through all the same.
-fn unenforced(denials: &[Denial<'_>], worked: usize) -> Finding {
-    let claim = info(
-        "network-policy-denies",
-        says(denials, "forbids it, and nothing enforces it"),
-    );
-    let finding = described(claim, denials)
-        .remedy("use a network plug-in that enforces NetworkPolicy, if it should hold")
-        .because(match worked {
-            0 => "the request arrived at the target".to_owned(),
-            many => format!("{} worked all the same", count(many, "attempt")),
-        });
-    with_reasons(finding, denials)
-}
-
-/// `network policy shop/deny-all forbids it (Ingress of shop/db-0)`.
-fn says(denials: &[Denial<'_>], verb: &str) -> String {
-    let denial = &denials[0];
-    let names: Vec<String> = denial.policies.iter().map(|policy| name(policy)).collect();
-    let what = match (names.as_slice(), verb.strip_prefix("forbids")) {
-        ([one], _) => format!("network policy {one} {verb}"),
-        ([one, another], Some(rest)) => format!("network policies {one} and {another} together forbid{rest}"),
-        ([one, more @ ..], Some(rest)) => format!("network policy {one} and {} more together forbid{rest}", more.len()),
-        _ => format!("a network policy {verb}"),
+/// It got through all the same, and nothing is there that would have to enforce it.
+fn unenforced(case: &Case<'_>, denials: &[Denial<'_>], worked: usize) -> Option<Finding> {
+    if engine(case, denials).is_some() {
+        return None;
+    }
+    let node = &denials.first()?.pod.node;
+    let (verb, remedy) = if node_agents::would_be_seen(case, node) {
+        (
+            "forbids it, and nothing enforces it",
+            "use a network plug-in that enforces NetworkPolicy, if it should hold".to_owned(),
+        )
+    } else {
+        (
+            "forbids it, and it got through all the same",
+            format!("see whether anything on node {node} enforces NetworkPolicy, if it should hold"),
+        )
     };
-    format!("{what} ({} of {})", denial.side.name(), denial.pod.full_name())
+    let claim = info("network-policy-denies", says(denials, verb));
+    let finding = described(case, claim, denials).remedy(remedy).because(match worked {
+        0 => "the request arrived at the target".to_owned(),
+        many => format!("{} worked all the same", count(many, "attempt")),
+    });
+    Some(with_reasons(case, finding, denials))
 }
 
-fn name(policy: &NetworkPolicy) -> String {
-    format!("{}/{}", policy.namespace, policy.name)
-}
-
-fn described(claim: Claim, denials: &[Denial<'_>]) -> Claim {
-    let denial = &denials[0];
-    let Some(policy) = denial.policies.first() else {
-        return claim;
-    };
-    let who = match denial.side {
-        Side::Ingress => format!("let it in at {}", denial.pod.full_name()),
-        Side::Egress => format!("let it out of {}", denial.pod.full_name()),
-    };
-    claim
-        .object(ObjectRef {
-            kind: "NetworkPolicy".to_owned(),
-            namespace: policy.namespace.clone(),
-            name: policy.name.clone(),
-        })
-        .remedy(Remedy::from(format!("{who} by a rule of its own")).run(
-            ": ",
-            command(
-                "kubectl -n {} edit networkpolicy {}",
-                &[&policy.namespace, &policy.name],
-            ),
-        ))
-}
-
-fn with_reasons(mut finding: Finding, denials: &[Denial<'_>]) -> Finding {
-    for denial in denials {
-        for why in denial.why.iter().take(4) {
-            finding = finding.and(format!("{}: {why}", denial.side.name()));
+/// A plug-in's own rule for policies of its own kind dropped it, and each of these policies is an object of the cluster.
+fn of_own_kind(case: &Case<'_>, blocked: &Blocked<'_>) -> Option<Finding> {
+    let (inventory, agent) = (case.inventory()?, blocked.owner()?);
+    let mut objects: Vec<&ObjectRef> = Vec::new();
+    for suspect in blocked.culprit.iter().flat_map(Culprit::suspects) {
+        let names = policy_chains::policies(suspect.stop.chain, suspect.stop.rule?);
+        if names.is_empty() {
+            return None;
+        }
+        for name in names {
+            let is_it = |object: &&ObjectRef| policy_chains::names(name, object);
+            objects.push(inventory.other_policies.iter().find(is_it)?);
         }
     }
-    finding
+    objects.dedup();
+    let first = *objects.first()?;
+    let kind = first.kind.split('.').next().unwrap_or_default();
+    let name = |object: &ObjectRef| match object.namespace.as_str() {
+        "" => object.name.clone(),
+        namespace => format!("{namespace}/{}", object.name),
+    };
+    let names: Vec<String> = objects.iter().map(|object| name(object)).collect();
+    let verb = if names.len() == 1 { "forbids" } else { "forbid" };
+    let place = case.name(blocked.netns);
+    let show = match first.namespace.as_str() {
+        "" => command("kubectl get {} {} -o yaml", &[&first.kind, &first.name]),
+        namespace => command(
+            "kubectl -n {} get {} {} -o yaml",
+            &[&namespace, &first.kind, &first.name],
+        ),
+    };
+    let mut claim = fatal(
+        "network-policy-denies",
+        format!("{kind} {} of {} {verb} it", list(&names), agent.name),
+    )
+    .at(case.node(blocked.netns), &place)
+    .interface(case.interface(blocked.first().event))
+    .object(first.clone())
+    .of(blocked.attempts())
+    .remedy(Remedy::from("let the flow pass in that policy").run(": ", show));
+    if let Some(place) = blocked.place() {
+        claim = claim.rule(place);
+    }
+    let finding = claim
+        .because(blocked.seen(case))
+        .and_if(blocked.rule_words())
+        .and_if(blocked.counted());
+    Some(finding.and(format!("{} made this rule for {}", agent.name, list(&names))))
 }
 
 #[cfg(test)]
@@ -196,7 +229,7 @@ mod tests {
     use crate::scenes;
     use crate::scenes::cluster::{Cluster, labels};
     use model::facts::{Action, Match};
-    use model::inventory::{LabelSelector, NetworkPolicy, PolicyPeer, PolicyRule};
+    use model::inventory::{LabelSelector, NetworkPolicy, ObjectRef, PolicyPeer, PolicyRule};
     use model::missing::Known;
     use model::report::{Conclusion, Severity};
 
@@ -319,5 +352,127 @@ mod tests {
             .scene
             .answer_dropped(3, scenes::Y, "up0", "NETFILTER_DROP", "nf_hook_slow");
         assert_eq!(scenes::causes(&judge(cluster.evidence())), ["netfilter-drop"]);
+    }
+
+    #[test]
+    fn a_source_that_was_translated_is_judged_as_the_dropping_place_sees_it() {
+        // Asked for at a node's port: x translates the source to its own address, and y sees x.
+        let mut cluster = only_api(Cluster::pods());
+        cluster.pod("shop/a").labels = labels("app=api");
+        let scene = &mut cluster.scene;
+        scene.agents_rule(scenes::Y, "cali-tw-vethc", "-j DROP", &Action::Drop, 1);
+        let asked = scene.flow(0);
+        let seen = scenes::tcp("172.31.90.1:40000", "10.90.2.2:80");
+        scene.hop(scenes::A, "eth0", asked, 7);
+        scene.hop_learned(scenes::X, "up0", seen, 7);
+        scene.hop(scenes::Y, "up0", seen, 7);
+        scene.drop(scenes::Y, "up0", seen, "NETFILTER_DROP", "nf_hook_slow");
+        let during = "connect".to_owned();
+        scene.attempt(0, asked, model::attempt::Outcome::TimedOut { during });
+        let judgement = judge(cluster.evidence());
+        assert_eq!(scenes::causes(&judgement), ["network-policy-denies"]);
+        let verdict = &judgement.verdicts[0];
+        let proof = verdict.because.join("\n");
+        assert!(
+            proof.contains("it sees x's address (172.31.90.1), not the pod's"),
+            "{proof}"
+        );
+        assert!(
+            verdict
+                .remedy
+                .contains("let 172.31.90.1 in at shop/web-1 by an ipBlock"),
+            "{}",
+            verdict.remedy
+        );
+        // The policy that lets the node in lets it in.
+        let block = PolicyPeer {
+            ip_block: Some(model::inventory::IpBlock {
+                cidr: "172.31.90.0/24".to_owned(),
+                except: vec![],
+            }),
+            ..PolicyPeer::default()
+        };
+        if let Known::Known(policies) = &mut cluster.inventory().policies {
+            policies[0].ingress[0].peers = vec![block];
+        }
+        assert_eq!(scenes::causes(&judge(cluster.evidence())), ["enforcement-differs"]);
+    }
+
+    #[test]
+    fn a_queue_that_nobody_reads_asks_no_policy() {
+        let mut cluster = only_api(Cluster::pods());
+        cluster
+            .scene
+            .dropped(3, scenes::Y, "vethc", "NOT_SPECIFIED", "nf_queue");
+        assert_eq!(scenes::causes(&judge(cluster.evidence())), ["queue-agent-drops"]);
+        let mut cluster = only_api(Cluster::pods());
+        cluster
+            .scene
+            .dropped(3, scenes::Y, "vethc", "NOT_SPECIFIED", "nfqnl_reinject");
+        assert_eq!(scenes::causes(&judge(cluster.evidence())), ["network-policy-denies"]);
+    }
+
+    #[test]
+    fn a_rule_that_rejects_is_said_to_reject() {
+        let mut cluster = only_api(Cluster::pods());
+        let scene = &mut cluster.scene;
+        let with = "icmp-port-unreachable".to_owned();
+        scene.agents_rule(scenes::Y, "KUBE-POD-FW-ABC", "-j REJECT", &Action::Reject { with }, 3);
+        scene.dropped(3, scenes::Y, "up0", "NETFILTER_DROP", "nf_hook_slow");
+        let judgement = judge(cluster.evidence());
+        assert_eq!(scenes::causes(&judgement), ["network-policy-denies"]);
+        let proof = &judgement.verdicts[0].because[0];
+        assert!(
+            proof.starts_with("3 watched packets of the request rejected in y up0"),
+            "{proof}"
+        );
+        let hop = judgement
+            .path
+            .iter()
+            .find(|hop| hop.says.contains("NETFILTER_DROP"))
+            .unwrap();
+        assert!(hop.says.starts_with("rejected: "), "{}", hop.says);
+    }
+
+    #[test]
+    fn a_plugins_rule_for_a_policy_of_its_own_kind_names_that_policy() {
+        let mut cluster = Cluster::pods();
+        let scene = &mut cluster.scene;
+        scene.agents_rule(scenes::Y, "cali-pi-default.deny-db", "-j DROP", &Action::Drop, 3);
+        scene.dropped(3, scenes::Y, "up0", "NETFILTER_DROP", "nf_hook_slow");
+        let judgement = judge(cluster.evidence());
+        assert_eq!(
+            scenes::causes(&judgement),
+            ["enforcement-differs"],
+            "no such policy exists any more"
+        );
+        cluster.inventory().other_policies = vec![ObjectRef {
+            kind: "GlobalNetworkPolicy.crd.projectcalico.org".to_owned(),
+            name: "default.deny-db".to_owned(),
+            ..ObjectRef::default()
+        }];
+        let judgement = judge(cluster.evidence());
+        assert_eq!(scenes::causes(&judgement), ["network-policy-denies"]);
+        let verdict = &judgement.verdicts[0];
+        assert_eq!(verdict.says, "GlobalNetworkPolicy default.deny-db of Calico forbids it");
+        assert_eq!(
+            verdict.remedy,
+            "let the flow pass in that policy: `kubectl get GlobalNetworkPolicy.crd.projectcalico.org default.deny-db -o yaml`"
+        );
+    }
+
+    #[test]
+    fn where_nothing_could_be_read_nobody_says_that_nothing_enforces_it() {
+        let mut cluster = only_api(Cluster::pods());
+        cluster.scene.connects(3);
+        let unread = model::missing::Missing::new("netfilter rules of y", "no right to read them");
+        let unread = || Known::Missing(unread.clone());
+        cluster.scene.facts(scenes::Y, |facts| facts.netfilter = unread());
+        let judgement = judge(cluster.evidence());
+        assert!(
+            !judgement.verdicts[0].says.contains("nothing enforces"),
+            "{}",
+            judgement.verdicts[0].says
+        );
     }
 }

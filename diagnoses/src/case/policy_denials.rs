@@ -1,0 +1,97 @@
+//! What a denial by network policies says to a reader: the sentence, the object and its remedy, and why no rule of it fits.
+
+use crate::case::{Case, node_agents};
+use crate::kubernetes::agents::Agent;
+use crate::kubernetes::policy::{Denial, Side};
+use crate::verdict::finding::{Claim, Finding};
+use crate::verdict::remedy::Remedy;
+use crate::words::shell::command;
+use model::inventory::{NetworkPolicy, ObjectRef};
+
+/// Who enforces policies on the node of the pod that a denial is about.
+pub fn engine(case: &Case<'_>, denials: &[Denial<'_>]) -> Option<&'static Agent> {
+    node_agents::enforcing(case, &denials.first()?.pod.node)
+        .into_iter()
+        .next()
+}
+
+/// `network policy shop/deny-all forbids it (Ingress of shop/db-0)`.
+pub fn says(denials: &[Denial<'_>], verb: &str) -> String {
+    let denial = &denials[0];
+    let names: Vec<String> = denial.policies.iter().map(|policy| name(policy)).collect();
+    let what = match (names.as_slice(), verb.strip_prefix("forbids")) {
+        ([one], _) => format!("network policy {one} {verb}"),
+        ([one, another], Some(rest)) => format!("network policies {one} and {another} together forbid{rest}"),
+        ([one, more @ ..], Some(rest)) => format!("network policy {one} and {} more together forbid{rest}", more.len()),
+        _ => format!("a network policy {verb}"),
+    };
+    format!("{what} ({} of {})", denial.side.name(), denial.pod.full_name())
+}
+
+fn name(policy: &NetworkPolicy) -> String {
+    format!("{}/{}", policy.namespace, policy.name)
+}
+
+/// With the first policy as its object, and how to let the connection through.
+pub fn described(case: &Case<'_>, claim: Claim, denials: &[Denial<'_>]) -> Claim {
+    let denial = &denials[0];
+    let Some(policy) = denial.policies.first() else {
+        return claim;
+    };
+    let pod = denial.pod.full_name();
+    let how = match (denial.side, translated(case, denial)) {
+        (Side::Ingress, true) => format!(
+            "let {} in at {pod} by an ipBlock, or reach {pod} at an address of its own or of its service, so that the source is kept",
+            denial.other.address
+        ),
+        (Side::Ingress, false) => format!("let it in at {pod} by a rule of its own"),
+        (Side::Egress, _) => format!("let it out of {pod} by a rule of its own"),
+    };
+    claim
+        .object(ObjectRef {
+            kind: "NetworkPolicy".to_owned(),
+            namespace: policy.namespace.clone(),
+            name: policy.name.clone(),
+        })
+        .remedy(Remedy::from(how).run(
+            ": ",
+            command(
+                "kubectl -n {} edit networkpolicy {}",
+                &[&policy.namespace, &policy.name],
+            ),
+        ))
+}
+
+/// With the reasons why no rule of these policies fits.
+pub fn with_reasons(case: &Case<'_>, mut finding: Finding, denials: &[Denial<'_>]) -> Finding {
+    for denial in denials {
+        if translated(case, denial) {
+            finding = finding.and(seen_as(case, denial));
+        }
+        for why in denial.why.iter().take(4) {
+            finding = finding.and(format!("{}: {why}", denial.side.name()));
+        }
+    }
+    finding
+}
+
+/// What judges the connection sees another source than the one that opened it.
+fn translated(case: &Case<'_>, denial: &Denial<'_>) -> bool {
+    let source = &case.evidence.source;
+    denial.side == Side::Ingress && !source.addresses.is_empty() && !source.addresses.contains(&denial.other.address)
+}
+
+fn seen_as(case: &Case<'_>, denial: &Denial<'_>) -> String {
+    let (node, address) = (denial.other.node, denial.other.address);
+    let own = crate::kubernetes::pods::pod_of(case.evidence, &case.evidence.source);
+    let whose = if own.is_some_and(|pod| !pod.host_network) {
+        "the pod's"
+    } else {
+        "the source's own"
+    };
+    if node.is_empty() {
+        format!("it sees address {address}, not {whose}: the source was translated on the way")
+    } else {
+        format!("it sees {node}'s address ({address}), not {whose}: the source was translated on the way")
+    }
+}

@@ -1,0 +1,417 @@
+//! A network plug-in enforces something else than the policies say.
+//!
+//! Why it happens: the plug-in's agent on that node is behind, hangs, or failed at a part of its rules. Or the pod is so young
+//! that the agent has not come to it yet.
+//!
+//! How it knows: a rule that the plug-in made for policies dropped the watched packets, or its program said so, although every
+//! policy of both ends lets them pass and no policy of another kind exists. Or the plug-in has no rules for the pod at all and
+//! drops what it sends or gets (Calico: `Unknown interface`). Or it is the reverse: a policy forbids the connection, a plug-in
+//! on that node enforces policies, and the connection worked: then it is a warning.
+//!
+//! Remedy: see whether the plug-in's agent runs on that node and is up to date, and restart it.
+//!
+//! Silent on: flows that a policy forbids (`network-policy-denies`), clusters without a plug-in that enforces, policies that could
+//! not be read or are not evaluated, and what a plug-in drops for other reasons than policies. A pod younger than five seconds
+//! is only a warning.
+
+use crate::case::firewall_drops::{Blocked, blocked};
+use crate::case::policy_denials::{engine, says, with_reasons};
+use crate::case::policy_rulings::of_attempt;
+use crate::case::trail::Dropped;
+use crate::case::{Case, Tried, node_agents, observations};
+use crate::kernel::drops::{self, Class};
+use crate::kernel::firewall::culprit::Culprit;
+use crate::kubernetes::agents::{self, Agent};
+use crate::kubernetes::policy::{Denial, Ruling};
+use crate::rules::{Checked, Need};
+use crate::verdict::finding::{Claim, Finding, fatal, info, warning};
+use crate::words::count;
+use model::inventory::Pod;
+use model::report::Direction;
+
+pub const NEEDS: &[Need] = &[
+    Need::Probe("drop"),
+    Need::Probe("path"),
+    Need::Fact("netfilter"),
+    Need::Fact("bpf"),
+    Need::Fact("links"),
+];
+
+/// A younger pod may not have been come to yet.
+const YOUNG_S: u64 = 5;
+
+pub fn check(case: &Case<'_>) -> Checked {
+    let blocked = blocked(case);
+    let mut findings: Vec<Finding> = blocked
+        .iter()
+        .filter_map(|blocked| unprogrammed(case, blocked))
+        .collect();
+    if findings.is_empty() && case.inventory().is_some() {
+        findings.extend(blocked.iter().filter_map(|blocked| dropped(case, blocked)));
+        findings.extend(refused_by_program(case));
+        findings.extend(let_through(case));
+    }
+    Ok(findings)
+}
+
+/// The plug-in knows nothing of the pod.
+fn unprogrammed(case: &Case<'_>, blocked: &Blocked<'_>) -> Option<Finding> {
+    let agent = blocked.owner()?;
+    let mut sends = None;
+    for suspect in blocked.culprit.iter().flat_map(Culprit::suspects) {
+        let (chain, rule) = (&suspect.stop.chain.name, suspect.stop.rule?);
+        let towards = if chain.contains("cali-from-wl-dispatch") {
+            true
+        } else if chain.contains("cali-to-wl-dispatch") {
+            false
+        } else {
+            return None;
+        };
+        let told = [rule.comment.as_deref().unwrap_or_default(), &rule.text];
+        if !told.iter().any(|text| text.contains("Unknown interface")) {
+            return None;
+        }
+        sends = Some(towards);
+    }
+    let flow = blocked.first().event.flow;
+    let address = if sends? { flow.src() } else { flow.dst() };
+    let pod = case.inventory().and_then(|inventory| inventory.pods_at(address).next());
+    let whom = pod.map_or_else(
+        || format!("the pod at {address}"),
+        |pod| format!("pod {}", pod.full_name()),
+    );
+    let says = format!(
+        "{} has not programmed {whom} on {}",
+        agent.name,
+        place(case, blocked.netns)
+    );
+    let claim = by_age(case, pod, says);
+    let interface = case.interface(blocked.first().event);
+    let finding = described(claim, case, blocked, agent)
+        .because(blocked.seen(case))
+        .and_if(blocked.rule_words())
+        .and_if(blocked.counted());
+    Some(finding.and(format!(
+        "the rule is met where {} has none for the pod's interface ({interface})",
+        agent.name
+    )))
+}
+
+/// The plug-in's rule for policies drops what every policy lets pass.
+fn dropped(case: &Case<'_>, blocked: &Blocked<'_>) -> Option<Finding> {
+    let agent = blocked.owner()?;
+    let decides = |suspect: &crate::kernel::firewall::culprit::Suspect<'_>| {
+        agents::of_policy(&suspect.stop.place()).is_some() && !suspect.stop.wants_invalid()
+    };
+    let mut suspects = blocked.culprit.iter().flat_map(Culprit::suspects);
+    if blocked.direction != Direction::Request || !suspects.all(decides) {
+        return None;
+    }
+    let pod = admitted(case, &blocked.drops)?;
+    let claim = by_age(case, pod, drops_all_the_same(case, blocked.netns, agent));
+    let finding = described(claim, case, blocked, agent)
+        .because(blocked.seen(case))
+        .and_if(blocked.rule_words())
+        .and_if(blocked.counted())
+        .and_if(blocked.comment());
+    Some(finding.and(ADMITTED))
+}
+
+/// The program that judges connections for the plug-in says drop, and every policy lets it pass.
+fn refused_by_program(case: &Case<'_>) -> Option<Finding> {
+    let mut losses = case.drops(Class::Queue);
+    losses.retain(|drop| drop.direction == Direction::Request && drops::was_answered(drop.location()));
+    let netns = losses.first()?.event.netns;
+    let node = case.node(netns);
+    let engines = node_agents::enforcing(case, &node);
+    let agent = engines.into_iter().find(|agent| agent.judges_in_queue())?;
+    let pod = admitted(case, &losses)?;
+    let claim = by_age(case, pod, drops_all_the_same(case, netns, agent));
+    let finding = claim
+        .at(node, case.name(netns))
+        .of(losses.iter().map(|drop| drop.attempt))
+        .remedy(node_agents::look_at(case, netns, agent).say(", and restart it"))
+        .because(observations::freed(case, &losses));
+    Some(
+        finding
+            .and(format!(
+                "the program behind the queue ({}) answered: drop",
+                agent.process
+            ))
+            .and(ADMITTED),
+    )
+}
+
+const ADMITTED: &str =
+    "every NetworkPolicy that selects one of the ends lets it pass, and no policy of another kind exists";
+
+fn drops_all_the_same(case: &Case<'_>, netns: u32, agent: &Agent) -> String {
+    format!(
+        "no policy forbids it, and {} drops it all the same on {}",
+        agent.name,
+        place(case, netns)
+    )
+}
+
+/// Policies are known to let these packets pass; with the pod that they were judged for, if it is known. `None` where that is not so.
+fn admitted<'a>(case: &Case<'a>, drops: &[Dropped<'_>]) -> Option<Option<&'a Pod>> {
+    let inventory = case.inventory()?;
+    if !inventory.other_policies.is_empty() || inventory.unread(&["polic", "namespaces"]).is_some() {
+        return None;
+    }
+    let mut tried = drops.iter().filter_map(|drop| case.attempt(drop.attempt));
+    if !tried.all(|tried| of_attempt(case, tried) == Some(Ruling::Allowed)) {
+        return None;
+    }
+    let flow = drops.first()?.event.flow;
+    let ends = [flow.src(), flow.dst()]
+        .into_iter()
+        .filter_map(|address| inventory.pods_at(address).next());
+    Some(ends.min_by_key(|pod| inventory.age_s(pod).unwrap_or(u64::MAX)))
+}
+
+/// A policy forbids it, and the plug-in that enforces policies there let it through.
+fn let_through(case: &Case<'_>) -> Option<Finding> {
+    let denied = |tried: &&Tried<'_>| matches!(of_attempt(case, tried), Some(Ruling::Denied(_)));
+    let worked: Vec<&Tried<'_>> = case.worked().into_iter().filter(denied).collect();
+    if let Some(first) = worked.first() {
+        let Some(Ruling::Denied(denials)) = of_attempt(case, first) else {
+            return None;
+        };
+        let ids = worked.iter().map(|tried| tried.attempt.id);
+        let proof = format!("{} worked all the same", count(worked.len(), "attempt"));
+        return not_applied(case, &denials, warning).map(|claim| {
+            let finding = claim.of(ids).because(proof);
+            with_reasons(case, finding, &denials)
+        });
+    }
+    // It failed behind that: worth knowing, and no cause.
+    let failed = case.failed();
+    let arrived = failed.iter().find(|tried| {
+        let request = case.leg(tried.attempt.id, Direction::Request);
+        let reached = case.evidence.destination.netns.zip(request);
+        denied(tried) && reached.is_some_and(|(netns, leg)| leg.reached(netns) || leg.delivered())
+    })?;
+    let Some(Ruling::Denied(denials)) = of_attempt(case, arrived) else {
+        return None;
+    };
+    let claim = not_applied(case, &denials, info)?;
+    Some(with_reasons(
+        case,
+        claim.because("the request arrived at the target"),
+        &denials,
+    ))
+}
+
+fn not_applied(case: &Case<'_>, denials: &[Denial<'_>], how: fn(&'static str, String) -> Claim) -> Option<Claim> {
+    let agent = engine(case, denials)?;
+    let denial = denials.first()?;
+    let policy = denial.policies.first()?;
+    let node = &denial.pod.node;
+    let verb = format!("forbids it, and {} has not applied it on node {node}", agent.name);
+    let host = case
+        .evidence
+        .nodes
+        .iter()
+        .find(|of| of.name == *node)
+        .map_or(0, |of| of.host_netns);
+    let claim = how("enforcement-differs", says(denials, &verb));
+    Some(
+        claim
+            .pod(denial.pod)
+            .object(model::inventory::ObjectRef {
+                kind: "NetworkPolicy".to_owned(),
+                namespace: policy.namespace.clone(),
+                name: policy.name.clone(),
+            })
+            .remedy(node_agents::look_at(case, host, agent).say(", and restart it")),
+    )
+}
+
+/// A pod that has just come may not have been come to yet.
+fn by_age(case: &Case<'_>, pod: Option<&Pod>, says: String) -> Claim {
+    let age_s = pod
+        .and_then(|pod| case.inventory()?.age_s(pod))
+        .filter(|age_s| *age_s < YOUNG_S);
+    match (age_s, pod) {
+        (Some(age_s), Some(pod)) => warning(
+            "enforcement-differs",
+            format!("{says} yet: {} was {age_s} s old when this run began", pod.full_name()),
+        ),
+        _ => fatal("enforcement-differs", says),
+    }
+}
+
+fn described(claim: Claim, case: &Case<'_>, blocked: &Blocked<'_>, agent: &Agent) -> Claim {
+    let claim = claim
+        .at(case.node(blocked.netns), case.name(blocked.netns))
+        .interface(case.interface(blocked.first().event))
+        .of(blocked.attempts())
+        .remedy(node_agents::look_at(case, blocked.netns, agent).say(", and restart it"));
+    match blocked.place() {
+        Some(place) => claim.rule(place),
+        None => claim,
+    }
+}
+
+fn place(case: &Case<'_>, netns: u32) -> String {
+    match case.node(netns) {
+        node if node.is_empty() => case.name(netns),
+        node => format!("node {node}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::judge;
+    use crate::scenes::cluster::Cluster;
+    use crate::scenes::{self, X, Y};
+    use model::facts::Action;
+    use model::inventory::{LabelSelector, NetworkPolicy, ObjectRef};
+    use model::missing::{Known, Missing};
+    use model::report::{Conclusion, Severity};
+
+    const END_OF_TIER: &str = "-m comment --comment \"cali:x\" -m comment --comment \"End of tier default. Drop if no policies passed packet\" -j DROP";
+    const UNKNOWN: &str = "-m comment --comment \"cali:x\" -m comment --comment \"Unknown interface\" -j DROP";
+
+    /// Calico's rules for shop/web-1 drop what shop/a sends.
+    fn dropped_by_calico() -> Cluster {
+        let mut cluster = Cluster::pods();
+        let scene = &mut cluster.scene;
+        scene.agents_rule(Y, "cali-tw-vethc", END_OF_TIER, &Action::Drop, 3);
+        scene.dropped(3, Y, "up0", "NETFILTER_DROP", "nf_hook_slow");
+        cluster
+    }
+
+    /// Nothing may come in at shop/web-1.
+    fn deny_all(mut cluster: Cluster) -> Cluster {
+        cluster.inventory().policies = Known::Known(vec![NetworkPolicy {
+            namespace: "shop".to_owned(),
+            name: "deny-all".to_owned(),
+            pod_selector: LabelSelector::default(),
+            policy_types: vec!["Ingress".to_owned()],
+            ..NetworkPolicy::default()
+        }]);
+        cluster
+    }
+
+    #[test]
+    fn what_every_policy_lets_pass_and_the_plugin_drops_is_its_agents_doing() {
+        let mut cluster = dropped_by_calico();
+        let judgement = judge(cluster.evidence());
+        assert_eq!(scenes::causes(&judgement), ["enforcement-differs"]);
+        let verdict = &judgement.verdicts[0];
+        assert_eq!(
+            verdict.says,
+            "no policy forbids it, and Calico drops it all the same on node y"
+        );
+        assert_eq!(verdict.severity, Severity::Fatal);
+        assert_eq!(
+            verdict.remedy,
+            "see whether calico-node runs on y and is up to date, and restart it"
+        );
+    }
+
+    #[test]
+    fn what_a_policy_forbids_or_nobody_evaluated_is_not_it() {
+        let mut cluster = deny_all(dropped_by_calico());
+        assert_eq!(scenes::causes(&judge(cluster.evidence())), ["network-policy-denies"]);
+        let mut cluster = dropped_by_calico();
+        cluster.inventory().other_policies = vec![ObjectRef {
+            kind: "GlobalNetworkPolicy.crd.projectcalico.org".to_owned(),
+            name: "default.lock".to_owned(),
+            ..ObjectRef::default()
+        }];
+        let judgement = judge(cluster.evidence());
+        assert_eq!(scenes::causes(&judgement), ["netfilter-drop"]);
+        assert!(
+            !judgement.verdicts[0].remedy.contains("-D"),
+            "{}",
+            judgement.verdicts[0].remedy
+        );
+        let mut cluster = dropped_by_calico();
+        let unread = Missing::new("GlobalNetworkPolicy objects", "forbidden");
+        cluster.inventory().missing.push(unread);
+        assert_eq!(scenes::causes(&judge(cluster.evidence())), ["netfilter-drop"]);
+    }
+
+    #[test]
+    fn a_rule_of_the_plugin_that_is_not_about_policies_is_not_it() {
+        let mut cluster = Cluster::pods();
+        let scene = &mut cluster.scene;
+        scene.agents_rule(Y, "cali-FORWARD", "-j DROP", &Action::Drop, 3);
+        scene.dropped(3, Y, "up0", "NETFILTER_DROP", "nf_hook_slow");
+        assert_eq!(scenes::causes(&judge(cluster.evidence())), ["netfilter-drop"]);
+    }
+
+    /// The agent on node x has no rules for shop/a.
+    fn unknown_to_calico(age_s: Option<i64>) -> Cluster {
+        let mut cluster = Cluster::pods();
+        let scene = &mut cluster.scene;
+        scene.agents_rule(X, "cali-from-wl-dispatch", UNKNOWN, &Action::Drop, 3);
+        scene.dropped(3, X, "vetha", "NETFILTER_DROP", "nf_hook_slow");
+        cluster.inventory().read_at_s = Some(1_000);
+        cluster.pod("shop/a").started_at_s = age_s.map(|age_s| 1_000 - age_s);
+        cluster
+    }
+
+    #[test]
+    fn an_interface_that_the_agent_does_not_know_is_a_pod_that_it_has_not_programmed() {
+        for age_s in [None, Some(3_600)] {
+            let judgement = judge(unknown_to_calico(age_s).evidence());
+            assert_eq!(scenes::causes(&judgement), ["enforcement-differs"]);
+            let verdict = &judgement.verdicts[0];
+            assert_eq!(verdict.says, "Calico has not programmed pod shop/a on node x");
+            assert_eq!(verdict.severity, Severity::Fatal);
+            assert!(!verdict.remedy.contains("-D"), "{}", verdict.remedy);
+        }
+    }
+
+    #[test]
+    fn a_pods_first_seconds_count_as_not_yet() {
+        for age_s in [0, 1, 4, -2] {
+            let judgement = judge(unknown_to_calico(Some(age_s)).evidence());
+            assert_eq!(judgement.verdicts[0].severity, Severity::Warning);
+            let old = age_s.max(0);
+            assert_eq!(
+                judgement.verdicts[0].says,
+                format!(
+                    "Calico has not programmed pod shop/a on node x yet: shop/a was {old} s old when this run began"
+                )
+            );
+        }
+    }
+
+    #[test]
+    fn a_policy_that_the_plugin_has_not_applied_is_a_warning() {
+        let mut cluster = deny_all(Cluster::pods());
+        let scene = &mut cluster.scene;
+        scene.agents_rule(Y, "KUBE-POD-FW-ABC", "-j ACCEPT", &Action::Accept, 3);
+        scene.connects(3);
+        let judgement = judge(cluster.evidence());
+        assert_eq!(judgement.outcome, Conclusion::Fault);
+        assert_eq!(scenes::causes(&judgement), ["enforcement-differs"]);
+        let verdict = &judgement.verdicts[0];
+        assert_eq!(verdict.severity, Severity::Warning);
+        assert_eq!(
+            verdict.says,
+            "network policy shop/deny-all forbids it, and kube-router has not applied it on node y (Ingress of shop/web-1)"
+        );
+        assert!(verdict.remedy.contains("kube-router runs on y"), "{}", verdict.remedy);
+        assert_eq!(judgement.verdicts.len(), 1, "nobody says that nothing enforces it");
+    }
+
+    #[test]
+    fn a_closed_port_behind_a_policy_that_is_not_applied_stays_the_cause() {
+        let mut cluster = deny_all(Cluster::pods());
+        let scene = &mut cluster.scene;
+        scene.agents_rule(Y, "KUBE-POD-FW-ABC", "-j ACCEPT", &Action::Accept, 3);
+        scene.facts(scenes::C, |facts| facts.sockets = Known::Known(vec![]));
+        scene.refused(3);
+        for watched in scene.evidence.watched.clone() {
+            scene.walk_to(watched.attempt, watched.flow, scenes::C, "eth0");
+            scene.drop(scenes::C, "eth0", watched.flow, "NO_SOCKET", "tcp_v4_rcv");
+        }
+        assert_eq!(scenes::causes(&judge(cluster.evidence())), ["port-closed"]);
+    }
+}
