@@ -1,19 +1,24 @@
-//! A `NetworkPolicy` forbids this connection.
+//! A network policy forbids this connection.
 //!
 //! Why it happens: a policy selects the target (or the source, for egress), and no rule of any policy that selects it allows
-//! this peer on this port. Usual reasons: a default denial without an exception, a label or a port that differs, or DNS
-//! forgotten in an egress policy.
+//! this peer on this port. Or a rule denies it, in a kind of policy that has such rules. Usual reasons: a default denial without
+//! an exception, a label or a port that differs, a rule that comes too late in the order of policies and tiers, or DNS forgotten in
+//! an egress policy.
 //!
-//! How it knows: the policies of both ends are evaluated as Kubernetes defines them. A drop proves that they are enforced, and
-//! shows how: a netfilter rule, a queue's agent or an eBPF program dropped the watched packets on their way to the target. If
+//! How it knows: the policies of both ends are evaluated as their kinds define them: `NetworkPolicy` (networking.k8s.io/v1),
+//! `CiliumNetworkPolicy` and `CiliumClusterwideNetworkPolicy` (cilium.io/v2), Calico's `NetworkPolicy` and `GlobalNetworkPolicy`
+//! (projectcalico.org/v3, crd.projectcalico.org/v1), `AdminNetworkPolicy` and `BaselineAdminNetworkPolicy`
+//! (policy.networking.k8s.io/v1alpha1), and `ClusterNetworkPolicy` (v1alpha2). A drop proves that they are enforced, and shows how: a netfilter rule, a queue's agent or an eBPF program dropped the watched packets on their way to the target. If
 //! packets vanished without such a drop, or if nothing was sent, it is only a warning. If a forbidden connection works, nothing
 //! enforces the policy, and this is only an info.
 //!
-//! Remedy: let the source in by a rule of that policy, or by one more policy.
+//! Remedy: let the source in by a rule of that policy, or by one more policy. Take it out of a rule that denies it, or let it in by
+//! a rule that comes before.
 //!
 //! Silent on: connections that some policy allows, drops of packets that no policy forbids (`netfilter-drop`, `bpf-drop`),
-//! dropped answers (policies are about connections, not packets), failures of packets that arrived at the target, and what
-//! policies leave to each implementation.
+//! dropped answers (policies are about connections, not packets), failures of packets that arrived at the target, what policies
+//! leave to each implementation, and all that depends on what is not evaluated (layer 7, domain names, fields that are not known) or
+//! was not read.
 
 use crate::case::firewall_drops::blocked;
 use crate::case::observations;
@@ -21,13 +26,13 @@ use crate::case::policy_rulings::{of_attempt, of_question};
 use crate::case::trail::Dropped;
 use crate::case::{Case, Failure, Tried};
 use crate::kernel::drops::Class;
-use crate::kubernetes::policy::{Denial, Ruling, Side};
+use crate::kubernetes::policy::{Denial, DenialForm, Ruling, Side};
 use crate::rules::{Checked, Need};
 use crate::verdict::finding::{Claim, Finding, fatal, info, warning};
 use crate::verdict::remedy::Remedy;
-use crate::words::shell::command;
+use crate::words::shell::{Command, command};
 use crate::words::{at, count};
-use model::inventory::{NetworkPolicy, ObjectRef};
+use model::inventory::ObjectRef;
 use model::report::Direction;
 
 pub const NEEDS: &[Need] = &[Need::Probe("drop"), Need::Probe("path"), Need::Fact("netfilter")];
@@ -143,18 +148,25 @@ fn unenforced(denials: &[Denial<'_>], worked: usize) -> Finding {
 /// `network policy shop/deny-all forbids it (Ingress of shop/db-0)`.
 fn says(denials: &[Denial<'_>], verb: &str) -> String {
     let denial = &denials[0];
-    let names: Vec<String> = denial.policies.iter().map(|policy| name(policy)).collect();
+    let plain = denial.policies.iter().all(|policy| policy.kind == "NetworkPolicy");
+    let names: Vec<String> = denial.policies.iter().map(|policy| name(policy, plain)).collect();
+    let (one_policy, policies) = if plain { ("network policy ", "network policies ") } else { ("", "") };
     let what = match (names.as_slice(), verb.strip_prefix("forbids")) {
-        ([one], _) => format!("network policy {one} {verb}"),
-        ([one, another], Some(rest)) => format!("network policies {one} and {another} together forbid{rest}"),
-        ([one, more @ ..], Some(rest)) => format!("network policy {one} and {} more together forbid{rest}", more.len()),
+        ([one], _) => format!("{one_policy}{one} {verb}"),
+        ([one, another], Some(rest)) => format!("{policies}{one} and {another} together forbid{rest}"),
+        ([one, more @ ..], Some(rest)) => format!("{policies}{one} and {} more together forbid{rest}", more.len()),
         _ => format!("a network policy {verb}"),
     };
     format!("{what} ({} of {})", denial.side.name(), denial.pod.full_name())
 }
 
-fn name(policy: &NetworkPolicy) -> String {
-    format!("{}/{}", policy.namespace, policy.name)
+/// `shop/web`; with its kind, where that is not plain from what stands before it.
+fn name(policy: &ObjectRef, plain: bool) -> String {
+    let kind = if plain { String::new() } else { format!("{} ", policy.kind) };
+    match policy.namespace.as_str() {
+        "" => format!("{kind}{}", policy.name),
+        namespace => format!("{kind}{namespace}/{}", policy.name),
+    }
 }
 
 fn described(claim: Claim, denials: &[Denial<'_>]) -> Claim {
@@ -162,23 +174,29 @@ fn described(claim: Claim, denials: &[Denial<'_>]) -> Claim {
     let Some(policy) = denial.policies.first() else {
         return claim;
     };
-    let who = match denial.side {
-        Side::Ingress => format!("let it in at {}", denial.pod.full_name()),
-        Side::Egress => format!("let it out of {}", denial.pod.full_name()),
+    let pod = denial.pod.full_name();
+    let what = match (denial.form, denial.side) {
+        (DenialForm::NothingAllows, Side::Ingress) => format!("let it in at {pod} by a rule of its own"),
+        (DenialForm::NothingAllows, Side::Egress) => format!("let it out of {pod} by a rule of its own"),
+        (DenialForm::Rule { first: true }, _) => {
+            "take it out of the rule that denies it, or allow it by a rule that comes before".to_owned()
+        }
+        (DenialForm::Rule { first: false }, _) => {
+            "take it out of the rule that denies it: no rule that allows can come before".to_owned()
+        }
     };
     claim
-        .object(ObjectRef {
-            kind: "NetworkPolicy".to_owned(),
-            namespace: policy.namespace.clone(),
-            name: policy.name.clone(),
-        })
-        .remedy(Remedy::from(format!("{who} by a rule of its own")).run(
-            ": ",
-            command(
-                "kubectl -n {} edit networkpolicy {}",
-                &[&policy.namespace, &policy.name],
-            ),
-        ))
+        .object(policy.clone())
+        .remedy(Remedy::from(what).run(": ", edit(policy)))
+}
+
+/// `kubectl -n shop edit networkpolicy web`; the API takes a kind with its group as the name of the resource.
+fn edit(policy: &ObjectRef) -> Option<Command> {
+    let resource = policy.kind.to_lowercase();
+    match policy.namespace.as_str() {
+        "" => command("kubectl edit {} {}", &[&resource, &policy.name]),
+        namespace => command("kubectl -n {} edit {} {}", &[&namespace, &resource, &policy.name]),
+    }
 }
 
 fn with_reasons(mut finding: Finding, denials: &[Denial<'_>]) -> Finding {
@@ -194,10 +212,11 @@ fn with_reasons(mut finding: Finding, denials: &[Denial<'_>]) -> Finding {
 mod tests {
     use crate::judge;
     use crate::scenes;
-    use crate::scenes::cluster::{Cluster, labels};
+    use crate::scenes::cluster::{Cluster, labels, object};
     use model::facts::{Action, Match};
-    use model::inventory::{LabelSelector, NetworkPolicy, PolicyPeer, PolicyRule};
+    use model::inventory::{LabelSelector, NetworkPolicy, ObjectRef, PolicyPeer, PolicyRule};
     use model::missing::Known;
+    use model::policy_objects::{PolicyObject, PolicyObjects};
     use model::report::{Conclusion, Severity};
 
     /// shop/web-1 lets in pods with app=api alone.
@@ -252,6 +271,72 @@ mod tests {
             proof.contains("lets in only pods with app=api of namespace shop; shop/a has app=client"),
             "{proof}"
         );
+    }
+
+    /// The cluster has this policy of Calico's or Cilium's.
+    fn with_policy(mut cluster: Cluster, api_version: &str, object: ObjectRef, spec: &str) -> Cluster {
+        let (group, _) = api_version.split_once('/').unwrap();
+        cluster.inventory().policy_objects = PolicyObjects {
+            groups: vec![group.to_owned()],
+            objects: vec![PolicyObject {
+                api_version: api_version.to_owned(),
+                object,
+                spec: serde_yaml::from_str(spec).unwrap(),
+                ..PolicyObject::default()
+            }],
+            unread: vec![],
+        };
+        cluster
+    }
+
+    #[test]
+    fn a_rule_of_another_kind_that_denies_is_named_with_its_place_and_the_way_out() {
+        let policy = object("GlobalNetworkPolicy.projectcalico.org", "", "no-clients");
+        let spec = "{order: 10, selector: app == 'web', types: [Ingress], ingress: [{action: Deny, source: {selector: app == 'client'}}, {action: Allow}]}";
+        let mut cluster = with_policy(Cluster::pods(), "projectcalico.org/v3", policy, spec);
+        cluster
+            .scene
+            .dropped(3, scenes::Y, "vethc", "NETFILTER_DROP", "nf_hook_slow");
+        let judgement = judge(cluster.evidence());
+        assert_eq!(scenes::causes(&judgement), ["network-policy-denies"]);
+        let verdict = &judgement.verdicts[0];
+        assert!(
+            verdict
+                .says
+                .contains("GlobalNetworkPolicy.projectcalico.org no-clients forbids it (Ingress of shop/web-1)"),
+            "{}",
+            verdict.says
+        );
+        let proof = verdict.because.join("\n");
+        assert!(proof.contains("tier default, order 10: rule 1 of Ingress denies it"), "{proof}");
+        assert!(
+            verdict
+                .remedy
+                .contains("`kubectl edit globalnetworkpolicy.projectcalico.org no-clients`"),
+            "{}",
+            verdict.remedy
+        );
+    }
+
+    #[test]
+    fn where_layer_7_or_a_name_would_decide_the_policy_is_not_accused_and_it_is_said_why() {
+        let policy = || object("CiliumNetworkPolicy", "shop", "get-only");
+        let spec = "{endpointSelector: {matchLabels: {app: web}}, ingress: [{fromEndpoints: [{}], toPorts: [{ports: [{port: '80', protocol: TCP}], rules: {http: [{method: GET}]}}]}]}";
+        let mut cluster = with_policy(Cluster::pods(), "cilium.io/v2", policy(), spec);
+        cluster.scene.vanishes(3, scenes::X, "up0");
+        let judgement = judge(cluster.evidence());
+        assert!(!scenes::causes(&judgement).contains(&"network-policy-denies"));
+        let open = judgement.missing.iter().find(|lack| lack.what == "what policies say of it");
+        assert_eq!(open.unwrap().why, "rules of layer 7 are not evaluated");
+        // One that allows it is not accused of a drop, and says nothing.
+        let spec = "{endpointSelector: {matchLabels: {app: web}}, ingress: [{fromEndpoints: [{}]}]}";
+        let mut cluster = with_policy(Cluster::pods(), "cilium.io/v2", policy(), spec);
+        cluster
+            .scene
+            .dropped(3, scenes::Y, "vethc", "NETFILTER_DROP", "nf_hook_slow");
+        let judgement = judge(cluster.evidence());
+        assert_eq!(scenes::causes(&judgement), ["netfilter-drop"]);
+        assert!(!judgement.missing.iter().any(|lack| lack.what.contains("policies")));
     }
 
     #[test]
