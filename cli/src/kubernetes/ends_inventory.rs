@@ -112,12 +112,13 @@ impl EndsInventory {
         let inventory = &mut self.inventory;
         // Each of the other kinds has its own way to select by them.
         let of_other_kinds = !inventory.policy_objects.objects.is_empty();
-        let by_namespace = of_other_kinds || inventory.policies.ok().is_some_and(|policies| {
-            let mut rules = policies
-                .iter()
-                .flat_map(|policy| policy.ingress.iter().chain(&policy.egress));
-            rules.any(|rule| rule.peers.iter().any(|peer| peer.namespace_selector.is_some()))
-        });
+        let by_namespace = of_other_kinds
+            || inventory.policies.ok().is_some_and(|policies| {
+                let mut rules = policies
+                    .iter()
+                    .flat_map(|policy| policy.ingress.iter().chain(&policy.egress));
+                rules.any(|rule| rule.peers.iter().any(|peer| peer.namespace_selector.is_some()))
+            });
         let labels = async {
             if !by_namespace {
                 return Err(Missing::not_asked(

@@ -93,7 +93,12 @@ const MEANT: &str = "whom selectors of Calico's policies mean";
 
 /// All of them.
 pub const KINDS: [PolicyKind; 19] = [
-    policy(CILIUM, ("CiliumNetworkPolicy", "ciliumnetworkpolicies"), Where::Ends, &["v2"]),
+    policy(
+        CILIUM,
+        ("CiliumNetworkPolicy", "ciliumnetworkpolicies"),
+        Where::Ends,
+        &["v2"],
+    ),
     policy(
         CILIUM,
         ("CiliumClusterwideNetworkPolicy", "ciliumclusterwidenetworkpolicies"),
@@ -176,7 +181,9 @@ pub async fn policies(cluster: &ClusterApi, groups: &ApiGroups, namespaces: &BTr
     let mut read = OtherPolicies::default();
     let mut asks = Vec::new();
     for kind in &KINDS {
-        let Some(served) = groups.versions(kind.group) else { continue };
+        let Some(served) = groups.versions(kind.group) else {
+            continue;
+        };
         if !read.objects.serves(kind.group) {
             read.objects.groups.push(kind.group.to_owned());
         }
@@ -184,24 +191,30 @@ pub async fn policies(cluster: &ClusterApi, groups: &ApiGroups, namespaces: &BTr
         if kind.group == CALICO_STORED && groups.versions(CALICO).is_some() {
             continue;
         }
-        let Some((version, evaluated)) = kind.version(served) else { continue };
+        let Some((version, evaluated)) = kind.version(served) else {
+            continue;
+        };
         match kind.place {
             Where::Cluster => asks.push((kind, version, evaluated, None)),
             Where::Ends => {
-                let each = namespaces.iter().map(|one| (kind, version, evaluated, Some(one.as_str())));
+                let each = namespaces
+                    .iter()
+                    .map(|one| (kind, version, evaluated, Some(one.as_str())));
                 asks.extend(each);
             }
         }
     }
-    let answers = asks.into_iter().map(|(kind, version, evaluated, namespace)| async move {
-        let resource = kind.resource(version);
-        let answer = if evaluated {
-            Answer::Whole(cluster.policy_objects(&resource, namespace).await)
-        } else {
-            Answer::Names(cluster.foreign(&resource, namespace).await)
-        };
-        (kind.name(), namespace, answer)
-    });
+    let answers = asks
+        .into_iter()
+        .map(|(kind, version, evaluated, namespace)| async move {
+            let resource = kind.resource(version);
+            let answer = if evaluated {
+                Answer::Whole(cluster.policy_objects(&resource, namespace).await)
+            } else {
+                Answer::Names(cluster.foreign(&resource, namespace).await)
+            };
+            (kind.name(), namespace, answer)
+        });
     for (kind, namespace, answer) in join_all(answers).await {
         let named = |object: ObjectRef| ObjectRef {
             kind: kind.clone(),
@@ -209,10 +222,12 @@ pub async fn policies(cluster: &ClusterApi, groups: &ApiGroups, namespaces: &BTr
         };
         let refused = match answer {
             Answer::Whole(Ok(objects)) => {
-                read.objects.objects.extend(objects.into_iter().map(|object| PolicyObject {
-                    object: named(object.object),
-                    ..object
-                }));
+                read.objects
+                    .objects
+                    .extend(objects.into_iter().map(|object| PolicyObject {
+                        object: named(object.object),
+                        ..object
+                    }));
                 continue;
             }
             Answer::Names(Ok(objects)) => {

@@ -134,7 +134,12 @@ const IN_TIERS: [Right; 3] = [
 ];
 
 const fn in_tiers(resource: &'static str, verbs: &'static [&'static str]) -> Right {
-    read("projectcalico.org", resource, verbs, "policies of each tier, by Calico's own API server")
+    read(
+        "projectcalico.org",
+        resource,
+        verbs,
+        "policies of each tier, by Calico's own API server",
+    )
 }
 
 /// All of them, policies of other kinds included.

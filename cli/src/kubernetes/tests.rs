@@ -362,7 +362,10 @@ async fn policies_of_other_kinds_are_read_whole_in_a_version_that_is_evaluated()
                 ("policy.networking.k8s.io", &["v1alpha2", "v1alpha1"]),
             ]),
         )
-        .list("/apis/cilium.io/v2/namespaces/shop/ciliumnetworkpolicies", &json!([policy]))
+        .list(
+            "/apis/cilium.io/v2/namespaces/shop/ciliumnetworkpolicies",
+            &json!([policy]),
+        )
         .with(
             "/apis/cilium.io/v2/ciliumclusterwidenetworkpolicies",
             FakeAnswer::Status(404, "none".into()),
@@ -379,7 +382,10 @@ async fn policies_of_other_kinds_are_read_whole_in_a_version_that_is_evaluated()
     let inventory = ends.inventory.get().unwrap();
     let read = &inventory.policy_objects;
     assert_eq!(read.groups, ["cilium.io", "policy.networking.k8s.io"]);
-    let names = read.objects.iter().map(|one| (one.object.kind.as_str(), one.object.name.as_str()));
+    let names = read
+        .objects
+        .iter()
+        .map(|one| (one.object.kind.as_str(), one.object.name.as_str()));
     assert_eq!(
         names.collect::<Vec<_>>(),
         [
@@ -408,7 +414,10 @@ async fn calicos_objects_are_read_by_its_own_server_where_it_has_one() {
     let ResolvedEnds { ends, .. } = ask(&stored, None, "a", "b:80").await.unwrap();
     let objects = &ends.inventory.get().unwrap().policy_objects.objects;
     assert_eq!(objects[0].object.kind, "GlobalNetworkSet.crd.projectcalico.org");
-    assert_eq!((objects[0].kind(), objects[0].group()), ("GlobalNetworkSet", "crd.projectcalico.org"));
+    assert_eq!(
+        (objects[0].kind(), objects[0].group()),
+        ("GlobalNetworkSet", "crd.projectcalico.org")
+    );
 
     let both = shop()
         .object(
@@ -423,7 +432,10 @@ async fn calicos_objects_are_read_by_its_own_server_where_it_has_one() {
     let objects = &ends.inventory.get().unwrap().policy_objects.objects;
     assert_eq!(objects[0].object.kind, "NetworkPolicy.projectcalico.org");
     let asked = both.asked();
-    assert!(!asked.iter().any(|path| path.contains("/crd.projectcalico.org/")), "{asked:?}");
+    assert!(
+        !asked.iter().any(|path| path.contains("/crd.projectcalico.org/")),
+        "{asked:?}"
+    );
     // Kinds of groups that are not served cost no call.
     assert!(!asked.iter().any(|path| path.contains("cilium")), "{asked:?}");
 }
@@ -433,7 +445,14 @@ async fn policies_that_are_not_evaluated_are_named_and_those_that_may_not_be_rea
     let named = json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadataList", "metadata": {},
         "items": [{"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": {"name": "strict"}}]});
     let fake = shop()
-        .object("/apis", groups(&[("crd.antrea.io", &["v1beta1"]), ("cilium.io", &["v3"]), ("projectcalico.org", &["v3"])]))
+        .object(
+            "/apis",
+            groups(&[
+                ("crd.antrea.io", &["v1beta1"]),
+                ("cilium.io", &["v3"]),
+                ("projectcalico.org", &["v3"]),
+            ]),
+        )
         .object("/apis/crd.antrea.io/v1beta1/clusternetworkpolicies", named.clone())
         // A version that nobody here knows.
         .object("/apis/cilium.io/v3/ciliumclusterwidenetworkpolicies", named)
@@ -444,7 +463,10 @@ async fn policies_that_are_not_evaluated_are_named_and_those_that_may_not_be_rea
     let ResolvedEnds { ends, .. } = ask(&fake, None, "a", "b:80").await.unwrap();
     let inventory = ends.inventory.get().unwrap();
     let kinds: Vec<&str> = inventory.other_policies.iter().map(|one| one.kind.as_str()).collect();
-    assert_eq!(kinds, ["CiliumClusterwideNetworkPolicy", "ClusterNetworkPolicy.crd.antrea.io"]);
+    assert_eq!(
+        kinds,
+        ["CiliumClusterwideNetworkPolicy", "ClusterNetworkPolicy.crd.antrea.io"]
+    );
     let [lack] = &inventory.policy_objects.unread[..] else {
         panic!("{:?}", inventory.policy_objects.unread)
     };

@@ -138,7 +138,9 @@ fn tiers_have_an_order_and_pass() {
 #[test]
 fn network_policies_stand_at_1000_in_the_default_tier() {
     let rule = |order: &str, action: &str| {
-        format!("GlobalNetworkPolicy p {{{order} selector: all(), types: [Ingress], ingress: [{{action: {action}, source: {{selector: app == 'web'}}}}]}}")
+        format!(
+            "GlobalNetworkPolicy p {{{order} selector: all(), types: [Ingress], ingress: [{{action: {action}, source: {{selector: app == 'web'}}}}]}}"
+        )
     };
     let cases = [
         ("order: 900,", "Deny", Denied),
@@ -156,7 +158,11 @@ fn network_policies_stand_at_1000_in_the_default_tier() {
     // What a NetworkPolicy does not allow goes on to those behind it, and is denied at the tier's end.
     let mut inventory = with("projectcalico.org/v3", &rule("order: 1100,", "Allow"));
     inventory.policies = Known::Known(vec![lets_nothing_in("closed")]);
-    expect(&inventory, "behind it", &[(WEB_TO_DB, Allowed), (OUTSIDE_TO_DB, Denied)]);
+    expect(
+        &inventory,
+        "behind it",
+        &[(WEB_TO_DB, Allowed), (OUTSIDE_TO_DB, Denied)],
+    );
     let (policies, form, _) = denial(&inventory, OUTSIDE_TO_DB);
     assert_eq!(policies, ["NetworkPolicy shop/closed", "GlobalNetworkPolicy /p"]);
     assert_eq!(form, DenialForm::NothingAllows);
@@ -174,7 +180,10 @@ fn policies_of_admins_have_their_own_tiers() {
         "ClusterNetworkPolicy strict {tier: Admin, priority: 1, subject: {namespaces: {}}, ingress: [{action: Deny, from: [{namespaces: {}}]}]}",
     );
     inventory.policy_objects.objects.push(admin);
-    inventory.policy_objects.groups.push("policy.networking.k8s.io".to_owned());
+    inventory
+        .policy_objects
+        .groups
+        .push("policy.networking.k8s.io".to_owned());
     expect(
         &inventory,
         "a tier of order 10 comes before",
@@ -185,7 +194,9 @@ fn policies_of_admins_have_their_own_tiers() {
 #[test]
 fn ends_are_named_by_nets_selectors_and_accounts() {
     let from = |entity: &str| {
-        format!("NetworkPolicy shop/p {{selector: all(), types: [Ingress], ingress: [{{action: Allow, source: {{{entity}}}}}]}}")
+        format!(
+            "NetworkPolicy shop/p {{selector: all(), types: [Ingress], ingress: [{{action: Allow, source: {{{entity}}}}}]}}"
+        )
     };
     check(
         "nets",
@@ -196,11 +207,19 @@ fn ends_are_named_by_nets_selectors_and_accounts() {
             (WEB_TO_DB, Allowed),
         ],
     );
-    check("other nets", &from("notNets: [203.0.113.0/24]"), &[(OUTSIDE_TO_DB, Denied), (WEB_TO_DB, Allowed)]);
+    check(
+        "other nets",
+        &from("notNets: [203.0.113.0/24]"),
+        &[(OUTSIDE_TO_DB, Denied), (WEB_TO_DB, Allowed)],
+    );
     check(
         "not a selector: in a namespace's policy only of that namespace",
         &from("notSelector: app == 'web'"),
-        &[(WEB_TO_DB, Denied), (MON_TO_DB, Denied), ("shop/agent shop/web 80 tcp", Denied)],
+        &[
+            (WEB_TO_DB, Denied),
+            (MON_TO_DB, Denied),
+            ("shop/agent shop/web 80 tcp", Denied),
+        ],
     );
     check(
         "a selector and other namespaces",
@@ -232,7 +251,11 @@ fn ends_are_named_by_nets_selectors_and_accounts() {
         &from("selector: app == 'x'"),
         &[("10.244.1.77 shop/db 80 tcp", Unknown)],
     );
-    check("a selector that is none", &from("selector: app = 'x'"), &[(WEB_TO_DB, Unknown)]);
+    check(
+        "a selector that is none",
+        &from("selector: app = 'x'"),
+        &[(WEB_TO_DB, Unknown)],
+    );
     check(
         "a policy about a selector that is none",
         "NetworkPolicy shop/p {selector: app = 'db', types: [Ingress]}",
@@ -269,7 +292,9 @@ fn selectors_mean_sets_of_addresses_too() {
 
 #[test]
 fn protocols_and_messages() {
-    let rule = |rule: &str| format!("NetworkPolicy shop/p {{selector: all(), types: [Ingress], ingress: [{{action: Allow, {rule}}}]}}");
+    let rule = |rule: &str| {
+        format!("NetworkPolicy shop/p {{selector: all(), types: [Ingress], ingress: [{{action: Allow, {rule}}}]}}")
+    };
     let cases = [
         ("protocol: UDP", [Denied, Allowed, Denied]),
         ("protocol: 6", [Allowed, Denied, Denied]),

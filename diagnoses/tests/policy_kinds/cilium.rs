@@ -233,7 +233,11 @@ fn it_adds_up_with_network_policies() {
     let not_web = "CiliumNetworkPolicy shop/p {endpointSelector: {matchLabels: {app: db}}, enableDefaultDeny: {ingress: false}, ingressDeny: [{fromEndpoints: [{matchLabels: {app: web}}]}]}";
     let mut inventory = with("cilium.io/v2", not_web);
     inventory.policies = Known::Known(vec![lets_in("all", None, None)]);
-    expect(&inventory, "a denial before it", &[(WEB_TO_DB, Denied), (MON_TO_DB, Allowed)]);
+    expect(
+        &inventory,
+        "a denial before it",
+        &[(WEB_TO_DB, Denied), (MON_TO_DB, Allowed)],
+    );
     inventory.policies = Known::Known(vec![lets_nothing_in("closed")]);
     expect(&inventory, "closed by it alone", &[(MON_TO_DB, Denied)]);
 }
@@ -266,7 +270,11 @@ fn in_a_network_policy_addresses_mean_no_pods_to_cilium() {
 #[test]
 fn what_is_not_evaluated_is_unknown_only_where_it_matters() {
     let http = "CiliumNetworkPolicy shop/p {endpointSelector: {}, ingress: [{fromEndpoints: [{}], toPorts: [{ports: [{port: '80', protocol: TCP}], rules: {http: [{method: GET}]}}]}]}";
-    check("layer 7", http, &[(WEB_TO_DB, Unknown), ("shop/web shop/db 81 tcp", Denied)]);
+    check(
+        "layer 7",
+        http,
+        &[(WEB_TO_DB, Unknown), ("shop/web shop/db 81 tcp", Denied)],
+    );
     let names = "CiliumNetworkPolicy shop/p {endpointSelector: {}, egress: [{toFQDNs: [{matchName: example.com}], toPorts: [{ports: [{port: '443', protocol: TCP}]}]}, {toEndpoints: [{matchLabels: {app: db}}]}]}";
     check(
         "names",
@@ -302,7 +310,8 @@ fn what_is_not_evaluated_is_unknown_only_where_it_matters() {
 fn a_policy_may_have_several_specs() {
     let mut inventory = with("cilium.io/v2", "CiliumNetworkPolicy shop/p ~");
     inventory.policy_objects.objects[0].specs = vec![
-        serde_yaml::from_str("{endpointSelector: {}, ingress: [{fromEndpoints: [{matchLabels: {app: web}}]}]}").unwrap(),
+        serde_yaml::from_str("{endpointSelector: {}, ingress: [{fromEndpoints: [{matchLabels: {app: web}}]}]}")
+            .unwrap(),
         serde_yaml::from_str("{endpointSelector: {}, egress: [{toEndpoints: [{matchLabels: {app: db}}]}]}").unwrap(),
     ];
     expect(
@@ -334,5 +343,8 @@ fn a_denial_says_what_would_be_let_in_or_which_rule_denies() {
     let (policies, form, why) = denial(&inventory, OUTSIDE_TO_DB);
     assert_eq!(policies, ["CiliumClusterwideNetworkPolicy /q"]);
     assert_eq!(form, DenialForm::Rule { first: false });
-    assert_eq!(why, ["CiliumClusterwideNetworkPolicy q: rule 1 of ingressDeny denies it"]);
+    assert_eq!(
+        why,
+        ["CiliumClusterwideNetworkPolicy q: rule 1 of ingressDeny denies it"]
+    );
 }

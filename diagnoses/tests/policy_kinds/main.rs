@@ -89,7 +89,10 @@ fn object(api_version: &str, text: &str) -> PolicyObject {
     let (name, spec) = rest.trim().split_once(' ').unwrap();
     let (namespace, name) = name.split_once('/').unwrap_or(("", name));
     let spec: Value = serde_yaml::from_str(spec).unwrap();
-    let own = spec.get("labels_of_the_object").and_then(Value::as_str).unwrap_or_default();
+    let own = spec
+        .get("labels_of_the_object")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     let mut of_spec = spec.clone();
     if let Some(fields) = of_spec.as_object_mut() {
         fields.remove("labels_of_the_object");

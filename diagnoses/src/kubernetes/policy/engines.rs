@@ -65,11 +65,7 @@ pub fn outcome(
 }
 
 /// To Cilium addresses in a `NetworkPolicy` mean no pods; whether they mean nodes is a setting.
-fn in_cilium(
-    policies: &[NetworkPolicy],
-    other: Party<'_>,
-    plain: &dyn Fn(&[NetworkPolicy]) -> Isolation,
-) -> Isolation {
+fn in_cilium(policies: &[NetworkPolicy], other: Party<'_>, plain: &dyn Fn(&[NetworkPolicy]) -> Isolation) -> Isolation {
     let within = plain(policies);
     let is_pod = other.pod.is_some_and(|pod| !pod.host_network);
     if !is_pod && other.node.is_empty() {
@@ -79,7 +75,10 @@ fn in_cilium(
     if is_pod || within.lets == without.lets {
         return without;
     }
-    let setting = format!("whether addresses mean nodes such as {} is set where Cilium is installed", other.node);
+    let setting = format!(
+        "whether addresses mean nodes such as {} is set where Cilium is installed",
+        other.node
+    );
     Isolation {
         lets: Outcome::unknown(setting),
         closed: None,
@@ -111,5 +110,7 @@ fn agreed(one: Outcome, another: Outcome) -> Outcome {
     if alike {
         return one.or(another);
     }
-    Outcome::unknown("the kinds of both Cilium and Calico are served, they disagree, and which of them is at work is not known")
+    Outcome::unknown(
+        "the kinds of both Cilium and Calico are served, they disagree, and which of them is at work is not known",
+    )
 }

@@ -209,11 +209,7 @@ pub fn selecting<'a>(policies: &'a [NetworkPolicy], side: Side, pod: &Pod) -> Ve
 }
 
 /// The denial at one end, or why it cannot be told.
-fn one_side<'a>(
-    inventory: &Inventory,
-    side: Side,
-    connection: &Connection<'a>,
-) -> Result<Option<Denial<'a>>, String> {
+fn one_side<'a>(inventory: &Inventory, side: Side, connection: &Connection<'a>) -> Result<Option<Denial<'a>>, String> {
     let (own, other) = match side {
         Side::Ingress => (connection.to, connection.from),
         Side::Egress => (connection.from, connection.to),

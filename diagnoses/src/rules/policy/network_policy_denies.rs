@@ -150,7 +150,11 @@ fn says(denials: &[Denial<'_>], verb: &str) -> String {
     let denial = &denials[0];
     let plain = denial.policies.iter().all(|policy| policy.kind == "NetworkPolicy");
     let names: Vec<String> = denial.policies.iter().map(|policy| name(policy, plain)).collect();
-    let (one_policy, policies) = if plain { ("network policy ", "network policies ") } else { ("", "") };
+    let (one_policy, policies) = if plain {
+        ("network policy ", "network policies ")
+    } else {
+        ("", "")
+    };
     let what = match (names.as_slice(), verb.strip_prefix("forbids")) {
         ([one], _) => format!("{one_policy}{one} {verb}"),
         ([one, another], Some(rest)) => format!("{policies}{one} and {another} together forbid{rest}"),
@@ -162,7 +166,11 @@ fn says(denials: &[Denial<'_>], verb: &str) -> String {
 
 /// `shop/web`; with its kind, where that is not plain from what stands before it.
 fn name(policy: &ObjectRef, plain: bool) -> String {
-    let kind = if plain { String::new() } else { format!("{} ", policy.kind) };
+    let kind = if plain {
+        String::new()
+    } else {
+        format!("{} ", policy.kind)
+    };
     match policy.namespace.as_str() {
         "" => format!("{kind}{}", policy.name),
         namespace => format!("{kind}{namespace}/{}", policy.name),
@@ -308,7 +316,10 @@ mod tests {
             verdict.says
         );
         let proof = verdict.because.join("\n");
-        assert!(proof.contains("tier default, order 10: rule 1 of Ingress denies it"), "{proof}");
+        assert!(
+            proof.contains("tier default, order 10: rule 1 of Ingress denies it"),
+            "{proof}"
+        );
         assert!(
             verdict
                 .remedy
@@ -326,7 +337,10 @@ mod tests {
         cluster.scene.vanishes(3, scenes::X, "up0");
         let judgement = judge(cluster.evidence());
         assert!(!scenes::causes(&judgement).contains(&"network-policy-denies"));
-        let open = judgement.missing.iter().find(|lack| lack.what == "what policies say of it");
+        let open = judgement
+            .missing
+            .iter()
+            .find(|lack| lack.what == "what policies say of it");
         assert_eq!(open.unwrap().why, "rules of layer 7 are not evaluated");
         // One that allows it is not accused of a drop, and says nothing.
         let spec = "{endpointSelector: {matchLabels: {app: web}}, ingress: [{fromEndpoints: [{}]}]}";

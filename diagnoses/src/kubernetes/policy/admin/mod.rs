@@ -106,9 +106,15 @@ pub fn outcome(
     let mut outcome = unread.map_or_else(Outcome::next, |why| Outcome::next().or(Outcome::unknown(why)));
     for equal in policies.chunk_by(|one, another| one.priority == another.priority) {
         outcome = outcome.then(|| {
-            let each = equal.iter().map(|policy| policy.outcome(inventory, side, pod, other, connection));
+            let each = equal
+                .iter()
+                .map(|policy| policy.outcome(inventory, side, pod, other, connection));
             Outcome::unordered(each.collect(), || {
-                format!("{} policies of one tier have priority {}", equal.len(), equal[0].priority)
+                format!(
+                    "{} policies of one tier have priority {}",
+                    equal.len(),
+                    equal[0].priority
+                )
             })
         });
     }
@@ -204,7 +210,12 @@ impl AdminRule {
         );
         let ports = if self.ports.is_empty() {
             // What a rule without ports means for other protocols, the API does not say.
-            let open = || format!("what it means for {} is left to each implementation", connection.protocol);
+            let open = || {
+                format!(
+                    "what it means for {} is left to each implementation",
+                    connection.protocol
+                )
+            };
             PolicyFit::Yes.only_if((!defined(connection.protocol)).then(open))
         } else {
             PolicyFit::any(self.ports.iter().map(|port| port.fit(connection)), none)
@@ -255,7 +266,9 @@ impl AdminPeer {
                     cidr: cidr.clone(),
                     except: vec![],
                 };
-                let each = cidrs.iter().map(|cidr| fits::addresses(&block(cidr), other, connection));
+                let each = cidrs
+                    .iter()
+                    .map(|cidr| fits::addresses(&block(cidr), other, connection));
                 PolicyFit::any(each, String::new)
             }
             Self {

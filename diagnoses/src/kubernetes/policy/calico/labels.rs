@@ -120,14 +120,23 @@ pub fn holders(inventory: &Inventory, party: Party<'_>) -> Result<Holders, Strin
         Some(pod) => holders.known.push(Labelled::pod(pod)),
         None if !party.node.is_empty() => {
             let objects = &inventory.policy_objects;
-            if GROUPS.into_iter().any(|group| objects.of(group, "HostEndpoint").next().is_some()) {
-                holders.doubt = Some(format!("labels of host endpoints of node {} are not evaluated", party.node));
+            if GROUPS
+                .into_iter()
+                .any(|group| objects.of(group, "HostEndpoint").next().is_some())
+            {
+                holders.doubt = Some(format!(
+                    "labels of host endpoints of node {} are not evaluated",
+                    party.node
+                ));
             }
         }
         None => holders.doubt = fits::unnamed(inventory, party),
     }
     for kind in ["NetworkSet", "GlobalNetworkSet"] {
-        for object in GROUPS.into_iter().flat_map(|group| inventory.policy_objects.of(group, kind)) {
+        for object in GROUPS
+            .into_iter()
+            .flat_map(|group| inventory.policy_objects.of(group, kind))
+        {
             let nets: Nets = read(&object.object, &object.spec)?;
             if nets.nets.iter().flatten().any(|net| within(net, party.address)) {
                 let mut labels = object.labels.clone();

@@ -106,20 +106,30 @@ pub fn outcome(
         Ok(found) => found,
         Err(why) => return Outcome::unknown(why),
     };
-    let strange = policies.iter().find(|policy| !tiers.iter().any(|tier| tier.name == policy.tier()));
+    let strange = policies
+        .iter()
+        .find(|policy| !tiers.iter().any(|tier| tier.name == policy.tier()));
     if let Some(policy) = strange {
         let why = format!("{}: tier {} was not read", name(&policy.object), policy.tier());
         return Outcome::unknown(why);
     }
+    let ends = match side {
+        Side::Ingress => (other, connection.to),
+        Side::Egress => (connection.from, other),
+    };
     let mut stages: Vec<(f64, String, Outcome)> = vec![
         (ADMIN_ORDER, "admin".to_owned(), others.admin),
         (BASELINE_ORDER, "baseline".to_owned(), others.baseline),
     ];
     for tier in tiers {
         let none = Isolation::open();
-        let network_policies = if tier.name == DEFAULT_TIER { &others.network_policies } else { &none };
+        let network_policies = if tier.name == DEFAULT_TIER {
+            &others.network_policies
+        } else {
+            &none
+        };
         let of_tier: Vec<&CalicoPolicy> = policies.iter().filter(|policy| policy.tier() == tier.name).collect();
-        let outcome = in_tier(inventory, side, &tier, of_tier, connection, network_policies);
+        let outcome = in_tier(inventory, (side, ends), &tier, of_tier, connection, network_policies);
         stages.push((tier.order, tier.name, outcome));
     }
     stages.sort_by(|one, another| one.0.total_cmp(&another.0).then_with(|| one.1.cmp(&another.1)));
@@ -132,10 +142,10 @@ pub fn outcome(
     }
 }
 
-/// What the policies of a tier say.
+/// What the policies of a tier say, in a direction and between these ends.
 fn in_tier(
     inventory: &Inventory,
-    side: Side,
+    (side, ends): (Side, (Party<'_>, Party<'_>)),
     tier: &Tier,
     mut policies: Vec<&CalicoPolicy>,
     connection: &Connection<'_>,
@@ -149,17 +159,24 @@ fn in_tier(
     let mut outcome = Outcome::next();
     for order in orders {
         outcome = outcome.then(|| {
-            let same = policies.iter().filter(|policy| policy.order().total_cmp(&order).is_eq());
+            let same = policies
+                .iter()
+                .filter(|policy| policy.order().total_cmp(&order).is_eq());
             let mut each: Vec<Outcome> = same
-                .map(|policy| policy.outcome(inventory, side, tier, connection))
+                .map(|policy| policy.outcome(inventory, (side, ends), tier, connection))
                 .collect();
             if order.total_cmp(&NETWORK_POLICY_ORDER).is_eq() {
                 each.push(network_policies.lets.clone());
             }
-            Outcome::unordered(each, || format!("policies of tier {} with one order decide differently", tier.name))
+            Outcome::unordered(each, || {
+                format!("policies of tier {} with one order decide differently", tier.name)
+            })
         });
     }
-    let mut end = network_policies.closed.clone().map_or_else(Outcome::next, Outcome::deny);
+    let mut end = network_policies
+        .closed
+        .clone()
+        .map_or_else(Outcome::next, Outcome::deny);
     for policy in policies {
         let nothing = format!(
             "{}: no rule of {} fits, and tier {} denies what none of its rules decides",
@@ -230,11 +247,20 @@ fn tiers(objects: &PolicyObjects) -> Result<Vec<Tier>, String> {
 
 /// Why a policy may act on host endpoints, which packets to and from pods meet on their way.
 fn on_host_endpoints(objects: &PolicyObjects) -> Option<String> {
-    let endpoints = GROUPS.into_iter().any(|group| objects.of(group, "HostEndpoint").next().is_some());
-    let mut policies = GROUPS.into_iter().flat_map(|group| objects.of(group, "GlobalNetworkPolicy"));
+    let endpoints = GROUPS
+        .into_iter()
+        .any(|group| objects.of(group, "HostEndpoint").next().is_some());
+    let mut policies = GROUPS
+        .into_iter()
+        .flat_map(|group| objects.of(group, "GlobalNetworkPolicy"));
     let is = |spec: &Spec| spec.do_not_track || spec.pre_dnat || spec.apply_on_forward;
     let policy = policies.find(|object| read(&object.object, &object.spec).is_ok_and(|spec| is(&spec)))?;
-    endpoints.then(|| format!("{} acts on host endpoints, which is not evaluated", name(&policy.object)))
+    endpoints.then(|| {
+        format!(
+            "{} acts on host endpoints, which is not evaluated",
+            name(&policy.object)
+        )
+    })
 }
 
 impl CalicoPolicy {
@@ -248,7 +274,13 @@ impl CalicoPolicy {
     }
 
     /// What its rules decide.
-    fn outcome(&self, inventory: &Inventory, side: Side, tier: &Tier, connection: &Connection<'_>) -> Outcome {
+    fn outcome(
+        &self,
+        inventory: &Inventory,
+        (side, ends): (Side, (Party<'_>, Party<'_>)),
+        tier: &Tier,
+        connection: &Connection<'_>,
+    ) -> Outcome {
         let rules = match side {
             Side::Ingress => &self.spec.ingress,
             Side::Egress => &self.spec.egress,
@@ -272,7 +304,7 @@ impl CalicoPolicy {
                     )),
                     action => Outcome::unknown(format!("{}: action {action} is not known", name(&self.object))),
                 };
-                match rule.fit(inventory, &self.object.namespace, connection) {
+                match rule.fit(inventory, &self.object.namespace, ends, connection) {
                     Ok(fit) => decision.when(fit),
                     Err(why) => Outcome::next().or(Outcome::unknown(format!("{}: {why}", name(&self.object)))),
                 }
@@ -286,7 +318,10 @@ impl CalicoPolicy {
 
     /// `, tier security, order 10`.
     fn place(&self, tier: &Tier) -> String {
-        let order = self.spec.order.map_or_else(|| "last".to_owned(), |order| format!("order {order}"));
+        let order = self
+            .spec
+            .order
+            .map_or_else(|| "last".to_owned(), |order| format!("order {order}"));
         format!(", tier {}, {order}", tier.name)
     }
 }
@@ -297,7 +332,10 @@ impl Spec {
     fn governs(&self, side: Side) -> PolicyFit {
         match self.types.as_deref() {
             None | Some([]) => {
-                let (ingress, egress) = (self.ingress.iter().flatten().count(), self.egress.iter().flatten().count());
+                let (ingress, egress) = (
+                    self.ingress.iter().flatten().count(),
+                    self.egress.iter().flatten().count(),
+                );
                 let by_rules = match side {
                     Side::Ingress => ingress > 0 || egress == 0,
                     Side::Egress => egress > 0,

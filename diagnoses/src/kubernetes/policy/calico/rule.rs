@@ -61,7 +61,13 @@ struct Accounts {
 
 impl CalicoRule {
     /// It fits; an error where it is not understood. `namespace` is the policy's, empty for a policy of the cluster.
-    pub fn fit(&self, inventory: &Inventory, namespace: &str, connection: &Connection<'_>) -> Result<PolicyFit, String> {
+    pub fn fit(
+        &self,
+        inventory: &Inventory,
+        namespace: &str,
+        (from, to): (Party<'_>, Party<'_>),
+        connection: &Connection<'_>,
+    ) -> Result<PolicyFit, String> {
         let v6 = connection.to.address.is_ipv6();
         let version = if v6 { 6 } else { 4 };
         let mut parts = vec![PolicyFit::when(self.ip_version.is_none_or(|own| own == version), "")];
@@ -89,8 +95,8 @@ impl CalicoRule {
         if let Some(wanted) = &self.destination.not_ports {
             parts.push(ports(wanted, connection)?.not(""));
         }
-        parts.push(self.source.fit(inventory, namespace, connection.from)?);
-        parts.push(self.destination.fit(inventory, namespace, connection.to)?);
+        parts.push(self.source.fit(inventory, namespace, from)?);
+        parts.push(self.destination.fit(inventory, namespace, to)?);
         Ok(PolicyFit::all(parts).only_if(left_over(&self.rest)))
     }
 }

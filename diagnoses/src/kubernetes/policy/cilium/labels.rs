@@ -162,9 +162,9 @@ fn label(written: &str, pod: &Pod) -> Label {
         NAMESPACE => Label::Is(Some(pod.namespace.clone())),
         SERVICE_ACCOUNT if !pod.service_account.is_empty() => Label::Is(Some(pod.service_account.clone())),
         SERVICE_ACCOUNT | CLUSTER => Label::Unknown(format!("label {key} was not read")),
-        _ if !key.starts_with(APP) && PASSED_OVER.iter().any(|part| key.contains(part)) => {
-            Label::Unknown(format!("whether Cilium heeds the label {key} is set where it is installed"))
-        }
+        _ if !key.starts_with(APP) && PASSED_OVER.iter().any(|part| key.contains(part)) => Label::Unknown(format!(
+            "whether Cilium heeds the label {key} is set where it is installed"
+        )),
         _ => Label::Is(pod.labels.get(key).cloned()),
     }
 }

@@ -135,10 +135,7 @@ pub fn outcome(
             fit => closed.then(|| Outcome::deny(ground).when(fit.clone())),
         };
     }
-    denied
-        .then(|| allowed)
-        .then(|| network_policies.lets)
-        .then(|| closed)
+    denied.then(|| allowed).then(|| network_policies.lets).then(|| closed)
 }
 
 /// Those of policies that may select the pod.

@@ -62,7 +62,10 @@ impl Peers {
         }
         if let Some(wanted) = &self.cidrs {
             let blocks = wanted.iter().map(|cidr| block(cidr, None));
-            groups.push(PolicyFit::any(blocks.map(|one| addresses(&one, &who, other, connection)), none));
+            groups.push(PolicyFit::any(
+                blocks.map(|one| addresses(&one, &who, other, connection)),
+                none,
+            ));
         }
         if let Some(wanted) = &self.cidr_sets {
             let each = wanted.iter().map(|set| {

@@ -117,7 +117,11 @@ impl PortProtocol {
     }
 
     fn words(&self) -> String {
-        let protocol = if self.protocol.is_empty() { "ANY" } else { &self.protocol };
+        let protocol = if self.protocol.is_empty() {
+            "ANY"
+        } else {
+            &self.protocol
+        };
         match (self.port.as_str(), self.end_port.filter(|last| *last != 0)) {
             ("" | "0", _) => format!("all of {protocol}"),
             (first, Some(last)) => format!("{first}-{last}/{protocol}"),
