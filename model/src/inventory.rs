@@ -4,6 +4,7 @@
 //! out is `None` or empty, never a default of ours.
 
 use crate::missing::{Known, Missing};
+use crate::policy_objects::PolicyObjects;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -44,7 +45,9 @@ pub struct Inventory {
     pub policies: Known<Vec<NetworkPolicy>>,
     /// Namespaces with their labels: those of either end, which policies' selectors are held against.
     pub namespaces: Known<Vec<Namespace>>,
-    /// Policies of other kinds that exist and were not evaluated (`CiliumNetworkPolicy`, Calico's, `AdminNetworkPolicy`).
+    /// Policies of other kinds that bear on either end (`CiliumNetworkPolicy`, Calico's, `AdminNetworkPolicy`).
+    pub policy_objects: PolicyObjects,
+    /// Policies of kinds, or of versions of kinds, that exist and are not evaluated (Antrea's).
     pub other_policies: Vec<ObjectRef>,
     /// What could not be read, and why.
     pub missing: Vec<Missing>,
@@ -80,6 +83,8 @@ pub struct Pod {
     pub started_at_s: Option<i64>,
     /// It is being deleted (`metadata.deletionTimestamp`).
     pub terminating: bool,
+    /// `spec.serviceAccountName`; empty where it was not told.
+    pub service_account: String,
     /// `spec.dnsPolicy`.
     pub dns_policy: String,
     /// `spec.dnsConfig.nameservers`.

@@ -29,6 +29,8 @@ pub mod missing;
 #[cfg(feature = "std")]
 pub mod owner;
 #[cfg(feature = "std")]
+pub mod policy_objects;
+#[cfg(feature = "std")]
 pub mod protocol;
 #[cfg(feature = "std")]
 pub mod report;

@@ -14,7 +14,9 @@ use kube::Api;
 use kube::api::{ApiResource, DynamicObject, ListParams};
 use kube::core::PartialObjectMeta;
 use model::inventory::{EndpointSlice, Namespace, NetworkPolicy, Node, ObjectRef, Pod, Service};
+use model::policy_objects::PolicyObject;
 use serde::Deserialize;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::ControlFlow;
@@ -31,10 +33,19 @@ const NOT_ENDED: &str = "status.phase!=Succeeded,status.phase!=Failed";
 /// The groups of kinds that a server has, and its clock.
 #[derive(Clone, Debug, Default)]
 pub struct ApiGroups {
-    /// Name and preferred version of each group.
-    pub groups: Vec<(String, String)>,
+    /// Name and versions of each group, the preferred version first.
+    pub groups: Vec<(String, Vec<String>)>,
     /// When it answered, by its own clock.
     pub now: Option<Timestamp>,
+}
+
+impl ApiGroups {
+    /// The versions of a group, if the server has it.
+    #[must_use]
+    pub fn versions(&self, group: &str) -> Option<&[String]> {
+        let found = self.groups.iter().find(|(name, _)| name == group)?;
+        Some(&found.1)
+    }
 }
 
 impl ClusterApi {
@@ -187,6 +198,41 @@ impl ClusterApi {
             .collect())
     }
 
+    /// Policies of a kind that is evaluated, and what they refer to.
+    pub async fn policy_objects(
+        &self,
+        resource: &ApiResource,
+        namespace: Option<&str>,
+    ) -> Result<Vec<PolicyObject>, Refusal> {
+        #[derive(Deserialize)]
+        struct Written {
+            metadata: About,
+            #[serde(default)]
+            spec: Value,
+            specs: Option<Vec<Value>>,
+        }
+        #[derive(Deserialize)]
+        struct About {
+            name: String,
+            #[serde(default)]
+            namespace: String,
+            #[serde(default)]
+            labels: BTreeMap<String, String>,
+        }
+        let plain = |written: Written| PolicyObject {
+            api_version: resource.api_version.clone(),
+            object: ObjectRef {
+                kind: resource.kind.clone(),
+                namespace: written.metadata.namespace,
+                name: written.metadata.name,
+            },
+            labels: written.metadata.labels,
+            spec: written.spec,
+            specs: written.specs.unwrap_or_default(),
+        };
+        self.list_of(resource, namespace, plain).await
+    }
+
     /// Objects of a kind that is not evaluated here.
     pub async fn foreign(&self, resource: &ApiResource, namespace: Option<&str>) -> Result<Vec<ObjectRef>, Refusal> {
         self.named(resource, namespace, FOREIGN).await
@@ -221,15 +267,20 @@ impl ClusterApi {
             Ok((groups, answered.now))
         });
         let (body, now): (APIGroupList, _) = answer.await?;
-        let version = |group: &k8s_openapi::apimachinery::pkg::apis::meta::v1::APIGroup| {
-            let preferred = group.preferred_version.as_ref().or_else(|| group.versions.first());
-            preferred.map(|version| version.version.clone()).unwrap_or_default()
+        let versions = |group: &k8s_openapi::apimachinery::pkg::apis::meta::v1::APIGroup| {
+            let mut versions: Vec<String> = Vec::new();
+            for version in group.preferred_version.iter().chain(&group.versions) {
+                if !versions.contains(&version.version) {
+                    versions.push(version.version.clone());
+                }
+            }
+            versions
         };
         Ok(ApiGroups {
             groups: body
                 .groups
                 .iter()
-                .map(|group| (group.name.clone(), version(group)))
+                .map(|group| (group.name.clone(), versions(group)))
                 .collect(),
             now,
         })

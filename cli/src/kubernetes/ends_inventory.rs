@@ -11,6 +11,7 @@ use futures_util::future::join_all;
 use k8s_openapi::jiff::Timestamp;
 use model::inventory::{Inventory, Node, Pod, Service};
 use model::missing::{Known, Missing};
+use model::policy_objects::PolicyObjects;
 use std::collections::{BTreeSet, HashSet};
 
 /// A kubelet that has not renewed its Lease for this long starts nothing: it renews every 10 s.
@@ -42,9 +43,7 @@ impl EndsInventory {
             ..Inventory::default()
         };
         let groups = groups.unwrap_or_else(|refused| {
-            inventory
-                .missing
-                .push(refused.missing("kinds of policies other than NetworkPolicy"));
+            inventory.policy_objects.unread.push(other_policies::unread(&refused));
             ApiGroups::default()
         });
         inventory.read_at_s = groups.now.map(Timestamp::as_second);
@@ -85,8 +84,13 @@ impl EndsInventory {
                 Err(refused) => inventory.missing.push(refused.missing("pods behind the service")),
             }
         }
-        inventory.other_policies = foreign.0;
-        inventory.missing.extend(foreign.1);
+        let mut unread = std::mem::take(&mut inventory.policy_objects.unread);
+        unread.extend(foreign.objects.unread);
+        inventory.policy_objects = PolicyObjects {
+            unread,
+            ..foreign.objects
+        };
+        inventory.other_policies = foreign.unevaluated;
         inventory.policies = policies
             .into_iter()
             .collect::<Result<Vec<_>, Refusal>>()
@@ -107,12 +111,15 @@ impl EndsInventory {
         now: Option<Timestamp>,
     ) {
         let inventory = &mut self.inventory;
-        let by_namespace = inventory.policies.ok().is_some_and(|policies| {
-            let mut rules = policies
-                .iter()
-                .flat_map(|policy| policy.ingress.iter().chain(&policy.egress));
-            rules.any(|rule| rule.peers.iter().any(|peer| peer.namespace_selector.is_some()))
-        });
+        // Each of the other kinds has its own way to select by them.
+        let of_other_kinds = !inventory.policy_objects.objects.is_empty();
+        let by_namespace = of_other_kinds
+            || inventory.policies.ok().is_some_and(|policies| {
+                let mut rules = policies
+                    .iter()
+                    .flat_map(|policy| policy.ingress.iter().chain(&policy.egress));
+                rules.any(|rule| rule.peers.iter().any(|peer| peer.namespace_selector.is_some()))
+            });
         let labels = async {
             if !by_namespace {
                 return Err(Missing::not_asked(

@@ -6,10 +6,10 @@ use futures_util::{StreamExt as _, stream};
 use http::Request;
 use http_body_util::BodyExt as _;
 use k8s_openapi::jiff::{Timestamp, fmt::rfc2822};
-use kube::Client;
-use kube::api::ListParams;
+use kube::api::{ApiResource, DynamicObject, ListParams};
 use kube::client::Body;
 use kube::core::Status;
+use kube::{Client, Resource as _};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use std::ops::ControlFlow;
@@ -120,7 +120,20 @@ impl ClusterApi {
         T: DeserializeOwned,
         S: Default,
     {
-        let path = K::url_path(&(), namespace);
+        self.fold_at(&K::url_path(&(), namespace), params, take).await
+    }
+
+    /// The same at a path.
+    async fn fold_at<T, S>(
+        &self,
+        path: &str,
+        params: ListParams,
+        take: impl Fn(&mut S, T) -> ControlFlow<()>,
+    ) -> Result<ListRead<S>, Refusal>
+    where
+        T: DeserializeOwned,
+        S: Default,
+    {
         let mut params = params.limit(PAGE);
         let mut begun_anew = false;
         let mut read = ListRead {
@@ -132,7 +145,7 @@ impl ClusterApi {
         loop {
             let page = self
                 .ask(|| async {
-                    let request = kube::core::Request::new(path.as_str()).list(&params);
+                    let request = kube::core::Request::new(path).list(&params);
                     let request = request.map_err(kube::Error::BuildRequest)?;
                     ListPage::<T>::of(&answer(&self.client, request).await?.body)
                 })
@@ -178,6 +191,30 @@ impl ClusterApi {
         K: kube::Resource<DynamicType = ()>,
         T: DeserializeOwned,
     {
+        self.list_at(&K::url_path(&(), namespace), &K::plural(&()), namespace, params, plain)
+            .await
+    }
+
+    /// The same of a kind that is known by its name alone.
+    pub async fn list_of<T: DeserializeOwned, P>(
+        &self,
+        resource: &ApiResource,
+        namespace: Option<&str>,
+        plain: impl Fn(T) -> P,
+    ) -> Result<Vec<P>, Refusal> {
+        let path = DynamicObject::url_path(resource, namespace);
+        self.list_at(&path, &resource.plural, namespace, ListParams::default(), plain)
+            .await
+    }
+
+    async fn list_at<T: DeserializeOwned, P>(
+        &self,
+        path: &str,
+        plural: &str,
+        namespace: Option<&str>,
+        params: ListParams,
+        plain: impl Fn(T) -> P,
+    ) -> Result<Vec<P>, Refusal> {
         let take = |kept: &mut Vec<P>, item| {
             if kept.len() == MOST {
                 return ControlFlow::Break(());
@@ -185,11 +222,11 @@ impl ClusterApi {
             kept.push(plain(item));
             ControlFlow::Continue(())
         };
-        let read = self.fold::<K, T, _>(namespace, params, take).await?;
+        let read = self.fold_at(path, params, take).await?;
         if read.whole {
             return Ok(read.kept);
         }
-        Err(Refusal::too_many(&K::plural(&()), namespace, MOST))
+        Err(Refusal::too_many(plural, namespace, MOST))
     }
 }
 

@@ -1,107 +1,250 @@
-//! Policies of other kinds than `NetworkPolicy`: they exist, and nobody here evaluates them.
+//! Policies of other kinds than `NetworkPolicy`, with what they refer to: which kinds are read, and in which versions.
+//!
+//! Kinds that are evaluated are read whole. Of the others, and of versions that nobody here knows, the names are read, so that it can
+//! be said that they were not evaluated.
 
 use super::calls::ApiGroups;
 use super::cluster::ClusterApi;
-use super::refusal::RefusalKind;
+use super::refusal::{Refusal, RefusalKind};
+use futures_util::future::join_all;
 use kube::api::{ApiResource, GroupVersionKind};
 use model::inventory::ObjectRef;
 use model::missing::Missing;
+use model::policy_objects::{PolicyObject, PolicyObjects};
 use std::collections::BTreeSet;
 
-/// Group, kind, plural, and whether its objects live in namespaces.
-pub(super) const KINDS: [(&str, &str, &str, bool); 11] = [
-    ("cilium.io", "CiliumNetworkPolicy", "ciliumnetworkpolicies", true),
-    (
-        "cilium.io",
-        "CiliumClusterwideNetworkPolicy",
-        "ciliumclusterwidenetworkpolicies",
-        false,
+/// Where objects of a kind are looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Where {
+    /// In the namespaces of either end.
+    Ends,
+    /// In the whole cluster.
+    Cluster,
+}
+
+/// A kind.
+#[derive(Clone, Copy, Debug)]
+pub struct PolicyKind {
+    /// Its API group.
+    pub group: &'static str,
+    kind: &'static str,
+    /// As the API calls its objects in a path.
+    pub plural: &'static str,
+    place: Where,
+    /// The versions that are evaluated; none where nobody evaluates it.
+    versions: &'static [&'static str],
+    /// What it is read for.
+    pub why: &'static str,
+}
+
+const CILIUM: &str = "cilium.io";
+const CALICO: &str = "projectcalico.org";
+const CALICO_STORED: &str = "crd.projectcalico.org";
+const ADMINS: &str = "policy.networking.k8s.io";
+const ANTREA: &str = "crd.antrea.io";
+
+const fn policy(
+    group: &'static str,
+    (kind, plural): (&'static str, &'static str),
+    place: Where,
+    versions: &'static [&'static str],
+) -> PolicyKind {
+    let why = if versions.is_empty() {
+        "naming policies that are not evaluated"
+    } else {
+        "what policies of this kind allow"
+    };
+    PolicyKind {
+        group,
+        kind,
+        plural,
+        place,
+        versions,
+        why,
+    }
+}
+
+/// What policies of Calico refer to.
+const fn referred(
+    group: &'static str,
+    (kind, plural): (&'static str, &'static str),
+    versions: &'static [&'static str],
+    why: &'static str,
+) -> PolicyKind {
+    PolicyKind {
+        group,
+        kind,
+        plural,
+        place: Where::Cluster,
+        versions,
+        why,
+    }
+}
+
+const NETWORK_POLICY: (&str, &str) = ("NetworkPolicy", "networkpolicies");
+const GLOBAL: (&str, &str) = ("GlobalNetworkPolicy", "globalnetworkpolicies");
+const CLUSTER_WIDE: (&str, &str) = ("ClusterNetworkPolicy", "clusternetworkpolicies");
+const TIER: (&str, &str) = ("Tier", "tiers");
+const SET: (&str, &str) = ("NetworkSet", "networksets");
+const GLOBAL_SET: (&str, &str) = ("GlobalNetworkSet", "globalnetworksets");
+const HOST_ENDPOINT: (&str, &str) = ("HostEndpoint", "hostendpoints");
+const ORDER: &str = "the order of Calico's policies";
+const MEANT: &str = "whom selectors of Calico's policies mean";
+
+/// All of them.
+pub const KINDS: [PolicyKind; 19] = [
+    policy(
+        CILIUM,
+        ("CiliumNetworkPolicy", "ciliumnetworkpolicies"),
+        Where::Ends,
+        &["v2"],
     ),
-    ("projectcalico.org", "NetworkPolicy", "networkpolicies", true),
-    (
-        "projectcalico.org",
-        "GlobalNetworkPolicy",
-        "globalnetworkpolicies",
-        false,
+    policy(
+        CILIUM,
+        ("CiliumClusterwideNetworkPolicy", "ciliumclusterwidenetworkpolicies"),
+        Where::Cluster,
+        &["v2"],
     ),
-    ("crd.projectcalico.org", "NetworkPolicy", "networkpolicies", true),
-    (
-        "crd.projectcalico.org",
-        "GlobalNetworkPolicy",
-        "globalnetworkpolicies",
-        false,
+    policy(CALICO, NETWORK_POLICY, Where::Ends, &["v3"]),
+    policy(CALICO, GLOBAL, Where::Cluster, &["v3"]),
+    referred(CALICO, TIER, &["v3"], ORDER),
+    referred(CALICO, SET, &["v3"], MEANT),
+    referred(CALICO, GLOBAL_SET, &["v3"], MEANT),
+    referred(CALICO, HOST_ENDPOINT, &["v3"], MEANT),
+    policy(CALICO_STORED, NETWORK_POLICY, Where::Ends, &["v1"]),
+    policy(CALICO_STORED, GLOBAL, Where::Cluster, &["v1"]),
+    referred(CALICO_STORED, TIER, &["v1"], ORDER),
+    referred(CALICO_STORED, SET, &["v1"], MEANT),
+    referred(CALICO_STORED, GLOBAL_SET, &["v1"], MEANT),
+    referred(CALICO_STORED, HOST_ENDPOINT, &["v1"], MEANT),
+    policy(
+        ADMINS,
+        ("AdminNetworkPolicy", "adminnetworkpolicies"),
+        Where::Cluster,
+        &["v1alpha1"],
     ),
-    (
-        "policy.networking.k8s.io",
-        "AdminNetworkPolicy",
-        "adminnetworkpolicies",
-        false,
+    policy(
+        ADMINS,
+        ("BaselineAdminNetworkPolicy", "baselineadminnetworkpolicies"),
+        Where::Cluster,
+        &["v1alpha1"],
     ),
-    (
-        "policy.networking.k8s.io",
-        "BaselineAdminNetworkPolicy",
-        "baselineadminnetworkpolicies",
-        false,
-    ),
-    (
-        "policy.networking.k8s.io",
-        "ClusterNetworkPolicy",
-        "clusternetworkpolicies",
-        false,
-    ),
-    ("crd.antrea.io", "NetworkPolicy", "networkpolicies", true),
-    ("crd.antrea.io", "ClusterNetworkPolicy", "clusternetworkpolicies", false),
+    policy(ADMINS, CLUSTER_WIDE, Where::Cluster, &["v1alpha2"]),
+    policy(ANTREA, NETWORK_POLICY, Where::Ends, &[]),
+    policy(ANTREA, CLUSTER_WIDE, Where::Cluster, &[]),
 ];
 
-/// Those of these namespaces and of the whole cluster, and what could not be read. Kinds the cluster does not have cost no call.
-pub async fn policies(
-    cluster: &ClusterApi,
-    groups: &ApiGroups,
-    namespaces: &BTreeSet<String>,
-) -> (Vec<ObjectRef>, Vec<Missing>) {
-    let has = |wanted: &str| groups.groups.iter().any(|(group, _)| group == wanted);
-    let mut asks = Vec::new();
-    for (group, kind, plural, namespaced) in KINDS {
-        let Some((_, version)) = groups.groups.iter().find(|(known, _)| known == group) else {
-            continue;
-        };
-        // Calico's API server shows the objects of its CRDs.
-        if group == "crd.projectcalico.org" && has("projectcalico.org") {
-            continue;
-        }
-        let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural);
-        if namespaced {
-            asks.extend(
-                namespaces
-                    .iter()
-                    .map(|namespace| (resource.clone(), Some(namespace.as_str()))),
-            );
+impl PolicyKind {
+    /// As the API calls it in this version.
+    fn resource(&self, version: &str) -> ApiResource {
+        ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(self.group, version, self.kind), self.plural)
+    }
+
+    /// As it is called here: with its group where several groups have a kind of this name.
+    fn name(&self) -> String {
+        let same = KINDS.iter().filter(|other| other.kind == self.kind).count();
+        let is_of_kubernetes = self.group == ADMINS || self.group == CILIUM;
+        if (same == 1 && self.kind != NETWORK_POLICY.0) || is_of_kubernetes {
+            self.kind.to_owned()
         } else {
-            asks.push((resource, None));
+            format!("{}.{}", self.kind, self.group)
         }
     }
-    let answers = asks.into_iter().map(|(resource, namespace)| async move {
-        let answer = cluster.foreign(&resource, namespace).await;
-        (resource, namespace, answer)
-    });
-    let (mut found, mut missing) = (Vec::new(), Vec::new());
-    for (resource, namespace, answer) in futures_util::future::join_all(answers).await {
-        let kind = if resource.kind.starts_with("Cilium") || resource.kind.contains("Admin") {
-            resource.kind
-        } else {
-            format!("{}.{}", resource.kind, resource.group)
+
+    /// Which of these versions is read, and whether it is evaluated.
+    fn version<'a>(&self, served: &'a [String]) -> Option<(&'a str, bool)> {
+        let known = served.iter().find(|version| self.versions.contains(&version.as_str()));
+        match known {
+            Some(version) => Some((version, true)),
+            None => served.first().map(|version| (version.as_str(), false)),
+        }
+    }
+}
+
+/// What was read.
+#[derive(Debug, Default)]
+pub struct OtherPolicies {
+    /// Of kinds that are evaluated.
+    pub objects: PolicyObjects,
+    /// Of the others.
+    pub unevaluated: Vec<ObjectRef>,
+}
+
+/// One answer of the API.
+enum Answer {
+    Whole(Result<Vec<PolicyObject>, Refusal>),
+    Names(Result<Vec<ObjectRef>, Refusal>),
+}
+
+/// Those of these namespaces and of the whole cluster. Kinds of groups that the cluster does not serve cost no call.
+pub async fn policies(cluster: &ClusterApi, groups: &ApiGroups, namespaces: &BTreeSet<String>) -> OtherPolicies {
+    let mut read = OtherPolicies::default();
+    let mut asks = Vec::new();
+    for kind in &KINDS {
+        let Some(served) = groups.versions(kind.group) else {
+            continue;
         };
-        match answer {
-            Ok(objects) => found.extend(objects.into_iter().map(|object| ObjectRef {
-                kind: kind.clone(),
-                ..object
-            })),
-            Err(refused) if refused.kind == RefusalKind::NotFound => {}
-            Err(refused) => {
-                let of = namespace.map_or_else(String::new, |namespace| format!(" of namespace {namespace}"));
-                missing.push(refused.missing(format!("{kind} objects{of}")));
+        if !read.objects.serves(kind.group) {
+            read.objects.groups.push(kind.group.to_owned());
+        }
+        // Calico's API server shows the objects of its CRDs.
+        if kind.group == CALICO_STORED && groups.versions(CALICO).is_some() {
+            continue;
+        }
+        let Some((version, evaluated)) = kind.version(served) else {
+            continue;
+        };
+        match kind.place {
+            Where::Cluster => asks.push((kind, version, evaluated, None)),
+            Where::Ends => {
+                let each = namespaces
+                    .iter()
+                    .map(|one| (kind, version, evaluated, Some(one.as_str())));
+                asks.extend(each);
             }
         }
     }
-    (found, missing)
+    let answers = asks
+        .into_iter()
+        .map(|(kind, version, evaluated, namespace)| async move {
+            let resource = kind.resource(version);
+            let answer = if evaluated {
+                Answer::Whole(cluster.policy_objects(&resource, namespace).await)
+            } else {
+                Answer::Names(cluster.foreign(&resource, namespace).await)
+            };
+            (kind.name(), namespace, answer)
+        });
+    for (kind, namespace, answer) in join_all(answers).await {
+        let named = |object: ObjectRef| ObjectRef {
+            kind: kind.clone(),
+            ..object
+        };
+        let refused = match answer {
+            Answer::Whole(Ok(objects)) => {
+                read.objects
+                    .objects
+                    .extend(objects.into_iter().map(|object| PolicyObject {
+                        object: named(object.object),
+                        ..object
+                    }));
+                continue;
+            }
+            Answer::Names(Ok(objects)) => {
+                read.unevaluated.extend(objects.into_iter().map(named));
+                continue;
+            }
+            Answer::Whole(Err(refused)) | Answer::Names(Err(refused)) => refused,
+        };
+        if refused.kind != RefusalKind::NotFound {
+            let of = namespace.map_or_else(String::new, |namespace| format!(" of namespace {namespace}"));
+            read.objects.unread.push(refused.missing(format!("{kind} objects{of}")));
+        }
+    }
+    read
+}
+
+/// Why nothing is known of them, where the groups of the cluster could not be read.
+pub fn unread(refused: &Refusal) -> Missing {
+    refused.missing("kinds of policies other than NetworkPolicy")
 }

@@ -56,6 +56,7 @@ pub fn pod(pod: core::Pod) -> Pod {
         uid: meta.uid.unwrap_or_default(),
         labels: meta.labels.unwrap_or_default(),
         node: spec.node_name.unwrap_or_default(),
+        service_account: spec.service_account_name.unwrap_or_default(),
         addresses,
         host_network: spec.host_network.unwrap_or_default(),
         phase: status.phase.unwrap_or_default(),

@@ -126,13 +126,28 @@ const RIGHTS: [Right; 16] = [
 
 const WORKLOAD: &str = "a pod of a workload by the workload's name";
 
+/// Calico's API server shows policies to those who may read their tiers.
+const IN_TIERS: [Right; 3] = [
+    in_tiers("tiers", &["get"]),
+    in_tiers("tier.networkpolicies", &["list"]),
+    in_tiers("tier.globalnetworkpolicies", &["list"]),
+];
+
+const fn in_tiers(resource: &'static str, verbs: &'static [&'static str]) -> Right {
+    read(
+        "projectcalico.org",
+        resource,
+        verbs,
+        "policies of each tier, by Calico's own API server",
+    )
+}
+
 /// All of them, policies of other kinds included.
 pub fn all() -> Vec<Right> {
-    let foreign = other_policies::KINDS.iter().map(|kind| {
-        let (group, _, plural, _) = *kind;
-        read(group, plural, &["list"], "naming policies that are not evaluated")
-    });
-    RIGHTS.iter().cloned().chain(foreign).collect()
+    let kinds = other_policies::KINDS
+        .iter()
+        .map(|kind| read(kind.group, kind.plural, &["list"], kind.why));
+    RIGHTS.iter().cloned().chain(kinds).chain(IN_TIERS).collect()
 }
 
 impl ClusterApi {

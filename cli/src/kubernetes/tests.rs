@@ -336,30 +336,142 @@ async fn by_a_node_port_a_service_has_another_port_and_the_own_nodes_address() {
     assert_eq!(ends.backends[0].port, Some(8080));
 }
 
+/// The cluster serves these groups, each with its versions, the preferred one first.
+fn groups(served: &[(&str, &[&str])]) -> Value {
+    let group = |(name, versions): &(&str, &[&str])| {
+        let each: Vec<Value> = versions
+            .iter()
+            .map(|version| json!({"groupVersion": format!("{name}/{version}"), "version": version}))
+            .collect();
+        json!({"name": name, "versions": each, "preferredVersion": each[0]})
+    };
+    let all: Vec<Value> = served.iter().map(group).collect();
+    json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": all})
+}
+
 #[tokio::test]
-async fn policies_of_other_kinds_are_named() {
-    let groups = json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": [{
-        "name": "cilium.io", "versions": [], "preferredVersion": {"groupVersion": "cilium.io/v2", "version": "v2"}}]});
-    let list = json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadataList", "metadata": {},
-        "items": [{"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata",
-            "metadata": {"name": "deny-all", "namespace": "shop"}}]});
+async fn policies_of_other_kinds_are_read_whole_in_a_version_that_is_evaluated() {
+    let policy = json!({"metadata": {"name": "deny-all", "namespace": "shop", "annotations": {"a": "b"}, "labels": {"c": "d"}},
+        "spec": {"endpointSelector": {}, "ingress": [{}]}, "status": {"conditions": []}});
+    let admins = |name: &str, spec: Value| json!([{"metadata": {"name": name}, "spec": spec}]);
     let fake = shop()
-        .object("/apis", groups)
-        .object("/apis/cilium.io/v2/namespaces/shop/ciliumnetworkpolicies", list)
+        .object(
+            "/apis",
+            groups(&[
+                ("cilium.io", &["v2", "v2alpha1"]),
+                ("policy.networking.k8s.io", &["v1alpha2", "v1alpha1"]),
+            ]),
+        )
+        .list(
+            "/apis/cilium.io/v2/namespaces/shop/ciliumnetworkpolicies",
+            &json!([policy]),
+        )
         .with(
             "/apis/cilium.io/v2/ciliumclusterwidenetworkpolicies",
             FakeAnswer::Status(404, "none".into()),
+        )
+        .list(
+            "/apis/policy.networking.k8s.io/v1alpha1/adminnetworkpolicies",
+            &admins("old", json!({"priority": 1})),
+        )
+        .list(
+            "/apis/policy.networking.k8s.io/v1alpha2/clusternetworkpolicies",
+            &admins("new", json!({"priority": 2})),
         );
     let ResolvedEnds { ends, .. } = ask(&fake, None, "a", "b:80").await.unwrap();
     let inventory = ends.inventory.get().unwrap();
-    let [policy] = &inventory.other_policies[..] else {
-        panic!("{:?}", inventory.other_policies)
-    };
+    let read = &inventory.policy_objects;
+    assert_eq!(read.groups, ["cilium.io", "policy.networking.k8s.io"]);
+    let names = read
+        .objects
+        .iter()
+        .map(|one| (one.object.kind.as_str(), one.object.name.as_str()));
     assert_eq!(
-        (policy.kind.as_str(), policy.name.as_str()),
-        ("CiliumNetworkPolicy", "deny-all")
+        names.collect::<Vec<_>>(),
+        [
+            ("CiliumNetworkPolicy", "deny-all"),
+            ("AdminNetworkPolicy", "old"),
+            ("ClusterNetworkPolicy", "new")
+        ]
     );
-    assert!(inventory.missing.is_empty());
+    let first = &read.objects[0];
+    assert_eq!(
+        (first.api_version.as_str(), first.object.namespace.as_str()),
+        ("cilium.io/v2", "shop")
+    );
+    assert_eq!(first.spec, json!({"endpointSelector": {}, "ingress": [{}]}));
+    assert_eq!(first.labels.len(), 1);
+    assert!(read.unread.is_empty() && inventory.other_policies.is_empty() && inventory.missing.is_empty());
+    assert!(inventory.namespaces.ok().is_some(), "{:?}", inventory.namespaces);
+}
+
+#[tokio::test]
+async fn calicos_objects_are_read_by_its_own_server_where_it_has_one() {
+    let set = json!([{"metadata": {"name": "partners", "labels": {"role": "partner"}}, "spec": {"nets": ["203.0.113.0/24"]}}]);
+    let stored = shop()
+        .object("/apis", groups(&[("crd.projectcalico.org", &["v1"])]))
+        .list("/apis/crd.projectcalico.org/v1/globalnetworksets", &set);
+    let ResolvedEnds { ends, .. } = ask(&stored, None, "a", "b:80").await.unwrap();
+    let objects = &ends.inventory.get().unwrap().policy_objects.objects;
+    assert_eq!(objects[0].object.kind, "GlobalNetworkSet.crd.projectcalico.org");
+    assert_eq!(
+        (objects[0].kind(), objects[0].group()),
+        ("GlobalNetworkSet", "crd.projectcalico.org")
+    );
+
+    let both = shop()
+        .object(
+            "/apis",
+            groups(&[("crd.projectcalico.org", &["v1"]), ("projectcalico.org", &["v3"])]),
+        )
+        .list(
+            "/apis/projectcalico.org/v3/namespaces/shop/networkpolicies",
+            &json!([{"metadata": {"name": "p", "namespace": "shop"}, "spec": {}}]),
+        );
+    let ResolvedEnds { ends, .. } = ask(&both, None, "a", "b:80").await.unwrap();
+    let objects = &ends.inventory.get().unwrap().policy_objects.objects;
+    assert_eq!(objects[0].object.kind, "NetworkPolicy.projectcalico.org");
+    let asked = both.asked();
+    assert!(
+        !asked.iter().any(|path| path.contains("/crd.projectcalico.org/")),
+        "{asked:?}"
+    );
+    // Kinds of groups that are not served cost no call.
+    assert!(!asked.iter().any(|path| path.contains("cilium")), "{asked:?}");
+}
+
+#[tokio::test]
+async fn policies_that_are_not_evaluated_are_named_and_those_that_may_not_be_read_are_missing() {
+    let named = json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadataList", "metadata": {},
+        "items": [{"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": {"name": "strict"}}]});
+    let fake = shop()
+        .object(
+            "/apis",
+            groups(&[
+                ("crd.antrea.io", &["v1beta1"]),
+                ("cilium.io", &["v3"]),
+                ("projectcalico.org", &["v3"]),
+            ]),
+        )
+        .object("/apis/crd.antrea.io/v1beta1/clusternetworkpolicies", named.clone())
+        // A version that nobody here knows.
+        .object("/apis/cilium.io/v3/ciliumclusterwidenetworkpolicies", named)
+        .with(
+            "/apis/projectcalico.org/v3/tiers",
+            FakeAnswer::Status(403, "tiers is forbidden".into()),
+        );
+    let ResolvedEnds { ends, .. } = ask(&fake, None, "a", "b:80").await.unwrap();
+    let inventory = ends.inventory.get().unwrap();
+    let kinds: Vec<&str> = inventory.other_policies.iter().map(|one| one.kind.as_str()).collect();
+    assert_eq!(
+        kinds,
+        ["CiliumClusterwideNetworkPolicy", "ClusterNetworkPolicy.crd.antrea.io"]
+    );
+    let [lack] = &inventory.policy_objects.unread[..] else {
+        panic!("{:?}", inventory.policy_objects.unread)
+    };
+    assert!(lack.what.starts_with("Tier.projectcalico.org objects"), "{lack:?}");
+    assert!(lack.why.contains("forbidden"), "{lack:?}");
 }
 
 #[tokio::test]

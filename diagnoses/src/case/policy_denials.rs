@@ -2,11 +2,11 @@
 
 use crate::case::{Case, node_agents};
 use crate::kubernetes::agents::Agent;
-use crate::kubernetes::policy::{Denial, Side};
+use crate::kubernetes::policy::{Denial, DenialForm, Side};
 use crate::verdict::finding::{Claim, Finding};
 use crate::verdict::remedy::Remedy;
-use crate::words::shell::command;
-use model::inventory::{NetworkPolicy, ObjectRef};
+use crate::words::shell::{Command, command};
+use model::inventory::ObjectRef;
 
 /// Who enforces policies on the node of the pod that a denial is about.
 pub fn engine(case: &Case<'_>, denials: &[Denial<'_>]) -> Option<&'static Agent> {
@@ -18,18 +18,33 @@ pub fn engine(case: &Case<'_>, denials: &[Denial<'_>]) -> Option<&'static Agent>
 /// `network policy shop/deny-all forbids it (Ingress of shop/db-0)`.
 pub fn says(denials: &[Denial<'_>], verb: &str) -> String {
     let denial = &denials[0];
-    let names: Vec<String> = denial.policies.iter().map(|policy| name(policy)).collect();
+    let plain = denial.policies.iter().all(|policy| policy.kind == "NetworkPolicy");
+    let names: Vec<String> = denial.policies.iter().map(|policy| name(policy, plain)).collect();
+    let (one_policy, policies) = if plain {
+        ("network policy ", "network policies ")
+    } else {
+        ("", "")
+    };
     let what = match (names.as_slice(), verb.strip_prefix("forbids")) {
-        ([one], _) => format!("network policy {one} {verb}"),
-        ([one, another], Some(rest)) => format!("network policies {one} and {another} together forbid{rest}"),
-        ([one, more @ ..], Some(rest)) => format!("network policy {one} and {} more together forbid{rest}", more.len()),
+        ([one], _) => format!("{one_policy}{one} {verb}"),
+        ([one, another], Some(rest)) => format!("{policies}{one} and {another} together forbid{rest}"),
+        ([one, more @ ..], Some(rest)) => format!("{policies}{one} and {} more together forbid{rest}", more.len()),
         _ => format!("a network policy {verb}"),
     };
     format!("{what} ({} of {})", denial.side.name(), denial.pod.full_name())
 }
 
-fn name(policy: &NetworkPolicy) -> String {
-    format!("{}/{}", policy.namespace, policy.name)
+/// `shop/web`; with its kind, where that is not plain from what stands before it.
+fn name(policy: &ObjectRef, plain: bool) -> String {
+    let kind = if plain {
+        String::new()
+    } else {
+        format!("{} ", policy.kind)
+    };
+    match policy.namespace.as_str() {
+        "" => format!("{kind}{}", policy.name),
+        namespace => format!("{kind}{namespace}/{}", policy.name),
+    }
 }
 
 /// With the first policy as its object, and how to let the connection through.
@@ -39,27 +54,32 @@ pub fn described(case: &Case<'_>, claim: Claim, denials: &[Denial<'_>]) -> Claim
         return claim;
     };
     let pod = denial.pod.full_name();
-    let how = match (denial.side, translated(case, denial)) {
-        (Side::Ingress, true) => format!(
+    let how = match (denial.form, denial.side) {
+        (DenialForm::NothingAllows, Side::Ingress) if translated(case, denial) => format!(
             "let {} in at {pod} by an ipBlock, or reach {pod} at an address of its own or of its service, so that the source is kept",
             denial.other.address
         ),
-        (Side::Ingress, false) => format!("let it in at {pod} by a rule of its own"),
-        (Side::Egress, _) => format!("let it out of {pod} by a rule of its own"),
+        (DenialForm::NothingAllows, Side::Ingress) => format!("let it in at {pod} by a rule of its own"),
+        (DenialForm::NothingAllows, Side::Egress) => format!("let it out of {pod} by a rule of its own"),
+        (DenialForm::Rule { first: true }, _) => {
+            "take it out of the rule that denies it, or allow it by a rule that comes before".to_owned()
+        }
+        (DenialForm::Rule { first: false }, _) => {
+            "take it out of the rule that denies it: no rule that allows can come before".to_owned()
+        }
     };
     claim
-        .object(ObjectRef {
-            kind: "NetworkPolicy".to_owned(),
-            namespace: policy.namespace.clone(),
-            name: policy.name.clone(),
-        })
-        .remedy(Remedy::from(how).run(
-            ": ",
-            command(
-                "kubectl -n {} edit networkpolicy {}",
-                &[&policy.namespace, &policy.name],
-            ),
-        ))
+        .object(policy.clone())
+        .remedy(Remedy::from(how).run(": ", edit(policy)))
+}
+
+/// `kubectl -n shop edit networkpolicy web`; the API takes a kind with its group as the name of the resource.
+fn edit(policy: &ObjectRef) -> Option<Command> {
+    let resource = policy.kind.to_lowercase();
+    match policy.namespace.as_str() {
+        "" => command("kubectl edit {} {}", &[&resource, &policy.name]),
+        namespace => command("kubectl -n {} edit {} {}", &[&namespace, &resource, &policy.name]),
+    }
 }
 
 /// With the reasons why no rule of these policies fits.

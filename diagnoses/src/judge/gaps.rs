@@ -1,7 +1,9 @@
 //! What was not seen and could change the answer: probes, events, objects, rules, and attempts that prove nothing.
 
 use super::not_made::not_made;
+use crate::case::policy_rulings::{of_attempt, of_question};
 use crate::case::{Case, Fate};
+use crate::kubernetes::policy::Ruling;
 use crate::words;
 use model::attempt::Outcome;
 use model::missing::{Known, Missing};
@@ -87,6 +89,8 @@ fn unread_objects(case: &Case<'_>) -> Vec<Missing> {
         return lacks;
     }
     lacks.extend(inventory.policies.get().err().cloned());
+    lacks.extend(inventory.policy_objects.unread.iter().cloned());
+    lacks.extend(undecided_policies(case));
     lacks.extend(inventory.other_policies.iter().map(|policy| {
         let name = if policy.namespace.is_empty() {
             policy.name.clone()
@@ -100,6 +104,22 @@ fn unread_objects(case: &Case<'_>) -> Vec<Missing> {
         .remedy("ask the network plug-in's own tool")
     }));
     lacks
+}
+
+/// What policies of a network plug-in's own kinds, or of admins, leave open.
+fn undecided_policies(case: &Case<'_>) -> Option<Missing> {
+    let inventory = case.inventory()?;
+    let theirs = &inventory.policy_objects;
+    if theirs.objects.is_empty() || !theirs.unread.is_empty() || !inventory.other_policies.is_empty() {
+        return None;
+    }
+    let failed = case.failed().into_iter().find_map(|tried| of_attempt(case, tried));
+    match failed.or_else(|| of_question(case))? {
+        Ruling::Unknown(why) => {
+            Some(Missing::new("what policies say of it", why).remedy("ask the network plug-in's own tool"))
+        }
+        Ruling::Allowed | Ruling::Denied(_) => None,
+    }
 }
 
 /// Firewall rules of the path that could not be read.

@@ -100,7 +100,7 @@ fn by_the_api(case: &Case<'_>) -> Vec<String> {
         }
     }
     if policy_rulings::of_question(case) == Some(Ruling::Allowed) {
-        facts.push("no NetworkPolicy forbids it".to_owned());
+        facts.push("no network policy forbids it".to_owned());
     }
     facts
 }

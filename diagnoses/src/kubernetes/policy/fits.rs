@@ -78,16 +78,7 @@ fn peer(
         return PolicyFit::No(String::new());
     }
     let Some(pod) = other.pod else {
-        let cidrs = inventory.nodes.iter().flat_map(|node| &node.pod_cidrs);
-        let unnamed = other.node.is_empty()
-            && cidrs
-                .filter_map(|cidr| prefix(cidr))
-                .any(|net| net.contains(&other.address));
-        return if unnamed {
-            PolicyFit::Maybe(format!("which pod has {} is not known", other.address))
-        } else {
-            PolicyFit::No(String::new())
-        };
+        return unnamed(inventory, other).map_or_else(|| PolicyFit::No(String::new()), PolicyFit::Maybe);
     };
     let of_pod = allowed
         .pod_selector
@@ -110,8 +101,16 @@ fn peer(
     fit
 }
 
+/// It has a pod's address, and nobody knows which pod's.
+pub fn unnamed(inventory: &Inventory, other: Party<'_>) -> Option<String> {
+    let mut cidrs = inventory.nodes.iter().flat_map(|node| &node.pod_cidrs);
+    let of_pods = |cidr: &String| prefix(cidr).is_some_and(|net| net.contains(&other.address));
+    (other.pod.is_none() && other.node.is_empty() && cidrs.any(of_pods))
+        .then(|| format!("which pod has {} is not known", other.address))
+}
+
 /// The namespace is one of those selected.
-fn namespace(inventory: &Inventory, wanted: &LabelSelector, name: &str) -> PolicyFit {
+pub fn namespace(inventory: &Inventory, wanted: &LabelSelector, name: &str) -> PolicyFit {
     if selector::is_empty(wanted) {
         return PolicyFit::Yes;
     }
@@ -138,7 +137,7 @@ fn namespace(inventory: &Inventory, wanted: &LabelSelector, name: &str) -> Polic
 }
 
 /// The address is in the block. Where a service stands between, its address may be what is held against it.
-fn addresses(block: &IpBlock, other: Party<'_>, connection: &Connection<'_>) -> PolicyFit {
+pub fn addresses(block: &IpBlock, other: Party<'_>, connection: &Connection<'_>) -> PolicyFit {
     let fits = in_block(block, other.address);
     let seen_from_here = connection.service.filter(|_| other.address == connection.to.address);
     match seen_from_here {

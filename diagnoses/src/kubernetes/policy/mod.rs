@@ -1,17 +1,28 @@
-//! What `NetworkPolicies` (`networking.k8s.io/v1`) say of one connection: allowed, denied by these, or not to be told.
+//! What the policies of a cluster say of one connection: allowed, denied by these, or not to be told.
 //!
-//! A pod that no policy selects for a direction may do anything in it. Once one does, a connection needs a rule of any policy
-//! that selects the pod, and it needs that at both of its ends. Policies never deny; that nothing allows is the denial.
+//! `NetworkPolicies` (`networking.k8s.io/v1`) are here. A pod that none of them selects for a direction may do anything in it. Once
+//! one does, a connection needs a rule of any policy that selects the pod, and it needs that at both of its ends. They never deny;
+//! that nothing allows is the denial. Every other kind is in its own file, and `engines` joins them as the network plug-in does.
 //!
-//! Only the API's own definition belongs here; where implementations differ, the answer is that it cannot be told. Which connection is
-//! asked about is `case/policy_rulings`.
+//! Only what the kinds define belongs here; where implementations differ, and where anything is not understood or was not read, the
+//! answer is that it cannot be told. Which connection is asked about is `case/policy_rulings`.
 
+mod admin;
+mod calico;
+mod cilium;
+mod combined;
+mod engines;
 mod fits;
+mod isolation;
+mod objects;
+mod outcome;
 mod ports;
 mod words;
 
 use fits::{PolicyFit, rule};
-use model::inventory::{Inventory, NetworkPolicy, Pod, PolicyRule};
+use isolation::Isolation;
+use model::inventory::{Inventory, NetworkPolicy, ObjectRef, Pod, PolicyRule};
+use outcome::{Ground, Outcome};
 use std::net::IpAddr;
 
 /// One end of a connection, as policies see it.
@@ -71,10 +82,34 @@ pub struct Denial<'a> {
     pub pod: &'a Pod,
     /// The other end, as what judges the connection here sees it.
     pub other: Party<'a>,
-    /// The policies that select it; none of them allows the connection.
-    pub policies: Vec<&'a NetworkPolicy>,
-    /// For each of them, why no rule of it fits.
+    /// In which way.
+    pub form: DenialForm,
+    /// The policies that deny: that with the rule, or all that select the pod, none of which allows the connection.
+    pub policies: Vec<ObjectRef>,
+    /// For each of them, why.
     pub why: Vec<String>,
+}
+
+/// How a connection is denied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DenialForm {
+    /// Policies select the pod, and no rule of theirs allows it.
+    #[default]
+    NothingAllows,
+    /// A rule denies it.
+    Rule {
+        /// A rule that stands before it may allow it; else none can.
+        first: bool,
+    },
+}
+
+/// Which policies are asked, of all that there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    /// All.
+    All,
+    /// Those of admins are left out, for a network plug-in that does not know them.
+    WithoutAdmins,
 }
 
 impl<'a> Party<'a> {
@@ -145,14 +180,16 @@ impl Side {
 /// What the policies say.
 #[must_use]
 pub fn ruling<'a>(inventory: &'a Inventory, connection: &Connection<'a>) -> Ruling<'a> {
-    let policies = match inventory.policies.get() {
-        Ok(policies) => policies,
-        Err(lack) => return Ruling::Unknown(format!("network policies: {}", lack.why)),
-    };
+    if let Some(lack) = inventory.policies.get().err() {
+        return Ruling::Unknown(format!("network policies: {}", lack.why));
+    }
+    if let Some(why) = engines::unevaluated(inventory) {
+        return Ruling::Unknown(why);
+    }
     let mut denials = Vec::new();
     let mut doubt = None;
     for side in [Side::Egress, Side::Ingress] {
-        match one_side(inventory, policies, side, connection) {
+        match one_side(inventory, side, connection) {
             Ok(None) => {}
             Ok(Some(denial)) => denials.push(denial),
             Err(why) => doubt = doubt.or(Some(why)),
@@ -176,12 +213,7 @@ pub fn selecting<'a>(policies: &'a [NetworkPolicy], side: Side, pod: &Pod) -> Ve
 }
 
 /// The denial at one end, or why it cannot be told.
-fn one_side<'a>(
-    inventory: &Inventory,
-    policies: &'a [NetworkPolicy],
-    side: Side,
-    connection: &Connection<'a>,
-) -> Result<Option<Denial<'a>>, String> {
+fn one_side<'a>(inventory: &Inventory, side: Side, connection: &Connection<'a>) -> Result<Option<Denial<'a>>, String> {
     let (own, other) = match side {
         Side::Ingress => (connection.to, connection.seen_as.unwrap_or(connection.from)),
         Side::Egress => (connection.from, connection.to),
@@ -196,50 +228,81 @@ fn one_side<'a>(
     {
         return Ok(None);
     }
+    let ends = (pod, other);
+    let all = engines::outcome(inventory, Asked::All, side, ends, connection);
+    if admin::any(inventory) {
+        let without = engines::outcome(inventory, Asked::WithoutAdmins, side, ends, connection);
+        let alike = all.surely_allowed() == without.surely_allowed() && all.surely_denied() == without.surely_denied();
+        // Not every network plug-in heeds the policies of admins, and the API does not tell which does. A denial of theirs stands
+        // like that of any policy, to be proven by a drop; Cilium is known to heed them only where it is told to.
+        let stands = all.surely_denied() && !inventory.policy_objects.serves(cilium::GROUP);
+        if !alike && !stands {
+            return Err(format!(
+                "it depends on whether the network plug-in heeds policies of the cluster's admins (for {})",
+                pod.full_name()
+            ));
+        }
+    }
+    all.denial(side, ends)
+}
+
+/// What `NetworkPolicies` say at one end.
+fn network_policies(
+    inventory: &Inventory,
+    policies: &[NetworkPolicy],
+    side: Side,
+    (pod, other): (&Pod, Party<'_>),
+    connection: &Connection<'_>,
+) -> Isolation {
     let selecting = selecting(policies, side, pod);
     if selecting.is_empty() {
-        return Ok(None);
+        return Isolation::open();
     }
     let own_node = !other.node.is_empty() && other.node == pod.node;
+    let lets = |lets: Outcome| Isolation { lets, closed: None };
     if own_node && side == Side::Ingress {
         // The kubelet must reach the pods of its node.
-        return Ok(None);
+        return lets(Outcome::allow());
     }
-    let mut why = Vec::new();
+    let mut closed = Ground::default();
     let mut doubt = None;
     for policy in &selecting {
         let mut misses = Vec::new();
         for allowed in side.rules(policy) {
             match rule(inventory, policy, allowed, other, connection) {
-                PolicyFit::Yes if ports::defined(connection.protocol) => return Ok(None),
+                PolicyFit::Yes if ports::defined(connection.protocol) => return lets(Outcome::allow()),
                 PolicyFit::Yes => {}
                 PolicyFit::Maybe(reason) => doubt = doubt.or(Some(reason)),
                 PolicyFit::No(miss) => misses.push(miss),
             }
         }
-        why.push(words::denial(policy, side, &misses));
+        closed.policies.push(object(policy));
+        closed.why.push(words::denial(policy, side, &misses));
     }
     if !ports::defined(connection.protocol) {
-        return Err(format!(
+        return lets(Outcome::unknown(format!(
             "network policies select {}, and what they mean for {} is left to each implementation",
             pod.full_name(),
             connection.protocol
-        ));
+        )));
     }
     if own_node {
-        return Err(format!(
+        return lets(Outcome::unknown(format!(
             "no policy lets {} reach its own node, which some implementations allow in any case",
             pod.full_name()
-        ));
+        )));
     }
-    match doubt {
-        Some(reason) => Err(reason),
-        None => Ok(Some(Denial {
-            side,
-            pod,
-            other,
-            policies: selecting,
-            why,
-        })),
+    Isolation {
+        lets: doubt.map_or_else(Outcome::next, |reason| Outcome::allow().when(PolicyFit::Maybe(reason))),
+        closed: Some(closed),
+    }
+}
+
+/// As the API names it.
+fn object(policy: &NetworkPolicy) -> ObjectRef {
+    ObjectRef {
+        kind: "NetworkPolicy".to_owned(),
+        namespace: policy.namespace.clone(),
+        name: policy.name.clone(),
     }
 }

@@ -1,22 +1,28 @@
-//! A `NetworkPolicy` forbids this connection.
+//! A network policy forbids this connection.
 //!
 //! Why it happens: a policy selects the target (or the source, for egress), and no rule of any policy that selects it allows
-//! this peer on this port. Usual reasons: a default denial without an exception, a label or a port that differs, or DNS
-//! forgotten in an egress policy.
+//! this peer on this port. Or a rule denies it, in a kind of policy that has such rules. Usual reasons: a default denial without
+//! an exception, a label or a port that differs, a rule that comes too late in the order of policies and tiers, or DNS forgotten in
+//! an egress policy.
 //!
-//! How it knows: the policies of both ends are evaluated as Kubernetes defines them, for the source as the dropping place saw it
-//! (a node port shows the target a node's address, not the pod's). A drop proves that they are enforced, and
+//! How it knows: the policies of both ends are evaluated as their kinds define them: `NetworkPolicy` (networking.k8s.io/v1),
+//! `CiliumNetworkPolicy` and `CiliumClusterwideNetworkPolicy` (cilium.io/v2), Calico's `NetworkPolicy` and `GlobalNetworkPolicy`
+//! (projectcalico.org/v3, crd.projectcalico.org/v1), `AdminNetworkPolicy` and `BaselineAdminNetworkPolicy`
+//! (policy.networking.k8s.io/v1alpha1), and `ClusterNetworkPolicy` (v1alpha2); for the source as the dropping place saw it (a node
+//! port shows the target a node's address, not the pod's). A drop proves that they are enforced, and
 //! shows how: a netfilter rule, a queue's agent or an eBPF program dropped the watched packets on their way to the target. If
 //! packets vanished without such a drop, or if nothing was sent, it is only a warning. If a forbidden connection works, nothing
-//! enforces the policy, and this is only an info. A policy of a plug-in's own kind (Calico's) is not evaluated, but a rule that
-//! the plug-in made for it may be what dropped the packets.
+//! enforces the policy, and this is only an info. Where a policy of a plug-in's own kind could not be evaluated, a rule that the
+//! plug-in made for it may be what dropped the packets.
 //!
-//! Remedy: let the source in by a rule of that policy, or by one more policy.
+//! Remedy: let the source in by a rule of that policy, or by one more policy. Take it out of a rule that denies it, or let it in by
+//! a rule that comes before.
 //!
 //! Silent on: connections that some policy allows, drops of packets that no policy forbids (`netfilter-drop`, `bpf-drop`),
 //! queues that nobody reads (`queue-agent-drops`), policies that a plug-in has not applied (`enforcement-differs`), dropped answers
-//! (policies are about connections, not packets), failures of packets that arrived at the target, and what
-//! policies leave to each implementation.
+//! (policies are about connections, not packets), failures of packets that arrived at the target, what policies leave to each
+//! implementation, and all that depends on what is not evaluated (layer 7, domain names, fields that are not known) or was not
+//! read.
 
 use crate::case::firewall_drops::{Blocked, blocked};
 use crate::case::observations;
@@ -227,10 +233,11 @@ fn of_own_kind(case: &Case<'_>, blocked: &Blocked<'_>) -> Option<Finding> {
 mod tests {
     use crate::judge;
     use crate::scenes;
-    use crate::scenes::cluster::{Cluster, labels};
+    use crate::scenes::cluster::{Cluster, labels, object};
     use model::facts::{Action, Match};
     use model::inventory::{LabelSelector, NetworkPolicy, ObjectRef, PolicyPeer, PolicyRule};
     use model::missing::Known;
+    use model::policy_objects::{PolicyObject, PolicyObjects};
     use model::report::{Conclusion, Severity};
 
     /// shop/web-1 lets in pods with app=api alone.
@@ -285,6 +292,82 @@ mod tests {
             proof.contains("lets in only pods with app=api of namespace shop; shop/a has app=client"),
             "{proof}"
         );
+    }
+
+    /// The cluster has this policy of Calico's or Cilium's.
+    fn with_policy(mut cluster: Cluster, api_version: &str, object: ObjectRef, spec: &str) -> Cluster {
+        let (group, _) = api_version.split_once('/').unwrap();
+        cluster.inventory().policy_objects = PolicyObjects {
+            groups: vec![group.to_owned()],
+            objects: vec![PolicyObject {
+                api_version: api_version.to_owned(),
+                object,
+                spec: serde_yaml::from_str(spec).unwrap(),
+                ..PolicyObject::default()
+            }],
+            unread: vec![],
+        };
+        cluster
+    }
+
+    #[test]
+    fn a_rule_of_another_kind_that_denies_is_named_with_its_place_and_the_way_out() {
+        let policy = object("GlobalNetworkPolicy.projectcalico.org", "", "no-clients");
+        let spec = "{order: 10, selector: app == 'web', types: [Ingress], ingress: [{action: Deny, source: {selector: app == 'client'}}, {action: Allow}]}";
+        let mut cluster = with_policy(Cluster::pods(), "projectcalico.org/v3", policy, spec);
+        cluster
+            .scene
+            .dropped(3, scenes::Y, "vethc", "NETFILTER_DROP", "nf_hook_slow");
+        let judgement = judge(cluster.evidence());
+        assert_eq!(scenes::causes(&judgement), ["network-policy-denies"]);
+        let verdict = &judgement.verdicts[0];
+        assert!(
+            verdict
+                .says
+                .contains("GlobalNetworkPolicy.projectcalico.org no-clients forbids it (Ingress of shop/web-1)"),
+            "{}",
+            verdict.says
+        );
+        let proof = verdict.because.join("\n");
+        assert!(
+            proof.contains("tier default, order 10: rule 1 of Ingress denies it"),
+            "{proof}"
+        );
+        assert!(
+            verdict
+                .remedy
+                .contains("`kubectl edit globalnetworkpolicy.projectcalico.org no-clients`"),
+            "{}",
+            verdict.remedy
+        );
+    }
+
+    #[test]
+    fn where_layer_7_or_a_name_would_decide_the_policy_is_not_accused_and_it_is_said_why() {
+        let policy = || object("CiliumNetworkPolicy", "shop", "get-only");
+        let spec = "{endpointSelector: {matchLabels: {app: web}}, ingress: [{fromEndpoints: [{}], toPorts: [{ports: [{port: '80', protocol: TCP}], rules: {http: [{method: GET}]}}]}]}";
+        let mut cluster = with_policy(Cluster::pods(), "cilium.io/v2", policy(), spec);
+        cluster.scene.vanishes(3, scenes::X, "up0");
+        let judgement = judge(cluster.evidence());
+        assert!(
+            !scenes::causes(&judgement)
+                .iter()
+                .any(|cause| cause == "network-policy-denies")
+        );
+        let open = judgement
+            .missing
+            .iter()
+            .find(|lack| lack.what == "what policies say of it");
+        assert_eq!(open.unwrap().why, "rules of layer 7 are not evaluated");
+        // One that allows it is not accused of a drop, and says nothing.
+        let spec = "{endpointSelector: {matchLabels: {app: web}}, ingress: [{fromEndpoints: [{}]}]}";
+        let mut cluster = with_policy(Cluster::pods(), "cilium.io/v2", policy(), spec);
+        cluster
+            .scene
+            .dropped(3, scenes::Y, "vethc", "NETFILTER_DROP", "nf_hook_slow");
+        let judgement = judge(cluster.evidence());
+        assert_eq!(scenes::causes(&judgement), ["netfilter-drop"]);
+        assert!(!judgement.missing.iter().any(|lack| lack.what.contains("policies")));
     }
 
     #[test]

@@ -1,0 +1,99 @@
+//! `AdminNetworkPolicy` and `BaselineAdminNetworkPolicy` (`policy.networking.k8s.io/v1alpha1`).
+
+use super::{AdminPeer, AdminPolicy, AdminPort, AdminRule, AdminTier, Subject};
+use crate::kubernetes::policy::objects::{Rest, left_over, read};
+use model::policy_objects::{PolicyObject, PolicyObjects};
+use serde::Deserialize;
+
+const VERSION: &str = "policy.networking.k8s.io/v1alpha1";
+
+#[derive(Deserialize)]
+struct Spec {
+    #[serde(default)]
+    priority: Option<i64>,
+    subject: Subject,
+    #[serde(default)]
+    ingress: Option<Vec<Rule>>,
+    #[serde(default)]
+    egress: Option<Vec<Rule>>,
+    #[serde(flatten)]
+    rest: Rest,
+}
+
+#[derive(Deserialize)]
+struct Rule {
+    #[serde(default)]
+    name: String,
+    action: String,
+    #[serde(alias = "from", alias = "to")]
+    peers: Vec<AdminPeer>,
+    #[serde(default)]
+    ports: Option<Vec<Port>>,
+    #[serde(flatten)]
+    rest: Rest,
+}
+
+/// One of these.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Port {
+    PortNumber {
+        #[serde(default)]
+        protocol: Option<String>,
+        port: u16,
+    },
+    NamedPort(String),
+    PortRange {
+        #[serde(default)]
+        protocol: Option<String>,
+        start: u16,
+        end: u16,
+    },
+}
+
+/// Those of a cluster; of one that is not understood, why.
+pub fn policies(objects: &PolicyObjects) -> Vec<Result<AdminPolicy, String>> {
+    let tier = |object: &PolicyObject| match object.kind() {
+        "AdminNetworkPolicy" => Some(AdminTier::Admin),
+        "BaselineAdminNetworkPolicy" => Some(AdminTier::Baseline),
+        _ => None,
+    };
+    let of_version = objects.objects.iter().filter(|object| object.api_version == VERSION);
+    of_version
+        .filter_map(|object| Some(policy(object, tier(object)?)))
+        .collect()
+}
+
+fn policy(object: &PolicyObject, tier: AdminTier) -> Result<AdminPolicy, String> {
+    let spec: Spec = read(&object.object, &object.spec)?;
+    Ok(AdminPolicy {
+        object: object.object.clone(),
+        tier,
+        // There is one of the baseline alone.
+        priority: spec.priority.unwrap_or_default(),
+        subject: spec.subject,
+        ingress: rules(spec.ingress),
+        egress: rules(spec.egress),
+        doubt: left_over(&spec.rest),
+    })
+}
+
+fn rules(rules: Option<Vec<Rule>>) -> Vec<AdminRule> {
+    let rule = |rule: Rule| AdminRule {
+        name: rule.name,
+        action: rule.action,
+        peers: rule.peers,
+        ports: rule.ports.unwrap_or_default().into_iter().map(port).collect(),
+        doubt: left_over(&rule.rest),
+    };
+    rules.unwrap_or_default().into_iter().map(rule).collect()
+}
+
+fn port(port: Port) -> AdminPort {
+    let tcp = |protocol: Option<String>| protocol.unwrap_or_else(|| "TCP".to_owned());
+    match port {
+        Port::PortNumber { protocol, port } => AdminPort::Range(tcp(protocol), port, port),
+        Port::NamedPort(name) => AdminPort::Name(name),
+        Port::PortRange { protocol, start, end } => AdminPort::Range(tcp(protocol), start, end),
+    }
+}
