@@ -375,6 +375,7 @@ mod tests {
             ]
         );
         assert!(pod.ready && !pod.terminating && pod.reason.is_empty());
+        assert_eq!(pod.started_at_s, Some(1_767_225_600));
         let [setup, container] = &pod.containers[..] else {
             panic!("{:?}", pod.containers)
         };

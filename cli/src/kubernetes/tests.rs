@@ -125,6 +125,7 @@ async fn two_pods_cost_few_calls_and_none_that_lists_all_pods() {
     assert_eq!(ends.nodes, ["n1", "n2"]);
     let inventory = ends.inventory.get().unwrap();
     assert_eq!(inventory.node("n1").unwrap().lease_age_s, Some(5));
+    assert!(inventory.read_at_s.is_some(), "by the API server's clock");
     assert_eq!(inventory.pods.len(), 2);
     assert!(inventory.missing.is_empty(), "{:?}", inventory.missing);
     let asked = fake.asked();

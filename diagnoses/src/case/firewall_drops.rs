@@ -9,9 +9,10 @@ use crate::kernel::firewall::culprit::{Culprit, of_drop};
 use crate::kernel::firewall::{self, NetfilterStop, NetfilterVerdict};
 use crate::kernel::tunnel;
 use crate::kubernetes::agents::{self, Agent};
+use crate::kubernetes::policy_chains;
 use crate::verdict::remedy::Remedy;
 use crate::words::shell::{self, Command, is_nft_name};
-use crate::words::{at, count, table, the};
+use crate::words::{at, count, list, table, the};
 use model::event::Seen;
 use model::report::{Direction, RulePlace};
 
@@ -57,11 +58,23 @@ impl<'a> Blocked<'a> {
         owners.all(same).then_some(first)
     }
 
-    /// That it is an agent's own rule, where it is.
+    /// That it is an agent's own rule, where it is, and for which policies, where its chain tells.
     pub fn owned(&self) -> Option<String> {
         let agent = self.owner()?;
+        let suspects = self.culprit.iter().flat_map(Culprit::suspects);
+        let mut names: Vec<String> = suspects
+            .filter_map(|suspect| Some(policy_chains::policies(suspect.stop.chain, suspect.stop.rule?)))
+            .flatten()
+            .map(str::to_owned)
+            .collect();
+        names.dedup();
+        let policies = match names.len() {
+            0 => String::new(),
+            1 => format!(" for policy {}", names[0]),
+            _ => format!(" for policies {}", list(&names)),
+        };
         Some(format!(
-            "it is a rule of {}, which {} writes",
+            "it is a rule of {}, which {} writes{policies}",
             agent.name, agent.process
         ))
     }
