@@ -54,7 +54,7 @@ pub fn name(object: &ObjectRef) -> String {
 
 /// A `spec`, or why it is not understood.
 pub fn read<T: DeserializeOwned>(object: &ObjectRef, spec: &Value) -> Result<T, String> {
-    serde_json::from_value(spec.clone()).map_err(|error| format!("{} is not understood: {error}", name(object)))
+    T::deserialize(spec).map_err(|error| format!("{} is not understood: {error}", name(object)))
 }
 
 /// Why something with these fields beside those that are known cannot be told; empty ones say nothing.

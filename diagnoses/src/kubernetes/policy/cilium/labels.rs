@@ -62,9 +62,7 @@ impl CiliumSelector {
     pub fn pod(&self, inventory: &Inventory, scope: Scope<'_>, pod: &Pod) -> PolicyFit {
         let wanted = self.requirements();
         let elsewhere = match scope {
-            Scope::Namespace(namespace) => {
-                !wanted.iter().any(LabelExpression::names_a_namespace) && namespace != pod.namespace
-            }
+            Scope::Namespace(namespace) => !wanted.iter().any(names_a_namespace) && namespace != pod.namespace,
             Scope::Subject | Scope::Cluster => false,
         };
         if elsewhere {
@@ -104,16 +102,9 @@ impl CiliumSelector {
     }
 }
 
-/// What a requirement is about.
-trait About {
-    fn names_a_namespace(&self) -> bool;
-}
-
-impl About for LabelExpression {
-    fn names_a_namespace(&self) -> bool {
-        let key = without_source(&self.key);
-        key == NAMESPACE || key.starts_with(OF_NAMESPACE)
-    }
+fn names_a_namespace(wanted: &LabelExpression) -> bool {
+    let key = without_source(&wanted.key);
+    key == NAMESPACE || key.starts_with(OF_NAMESPACE)
 }
 
 fn without_source(key: &str) -> &str {
