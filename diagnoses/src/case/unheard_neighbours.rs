@@ -121,8 +121,8 @@ fn message(case: &Case<'_>, silent: &Silent, event: &Event) -> Option<NeighbourM
             }
         }
         IpAddr::V6(_) if event.flow.protocol == ICMPV6 && kind == SOLICITATION => {
-            let asked = dst == silent.address || solicits(dst, silent.address);
-            (asked && asks(src)).then_some(NeighbourMessage::Question)?
+            let is_about_it = dst == silent.address || solicits(dst, silent.address);
+            (is_about_it && asks(src)).then_some(NeighbourMessage::Question)?
         }
         IpAddr::V6(_) if event.flow.protocol == ICMPV6 && kind == ADVERTISEMENT => {
             (src == silent.address && asks(dst)).then_some(NeighbourMessage::Answer)?

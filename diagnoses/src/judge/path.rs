@@ -119,9 +119,9 @@ fn hops(case: &Case<'_>, leg: &Leg<'_>) -> Vec<Hop> {
     let tried = case.attempt(leg.attempt);
     let worked = tried.is_some_and(|tried| tried.fate == Fate::Worked);
     // Where the connection was made, the first answers came all the way.
-    let came = leg.direction == Direction::Answer
+    let all_the_way = leg.direction == Direction::Answer
         && tried.is_some_and(|tried| tried.connected() || tried.attempt.first_answer_ns.is_some());
-    if let Some(last) = hops.last().filter(|_| !ended && !answered && !worked && !came) {
+    if let Some(last) = hops.last().filter(|_| !ended && !answered && !worked && !all_the_way) {
         let mut end = last.clone();
         end.happened = Happened::LastSeen;
         end.translated_from = None;

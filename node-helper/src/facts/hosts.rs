@@ -12,7 +12,7 @@ const ENTRIES_MAX: usize = 256;
 pub fn of_etc(etc: &str) -> Option<HostsFile> {
     let path = format!("{etc}/hosts");
     let text = door::text(&path, door::FEW_LINES).ok()?;
-    let switch = door::text(&format!("{etc}/nsswitch.conf"), door::FEW_LINES).unwrap_or_default();
+    let switch = door::text(format!("{etc}/nsswitch.conf"), door::FEW_LINES).unwrap_or_default();
     Some(HostsFile {
         path,
         before_dns: before_dns(&switch)?,

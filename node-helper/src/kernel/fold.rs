@@ -77,11 +77,11 @@ fn replace(program: &mut [bpf_insn], constants: &Constants<'_>) {
 /// Where jumps lead.
 fn targets(program: &[bpf_insn]) -> HashSet<usize> {
     let all = program.iter().enumerate();
-    all.filter_map(|(at, jump)| target(at, jump)).collect()
+    all.filter_map(|(at, jump)| target(at, *jump)).collect()
 }
 
 /// Where an instruction jumps to, if it does.
-fn target(at: usize, jump: &bpf_insn) -> Option<usize> {
+fn target(at: usize, jump: bpf_insn) -> Option<usize> {
     let jumps = matches!(jump.code & 0x07, JUMPS | JUMPS_32) && !matches!(jump.code, CALL | EXIT);
     let way = match jump.code {
         JUMP_FAR => i64::from(jump.imm),
@@ -102,13 +102,13 @@ fn leave_out_nothings(program: &mut Vec<bpf_insn>) {
     let mut left = Vec::with_capacity(program.len());
     for (at, one) in program.iter().enumerate() {
         places.push(left.len());
-        if !is_nothing(one) {
+        if !is_nothing(*one) {
             left.push((at, *one));
         }
     }
     places.push(left.len());
     for (now, (at, one)) in left.iter_mut().enumerate() {
-        let Some(to) = target(*at, one) else { continue };
+        let Some(to) = target(*at, *one) else { continue };
         let Some(place) = places.get(to) else { return };
         let Ok(way) = i16::try_from(*place as i64 - now as i64 - 1) else {
             return;
@@ -124,7 +124,7 @@ fn word(content: &[u8], at: i64) -> Option<i32> {
     Some(i32::from_ne_bytes(bytes.try_into().ok()?))
 }
 
-fn is_nothing(one: &bpf_insn) -> bool {
+fn is_nothing(one: bpf_insn) -> bool {
     (one.code, one.off) == (JUMP, 0)
 }
 

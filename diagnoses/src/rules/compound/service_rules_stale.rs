@@ -1,9 +1,9 @@
-//! The node's rules for a service are older than its EndpointSlice: they name an end that is gone.
+//! The node's rules for a service are older than its `EndpointSlice`: they name an end that is gone.
 //!
 //! Why it happens: kube-proxy on that node hangs, has lost its way to the API server, or is late. Connections that its rules send
 //! to a pod which was deleted meanwhile are lost; those to the other pods of the service work.
 //!
-//! How it knows: the watched connection failed, and was translated on the source's node to an address that no EndpointSlice of the
+//! How it knows: the watched connection failed, and was translated on the source's node to an address that no `EndpointSlice` of the
 //! service lists. The rules of that node would send it there again today.
 //!
 //! Remedy: see whether kube-proxy runs on that node and reaches the API server, and restart it.

@@ -4,7 +4,7 @@
 //! that the agent has not come to it yet.
 //!
 //! How it knows: a rule that the plug-in made for policies dropped the watched packets, or its program said so, although every
-//! policy of both ends lets them pass and no policy of another kind exists. Or the plug-in has no rules for the pod at all and
+//! policy of both ends lets them pass and each that exists could be evaluated. Or the plug-in has no rules for the pod at all and
 //! drops what it sends or gets (Calico: `Unknown interface`). Or it is the reverse: a policy forbids the connection, a plug-in
 //! on that node enforces policies, and the connection worked: then it is a warning.
 //!
@@ -107,7 +107,7 @@ fn dropped(case: &Case<'_>, blocked: &Blocked<'_>) -> Option<Finding> {
     if blocked.direction != Direction::Request || !suspects.all(decides) {
         return None;
     }
-    let pod = admitted(case, &blocked.drops)?;
+    let pod = admitted(case, &blocked.drops)?.pod;
     let claim = by_age(case, pod, drops_all_the_same(case, blocked.netns, agent));
     let finding = described(claim, case, blocked, agent)
         .because(blocked.seen(case))
@@ -125,7 +125,7 @@ fn refused_by_program(case: &Case<'_>) -> Option<Finding> {
     let node = case.node(netns);
     let engines = node_agents::enforcing(case, &node);
     let agent = engines.into_iter().find(|agent| agent.judges_in_queue())?;
-    let pod = admitted(case, &losses)?;
+    let pod = admitted(case, &losses)?.pod;
     let claim = by_age(case, pod, drops_all_the_same(case, netns, agent));
     let finding = claim
         .at(node, case.name(netns))
@@ -143,7 +143,7 @@ fn refused_by_program(case: &Case<'_>) -> Option<Finding> {
 }
 
 const ADMITTED: &str =
-    "every NetworkPolicy that selects one of the ends lets it pass, and no policy of another kind exists";
+    "every policy that selects one of the ends lets it pass, and all kinds of policies that exist were evaluated";
 
 fn drops_all_the_same(case: &Case<'_>, netns: u32, agent: &Agent) -> String {
     format!(
@@ -153,8 +153,14 @@ fn drops_all_the_same(case: &Case<'_>, netns: u32, agent: &Agent) -> String {
     )
 }
 
-/// Policies are known to let these packets pass; with the pod that they were judged for, if it is known. `None` where that is not so.
-fn admitted<'a>(case: &Case<'a>, drops: &[Dropped<'_>]) -> Option<Option<&'a Pod>> {
+/// What policies are known to let pass.
+struct Admitted<'a> {
+    /// The younger pod of both ends.
+    pod: Option<&'a Pod>,
+}
+
+/// Policies are known to let these packets pass; `None` where that is not so.
+fn admitted<'a>(case: &Case<'a>, drops: &[Dropped<'_>]) -> Option<Admitted<'a>> {
     let inventory = case.inventory()?;
     if !inventory.other_policies.is_empty() || inventory.unread(&["polic", "namespaces"]).is_some() {
         return None;
@@ -167,7 +173,8 @@ fn admitted<'a>(case: &Case<'a>, drops: &[Dropped<'_>]) -> Option<Option<&'a Pod
     let ends = [flow.src(), flow.dst()]
         .into_iter()
         .filter_map(|address| inventory.pods_at(address).next());
-    Some(ends.min_by_key(|pod| inventory.age_s(pod).unwrap_or(u64::MAX)))
+    let pod = ends.min_by_key(|pod| inventory.age_s(pod).unwrap_or(u64::MAX));
+    Some(Admitted { pod })
 }
 
 /// A policy forbids it, and the plug-in that enforces policies there let it through.

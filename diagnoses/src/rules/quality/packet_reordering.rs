@@ -62,7 +62,7 @@ pub fn check(case: &Case<'_>) -> Checked {
             facts.push(format!("{in_train} echoes came back after one that was sent later"));
         }
         if counted > 0 {
-            facts.push(format!("TCP counted reordering {}", count(counted as usize, "time")));
+            facts.push(format!("TCP counted reordering {}", count(counted, "time")));
         }
         let mut facts = facts.into_iter();
         let Some(first) = facts.next() else { continue };

@@ -85,11 +85,11 @@ fn served_at(case: &Case<'_>, attempt: u32, end: FarEnd) -> Vec<IpAddr> {
     };
     let facts = &netns.after;
     let leg = case.leg(attempt, Direction::Request);
-    let arrived = leg.and_then(|leg| {
+    let entry = leg.and_then(|leg| {
         let mut stops = leg.stops.iter();
         stops.rfind(|stop| stop.netns == end.netns && stop.happened == Happened::Arrived)
     });
-    let arrives = match arrived {
+    let arrives = match entry {
         Some(stop) => Some(stop.ifindex),
         None if case.evidence.source.netns == Some(end.netns) => None,
         None => return Vec::new(),

@@ -2,7 +2,7 @@
 //!
 //! Why it happens: a translation on the way, or the client itself, uses a source port again while the target still has the
 //! connection that was made from it before (the client's end died, or connection tracking forgot it). The target's TCP does not
-//! open a new connection then, but asks back with a challenge ACK (RFC 5961), also from TIME_WAIT.
+//! open a new connection then, but asks back with a challenge ACK (RFC 5961), also from `TIME_WAIT`.
 //!
 //! How it knows: the target's first answer to the SYN of the watched connection is a plain ACK, where a listener answers with
 //! SYN and ACK. The connection failed, or was made only after another SYN.

@@ -35,15 +35,17 @@ struct Rule {
 
 /// One of these.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 enum Port {
-    PortNumber {
+    #[serde(rename = "portNumber")]
+    Number {
         #[serde(default)]
         protocol: Option<String>,
         port: u16,
     },
-    NamedPort(String),
-    PortRange {
+    #[serde(rename = "namedPort")]
+    Named(String),
+    #[serde(rename = "portRange")]
+    Range {
         #[serde(default)]
         protocol: Option<String>,
         start: u16,
@@ -92,8 +94,8 @@ fn rules(rules: Option<Vec<Rule>>) -> Vec<AdminRule> {
 fn port(port: Port) -> AdminPort {
     let tcp = |protocol: Option<String>| protocol.unwrap_or_else(|| "TCP".to_owned());
     match port {
-        Port::PortNumber { protocol, port } => AdminPort::Range(tcp(protocol), port, port),
-        Port::NamedPort(name) => AdminPort::Name(name),
-        Port::PortRange { protocol, start, end } => AdminPort::Range(tcp(protocol), start, end),
+        Port::Number { protocol, port } => AdminPort::Range(tcp(protocol), port, port),
+        Port::Named(name) => AdminPort::Name(name),
+        Port::Range { protocol, start, end } => AdminPort::Range(tcp(protocol), start, end),
     }
 }

@@ -99,7 +99,7 @@ pub fn outcome(
     connection: &Connection<'_>,
 ) -> Outcome {
     let read = policies(inventory);
-    let unread = read.iter().filter_map(|one| one.as_ref().err()).next().cloned();
+    let unread = read.iter().find_map(|one| one.as_ref().err()).cloned();
     let mut policies: Vec<AdminPolicy> = read.into_iter().filter_map(Result::ok).collect();
     policies.retain(|policy| policy.tier == tier);
     policies.sort_by_key(|policy| policy.priority);

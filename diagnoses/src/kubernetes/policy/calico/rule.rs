@@ -161,23 +161,23 @@ fn one_port(wanted: &Value, connection: &Connection<'_>) -> Result<PolicyFit, St
 
 impl Entity {
     fn fit(&self, inventory: &Inventory, namespace: &str, party: Party<'_>) -> Result<PolicyFit, String> {
-        let mut parts = Vec::new();
+        let mut fits = Vec::new();
         let any_of = |nets: &[String]| PolicyFit::when(nets.iter().any(|net| within(net, party.address)), "");
         if let Some(nets) = self.nets.as_deref().filter(|nets| !nets.is_empty()) {
-            parts.push(any_of(nets));
+            fits.push(any_of(nets));
         }
         if let Some(nets) = &self.not_nets {
-            parts.push(any_of(nets).not(""));
+            fits.push(any_of(nets).not(""));
         }
         if self.by_labels(namespace) {
             let who = holders(inventory, party)?;
-            parts.push(some(&who, |one| self.selects(inventory, namespace, one))?);
+            fits.push(some(&who, |one| self.selects(inventory, namespace, one))?);
         }
         if !self.not_selector.trim().is_empty() {
             let who = holders(inventory, party)?;
-            parts.push(some(&who, |one| one.fits(&self.not_selector))?.not(""));
+            fits.push(some(&who, |one| one.fits(&self.not_selector))?.not(""));
         }
-        Ok(PolicyFit::all(parts).only_if(left_over(&self.rest)))
+        Ok(PolicyFit::all(fits).only_if(left_over(&self.rest)))
     }
 
     /// Only somebody with labels is meant. In a policy of a namespace, the denial of a selector means that too.

@@ -197,14 +197,13 @@ fn entity(name: &str, who: &Who<'_>, other: Party<'_>) -> PolicyFit {
     }
     let fits = match (name, who) {
         ("all", _) => true,
-        ("none", _) => false,
         ("world", who) => matches!(who, Who::World),
         ("world-ipv4", who) => matches!(who, Who::World) && other.address.is_ipv4(),
         ("world-ipv6", who) => matches!(who, Who::World) && other.address.is_ipv6(),
         ("cluster" | "cluster-mesh", who) => matches!(who, Who::Pod(_) | Who::Node { .. }),
         ("host", who) => matches!(who, Who::Node { own: true }),
         ("remote-node", who) => matches!(who, Who::Node { own: false }),
-        ("kube-apiserver" | "ingress" | "health" | "init", Who::Pod(_)) => false,
+        ("none", _) | ("kube-apiserver" | "ingress" | "health" | "init", Who::Pod(_)) => false,
         _ => return PolicyFit::Maybe(format!("whether {} is entity {name} is not known", other.name())),
     };
     PolicyFit::when(fits, "")
