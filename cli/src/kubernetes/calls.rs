@@ -288,9 +288,9 @@ impl ClusterApi {
 }
 
 /// A `LabelSelector` as the API takes it in a query.
-fn selector_text(selector: Option<&serde_json::Value>) -> String {
+fn selector_text(selector: Option<&Value>) -> String {
     let Some(selector) = selector else { return String::new() };
-    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let mut parts: Vec<String> = Vec::new();
     if let Some(labels) = selector.get("matchLabels").and_then(|labels| labels.as_object()) {
         parts.extend(labels.iter().map(|(key, value)| format!("{key}={}", text(value))));

@@ -221,7 +221,7 @@ fn way(trail: &[Hop], both_families: bool) -> String {
 fn pieces(trail: &[Hop], attempts: &[Attempt]) -> Vec<String> {
     let mut pieces: Vec<String> = Vec::new();
     let mut at: Option<(&str, &str)> = None;
-    let lost = |hop: &Hop| {
+    let vanished = |hop: &Hop| {
         let ends = matches!(
             hop.happened,
             Happened::Dropped | Happened::NoSocket | Happened::LastSeen
@@ -229,7 +229,7 @@ fn pieces(trail: &[Hop], attempts: &[Attempt]) -> Vec<String> {
         ends && !came_back(hop, attempts)
     };
     // A line has one mark, at the farthest place where packets were lost; each place has a line of its own below.
-    let farthest = trail.iter().rposition(lost);
+    let farthest = trail.iter().rposition(vanished);
     for (index, hop) in trail.iter().enumerate() {
         let interface = hop.interface.as_deref().unwrap_or_default();
         let shown = name(interface);
@@ -245,7 +245,7 @@ fn pieces(trail: &[Hop], attempts: &[Attempt]) -> Vec<String> {
             _ => pieces.push(format!("{} {shown}", name(&hop.netns)).trim_end().to_owned()),
         }
         let end = match hop.happened {
-            _ if lost(hop) && farthest != Some(index) => "",
+            _ if vanished(hop) && farthest != Some(index) => "",
             _ if came_back(hop, attempts) => "",
             Happened::Dropped => " ✗",
             Happened::NoSocket => " ✗ no socket",
