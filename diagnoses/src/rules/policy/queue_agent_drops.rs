@@ -405,7 +405,7 @@ mod tests {
     fn packets_that_wait_name_the_queue_the_program_and_how_many() {
         let mut scene = queueing();
         scene.after(Y, |facts| {
-            facts.queues = Known::Known(vec![queue(3, 0, "kube-network-po")])
+            facts.queues = Known::Known(vec![queue(3, 0, "kube-network-po")]);
         });
         scene.vanishes(3, Y, "up0");
         let judgement = judge(&scene.evidence);
