@@ -206,10 +206,10 @@ mod tests {
         scene.after(netns, |facts| facts.netfilter = table(3));
     }
 
-    fn operation(number: &str) -> Match {
+    fn operation(word: &str) -> Match {
         Match::Arp {
             field: "operation".to_owned(),
-            any: vec![number.to_owned()],
+            any: vec![word.to_owned()],
             not: false,
         }
     }
@@ -218,7 +218,7 @@ mod tests {
     fn a_rule_that_drops_arp_replies_is_the_cause() {
         let mut scene = Scene::two_nodes();
         silent(&mut scene, scenes::A, "eth0", "10.90.1.1");
-        filter(&mut scene, scenes::A, "arp", "input", &[operation("2")]);
+        filter(&mut scene, scenes::A, "arp", "input", &[operation("reply")]);
         let reply = of_link(0, "10.90.1.1", "10.90.1.2");
         freed(&mut scene, scenes::A, "eth0", reply, 0);
         let judgement = judge(&scene.evidence);
@@ -230,7 +230,7 @@ mod tests {
             verdict.says
         );
         assert_eq!(verdict.place.rule.as_ref().unwrap().family, "arp");
-        filter(&mut scene, scenes::A, "arp", "input", &[operation("1")]);
+        filter(&mut scene, scenes::A, "arp", "input", &[operation("request")]);
         let judgement = judge(&scene.evidence);
         assert_eq!(scenes::causes(&judgement), ["netfilter-drop"]);
         assert!(

@@ -79,7 +79,7 @@ fn of_arp(test: &Match, packet: &HookPacket<'_>, operation: ArpOperation, sets: 
         Match::Arp { field, any, not } => {
             let number = |own: &str| Fit::of(any.iter().any(|one| one == own));
             let fit = match field.as_str() {
-                "operation" => number(&(operation as u8).to_string()),
+                "operation" => number(operation.word()),
                 "saddr ip" => address(any, packet.flow.src(), sets),
                 "daddr ip" => address(any, packet.flow.dst(), sets),
                 // Of Ethernet and IPv4, as all of ours are.

@@ -28,9 +28,19 @@ pub struct HookPacket<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ArpOperation {
     /// It asks who has an address.
-    Request = 1,
+    Request,
     /// It says who has it.
-    Reply = 2,
+    Reply,
+}
+
+impl ArpOperation {
+    /// As nft calls it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Reply => "reply",
+        }
+    }
 }
 
 impl HookPacket<'_> {

@@ -214,7 +214,7 @@ impl NameLookup {
                             self.question = None;
                             return;
                         }
-                        let outcome = if self.known_to_hosts(false) {
+                        let outcome = if fate != CandidateFate::Found && self.known_to_hosts(false) {
                             Outcome::Ok
                         } else {
                             self.outcome(fate)

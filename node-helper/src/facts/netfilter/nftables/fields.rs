@@ -68,7 +68,7 @@ const ARP: &[Field] = &[
     field("arp", "ptype", 16, 16, Datatype::EtherType),
     field("arp", "hlen", 32, 8, Datatype::Big),
     field("arp", "plen", 40, 8, Datatype::Big),
-    field("arp", "operation", 48, 16, Datatype::Big),
+    field("arp", "operation", 48, 16, Datatype::ArpOperation),
     field("arp", "saddr ether", 64, 48, Datatype::Ether),
     field("arp", "saddr ip", 112, 32, Datatype::Ipv4),
     field("arp", "daddr ether", 144, 48, Datatype::Ether),

@@ -76,10 +76,9 @@ fn plain(chain: &Chain) -> Chain {
 }
 
 /// nft has names for some numbers that decide nothing here.
-const NUMBERS: [(&str, &str); 3] = [
+const NUMBERS: [(&str, &str); 2] = [
     ("icmp code net-unreachable", "icmp code 0"),
     ("ip dscp ef", "ip dscp 46"),
-    ("arp operation request", "arp operation 1"),
 ];
 
 /// What nft says, in our numbers.

@@ -441,7 +441,7 @@ fn a_bridge_asks_for_the_protocol_above_the_link() {
 #[test]
 fn fields_of_arp_are_told_apart_from_those_of_ip() {
     let rule = of(r#"[
-        {"match": {"op": "==", "left": {"payload": {"protocol": "arp", "field": "operation"}}, "right": 2}},
+        {"match": {"op": "==", "left": {"payload": {"protocol": "arp", "field": "operation"}}, "right": "reply"}},
         {"match": {"op": "!=", "left": {"payload": {"protocol": "arp", "field": "saddr ip"}}, "right": "10.90.1.3"}},
         {"drop": null}]"#)
     .remove(0);
@@ -452,7 +452,7 @@ fn fields_of_arp_are_told_apart_from_those_of_ip() {
     };
     assert_eq!(
         rule.matches,
-        [arp("operation", "2", false), arp("saddr ip", "10.90.1.3", true)]
+        [arp("operation", "reply", false), arp("saddr ip", "10.90.1.3", true)]
     );
 }
 
