@@ -190,9 +190,7 @@ impl Armed {
 
 /// Descriptors of all programs, for the meter.
 fn programs(attached: &[(&'static Probe, Loaded)]) -> anyhow::Result<Vec<OwnedFd>> {
-    let programs = attached
-        .iter()
-        .flat_map(|(_, loaded)| loaded.programs.iter().chain(&loaded.stand_ins));
+    let programs = attached.iter().flat_map(|(_, loaded)| loaded.all_programs());
     programs
         .map(|program| program.try_clone().context("cannot copy a descriptor"))
         .collect()

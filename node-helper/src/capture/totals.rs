@@ -156,20 +156,15 @@ impl LeftOut {
     /// So far. One attaches a moment before the other and goes a moment before it, so only what lies between two readings while
     /// both are there can be compared.
     pub fn so_far(loaded: &Loaded) -> Self {
-        let times = |programs: &mut dyn Iterator<Item = &OwnedFd>| -> u64 {
-            let costs = programs.filter_map(|one| bpf::program_cost(one.as_fd()).ok());
+        let times = |programs: &[OwnedFd]| -> u64 {
+            let costs = programs.iter().filter_map(|one| bpf::program_cost(one.as_fd()).ok());
             costs.map(|(_, _, left_out)| left_out).sum()
         };
-        let telling = loaded
-            .hooks
-            .iter()
-            .zip(&loaded.programs)
-            .filter(|(hook, _)| !hook.is_silent());
         let turns = by_program::<Turn>(loaded, "TURNS");
         Self {
-            times: times(&mut telling.map(|(_, program)| program)),
+            times: times(&loaded.programs),
             stood_in: turns.iter().map(|turn| turn.stood_in).sum(),
-            of_stand_ins: times(&mut loaded.stand_ins.iter()),
+            of_stand_ins: times(&loaded.stand_ins),
         }
     }
 

@@ -45,6 +45,13 @@ pub enum ProgramHook {
     },
 }
 
+impl Loaded {
+    /// All of its programs.
+    pub fn all_programs(&self) -> impl Iterator<Item = &OwnedFd> {
+        self.programs.iter().chain(&self.stand_ins).chain(&self.silent)
+    }
+}
+
 impl ProgramHook {
     /// The hook as it is shown, e.g. `raw_tp:kfree_skb`.
     pub fn label(self) -> String {
@@ -178,10 +185,12 @@ pub type SharedMaps = HashMap<String, Arc<OwnedFd>>;
 pub struct Loaded {
     /// Its maps by name; the shared ones too.
     pub maps: SharedMaps,
-    /// Its programs.
+    /// The programs that tell what they see.
     pub programs: Vec<OwnedFd>,
     /// Those that stand in for one of them (see [`ProgramHook::again`]).
     pub stand_ins: Vec<OwnedFd>,
+    /// Those that tell nothing (see [`ProgramHook::is_silent`]).
+    pub silent: Vec<OwnedFd>,
     /// What keeps them attached.
     pub links: Vec<OwnedFd>,
     /// The hooks in use.
@@ -290,16 +299,18 @@ pub fn load(plan: &LoadPlan<'_>, layout: &Layout, shared: &SharedMaps) -> anyhow
 
     let mut loaded = Loaded {
         maps,
-        programs: Vec::new(),
-        stand_ins: Vec::new(),
-        links: Vec::new(),
-        hooks: Vec::new(),
+        ..Loaded::default()
     };
     // The verifier takes nearly all of the time of arming, and works for each of us at once.
     let attempts = side_by_side(plan.places, |place| best(&object, place, layout, &constants));
     for attempt in attempts {
         let attached = attempt.map_err(|_| anyhow!("a thread that loads a program ended in a panic"))??;
-        loaded.programs.push(attached.program);
+        let programs = if attached.hook.is_silent() {
+            &mut loaded.silent
+        } else {
+            &mut loaded.programs
+        };
+        programs.push(attached.program);
         loaded.links.push(attached.link);
         loaded.hooks.push(attached.hook);
         if let Some((program, link)) = attached.again {

@@ -46,13 +46,15 @@ const ENTRIES_MAX: u32 = 1 << 20;
 const WHY_MAX: usize = TEXT_MAX / 2;
 
 /// What an answer to `ATTACH` says of its probe; its descriptors are first those maps, then the programs, then those
-/// that stand in for one.
+/// that stand in for one, then those that tell nothing.
 #[derive(Debug, Serialize, Deserialize)]
 struct Attached {
     status: ProbeStatus,
     maps: Vec<String>,
     /// How many of the programs stand in for another.
     stand_ins: usize,
+    /// How many of them tell nothing.
+    silent: usize,
 }
 
 /// The armer of this process, which is started when it is first asked for.
@@ -141,6 +143,7 @@ fn attached(answer: ServantAnswer) -> anyhow::Result<(ProbeStatus, Option<Loaded
         status,
         maps,
         stand_ins,
+        silent,
     } = serde_json::from_slice(&answer.text).context("cannot read what the process `armer` answered")?;
     if status.unsupported.is_some() {
         return Ok((status, None));
@@ -148,11 +151,13 @@ fn attached(answer: ServantAnswer) -> anyhow::Result<(ProbeStatus, Option<Loaded
     let mut fds = answer.fds.into_iter();
     let maps: SharedMaps = maps.into_iter().zip(fds.by_ref().map(Arc::new)).collect();
     let mut programs: Vec<OwnedFd> = fds.collect();
+    let silent = programs.split_off(programs.len().saturating_sub(silent));
     let stand_ins = programs.split_off(programs.len().saturating_sub(stand_ins));
     let loaded = Loaded {
         maps,
         programs,
         stand_ins,
+        silent,
         ..Loaded::default()
     };
     Ok((status, Some(loaded)))
@@ -280,17 +285,20 @@ fn answer(mut status: ProbeStatus, loaded: Option<&Loaded>) -> anyhow::Result<Se
             maps.push(name.clone());
             answer.fds.push(copy(&loaded.maps, name)?);
         }
-        for program in loaded.programs.iter().chain(&loaded.stand_ins) {
+        for program in loaded.all_programs() {
             answer
                 .fds
                 .push(program.try_clone().context("cannot copy a descriptor")?);
         }
     }
-    let stand_ins = loaded.map_or(0, |loaded| loaded.stand_ins.len());
+    let count = |of: fn(&Loaded) -> &Vec<OwnedFd>| loaded.map_or(0, |loaded| of(loaded).len());
+    let stand_ins = count(|loaded| &loaded.stand_ins);
+    let silent = count(|loaded| &loaded.silent);
     let attached = Attached {
         status,
         maps,
         stand_ins,
+        silent,
     };
     answer.text = serde_json::to_vec(&attached).context("cannot write what a probe can do")?;
     Ok(answer)
