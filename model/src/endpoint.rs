@@ -1,7 +1,7 @@
 //! The two ends of a path: how they were asked for, and what they are.
 
-use crate::inventory::ObjectRef;
 use crate::missing::Known;
+use crate::object_ref::ObjectRef;
 use crate::owner::Owner;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -4,24 +4,12 @@
 //! out is `None` or empty, never a default of ours.
 
 use crate::missing::{Known, Missing};
+use crate::object_ref::ObjectRef;
 use crate::policy_objects::PolicyObjects;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-
-/// Which object.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub struct ObjectRef {
-    /// Its kind, as the API writes it (`Pod`, `Service`).
-    pub kind: String,
-    /// Its namespace; empty for objects of the cluster.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-}
 
 /// All that was read. Objects that nobody asked about are not here; what could not be read says why.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -27,6 +27,8 @@ pub mod letter;
 #[cfg(feature = "std")]
 pub mod missing;
 #[cfg(feature = "std")]
+pub mod object_ref;
+#[cfg(feature = "std")]
 pub mod owner;
 #[cfg(feature = "std")]
 pub mod policy_objects;

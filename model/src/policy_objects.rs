@@ -2,8 +2,8 @@
 //!
 //! Nothing is made of them here: their kinds differ in all but their names, and what evaluates them says which fields it knows.
 
-use crate::inventory::ObjectRef;
 use crate::missing::Missing;
+use crate::object_ref::ObjectRef;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

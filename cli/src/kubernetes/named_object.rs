@@ -8,7 +8,8 @@ use crate::exit::{NotThere, WrongUsage};
 use crate::inquiry::named_end::NamedPlace;
 use crate::inquiry::object_name::{ObjectKind, ObjectName};
 use anyhow::Result;
-use model::inventory::{EndpointSlice, Node, ObjectRef, Pod, Service};
+use model::inventory::{EndpointSlice, Node, Pod, Service};
+use model::object_ref::ObjectRef;
 use std::net::IpAddr;
 
 /// What an end is.

@@ -8,8 +8,8 @@ use super::cluster::ClusterApi;
 use super::refusal::{Refusal, RefusalKind};
 use futures_util::future::join_all;
 use kube::api::{ApiResource, GroupVersionKind};
-use model::inventory::ObjectRef;
 use model::missing::Missing;
+use model::object_ref::ObjectRef;
 use model::policy_objects::{PolicyObject, PolicyObjects};
 use std::collections::BTreeSet;
 

@@ -6,9 +6,10 @@ use k8s_openapi::api::networking::v1 as networking;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use model::inventory::{
-    Container, ContainerPort, EndpointSlice, IpBlock, LabelExpression, LabelSelector, NetworkPolicy, Node, ObjectRef,
-    Pod, PolicyPeer, PolicyPort, PolicyRule, Port, Service, ServicePort, SliceEndpoint,
+    Container, ContainerPort, EndpointSlice, IpBlock, LabelExpression, LabelSelector, NetworkPolicy, Node, Pod,
+    PolicyPeer, PolicyPort, PolicyRule, Port, Service, ServicePort, SliceEndpoint,
 };
+use model::object_ref::ObjectRef;
 use std::net::IpAddr;
 
 /// The label by which a slice names its service.

@@ -13,8 +13,9 @@ use crate::inquiry::question::{Via, intent_name};
 use anyhow::Result;
 use model::endpoint::{Endpoint, EndpointKind};
 use model::evidence::Intent;
-use model::inventory::{Node, ObjectRef, Pod, Service};
+use model::inventory::{Node, Pod, Service};
 use model::missing::Known;
+use model::object_ref::ObjectRef;
 use model::owner::Owner;
 use std::net::IpAddr;
 

@@ -1,7 +1,7 @@
 //! Times, places and attempts in words, for the screen.
 
 use model::attempt::{Attempt, DnsLookup, Outcome};
-use model::inventory::ObjectRef;
+use model::object_ref::ObjectRef;
 use model::protocol::{BpfCost, Lost};
 use model::report::{Place, RulePlace};
 use std::collections::BTreeMap;

@@ -6,7 +6,7 @@ use crate::kubernetes::policy::{Denial, DenialForm, Side};
 use crate::verdict::finding::{Claim, Finding};
 use crate::verdict::remedy::Remedy;
 use crate::words::shell::{Command, command};
-use model::inventory::ObjectRef;
+use model::object_ref::ObjectRef;
 
 /// Who enforces policies on the node of the pod that a denial is about.
 pub fn engine(case: &Case<'_>, denials: &[Denial<'_>]) -> Option<&'static Agent> {

@@ -2,7 +2,8 @@
 
 use model::endpoint::Endpoint;
 use model::evidence::{Evidence, NodeEvidence};
-use model::inventory::{Inventory, ObjectRef, Pod, Port, ServicePort};
+use model::inventory::{Inventory, Pod, Port, ServicePort};
+use model::object_ref::ObjectRef;
 
 /// The pod that an end is.
 pub fn pod_of<'a>(evidence: &'a Evidence, end: &Endpoint) -> Option<&'a Pod> {

@@ -2,7 +2,7 @@
 //! from the chain of the pod.
 
 use model::facts::{Action, Chain, NetfilterRule};
-use model::inventory::ObjectRef;
+use model::object_ref::ObjectRef;
 use sha2::{Digest as _, Sha256};
 
 /// Behind one of these a chain bears a policy's name.
@@ -76,7 +76,7 @@ fn digest_of(name: &str) -> String {
 mod tests {
     use super::{digest_of, names, policies};
     use model::facts::{Action, Chain, NetfilterRule};
-    use model::inventory::ObjectRef;
+    use model::object_ref::ObjectRef;
 
     fn object(kind: &str, namespace: &str, name: &str) -> ObjectRef {
         ObjectRef {

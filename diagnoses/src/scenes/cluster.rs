@@ -9,10 +9,10 @@ use model::endpoint::EndpointKind;
 use model::evidence::{Evidence, Intent, NodeEvidence};
 use model::facts::{Action, Match, Netfilter, NetfilterRule};
 use model::inventory::{
-    Container, ContainerPort, EndpointSlice, Inventory, Namespace, Node, ObjectRef, Pod, Port, Service, ServicePort,
-    SliceEndpoint,
+    Container, ContainerPort, EndpointSlice, Inventory, Namespace, Node, Pod, Port, Service, ServicePort, SliceEndpoint,
 };
 use model::missing::{Known, Missing};
+use model::object_ref::ObjectRef;
 use std::collections::BTreeMap;
 
 /// The address of service shop/web.

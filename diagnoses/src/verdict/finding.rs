@@ -2,7 +2,8 @@
 //! concluded without a proof.
 
 use crate::verdict::remedy::Remedy;
-use model::inventory::{ObjectRef, Pod};
+use model::inventory::Pod;
+use model::object_ref::ObjectRef;
 use model::report::{Place, RulePlace, Severity, Verdict};
 
 /// What a rule wants to say, without its proof yet.

@@ -11,10 +11,11 @@ mod cilium;
 
 use diagnoses::kubernetes::policy::{Connection, DenialForm, Party, Ruling, ruling};
 use model::inventory::{
-    Container, ContainerPort, Inventory, LabelSelector, Namespace, NetworkPolicy, Node, ObjectRef, Pod, PolicyPeer,
-    PolicyPort, PolicyRule, Port,
+    Container, ContainerPort, Inventory, LabelSelector, Namespace, NetworkPolicy, Node, Pod, PolicyPeer, PolicyPort,
+    PolicyRule, Port,
 };
 use model::missing::{Known, Missing};
+use model::object_ref::ObjectRef;
 use model::policy_objects::PolicyObject;
 use serde_json::Value;
 use std::collections::BTreeMap;

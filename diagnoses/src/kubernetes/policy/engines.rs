@@ -8,7 +8,7 @@ use super::admin::{self, AdminTier};
 use super::calico::{self, Others};
 use super::cilium;
 use super::isolation::Isolation;
-use super::outcome::Outcome;
+use super::outcome::PolicyOutcome;
 use super::{Asked, Connection, Party, Side, network_policies};
 use model::inventory::{Inventory, NetworkPolicy, Pod};
 
@@ -29,12 +29,12 @@ pub fn outcome(
     side: Side,
     (pod, other): (&Pod, Party<'_>),
     connection: &Connection<'_>,
-) -> Outcome {
+) -> PolicyOutcome {
     let ends = (pod, other);
     let objects = &inventory.policy_objects;
     let of_admins = |tier| match asked {
         Asked::All => admin::outcome(inventory, tier, side, ends, connection),
-        Asked::WithoutAdmins => Outcome::next(),
+        Asked::WithoutAdmins => PolicyOutcome::next(),
     };
     let plain = |policies: &[NetworkPolicy]| network_policies(inventory, policies, side, ends, connection);
     let policies = inventory.policies.ok().map_or(&[][..], Vec::as_slice);
@@ -80,7 +80,7 @@ fn in_cilium(policies: &[NetworkPolicy], other: Party<'_>, plain: &dyn Fn(&[Netw
         other.node
     );
     Isolation {
-        lets: Outcome::unknown(setting),
+        lets: PolicyOutcome::unknown(setting),
         closed: None,
     }
 }
@@ -105,12 +105,12 @@ fn without_addresses(policy: &NetworkPolicy) -> NetworkPolicy {
 }
 
 /// What both say.
-fn agreed(one: Outcome, another: Outcome) -> Outcome {
+fn agreed(one: PolicyOutcome, another: PolicyOutcome) -> PolicyOutcome {
     let alike = (one.surely_allowed() && another.surely_allowed()) || (one.surely_denied() && another.surely_denied());
     if alike {
         return one.or(another);
     }
-    Outcome::unknown(
+    PolicyOutcome::unknown(
         "the kinds of both Cilium and Calico are served, they disagree, and which of them is at work is not known",
     )
 }

@@ -21,8 +21,9 @@ mod words;
 
 use fits::{PolicyFit, rule};
 use isolation::Isolation;
-use model::inventory::{Inventory, NetworkPolicy, ObjectRef, Pod, PolicyRule};
-use outcome::{Ground, Outcome};
+use model::inventory::{Inventory, NetworkPolicy, Pod, PolicyRule};
+use model::object_ref::ObjectRef;
+use outcome::{Ground, PolicyOutcome};
 use std::net::IpAddr;
 
 /// One end of a connection, as policies see it.
@@ -259,10 +260,10 @@ fn network_policies(
         return Isolation::open();
     }
     let own_node = !other.node.is_empty() && other.node == pod.node;
-    let lets = |lets: Outcome| Isolation { lets, closed: None };
+    let lets = |lets: PolicyOutcome| Isolation { lets, closed: None };
     if own_node && side == Side::Ingress {
         // The kubelet must reach the pods of its node.
-        return lets(Outcome::allow());
+        return lets(PolicyOutcome::allow());
     }
     let mut closed = Ground::default();
     let mut doubt = None;
@@ -270,7 +271,7 @@ fn network_policies(
         let mut misses = Vec::new();
         for allowed in side.rules(policy) {
             match rule(inventory, policy, allowed, other, connection) {
-                PolicyFit::Yes if ports::defined(connection.protocol) => return lets(Outcome::allow()),
+                PolicyFit::Yes if ports::defined(connection.protocol) => return lets(PolicyOutcome::allow()),
                 PolicyFit::Yes => {}
                 PolicyFit::Maybe(reason) => doubt = doubt.or(Some(reason)),
                 PolicyFit::No(miss) => misses.push(miss),
@@ -280,20 +281,22 @@ fn network_policies(
         closed.why.push(words::denial(policy, side, &misses));
     }
     if !ports::defined(connection.protocol) {
-        return lets(Outcome::unknown(format!(
+        return lets(PolicyOutcome::unknown(format!(
             "network policies select {}, and what they mean for {} is left to each implementation",
             pod.full_name(),
             connection.protocol
         )));
     }
     if own_node {
-        return lets(Outcome::unknown(format!(
+        return lets(PolicyOutcome::unknown(format!(
             "no policy lets {} reach its own node, which some implementations allow in any case",
             pod.full_name()
         )));
     }
     Isolation {
-        lets: doubt.map_or_else(Outcome::next, |reason| Outcome::allow().when(PolicyFit::Maybe(reason))),
+        lets: doubt.map_or_else(PolicyOutcome::next, |reason| {
+            PolicyOutcome::allow().when(PolicyFit::Maybe(reason))
+        }),
         closed: Some(closed),
     }
 }

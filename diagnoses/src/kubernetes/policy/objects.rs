@@ -1,6 +1,7 @@
 //! Reading policies that the API has in its own names: what is understood of them, and what is left over.
 
-use model::inventory::{LabelExpression, LabelSelector, ObjectRef};
+use model::inventory::{LabelExpression, LabelSelector};
+use model::object_ref::ObjectRef;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};

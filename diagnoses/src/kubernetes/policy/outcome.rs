@@ -5,11 +5,12 @@
 
 use super::fits::PolicyFit;
 use super::{Denial, DenialForm, Party, Side};
-use model::inventory::{ObjectRef, Pod};
+use model::inventory::Pod;
+use model::object_ref::ObjectRef;
 
 /// What may come of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Outcome {
+pub struct PolicyOutcome {
     allow: bool,
     /// Nothing decided so far.
     next: bool,
@@ -57,7 +58,7 @@ impl Ground {
     }
 }
 
-impl Outcome {
+impl PolicyOutcome {
     /// It is let through.
     pub fn allow() -> Self {
         Self {

@@ -19,7 +19,8 @@ use crate::rules::{Checked, Need};
 use crate::verdict::finding::{Finding, fatal, info, warning};
 use crate::verdict::remedy::Remedy;
 use crate::words::shell::command;
-use model::inventory::{Node, ObjectRef};
+use model::inventory::Node;
+use model::object_ref::ObjectRef;
 
 pub const NEEDS: &[Need] = &[];
 

@@ -20,7 +20,8 @@ use crate::verdict::finding::{Finding, fatal};
 use crate::verdict::remedy::Remedy;
 use crate::words::shell::command;
 use model::endpoint::EndpointKind;
-use model::inventory::{Inventory, ObjectRef, ServicePort};
+use model::inventory::{Inventory, ServicePort};
+use model::object_ref::ObjectRef;
 
 pub const NEEDS: &[Need] = &[];
 

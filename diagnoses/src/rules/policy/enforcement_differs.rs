@@ -226,7 +226,7 @@ fn not_applied(case: &Case<'_>, denials: &[Denial<'_>], how: fn(&'static str, St
     Some(
         claim
             .pod(denial.pod)
-            .object(model::inventory::ObjectRef {
+            .object(model::object_ref::ObjectRef {
                 kind: "NetworkPolicy".to_owned(),
                 namespace: policy.namespace.clone(),
                 name: policy.name.clone(),
@@ -274,8 +274,9 @@ mod tests {
     use crate::scenes::cluster::Cluster;
     use crate::scenes::{self, X, Y};
     use model::facts::Action;
-    use model::inventory::{LabelSelector, NetworkPolicy, ObjectRef};
+    use model::inventory::{LabelSelector, NetworkPolicy};
     use model::missing::{Known, Missing};
+    use model::object_ref::ObjectRef;
     use model::report::{Conclusion, Severity};
 
     const END_OF_TIER: &str = "-m comment --comment \"cali:x\" -m comment --comment \"End of tier default. Drop if no policies passed packet\" -j DROP";

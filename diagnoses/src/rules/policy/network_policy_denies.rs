@@ -39,7 +39,7 @@ use crate::verdict::finding::{Finding, fatal, info, warning};
 use crate::verdict::remedy::Remedy;
 use crate::words::shell::command;
 use crate::words::{at, count, list};
-use model::inventory::ObjectRef;
+use model::object_ref::ObjectRef;
 use model::report::Direction;
 
 pub const NEEDS: &[Need] = &[Need::Probe("drop"), Need::Probe("path"), Need::Fact("netfilter")];
@@ -235,8 +235,9 @@ mod tests {
     use crate::scenes;
     use crate::scenes::cluster::{Cluster, labels, object};
     use model::facts::{Action, Match};
-    use model::inventory::{LabelSelector, NetworkPolicy, ObjectRef, PolicyPeer, PolicyRule};
+    use model::inventory::{LabelSelector, NetworkPolicy, PolicyPeer, PolicyRule};
     use model::missing::Known;
+    use model::object_ref::ObjectRef;
     use model::policy_objects::{PolicyObject, PolicyObjects};
     use model::report::{Conclusion, Severity};
 

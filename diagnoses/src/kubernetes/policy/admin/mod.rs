@@ -9,11 +9,12 @@ mod cluster_network_policy;
 
 use super::fits::{self, PolicyFit};
 use super::objects::{ApiSelector, name};
-use super::outcome::{Ground, Outcome};
+use super::outcome::{Ground, PolicyOutcome};
 use super::ports::{defined, named};
 use super::{Connection, DenialForm, Party, Side};
 use crate::kubernetes::selector;
-use model::inventory::{Inventory, IpBlock, LabelSelector, ObjectRef, Pod};
+use model::inventory::{Inventory, IpBlock, LabelSelector, Pod};
+use model::object_ref::ObjectRef;
 use serde::Deserialize;
 
 /// Where a policy stands.
@@ -97,19 +98,21 @@ pub fn outcome(
     side: Side,
     (pod, other): (&Pod, Party<'_>),
     connection: &Connection<'_>,
-) -> Outcome {
+) -> PolicyOutcome {
     let read = policies(inventory);
     let unread = read.iter().find_map(|one| one.as_ref().err()).cloned();
     let mut policies: Vec<AdminPolicy> = read.into_iter().filter_map(Result::ok).collect();
     policies.retain(|policy| policy.tier == tier);
     policies.sort_by_key(|policy| policy.priority);
-    let mut outcome = unread.map_or_else(Outcome::next, |why| Outcome::next().or(Outcome::unknown(why)));
+    let mut outcome = unread.map_or_else(PolicyOutcome::next, |why| {
+        PolicyOutcome::next().or(PolicyOutcome::unknown(why))
+    });
     for equal in policies.chunk_by(|one, another| one.priority == another.priority) {
         outcome = outcome.then(|| {
             let each = equal
                 .iter()
                 .map(|policy| policy.outcome(inventory, side, pod, other, connection));
-            Outcome::unordered(each.collect(), || {
+            PolicyOutcome::unordered(each.collect(), || {
                 format!(
                     "{} policies of one tier have priority {}",
                     equal.len(),
@@ -140,12 +143,12 @@ impl AdminPolicy {
         pod: &Pod,
         other: Party<'_>,
         connection: &Connection<'_>,
-    ) -> Outcome {
+    ) -> PolicyOutcome {
         let rules = match side {
             Side::Ingress => &self.ingress,
             Side::Egress => &self.egress,
         };
-        let mut outcome = Outcome::next();
+        let mut outcome = PolicyOutcome::next();
         for (rule, number) in rules.iter().zip(1..) {
             outcome = outcome.then(|| {
                 let fit = rule.fit(inventory, other, connection);
@@ -154,20 +157,20 @@ impl AdminPolicy {
         }
         let subject = self.subject.fit(inventory, pod);
         let doubt = self.doubt.as_ref().map(|why| format!("{}: {why}", name(&self.object)));
-        let outcome = doubt.map_or(outcome.clone(), |why| outcome.or(Outcome::unknown(why)));
+        let outcome = doubt.map_or(outcome.clone(), |why| outcome.or(PolicyOutcome::unknown(why)));
         outcome.when(subject)
     }
 
-    fn decision(&self, side: Side, rule: &AdminRule, number: usize) -> Outcome {
+    fn decision(&self, side: Side, rule: &AdminRule, number: usize) -> PolicyOutcome {
         let called = if rule.name.is_empty() {
             String::new()
         } else {
             format!(" ({})", rule.name)
         };
         match rule.action.as_str() {
-            "Allow" | "Accept" => Outcome::allow(),
-            "Pass" => Outcome::pass(),
-            "Deny" => Outcome::deny(Ground::of(
+            "Allow" | "Accept" => PolicyOutcome::allow(),
+            "Pass" => PolicyOutcome::pass(),
+            "Deny" => PolicyOutcome::deny(Ground::of(
                 &self.object,
                 DenialForm::Rule { first: true },
                 format!(
@@ -177,7 +180,7 @@ impl AdminPolicy {
                     side.name()
                 ),
             )),
-            action => Outcome::unknown(format!("{}: action {action} is not known", name(&self.object))),
+            action => PolicyOutcome::unknown(format!("{}: action {action} is not known", name(&self.object))),
         }
     }
 }

@@ -40,7 +40,7 @@ pub enum Comparison {
 }
 
 /// What is known of a label: its value if it is there, or why that is not known.
-pub type Lookup<'a> = dyn Fn(&str) -> Result<Option<String>, String> + 'a;
+pub type LabelLookup<'a> = dyn Fn(&str) -> Result<Option<String>, String> + 'a;
 
 /// What the words without labels mean for somebody.
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +69,7 @@ impl Expression {
     }
 
     /// It holds for somebody with these labels.
-    pub fn holds(&self, words: Words, label: &Lookup<'_>) -> PolicyFit {
+    pub fn holds(&self, words: Words, label: &LabelLookup<'_>) -> PolicyFit {
         let when = |fits| PolicyFit::when(fits, "");
         match self {
             Self::All => when(words.all),

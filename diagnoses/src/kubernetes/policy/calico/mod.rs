@@ -17,10 +17,11 @@ mod rule;
 use super::fits::PolicyFit;
 use super::isolation::Isolation;
 use super::objects::{Rest, left_over, name, read};
-use super::outcome::{Ground, Outcome};
+use super::outcome::{Ground, PolicyOutcome};
 use super::{Connection, DenialForm, Party, Side};
 use labels::Labelled;
-use model::inventory::{Inventory, ObjectRef, Pod};
+use model::inventory::{Inventory, Pod};
+use model::object_ref::ObjectRef;
 use model::policy_objects::PolicyObjects;
 use rule::CalicoRule;
 use serde::Deserialize;
@@ -39,11 +40,11 @@ const NETWORK_POLICY_ORDER: f64 = 1_000.0;
 /// What the other kinds say, which have their places among the tiers.
 pub struct Others {
     /// Policies of admins that come first.
-    pub admin: Outcome,
+    pub admin: PolicyOutcome,
     /// `NetworkPolicies`.
     pub network_policies: Isolation,
     /// Policies of admins that come last.
-    pub baseline: Outcome,
+    pub baseline: PolicyOutcome,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -96,28 +97,28 @@ pub fn outcome(
     (pod, other): (&Pod, Party<'_>),
     connection: &Connection<'_>,
     others: Others,
-) -> Outcome {
+) -> PolicyOutcome {
     if side == Side::Ingress && !other.node.is_empty() && other.node == pod.node {
         // A node reaches its own pods.
-        return Outcome::allow();
+        return PolicyOutcome::allow();
     }
     let found = policies(inventory, side, pod).and_then(|found| Ok((found, tiers(&inventory.policy_objects)?)));
     let (policies, tiers) = match found {
         Ok(found) => found,
-        Err(why) => return Outcome::unknown(why),
+        Err(why) => return PolicyOutcome::unknown(why),
     };
     let strange = policies
         .iter()
         .find(|policy| !tiers.iter().any(|tier| tier.name == policy.tier()));
     if let Some(policy) = strange {
         let why = format!("{}: tier {} was not read", name(&policy.object), policy.tier());
-        return Outcome::unknown(why);
+        return PolicyOutcome::unknown(why);
     }
     let ends = match side {
         Side::Ingress => (other, connection.to),
         Side::Egress => (connection.from, other),
     };
-    let mut stages: Vec<(f64, String, Outcome)> = vec![
+    let mut stages: Vec<(f64, String, PolicyOutcome)> = vec![
         (ADMIN_ORDER, "admin".to_owned(), others.admin),
         (BASELINE_ORDER, "baseline".to_owned(), others.baseline),
     ];
@@ -135,9 +136,9 @@ pub fn outcome(
     stages.sort_by(|one, another| one.0.total_cmp(&another.0).then_with(|| one.1.cmp(&another.1)));
     let walked = stages
         .into_iter()
-        .fold(Outcome::next(), |outcome, (_, _, stage)| outcome.then(|| stage));
+        .fold(PolicyOutcome::next(), |outcome, (_, _, stage)| outcome.then(|| stage));
     match on_host_endpoints(&inventory.policy_objects) {
-        Some(why) if !walked.surely_denied() => walked.or(Outcome::unknown(why)),
+        Some(why) if !walked.surely_denied() => walked.or(PolicyOutcome::unknown(why)),
         _ => walked,
     }
 }
@@ -150,25 +151,25 @@ fn in_tier(
     mut policies: Vec<&CalicoPolicy>,
     connection: &Connection<'_>,
     network_policies: &Isolation,
-) -> Outcome {
+) -> PolicyOutcome {
     policies.sort_by(|one, another| one.order().total_cmp(&another.order()));
     let mut orders: Vec<f64> = policies.iter().map(|policy| policy.order()).collect();
     orders.push(NETWORK_POLICY_ORDER);
     orders.sort_by(f64::total_cmp);
     orders.dedup();
-    let mut outcome = Outcome::next();
+    let mut outcome = PolicyOutcome::next();
     for order in orders {
         outcome = outcome.then(|| {
             let same = policies
                 .iter()
                 .filter(|policy| policy.order().total_cmp(&order).is_eq());
-            let mut each: Vec<Outcome> = same
+            let mut each: Vec<PolicyOutcome> = same
                 .map(|policy| policy.outcome(inventory, (side, ends), tier, connection))
                 .collect();
             if order.total_cmp(&NETWORK_POLICY_ORDER).is_eq() {
                 each.push(network_policies.lets.clone());
             }
-            Outcome::unordered(each, || {
+            PolicyOutcome::unordered(each, || {
                 format!("policies of tier {} with one order decide differently", tier.name)
             })
         });
@@ -176,7 +177,7 @@ fn in_tier(
     let mut end = network_policies
         .closed
         .clone()
-        .map_or_else(Outcome::next, Outcome::deny);
+        .map_or_else(PolicyOutcome::next, PolicyOutcome::deny);
     for policy in policies {
         let nothing = format!(
             "{}: no rule of {} fits, and tier {} denies what none of its rules decides",
@@ -186,11 +187,11 @@ fn in_tier(
         );
         let ground = Ground::of(&policy.object, DenialForm::NothingAllows, nothing);
         end = match &policy.selects {
-            PolicyFit::Yes if end.surely_denied() => end.or(Outcome::deny(ground)),
-            fit => end.then(|| Outcome::deny(ground).when(fit.clone())),
+            PolicyFit::Yes if end.surely_denied() => end.or(PolicyOutcome::deny(ground)),
+            fit => end.then(|| PolicyOutcome::deny(ground).when(fit.clone())),
         };
     }
-    let end = if tier.passes { Outcome::next() } else { end };
+    let end = if tier.passes { PolicyOutcome::next() } else { end };
     outcome.then(|| end).leave_tier()
 }
 
@@ -280,19 +281,19 @@ impl CalicoPolicy {
         (side, ends): (Side, (Party<'_>, Party<'_>)),
         tier: &Tier,
         connection: &Connection<'_>,
-    ) -> Outcome {
+    ) -> PolicyOutcome {
         let rules = match side {
             Side::Ingress => &self.spec.ingress,
             Side::Egress => &self.spec.egress,
         };
-        let mut outcome = Outcome::next();
+        let mut outcome = PolicyOutcome::next();
         for (rule, number) in rules.iter().flatten().zip(1..) {
             outcome = outcome.then(|| {
                 let decision = match rule.action.as_str() {
-                    "Allow" => Outcome::allow(),
-                    "Pass" => Outcome::pass(),
-                    "Log" => return Outcome::next(),
-                    "Deny" => Outcome::deny(Ground::of(
+                    "Allow" => PolicyOutcome::allow(),
+                    "Pass" => PolicyOutcome::pass(),
+                    "Log" => return PolicyOutcome::next(),
+                    "Deny" => PolicyOutcome::deny(Ground::of(
                         &self.object,
                         DenialForm::Rule { first: true },
                         format!(
@@ -302,16 +303,18 @@ impl CalicoPolicy {
                             side.name()
                         ),
                     )),
-                    action => Outcome::unknown(format!("{}: action {action} is not known", name(&self.object))),
+                    action => PolicyOutcome::unknown(format!("{}: action {action} is not known", name(&self.object))),
                 };
                 match rule.fit(inventory, &self.object.namespace, ends, connection) {
                     Ok(fit) => decision.when(fit),
-                    Err(why) => Outcome::next().or(Outcome::unknown(format!("{}: {why}", name(&self.object)))),
+                    Err(why) => {
+                        PolicyOutcome::next().or(PolicyOutcome::unknown(format!("{}: {why}", name(&self.object))))
+                    }
                 }
             });
         }
         if let Some(why) = left_over(&self.spec.rest) {
-            outcome = outcome.or(Outcome::unknown(format!("{}: {why}", name(&self.object))));
+            outcome = outcome.or(PolicyOutcome::unknown(format!("{}: {why}", name(&self.object))));
         }
         outcome.when(self.selects.clone())
     }

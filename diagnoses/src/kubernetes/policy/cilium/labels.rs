@@ -3,7 +3,8 @@
 use crate::kubernetes::policy::fits::{self, PolicyFit};
 use crate::kubernetes::policy::objects::ApiSelector;
 use crate::kubernetes::selector;
-use model::inventory::{Inventory, LabelExpression, LabelSelector, ObjectRef, Pod};
+use model::inventory::{Inventory, LabelExpression, LabelSelector, Pod};
+use model::object_ref::ObjectRef;
 use serde::Deserialize;
 
 /// The namespace of a pod.

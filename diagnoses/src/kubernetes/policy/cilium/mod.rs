@@ -15,10 +15,11 @@ mod ports;
 use super::fits::PolicyFit;
 use super::isolation::Isolation;
 use super::objects::{Rest, left_over, name, read};
-use super::outcome::{Ground, Outcome};
+use super::outcome::{Ground, PolicyOutcome};
 use super::{Connection, DenialForm, Party, Side};
 use labels::{CiliumSelector, Scope};
-use model::inventory::{Inventory, ObjectRef, Pod};
+use model::inventory::{Inventory, Pod};
+use model::object_ref::ObjectRef;
 use model::policy_objects::{PolicyObject, PolicyObjects};
 use peers::Peers;
 use ports::{IcmpRule, PortRule};
@@ -90,13 +91,13 @@ pub fn outcome(
     (pod, other): (&Pod, Party<'_>),
     connection: &Connection<'_>,
     network_policies: Isolation,
-) -> Outcome {
+) -> PolicyOutcome {
     let rules = match rules(inventory, pod) {
         Ok(rules) => rules,
-        Err(why) => return Outcome::unknown(why),
+        Err(why) => return PolicyOutcome::unknown(why),
     };
-    let each = |of: fn(&CiliumRule, Side) -> &[Entry], decides: &dyn Fn(&About, usize) -> Outcome| {
-        let mut outcome = Outcome::next();
+    let each = |of: fn(&CiliumRule, Side) -> &[Entry], decides: &dyn Fn(&About, usize) -> PolicyOutcome| {
+        let mut outcome = PolicyOutcome::next();
         for about in &rules {
             let scope = Scope::of(&about.object);
             for (entry, number) in of(&about.rule, side).iter().zip(1..) {
@@ -113,26 +114,28 @@ pub fn outcome(
             name(&about.object),
             CiliumRule::deny_field(side)
         );
-        Outcome::deny(Ground::of(&about.object, DenialForm::Rule { first: false }, which))
+        PolicyOutcome::deny(Ground::of(&about.object, DenialForm::Rule { first: false }, which))
     });
     let own_node = side == Side::Ingress && !other.node.is_empty() && other.node == pod.node;
     if own_node {
         // A node reaches its own pods, whatever allows it or not.
         let open = || format!("whether a node can be kept from its own pods ({})", pod.full_name());
-        return if denied == Outcome::next() {
-            Outcome::allow()
+        return if denied == PolicyOutcome::next() {
+            PolicyOutcome::allow()
         } else {
-            Outcome::unknown(open())
+            PolicyOutcome::unknown(open())
         };
     }
-    let allowed = each(CiliumRule::allows, &|_, _| Outcome::allow());
-    let mut closed = network_policies.closed.map_or_else(Outcome::next, Outcome::deny);
+    let allowed = each(CiliumRule::allows, &|_, _| PolicyOutcome::allow());
+    let mut closed = network_policies
+        .closed
+        .map_or_else(PolicyOutcome::next, PolicyOutcome::deny);
     for about in rules.iter().filter(|about| about.rule.closes(side)) {
         let why = about.why(inventory, side, pod, other, connection);
         let ground = Ground::of(&about.object, DenialForm::NothingAllows, why);
         closed = match &about.selects {
-            PolicyFit::Yes if closed.surely_denied() => closed.or(Outcome::deny(ground)),
-            fit => closed.then(|| Outcome::deny(ground).when(fit.clone())),
+            PolicyFit::Yes if closed.surely_denied() => closed.or(PolicyOutcome::deny(ground)),
+            fit => closed.then(|| PolicyOutcome::deny(ground).when(fit.clone())),
         };
     }
     denied.then(|| allowed).then(|| network_policies.lets).then(|| closed)
