@@ -76,8 +76,9 @@ fn freed(case: &Case<'_>) -> Option<Finding> {
         "NO_TX_TARGET" => "it has no forwarding entry for the far node".to_owned(),
         "IP_OUTNOROUTES" => "it has no route to the far node".to_owned(),
         _ if first.in_tunnel() => format!(
-            "it has no device that takes the tunnel's packets (UDP port {})",
-            first.event.flow.dport
+            "it has no device that takes the tunnel's packets (UDP port {}){}",
+            first.event.flow.dport,
+            other_port(case, netns, first.event.flow.dport).unwrap_or_default()
         ),
         _ => "it cannot send it on".to_owned(),
     };
@@ -96,6 +97,14 @@ fn freed(case: &Case<'_>) -> Option<Finding> {
             first.words()
         ));
     Some(finding.and_if(device.and_then(|_| entries(case, netns, first.event.ifindex))))
+}
+
+/// `; its flannel.1 takes UDP port 4789`: a tunnel of the node that was set to another port.
+fn other_port(case: &Case<'_>, netns: u32, sent_to: u16) -> Option<String> {
+    let mut devices = tunnels::devices(case, netns);
+    let (device, port) =
+        devices.find_map(|link| Some((link, tunnel::udp_port(link).filter(|port| *port != sent_to)?)))?;
+    Some(format!("; its {} takes UDP port {port}", device.name))
 }
 
 /// `its flannel.1 has network identifier 2, and flannel.1 of n1 sends 1`.
@@ -553,6 +562,18 @@ mod tests {
         let verdict = broken(&scene);
         assert_eq!(verdict.place.netns.as_deref(), Some("netns/y"));
         assert!(verdict.says.contains("UDP port 8472"), "{}", verdict.says);
+    }
+
+    #[test]
+    fn a_tunnel_that_was_set_to_another_port_is_named_with_both() {
+        let mut scene = Scene::over_vxlan();
+        scene.link(scenes::Y, "flannel.1", |link| {
+            link.vxlan.as_mut().unwrap().port = 4789;
+        });
+        scene.dropped_in_tunnel(3, (scenes::Y, "up0"), "up0", "NO_SOCKET", "__udp4_lib_rcv");
+        let says = broken(&scene).says;
+        let both = "(UDP port 8472); its flannel.1 takes UDP port 4789";
+        assert!(says.contains(both), "{says}");
     }
 
     /// The nodes' tunnel is that of a program, as Cilium's: no route leads into it.
