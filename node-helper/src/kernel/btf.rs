@@ -100,6 +100,9 @@ fn number(bytes: &[u8], at: usize) -> u32 {
         .map_or(0, u32::from_ne_bytes)
 }
 
+/// No structure of a kernel has nearly as many anonymous members, nested ones included.
+const ANONYMOUS_MOST: u32 = 256;
+
 impl<'a> Btf<'a> {
     fn type_at(&self, at: usize) -> Type {
         let info = number(self.types, at + 4);
@@ -126,6 +129,11 @@ impl<'a> Btf<'a> {
 
     /// Byte offset of a field, also inside anonymous members. Bit fields have none.
     fn field(&self, of: Type, name: &[u8]) -> Option<u32> {
+        self.field_within(of, name, &mut { ANONYMOUS_MOST })
+    }
+
+    /// The same, looking into so many anonymous members at most: what claims to contain itself has no end.
+    fn field_within(&self, of: Type, name: &[u8], left: &mut u32) -> Option<u32> {
         (0..of.length).find_map(|index| {
             let at = of.at + index * 12;
             let member = self.text(number(self.types, at));
@@ -143,7 +151,8 @@ impl<'a> Btf<'a> {
             }
             let inner = self.get(number(self.types, at + 4))?;
             let inner = (inner.kind == STRUCT || inner.kind == UNION).then_some(inner)?;
-            Some(bits / 8 + self.field(inner, name)?)
+            *left = left.checked_sub(1)?;
+            Some((bits / 8).wrapping_add(self.field_within(inner, name, left)?))
         })
     }
 
