@@ -1,89 +1,9 @@
-//! What `NetworkPolicies` mean, case by case: those of the Kubernetes documentation, those that are easily got wrong, and
-//! those where the only honest answer is that it depends.
-#![expect(clippy::unwrap_used, reason = "a case that is no case fails the test")]
-
-use diagnoses::kubernetes::policy::{Connection, Party, Ruling, ruling};
-use model::inventory::{Container, ContainerPort, Inventory, Namespace, NetworkPolicy, Node, Pod};
+use super::{Allowed, Denied, Is, Unknown, ask, expect, party, world};
+use diagnoses::kubernetes::policy::{Connection, Ruling, ruling};
+use model::inventory::NetworkPolicy;
 use model::missing::{Known, Missing};
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
 use std::net::IpAddr;
-
-/// Two nodes, three namespaces, and somebody outside.
-///
-/// Nodes n1 (172.31.0.1) and n2 (172.31.0.2). Pods shop/web (app=web) and ops/mon (app=mon) on n1; shop/db (app=db), which
-/// names its ports pg 5432/TCP and stat 8125/UDP, and shop/agent (app=agent, on its node's network) on n2. Namespaces shop
-/// (team=a), ops (team=b), dev (no labels of its own).
-fn world() -> Inventory {
-    let mut db = pod("shop/db", "app=db,tier=data", "n2", &["10.244.2.7", "fd00:2::7"]);
-    db.containers = vec![Container {
-        ports: vec![port("pg", 5432, "TCP"), port("stat", 8125, "UDP")],
-        ..Container::default()
-    }];
-    let mut agent = pod("shop/agent", "app=agent", "n2", &["172.31.0.2"]);
-    agent.host_network = true;
-    Inventory {
-        pods: vec![
-            pod("shop/web", "app=web", "n1", &["10.244.1.5", "fd00:1::5"]),
-            db,
-            agent,
-            pod("ops/mon", "app=mon,tier=ops", "n1", &["10.244.1.9"]),
-            pod("dev/web", "app=web", "n1", &["10.244.1.20"]),
-        ],
-        nodes: vec![
-            node("n1", "172.31.0.1", "10.244.1.0/24"),
-            node("n2", "172.31.0.2", "10.244.2.0/24"),
-        ],
-        namespaces: Known::Known(vec![
-            namespace("shop", "team=a"),
-            namespace("ops", "team=b"),
-            namespace("dev", ""),
-        ]),
-        ..Inventory::default()
-    }
-}
-
-fn labels(text: &str) -> BTreeMap<String, String> {
-    let pairs = text.split(',').filter_map(|pair| pair.split_once('='));
-    pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
-}
-
-fn pod(full_name: &str, own: &str, node: &str, addresses: &[&str]) -> Pod {
-    let (namespace, name) = full_name.split_once('/').unwrap();
-    Pod {
-        namespace: namespace.to_owned(),
-        name: name.to_owned(),
-        labels: labels(own),
-        node: node.to_owned(),
-        addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
-        phase: "Running".to_owned(),
-        ..Pod::default()
-    }
-}
-
-fn port(name: &str, port: u16, protocol: &str) -> ContainerPort {
-    ContainerPort {
-        name: name.to_owned(),
-        port,
-        protocol: protocol.to_owned(),
-    }
-}
-
-fn node(name: &str, address: &str, pods: &str) -> Node {
-    Node {
-        name: name.to_owned(),
-        addresses: vec![address.parse().unwrap()],
-        pod_cidrs: vec![pods.to_owned()],
-        ..Node::default()
-    }
-}
-
-fn namespace(name: &str, own: &str) -> Namespace {
-    Namespace {
-        name: name.to_owned(),
-        labels: labels(own),
-    }
-}
 
 /// Policies of namespace shop, written as `spec`s in Kubernetes' own YAML, one document each.
 fn policies(specs: &str) -> Vec<NetworkPolicy> {
@@ -125,54 +45,11 @@ fn in_our_names(value: Value) -> Value {
     }
 }
 
-/// What is expected of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Is {
-    Allowed,
-    Denied,
-    Unknown,
-}
-use Is::{Allowed, Denied, Unknown};
-
-fn party<'a>(inventory: &'a Inventory, end: &str) -> Party<'a> {
-    let named = end
-        .split_once('/')
-        .and_then(|(namespace, name)| inventory.pod(namespace, name));
-    match named {
-        Some(pod) => Party::pod(pod, pod.addresses[0]),
-        None => Party::at(inventory, end.parse().unwrap()),
-    }
-}
-
-fn ask<'a>(inventory: &'a Inventory, from: &str, to: &str, port: u16, protocol: &'a str) -> Ruling<'a> {
-    let connection = Connection {
-        from: party(inventory, from),
-        seen_as: None,
-        to: party(inventory, to),
-        protocol,
-        port,
-        service: None,
-    };
-    ruling(inventory, &connection)
-}
-
 /// Connections `FROM TO PORT PROTOCOL`, held against policies.
 fn check(what: &str, specs: &str, cases: &[(&str, Is)]) {
     let mut inventory = world();
     inventory.policies = Known::Known(policies(specs));
-    for (connection, expected) in cases {
-        let words: Vec<&str> = connection.split_whitespace().collect();
-        let [from, to, port, protocol] = words[..] else {
-            panic!("{connection}: FROM TO PORT PROTOCOL");
-        };
-        let answer = ask(&inventory, from, to, port.parse().unwrap(), protocol);
-        let is = match answer {
-            Ruling::Allowed => Allowed,
-            Ruling::Denied(_) => Denied,
-            Ruling::Unknown(_) => Unknown,
-        };
-        assert_eq!(is, *expected, "{what}: {connection}: {answer:?}");
-    }
+    expect(&inventory, what, cases);
 }
 
 #[test]
@@ -577,17 +454,14 @@ fn what_was_not_read_is_not_guessed() {
     let mut inventory = world();
     inventory.policies = Known::Missing(Missing::new("network policies", "forbidden"));
     assert_eq!(
-        ask(&inventory, "shop/web", "shop/db", 80, "tcp"),
+        ask(&inventory, "shop/web shop/db 80 tcp"),
         Ruling::Unknown("network policies: forbidden".to_owned())
     );
     inventory.policies = Known::Known(policies(
         "{podSelector: {matchLabels: {app: db}}, ingress: [{from: [{namespaceSelector: {matchLabels: {team: b}}}]}]}",
     ));
     inventory.namespaces = Known::Missing(Missing::new("namespaces", "forbidden"));
-    assert!(matches!(
-        ask(&inventory, "ops/mon", "shop/db", 80, "tcp"),
-        Ruling::Unknown(_)
-    ));
+    assert!(matches!(ask(&inventory, "ops/mon shop/db 80 tcp"), Ruling::Unknown(_)));
 }
 
 #[test]
@@ -600,7 +474,7 @@ fn a_denial_says_what_would_be_let_in() {
          ---
          {podSelector: {matchLabels: {app: db}}, ingress: [{ports: [{port: pg}, {port: 9000, endPort: 9010}]}]}",
     ));
-    let Ruling::Denied(denials) = ask(&inventory, "shop/web", "shop/db", 80, "tcp") else {
+    let Ruling::Denied(denials) = ask(&inventory, "shop/web shop/db 80 tcp") else {
         panic!("nothing allows it");
     };
     assert_eq!(denials.len(), 1);

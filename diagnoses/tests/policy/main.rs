@@ -1,5 +1,5 @@
-//! What policies of other kinds than `NetworkPolicy` mean, case by case, and together with it: from the documentation of each kind,
-//! those that are easily got wrong, and those where the only honest answer is that it cannot be told.
+//! What policies mean, case by case, each kind alone and together with others: from the documentation of each kind, those that are
+//! easily got wrong, and those where the only honest answer is that it cannot be told.
 #![expect(clippy::unwrap_used, reason = "a case that is no case fails the test")]
 
 /// `AdminNetworkPolicy`, `BaselineAdminNetworkPolicy`, `ClusterNetworkPolicy`.
@@ -8,6 +8,8 @@ mod admins;
 mod calico;
 /// `CiliumNetworkPolicy` and `CiliumClusterwideNetworkPolicy`.
 mod cilium;
+/// `NetworkPolicies`.
+mod network_policies;
 
 use diagnoses::kubernetes::policy::{Connection, DenialForm, Party, Ruling, ruling};
 use model::inventory::{
@@ -22,30 +24,37 @@ use std::collections::BTreeMap;
 
 /// Two nodes, three namespaces, and somebody outside.
 ///
-/// Nodes n1 (172.31.0.1, pods 10.244.1.0/24) and n2 (172.31.0.2, pods 10.244.2.0/24). Pods shop/web (app=web, service account web)
-/// and ops/mon (app=mon) on n1; shop/db (app=db, tier=data), which names its port pg 5432/TCP, and shop/agent (on its node's network)
-/// on n2. Namespaces shop (team=a) and ops (team=b).
+/// Nodes n1 (172.31.0.1) and n2 (172.31.0.2). Pods shop/web (app=web, service account web),
+/// ops/mon (app=mon) and dev/web (app=web) on n1; shop/db (app=db), which
+/// names its ports pg 5432/TCP and stat 8125/UDP, and shop/agent (app=agent, on its node's network) on n2. Namespaces shop
+/// (team=a), ops (team=b), dev (no labels of its own).
 fn world() -> Inventory {
-    let mut db = pod("shop/db", "app=db,tier=data", "n2", "10.244.2.7");
+    let mut db = pod("shop/db", "app=db,tier=data", "n2", &["10.244.2.7", "fd00:2::7"]);
     db.containers = vec![Container {
-        ports: vec![ContainerPort {
-            name: "pg".to_owned(),
-            port: 5432,
-            protocol: "TCP".to_owned(),
-        }],
+        ports: vec![port("pg", 5432, "TCP"), port("stat", 8125, "UDP")],
         ..Container::default()
     }];
-    let mut agent = pod("shop/agent", "app=agent", "n2", "172.31.0.2");
-    agent.host_network = true;
-    let mut web = pod("shop/web", "app=web", "n1", "10.244.1.5");
+    let mut web = pod("shop/web", "app=web", "n1", &["10.244.1.5", "fd00:1::5"]);
     "web".clone_into(&mut web.service_account);
+    let mut agent = pod("shop/agent", "app=agent", "n2", &["172.31.0.2"]);
+    agent.host_network = true;
     Inventory {
-        pods: vec![web, db, agent, pod("ops/mon", "app=mon", "n1", "10.244.1.9")],
+        pods: vec![
+            web,
+            db,
+            agent,
+            pod("ops/mon", "app=mon,tier=ops", "n1", &["10.244.1.9"]),
+            pod("dev/web", "app=web", "n1", &["10.244.1.20"]),
+        ],
         nodes: vec![
             node("n1", "172.31.0.1", "10.244.1.0/24"),
             node("n2", "172.31.0.2", "10.244.2.0/24"),
         ],
-        namespaces: Known::Known(vec![namespace("shop", "team=a"), namespace("ops", "team=b")]),
+        namespaces: Known::Known(vec![
+            namespace("shop", "team=a"),
+            namespace("ops", "team=b"),
+            namespace("dev", ""),
+        ]),
         policies: Known::Known(vec![]),
         ..Inventory::default()
     }
@@ -56,15 +65,24 @@ fn labels(text: &str) -> BTreeMap<String, String> {
     pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
 
-fn pod(full_name: &str, own: &str, node: &str, address: &str) -> Pod {
+fn pod(full_name: &str, own: &str, node: &str, addresses: &[&str]) -> Pod {
     let (namespace, name) = full_name.split_once('/').unwrap();
     Pod {
         namespace: namespace.to_owned(),
         name: name.to_owned(),
         labels: labels(own),
         node: node.to_owned(),
-        addresses: vec![address.parse().unwrap()],
+        addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
+        phase: "Running".to_owned(),
         ..Pod::default()
+    }
+}
+
+fn port(name: &str, port: u16, protocol: &str) -> ContainerPort {
+    ContainerPort {
+        name: name.to_owned(),
+        port,
+        protocol: protocol.to_owned(),
     }
 }
 
