@@ -174,6 +174,18 @@ impl Evidence {
         self.netns.iter().find(|netns| netns.id == id)
     }
 
+    /// A node by name.
+    #[must_use]
+    pub fn node(&self, name: &str) -> Option<&NodeEvidence> {
+        self.nodes.iter().find(|node| node.name == name)
+    }
+
+    /// The own namespace of a node, where it could be looked into.
+    #[must_use]
+    pub fn host(&self, node: &str) -> Option<&NetnsEvidence> {
+        self.netns(self.node(node)?.host_netns)
+    }
+
     /// The node on which an event happened; empty where there is only one.
     #[must_use]
     pub fn node_of<'a>(&'a self, event: &'a Event) -> &'a str {

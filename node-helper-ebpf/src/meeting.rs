@@ -12,7 +12,7 @@ use crate::packet::{self, IPV4, IPV6};
 use crate::send::{EVENTS, Tail};
 use crate::trail;
 use crate::watched_flows::{self, FIRST, KNOWN, MARK_FLOW, MARK_TUNNEL, Watch};
-use model::flow::{ICMP, ICMPV6, TCP};
+use model::flow::{FIN, ICMP, ICMPV6, RST, SYN, TCP};
 use model::word::{Hook, What};
 
 /// From here on the ring is called full of work: a quarter of what the helper gives it.
@@ -59,7 +59,7 @@ pub fn may_concern(skb: *const u8, at_data: bool) -> bool {
 /// same ones at every hook, and all that begin or end a connection. Those left out are counted.
 #[inline(always)]
 fn is_left_out(draft: &Draft) -> bool {
-    const SYN_FIN_RST: u8 = 0x07;
+    const SYN_FIN_RST: u8 = SYN | FIN | RST;
     /// What `bpf_ringbuf_query` is asked: the bytes that wait.
     const WAITING: u64 = 0;
     let flow = &draft.record.flow;

@@ -218,7 +218,7 @@ impl Capture {
                         && printer.is_strangers(&event)
                     {
                         // Where there is one node, events do not name it.
-                        let node = state.evidence.nodes.iter().find(|node| node.name == event.node);
+                        let node = state.evidence.node(&event.node);
                         let node = node.or(state.evidence.nodes.first());
                         node.inspect(|node| new_pods.ask(&node.name));
                         printer.meet(&new_pods.arrived());

@@ -3,12 +3,8 @@
 use model::attempt::{Sending, WatchedFlow};
 use model::event::{Event, Seen};
 use model::evidence::Evidence;
-use model::flow::{Flow, TCP};
+use model::flow::{ACK, Flow, SYN, TCP};
 use std::net::IpAddr;
-
-/// TCP's flags of a segment that opens a connection, and of one that answers (RFC 9293, 3.1).
-const SYN: u8 = 2;
-const ACK: u8 = 16;
 
 /// The address to which the packets for `to` were sent on, as the first of them showed. Where it is known what the address stands
 /// for, it is one of these `ends`.
@@ -53,7 +49,7 @@ mod tests {
     use model::attempt::{AttemptSpec, Exchange, Sending, WatchedFlow};
     use model::event::{Event, Packet, Seen};
     use model::evidence::Evidence;
-    use model::flow::{Flow, TCP, UDP};
+    use model::flow::{ACK, Flow, SYN, TCP, UDP};
     use model::owner::Owner;
     use model::word::Hook;
     use std::net::IpAddr;
@@ -133,10 +129,10 @@ mod tests {
     #[test]
     fn answers_to_a_translated_source_are_no_target() {
         // The node puts its own address in the place of the client's: the answer goes there.
-        let answer = hop(flow(TCP, "10.244.2.7:80", "10.200.0.11:51234"), super::SYN | super::ACK);
+        let answer = hop(flow(TCP, "10.244.2.7:80", "10.200.0.11:51234"), SYN | ACK);
         let to = ip("10.200.0.12");
         assert_eq!(of(&asked(TCP, vec![answer.clone()]), &[], to), None);
-        let request = hop(flow(TCP, "10.200.0.11:51234", "10.244.2.7:80"), super::SYN);
+        let request = hop(flow(TCP, "10.200.0.11:51234", "10.244.2.7:80"), SYN);
         let evidence = asked(TCP, vec![answer, request]);
         assert_eq!(of(&evidence, &[], to), Some(ip("10.244.2.7")));
         assert_eq!(

@@ -4,14 +4,10 @@
 use crate::case::Case;
 use crate::case::far_end::resets_sent;
 use model::event::{Event, Seen, TcpState};
-use model::flow::TCP;
+use model::flow::{FIN, RST, SYN, TCP};
 use model::report::Direction;
 use model::word::Hook;
 
-/// TCP's flags (RFC 9293, 3.1).
-const FIN: u8 = 1;
-const SYN: u8 = 2;
-const RST: u8 = 4;
 /// No request is shorter, however terse (`GET / HTTP/1.0` and an empty line); what ends a protocol is (`QUIT`, GOAWAY).
 const REQUEST_MIN_BYTES: u32 = 18;
 /// What ends a protocol (TLS' `close_notify`) is shorter, in whatever it is wrapped.

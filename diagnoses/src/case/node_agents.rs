@@ -21,9 +21,7 @@ pub fn serving(case: &Case<'_>, node: &str) -> Vec<&'static Agent> {
 
 /// What would show an agent on this node was read.
 pub fn would_be_seen(case: &Case<'_>, node: &str) -> bool {
-    let host = case.evidence.nodes.iter().find(|of| of.name == node);
-    let host = host.and_then(|host| case.evidence.netns(host.host_netns));
-    host.is_some_and(|host| {
+    case.evidence.host(node).is_some_and(|host| {
         let whole = host
             .before
             .netfilter
@@ -34,8 +32,7 @@ pub fn would_be_seen(case: &Case<'_>, node: &str) -> bool {
 }
 
 fn of_node(case: &Case<'_>, node: &str, told: &dyn Fn(&NetnsFacts) -> Vec<&'static Agent>) -> Vec<&'static Agent> {
-    let host = case.evidence.nodes.iter().find(|of| of.name == node);
-    let host = host.and_then(|host| case.evidence.netns(host.host_netns));
+    let host = case.evidence.host(node);
     host.map_or_else(|| told(&NetnsFacts::default()), |host| told(&host.before))
 }
 

@@ -59,8 +59,7 @@ pub fn lacking<'a>(case: &Case<'a>, attempt: u32, direction: Direction) -> Optio
     let looked_into = |netns: u32| case.evidence.netns(netns).is_some();
     let stop = leg.stops.iter().rev().find(|stop| looked_into(stop.netns))?;
     let from = case.node(stop.netns);
-    let host = |name: &str| case.evidence.nodes.iter().find(|node| node.name == name);
-    let netns = host(&from).map_or(stop.netns, |node| node.host_netns);
+    let netns = case.evidence.node(&from).map_or(stop.netns, |node| node.host_netns);
     let target = stop.flow.dst();
     let holds = |node: &&Node| {
         let own_pod = inventory.pods_at(target).any(|pod| pod.node == node.name);
@@ -77,13 +76,12 @@ pub fn lacking<'a>(case: &Case<'a>, attempt: u32, direction: Direction) -> Optio
         return None;
     }
     let range = pods_range(node, target).map_or_else(|| target.to_string(), |range| range.to_string());
-    let here = inventory.nodes.iter().find(|node| node.name == from);
-    let mirrored = host(&node.name).and_then(|other| {
-        let facts = &case.evidence.netns(other.host_netns)?.before;
-        let Way::Out { route, hop } = route::lookup(facts, &Query::to(stop.flow.src())) else {
+    let here = inventory.node(&from);
+    let mirrored = case.evidence.host(&node.name).and_then(|other| {
+        let Way::Out { route, hop } = route::lookup(&other.before, &Query::to(stop.flow.src())) else {
             return None;
         };
-        let link = case.link(other.host_netns, hop.oif?)?;
+        let link = case.link(other.id, hop.oif?)?;
         let to_this_node = hop
             .via
             .is_some_and(|via| here.is_some_and(|here| here.addresses.contains(&via)));

@@ -82,10 +82,7 @@ fn belongs_to_another(case: &Case<'_>, netns: u32, far: u32, address: IpAddr) ->
 
 /// A node that lacks the tunnel's device, the other node's device, and the other node.
 pub fn without_device<'a>(case: &Case<'a>, attempt: u32, direction: Direction) -> Option<(u32, &'a Link, u32)> {
-    let host = |name: &str| {
-        let mut nodes = case.evidence.nodes.iter();
-        nodes.find(|node| node.name == name).map(|node| node.host_netns)
-    };
+    let host = |name: &str| case.evidence.node(name).map(|node| node.host_netns);
     if let Some(lacking) = node_routes::lacking_in_silence(case, attempt, direction) {
         let other = lacking.by_tunnel().filter(|_| lacking.own_device(case).is_none())?;
         return Some((lacking.netns, other, host(&lacking.node.name)?));

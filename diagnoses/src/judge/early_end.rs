@@ -3,12 +3,12 @@
 use crate::case::clocks;
 use crate::case::far_end::far_end;
 use crate::case::lookups::{answers_seen, lookups};
-use crate::case::trail::{Dropped, SYN};
+use crate::case::trail::Dropped;
 use crate::case::{Case, Failure, Fate};
 use crate::kernel::drops::Class;
 use model::attempt::{AttemptSpec, DnsExchange, Sending};
 use model::evidence::{Evidence, Intent};
-use model::flow::TCP;
+use model::flow::{SYN, TCP};
 use model::report::Direction;
 use std::net::IpAddr;
 

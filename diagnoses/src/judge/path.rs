@@ -32,7 +32,7 @@ fn hops(case: &Case<'_>, leg: &Leg<'_>) -> Vec<Hop> {
         .any(|stop| case.node(stop.netns) != case.node(leg.stops[0].netns));
     let unordered = |netns: u32| {
         let name = case.evidence.netns(netns).map_or("", |netns| netns.node.as_str());
-        let node = case.evidence.nodes.iter().find(|node| node.name == name);
+        let node = case.evidence.node(name);
         several && node.is_some_and(|node| node.clock == Clock::Unknown)
     };
     let hop = |netns: u32, interface: Option<String>, happened, flow, from, at_ns: u64, packets, says| Hop {

@@ -69,13 +69,10 @@ pub fn error_ns(evidence: &Evidence, one: &str, other: &str) -> Option<u64> {
     if one == other {
         return Some(0);
     }
-    let error = |name: &str| {
-        let node = evidence.nodes.iter().find(|node| node.name == name);
-        match node.map_or(Clock::Same, |node| node.clock) {
-            Clock::Same => Some(0),
-            Clock::Within { ns } => Some(ns),
-            Clock::OneWay | Clock::Unknown => None,
-        }
+    let error = |name: &str| match evidence.node(name).map_or(Clock::Same, |node| node.clock) {
+        Clock::Same => Some(0),
+        Clock::Within { ns } => Some(ns),
+        Clock::OneWay | Clock::Unknown => None,
     };
     Some(error(one)?.saturating_add(error(other)?))
 }
@@ -89,8 +86,8 @@ struct Machines<'a> {
 
 impl<'a> Machines<'a> {
     fn of(evidence: &'a Evidence) -> Self {
-        let at = |name: &str| evidence.nodes.iter().find(|node| node.name == name);
-        let source = at(&evidence.source.node).or_else(|| at(&evidence.source_netns()?.node));
+        let source = evidence.node(&evidence.source.node);
+        let source = source.or_else(|| evidence.node(&evidence.source_netns()?.node));
         let mut boots: Vec<&str> = source.iter().map(|node| node.boot_id.as_str()).collect();
         for node in &evidence.nodes {
             if !boots.contains(&node.boot_id.as_str()) {
@@ -108,8 +105,7 @@ impl<'a> Machines<'a> {
     }
 
     fn of_event(&self, evidence: &Evidence, event: &Event) -> usize {
-        let name = evidence.node_of(event);
-        let node = evidence.nodes.iter().find(|node| node.name == name);
+        let node = evidence.node(evidence.node_of(event));
         node.map_or(0, |node| self.of_boot(&node.boot_id))
     }
 }

@@ -17,7 +17,7 @@ use crate::kernel::drops::{Class, class_of};
 use crate::kernel::tunnel;
 use model::event::{Event, Seen};
 use model::evidence::Evidence;
-use model::flow::Flow;
+use model::flow::{ACK, Flow, SYN};
 use model::report::Direction;
 use std::collections::{HashMap, HashSet};
 
@@ -27,9 +27,6 @@ pub struct Trail<'a> {
     /// One for each attempt and direction in which anything was seen, requests first.
     pub legs: Vec<Leg<'a>>,
 }
-
-/// TCP's flag of a segment that opens a connection (RFC 9293, 3.1).
-pub const SYN: u8 = 2;
 
 /// Within one host a packet goes from one hook to the next in less, in nanoseconds.
 const ONE_HOP_NS: u64 = 5_000_000;
@@ -117,7 +114,6 @@ impl<'a> Trail<'a> {
     /// A SYN that comes again after its answer has left is of no further use, and freed without a reason (in `tcp_v4_rcv`, by 6.18
     /// in the name of the listener): what was lost is the answer.
     fn leave_out_repeated_syns(&mut self) {
-        const ACK: u8 = 16;
         let mut answered: HashMap<(u32, u32), u64> = HashMap::new();
         for leg in self.legs.iter().filter(|leg| leg.direction == Direction::Answer) {
             for stop in &leg.stops {

@@ -12,7 +12,7 @@ use core::net::IpAddr;
 use model::event::{Event, Seen};
 use model::evidence::NetnsEvidence;
 use model::facts::{Chain, Netfilter, NetfilterRule, NetnsFacts};
-use model::flow::{ICMP, ICMPV6, TCP};
+use model::flow::{ACK, ICMP, ICMPV6, SYN, TCP};
 use model::missing::Missing;
 use model::report::{Direction, RulePlace};
 
@@ -414,7 +414,7 @@ fn names(facts: &NetnsFacts, ifindex: u32) -> Vec<&str> {
 fn states(netfilter: &Netfilter, event: &Event, direction: Direction) -> Vec<&'static str> {
     let flags = event.packet.map(|packet| packet.tcp_flags);
     let mut states = match (event.flow.protocol, flags, direction) {
-        (TCP, Some(flags), Direction::Request) if flags & 0x12 == 0x02 => vec!["NEW"],
+        (TCP, Some(flags), Direction::Request) if flags & (SYN | ACK) == SYN => vec!["NEW"],
         (TCP, Some(_), Direction::Request) => vec!["ESTABLISHED", "INVALID", "NEW"],
         (TCP, _, Direction::Answer) => vec!["ESTABLISHED", "INVALID"],
         // Connection tracking leaves out the protocol of the link itself (neighbour and router discovery, MLD).

@@ -357,13 +357,12 @@ impl<'w, 'a, 'u> Frame<'w, 'a, 'u> {
         let mut others = evidence.netns.iter().filter(|other| other.node != here.node);
         let owner = others.find(|other| interfaces::owns(&other.before, destination))?;
         let listed = evidence.inventory.ok().and_then(|inventory| {
-            let node = inventory.nodes.iter().find(|node| node.name == owner.node)?;
+            let node = inventory.node(&owner.node)?;
             let mut addresses = node.addresses.iter();
             addresses.find(|own| own.is_ipv4() == destination.is_ipv4()).copied()
         });
         listed.or_else(|| {
-            let node = evidence.nodes.iter().find(|node| node.name == owner.node)?;
-            let own = evidence.netns(node.host_netns)?.before.addresses.ok()?;
+            let own = evidence.host(&owner.node)?.before.addresses.ok()?;
             let below = |oif: u32| interfaces::link(&here.before, oif).is_some_and(|link| !tunnel::is_tunnel(link));
             let on_link = |address: &IpAddr| match route::lookup(&here.before, &Query::to(*address)) {
                 Way::Out { hop, .. } => hop.via.is_none() && hop.oif.is_some_and(below),

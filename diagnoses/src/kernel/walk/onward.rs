@@ -18,12 +18,8 @@ impl Walker<'_, '_> {
         let Some(here) = self.evidence.netns(netns).filter(|_| self.evidence.nodes.len() > 1) else {
             return crossed;
         };
-        let host = |node: &str| {
-            let brought = self.evidence.nodes.iter().find(|brought| brought.name == node)?;
-            self.evidence.netns(brought.host_netns)
-        };
         // What leaves a pod comes to its own node first.
-        if host(&here.node).is_none_or(|host| host.id != netns) {
+        if self.evidence.host(&here.node).is_none_or(|host| host.id != netns) {
             return crossed;
         }
         let others = || self.evidence.netns.iter().filter(|other| other.node != here.node);
@@ -32,7 +28,10 @@ impl Walker<'_, '_> {
         let next = nodes
             .filter_map(|node| self.evidence.netns(node.host_netns))
             .find(|host| owns(host, next_hop))
-            .or_else(|| host(&others().find(|other| owns(other, flow.dst()))?.node));
+            .or_else(|| {
+                let owner = others().find(|other| owns(other, flow.dst()))?;
+                self.evidence.host(&owner.node)
+            });
         match next.and_then(|host| Some((host.id, comes_in(host, flow)?))) {
             Some((netns, ifindex)) => Crossed::Lands(netns, ifindex),
             None => crossed,

@@ -36,7 +36,11 @@ pub const NEEDS: &[Need] = &[
 ];
 
 pub fn check(case: &Case<'_>) -> Checked {
-    let Some(host) = host(case).filter(|_| case.worked().is_empty()) else {
+    let Some(host) = case
+        .evidence
+        .host(&case.evidence.source.node)
+        .filter(|_| case.worked().is_empty())
+    else {
         return Ok(Vec::new());
     };
     for asked in services(case) {
@@ -59,13 +63,6 @@ pub fn check(case: &Case<'_>) -> Checked {
         }
     }
     Ok(Vec::new())
-}
-
-/// The own namespace of the source's node.
-fn host<'a>(case: &Case<'a>) -> Option<&'a NetnsEvidence> {
-    let evidence = case.evidence;
-    let node = evidence.nodes.iter().find(|node| node.name == evidence.source.node)?;
-    evidence.netns(node.host_netns)
 }
 
 /// What is wrong with the node's rules for this tuple; nothing where they are right.

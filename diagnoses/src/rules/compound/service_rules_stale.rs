@@ -27,8 +27,7 @@ pub const NEEDS: &[Need] = &[Need::Probe("path"), Need::Fact("netfilter")];
 
 pub fn check(case: &Case<'_>) -> Checked {
     let evidence = case.evidence;
-    let node = evidence.nodes.iter().find(|node| node.name == evidence.source.node);
-    let Some(host) = node.and_then(|node| evidence.netns(node.host_netns)) else {
+    let Some(host) = evidence.host(&evidence.source.node) else {
         return Ok(Vec::new());
     };
     let mut findings = services(case)

@@ -17,13 +17,13 @@ use crate::verdict::finding::fatal;
 use crate::words::{count, time};
 use model::event::Event;
 use model::facts::Socket;
-use model::flow::TCP;
+use model::flow::{RST, SYN, TCP};
 use model::report::Direction;
 
 pub const NEEDS: &[Need] = &[Need::Probe("path"), Need::Fact("sockets"), Need::Fact("counters")];
 
 /// SYN and RST carry windows that say nothing.
-const SYN_OR_RST: u8 = 2 | 4;
+const SYN_OR_RST: u8 = SYN | RST;
 
 pub fn check(case: &Case<'_>) -> Checked {
     let mut ids = Vec::new();

@@ -141,7 +141,7 @@ fn tunnels_down<'a>(case: &Case<'a>) -> Vec<(u32, &'a Link)> {
             let ends = [case.evidence.source.netns, case.evidence.destination.netns];
             let crosses = ends.into_iter().flatten().any(|end| case.node(end) != here);
             let stayed = leg.stops.iter().all(|stop| case.node(stop.netns) == here);
-            let host = case.evidence.nodes.iter().find(|node| node.name == here);
+            let host = case.evidence.node(&here);
             if let Some(host) = host.filter(|_| crosses && stayed) {
                 let own = down(host.host_netns).filter(|link| tunnel::is_external(link));
                 found.extend(own.map(|link| (host.host_netns, link)));

@@ -216,12 +216,7 @@ fn not_applied(case: &Case<'_>, denials: &[Denial<'_>], how: fn(&'static str, St
     let policy = denial.policies.first()?;
     let node = &denial.pod.node;
     let verb = format!("forbids it, and {} has not applied it on node {node}", agent.name);
-    let host = case
-        .evidence
-        .nodes
-        .iter()
-        .find(|of| of.name == *node)
-        .map_or(0, |of| of.host_netns);
+    let host = case.evidence.node(node).map_or(0, |of| of.host_netns);
     let claim = how("enforcement-differs", says(denials, &verb));
     Some(
         claim

@@ -18,14 +18,9 @@ use crate::case::{Case, Fate, Tried};
 use crate::rules::{Checked, Need};
 use crate::verdict::finding::fatal;
 use model::event::Event;
-use model::flow::TCP;
+use model::flow::{ACK, RST, SYN, TCP};
 
 pub const NEEDS: &[Need] = &[Need::Probe("path"), Need::Fact("sockets")];
-
-/// TCP's flags (RFC 9293, 3.1).
-const SYN: u8 = 2;
-const RST: u8 = 4;
-const ACK: u8 = 16;
 
 pub fn check(case: &Case<'_>) -> Checked {
     let limit_ns = case.evidence.limits.slow_ms * 1_000_000;
