@@ -221,11 +221,7 @@ fn not_applied(case: &Case<'_>, denials: &[Denial<'_>], how: fn(&'static str, St
     Some(
         claim
             .pod(denial.pod)
-            .object(model::object_ref::ObjectRef {
-                kind: "NetworkPolicy".to_owned(),
-                namespace: policy.namespace.clone(),
-                name: policy.name.clone(),
-            })
+            .object(policy.clone())
             .remedy(node_agents::look_at(case, host, agent).say(", and restart it")),
     )
 }

@@ -179,9 +179,18 @@ fn unenforced(case: &Case<'_>, denials: &[Denial<'_>], worked: usize) -> Option<
     Some(with_reasons(case, finding, denials))
 }
 
-/// A plug-in's own rule for policies of its own kind dropped it, and each of these policies is an object of the cluster.
+/// A plug-in's own rule for policies of its own kind dropped it, each of these policies is an object of the cluster, and what they
+/// say could not be evaluated.
 fn of_own_kind(case: &Case<'_>, blocked: &Blocked<'_>) -> Option<Finding> {
     let (inventory, agent) = (case.inventory()?, blocked.owner()?);
+    let mut hit = blocked.drops.iter().filter_map(|drop| case.attempt(drop.attempt));
+    if !hit.all(|tried| matches!(of_attempt(case, tried), Some(Ruling::Unknown(_)))) {
+        return None;
+    }
+    let known = || {
+        let read = inventory.policy_objects.objects.iter().map(|policy| &policy.object);
+        inventory.other_policies.iter().chain(read)
+    };
     let mut objects: Vec<&ObjectRef> = Vec::new();
     for suspect in blocked.culprit.iter().flat_map(Culprit::suspects) {
         let names = policy_chains::policies(suspect.stop.chain, suspect.stop.rule?);
@@ -190,7 +199,7 @@ fn of_own_kind(case: &Case<'_>, blocked: &Blocked<'_>) -> Option<Finding> {
         }
         for name in names {
             let is_it = |object: &&ObjectRef| policy_chains::names(name, object);
-            objects.push(inventory.other_policies.iter().find(is_it)?);
+            objects.push(known().find(is_it)?);
         }
     }
     objects.dedup();
@@ -543,6 +552,26 @@ mod tests {
             verdict.remedy,
             "let the flow pass in that policy: `kubectl get GlobalNetworkPolicy.crd.projectcalico.org default.deny-db -o yaml`"
         );
+    }
+
+    #[test]
+    fn a_policy_that_was_read_and_cannot_be_evaluated_is_named_by_the_rule_that_was_made_for_it() {
+        let policy = || object("GlobalNetworkPolicy.projectcalico.org", "", "get-only");
+        let spec =
+            |action: &str| format!("{{types: [Ingress], ingress: [{{action: {action}, http: {{methods: [GET]}}}}]}}");
+        let of = |spec: &str| {
+            let mut cluster = with_policy(Cluster::pods(), "projectcalico.org/v3", policy(), spec);
+            let scene = &mut cluster.scene;
+            scene.agents_rule(scenes::Y, "cali-pi-default.get-only", "-j DROP", &Action::Drop, 3);
+            scene.dropped(3, scenes::Y, "up0", "NETFILTER_DROP", "nf_hook_slow");
+            judge(cluster.evidence())
+        };
+        let judgement = of(&spec("Allow"));
+        assert_eq!(scenes::causes(&judgement), ["network-policy-denies"]);
+        let says = &judgement.verdicts[0].says;
+        assert_eq!(says, "GlobalNetworkPolicy get-only of Calico forbids it");
+        let allowed = of("{types: [Ingress], ingress: [{action: Allow}]}");
+        assert_eq!(scenes::causes(&allowed), ["enforcement-differs"], "it lets it pass");
     }
 
     #[test]
