@@ -5,6 +5,7 @@
 
 use crate::scenes::dns::LookupScene;
 use crate::scenes::{self, Scene};
+use model::attempt::Outcome;
 use model::endpoint::EndpointKind;
 use model::evidence::{Evidence, Intent, NodeEvidence};
 use model::facts::{Action, Match, Netfilter, NetfilterRule};
@@ -158,6 +159,18 @@ impl Cluster {
     /// What was seen.
     pub fn evidence(&mut self) -> &Evidence {
         &self.scene.evidence
+    }
+
+    /// A SYN to service shop/web is translated to this address and never seen again.
+    pub fn sent_on(&mut self, address: &str) {
+        let asked = scenes::tcp("10.90.1.2:40000", &format!("{WEB_IP}:80"));
+        let real = scenes::tcp("10.90.1.2:40000", &format!("{address}:80"));
+        self.scene
+            .watch(0, asked)
+            .hop(scenes::A, "eth0", asked, 7)
+            .hop_learned(scenes::X, "up0", real, 7);
+        let during = "connect".to_owned();
+        self.scene.attempt(0, asked, Outcome::TimedOut { during });
     }
 
     /// What the API said.

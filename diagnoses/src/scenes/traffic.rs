@@ -272,6 +272,16 @@ impl Scene {
         self.fails(count, 111, "ECONNREFUSED")
     }
 
+    /// `count` connections that are refused, because they arrive here and find no socket.
+    pub fn finds_no_socket(&mut self, count: u32, netns: u32, interface: &str) -> &mut Self {
+        self.refused(count);
+        for watched in self.evidence.watched.clone() {
+            self.walk_to(watched.attempt, watched.flow, netns, interface);
+            self.drop(netns, interface, watched.flow, "NO_SOCKET", "tcp_v4_rcv");
+        }
+        self
+    }
+
     /// `count` connections that fail at once with this error.
     pub fn fails(&mut self, count: u32, number: i32, name: &str) -> &mut Self {
         for id in 0..count {

@@ -427,16 +427,39 @@ mod tests {
     use crate::judge;
     use crate::scenes::{self, Scene};
     use model::event::{Packet, Seen};
+    use model::flow::Flow;
 
     fn too_big(scene: &mut Scene) {
+        too_big_for(scene, 1400);
+    }
+
+    /// A router frees a connection's packet, and tells its sender how much the way on takes.
+    fn too_big_for(scene: &mut Scene, mtu: u32) {
         scene.dropped(1, scenes::X, "cbr0", "PKT_TOO_BIG", "ip_forward");
         let flow = scene.evidence.watched[0].flow;
+        says_too_big(scene, flow, mtu);
+    }
+
+    fn says_too_big(scene: &mut Scene, flow: Flow, mtu: u32) {
         let sent = Seen::IcmpSent {
             kind: 3,
             code: 4,
-            info: 1400,
+            info: mtu,
         };
         scene.saw(scenes::X, "cbr0", flow, sent);
+    }
+
+    /// That message is dropped on its way back.
+    fn message_lost(scene: &mut Scene, (netns, interface): (u32, &str), quoted: Flow) {
+        let back = scenes::icmp("10.90.1.1", "10.90.1.2");
+        scene.drop(netns, interface, back, "NETFILTER_DROP", "nf_hook_slow");
+        let event = scene.evidence.events.last_mut().unwrap();
+        event.quoted = Some(quoted);
+        event.packet = Some(Packet {
+            tcp_flags: 3,
+            fragment: 4,
+            ..Packet::default()
+        });
     }
 
     #[test]
@@ -444,15 +467,7 @@ mod tests {
         let mut scene = Scene::two_nodes();
         too_big(&mut scene);
         let flow = scene.evidence.watched[0].flow;
-        let back = scenes::icmp("10.90.1.1", "10.90.1.2");
-        scene.drop(scenes::A, "eth0", back, "NETFILTER_DROP", "nf_hook_slow");
-        let event = scene.evidence.events.last_mut().unwrap();
-        event.quoted = Some(flow);
-        event.packet = Some(Packet {
-            tcp_flags: 3,
-            fragment: 4,
-            ..Packet::default()
-        });
+        message_lost(&mut scene, (scenes::A, "eth0"), flow);
         let judgement = judge(&scene.evidence);
         assert_eq!(scenes::causes(&judgement), ["path-mtu-blackhole"]);
         assert!(
@@ -498,23 +513,9 @@ mod tests {
     #[test]
     fn a_tunnel_that_learned_a_smaller_size_is_named_and_not_the_bridge_before_it() {
         let mut scene = Scene::over_vxlan();
-        scene.dropped(1, scenes::X, "cbr0", "PKT_TOO_BIG", "ip_forward");
+        too_big_for(&mut scene, 1350);
         let flow = scene.evidence.watched[0].flow;
-        let sent = Seen::IcmpSent {
-            kind: 3,
-            code: 4,
-            info: 1350,
-        };
-        scene.saw(scenes::X, "cbr0", flow, sent);
-        let back = scenes::icmp("10.90.1.1", "10.90.1.2");
-        scene.drop(scenes::A, "eth0", back, "NETFILTER_DROP", "nf_hook_slow");
-        let event = scene.evidence.events.last_mut().unwrap();
-        event.quoted = Some(flow);
-        event.packet = Some(Packet {
-            tcp_flags: 3,
-            fragment: 4,
-            ..Packet::default()
-        });
+        message_lost(&mut scene, (scenes::A, "eth0"), flow);
         let judgement = judge(&scene.evidence);
         assert_eq!(scenes::causes(&judgement), ["path-mtu-blackhole"]);
         let verdict = &judgement.verdicts[0];
@@ -533,21 +534,8 @@ mod tests {
         let echo = scenes::icmp("10.90.1.2", "10.90.2.2");
         scene.watch(9, echo);
         scene.drop(scenes::X, "cbr0", echo, "PKT_TOO_BIG", "ip_forward");
-        let sent = Seen::IcmpSent {
-            kind: 3,
-            code: 4,
-            info: 1300,
-        };
-        scene.saw(scenes::X, "cbr0", echo, sent);
-        let back = scenes::icmp("10.90.1.1", "10.90.1.2");
-        scene.drop(scenes::X, "", back, "NETFILTER_DROP", "nf_hook_slow");
-        let event = scene.evidence.events.last_mut().unwrap();
-        event.quoted = Some(echo);
-        event.packet = Some(Packet {
-            tcp_flags: 3,
-            fragment: 4,
-            ..Packet::default()
-        });
+        says_too_big(&mut scene, echo, 1300);
+        message_lost(&mut scene, (scenes::X, ""), echo);
         scene.attempt(9, echo, model::attempt::Outcome::TimedOut { during: "read".into() });
         scene.evidence.attempts.last_mut().unwrap().kind = "echo-full-size".into();
         assert_eq!(scenes::causes(&judge(&scene.evidence)), ["path-mtu-blackhole"]);
@@ -572,12 +560,7 @@ mod tests {
         scene.connects(2);
         let flow = scene.evidence.watched[0].flow;
         scene.drop(scenes::X, "cbr0", flow, "PKT_TOO_BIG", "ip_forward");
-        let sent = Seen::IcmpSent {
-            kind: 3,
-            code: 4,
-            info: 1400,
-        };
-        scene.saw(scenes::X, "cbr0", flow, sent);
+        says_too_big(&mut scene, flow, 1400);
         assert!(scenes::causes(&judge(&scene.evidence)).is_empty());
     }
 }

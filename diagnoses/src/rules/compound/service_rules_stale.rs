@@ -109,24 +109,15 @@ fn old_rule(case: &Case<'_>, asked: &AskedService<'_>, host: &NetnsEvidence, flo
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scenes::cluster::{Cluster, WEB_IP};
-    use crate::scenes::{self, tcp};
-    use model::attempt::Outcome;
+    use crate::scenes;
+    use crate::scenes::cluster::Cluster;
 
     /// The connection is translated to 10.90.2.2, while the slice lists this address.
     fn listed(address: &str) -> Cluster {
         let mut cluster = Cluster::web();
         cluster.slice("web").endpoints[0].addresses = vec![scenes::ip(address)];
         cluster.pod("shop/web-1").addresses = vec![scenes::ip(address)];
-        let asked = tcp("10.90.1.2:40000", &format!("{WEB_IP}:80"));
-        let real = tcp("10.90.1.2:40000", "10.90.2.2:80");
-        let scene = &mut cluster.scene;
-        scene
-            .watch(0, asked)
-            .hop(scenes::A, "eth0", asked, 7)
-            .hop_learned(scenes::X, "up0", real, 7);
-        let during = "connect".to_owned();
-        scene.attempt(0, asked, Outcome::TimedOut { during });
+        cluster.sent_on("10.90.2.2");
         cluster
     }
 

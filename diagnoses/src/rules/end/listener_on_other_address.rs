@@ -123,11 +123,7 @@ mod tests {
                 ..Socket::default()
             }]);
         });
-        scene.refused(3);
-        for watched in scene.evidence.watched.clone() {
-            scene.walk_to(watched.attempt, watched.flow, scenes::C, "eth0");
-            scene.drop(scenes::C, "eth0", watched.flow, "NO_SOCKET", "tcp_v4_rcv");
-        }
+        scene.finds_no_socket(3, scenes::C, "eth0");
         scene
     }
 

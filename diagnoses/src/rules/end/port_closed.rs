@@ -113,11 +113,7 @@ mod tests {
     fn a_request_that_finds_no_socket_names_the_port() {
         let mut scene = Scene::two_nodes();
         nothing_listens(&mut scene);
-        scene.refused(3);
-        for watched in scene.evidence.watched.clone() {
-            scene.walk_to(watched.attempt, watched.flow, scenes::C, "eth0");
-            scene.drop(scenes::C, "eth0", watched.flow, "NO_SOCKET", "tcp_v4_rcv");
-        }
+        scene.finds_no_socket(3, scenes::C, "eth0");
         let judgement = judge(&scene.evidence);
         assert_eq!(scenes::causes(&judgement), ["port-closed"]);
         assert_eq!(judgement.verdicts[0].place.netns.as_deref(), Some("netns/c"));

@@ -149,8 +149,7 @@ fn finding(case: &Case<'_>, asked: &AskedService<'_>, backend: &Backend<'_>, all
 mod tests {
     use crate::judge;
     use crate::scenes;
-    use crate::scenes::cluster::{Cluster, WEB_IP};
-    use model::attempt::Outcome;
+    use crate::scenes::cluster::Cluster;
     use model::missing::Missing;
 
     /// Somebody listed an address by hand that no pod has.
@@ -162,19 +161,6 @@ mod tests {
         slice.endpoints[0].target = None;
         slice.endpoints[0].addresses = vec![scenes::ip("10.90.2.77")];
         cluster
-    }
-
-    /// A SYN is translated to this address and never seen again.
-    fn sent_on(cluster: &mut Cluster, address: &str) {
-        let asked = scenes::tcp("10.90.1.2:40000", &format!("{WEB_IP}:80"));
-        let real = scenes::tcp("10.90.1.2:40000", &format!("{address}:80"));
-        let scene = &mut cluster.scene;
-        scene
-            .watch(0, asked)
-            .hop(scenes::A, "eth0", asked, 7)
-            .hop_learned(scenes::X, "up0", real, 7);
-        let during = "connect".to_owned();
-        scene.attempt(0, asked, Outcome::TimedOut { during });
     }
 
     #[test]
@@ -189,7 +175,7 @@ mod tests {
         cluster.node("x").pod_cidrs = vec!["10.90.1.0/24".to_owned()];
         cluster.scene.evidence.attempts.clear();
         cluster.scene.evidence.events.clear();
-        sent_on(&mut cluster, "10.90.2.77");
+        cluster.sent_on("10.90.2.77");
         assert_eq!(scenes::causes(&judge(cluster.evidence())), ["endpoint-dead"]);
         assert!(
             judgement.verdicts[0]
@@ -214,7 +200,7 @@ mod tests {
         let mut live = cluster.slice("web").endpoints[0].clone();
         live.addresses = vec![scenes::ip("10.90.2.2")];
         cluster.slice("web").endpoints.push(live);
-        sent_on(&mut cluster, "10.90.2.2");
+        cluster.sent_on("10.90.2.2");
         assert!(!scenes::causes(&judge(cluster.evidence())).contains(&"endpoint-dead".to_owned()));
     }
 

@@ -406,11 +406,7 @@ mod tests {
         let scene = &mut cluster.scene;
         scene.agents_rule(Y, "KUBE-POD-FW-ABC", "-j ACCEPT", &Action::Accept, 3);
         scene.facts(scenes::C, |facts| facts.sockets = Known::Known(vec![]));
-        scene.refused(3);
-        for watched in scene.evidence.watched.clone() {
-            scene.walk_to(watched.attempt, watched.flow, scenes::C, "eth0");
-            scene.drop(scenes::C, "eth0", watched.flow, "NO_SOCKET", "tcp_v4_rcv");
-        }
+        scene.finds_no_socket(3, scenes::C, "eth0");
         assert_eq!(scenes::causes(&judge(cluster.evidence())), ["port-closed"]);
     }
 }

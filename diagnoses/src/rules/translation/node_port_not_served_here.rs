@@ -145,11 +145,7 @@ mod tests {
         scene.facts(scenes::Y, |facts| {
             facts.netfilter = Known::Known(scenes::one_rule("nat", "PREROUTING", rule.clone()));
         });
-        scene.refused(3);
-        for watched in scene.evidence.watched.clone() {
-            scene.walk_to(watched.attempt, watched.flow, scenes::Y, "up0");
-            scene.drop(scenes::Y, "up0", watched.flow, "NO_SOCKET", "tcp_v4_rcv");
-        }
+        scene.finds_no_socket(3, scenes::Y, "up0");
         scene
     }
 
