@@ -1,6 +1,6 @@
 //! `AdminNetworkPolicy` and `BaselineAdminNetworkPolicy` (`policy.networking.k8s.io/v1alpha1`).
 
-use super::{AdminPeer, AdminPolicy, AdminPort, AdminRule, AdminTier, Subject};
+use super::{AdminPolicy, AdminPort, AdminTier, Subject, WrittenRule, read_rules};
 use crate::kubernetes::policy::objects::{Rest, left_over, read};
 use model::policy_objects::{PolicyObject, PolicyObjects};
 use serde::Deserialize;
@@ -13,22 +13,9 @@ struct Spec {
     priority: Option<i64>,
     subject: Subject,
     #[serde(default)]
-    ingress: Option<Vec<Rule>>,
+    ingress: Option<Vec<WrittenRule<Port>>>,
     #[serde(default)]
-    egress: Option<Vec<Rule>>,
-    #[serde(flatten)]
-    rest: Rest,
-}
-
-#[derive(Deserialize)]
-struct Rule {
-    #[serde(default)]
-    name: String,
-    action: String,
-    #[serde(alias = "from", alias = "to")]
-    peers: Vec<AdminPeer>,
-    #[serde(default)]
-    ports: Option<Vec<Port>>,
+    egress: Option<Vec<WrittenRule<Port>>>,
     #[serde(flatten)]
     rest: Rest,
 }
@@ -74,21 +61,10 @@ fn policy(object: &PolicyObject, tier: AdminTier) -> Result<AdminPolicy, String>
         // There is one of the baseline alone.
         priority: spec.priority.unwrap_or_default(),
         subject: spec.subject,
-        ingress: rules(spec.ingress),
-        egress: rules(spec.egress),
+        ingress: read_rules(spec.ingress, port),
+        egress: read_rules(spec.egress, port),
         doubt: left_over(&spec.rest),
     })
-}
-
-fn rules(rules: Option<Vec<Rule>>) -> Vec<AdminRule> {
-    let rule = |rule: Rule| AdminRule {
-        name: rule.name,
-        action: rule.action,
-        peers: rule.peers,
-        ports: rule.ports.unwrap_or_default().into_iter().map(port).collect(),
-        doubt: left_over(&rule.rest),
-    };
-    rules.unwrap_or_default().into_iter().map(rule).collect()
 }
 
 fn port(port: Port) -> AdminPort {

@@ -1,6 +1,6 @@
 //! `ClusterNetworkPolicy` (`policy.networking.k8s.io/v1alpha2`).
 
-use super::{AdminPeer, AdminPolicy, AdminPort, AdminRule, AdminTier, Subject};
+use super::{AdminPolicy, AdminPort, AdminTier, Subject, WrittenRule, read_rules};
 use crate::kubernetes::policy::objects::{Rest, left_over, name, read};
 use model::policy_objects::{PolicyObject, PolicyObjects};
 use serde::Deserialize;
@@ -13,22 +13,9 @@ struct Spec {
     priority: i64,
     subject: Subject,
     #[serde(default)]
-    ingress: Option<Vec<Rule>>,
+    ingress: Option<Vec<WrittenRule<Protocol>>>,
     #[serde(default)]
-    egress: Option<Vec<Rule>>,
-    #[serde(flatten)]
-    rest: Rest,
-}
-
-#[derive(Deserialize)]
-struct Rule {
-    #[serde(default)]
-    name: String,
-    action: String,
-    #[serde(alias = "from", alias = "to")]
-    peers: Vec<AdminPeer>,
-    #[serde(default)]
-    protocols: Option<Vec<Protocol>>,
+    egress: Option<Vec<WrittenRule<Protocol>>>,
     #[serde(flatten)]
     rest: Rest,
 }
@@ -76,21 +63,10 @@ fn policy(object: &PolicyObject) -> Result<AdminPolicy, String> {
         tier,
         priority: spec.priority,
         subject: spec.subject,
-        ingress: rules(spec.ingress),
-        egress: rules(spec.egress),
+        ingress: read_rules(spec.ingress, port),
+        egress: read_rules(spec.egress, port),
         doubt: left_over(&spec.rest),
     })
-}
-
-fn rules(rules: Option<Vec<Rule>>) -> Vec<AdminRule> {
-    let rule = |rule: Rule| AdminRule {
-        name: rule.name,
-        action: rule.action,
-        peers: rule.peers,
-        ports: rule.protocols.unwrap_or_default().into_iter().map(port).collect(),
-        doubt: left_over(&rule.rest),
-    };
-    rules.unwrap_or_default().into_iter().map(rule).collect()
 }
 
 fn port(protocol: Protocol) -> AdminPort {

@@ -8,7 +8,7 @@ mod admin_network_policy;
 mod cluster_network_policy;
 
 use super::fits::{self, PolicyFit};
-use super::objects::{ApiSelector, name};
+use super::objects::{ApiSelector, Rest, left_over, name};
 use super::outcome::{Ground, PolicyOutcome};
 use super::ports::{defined, named};
 use super::{Connection, DenialForm, Party, Side};
@@ -67,6 +67,33 @@ struct AdminRule {
     ports: Vec<AdminPort>,
     /// Why not all of it is known.
     doubt: Option<String>,
+}
+
+/// A rule as it is written. Each API version says in its own way (`P`) which ports it is about.
+#[derive(Deserialize)]
+#[serde(bound(deserialize = "P: Deserialize<'de>"))]
+struct WrittenRule<P> {
+    #[serde(default)]
+    name: String,
+    action: String,
+    #[serde(alias = "from", alias = "to")]
+    peers: Vec<AdminPeer>,
+    #[serde(default, alias = "protocols")]
+    ports: Option<Vec<P>>,
+    #[serde(flatten)]
+    rest: Rest,
+}
+
+/// What rules say, whose ports are read like this.
+fn read_rules<P>(rules: Option<Vec<WrittenRule<P>>>, port: fn(P) -> AdminPort) -> Vec<AdminRule> {
+    let rule = |rule: WrittenRule<P>| AdminRule {
+        name: rule.name,
+        action: rule.action,
+        peers: rule.peers,
+        ports: rule.ports.unwrap_or_default().into_iter().map(port).collect(),
+        doubt: left_over(&rule.rest),
+    };
+    rules.unwrap_or_default().into_iter().map(rule).collect()
 }
 
 /// A peer: one of these.
