@@ -48,7 +48,10 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
     let program = called_as(arguments.first());
     let parse = |arguments: &[OsString]| command(program).try_get_matches_from(arguments);
     let matches = parse(arguments).or_else(|error| match with_kind(arguments, &error) {
-        Some(arguments) => parse(&arguments),
+        Some([between, alone]) => parse(&between).or_else(|error| match error.kind() {
+            ErrorKind::MissingRequiredArgument => parse(&alone),
+            _ => Err(error),
+        }),
         None => Err(error),
     });
     let matches = match matches {

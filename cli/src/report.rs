@@ -24,7 +24,8 @@ pub fn of(evidence: Evidence, timing: Timing) -> Report {
     }
 }
 
-fn node(node: NodeEvidence) -> NodeReport {
+/// What a node brought, as it is reported.
+pub fn node(node: NodeEvidence) -> NodeReport {
     NodeReport {
         name: node.name,
         kernel: node.kernel,

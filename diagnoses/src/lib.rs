@@ -3,6 +3,7 @@
 //! [`needs`] says what a run must bring, [`settled()`] when it may stop early, [`judge()`] what it means.
 
 pub mod case;
+pub mod conversations;
 mod judge;
 pub mod kernel;
 pub mod kubernetes;

@@ -27,6 +27,14 @@ pub enum Intent {
     PodToExternal,
     /// Can a node reach a pod?
     NodeToPod,
+    /// What is wrong with a pod, whoever it talks to?
+    Pod,
+    /// What is wrong with the pods of a node, and with the node?
+    Node,
+    /// What is wrong with the pods behind a service?
+    Service,
+    /// What is wrong with the pods of a namespace?
+    Namespace,
 }
 
 /// Everything known about one question.

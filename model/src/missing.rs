@@ -78,6 +78,13 @@ impl<T> Known<T> {
         }
     }
 
+    /// Where it is missing, what was known before takes its place.
+    pub fn or(&mut self, earlier: Self) {
+        if matches!((&*self, &earlier), (Self::Missing(_), Self::Known(_))) {
+            *self = earlier;
+        }
+    }
+
     /// The fact, where absence means nothing to the asker.
     pub fn ok(&self) -> Option<&T> {
         self.get().ok()

@@ -89,6 +89,78 @@ pub struct Verdict {
     pub because: Vec<String>,
     /// The command or the object to change.
     pub remedy: String,
+    /// Of a question about one end: the conversations that suffer from it, the worst first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conversations: Vec<ConversationReport>,
+}
+
+/// What a target and a peer had to say to each other on one port, and what went wrong.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ConversationReport {
+    /// The client, by name where it has one.
+    pub source: String,
+    /// The server, likewise. Of lookups the name server.
+    pub destination: String,
+    /// The server's port.
+    pub port: u16,
+    /// `tcp`, `udp`, or a number.
+    pub protocol: String,
+    /// Connections or lookups that were begun in the window.
+    pub tried: u32,
+    /// Of them those that failed.
+    pub failed: u32,
+    /// Segments sent again, datagrams dropped, queries without an answer.
+    pub lost: u32,
+    /// Time spent waiting in vain, or for what came late, in milliseconds.
+    pub waited_ms: u64,
+}
+
+/// What was seen to work of a target's traffic.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct SeenTraffic {
+    /// Connections that were made in the window, by the target and to it.
+    pub connections: u64,
+    /// Lookups that were answered.
+    pub lookups: u64,
+    /// Datagrams that its namespace sent and received, those of lookups among them.
+    pub datagrams: u64,
+    /// Other ends that it had connections or lookups with.
+    pub peers: u64,
+    /// The time below which 99 of 100 connections were made that the target asked for, in milliseconds; absent where there was none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connect_p99_ms: Option<f64>,
+    /// The same of answers to its queries.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lookup_p99_ms: Option<f64>,
+}
+
+/// A finished diagnosis of one end: what is wrong with it, and with whom it suffers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OneEndReport {
+    /// Always `skoop/v1`.
+    pub api_version: String,
+    /// Always `Diagnosis`.
+    pub kind: String,
+    /// What was asked: `pod`, `node`, `service`, `namespace`.
+    pub intent: Intent,
+    /// The target.
+    pub source: Endpoint,
+    /// The answer.
+    pub outcome: Conclusion,
+    /// The answer in one plain sentence.
+    pub headline: String,
+    /// Causes first, the most expensive first; then symptoms, then what is only worth knowing.
+    pub verdicts: Vec<Verdict>,
+    /// What was seen to work.
+    pub seen: SeenTraffic,
+    /// What could not be seen.
+    pub missing: Vec<Missing>,
+    /// Where it was looked.
+    pub nodes: Vec<NodeReport>,
+    /// How long it took.
+    pub timing: Timing,
 }
 
 /// A place.

@@ -1,5 +1,6 @@
 //! `diagnose`: what is wrong between two ends, and how that is known.
 
+use super::one_end_options::{OneEndAsked, OneEndOptions};
 use super::reach_options::{DiagnosisOptions, ReachOptions, lookup};
 use super::site_options::block_on;
 use super::{CliCommand, CommandContext};
@@ -7,22 +8,26 @@ use crate::evidence::gathering::gather;
 use crate::exit::Exit;
 use crate::inquiry::question::{Inquiry, Via};
 use crate::recording::OpenRecording;
-use crate::{private_file, render, report};
+use crate::{one_end, private_file, render, report};
 use anyhow::{Context as _, Result};
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, Subcommand};
 use model::evidence::Intent;
 use model::missing::Missing;
-use model::report::{Conclusion, Report};
+use model::report::{Conclusion, OneEndReport, Report, Timing};
 use std::ffi::OsString;
 use std::io::Write as _;
+use std::time::Duration;
 use tokio::time::Instant;
 
-/// Find out what is wrong between two ends, and prove it
+/// Find out what is wrong with a pod, or between two ends, and prove it
 ///
-/// You may leave out the kind of question, such as pod-to-pod or dns. What the two ends are then decides it.
+/// With one end, its own traffic is watched and nothing is sent. With two ends, a few real packets are sent from one to the other.
+/// You may leave out the kind of question, such as pod, pod-to-pod or dns. What the ends are then decides it.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
+  # What is wrong with pod web-1? Watch its own traffic for ten seconds
+  kubectl skoop diagnose web-1
   # Can pod web-1 reach port 5432 of pod or service db, and if not, why?
   kubectl skoop diagnose web-1 db:5432
   # Does a name resolve for a pod of deployment web?
@@ -36,6 +41,28 @@ pub struct Diagnose {
 
 #[derive(Debug, Subcommand)]
 enum QuestionKind {
+    /// What is wrong with this pod, whoever it talks to?
+    ///
+    /// Sends nothing. Watches the pod's own traffic for a while, finds the conversations that suffer, and names the cause of each.
+    #[command(after_help = "Examples:
+  kubectl skoop diagnose pod web-7c9
+  # All pods of a deployment, on all their nodes, for half a minute
+  kubectl skoop diagnose pod deploy/web --for 30s
+  sudo kubectl-skoop diagnose pod netns/a --local --for 10s")]
+    Pod(OneEndOptions),
+    /// What is wrong with the pods of this node?
+    #[command(after_help = "Examples:
+  kubectl skoop diagnose node n1
+  sudo kubectl-skoop diagnose node host --local")]
+    Node(OneEndOptions),
+    /// What is wrong with the pods behind this service?
+    #[command(after_help = "Examples:
+  kubectl skoop diagnose service db --for 30s")]
+    Service(OneEndOptions),
+    /// What is wrong with the pods of this namespace?
+    #[command(after_help = "Examples:
+  kubectl skoop diagnose namespace shop --for 30s")]
+    Namespace(OneEndOptions),
     /// Can one end reach the other?
     ///
     /// Sends a few real packets from inside the source. Follows them hop by hop through the kernel, and names the cause.
@@ -82,15 +109,20 @@ enum QuestionKind {
     /// A question without its kind: what the two ends are decides it.
     #[command(name = BETWEEN, hide = true, override_usage = "kubectl-skoop diagnose [OPTIONS] <SOURCE> <DESTINATION>")]
     Between(ReachOptions),
+    /// The same of one end.
+    #[command(name = ALONE, hide = true, override_usage = "kubectl-skoop diagnose [OPTIONS] <TARGET>")]
+    Alone(OneEndOptions),
 }
 
-/// What nobody types: the question whose kind was left out.
+/// What nobody types: the questions about two ends and about one whose kind was left out.
 pub const BETWEEN: &str = "between";
+/// The same of one end.
+pub const ALONE: &str = "alone";
 
-/// The arguments of a question whose kind was left out, with the word for it: where none is known by the word that was
+/// The arguments of a question whose kind was left out, with the words for it: where none is known by the word that was
 /// taken for one.
 #[must_use]
-pub fn with_kind(arguments: &[OsString], error: &clap::Error) -> Option<Vec<OsString>> {
+pub fn with_kind(arguments: &[OsString], error: &clap::Error) -> Option<[Vec<OsString>; 2]> {
     let may_be = matches!(
         error.kind(),
         ErrorKind::InvalidSubcommand | ErrorKind::UnknownArgument | ErrorKind::MissingSubcommand
@@ -100,9 +132,11 @@ pub fn with_kind(arguments: &[OsString], error: &clap::Error) -> Option<Vec<OsSt
     if !may_be || slip || place >= arguments.len() {
         return None;
     }
-    let mut with = arguments.to_vec();
-    with.insert(place, BETWEEN.into());
-    Some(with)
+    Some([BETWEEN, ALONE].map(|kind| {
+        let mut with = arguments.to_vec();
+        with.insert(place, kind.into());
+        with
+    }))
 }
 
 #[derive(Debug, Args)]
@@ -129,35 +163,60 @@ impl CliCommand for Diagnose {
     const NAME: &'static str = "diagnose";
 
     fn run(self, context: &CommandContext) -> Result<Exit> {
-        let (inquiry, how) = self.asked()?;
+        let (inquiry, how) = match self.asked()? {
+            Asked::Path(inquiry, how) => (*inquiry, *how),
+            Asked::OneEnd(asked) => return one_end(&asked, context),
+        };
         let Some((report, recording)) = block_on(answer(inquiry, &how, context))? else {
             return Ok(Exit::Fine);
         };
         render::report(&report, how.output, context.colour)?;
-        Ok(recording.end(match report.outcome {
-            Conclusion::Healthy => Exit::Fine,
-            Conclusion::Fault => Exit::Fault,
-            Conclusion::Inconclusive => Exit::Inconclusive,
-        }))
+        Ok(recording.end(exit(report.outcome)))
     }
+}
+
+const fn exit(outcome: Conclusion) -> Exit {
+    match outcome {
+        Conclusion::Healthy => Exit::Fine,
+        Conclusion::Fault => Exit::Fault,
+        Conclusion::Inconclusive => Exit::Inconclusive,
+    }
+}
+
+/// What is to be found out, and how.
+enum Asked {
+    /// Between two ends.
+    Path(Box<Inquiry>, Box<DiagnosisOptions>),
+    /// About one.
+    OneEnd(Box<OneEndAsked>),
 }
 
 impl Diagnose {
     /// The report alone.
     pub fn reported(self, context: &CommandContext) -> Result<Option<Report>> {
-        let (inquiry, how) = self.asked()?;
+        let Asked::Path(inquiry, how) = self.asked()? else {
+            return Ok(None);
+        };
+        let (inquiry, how) = (*inquiry, *how);
         let answer = block_on(answer(inquiry, &how, context))?;
         Ok(answer.map(|(report, _)| report))
     }
 
     /// What is to be found out, and how.
-    fn asked(self) -> Result<(Inquiry, DiagnosisOptions)> {
+    fn asked(self) -> Result<Asked> {
+        let path = |inquiry, how| Ok(Asked::Path(Box::new(inquiry), Box::new(how)));
+        let one_end = |asked: OneEndOptions, intent| Ok(Asked::OneEnd(Box::new(asked.asked(intent)?)));
         let (intent, asked) = match self.what {
-            QuestionKind::Dns(asked) => return Ok((lookup(&asked.source, &asked.name, &asked.how)?, asked.how)),
+            QuestionKind::Pod(asked) => return one_end(asked, Some(Intent::Pod)),
+            QuestionKind::Node(asked) => return one_end(asked, Some(Intent::Node)),
+            QuestionKind::Service(asked) => return one_end(asked, Some(Intent::Service)),
+            QuestionKind::Namespace(asked) => return one_end(asked, Some(Intent::Namespace)),
+            QuestionKind::Alone(asked) => return one_end(asked, None),
+            QuestionKind::Dns(asked) => return path(lookup(&asked.source, &asked.name, &asked.how)?, asked.how),
             QuestionKind::PodToService(PodToServiceOptions { via, reach }) => {
                 let mut inquiry = reach.inquiry(Some(Intent::PodToService))?;
                 inquiry.via = via;
-                return Ok((inquiry, reach.how));
+                return path(inquiry, reach.how);
             }
             QuestionKind::PodToPod(asked) => (Some(Intent::PodToPod), asked),
             QuestionKind::PodToNode(asked) => (Some(Intent::PodToNode), asked),
@@ -165,9 +224,63 @@ impl Diagnose {
             QuestionKind::NodeToPod(asked) => (Some(Intent::NodeToPod), asked),
             QuestionKind::Between(asked) => (None, asked),
         };
-        Ok((asked.inquiry(intent)?, asked.how))
+        path(asked.inquiry(intent)?, asked.how)
     }
 }
+
+/// Watches one end, judges what suffers, and prints the answer.
+fn one_end(asked: &OneEndAsked, context: &CommandContext) -> Result<Exit> {
+    let Some((report, recording)) = block_on(look(asked, context))? else {
+        return Ok(Exit::Fine);
+    };
+    render::one_end(&report, asked.output, asked.all, context.colour)?;
+    Ok(recording.end(exit(report.outcome)))
+}
+
+async fn look(asked: &OneEndAsked, context: &CommandContext) -> Result<Option<(OneEndReport, OpenRecording)>> {
+    let started = Instant::now();
+    let site = asked.place.site(context).await?;
+    let (question, ends) = asked.ends(&site).await?;
+    let longest = question.length + MARGIN;
+    if let Some(jobs) = asked.place.dry_run(&site, &ends, longest)? {
+        render::manifests(&jobs)?;
+        return Ok(None);
+    }
+    let (mut session, recording) = asked.place.begin(context, &site, &ends, longest)?;
+    session.hello().await?;
+    super::site_options::check(context, &site, &session)?;
+    let hello_ms = started.elapsed().as_millis() as u64;
+    let target = ends.source.clone();
+    let triage = one_end::watch(&mut session, &question, ends).await?;
+    let judging = Instant::now();
+    session.dismiss().await;
+    let target = if target.netns.is_none() && triage.targets.len() == 1 {
+        triage.targets[0].clone()
+    } else {
+        target
+    };
+    let [facts, armed, window, after] = triage.stages.map(|stage| stage.as_millis() as u64);
+    let timing = Timing {
+        hello_ms,
+        facts_ms: facts,
+        armed_ms: armed,
+        window_ms: window,
+        ..Timing::default()
+    };
+    let seen = std::mem::take(&mut session.state.evidence);
+    let mut report = one_end::answer(&question, target, &triage, seen, timing);
+    report.timing.verdict_ms = after + judging.elapsed().as_millis() as u64;
+    report.timing.total_ms = started.elapsed().as_millis() as u64;
+    if let Some(doubt) = site.doubt().filter(|doubt| doubt.changed) {
+        report.outcome = Conclusion::Inconclusive;
+        report.headline = format!("cannot tell: {}", doubt.missing.why);
+    }
+    session.progress.clear();
+    Ok(Some((report, recording)))
+}
+
+/// For all that is read around the window of one end.
+const MARGIN: Duration = Duration::from_secs(30);
 
 /// Asks, looks and judges; nothing where only the manifests of what would be started are wanted.
 async fn answer(

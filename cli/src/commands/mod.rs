@@ -15,6 +15,7 @@ mod diagnose;
 mod doctor;
 mod explain;
 mod node_findings;
+mod one_end_options;
 mod probes;
 mod reach_options;
 mod rules;

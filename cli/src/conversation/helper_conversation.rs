@@ -2,8 +2,8 @@
 
 use model::endpoint::Endpoint;
 use model::missing::Known;
-use model::protocol::Hello;
-use std::collections::{BTreeSet, VecDeque};
+use model::protocol::{BpfCost, Hello};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// How far the conversation with one helper is.
 #[derive(Debug, Default)]
@@ -28,6 +28,10 @@ pub struct HelperConversation {
     pub failed: Vec<String>,
     /// The site has a name for this node, and so it has for what lives there.
     pub named: bool,
+    /// Events that it says it told, by window.
+    pub told_events: BTreeMap<u32, u64>,
+    /// What its programs cost, by window.
+    pub costs: BTreeMap<u32, BpfCost>,
     /// Events it reported that are another node's.
     pub foreign_events: u64,
     /// It was asked to end, or is a recording, whose replies were all given before.

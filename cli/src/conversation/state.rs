@@ -10,7 +10,7 @@ use model::event::Event;
 use model::evidence::{Evidence, NetnsEvidence, NodeEvidence, Window};
 use model::facts::{NetnsFacts, Phase, ProcessFacts};
 use model::missing::{Known, Missing};
-use model::protocol::{Hello, Reply};
+use model::protocol::{Hello, ProbeStatus, Reply};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -29,6 +29,8 @@ pub struct ConversationState {
     pub nodes: Vec<HelperConversation>,
     /// What the destination may be translated to, as far as it is known.
     pub backends: Vec<Endpoint>,
+    /// Ports whose listeners are looked for beside those of the destination and its backends.
+    pub further_ports: Vec<u16>,
     /// Which namespaces and events are whose.
     pub kernels: Kernels,
     /// Counts what was taken in that can change a verdict.
@@ -61,6 +63,7 @@ impl ConversationState {
                 ..Evidence::default()
             },
             backends: Vec::new(),
+            further_ports: Vec::new(),
             news: 0,
             kept: RetainedBytes::default(),
             events: EventBuffer::default(),
@@ -131,7 +134,9 @@ impl ConversationState {
                 self.miss(node, missing);
             }
             Reply::Armed { id, probes } => {
-                brought.probes = probes;
+                let anew = |known: &ProbeStatus| !probes.iter().any(|probe| probe.name == known.name);
+                brought.probes.retain(anew);
+                brought.probes.extend(probes);
                 helper.armed = Some(id);
             }
             Reply::Going { id, at_ns } => {
@@ -170,10 +175,20 @@ impl ConversationState {
                 bpf,
             } => {
                 totals.retain(|total| self.kernels.reports(node, total.netns));
-                brought.events = events.saturating_sub(helper.foreign_events);
-                brought.lost = lost;
-                brought.totals = totals;
-                brought.bpf = bpf;
+                helper.told_events.insert(id, events);
+                let told: u64 = helper.told_events.values().sum();
+                brought.events = told.saturating_sub(helper.foreign_events);
+                // Of several windows each has probes of its own.
+                brought
+                    .lost
+                    .retain(|known| !lost.iter().any(|new| new.probe == known.probe));
+                brought.lost.extend(lost);
+                brought
+                    .totals
+                    .retain(|known| !totals.iter().any(|new| new.probe == known.probe));
+                brought.totals.extend(totals);
+                helper.costs.extend(bpf.map(|cost| (id, cost)));
+                brought.bpf = (!helper.costs.is_empty()).then(|| helper.costs.values().copied().sum());
                 helper.stopped = Some(id);
                 brought.window.end_ns = at_ns.max(brought.window.end_ns);
                 helper.open.remove(&id);
@@ -331,6 +346,11 @@ impl ConversationState {
         self.evidence.window = Window::default();
         for node in &mut self.evidence.nodes {
             node.window = Window::default();
+            (node.lost, node.totals) = (Vec::new(), Vec::new());
+        }
+        for helper in &mut self.nodes {
+            helper.told_events.clear();
+            helper.costs.clear();
         }
         self.events.forget();
         self.kept.forget_round();
@@ -377,7 +397,7 @@ impl ConversationState {
             netns.name = name;
         }
         match phase {
-            Phase::Before => netns.before = facts,
+            Phase::Before => netns.before.update(facts),
             Phase::After => netns.after = facts,
         }
     }
@@ -415,7 +435,7 @@ fn remember(answers: &mut BTreeSet<u32>, id: u32) {
 mod tests {
     use super::ConversationState;
     use model::facts::{NetnsFacts, Phase};
-    use model::protocol::{Hello, Reply};
+    use model::protocol::{Hello, ProbeStatus, Reply};
 
     #[test]
     fn a_namespace_is_one_before_and_after() {

@@ -4,9 +4,9 @@
 //! It may use a conversation with helpers and what is asked of them. It knows neither where helpers are nor a cluster's API.
 
 mod attempt_window;
-mod both_ends;
-mod flow_forms;
+pub mod both_ends;
+pub mod flow_forms;
 pub mod gathering;
 mod passive_connections;
-mod path_facts;
+pub mod path_facts;
 mod translated_target;

@@ -10,8 +10,12 @@ use model::missing::Missing;
 use model::protocol::{Ask, Request};
 use tokio::time::Instant;
 
-/// Namespaces that are read, at most: a path has few, and a machine may have thousands.
+/// Namespaces that are read for one path, at most: a path has few, and a machine may have thousands.
 const NETNS_MAX: usize = 16;
+/// The same for all paths of one end.
+const NETNS_OF_ALL_MAX: usize = 64;
+/// Facts about a flow, read anew for each flow that passes a namespace.
+const OF_A_FLOW: [&str; 3] = ["lookups", "sockets", "conntrack"];
 /// Flows whose connection tracking is asked for, at most.
 const FLOWS_MAX: usize = 256;
 /// Facts that traffic changes, so that they are read again after the window.
@@ -30,7 +34,8 @@ const CHANGED_BY_TRAFFIC: [&str; 9] = [
 /// Reads both ends, then whatever namespaces the facts lead to, until nothing new turns up.
 pub async fn walk(session: &mut Session) {
     session.progress.stage("reading facts of the path");
-    find(session).await;
+    read(session, Phase::Before).await;
+    find(session, NETNS_MAX).await;
     let Evidence {
         netns,
         source,
@@ -45,15 +50,29 @@ pub async fn walk(session: &mut Session) {
     });
 }
 
-async fn find(session: &mut Session) {
-    read(session, Phase::Before).await;
+/// Reads what one more path passes: all of the namespaces that are not known yet, and of the others what is about its flow.
+pub async fn walk_one_more(session: &mut Session) {
+    let on_the_way = first(&session.state);
+    let is_known = |id: &u32| session.state.evidence.netns(*id).is_some();
+    let (known, new): (Vec<u32>, Vec<u32>) = on_the_way.into_iter().partition(is_known);
+    read_netns(session, Phase::Before, known, Some(&OF_A_FLOW)).await;
+    read_netns(session, Phase::Before, new, None).await;
+    find(session, NETNS_OF_ALL_MAX).await;
+}
+
+/// Reads these namespaces.
+pub async fn read_these(session: &mut Session, netns: Vec<u32>) {
+    read_netns(session, Phase::Before, netns, None).await;
+}
+
+async fn find(session: &mut Session, most: usize) {
     loop {
         let evidence = &session.state.evidence;
         let new: Vec<u32> = diagnoses::kernel::walk::next(evidence)
             .into_iter()
             .filter(|id| evidence.netns(*id).is_none() && session.state.home(*id).is_some())
             .collect();
-        let room = NETNS_MAX.saturating_sub(evidence.netns.len());
+        let room = most.saturating_sub(evidence.netns.len());
         if new.is_empty() || session.state.over() {
             return;
         }
@@ -63,9 +82,9 @@ async fn find(session: &mut Session) {
                 .state
                 .evidence
                 .missing
-                .push(Missing::new(what, format!("no more than {NETNS_MAX} are read")));
+                .push(Missing::new(what, format!("no more than {most} are read")));
         }
-        if room == 0 || !read_netns(session, Phase::Before, new.into_iter().take(room).collect()).await {
+        if room == 0 || !read_netns(session, Phase::Before, new.into_iter().take(room).collect(), None).await {
             return;
         }
     }
@@ -79,7 +98,7 @@ pub async fn read(session: &mut Session, phase: Phase) {
         Phase::After => state.evidence.netns.iter().map(|netns| netns.id).collect(),
     };
     netns.dedup();
-    read_netns(session, phase, netns).await;
+    read_netns(session, phase, netns, None).await;
 }
 
 /// Reads where the watched packets went astray to, which no fact before the window led to.
@@ -93,7 +112,7 @@ pub async fn read_strays(session: &mut Session) {
         .take(room)
         .collect();
     if !new.is_empty() {
-        read_netns(session, Phase::Before, new).await;
+        read_netns(session, Phase::Before, new, None).await;
     }
 }
 
@@ -123,7 +142,11 @@ fn first(state: &ConversationState) -> Vec<u32> {
     all
 }
 
-async fn read_netns(session: &mut Session, phase: Phase, netns: Vec<u32>) -> bool {
+/// Reads of these namespaces all that the rules need, or only these facts. Whether anything came.
+async fn read_netns(session: &mut Session, phase: Phase, netns: Vec<u32>, only: Option<&[&str]>) -> bool {
+    if netns.is_empty() && only.is_some() {
+        return false;
+    }
     let id = session.number();
     let mut asked = Vec::new();
     for node in session.living() {
@@ -138,6 +161,7 @@ async fn read_netns(session: &mut Session, phase: Phase, netns: Vec<u32>) -> boo
                 id,
                 phase: Some(phase),
                 netns: own.collect(),
+                facts: only.unwrap_or_default().iter().map(|fact| (*fact).to_owned()).collect(),
                 ..Ask::default()
             },
         );
@@ -184,7 +208,12 @@ fn ask(state: &ConversationState, node: usize, ask: Ask) -> Ask {
     } = &state.evidence;
     let after = ask.phase == Some(Phase::After);
     let name = &nodes[node].name;
-    let mut facts: Vec<&str> = diagnoses::needs(*intent).facts;
+    let only = !ask.facts.is_empty();
+    let mut facts: Vec<&str> = if only {
+        ask.facts.iter().map(String::as_str).collect()
+    } else {
+        diagnoses::needs(*intent).facts
+    };
     if after {
         facts = if facts.is_empty() {
             CHANGED_BY_TRAFFIC.to_vec()
@@ -203,7 +232,7 @@ fn ask(state: &ConversationState, node: usize, ask: Ask) -> Ask {
     };
     let addresses = destination.addresses.iter().chain(&source.addresses);
     Ask {
-        facts: facts.into_iter().map(str::to_owned).collect(),
+        facts: facts.into_iter().map(str::to_owned).collect::<Vec<String>>(),
         pids,
         ports: ports(state),
         flows: flows(state),
@@ -212,7 +241,7 @@ fn ask(state: &ConversationState, node: usize, ask: Ask) -> Ask {
         } else {
             addresses.map(|address| (*address, None)).collect()
         },
-        node: after || !known.iter().any(|netns| netns.node == *name),
+        node: after || (!only && !known.iter().any(|netns| netns.node == *name)),
         ..ask
     }
 }
@@ -240,7 +269,8 @@ fn flows(state: &ConversationState) -> Vec<Flow> {
 fn ports(state: &ConversationState) -> Vec<u16> {
     let asked = state.evidence.destination.port;
     let backends = state.backends.iter().filter_map(|backend| backend.port);
-    let mut ports: Vec<u16> = asked.into_iter().chain(backends).collect();
+    let further = state.further_ports.iter().copied();
+    let mut ports: Vec<u16> = asked.into_iter().chain(backends).chain(further).collect();
     ports.sort_unstable();
     ports.dedup();
     ports

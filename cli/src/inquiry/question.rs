@@ -88,5 +88,9 @@ pub const fn intent_name(intent: Intent) -> &'static str {
         Intent::PodToNode => "pod-to-node",
         Intent::PodToExternal => "pod-to-external",
         Intent::NodeToPod => "node-to-pod",
+        Intent::Pod => "pod",
+        Intent::Node => "node",
+        Intent::Service => "service",
+        Intent::Namespace => "namespace",
     }
 }

@@ -13,6 +13,7 @@ pub mod fake_server;
 pub mod list;
 mod named_object;
 pub mod new_pods;
+pub mod one_end;
 mod other_policies;
 mod plain_objects;
 pub mod refusal;

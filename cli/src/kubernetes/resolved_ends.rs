@@ -211,7 +211,7 @@ fn node_of(thing: &NamedObject) -> &str {
 
 fn source_end(source: &NamedObject, target: &NamedEnd) -> Result<Endpoint> {
     match source {
-        NamedObject::Pod { pod, .. } => Ok(pod_end(pod, target)),
+        NamedObject::Pod { pod, .. } => Ok(pod_end(pod, target.asked())),
         NamedObject::Node(node) => Ok(node_end(node, target)),
         NamedObject::Service { .. } | NamedObject::NoService { .. } => Err(NotThere::error(format!(
             "{} is a service, which sends nothing; name a pod behind it",
@@ -234,7 +234,7 @@ fn destination_end(
 ) -> Result<Endpoint> {
     let target = asked.destination;
     match thing {
-        NamedObject::Pod { pod, .. } => Ok(pod_end(pod, target)),
+        NamedObject::Pod { pod, .. } => Ok(pod_end(pod, target.asked())),
         NamedObject::Node(node) => Ok(node_end(node, target)),
         NamedObject::Service { service, slices } => {
             let own = gathered.inventory.node(&source.node);
@@ -278,10 +278,11 @@ fn destination_end(
     }
 }
 
-fn pod_end(pod: &Pod, target: &NamedEnd) -> Endpoint {
+/// A pod as an end, under the words by which it was asked for.
+pub fn pod_end(pod: &Pod, asked: String) -> Endpoint {
     let live = has_network(pod);
     Endpoint {
-        asked: target.asked(),
+        asked,
         kind: EndpointKind::Pod,
         node: if live { pod.node.clone() } else { String::new() },
         name: pod.full_name(),

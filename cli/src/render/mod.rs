@@ -13,6 +13,7 @@ mod findings;
 #[cfg(test)]
 mod hostile;
 mod lists;
+mod one_end;
 mod paper;
 mod phrases;
 pub mod progress;
@@ -32,7 +33,7 @@ pub use lists::ListFormat;
 use crate::exit::WrongUsage;
 use anyhow::{Context as _, Result};
 use model::protocol::{Hello, ProbeStatus};
-use model::report::Report;
+use model::report::{OneEndReport, Report};
 use std::io::{IsTerminal as _, Write as _};
 
 /// How to print an answer.
@@ -109,6 +110,23 @@ pub fn report(report: &Report, format: Format, colour: Colour) -> Result<()> {
     };
     match print(&text) {
         // Whoever closed the pipe has read enough; the exit code still tells the outcome.
+        Err(error) if is_broken_pipe(&error) => Ok(()),
+        printed => printed,
+    }
+}
+
+/// Prints a report about one end.
+pub fn one_end(report: &OneEndReport, format: Format, all: bool, colour: Colour) -> Result<()> {
+    let text = match format {
+        Format::Json => json(report).context("writing the report as JSON")?,
+        Format::Yaml => yaml(report).context("writing the report as YAML")?,
+        Format::Table | Format::Wide => {
+            let paper = paper(colour);
+            let wide = format == Format::Wide;
+            paper.write(&table::Sheet { paper, wide }.one_end(report, all || wide))
+        }
+    };
+    match print(&text) {
         Err(error) if is_broken_pipe(&error) => Ok(()),
         printed => printed,
     }

@@ -50,14 +50,19 @@ impl Sheet {
         if report.outcome != Conclusion::Inconclusive {
             sheet.append(self.missing(report));
         }
-        sheet.append(self.block("looked", &looked(report, self.wide)));
+        sheet.append(self.block("looked", &self.looked(report)));
         sheet
     }
 
+    /// What was looked at.
+    pub fn looked(&self, report: &Report) -> Vec<String> {
+        looked(report, self.wide)
+    }
+
     /// A labelled part after an empty line; nothing when there is nothing to say.
-    fn block(&self, label: &str, paragraphs: &[String]) -> TextPage {
+    pub fn block(&self, label: &str, paragraphs: &[String]) -> TextPage {
         let lines = self.paper.labelled(label, paragraphs);
-        if lines.is_empty() || matches!(label, "attempts" | "looked" | "proven") {
+        if lines.is_empty() || matches!(label, "attempts" | "looked" | "proven" | "seen") {
             return lines;
         }
         let mut page = TextPage::new();
@@ -66,7 +71,8 @@ impl Sheet {
         page
     }
 
-    fn headline(&self, report: &Report) -> TextPage {
+    /// The answer.
+    pub fn headline(&self, report: &Report) -> TextPage {
         let (mark, ink) = match report.outcome {
             Conclusion::Healthy => ("✓", Ink::Good),
             Conclusion::Fault => ("✗", Ink::Bad),
@@ -81,7 +87,8 @@ impl Sheet {
         lines.iter().enumerate().map(line).collect()
     }
 
-    fn cause(&self, verdict: &Verdict, report: &Report, sheet: &mut TextPage) {
+    /// A cause, what proves it, and what to do.
+    pub fn cause(&self, verdict: &Verdict, report: &Report, sheet: &mut TextPage) {
         let place = phrases::place(&verdict.place);
         let unsaid = |node: &&String| report.nodes.len() > 1 && verdict.place.netns.as_ref() != Some(*node);
         let node = verdict.place.node.as_ref().filter(unsaid);
@@ -110,7 +117,8 @@ impl Sheet {
         }
     }
 
-    fn missing(&self, report: &Report) -> TextPage {
+    /// What could not be seen.
+    pub fn missing(&self, report: &Report) -> TextPage {
         let shown = if self.wide { report.missing.len() } else { MISSING_SHOWN };
         let mut lines: Vec<String> = report.missing.iter().take(shown).map(unseen).collect();
         if report.missing.len() > shown {

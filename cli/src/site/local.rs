@@ -43,6 +43,27 @@ impl Local {
         }
     }
 
+    /// One end as it was asked for, and what kind it is.
+    pub fn one_end(target: &NamedEnd, asked: Option<Intent>) -> Result<(Intent, KnownEnds)> {
+        let source = self::asked(target);
+        let intent = match (asked, source.kind) {
+            (Some(Intent::Service | Intent::Namespace), _) => {
+                return Err(WrongUsage::error(
+                    "services and namespaces are a cluster's, and --local looks at this machine alone; leave --local out, or name a network namespace",
+                ));
+            }
+            (Some(intent), _) => intent,
+            (None, EndpointKind::Host) => Intent::Node,
+            (None, _) => Intent::Pod,
+        };
+        let ends = KnownEnds {
+            source,
+            nodes: vec![String::new()],
+            ..KnownEnds::default()
+        };
+        Ok((intent, ends))
+    }
+
     /// Starts it; it waits for requests.
     pub fn start(&self, recorder: Option<Recorder>) -> Result<HelperLink> {
         let mut child = self.spawn()?;

@@ -9,14 +9,17 @@ mod local;
 
 use crate::conversation::link::HelperLink;
 use crate::inquiry::known_ends::KnownEnds;
+use crate::inquiry::named_end::NamedEnd;
 use crate::inquiry::question::Inquiry;
 use crate::interrupt::Interrupt;
 use crate::kubernetes::cluster::ClusterApi;
+use crate::kubernetes::one_end;
 use crate::kubernetes::resolved_ends::{self, EndsQuery};
 use crate::recording::{Recorder, Recording, RecordingDoubt};
 use anyhow::{Result, anyhow};
 use cluster::{HelperOptions, Helpers};
 use k8s_openapi::api::batch::v1::Job;
+use model::evidence::Intent;
 use model::inventory::Node;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -123,6 +126,25 @@ impl Site {
                     inquiry.settle(intent, protocol);
                 }
                 Ok(ends)
+            }
+        }
+    }
+
+    /// What is known here of one end, and what kind of end it is.
+    pub async fn one_end(
+        &self,
+        target: &NamedEnd,
+        text: &str,
+        intent: Option<Intent>,
+        max_nodes: usize,
+    ) -> Result<(Intent, KnownEnds)> {
+        match self {
+            Self::Local(_) => local::Local::one_end(target, intent),
+            Self::Kubernetes(site) => one_end::resolve(&site.cluster, target, text, intent, max_nodes).await,
+            Self::Recording(recording) => {
+                let ends = recording.ends();
+                let settled = ends.settled.map(|(intent, _)| intent);
+                Ok((intent.or(settled).unwrap_or(Intent::Pod), ends))
             }
         }
     }

@@ -226,6 +226,7 @@ impl Finding {
             says: claim.says,
             because,
             remedy: claim.remedy.into_text(),
+            conversations: Vec::new(),
         }
     }
 }

@@ -78,3 +78,53 @@ pub struct NetnsFacts {
     /// What the kernel itself answers to "how would this leave?" (`RTM_GETROUTE`, one per address asked for).
     pub lookups: Known<Vec<RouteLookup>>,
 }
+
+impl NetnsFacts {
+    /// Takes over what was read later. What was not asked for again stays as it is, and so do answers to other lookups.
+    pub fn update(&mut self, later: Self) {
+        let earlier = std::mem::replace(self, later);
+        let Self {
+            netns: _,
+            at_ns: _,
+            links,
+            addresses,
+            routes,
+            rules,
+            neighbours,
+            fdb,
+            sysctls,
+            sockets,
+            socket_counts,
+            counters,
+            conntrack,
+            netfilter,
+            queues,
+            bpf,
+            xfrm,
+            lookups,
+        } = earlier;
+        self.links.or(links);
+        self.addresses.or(addresses);
+        self.routes.or(routes);
+        self.rules.or(rules);
+        self.neighbours.or(neighbours);
+        self.fdb.or(fdb);
+        self.sysctls.or(sysctls);
+        self.sockets.or(sockets);
+        self.socket_counts.or(socket_counts);
+        self.counters.or(counters);
+        self.conntrack.or(conntrack);
+        self.netfilter.or(netfilter);
+        self.queues.or(queues);
+        self.bpf.or(bpf);
+        self.xfrm.or(xfrm);
+        match (&mut self.lookups, lookups) {
+            (Known::Known(lookups), Known::Known(earlier)) => {
+                let other = |old: &RouteLookup| !lookups.iter().any(|new| (new.dst, new.src) == (old.dst, old.src));
+                let others: Vec<RouteLookup> = earlier.into_iter().filter(other).collect();
+                lookups.extend(others);
+            }
+            (lookups, earlier) => lookups.or(earlier),
+        }
+    }
+}

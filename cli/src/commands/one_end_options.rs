@@ -1,0 +1,116 @@
+//! The options of a diagnosis of one end: which, how long, and how many of the conversations that suffer are followed.
+
+use super::site_options::SiteOptions;
+use crate::exit::WrongUsage;
+use crate::inquiry::durations;
+use crate::inquiry::known_ends::KnownEnds;
+use crate::inquiry::named_end::NamedEnd;
+use crate::kubernetes::capture_scope::NODES_MAX;
+use crate::one_end::OneEndQuestion;
+use crate::render::Format;
+use crate::site::Site;
+use anyhow::Result;
+use clap::Args;
+use model::evidence::{Intent, Limits};
+use std::time::Duration;
+
+/// Watching goes on for this long, when nothing else is asked.
+const LENGTH: Duration = Duration::from_secs(10);
+/// Conversations that are followed, unless more are asked for.
+const WORST: usize = 5;
+/// More of them cost every packet of the node.
+const WORST_MAX: usize = 50;
+
+/// One end, and how to look at it.
+#[derive(Debug, Args)]
+pub struct OneEndOptions {
+    /// What to look at.
+    #[arg(help = "What to look at: [KIND/][NAMESPACE/]NAME. With --local: netns/NAME, pid/N, container/ID or host")]
+    target: String,
+    /// Watch for this time, such as 30s or 10m [default: 10s]
+    #[arg(long = "for", value_name = "TIME", value_parser = durations::parse)]
+    length: Option<Duration>,
+    /// Follow this many conversations to their other end: those that suffer most
+    #[arg(long, value_name = "N", default_value_t = WORST)]
+    worst: usize,
+    /// Show every cause in full, not the first three
+    #[arg(long)]
+    all: bool,
+    /// Call a connection slow if it takes longer than this, and a lookup if it takes longer than ten times this [default: 100ms]
+    #[arg(long, value_name = "TIME", value_parser = durations::limit)]
+    slow: Option<Duration>,
+    /// Refuse to look at more nodes than this
+    #[arg(long, value_name = "N", default_value_t = NODES_MAX)]
+    max_nodes: usize,
+    /// How to print the answer
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
+    output: Format,
+    #[command(flatten)]
+    place: SiteOptions,
+}
+
+/// The same, looked through.
+#[derive(Debug)]
+pub struct OneEndAsked {
+    target: NamedEnd,
+    text: String,
+    intent: Option<Intent>,
+    length: Duration,
+    worst: usize,
+    limits: Limits,
+    max_nodes: usize,
+    /// Every cause in full.
+    pub all: bool,
+    /// How to print the answer.
+    pub output: Format,
+    /// Where to look.
+    pub place: SiteOptions,
+}
+
+impl OneEndOptions {
+    /// Looks it through. Without an intent it follows from what the target is.
+    pub fn asked(self, intent: Option<Intent>) -> Result<OneEndAsked> {
+        if self.worst == 0 || self.worst > WORST_MAX {
+            return Err(WrongUsage::error(format!(
+                "--worst {} cannot be meant; use 1 to {WORST_MAX}",
+                self.worst
+            )));
+        }
+        let target = self.place.grammar().source(&self.target)?;
+        let limits = self.slow.map_or_else(Limits::default, |slow| {
+            let slow_ms = slow.as_millis() as u64;
+            Limits {
+                slow_ms,
+                dns_slow_ms: slow_ms * 10,
+            }
+        });
+        Ok(OneEndAsked {
+            target,
+            text: self.target,
+            intent,
+            length: self.length.unwrap_or(LENGTH),
+            worst: self.worst,
+            limits,
+            max_nodes: self.max_nodes,
+            all: self.all,
+            output: self.output,
+            place: self.place,
+        })
+    }
+}
+
+impl OneEndAsked {
+    /// What the site knows of the target, and the question, in which nothing is open any more.
+    pub async fn ends(&self, site: &Site) -> Result<(OneEndQuestion, KnownEnds)> {
+        let (intent, ends) = site
+            .one_end(&self.target, &self.text, self.intent, self.max_nodes)
+            .await?;
+        let question = OneEndQuestion {
+            intent,
+            length: self.length,
+            worst: self.worst,
+            limits: self.limits,
+        };
+        Ok((question, ends))
+    }
+}

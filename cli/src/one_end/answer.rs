@@ -1,0 +1,170 @@
+//! From what was seen of one end to its report: every conversation that suffers is judged by the rules, and what they say is
+//! brought together.
+
+use super::question::OneEndQuestion;
+use super::triage::Triage;
+use crate::report::node;
+use diagnoses::conversations::{Cost, Ends, Key, Looked, Role, Suffering, judge_conversations, question};
+use model::endpoint::{Endpoint, EndpointKind};
+use model::evidence::Evidence;
+use model::flow::protocol_name;
+use model::missing::Missing;
+use model::owner::Owner;
+use model::report::{API_VERSION, ConversationReport, OneEndReport, SeenTraffic, Timing};
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+/// The report about one end.
+#[must_use]
+pub fn answer(
+    asked: &OneEndQuestion,
+    target: Endpoint,
+    triage: &Triage,
+    seen: Evidence,
+    timing: Timing,
+) -> OneEndReport {
+    let now_ns = seen.window.end_ns;
+    let all = triage.table.suffering(now_ns, asked.slow_ns());
+    let mut suffering = Vec::new();
+    for (key, cost) in &all {
+        if let Some(followed) = triage.followed.iter().find(|followed| followed.key == *key) {
+            suffering.push(Suffering {
+                report: report_of(triage, key, *cost, &followed.ends),
+                cost: *cost,
+                role: key.role,
+                evidence: question(&seen, &triage.table, *key, followed.ends.clone(), now_ns),
+            });
+        }
+    }
+    let traffic = traffic(triage, &seen);
+    let looked = Looked {
+        target: name(&target),
+        seconds: triage.took.as_secs_f64(),
+        seen: traffic.clone(),
+        missing: gaps(&seen),
+        expected: false,
+        unjudged: all.len() - suffering.len(),
+    };
+    let judged = judge_conversations(&suffering, &looked);
+    OneEndReport {
+        api_version: API_VERSION.to_owned(),
+        kind: "Diagnosis".to_owned(),
+        intent: asked.intent,
+        source: target,
+        outcome: judged.outcome,
+        headline: judged.headline,
+        verdicts: judged.verdicts,
+        seen: traffic,
+        missing: judged.missing,
+        nodes: seen.nodes.into_iter().map(node).collect(),
+        timing,
+    }
+}
+
+/// The numbers of a conversation.
+fn report_of(triage: &Triage, key: &Key, cost: Cost, ends: &Ends) -> ConversationReport {
+    let conversation = triage.table.conversations.get(key);
+    ConversationReport {
+        source: name(&ends.client),
+        destination: name(&ends.server),
+        port: key.port,
+        protocol: protocol_name(key.protocol).into_owned(),
+        tried: conversation.map_or(0, |conversation| conversation.tried),
+        failed: cost.failed,
+        lost: cost.lost,
+        waited_ms: cost.waited_ns / 1_000_000,
+    }
+}
+
+/// As people call it. What was found by an address alone is called by whose it is.
+fn name(end: &Endpoint) -> String {
+    match &end.owner {
+        Owner::Netns { name } if end.kind == EndpointKind::Address => return format!("netns/{name}"),
+        Owner::Host if end.kind == EndpointKind::Address => return "host".to_owned(),
+        _ => {}
+    }
+    [&end.name, &end.asked]
+        .into_iter()
+        .find(|name| !name.is_empty())
+        .cloned()
+        .unwrap_or_default()
+}
+
+/// What was seen to work.
+fn traffic(triage: &Triage, seen: &Evidence) -> SeenTraffic {
+    let table = &triage.table;
+    let made = |role: Role| {
+        let of_role = table
+            .conversations
+            .iter()
+            .filter(move |(key, own)| key.role == role && own.lookups.is_empty());
+        of_role.map(|(_, own)| u64::from(own.made)).sum::<u64>()
+    };
+    let lookups = table
+        .conversations
+        .iter()
+        .filter(|(key, own)| key.role == Role::Client && !own.lookups.is_empty());
+    let other = |key: &Key| match key.role {
+        Role::Client => key.server,
+        Role::Server => key.client,
+    };
+    let met = table.conversations.iter().filter(|(_, own)| own.made > 0);
+    let peers: BTreeSet<IpAddr> = met.map(|(key, _)| other(key)).collect();
+    SeenTraffic {
+        connections: made(Role::Client) + made(Role::Server),
+        lookups: lookups.map(|(_, own)| u64::from(own.made)).sum(),
+        datagrams: triage.targets.iter().filter_map(|target| datagrams(seen, target)).sum(),
+        peers: peers.len() as u64,
+        connect_p99_ms: p99_ms(&table.connect_ns),
+        lookup_p99_ms: p99_ms(&table.lookup_ns),
+    }
+}
+
+/// Datagrams that a target's namespace sent and received in the window.
+fn datagrams(seen: &Evidence, target: &Endpoint) -> Option<u64> {
+    let netns = seen.netns(target.netns?)?;
+    let (before, after) = (netns.before.counters.ok()?, netns.after.counters.ok()?);
+    let grown = |name: &str| {
+        let value = |counters: &std::collections::BTreeMap<String, u64>| counters.get(name).copied().unwrap_or(0);
+        value(after).saturating_sub(value(before))
+    };
+    Some(
+        [
+            "Udp.InDatagrams",
+            "Udp.OutDatagrams",
+            "Udp6.InDatagrams",
+            "Udp6.OutDatagrams",
+        ]
+        .into_iter()
+        .map(grown)
+        .sum(),
+    )
+}
+
+fn p99_ms(times_ns: &[u64]) -> Option<f64> {
+    let mut sorted = times_ns.to_vec();
+    sorted.sort_unstable();
+    let rank = (sorted.len() * 99).div_ceil(100).checked_sub(1)?;
+    // Hundredths of a millisecond are enough.
+    Some((sorted[rank] as f64 / 10_000.0).round() / 100.0)
+}
+
+/// What of the window was not seen.
+fn gaps(seen: &Evidence) -> Vec<Missing> {
+    let mut gaps = seen.missing.clone();
+    for node in &seen.nodes {
+        gaps.extend(node.truncated.clone());
+        for status in &node.probes {
+            gaps.extend(status.unsupported.clone());
+        }
+        let unseen: u64 = node.lost.iter().map(|lost| lost.ring_full + lost.over_budget).sum();
+        if unseen > 0 {
+            let lack = Missing::new(
+                format!("{unseen} events"),
+                "more came at once than can be told one by one",
+            );
+            gaps.push(lack.remedy("look at fewer pods at once, or when they are less busy"));
+        }
+    }
+    gaps
+}

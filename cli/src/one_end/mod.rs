@@ -1,0 +1,13 @@
+//! A question about one end: its own traffic is watched, and what suffers is followed to the other end, in one window.
+//!
+//! It may use a conversation with helpers, the order of events, and how facts of a path are read. Which conversations suffer and
+//! what that means is decided elsewhere (`diagnoses`); it knows neither where helpers are nor a cluster's API.
+
+mod answer;
+mod follow;
+mod question;
+mod triage;
+
+pub use answer::answer;
+pub use question::OneEndQuestion;
+pub use triage::watch;

@@ -1,0 +1,248 @@
+//! The window: the probes of rare events watch the targets, events become conversations, and those that suffer are followed.
+
+use super::follow::{Followed, Followers};
+use super::question::OneEndQuestion;
+use crate::capture::event_order::EventOrder;
+use crate::conversation::session::{STEP, Session, WaitEnd};
+use crate::conversation::state::ConversationState;
+use crate::evidence::{both_ends, path_facts};
+use crate::inquiry::known_ends::KnownEnds;
+use anyhow::{Result, anyhow};
+use diagnoses::conversations::ConversationTable;
+use model::endpoint::Endpoint;
+use model::event::Event;
+use model::facts::Phase;
+use model::protocol::{Filter, Request};
+use std::net::IpAddr;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// What tells of faults and costs nothing while there are none.
+const PROBES: [&str; 8] = [
+    "drop",
+    "tcpreset",
+    "tcpretrans",
+    "tcpstate",
+    "icmp",
+    "neigh",
+    "udpbuf",
+    "dns",
+];
+/// Single events of a node's probe that are reported in a second; beyond them only totals.
+const EVENTS_PER_SECOND: u32 = 20_000;
+/// It is looked so often for conversations that suffer.
+const LOOK_EVERY: Duration = Duration::from_millis(150);
+/// Events that are kept, at most; those of conversations that are well are let go first.
+const KEPT_MAX: usize = 100_000;
+
+/// What was seen of one end.
+#[derive(Debug)]
+pub struct Triage {
+    /// The targets: one pod, or all of a workload, a service, a node.
+    pub targets: Vec<Endpoint>,
+    /// Their conversations.
+    pub table: ConversationTable,
+    /// Those that were followed.
+    pub followed: Vec<Followed>,
+    /// How long was looked.
+    pub took: Duration,
+    /// What facts took, arming, the window, and facts again.
+    pub stages: [Duration; 4],
+}
+
+/// Watches the targets for as long as was asked.
+pub async fn watch(session: &mut Session, question: &OneEndQuestion, ends: KnownEnds) -> Result<Triage> {
+    let began = Instant::now();
+    session.state.evidence.limits = question.limits;
+    session.state.evidence.intent = question.intent;
+    both_ends::complete(session, question.intent, ends).await?;
+    let mut targets = std::mem::take(&mut session.state.backends);
+    if targets.is_empty() {
+        targets.push(session.state.evidence.source.clone());
+    }
+    targets.retain(|target| target.netns.is_some());
+    if targets.is_empty() {
+        let asked = &session.state.evidence.source.asked;
+        return Err(anyhow!(
+            "{asked} has no network namespace that could be looked into; see whether it runs"
+        ));
+    }
+    session.progress.stage("reading facts");
+    read_targets(session, &targets).await;
+    let facts = began.elapsed();
+    let table = ConversationTable::of(&targets, |netns| {
+        let known = session.state.evidence.netns(netns);
+        known
+            .and_then(|known| known.before.sockets.ok())
+            .cloned()
+            .unwrap_or_default()
+    });
+    let arming = Instant::now();
+    let id = open(session, &targets).await?;
+    let armed = arming.elapsed();
+    session.progress.stage("watching its traffic");
+    let mut triage = Triage {
+        targets,
+        table,
+        followed: Vec::new(),
+        took: Duration::ZERO,
+        stages: [facts, armed, Duration::ZERO, Duration::ZERO],
+    };
+    let opened = Instant::now();
+    let mut followers = Followers::default();
+    let mut kept = triage
+        .window(session, question, &mut followers, opened + question.length)
+        .await;
+    triage.took = opened.elapsed();
+    followers.close(session).await;
+    session.close(id).await;
+    session.state.order();
+    let rest = std::mem::take(&mut session.state.evidence.events);
+    triage.take(&mut kept, rest);
+    let end_ns = session.state.evidence.window.end_ns;
+    triage.table.close(end_ns);
+    let after = Instant::now();
+    triage.follow(session, question, &mut followers, end_ns).await;
+    session.state.evidence.events = kept;
+    session.state.further_ports = followers.ports();
+    session.state.evidence.watched = followers.flows(&triage.table);
+    path_facts::read(session, Phase::After).await;
+    triage.followed = followers.all();
+    triage.stages[2] = triage.took;
+    triage.stages[3] = after.elapsed();
+    Ok(triage)
+}
+
+/// Facts of the targets before the window, and of what their interfaces lead to: their nodes.
+async fn read_targets(session: &mut Session, targets: &[Endpoint]) {
+    let own: Vec<u32> = targets.iter().filter_map(|target| target.netns).collect();
+    path_facts::read_these(session, own.clone()).await;
+    let evidence = &session.state.evidence;
+    let mut around: Vec<u32> = evidence
+        .nodes
+        .iter()
+        .map(|node| node.host_netns)
+        .filter(|netns| *netns != 0)
+        .collect();
+    let links = own.iter().filter_map(|netns| evidence.netns(*netns)?.before.links.ok());
+    around.extend(links.flatten().filter_map(|link| link.peer.as_ref()?.netns));
+    around.sort_unstable();
+    around.dedup();
+    around.retain(|netns| evidence.netns(*netns).is_none() && session.state.home(*netns).is_some());
+    if !around.is_empty() {
+        path_facts::read_these(session, around).await;
+    }
+}
+
+/// Arms the probes at all nodes, for their targets, and opens the window.
+async fn open(session: &mut Session, targets: &[Endpoint]) -> Result<u32> {
+    let id = session.number();
+    let residents: Vec<IpAddr> = targets
+        .iter()
+        .flat_map(|target| target.addresses.iter().copied())
+        .filter(|address| !address.is_loopback())
+        .collect();
+    for node in session.living() {
+        let own = targets.iter().filter_map(|target| target.netns);
+        let netns: Vec<u32> = own.filter(|netns| session.state.home(*netns) == Some(node)).collect();
+        let filter = Filter {
+            netns: if netns.is_empty() {
+                vec![session.state.evidence.nodes[node].host_netns]
+            } else {
+                netns
+            },
+            residents: residents.clone(),
+            events_per_second: EVENTS_PER_SECOND,
+            ..Filter::default()
+        };
+        let known = session.state.nodes[node].hello.as_ref();
+        let has = |name: &&str| known.is_some_and(|hello| hello.probes.iter().any(|probe| probe.name == **name));
+        let probes = PROBES
+            .iter()
+            .filter(|name| has(name))
+            .map(|name| (*name).to_owned())
+            .collect();
+        session.ask_at(node, Request::Arm { id, probes, filter });
+        session.ask_at(node, Request::Go { id });
+    }
+    let ended = session
+        .until(Some(Instant::now() + STEP), |state| {
+            state.all(|node| node.going == Some(id) || node.has_failed("go"))
+        })
+        .await;
+    match ended {
+        WaitEnd::Met => Ok(id),
+        WaitEnd::Interrupted => Err(anyhow!("arming the probes was ended by Ctrl-C")),
+        WaitEnd::Bound | WaitEnd::Cut => {
+            let why = session
+                .state
+                .why_cut()
+                .map_or("it took too long", |missing| missing.why.as_str());
+            Err(anyhow!("arming the probes failed: {why}; run it again with -v"))
+        }
+    }
+}
+
+impl Triage {
+    /// Takes in events until the time is up, and follows what suffers. The events that matter.
+    async fn window(
+        &mut self,
+        session: &mut Session,
+        question: &OneEndQuestion,
+        followers: &mut Followers,
+        deadline: Instant,
+    ) -> Vec<Event> {
+        let mut kept = Vec::new();
+        let mut order = EventOrder::default();
+        let opened = Instant::now();
+        loop {
+            let next = deadline.min(Instant::now() + LOOK_EVERY);
+            let ended = session.until(Some(next), |_| false).await;
+            let ready = order.ready(&mut session.state);
+            self.take(&mut kept, ready);
+            if ended != WaitEnd::Bound || Instant::now() >= deadline {
+                return kept;
+            }
+            let now_ns = now_ns(&session.state, opened);
+            self.follow(session, question, followers, now_ns).await;
+        }
+    }
+
+    fn take(&mut self, kept: &mut Vec<Event>, events: Vec<Event>) {
+        for event in events {
+            self.table.take(&event);
+            kept.push(event);
+        }
+        if kept.len() > KEPT_MAX {
+            let surplus = kept.len() - KEPT_MAX / 2;
+            kept.drain(..surplus);
+        }
+    }
+
+    /// Follows the conversations that suffer most, as far as that was not done yet.
+    async fn follow(
+        &mut self,
+        session: &mut Session,
+        question: &OneEndQuestion,
+        followers: &mut Followers,
+        now_ns: u64,
+    ) {
+        for (key, _) in self
+            .table
+            .suffering(now_ns, question.slow_ns())
+            .into_iter()
+            .take(question.worst)
+        {
+            if followers.len() < question.worst && !followers.has(&key) {
+                followers.follow(session, &self.table, &self.targets, key).await;
+            }
+        }
+    }
+}
+
+/// The time at the node that is looked at, as far as the client can tell.
+fn now_ns(state: &ConversationState, opened: Instant) -> u64 {
+    let latest = state.evidence.events.last().map_or(0, |event| event.at_ns);
+    let elapsed_ns = opened.elapsed().as_nanos() as u64;
+    latest.max(state.evidence.window.start_ns + elapsed_ns)
+}

@@ -1,0 +1,248 @@
+//! One answer for a target: the causes that its conversations have, each said once with all conversations it explains, ranked by
+//! what they cost.
+
+use super::conversation::{Cost, Role};
+use crate::judge::{Judgement, judge};
+use crate::words::count;
+use model::evidence::Evidence;
+use model::missing::Missing;
+use model::report::{Conclusion, ConversationReport, SeenTraffic, Severity, Verdict};
+
+/// A conversation that suffers, as a question, with what it cost.
+#[derive(Clone, Debug)]
+pub struct Suffering {
+    /// What a person reads of it.
+    pub report: ConversationReport,
+    /// What it has cost.
+    pub cost: Cost,
+    /// Which end the target is.
+    pub role: Role,
+    /// What the rules are given.
+    pub evidence: Evidence,
+}
+
+/// What was seen of a target, and of what is not known whether it matters.
+#[derive(Clone, Debug, Default)]
+pub struct Looked {
+    /// The target as people call it.
+    pub target: String,
+    /// How long, in seconds.
+    pub seconds: f64,
+    /// What was seen to work.
+    pub seen: SeenTraffic,
+    /// What of the window was not seen.
+    pub missing: Vec<Missing>,
+    /// Others expect something of the target: a service selects it, or it had peers before.
+    pub expected: bool,
+    /// Conversations that suffer and were not judged: more than were asked for.
+    pub unjudged: usize,
+}
+
+/// What a look at one end means.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OneEndJudgement {
+    /// The answer.
+    pub outcome: Conclusion,
+    /// The answer in one plain sentence.
+    pub headline: String,
+    /// Causes first, the most expensive first.
+    pub verdicts: Vec<Verdict>,
+    /// What could not be seen.
+    pub missing: Vec<Missing>,
+}
+
+/// Judges every conversation by the rules, and brings their answers together.
+#[must_use]
+pub fn judge_conversations(suffering: &[Suffering], looked: &Looked) -> OneEndJudgement {
+    let judged: Vec<(&Suffering, Judgement)> = suffering.iter().map(|one| (one, judge(&one.evidence))).collect();
+    let mut merged = Merged::default();
+    let mut missing = looked.missing.clone();
+    let mut doubtful = 0;
+    for (one, judgement) in &judged {
+        match judgement.outcome {
+            Conclusion::Healthy => {}
+            Conclusion::Inconclusive => {
+                doubtful += 1;
+                missing.extend(
+                    judgement
+                        .missing
+                        .iter()
+                        .filter(|lack| !missing.contains(lack))
+                        .cloned()
+                        .collect::<Vec<_>>(),
+                );
+            }
+            Conclusion::Fault => {
+                for verdict in &judgement.verdicts {
+                    merged.add(verdict, one);
+                }
+            }
+        }
+    }
+    let verdicts = merged.ranked();
+    let accused = verdicts.iter().any(|verdict| verdict.cause);
+    let failed = judged
+        .iter()
+        .any(|(_, judgement)| judgement.outcome == Conclusion::Fault);
+    let seen = &looked.seen;
+    let silent = seen.connections == 0 && seen.lookups == 0 && seen.datagrams == 0;
+    if silent && looked.expected && !failed {
+        missing.push(unheard(looked));
+    }
+    let outcome = if accused || failed {
+        Conclusion::Fault
+    } else if missing.is_empty() && doubtful == 0 {
+        Conclusion::Healthy
+    } else {
+        Conclusion::Inconclusive
+    };
+    let headline = headline(outcome, &verdicts, &missing, looked, silent);
+    OneEndJudgement {
+        outcome,
+        headline,
+        verdicts,
+        missing,
+    }
+}
+
+/// Nothing came, though something is expected to.
+fn unheard(looked: &Looked) -> Missing {
+    let what = format!("what the clients of {} meet", looked.target);
+    let why = format!(
+        "nothing reached it in {:.0} s, and their own nodes were not looked at",
+        looked.seconds
+    );
+    Missing::new(what, why).remedy(format!(
+        "ask from a client: kubectl skoop diagnose CLIENT {}",
+        looked.target
+    ))
+}
+
+/// The same cause of several conversations is said once.
+#[derive(Default)]
+struct Merged(Vec<(Verdict, Cost)>);
+
+impl Merged {
+    fn add(&mut self, verdict: &Verdict, of: &Suffering) {
+        let same = |(known, _): &(Verdict, Cost)| {
+            known.rule == verdict.rule && known.place == verdict.place && known.cause == verdict.cause
+        };
+        let known = self.0.iter().position(same);
+        let at = known.unwrap_or_else(|| {
+            self.0.push((verdict.clone(), Cost::default()));
+            self.0.len() - 1
+        });
+        let entry = &mut self.0[at];
+        if !entry.0.conversations.contains(&of.report) {
+            entry.0.conversations.push(of.report.clone());
+            entry.1 = entry.1.and(of.cost);
+        }
+    }
+
+    fn ranked(mut self) -> Vec<Verdict> {
+        self.0.sort_by_key(|(verdict, cost)| {
+            (
+                verdict.severity == Severity::Info,
+                !verdict.cause,
+                core::cmp::Reverse(*cost),
+            )
+        });
+        self.0.into_iter().map(|(verdict, _)| verdict).collect()
+    }
+}
+
+fn headline(outcome: Conclusion, verdicts: &[Verdict], missing: &[Missing], looked: &Looked, silent: bool) -> String {
+    let target = &looked.target;
+    match outcome {
+        Conclusion::Fault => {
+            let causes: Vec<&Verdict> = verdicts.iter().filter(|verdict| verdict.cause).collect();
+            let Some(first) = causes.first() else {
+                return format!("{target}: something failed, and nothing seen says why");
+            };
+            let what = first
+                .conversations
+                .first()
+                .map_or_else(String::new, |worst| format!("{}: ", suffers(target, worst)));
+            let more = match causes.len() - 1 {
+                0 => String::new(),
+                more => format!(" (and {})", count(more, "more cause")),
+            };
+            format!("{what}{}{more}", first.says)
+        }
+        Conclusion::Healthy if silent => format!(
+            "{target}: no traffic was seen in {:.0} s, and none is expected",
+            looked.seconds
+        ),
+        Conclusion::Healthy => format!(
+            "nothing went wrong with {target} in {:.0} s: {}",
+            looked.seconds,
+            traffic_words(&looked.seen)
+        ),
+        Conclusion::Inconclusive => {
+            let why = missing.first().map_or_else(
+                || "too little was seen of a conversation that suffers".to_owned(),
+                |lack| format!("{}: {}", lack.what, lack.why),
+            );
+            format!("cannot tell what is wrong with {target}, if anything: {why}")
+        }
+    }
+}
+
+/// What a conversation suffers from, in numbers.
+fn suffers(target: &str, worst: &ConversationReport) -> String {
+    let noun = if worst.port == 53 { "lookup" } else { "connection" };
+    let (end, preposition) = if worst.source == target {
+        (&worst.destination, "to")
+    } else {
+        (&worst.source, "from")
+    };
+    let at = if preposition == "to" {
+        format!("{end}:{}", worst.port)
+    } else {
+        end.clone()
+    };
+    if worst.failed > 0 {
+        format!(
+            "{target}: {} of {} {preposition} {at} failed",
+            worst.failed,
+            count(worst.tried as usize, noun)
+        )
+    } else if worst.lost > 0 {
+        format!(
+            "{target}: {} {preposition} {at} were lost",
+            count(worst.lost as usize, "packet")
+        )
+    } else {
+        format!("{target}: {} ms were spent waiting for {at}", worst.waited_ms)
+    }
+}
+
+/// What was seen to work.
+#[must_use]
+pub fn traffic_words(seen: &SeenTraffic) -> String {
+    let mut parts = Vec::new();
+    if seen.connections > 0 {
+        let p99 = seen
+            .connect_p99_ms
+            .map_or_else(String::new, |ms| format!(", p99 {ms:.1} ms"));
+        let peers = count(seen.peers as usize, "peer");
+        parts.push(format!(
+            "{} with {peers} made{p99}",
+            count(seen.connections as usize, "connection")
+        ));
+    }
+    if seen.lookups > 0 {
+        let p99 = seen
+            .lookup_p99_ms
+            .map_or_else(String::new, |ms| format!(", p99 {ms:.1} ms"));
+        parts.push(format!("{} answered{p99}", count(seen.lookups as usize, "lookup")));
+    }
+    if seen.datagrams > 0 {
+        parts.push(count(seen.datagrams as usize, "datagram"));
+    }
+    if parts.is_empty() {
+        "no traffic".to_owned()
+    } else {
+        parts.join("; ")
+    }
+}

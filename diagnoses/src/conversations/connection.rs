@@ -1,0 +1,178 @@
+//! One connection (or the datagrams between two ports) as the kernel at one end of it saw it, and what became of it.
+
+use model::attempt::{Attempt, Outcome};
+use model::errno::Errno;
+use model::flow::{Flow, TCP};
+
+/// Whoever waits for longer has lost a packet: the first segment is sent again after a second (RFC 6298, 2.1), or what asks
+/// has its own limit.
+const PATIENCE_NS: u64 = 900_000_000;
+/// A segment that was sent again so often in vain does not get through; it takes more than a second.
+const STUCK: u32 = 3;
+const ECONNREFUSED: u16 = 111;
+/// The kernel's word (`enum sk_rst_reason`, Linux 6.10) for a socket that was closed with data in it that nobody had read.
+const UNREAD: &str = "TCP_ABORT_ON_CLOSE";
+
+/// A reset of a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reset {
+    /// When, `CLOCK_MONOTONIC` nanoseconds.
+    pub at_ns: u64,
+    /// The client sent it; else the server, or whoever speaks for it.
+    pub by_client: bool,
+    /// Why, in the kernel's word; `None` where it was not told.
+    pub reason: Option<String>,
+}
+
+/// One connection, or the datagrams between two ports.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Connection {
+    /// From client to server, as the target's namespace knows it.
+    pub flow: Flow,
+    /// When it was begun; where that was not seen, when it was met first.
+    pub started_ns: u64,
+    /// It was there before the window.
+    pub existed: bool,
+    /// When it was made.
+    pub connected_ns: Option<u64>,
+    /// When its socket was closed.
+    pub ended_ns: Option<u64>,
+    /// The socket's error, where it got one before it was made, or by which it ended.
+    pub errno: Option<u16>,
+    /// How it was reset.
+    pub reset: Option<Reset>,
+    /// Segments that were sent again.
+    pub resent: u32,
+    /// The sequence number of the last of them, and how often in a row it was that one.
+    pub again: (u32, u32),
+    /// The most often that one segment was sent again.
+    pub stuck: u32,
+    /// Its packets that were dropped.
+    pub dropped: u32,
+}
+
+impl Connection {
+    /// A segment was sent again.
+    pub fn resend(&mut self, seq: u32) {
+        self.resent += 1;
+        self.again = if self.again.0 == seq {
+            (seq, self.again.1 + 1)
+        } else {
+            (seq, 1)
+        };
+        self.stuck = self.stuck.max(self.again.1);
+    }
+
+    /// What became of it until now.
+    #[must_use]
+    pub fn outcome(&self, now_ns: u64) -> Outcome {
+        if self.flow.protocol != TCP {
+            return match self.errno {
+                Some(number) => error("send", number),
+                None => Outcome::Ok,
+            };
+        }
+        if self.connected_ns.is_none() && !self.existed {
+            return self.not_made(now_ns);
+        }
+        match &self.reset {
+            Some(reset) if !reset.by_client && reset.reason.as_deref() == Some(UNREAD) => error("read", 104),
+            _ if self.stuck >= STUCK => Outcome::TimedOut { during: "send".into() },
+            // Whether a request was lost by it, its packets alone tell.
+            Some(_) => Outcome::Cancelled,
+            None => Outcome::Ok,
+        }
+    }
+
+    fn not_made(&self, now_ns: u64) -> Outcome {
+        if let Some(number) = self.errno {
+            return error("connect", number);
+        }
+        if self.reset.is_some() {
+            return error("connect", ECONNREFUSED);
+        }
+        if self.waited_ns(now_ns) >= PATIENCE_NS {
+            return Outcome::TimedOut {
+                during: "connect".into(),
+            };
+        }
+        Outcome::Cancelled
+    }
+
+    /// It did not do what it was made for.
+    #[must_use]
+    pub fn failed(&self, now_ns: u64) -> bool {
+        matches!(self.outcome(now_ns), Outcome::Error { .. } | Outcome::TimedOut { .. })
+    }
+
+    /// Refused before it was made.
+    #[must_use]
+    pub fn refused(&self) -> bool {
+        self.connected_ns.is_none() && !self.existed && (self.errno == Some(ECONNREFUSED) || self.reset.is_some())
+    }
+
+    /// How long it took to be made, or was waited for in vain.
+    #[must_use]
+    pub fn waited_ns(&self, now_ns: u64) -> u64 {
+        let until_ns = self.connected_ns.or(self.ended_ns).unwrap_or(now_ns);
+        until_ns.saturating_sub(self.started_ns)
+    }
+
+    /// Nothing more is to be expected of it.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.ended_ns.is_some()
+    }
+
+    /// It as an attempt, as if it had been made to find out.
+    #[must_use]
+    pub fn attempt(&self, id: u32, now_ns: u64) -> Attempt {
+        Attempt {
+            id,
+            kind: if self.flow.protocol == TCP { "tcp" } else { "udp" }.to_owned(),
+            flow: self.flow,
+            started_ns: self.started_ns,
+            took_ns: self.ended_ns.unwrap_or(now_ns).saturating_sub(self.started_ns),
+            outcome: self.outcome(now_ns),
+            connected_ns: match self.connected_ns {
+                Some(at_ns) => Some(at_ns.saturating_sub(self.started_ns)),
+                None => self.existed.then_some(0),
+            },
+            ..Attempt::default()
+        }
+    }
+}
+
+fn error(during: &str, number: u16) -> Outcome {
+    Outcome::Error {
+        during: during.into(),
+        errno: Errno {
+            number: number.into(),
+            name: name_of(number).to_owned(),
+        },
+    }
+}
+
+/// Errors that a socket gets from the network (`include/uapi/asm-generic/errno.h`).
+const fn name_of(number: u16) -> &'static str {
+    match number {
+        1 => "EPERM",
+        13 => "EACCES",
+        32 => "EPIPE",
+        71 => "EPROTO",
+        90 => "EMSGSIZE",
+        92 => "ENOPROTOOPT",
+        97 => "EAFNOSUPPORT",
+        99 => "EADDRNOTAVAIL",
+        100 => "ENETDOWN",
+        101 => "ENETUNREACH",
+        103 => "ECONNABORTED",
+        104 => "ECONNRESET",
+        105 => "ENOBUFS",
+        110 => "ETIMEDOUT",
+        111 => "ECONNREFUSED",
+        112 => "EHOSTDOWN",
+        113 => "EHOSTUNREACH",
+        _ => "another error",
+    }
+}

@@ -1,0 +1,153 @@
+//! One conversation: what a target and a peer have to say to each other on one port, and what it has cost.
+
+use super::connection::Connection;
+use super::lookup::ObservedLookup;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// Connections of a conversation that are kept one by one.
+const CONNECTIONS_MAX: usize = 256;
+/// Lookups that are kept one by one.
+const LOOKUPS_MAX: usize = 64;
+/// Packets lost on connections that go on: fewer happen on every network.
+const LOST_MIN: u32 = 5;
+
+/// Which end the target is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Role {
+    /// It asks.
+    #[default]
+    Client,
+    /// It answers.
+    Server,
+}
+
+/// What tells one conversation from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    /// The target's place among those watched.
+    pub target: usize,
+    /// Which end it is.
+    pub role: Role,
+    /// The client's address, as the target's namespace knows it.
+    pub client: IpAddr,
+    /// The server's.
+    pub server: IpAddr,
+    /// The server's port.
+    pub port: u16,
+    /// IP protocol.
+    pub protocol: u8,
+}
+
+/// What a conversation has cost, the worst first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cost {
+    /// Connections or lookups that failed.
+    pub failed: u32,
+    /// Segments sent again, datagrams dropped.
+    pub lost: u32,
+    /// Time spent waiting in vain, or for what came late.
+    pub waited_ns: u64,
+}
+
+/// What a target and one peer have to say to each other on one port.
+#[derive(Clone, Debug, Default)]
+pub struct Conversation {
+    /// Connections or lookups that were begun in the window.
+    pub tried: u32,
+    /// Of them those that were made, or found something.
+    pub made: u32,
+    /// Connections by their number, as many as are kept.
+    pub connections: BTreeMap<u64, Connection>,
+    /// Lookups that did not go well, as many as are kept, and the last that did.
+    pub lookups: Vec<ObservedLookup>,
+    /// What connections and lookups have cost that are kept no more.
+    gone: Cost,
+}
+
+impl Conversation {
+    /// What it has cost until now. Above `slow_ns` a connection is slow.
+    #[must_use]
+    pub fn cost(&self, now_ns: u64, slow_ns: u64) -> Cost {
+        let connections = self
+            .connections
+            .values()
+            .map(|connection| one(connection, now_ns, slow_ns));
+        let lookups = self.lookups.iter().map(ObservedLookup::cost);
+        connections.chain(lookups).fold(self.gone, Cost::and)
+    }
+
+    /// Something of it did not go well.
+    #[must_use]
+    pub fn suffers(&self, now_ns: u64, slow_ns: u64) -> bool {
+        let cost = self.cost(now_ns, slow_ns);
+        let reset = |connection: &Connection| connection.reset.as_ref().is_some_and(|reset| !reset.by_client);
+        cost.failed > 0 || cost.lost >= LOST_MIN || cost.waited_ns > 0 || self.connections.values().any(reset)
+    }
+
+    /// Takes in a lookup that has come to its end.
+    pub fn look_up(&mut self, lookup: &ObservedLookup) {
+        self.tried += 1;
+        self.made += u32::from(lookup.found());
+        let kept = |well: bool| self.lookups.iter().filter(|other| other.is_well() == well).count();
+        if lookup.is_well() {
+            // One of them shows what an answer looks like.
+            self.lookups.retain(|other| !other.is_well());
+        } else if kept(false) >= LOOKUPS_MAX {
+            self.gone = self.gone.and(lookup.cost());
+            return;
+        }
+        self.lookups.push(lookup.clone());
+    }
+
+    /// Lets connections go where there are too many: those that ended well, the oldest first.
+    pub fn make_room(&mut self, now_ns: u64) -> Vec<Connection> {
+        let mut gone = Vec::new();
+        while self.connections.len() > CONNECTIONS_MAX {
+            let done = |connection: &Connection| {
+                connection.is_over() && !connection.failed(now_ns) && connection.reset.is_none()
+            };
+            let first = self.connections.iter().find(|(_, connection)| done(connection));
+            let Some(id) = first.or_else(|| self.connections.iter().next()).map(|(id, _)| *id) else {
+                break;
+            };
+            if let Some(connection) = self.connections.remove(&id) {
+                self.gone = self.gone.and(one(&connection, now_ns, u64::MAX));
+                gone.push(connection);
+            }
+        }
+        gone
+    }
+}
+
+fn one(connection: &Connection, now_ns: u64, slow_ns: u64) -> Cost {
+    let failed = connection.failed(now_ns);
+    let waited_ns = connection.waited_ns(now_ns);
+    let slow = connection.connected_ns.is_some() && waited_ns > slow_ns;
+    Cost {
+        failed: u32::from(failed),
+        // What is refused is answered.
+        lost: if connection.refused() {
+            0
+        } else {
+            connection.resent.max(connection.dropped)
+        },
+        waited_ns: if slow || (failed && connection.connected_ns.is_none()) {
+            waited_ns
+        } else {
+            0
+        },
+    }
+}
+
+impl Cost {
+    /// Both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            failed: self.failed.saturating_add(other.failed),
+            lost: self.lost.saturating_add(other.lost),
+            waited_ns: self.waited_ns.saturating_add(other.waited_ns),
+        }
+    }
+}

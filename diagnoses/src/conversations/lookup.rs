@@ -1,0 +1,295 @@
+//! Lookups as a target's resolver makes them: the queries for one name with its search list, put together from messages.
+
+use super::conversation::{Cost, Role};
+use model::attempt::{Attempt, DnsExchange, DnsLookup, Outcome};
+use model::endpoint::Endpoint;
+use model::errno::Errno;
+use model::event::{Event, Seen};
+use model::facts::ResolvConf;
+use model::flow::Flow;
+use std::net::IpAddr;
+
+/// A resolver goes on with the next name of its search list within this time of an answer.
+const NEXT_NAME_NS: u64 = 1_500_000_000;
+/// A resolver that gets no answer asks again, or gives up, within this time (resolv.conf(5): five seconds, unless told otherwise).
+const PATIENCE_NS: u64 = 5_500_000_000;
+/// The same message at two devices of one namespace.
+const SAME_MESSAGE_NS: u64 = 1_000_000;
+/// Lookups that are waited for at once, of all targets.
+const OPEN_MAX: usize = 1_024;
+/// Above this a lookup is slow, unless the user says otherwise; the rules decide about the limit that was set.
+const SLOW_NS: u64 = 1_000_000_000;
+
+/// One lookup.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ObservedLookup {
+    /// Which end the target is.
+    pub role: Role,
+    /// The name without the search list's domain, as far as that can be told.
+    pub name: String,
+    /// When its first query was sent or arrived.
+    pub started_ns: u64,
+    /// When something of it was seen last.
+    pub last_ns: u64,
+    /// Its queries in order.
+    pub queries: Vec<DnsExchange>,
+}
+
+impl ObservedLookup {
+    /// The tuple of its first query.
+    #[must_use]
+    pub fn flow(&self) -> Option<Flow> {
+        self.queries.first().map(|query| query.flow)
+    }
+
+    /// An address was found; where the target answers, an answer left.
+    #[must_use]
+    pub fn found(&self) -> bool {
+        match self.role {
+            Role::Client => self.queries.iter().any(|query| query.answers > 0),
+            Role::Server => self.queries.iter().all(|query| query.rcode.is_some()),
+        }
+    }
+
+    /// It found something, soon, and every query was answered.
+    #[must_use]
+    pub fn is_well(&self) -> bool {
+        let refused = |query: &DnsExchange| matches!(query.rcode.as_deref(), Some("SERVFAIL" | "REFUSED"));
+        self.found()
+            && self.cost() == Cost::default()
+            && !(self.role == Role::Server && self.queries.iter().any(refused))
+    }
+
+    /// What it has cost.
+    #[must_use]
+    pub fn cost(&self) -> Cost {
+        let unanswered = self.queries.iter().filter(|query| query.rcode.is_none()).count();
+        let took_ns = self.last_ns.saturating_sub(self.started_ns);
+        let late = took_ns > SLOW_NS || unanswered > 0;
+        Cost {
+            failed: u32::from(!self.found()),
+            lost: unanswered as u32,
+            waited_ns: if late { took_ns } else { 0 },
+        }
+    }
+
+    /// How long the answers took that came.
+    pub fn answered_after_ns(&self) -> impl Iterator<Item = u64> + '_ {
+        self.queries.iter().filter_map(|query| query.latency_ns)
+    }
+
+    /// It as an attempt, as if it had been made to find out.
+    #[must_use]
+    pub fn attempt(&self, id: u32) -> Attempt {
+        let found = self.queries.iter().find(|query| query.answers > 0);
+        let rcode = self.queries.iter().rev().find_map(|query| query.rcode.clone());
+        let unanswered = self.queries.iter().any(|query| query.rcode.is_none());
+        let outcome = match rcode {
+            _ if self.found() => Outcome::Ok,
+            Some(rcode) if !unanswered => Outcome::Error {
+                during: "lookup".into(),
+                errno: Errno {
+                    number: 0,
+                    name: if rcode == "NOERROR" { "NODATA".to_owned() } else { rcode },
+                },
+            },
+            _ => Outcome::TimedOut { during: "read".into() },
+        };
+        Attempt {
+            id,
+            kind: "dns".to_owned(),
+            flow: self.flow().unwrap_or_default(),
+            started_ns: self.started_ns,
+            took_ns: self.last_ns.saturating_sub(self.started_ns),
+            outcome,
+            first_answer_ns: self
+                .queries
+                .iter()
+                .find_map(|query| Some(query.sent_ns + query.latency_ns?)),
+            dns: Some(DnsLookup {
+                name: self.name.clone(),
+                queries: self.queries.clone(),
+                found: found.map(|query| query.name.clone()),
+                ..DnsLookup::default()
+            }),
+            ..Attempt::default()
+        }
+    }
+
+    fn is_over(&self, now_ns: u64) -> bool {
+        let all_answered = self.queries.iter().all(|query| query.rcode.is_some());
+        let quiet_ns = now_ns.saturating_sub(self.last_ns);
+        // A resolver asks for both families at once; the second question may not have been seen yet.
+        match (all_answered, self.found()) {
+            (true, true) => quiet_ns > SAME_MESSAGE_NS * 50,
+            (true, false) => quiet_ns > NEXT_NAME_NS,
+            (false, _) => quiet_ns > PATIENCE_NS,
+        }
+    }
+}
+
+/// Lookups whose end is waited for.
+#[derive(Debug, Default)]
+pub struct Lookups {
+    targets: Vec<LookupEnd>,
+    open: Vec<(usize, ObservedLookup)>,
+}
+
+#[derive(Debug)]
+struct LookupEnd {
+    netns: u32,
+    addresses: Vec<IpAddr>,
+    search: Vec<String>,
+}
+
+impl Lookups {
+    /// Of these targets.
+    pub fn of(targets: &[Endpoint]) -> Self {
+        let end = |target: &Endpoint| LookupEnd {
+            netns: target.netns.unwrap_or_default(),
+            addresses: target.addresses.clone(),
+            search: target.resolv.ok().map(search_domains).unwrap_or_default(),
+        };
+        Self {
+            targets: targets.iter().map(end).collect(),
+            open: Vec::new(),
+        }
+    }
+
+    /// Takes in a message that was met in a target's namespace. Tells the lookups that have come to their end.
+    pub fn take(&mut self, event: &Event) -> Vec<(usize, ObservedLookup)> {
+        let over = self.over(event.at_ns);
+        if let Some(target) = self.targets.iter().position(|target| target.netns == event.netns) {
+            match &event.seen {
+                Seen::DnsQuery { id, name, qtype } => self.query(target, event, (*id, name, qtype)),
+                Seen::DnsAnswer {
+                    id,
+                    rcode,
+                    answers,
+                    truncated,
+                    ..
+                } => {
+                    if let Some((lookup, query)) = self.waiting(target, event.flow.reversed(), *id) {
+                        let sent_ns = lookup.started_ns + lookup.queries[query].sent_ns;
+                        lookup.last_ns = event.at_ns;
+                        let query = &mut lookup.queries[query];
+                        query.latency_ns = Some(event.at_ns.saturating_sub(sent_ns));
+                        query.rcode = Some(rcode.clone());
+                        (query.answers, query.truncated) = (*answers, *truncated);
+                    }
+                }
+                _ => {}
+            }
+        }
+        over
+    }
+
+    /// All that are left, where the window has closed.
+    pub fn close(&mut self, now_ns: u64) -> Vec<(usize, ObservedLookup)> {
+        let mut rest = std::mem::take(&mut self.open);
+        for (_, lookup) in &mut rest {
+            if lookup.queries.iter().any(|query| query.rcode.is_none()) {
+                lookup.last_ns = lookup.last_ns.max(now_ns.min(lookup.last_ns + PATIENCE_NS));
+            }
+        }
+        // What was asked at the very end may still be answered.
+        rest.retain(|(_, lookup)| lookup.found() || now_ns.saturating_sub(lookup.started_ns) > SLOW_NS);
+        rest
+    }
+
+    fn over(&mut self, now_ns: u64) -> Vec<(usize, ObservedLookup)> {
+        let (over, open) = std::mem::take(&mut self.open)
+            .into_iter()
+            .partition(|(_, lookup)| lookup.is_over(now_ns));
+        self.open = open;
+        over
+    }
+
+    fn query(&mut self, target: usize, event: &Event, (id, name, qtype): (u16, &str, &str)) {
+        if !matches!(qtype, "A" | "AAAA") {
+            return;
+        }
+        if let Some((lookup, query)) = self.waiting(target, event.flow, id) {
+            // Met at a second device, or sent again.
+            let sent_ns = lookup.started_ns + lookup.queries[query].sent_ns;
+            if event.at_ns.saturating_sub(sent_ns) > SAME_MESSAGE_NS {
+                lookup.last_ns = event.at_ns;
+            }
+            return;
+        }
+        let end = &self.targets[target];
+        let role = if end.addresses.contains(&event.flow.dst()) {
+            Role::Server
+        } else {
+            Role::Client
+        };
+        let asked = match role {
+            Role::Client => without_domain(name, &end.search),
+            Role::Server => name,
+        };
+        let same = |lookup: &ObservedLookup| {
+            let same_client = role == Role::Client || lookup.flow().is_some_and(|flow| flow.src() == event.flow.src());
+            lookup.role == role && same_client && lookup.name.eq_ignore_ascii_case(asked)
+        };
+        let known = self
+            .open
+            .iter()
+            .position(|(own, lookup)| *own == target && same(lookup));
+        let at = known.unwrap_or_else(|| {
+            if self.open.len() >= OPEN_MAX {
+                self.open.remove(0);
+            }
+            self.open.push((
+                target,
+                ObservedLookup {
+                    role,
+                    name: asked.to_owned(),
+                    started_ns: event.at_ns,
+                    ..ObservedLookup::default()
+                },
+            ));
+            self.open.len() - 1
+        });
+        let lookup = &mut self.open[at].1;
+        lookup.last_ns = event.at_ns;
+        lookup.queries.push(DnsExchange {
+            flow: event.flow,
+            id,
+            name: name.to_owned(),
+            qtype: qtype.to_owned(),
+            sent_ns: event.at_ns.saturating_sub(lookup.started_ns),
+            ..DnsExchange::default()
+        });
+    }
+
+    /// The open lookup and query of a message.
+    fn waiting(&mut self, target: usize, flow: Flow, id: u16) -> Option<(&mut ObservedLookup, usize)> {
+        let of_target = self.open.iter_mut().filter(|(own, _)| *own == target);
+        of_target.map(|(_, lookup)| lookup).find_map(|lookup| {
+            let is_it = |query: &DnsExchange| query.id == id && query.flow == flow;
+            let query = lookup.queries.iter().rposition(is_it)?;
+            Some((lookup, query))
+        })
+    }
+}
+
+fn search_domains(resolv: &ResolvConf) -> Vec<String> {
+    resolv.search.clone()
+}
+
+/// A name without the longest domain of the search list that it ends with.
+fn without_domain<'a>(name: &'a str, search: &[String]) -> &'a str {
+    let bare = |domain: &String| {
+        let domain = domain.trim_matches('.');
+        let length = name.len().checked_sub(domain.len() + 1)?;
+        let is_it = name.is_char_boundary(length)
+            && name[length..].starts_with('.')
+            && name[length + 1..].eq_ignore_ascii_case(domain);
+        (is_it && length > 0).then(|| &name[..length])
+    };
+    search
+        .iter()
+        .filter_map(bare)
+        .min_by_key(|bare| bare.len())
+        .unwrap_or(name)
+}

@@ -1,0 +1,19 @@
+//! What a target's own traffic met: its conversations, which of them suffer, and each as a question that the rules can judge.
+//!
+//! A diagnosis of one end sends nothing. It folds events into conversations (`table`), asks the same rules about those that
+//! suffer (`question`), and brings their answers together (`answer`). It may use every other room; none uses it.
+
+mod answer;
+mod connection;
+mod conversation;
+mod innocence;
+mod lookup;
+mod question;
+mod table;
+
+pub use answer::{Looked, OneEndJudgement, Suffering, judge_conversations, traffic_words};
+pub use connection::{Connection, Reset};
+pub use conversation::{Conversation, Cost, Key, Role};
+pub use lookup::ObservedLookup;
+pub use question::{Ends, question};
+pub use table::ConversationTable;

@@ -1,0 +1,227 @@
+//! A conversation as a question that the rules can judge: its two ends, its connections as attempts, and the events about them.
+
+use super::conversation::{Conversation, Key};
+use super::table::ConversationTable;
+use crate::kernel::walk;
+use model::attempt::{Attempt, WatchedFlow};
+use model::endpoint::{Endpoint, EndpointKind};
+use model::event::{Event, Seen};
+use model::evidence::{Evidence, Intent};
+use model::flow::{Flow, TCP, UDP, protocol_name};
+use model::report::Direction;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// Connections that a question is made of, at most.
+const ATTEMPTS_MAX: usize = 64;
+/// The port of name servers.
+const DNS: u16 = 53;
+
+/// Both ends of a conversation, as far as they are known.
+#[derive(Clone, Debug, Default)]
+pub struct Ends {
+    /// The end that asks.
+    pub client: Endpoint,
+    /// The end that should answer.
+    pub server: Endpoint,
+}
+
+/// The question whether this conversation works, with what was seen of it. `seen` holds the facts of the namespaces on its way and
+/// all events.
+#[must_use]
+pub fn question(seen: &Evidence, table: &ConversationTable, key: Key, ends: Ends, now_ns: u64) -> Evidence {
+    let none = Conversation::default();
+    let conversation = table.conversations.get(&key).unwrap_or(&none);
+    let is_lookup = !conversation.lookups.is_empty();
+    let service = ends.server.kind == EndpointKind::Service;
+    let mut asked = Asked::default();
+    if is_lookup {
+        asked.look_up(conversation);
+    } else {
+        asked.connect(conversation, now_ns);
+    }
+    let events = asked.events(seen, table, key);
+    let netns = ends.client.netns.unwrap_or_default();
+    let mut question = Evidence {
+        intent: match (is_lookup, service) {
+            (true, _) => Intent::Dns,
+            (false, true) => Intent::PodToService,
+            (false, false) => Intent::PodToPod,
+        },
+        source: ends.client,
+        destination: ends.server,
+        protocol: protocol_name(key.protocol).into_owned(),
+        attempts: asked.attempts,
+        watched: asked
+            .flows
+            .into_iter()
+            .map(|(flow, attempt)| WatchedFlow { attempt, netns, flow })
+            .collect(),
+        events,
+        specs: Vec::new(),
+        passive: true,
+        every_family: false,
+        ..without_events(seen)
+    };
+    leave_off_path_out(&mut question);
+    question
+}
+
+/// What lies on no way of this conversation is another's, whatever it looks like.
+fn leave_off_path_out(question: &mut Evidence) {
+    let mut on_path: BTreeSet<u32> = walk::path(question).iter().map(|hop| hop.netns).collect();
+    on_path.extend(
+        [question.source.netns, question.destination.netns]
+            .into_iter()
+            .flatten(),
+    );
+    on_path.extend(
+        question
+            .events
+            .iter()
+            .filter(|event| event.attempt.is_some())
+            .map(|event| event.netns),
+    );
+    question.netns.retain(|netns| on_path.contains(&netns.id));
+    question
+        .events
+        .retain(|event| event.attempt.is_some() || on_path.contains(&event.netns));
+}
+
+/// All but the events, of which there may be many.
+fn without_events(seen: &Evidence) -> Evidence {
+    Evidence {
+        inventory: seen.inventory.clone(),
+        nodes: seen.nodes.clone(),
+        netns: seen.netns.clone(),
+        processes: seen.processes.clone(),
+        missing: seen.missing.clone(),
+        window: seen.window,
+        limits: seen.limits,
+        ..Evidence::default()
+    }
+}
+
+/// The number under which the packets of a conversation were followed, as a packet shows that has met no translation yet.
+fn followed_as(seen: &Evidence, key: Key) -> Option<u32> {
+    let is_own = |flow: Flow| {
+        (flow.src(), flow.dst(), flow.dport, flow.protocol) == (key.client, key.server, key.port, key.protocol)
+    };
+    let mut followed = seen
+        .events
+        .iter()
+        .filter(|event| event.attempt.is_some() && event.quoted.is_none());
+    followed.find(|event| is_own(event.flow))?.attempt
+}
+
+/// What becomes attempts of a question, and under which numbers.
+#[derive(Default)]
+struct Asked {
+    attempts: Vec<Attempt>,
+    flows: BTreeMap<Flow, u32>,
+    /// By the number that the table gave.
+    connections: BTreeMap<u64, u32>,
+    /// By the client's port.
+    ports: HashMap<u16, u32>,
+}
+
+impl Asked {
+    fn connect(&mut self, conversation: &Conversation, now_ns: u64) {
+        let mut chosen: Vec<(&u64, bool)> = conversation
+            .connections
+            .iter()
+            .map(|(id, connection)| (id, connection.failed(now_ns) || connection.reset.is_some()))
+            .collect();
+        // The last of each kind: what was read after the window is about them.
+        chosen.sort_by_key(|(id, bad)| (!bad, core::cmp::Reverse(**id)));
+        chosen.truncate(ATTEMPTS_MAX);
+        let mut ids: Vec<u64> = chosen.into_iter().map(|(id, _)| *id).collect();
+        ids.sort_unstable();
+        for id in ids {
+            let connection = &conversation.connections[&id];
+            let number = self.next();
+            self.connections.insert(id, number);
+            self.flows.insert(connection.flow, number);
+            self.ports.insert(connection.flow.sport, number);
+            // What became of one that was there before is not asked.
+            if !connection.existed || connection.failed(now_ns) {
+                self.attempts.push(connection.attempt(number, now_ns));
+            }
+        }
+    }
+
+    fn look_up(&mut self, conversation: &Conversation) {
+        for lookup in &conversation.lookups {
+            let number = self.attempts.len() as u32 + 1;
+            for query in &lookup.queries {
+                self.flows.insert(query.flow, number);
+                self.ports.insert(query.flow.sport, number);
+            }
+            self.attempts.push(lookup.attempt(number));
+        }
+    }
+
+    fn next(&self) -> u32 {
+        self.connections.len() as u32 + 1
+    }
+
+    /// The events about these attempts, each under its number, and those that tell of the neighbours on the way.
+    fn events(&mut self, seen: &Evidence, table: &ConversationTable, key: Key) -> Vec<Event> {
+        let mut events = Vec::new();
+        let trail = followed_as(seen, key);
+        for event in &seen.events {
+            let number = match event.attempt {
+                Some(_) if trail.is_some() && event.attempt == trail && event.quoted.is_none() => {
+                    self.of_client(event, key)
+                }
+                Some(_) => None,
+                None => self.of_tuple(event, table, key),
+            };
+            let beside = matches!(event.seen, Seen::NeighbourFailed { .. });
+            if number.is_some() || beside {
+                events.push(Event {
+                    attempt: number,
+                    ..event.clone()
+                });
+            }
+        }
+        events
+    }
+
+    /// By the client's port, which no translation of the far end changes.
+    fn of_client(&mut self, event: &Event, key: Key) -> Option<u32> {
+        let flow = event.flow;
+        let back = flow.dst() == key.client || (flow.sport == key.port && flow.dport != key.port);
+        let port = if back { flow.dport } else { flow.sport };
+        if let Some(number) = self.ports.get(&port) {
+            return Some(*number);
+        }
+        // A connection that was there before the window, and that nothing but its packets tells of.
+        let whole = !back && matches!(event.seen, Seen::Hop { .. }) && flow.protocol == TCP && flow.src() == key.client;
+        if !whole || self.ports.len() >= ATTEMPTS_MAX {
+            return None;
+        }
+        let number = self.ports.len().max(self.flows.len()) as u32 + 1;
+        self.ports.insert(port, number);
+        self.flows.insert(flow, number);
+        Some(number)
+    }
+
+    fn of_tuple(&self, event: &Event, table: &ConversationTable, key: Key) -> Option<u32> {
+        let own = |flow: Flow| self.flows.get(&flow).copied();
+        if let Some(number) = own(event.flow).or_else(|| own(event.flow.reversed())) {
+            return Some(number);
+        }
+        let of_server = |flow: Flow| flow.protocol == UDP && (flow.sport == DNS || flow.dport == DNS);
+        if key.port == DNS && of_server(event.flow) {
+            let flow = event.flow;
+            let port = if flow.sport == DNS { flow.dport } else { flow.sport };
+            return self.ports.get(&port).copied();
+        }
+        let (of, id, _): (Key, u64, Direction) = table.whose(event)?;
+        if of == key {
+            self.connections.get(&id).copied()
+        } else {
+            None
+        }
+    }
+}

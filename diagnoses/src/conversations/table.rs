@@ -1,0 +1,448 @@
+//! Conversations of targets, folded from events one by one: how many connections each tried and made, and what became of them.
+//!
+//! A table of a busy pod has to stay small: of connections that ended well their number is kept, and of the others some.
+
+use super::connection::{Connection, Reset};
+use super::conversation::{Conversation, Cost, Key, Role};
+use super::innocence::is_innocent;
+use super::lookup::{Lookups, ObservedLookup};
+use crate::case::far_end::takes;
+use crate::kernel::drops::{Class, class_of};
+use model::endpoint::Endpoint;
+use model::event::{Event, Seen, TcpState};
+use model::facts::Socket;
+use model::flow::{ACK, Flow, SYN, TCP, UDP};
+use model::report::Direction;
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, Ipv4Addr};
+
+/// Conversations that are kept; beyond them new ones are only counted.
+const CONVERSATIONS_MAX: usize = 4_096;
+/// Times that are kept for a percentile.
+const TIMES_MAX: usize = 10_000;
+/// The port of name servers, whose messages are read one by one.
+const DNS: u16 = 53;
+
+/// All conversations of all targets.
+#[derive(Debug, Default)]
+pub struct ConversationTable {
+    targets: Vec<TargetEnd>,
+    /// By what tells them apart.
+    pub conversations: BTreeMap<Key, Conversation>,
+    by_socket: HashMap<(u32, u64), (Key, u64)>,
+    by_flow: HashMap<Flow, (Key, u64)>,
+    /// By protocol, address and port of the client, which a translation of the server leaves as they are.
+    by_client: HashMap<(u8, IpAddr, u16), (Key, u64)>,
+    lookups: Lookups,
+    next: u64,
+    /// Connect times in nanoseconds, of connections that targets made.
+    pub connect_ns: Vec<u64>,
+    /// Answer times in nanoseconds, of lookups of targets.
+    pub lookup_ns: Vec<u64>,
+    /// Conversations that found no room.
+    pub left_out: u64,
+}
+
+#[derive(Debug)]
+struct TargetEnd {
+    netns: u32,
+    addresses: Vec<IpAddr>,
+    sockets: Vec<Socket>,
+}
+
+impl ConversationTable {
+    /// Of these targets, whose sockets were read before the window.
+    #[must_use]
+    pub fn of(targets: &[Endpoint], sockets: impl Fn(u32) -> Vec<Socket>) -> Self {
+        let target = |end: &Endpoint| TargetEnd {
+            netns: end.netns.unwrap_or_default(),
+            addresses: end.addresses.clone(),
+            sockets: end.netns.map(&sockets).unwrap_or_default(),
+        };
+        Self {
+            targets: targets.iter().map(target).collect(),
+            lookups: Lookups::of(targets),
+            ..Self::default()
+        }
+    }
+
+    /// Takes in an event; those of a node in time order.
+    pub fn take(&mut self, event: &Event) {
+        self.learn_port(event);
+        match &event.seen {
+            Seen::StateChange { old, new, .. } => self.changed(event, *old, *new),
+            Seen::SocketError { errno, soft: false } => {
+                if let Some(connection) = self.met(event).filter(|connection| connection.errno.is_none()) {
+                    connection.errno = Some(*errno);
+                }
+            }
+            Seen::Retransmit { .. } => {
+                let seq = event.packet.map_or(0, |packet| packet.seq);
+                if let Some(connection) = self.met(event) {
+                    connection.resend(seq);
+                }
+            }
+            Seen::ResetReceived { .. } => self.reset(event, None),
+            Seen::ResetSent { reason, .. } => self.reset(event, reason.clone()),
+            Seen::Drop { .. } if class_of(event) != Some(Class::Benign) => self.dropped(event),
+            Seen::ReceiveBufferFull { .. } => self.lost_datagram(event),
+            Seen::DnsQuery { .. } | Seen::DnsAnswer { .. } | Seen::DnsUnanswered { .. } => self.asked(event),
+            _ => {}
+        }
+    }
+
+    /// The conversation and connection of an event, and which way it goes.
+    #[must_use]
+    pub fn whose(&self, event: &Event) -> Option<(Key, u64, Direction)> {
+        let flow = event.flow;
+        let known = |flow: Flow| self.by_flow.get(&flow).copied();
+        let of_client = |address, port| self.by_client.get(&(flow.protocol, address, port)).copied();
+        let request = || known(flow).or_else(|| of_client(flow.src(), flow.sport));
+        let answer = || known(flow.reversed()).or_else(|| of_client(flow.dst(), flow.dport));
+        let of_socket = || self.by_socket.get(&(event.netns, event.sk)).copied();
+        let there = |(key, id)| (key, id, Direction::Request);
+        let back = |(key, id)| (key, id, Direction::Answer);
+        let exactly = known(flow).map(there).or_else(|| known(flow.reversed()).map(back));
+        exactly
+            .or_else(|| request().map(there))
+            .or_else(|| answer().map(back))
+            .or_else(|| of_socket().map(there))
+    }
+
+    /// Conversations that suffer until now, the most expensive first.
+    #[must_use]
+    pub fn suffering(&self, now_ns: u64, slow_ns: u64) -> Vec<(Key, Cost)> {
+        let mut all: Vec<(Key, Cost)> = self
+            .conversations
+            .iter()
+            .filter(|(key, conversation)| {
+                conversation.suffers(now_ns, slow_ns) && !is_innocent(self, key, conversation, now_ns)
+            })
+            .map(|(key, conversation)| (*key, conversation.cost(now_ns, slow_ns)))
+            .collect();
+        all.sort_by_key(|(key, cost)| (core::cmp::Reverse(*cost), *key));
+        all
+    }
+
+    /// Lookups that are still waited for when the window closes have come to their end.
+    pub fn close(&mut self, now_ns: u64) {
+        for (target, lookup) in self.lookups.close(now_ns) {
+            self.looked_up(target, &lookup);
+        }
+    }
+
+    /// A socket leaves CLOSE before it has a port; the next that is told of its connection, or of a packet of it, has one.
+    fn learn_port(&mut self, event: &Event) {
+        let flow = event.flow;
+        if flow.protocol != TCP
+            || flow.sport == 0
+            || flow.dport == 0
+            || self.by_flow.contains_key(&flow)
+            || self.by_flow.contains_key(&flow.reversed())
+        {
+            return;
+        }
+        let own = self.by_socket.get(&(event.netns, event.sk)).copied();
+        let found = own
+            .map(|(key, id)| (key, id, flow))
+            .or_else(|| self.portless(event.at_ns, flow))
+            .or_else(|| self.portless(event.at_ns, flow.reversed()));
+        let Some((key, id, flow)) = found else { return };
+        // The socket's own view, or the packet's.
+        let flow = if flow.dst() == key.server && flow.dport == key.port {
+            flow
+        } else {
+            flow.reversed()
+        };
+        if let Some(connection) = self.connection(key, id).filter(|connection| connection.flow.sport == 0) {
+            connection.flow = flow;
+            self.by_flow.insert(flow, (key, id));
+            self.by_client
+                .insert((flow.protocol, flow.src(), flow.sport), (key, id));
+        }
+    }
+
+    /// The latest connection of this tuple that was begun before, and whose port is not known.
+    fn portless(&self, at_ns: u64, flow: Flow) -> Option<(Key, u64, Flow)> {
+        let target = self.target_at(flow.src())?;
+        let key = key(target, Role::Client, flow);
+        let connections = &self.conversations.get(&key)?.connections;
+        let mut waiting = connections
+            .iter()
+            .rev()
+            .filter(|(_, connection)| connection.flow.sport == 0 && connection.started_ns <= at_ns);
+        waiting.next().map(|(id, _)| (key, *id, flow))
+    }
+
+    fn changed(&mut self, event: &Event, old: TcpState, new: TcpState) {
+        let Some(target) = self.target_in(event.netns) else {
+            return;
+        };
+        match (old, new) {
+            (TcpState::Close, TcpState::SynSent) => {
+                let key = key(target, Role::Client, event.flow);
+                if let Some(id) = self.begin(key, event.flow, event.at_ns) {
+                    self.by_socket.insert((event.netns, event.sk), (key, id));
+                }
+            }
+            (TcpState::SynSent, TcpState::Established) => self.made(event),
+            (TcpState::SynRecv | TcpState::NewSynRecv, TcpState::Established) => self.accepted(event, target),
+            (_, TcpState::Close | TcpState::TimeWait) => {
+                if let Some(connection) = self.met(event) {
+                    connection.ended_ns = Some(event.at_ns);
+                }
+                self.by_socket.remove(&(event.netns, event.sk));
+            }
+            _ => {}
+        }
+    }
+
+    fn made(&mut self, event: &Event) {
+        let Some(&(key, id)) = self.by_socket.get(&(event.netns, event.sk)) else {
+            return;
+        };
+        let Some(conversation) = self.conversations.get_mut(&key) else {
+            return;
+        };
+        conversation.made += 1;
+        if let Some(connection) = conversation.connections.get_mut(&id) {
+            connection.connected_ns = Some(event.at_ns);
+            if self.connect_ns.len() < TIMES_MAX {
+                self.connect_ns.push(event.at_ns.saturating_sub(connection.started_ns));
+            }
+        }
+    }
+
+    /// A target's kernel has made a connection that another end asked for.
+    fn accepted(&mut self, event: &Event, target: usize) {
+        let flow = event.flow.reversed();
+        let key = key(target, Role::Server, flow);
+        // Both ends may be the target's own; then the client's view tells more. Or its first SYN was seen to be lost.
+        let known = self.by_flow.get(&flow).copied();
+        if known.is_some_and(|(own, _)| own.role == Role::Client) {
+            return;
+        }
+        let id = match known {
+            Some((own, id)) if own == key && self.is_open(key, id) => Some(id),
+            _ => self.begin(key, flow, event.at_ns),
+        };
+        let Some(id) = id else { return };
+        self.by_socket.insert((event.netns, event.sk), (key, id));
+        if let Some(conversation) = self.conversations.get_mut(&key) {
+            conversation.made += 1;
+            if let Some(connection) = conversation.connections.get_mut(&id) {
+                connection.connected_ns = Some(event.at_ns);
+            }
+        }
+    }
+
+    fn is_open(&self, key: Key, id: u64) -> bool {
+        let connection = self.conversations.get(&key).and_then(|own| own.connections.get(&id));
+        connection.is_some_and(|connection| connection.connected_ns.is_none() && connection.ended_ns.is_none())
+    }
+
+    fn reset(&mut self, event: &Event, reason: Option<String>) {
+        // One that was there before the window has a socket; of a port that nobody listens on the dropped packet tells.
+        let found = match self.whose(event) {
+            None if event.sk != 0 => self.older(event),
+            found => found,
+        };
+        let Some((key, id, direction)) = found else { return };
+        let by_client = direction == Direction::Request;
+        if let Some(connection) = self.connection(key, id) {
+            let told = connection.reset.as_ref().is_some_and(|reset| reset.reason.is_some());
+            if !told {
+                connection.reset = Some(Reset {
+                    at_ns: event.at_ns,
+                    by_client,
+                    reason,
+                });
+            }
+        }
+    }
+
+    fn dropped(&mut self, event: &Event) {
+        let opens = event
+            .packet
+            .is_some_and(|packet| packet.tcp_flags & (SYN | ACK) == SYN && event.flow.protocol == TCP);
+        if event.flow.protocol == UDP {
+            return self.lost_datagram(event);
+        }
+        let known = self.whose(event);
+        let class = class_of(event);
+        // Segments that arrive after a connection's end find no socket, or are called invalid; nobody waits for them.
+        let over = known.is_some_and(|(key, id, _)| self.connection(key, id).is_some_and(|known| known.is_over()));
+        if !opens && (over || class == Some(Class::NoSocket)) {
+            return;
+        }
+        let is_of_older = known.is_none_or(|(key, id, _)| !self.is_open(key, id) && key.role == Role::Server);
+        let found = match known {
+            // A client that uses its port again begins anew.
+            _ if opens && is_of_older => self.called(event),
+            Some((key, id, _)) => Some((key, id)),
+            None => self.older(event).map(|(key, id, _)| (key, id)),
+        };
+        let Some((key, id)) = found else { return };
+        let refused = opens && class == Some(Class::NoSocket);
+        if let Some(connection) = self.connection(key, id) {
+            connection.dropped += 1;
+            if refused {
+                connection.errno = Some(111);
+                connection.ended_ns = Some(event.at_ns);
+            }
+        }
+    }
+
+    /// Somebody asked a target for a connection, and the packet that did was lost or refused.
+    fn called(&mut self, event: &Event) -> Option<(Key, u64)> {
+        let target = self.target_at(event.flow.dst())?;
+        let key = key(target, Role::Server, event.flow);
+        let id = self.begin(key, event.flow, event.at_ns)?;
+        Some((key, id))
+    }
+
+    /// A datagram was dropped, or found no room.
+    fn lost_datagram(&mut self, event: &Event) {
+        let to = event.flow.dst();
+        let of_many = to.is_multicast() || to == IpAddr::V4(Ipv4Addr::BROADCAST);
+        if event.flow.protocol != UDP || event.flow.sport == DNS || event.flow.dport == DNS || of_many {
+            return;
+        }
+        let found = self.whose(event).or_else(|| self.older(event));
+        // What comes after the asker has gone.
+        let late = class_of(event) == Some(Class::NoSocket);
+        if let Some((key, id, direction)) = found
+            && !(late && direction == Direction::Answer)
+            && let Some(connection) = self.connection(key, id)
+        {
+            connection.dropped += 1;
+        }
+    }
+
+    /// A connection of a target that began before the window: which end the target is, its listeners tell.
+    fn older(&mut self, event: &Event) -> Option<(Key, u64, Direction)> {
+        let flow = event.flow;
+        let (target, local) = match (self.target_at(flow.src()), self.target_at(flow.dst())) {
+            (Some(target), _) => (target, flow),
+            (None, Some(target)) => (target, flow.reversed()),
+            (None, None) => return None,
+        };
+        if flow.sport == 0 || flow.dport == 0 {
+            return None;
+        }
+        let end = &self.targets[target];
+        let listens = end.sockets.iter().any(|socket| {
+            let is_bound = socket.state == "LISTEN" || socket.state == "UNCONN";
+            is_bound
+                && socket.flow.protocol == flow.protocol
+                && socket.flow.sport == local.sport
+                && takes(socket, local.src())
+        });
+        // A port that nobody listens on is a client's, unless the other end's is as high and this one is not.
+        let (role, from_client) = if listens || local.sport < local.dport.min(1_024) {
+            (Role::Server, local.reversed())
+        } else {
+            (Role::Client, local)
+        };
+        let key = key(target, role, from_client);
+        let id = self.begin(key, from_client, event.at_ns)?;
+        let conversation = self.conversations.get_mut(&key)?;
+        conversation.tried = conversation.tried.saturating_sub(u32::from(flow.protocol == TCP));
+        conversation.connections.get_mut(&id)?.existed = true;
+        let direction = if flow == from_client {
+            Direction::Request
+        } else {
+            Direction::Answer
+        };
+        Some((key, id, direction))
+    }
+
+    fn asked(&mut self, event: &Event) {
+        if self.target_in(event.netns).is_none() {
+            return;
+        }
+        for (target, lookup) in self.lookups.take(event) {
+            self.looked_up(target, &lookup);
+        }
+    }
+
+    fn looked_up(&mut self, target: usize, lookup: &ObservedLookup) {
+        let Some(flow) = lookup.flow() else { return };
+        let key = key(target, lookup.role, flow);
+        let Some(conversation) = self.room_for(key) else {
+            return;
+        };
+        conversation.look_up(lookup);
+        if lookup.role == Role::Client && self.lookup_ns.len() < TIMES_MAX {
+            self.lookup_ns.extend(lookup.answered_after_ns());
+        }
+    }
+
+    /// A new connection of a conversation; `None` where there is no room.
+    fn begin(&mut self, key: Key, flow: Flow, at_ns: u64) -> Option<u64> {
+        self.next += 1;
+        let id = self.next;
+        let conversation = self.room_for(key)?;
+        conversation.tried += 1;
+        let connection = Connection {
+            flow,
+            started_ns: at_ns,
+            ..Connection::default()
+        };
+        conversation.connections.insert(id, connection);
+        for gone in conversation.make_room(at_ns) {
+            self.forget(&gone);
+        }
+        if flow.sport != 0 {
+            self.by_flow.insert(flow, (key, id));
+            self.by_client
+                .insert((flow.protocol, flow.src(), flow.sport), (key, id));
+        }
+        Some(id)
+    }
+
+    fn forget(&mut self, gone: &Connection) {
+        let flow = gone.flow;
+        self.by_flow.remove(&flow);
+        self.by_client.remove(&(flow.protocol, flow.src(), flow.sport));
+    }
+
+    fn room_for(&mut self, key: Key) -> Option<&mut Conversation> {
+        if self.conversations.len() >= CONVERSATIONS_MAX && !self.conversations.contains_key(&key) {
+            self.left_out += 1;
+            return None;
+        }
+        Some(self.conversations.entry(key).or_default())
+    }
+
+    fn connection(&mut self, key: Key, id: u64) -> Option<&mut Connection> {
+        self.conversations.get_mut(&key)?.connections.get_mut(&id)
+    }
+
+    /// The connection of an event at a socket, in the target's own namespace or elsewhere on its way.
+    fn met(&mut self, event: &Event) -> Option<&mut Connection> {
+        let (key, id, _) = self.whose(event).or_else(|| self.older(event))?;
+        self.connection(key, id)
+    }
+
+    fn target_in(&self, netns: u32) -> Option<usize> {
+        self.targets.iter().position(|target| target.netns == netns)
+    }
+
+    fn target_at(&self, address: IpAddr) -> Option<usize> {
+        self.targets
+            .iter()
+            .position(|target| target.addresses.contains(&address))
+    }
+}
+
+fn key(target: usize, role: Role, flow: Flow) -> Key {
+    Key {
+        target,
+        role,
+        client: flow.src(),
+        server: flow.dst(),
+        port: flow.dport,
+        protocol: flow.protocol,
+    }
+}
