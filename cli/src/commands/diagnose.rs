@@ -3,6 +3,7 @@
 use super::one_end_options::{OneEndAsked, OneEndOptions};
 use super::reach_options::{DiagnosisOptions, ReachOptions, lookup};
 use super::site_options::block_on;
+use super::surroundings::SiteSurroundings;
 use super::{CliCommand, CommandContext};
 use crate::evidence::gathering::gather;
 use crate::exit::Exit;
@@ -251,7 +252,12 @@ async fn look(asked: &OneEndAsked, context: &CommandContext) -> Result<Option<(O
     super::site_options::check(context, &site, &session)?;
     let hello_ms = started.elapsed().as_millis() as u64;
     let target = ends.source.clone();
-    let triage = one_end::watch(&mut session, &question, ends).await?;
+    let around = SiteSurroundings {
+        site: &site,
+        interrupt: session.interrupt(),
+        recorder: recording.recorder(),
+    };
+    let triage = one_end::watch(&mut session, &question, ends, &around).await?;
     let judging = Instant::now();
     session.dismiss().await;
     let target = if target.netns.is_none() && triage.targets.len() == 1 {

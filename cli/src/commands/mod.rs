@@ -21,6 +21,7 @@ mod reach_options;
 mod rules;
 mod schema;
 mod site_options;
+mod surroundings;
 mod version;
 
 pub use command_line::{GlobalOptions, TYPED, command};

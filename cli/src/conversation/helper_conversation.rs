@@ -28,6 +28,8 @@ pub struct HelperConversation {
     pub failed: Vec<String>,
     /// The site has a name for this node, and so it has for what lives there.
     pub named: bool,
+    /// It came later than the others, which need not wait for it.
+    pub joined: bool,
     /// Events that it says it told, by window.
     pub told_events: BTreeMap<u32, u64>,
     /// What its programs cost, by window.

@@ -54,6 +54,11 @@ impl Kernels {
         }
     }
 
+    /// One more node, nothing known yet. What is known of the others stays.
+    pub fn join(&mut self) {
+        self.nodes.push(Node::default());
+    }
+
     /// The site knows nodes with these boot ids: one that is not looked at may share a kernel, too.
     pub fn beside(&mut self, boots: impl IntoIterator<Item = String>) {
         self.boots = boots.into_iter().filter(|boot| !boot.is_empty()).collect();
@@ -77,13 +82,18 @@ impl Kernels {
                 .iter()
                 .position(|(boot, _)| *boot == hello.boot_id)
                 .unwrap_or_default();
+            let host = netns(kernel as u32, hello.netns);
+            let is_known = node.boot_id == hello.boot_id && node.kernel == kernel as u32;
+            if !is_known {
+                node.own.clear();
+            }
+            node.own.insert(host);
             node.boot_id.clone_from(&hello.boot_id);
             node.kernel = kernel as u32;
             node.ahead_ns = boots.get(kernel).map_or(0, |(_, clock)| clock - start);
             let known = self.boots.iter().filter(|boot| **boot == hello.boot_id);
             node.shared = same.count() > 1 || known.count() > 1;
             node.first = met.insert(&hello.boot_id);
-            node.own = BTreeSet::from([netns(node.kernel, hello.netns)]);
         }
     }
 

@@ -67,6 +67,19 @@ impl Session {
         session
     }
 
+    /// Takes in helpers of further nodes while the others go on. The places of those nodes among all.
+    pub fn join(&mut self, links: Vec<(String, HelperLink)>) -> Vec<usize> {
+        let mut joined = Vec::new();
+        for (name, link) in links {
+            let node = self.state.join(name);
+            self.state.nodes[node].dismissed = link.is_recorded();
+            self.links.push(link);
+            self.ask_at(node, Request::Hello { version: VERSION });
+            joined.push(node);
+        }
+        joined
+    }
+
     /// Asks the helper of one node.
     pub fn ask_at(&mut self, node: usize, request: Request) {
         if let (Some(link), Some(helper)) = (self.links.get(node), self.state.nodes.get_mut(node)) {
@@ -86,6 +99,11 @@ impl Session {
     pub fn number(&mut self) -> u32 {
         self.numbers += 1;
         self.numbers
+    }
+
+    /// What tells that the user wants it to end.
+    pub fn interrupt(&self) -> Interrupt {
+        self.interrupt.clone()
     }
 
     /// The user wants it to end.
@@ -151,6 +169,29 @@ impl Session {
             // That one is gone is noted already.
             if !helper.open.is_empty() && !closed(helper) && !helper.over() {
                 self.state.not_closed(node);
+            }
+        }
+    }
+
+    /// Closes windows that are open at one node each.
+    pub async fn close_each(&mut self, windows: &[(usize, u32)]) {
+        for (node, id) in windows {
+            self.ask_at(*node, Request::Stop { id: *id });
+        }
+        let closed = |state: &ConversationState, (node, id): &(usize, u32)| {
+            let helper = &state.nodes[*node];
+            !helper.open.contains(id) || helper.has_failed("stop")
+        };
+        let gone = |state: &ConversationState, (node, _): &(usize, u32)| state.nodes[*node].over();
+        self.finish(|state| {
+            windows
+                .iter()
+                .all(|window| closed(state, window) || gone(state, window))
+        })
+        .await;
+        for window in windows {
+            if !closed(&self.state, window) && !gone(&self.state, window) {
+                self.state.not_closed(window.0);
             }
         }
     }
@@ -225,7 +266,10 @@ impl Session {
 /// translated only when all kernels are known.
 async fn next(links: &mut [HelperLink], state: &ConversationState, turn: usize) -> (usize, LinkEvent) {
     let greeted = |node: &HelperConversation| node.hello.is_some();
-    let all_greeted = state.nodes.iter().all(|node| greeted(node) || node.over());
+    let all_greeted = state
+        .nodes
+        .iter()
+        .all(|node| greeted(node) || node.over() || node.joined);
     std::future::poll_fn(|task| {
         let count = links.len();
         for at in (0..count).map(|step| (turn + step) % count) {

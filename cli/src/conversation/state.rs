@@ -70,6 +70,21 @@ impl ConversationState {
         }
     }
 
+    /// One more node, whose helper is about to greet. Its place.
+    pub fn join(&mut self, name: String) -> usize {
+        self.kernels.join();
+        self.nodes.push(HelperConversation {
+            named: true,
+            joined: true,
+            ..HelperConversation::default()
+        });
+        self.evidence.nodes.push(NodeEvidence {
+            name,
+            ..NodeEvidence::default()
+        });
+        self.nodes.len() - 1
+    }
+
     /// Every node fulfils it or has gone, and at least one fulfils it.
     pub fn all(&self, holds: impl Fn(&HelperConversation) -> bool) -> bool {
         self.nodes.iter().all(|node| holds(node) || node.over()) && self.nodes.iter().any(holds)

@@ -7,6 +7,7 @@ pub mod calls;
 pub mod capture_scope;
 mod chosen_port;
 pub mod cluster;
+pub mod conversation_ends;
 mod ends_inventory;
 #[cfg(test)]
 pub mod fake_server;

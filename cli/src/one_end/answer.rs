@@ -4,7 +4,9 @@
 use super::question::OneEndQuestion;
 use super::triage::Triage;
 use crate::report::node;
-use diagnoses::conversations::{Cost, Ends, Key, Looked, Role, Suffering, judge_conversations, question};
+use diagnoses::conversations::{
+    Cost, Ends, Key, Looked, PathOf, Role, Suffering, is_expected, judge_conversations, question,
+};
 use model::endpoint::{Endpoint, EndpointKind};
 use model::evidence::Evidence;
 use model::flow::protocol_name;
@@ -32,7 +34,17 @@ pub fn answer(
                 report: report_of(triage, key, *cost, &followed.ends),
                 cost: *cost,
                 role: key.role,
-                evidence: question(&seen, &triage.table, *key, followed.ends.clone(), now_ns),
+                evidence: question(
+                    &seen,
+                    &triage.table,
+                    &PathOf {
+                        key: *key,
+                        ends: followed.ends.clone(),
+                        inventory: followed.inventory.clone(),
+                        since_ns: followed.since_ns,
+                    },
+                    now_ns,
+                ),
             });
         }
     }
@@ -42,7 +54,7 @@ pub fn answer(
         seconds: triage.took.as_secs_f64(),
         seen: traffic.clone(),
         missing: gaps(&seen),
-        expected: false,
+        expected: is_expected(&seen, &triage.targets),
         unjudged: all.len() - suffering.len(),
     };
     let judged = judge_conversations(&suffering, &looked);

@@ -1,20 +1,28 @@
-//! A conversation that suffers is followed: its other end is found, the facts of its path are read, and its packets are watched
-//! hop by hop from then on.
+//! A conversation that suffers is followed: its other end is found, helpers are started where it goes, the facts of its path are
+//! read, and its packets are watched hop by hop from then on.
 
+use super::surroundings::Surroundings;
+use super::triage::{arm, now_ns};
 use crate::conversation::session::Session;
-use crate::evidence::{both_ends, path_facts};
+use crate::evidence::{both_ends, flow_forms, path_facts};
 use diagnoses::conversations::{ConversationTable, Ends, Key, ObservedLookup, Role};
 use model::attempt::WatchedFlow;
 use model::endpoint::{Endpoint, EndpointKind};
-use model::evidence::Intent;
+use model::evidence::{Evidence, Intent};
 use model::flow::{Flow, protocol_name};
+use model::inventory::Inventory;
+use model::missing::{Known, Missing};
 use model::protocol::{Filter, Request};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Connections of a conversation whose entries in connection tracking are asked for.
 const FLOWS_OF_EACH: usize = 16;
 /// The hop trail.
 const TRAIL: [&str; 1] = ["path"];
+/// A helper of a further node is waited for at most this long.
+const JOIN: Duration = Duration::from_secs(10);
 
 /// A conversation, and who takes part in it.
 #[derive(Clone, Debug)]
@@ -23,18 +31,38 @@ pub struct Followed {
     pub key: Key,
     /// Its ends.
     pub ends: Ends,
+    /// What the API says of them.
+    pub inventory: Known<Inventory>,
+    /// Since when its packets were watched hop by hop; `None` where they were not.
+    pub since_ns: Option<u64>,
 }
 
 /// All that are followed in one window.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Followers {
     followed: Vec<Followed>,
-    /// The window of the hop trail, once it is open.
-    window: Option<u32>,
+    /// The window of the hop trail, where it is open at a node.
+    trails: Vec<(usize, u32)>,
+    /// Windows of the probes of rare events, at each node.
+    windows: Vec<(usize, u32)>,
+    deadline: Instant,
+    opened: Instant,
     closed: bool,
 }
 
 impl Followers {
+    /// None yet, of a window that was opened just now.
+    pub fn until(deadline: Instant, windows: Vec<(usize, u32)>) -> Self {
+        Self {
+            followed: Vec::new(),
+            trails: Vec::new(),
+            windows,
+            deadline,
+            opened: Instant::now(),
+            closed: false,
+        }
+    }
+
     /// So many.
     pub fn len(&self) -> usize {
         self.followed.len()
@@ -62,60 +90,168 @@ impl Followers {
     }
 
     /// Finds the other end, reads the facts of the path, and watches it hop by hop while the window is open.
-    pub async fn follow(&mut self, session: &mut Session, table: &ConversationTable, targets: &[Endpoint], key: Key) {
+    pub async fn follow(
+        &mut self,
+        session: &mut Session,
+        around: &impl Surroundings,
+        table: &ConversationTable,
+        targets: &[Endpoint],
+        key: Key,
+    ) {
         let Some(target) = targets.get(key.target) else { return };
-        let other = match key.role {
-            Role::Client => key.server,
-            Role::Server => key.client,
-        };
-        let peer = who(session, target, other).await;
-        let (client, mut server) = match key.role {
-            Role::Client => (target.clone(), peer),
-            Role::Server => (peer, target.clone()),
-        };
-        server.port = Some(key.port);
-        // Of several addresses, the one that this conversation is about.
-        server.addresses = vec![key.server];
+        let (ends, inventory) = self.find(session, around, target, &key).await;
         let is_lookup = table.conversations.get(&key).is_some_and(|own| !own.lookups.is_empty());
         let evidence = &mut session.state.evidence;
         evidence.intent = if is_lookup { Intent::Dns } else { Intent::PodToPod };
         evidence.protocol = protocol_name(key.protocol).into_owned();
-        (evidence.source, evidence.destination) = (client.clone(), server.clone());
-        evidence.watched = flows(table, &key, client.netns);
-        if !self.closed {
-            self.trail(session, &key, client.netns);
-        }
+        evidence.watched = flows(table, &key, ends.client.netns);
+        let since_ns = if self.closed {
+            None
+        } else {
+            self.trail(session, &key, ends.client.netns);
+            Some(now_ns(&session.state, self.opened))
+        };
         path_facts::walk_one_more(session).await;
         self.followed.push(Followed {
             key,
-            ends: Ends { client, server },
+            ends,
+            inventory,
+            since_ns,
         });
     }
 
-    /// Watches packets of this conversation from now on.
+    /// Both ends, with what helpers know of them; the evidence has them, too.
+    async fn find(
+        &mut self,
+        session: &mut Session,
+        around: &impl Surroundings,
+        target: &Endpoint,
+        key: &Key,
+    ) -> (Ends, Known<Inventory>) {
+        let mut inventory = session.state.evidence.inventory.clone();
+        session.state.backends.clear();
+        match around.ends(target, key).await {
+            Ok(known) => {
+                let new: Vec<String> = known
+                    .nodes
+                    .iter()
+                    .filter(|node| !node.is_empty() && session.state.named(node).is_none())
+                    .cloned()
+                    .collect();
+                if !new.is_empty() && !self.closed {
+                    self.join(session, around, &known, new).await;
+                }
+                if both_ends::complete(session, Intent::PodToPod, known).await.is_ok() {
+                    inventory = session.state.evidence.inventory.clone();
+                    let Evidence {
+                        source, destination, ..
+                    } = &mut session.state.evidence;
+                    // Of several addresses, those that this conversation is about.
+                    (destination.addresses, destination.port) = (vec![key.server], Some(key.port));
+                    let ends = Ends {
+                        client: source.clone(),
+                        server: destination.clone(),
+                    };
+                    return (ends, inventory);
+                }
+            }
+            Err(error) => {
+                let what = format!("who has {}", peer_address(key));
+                session
+                    .state
+                    .evidence
+                    .missing
+                    .push(Missing::new(what, format!("{error:#}")));
+            }
+        }
+        let peer = Endpoint {
+            asked: peer_address(key).to_string(),
+            kind: EndpointKind::Address,
+            addresses: vec![peer_address(key)],
+            name: peer_address(key).to_string(),
+            ..Endpoint::default()
+        };
+        let (client, mut server) = match key.role {
+            Role::Client => (target.clone(), peer),
+            Role::Server => (peer, target.clone()),
+        };
+        (server.addresses, server.port) = (vec![key.server], Some(key.port));
+        let evidence = &mut session.state.evidence;
+        (evidence.source, evidence.destination) = (client.clone(), server.clone());
+        (Ends { client, server }, inventory)
+    }
+
+    /// Starts helpers on further nodes. They watch what happens there to packets of both ends, from when they are there.
+    async fn join(
+        &mut self,
+        session: &mut Session,
+        around: &impl Surroundings,
+        known: &crate::inquiry::known_ends::KnownEnds,
+        nodes: Vec<String>,
+    ) {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let links = match around.helpers(known, nodes, left) {
+            Ok(links) => links,
+            Err(error) => {
+                let missing = Missing::new("what happens on the nodes of its peers", format!("{error:#}"));
+                return session.state.evidence.missing.push(missing);
+            }
+        };
+        let joined = session.join(links);
+        session
+            .until(Some(Instant::now() + JOIN), |state| {
+                joined
+                    .iter()
+                    .all(|node| state.nodes[*node].hello.is_some() || state.nodes[*node].over())
+            })
+            .await;
+        let ends = [&known.source, &known.destination];
+        let addresses = ends
+            .into_iter()
+            .chain(&known.backends)
+            .flat_map(|end| end.addresses.iter().copied());
+        let residents: Vec<_> = addresses.filter(|address| !address.is_loopback()).collect();
+        for node in joined {
+            if session.state.nodes[node].hello.is_none() {
+                let why = "its helper did not greet in time";
+                session.state.miss(node, vec![Missing::new("what happens there", why)]);
+                continue;
+            }
+            let id = session.number();
+            let netns = vec![session.state.evidence.nodes[node].host_netns];
+            arm(session, node, id, netns, residents.clone());
+            self.windows.push((node, id));
+        }
+    }
+
+    /// Watches packets of this conversation from now on, at every node.
     fn trail(&mut self, session: &mut Session, key: &Key, client: Option<u32>) {
         let flow = Flow::new(
             key.protocol,
             SocketAddr::new(key.client, 0),
             SocketAddr::new(key.server, key.port),
         );
-        let number = self.followed.len() as u32 + 1;
+        let attempt = self.followed.len() as u32 + 1;
         let home = client.and_then(|netns| session.state.home(netns));
-        let known = self.window;
-        let id = known.unwrap_or_else(|| session.number());
-        self.window = Some(id);
         for node in session.living() {
-            // It starts in none of the namespaces of another node.
-            let netns = client.filter(|_| home == Some(node)).unwrap_or(0);
-            let flows = vec![WatchedFlow {
-                attempt: number,
-                netns,
+            let starts_here = client.filter(|_| home == Some(node));
+            let own = WatchedFlow {
+                attempt,
+                netns: starts_here.unwrap_or(0),
                 flow,
-            }];
-            if known.is_some() {
-                session.ask_at(node, Request::Watch { id, flows });
+            };
+            // It starts in none of the namespaces of another node, and may have been translated on its way there.
+            let flows = if starts_here.is_some() || session.living().len() == 1 {
+                vec![own]
+            } else {
+                flow_forms::flows(&session.state, &[own])
+            };
+            if let Some((_, id)) = self.trails.iter().find(|(at, _)| *at == node) {
+                session.ask_at(node, Request::Watch { id: *id, flows });
                 continue;
             }
+            let id = session.number();
+            self.trails.push((node, id));
             let filter = Filter {
                 netns: vec![session.state.evidence.nodes[node].host_netns],
                 flows,
@@ -127,12 +263,19 @@ impl Followers {
         }
     }
 
-    /// Ends watching.
+    /// Closes all windows.
     pub async fn close(&mut self, session: &mut Session) {
         self.closed = true;
-        if let Some(id) = self.window {
-            session.close(id).await;
-        }
+        let all: Vec<(usize, u32)> = self.trails.iter().chain(&self.windows).copied().collect();
+        session.close_each(&all).await;
+    }
+}
+
+/// The address of the end that is not the target.
+fn peer_address(key: &Key) -> std::net::IpAddr {
+    match key.role {
+        Role::Client => key.server,
+        Role::Server => key.client,
     }
 }
 
@@ -157,23 +300,4 @@ fn flows(table: &ConversationTable, key: &Key, netns: Option<u32>) -> Vec<Watche
             flow,
         })
         .collect()
-}
-
-/// Who has this address, as seen from the target.
-async fn who(session: &mut Session, target: &Endpoint, address: IpAddr) -> Endpoint {
-    session.state.evidence.source = target.clone();
-    let nobody = Endpoint {
-        asked: address.to_string(),
-        kind: EndpointKind::Address,
-        addresses: vec![address],
-        name: address.to_string(),
-        ..Endpoint::default()
-    };
-    if address.is_loopback() || target.addresses.contains(&address) {
-        return target.clone();
-    }
-    match both_ends::at_source(session, address).await {
-        Ok(found) if found.netns.is_some() => found,
-        _ => nobody,
-    }
 }

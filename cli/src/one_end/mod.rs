@@ -6,8 +6,10 @@
 mod answer;
 mod follow;
 mod question;
+mod surroundings;
 mod triage;
 
 pub use answer::answer;
 pub use question::OneEndQuestion;
+pub use surroundings::Surroundings;
 pub use triage::watch;

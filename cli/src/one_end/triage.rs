@@ -2,6 +2,7 @@
 
 use super::follow::{Followed, Followers};
 use super::question::OneEndQuestion;
+use super::surroundings::Surroundings;
 use crate::capture::event_order::EventOrder;
 use crate::conversation::session::{STEP, Session, WaitEnd};
 use crate::conversation::state::ConversationState;
@@ -9,8 +10,9 @@ use crate::evidence::{both_ends, path_facts};
 use crate::inquiry::known_ends::KnownEnds;
 use anyhow::{Result, anyhow};
 use diagnoses::conversations::ConversationTable;
-use model::endpoint::Endpoint;
+use model::endpoint::{Endpoint, EndpointKind};
 use model::event::Event;
+use model::evidence::Intent;
 use model::facts::Phase;
 use model::protocol::{Filter, Request};
 use std::net::IpAddr;
@@ -51,7 +53,12 @@ pub struct Triage {
 }
 
 /// Watches the targets for as long as was asked.
-pub async fn watch(session: &mut Session, question: &OneEndQuestion, ends: KnownEnds) -> Result<Triage> {
+pub async fn watch(
+    session: &mut Session,
+    question: &OneEndQuestion,
+    ends: KnownEnds,
+    around: &impl Surroundings,
+) -> Result<Triage> {
     let began = Instant::now();
     session.state.evidence.limits = question.limits;
     session.state.evidence.intent = question.intent;
@@ -69,6 +76,9 @@ pub async fn watch(session: &mut Session, question: &OneEndQuestion, ends: Known
     }
     session.progress.stage("reading facts");
     read_targets(session, &targets).await;
+    if question.intent == Intent::Node && targets.len() == 1 {
+        targets = with_neighbours(session, targets).await;
+    }
     let facts = began.elapsed();
     let table = ConversationTable::of(&targets, |netns| {
         let known = session.state.evidence.netns(netns);
@@ -78,7 +88,7 @@ pub async fn watch(session: &mut Session, question: &OneEndQuestion, ends: Known
             .unwrap_or_default()
     });
     let arming = Instant::now();
-    let id = open(session, &targets).await?;
+    let windows = open(session, &targets).await?;
     let armed = arming.elapsed();
     session.progress.stage("watching its traffic");
     let mut triage = Triage {
@@ -89,20 +99,18 @@ pub async fn watch(session: &mut Session, question: &OneEndQuestion, ends: Known
         stages: [facts, armed, Duration::ZERO, Duration::ZERO],
     };
     let opened = Instant::now();
-    let mut followers = Followers::default();
-    let mut kept = triage
-        .window(session, question, &mut followers, opened + question.length)
-        .await;
+    let deadline = opened + question.length;
+    let mut followers = Followers::until(deadline, windows);
+    let mut kept = triage.window(session, question, &mut followers, deadline, around).await;
     triage.took = opened.elapsed();
     followers.close(session).await;
-    session.close(id).await;
     session.state.order();
     let rest = std::mem::take(&mut session.state.evidence.events);
     triage.take(&mut kept, rest);
     let end_ns = session.state.evidence.window.end_ns;
     triage.table.close(end_ns);
     let after = Instant::now();
-    triage.follow(session, question, &mut followers, end_ns).await;
+    triage.follow(session, question, &mut followers, end_ns, around).await;
     session.state.evidence.events = kept;
     session.state.further_ports = followers.ports();
     session.state.evidence.watched = followers.flows(&triage.table);
@@ -134,44 +142,83 @@ async fn read_targets(session: &mut Session, targets: &[Endpoint]) {
     }
 }
 
-/// Arms the probes at all nodes, for their targets, and opens the window.
-async fn open(session: &mut Session, targets: &[Endpoint]) -> Result<u32> {
-    let id = session.number();
+/// On a machine without a cluster, the pods of a node are the namespaces that its interfaces lead to, and that forward nothing.
+async fn with_neighbours(session: &mut Session, mut targets: Vec<Endpoint>) -> Vec<Endpoint> {
+    let Some(node) = targets[0].netns else { return targets };
+    let evidence = &session.state.evidence;
+    let links = evidence.netns(node).and_then(|netns| netns.before.links.ok());
+    let mut around: Vec<u32> = links
+        .into_iter()
+        .flatten()
+        .filter_map(|link| link.peer.as_ref()?.netns)
+        .filter(|netns| *netns != node)
+        .collect();
+    around.sort_unstable();
+    around.dedup();
+    let unread: Vec<u32> = around
+        .iter()
+        .copied()
+        .filter(|id| evidence.netns(*id).is_none())
+        .collect();
+    if !unread.is_empty() {
+        path_facts::read_these(session, unread).await;
+    }
+    let evidence = &session.state.evidence;
+    for netns in around.into_iter().filter_map(|id| evidence.netns(id)) {
+        let forwards = netns.before.sysctls.ok().is_some_and(|sysctls| {
+            let on = |name: &str| sysctls.get(name).is_some_and(|value| value == "1");
+            on("net.ipv4.ip_forward") || on("net.ipv6.conf.all.forwarding")
+        });
+        if forwards {
+            continue;
+        }
+        let own = netns.before.addresses.ok().into_iter().flatten();
+        targets.push(Endpoint {
+            asked: netns.name.clone(),
+            kind: EndpointKind::Netns,
+            node: netns.node.clone(),
+            netns: Some(netns.id),
+            name: netns.name.clone(),
+            addresses: own
+                .map(|own| own.address)
+                .filter(|address| !address.is_loopback())
+                .collect(),
+            ..Endpoint::default()
+        });
+    }
+    targets
+}
+
+/// Arms the probes at all nodes, for their targets, and opens the window: at each node one of its own.
+async fn open(session: &mut Session, targets: &[Endpoint]) -> Result<Vec<(usize, u32)>> {
     let residents: Vec<IpAddr> = targets
         .iter()
         .flat_map(|target| target.addresses.iter().copied())
         .filter(|address| !address.is_loopback())
         .collect();
+    let mut windows = Vec::new();
     for node in session.living() {
         let own = targets.iter().filter_map(|target| target.netns);
-        let netns: Vec<u32> = own.filter(|netns| session.state.home(*netns) == Some(node)).collect();
-        let filter = Filter {
-            netns: if netns.is_empty() {
-                vec![session.state.evidence.nodes[node].host_netns]
-            } else {
-                netns
-            },
-            residents: residents.clone(),
-            events_per_second: EVENTS_PER_SECOND,
-            ..Filter::default()
-        };
-        let known = session.state.nodes[node].hello.as_ref();
-        let has = |name: &&str| known.is_some_and(|hello| hello.probes.iter().any(|probe| probe.name == **name));
-        let probes = PROBES
-            .iter()
-            .filter(|name| has(name))
-            .map(|name| (*name).to_owned())
-            .collect();
-        session.ask_at(node, Request::Arm { id, probes, filter });
-        session.ask_at(node, Request::Go { id });
+        let mut netns: Vec<u32> = own.filter(|netns| session.state.home(*netns) == Some(node)).collect();
+        if netns.is_empty() {
+            // None at all would let everything through.
+            netns.push(session.state.evidence.nodes[node].host_netns);
+        }
+        let id = session.number();
+        arm(session, node, id, netns, residents.clone());
+        windows.push((node, id));
     }
     let ended = session
         .until(Some(Instant::now() + STEP), |state| {
-            state.all(|node| node.going == Some(id) || node.has_failed("go"))
+            let open = |(node, id): &(usize, u32)| {
+                let helper = &state.nodes[*node];
+                helper.open.contains(id) || helper.has_failed("go") || helper.over()
+            };
+            windows.iter().all(open)
         })
         .await;
     match ended {
-        WaitEnd::Met => Ok(id),
+        WaitEnd::Met => Ok(windows),
         WaitEnd::Interrupted => Err(anyhow!("arming the probes was ended by Ctrl-C")),
         WaitEnd::Bound | WaitEnd::Cut => {
             let why = session
@@ -183,6 +230,26 @@ async fn open(session: &mut Session, targets: &[Endpoint]) -> Result<u32> {
     }
 }
 
+/// Arms the probes of rare events at a node, for what happens in these namespaces and to packets of these addresses, and opens
+/// their window.
+pub fn arm(session: &mut Session, node: usize, id: u32, netns: Vec<u32>, residents: Vec<IpAddr>) {
+    let known = session.state.nodes[node].hello.as_ref();
+    let has = |name: &&str| known.is_some_and(|hello| hello.probes.iter().any(|probe| probe.name == **name));
+    let probes = PROBES
+        .iter()
+        .filter(|name| has(name))
+        .map(|name| (*name).to_owned())
+        .collect();
+    let filter = Filter {
+        netns,
+        residents,
+        events_per_second: EVENTS_PER_SECOND,
+        ..Filter::default()
+    };
+    session.ask_at(node, Request::Arm { id, probes, filter });
+    session.ask_at(node, Request::Go { id });
+}
+
 impl Triage {
     /// Takes in events until the time is up, and follows what suffers. The events that matter.
     async fn window(
@@ -191,6 +258,7 @@ impl Triage {
         question: &OneEndQuestion,
         followers: &mut Followers,
         deadline: Instant,
+        around: &impl Surroundings,
     ) -> Vec<Event> {
         let mut kept = Vec::new();
         let mut order = EventOrder::default();
@@ -204,7 +272,7 @@ impl Triage {
                 return kept;
             }
             let now_ns = now_ns(&session.state, opened);
-            self.follow(session, question, followers, now_ns).await;
+            self.follow(session, question, followers, now_ns, around).await;
         }
     }
 
@@ -226,6 +294,7 @@ impl Triage {
         question: &OneEndQuestion,
         followers: &mut Followers,
         now_ns: u64,
+        around: &impl Surroundings,
     ) {
         for (key, _) in self
             .table
@@ -234,14 +303,14 @@ impl Triage {
             .take(question.worst)
         {
             if followers.len() < question.worst && !followers.has(&key) {
-                followers.follow(session, &self.table, &self.targets, key).await;
+                followers.follow(session, around, &self.table, &self.targets, key).await;
             }
         }
     }
 }
 
 /// The time at the node that is looked at, as far as the client can tell.
-fn now_ns(state: &ConversationState, opened: Instant) -> u64 {
+pub fn now_ns(state: &ConversationState, opened: Instant) -> u64 {
     let latest = state.evidence.events.last().map_or(0, |event| event.at_ns);
     let elapsed_ns = opened.elapsed().as_nanos() as u64;
     latest.max(state.evidence.window.start_ns + elapsed_ns)

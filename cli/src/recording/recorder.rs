@@ -149,6 +149,11 @@ impl OpenRecording {
         Self(recorder)
     }
 
+    /// What keeps further lines, where the run is recorded.
+    pub fn recorder(&self) -> Option<Recorder> {
+        self.0.clone()
+    }
+
     /// Ends the file. A run that was to be kept and was not has not done all that it was asked.
     pub fn end(mut self, exit: Exit) -> Exit {
         let failed = self.0.take().is_some_and(|recorder| {

@@ -229,7 +229,17 @@ impl Lookups {
         };
         let same = |lookup: &ObservedLookup| {
             let same_client = role == Role::Client || lookup.flow().is_some_and(|flow| flow.src() == event.flow.src());
-            lookup.role == role && same_client && lookup.name.eq_ignore_ascii_case(asked)
+            // The same question from another port is another lookup.
+            let again = |query: &DnsExchange| {
+                query.name.eq_ignore_ascii_case(name)
+                    && query.qtype == qtype
+                    && query.flow.dst() == event.flow.dst()
+                    && query.flow.sport != event.flow.sport
+            };
+            lookup.role == role
+                && same_client
+                && lookup.name.eq_ignore_ascii_case(asked)
+                && !lookup.queries.iter().any(again)
         };
         let known = self
             .open

@@ -6,6 +6,7 @@
 mod answer;
 mod connection;
 mod conversation;
+mod expectation;
 mod innocence;
 mod lookup;
 mod question;
@@ -14,6 +15,7 @@ mod table;
 pub use answer::{Looked, OneEndJudgement, Suffering, judge_conversations, traffic_words};
 pub use connection::{Connection, Reset};
 pub use conversation::{Conversation, Cost, Key, Role};
+pub use expectation::is_expected;
 pub use lookup::ObservedLookup;
-pub use question::{Ends, question};
+pub use question::{Ends, PathOf, question};
 pub use table::ConversationTable;

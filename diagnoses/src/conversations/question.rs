@@ -1,6 +1,8 @@
 //! A conversation as a question that the rules can judge: its two ends, its connections as attempts, and the events about them.
 
+use super::connection::Connection;
 use super::conversation::{Conversation, Key};
+use super::lookup::ObservedLookup;
 use super::table::ConversationTable;
 use crate::kernel::walk;
 use model::attempt::{Attempt, WatchedFlow};
@@ -8,6 +10,8 @@ use model::endpoint::{Endpoint, EndpointKind};
 use model::event::{Event, Seen};
 use model::evidence::{Evidence, Intent};
 use model::flow::{Flow, TCP, UDP, protocol_name};
+use model::inventory::Inventory;
+use model::missing::Known;
 use model::report::Direction;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -15,6 +19,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 const ATTEMPTS_MAX: usize = 64;
 /// The port of name servers.
 const DNS: u16 = 53;
+/// The probe that follows packets hop by hop.
+const TRAIL: &str = "path";
 
 /// Both ends of a conversation, as far as they are known.
 #[derive(Clone, Debug, Default)]
@@ -25,19 +31,33 @@ pub struct Ends {
     pub server: Endpoint,
 }
 
+/// A conversation that was followed.
+#[derive(Clone, Debug)]
+pub struct PathOf {
+    /// Which one.
+    pub key: Key,
+    /// Its ends.
+    pub ends: Ends,
+    /// What the API says of them.
+    pub inventory: Known<Inventory>,
+    /// Since when its packets were watched hop by hop; `None` where they were not.
+    pub since_ns: Option<u64>,
+}
+
 /// The question whether this conversation works, with what was seen of it. `seen` holds the facts of the namespaces on its way and
 /// all events.
 #[must_use]
-pub fn question(seen: &Evidence, table: &ConversationTable, key: Key, ends: Ends, now_ns: u64) -> Evidence {
+pub fn question(seen: &Evidence, table: &ConversationTable, path: &PathOf, now_ns: u64) -> Evidence {
+    let (key, ends) = (path.key, path.ends.clone());
     let none = Conversation::default();
     let conversation = table.conversations.get(&key).unwrap_or(&none);
     let is_lookup = !conversation.lookups.is_empty();
     let service = ends.server.kind == EndpointKind::Service;
     let mut asked = Asked::default();
     if is_lookup {
-        asked.look_up(conversation);
+        asked.look_up(conversation, path.since_ns);
     } else {
-        asked.connect(conversation, now_ns);
+        asked.connect(conversation, path.since_ns, now_ns);
     }
     let events = asked.events(seen, table, key);
     let netns = ends.client.netns.unwrap_or_default();
@@ -60,10 +80,22 @@ pub fn question(seen: &Evidence, table: &ConversationTable, key: Key, ends: Ends
         specs: Vec::new(),
         passive: true,
         every_family: false,
+        inventory: path.inventory.clone(),
         ..without_events(seen)
     };
     leave_off_path_out(&mut question);
+    if !asked.hop_by_hop {
+        forget_hops(&mut question);
+    }
     question
+}
+
+/// Nobody watched the packets of these attempts hop by hop: where they were not seen they may have been.
+fn forget_hops(question: &mut Evidence) {
+    question.events.retain(|event| !matches!(event.seen, Seen::Hop { .. }));
+    for node in &mut question.nodes {
+        node.probes.retain(|probe| probe.name != TRAIL);
+    }
 }
 
 /// What lies on no way of this conversation is another's, whatever it looks like.
@@ -90,7 +122,6 @@ fn leave_off_path_out(question: &mut Evidence) {
 /// All but the events, of which there may be many.
 fn without_events(seen: &Evidence) -> Evidence {
     Evidence {
-        inventory: seen.inventory.clone(),
         nodes: seen.nodes.clone(),
         netns: seen.netns.clone(),
         processes: seen.processes.clone(),
@@ -120,15 +151,24 @@ struct Asked {
     flows: BTreeMap<Flow, u32>,
     /// By the number that the table gave.
     connections: BTreeMap<u64, u32>,
+    /// Their packets were watched hop by hop.
+    hop_by_hop: bool,
     /// By the client's port.
     ports: HashMap<u16, u32>,
 }
 
 impl Asked {
-    fn connect(&mut self, conversation: &Conversation, now_ns: u64) {
+    /// Of those that were watched hop by hop, where one of them failed; else of all, and then nobody watched.
+    fn connect(&mut self, conversation: &Conversation, since_ns: Option<u64>, now_ns: u64) {
+        let since_ns = since_ns.unwrap_or(u64::MAX);
+        let watched = |connection: &Connection| connection.started_ns >= since_ns || connection.existed;
+        let bad = |connection: &Connection| connection.failed(now_ns) || connection.reset.is_some();
+        let mut connections = conversation.connections.values();
+        self.hop_by_hop = connections.any(|connection| watched(connection) && bad(connection));
         let mut chosen: Vec<(&u64, bool)> = conversation
             .connections
             .iter()
+            .filter(|(_, connection)| !self.hop_by_hop || watched(connection))
             .map(|(id, connection)| (id, connection.failed(now_ns) || connection.reset.is_some()))
             .collect();
         // The last of each kind: what was read after the window is about them.
@@ -149,8 +189,16 @@ impl Asked {
         }
     }
 
-    fn look_up(&mut self, conversation: &Conversation) {
-        for lookup in &conversation.lookups {
+    fn look_up(&mut self, conversation: &Conversation, since_ns: Option<u64>) {
+        let since_ns = since_ns.unwrap_or(u64::MAX);
+        let watched = |lookup: &&ObservedLookup| lookup.started_ns >= since_ns;
+        self.hop_by_hop = conversation
+            .lookups
+            .iter()
+            .any(|lookup| watched(&lookup) && !lookup.is_well());
+        let hop_by_hop = self.hop_by_hop;
+        let chosen = |lookup: &&ObservedLookup| !hop_by_hop || watched(lookup);
+        for lookup in conversation.lookups.iter().filter(chosen) {
             let number = self.attempts.len() as u32 + 1;
             for query in &lookup.queries {
                 self.flows.insert(query.flow, number);

@@ -1,0 +1,62 @@
+//! What surrounds the end that a question is about, by the site: its peers by the cluster's API or the machine, and helpers on
+//! further nodes.
+
+use crate::conversation::link::HelperLink;
+use crate::inquiry::known_ends::KnownEnds;
+use crate::interrupt::Interrupt;
+use crate::kubernetes::conversation_ends;
+use crate::one_end::Surroundings;
+use crate::recording::Recorder;
+use crate::site::{Beginning, Site};
+use anyhow::Result;
+use diagnoses::conversations::{Key, Role};
+use model::endpoint::{Endpoint, EndpointKind};
+use std::time::Duration;
+
+/// A site, and what its helpers are started with.
+#[derive(Debug)]
+pub struct SiteSurroundings<'a> {
+    /// The site.
+    pub site: &'a Site,
+    /// The user's wish to end it.
+    pub interrupt: Interrupt,
+    /// Keeps the helpers' lines.
+    pub recorder: Option<Recorder>,
+}
+
+impl Surroundings for SiteSurroundings<'_> {
+    async fn ends(&self, target: &Endpoint, key: &Key) -> Result<KnownEnds> {
+        if let Some(cluster) = self.site.cluster_of() {
+            return conversation_ends::of(cluster, target, key).await;
+        }
+        let peer = |address: std::net::IpAddr| Endpoint {
+            asked: address.to_string(),
+            kind: EndpointKind::Address,
+            addresses: vec![address],
+            ..Endpoint::default()
+        };
+        let (source, destination) = match key.role {
+            Role::Client => (target.clone(), peer(key.server)),
+            Role::Server => (peer(key.client), target.clone()),
+        };
+        Ok(KnownEnds {
+            source,
+            destination,
+            ..KnownEnds::default()
+        })
+    }
+
+    fn helpers(&self, ends: &KnownEnds, nodes: Vec<String>, left: Duration) -> Result<Vec<(String, HelperLink)>> {
+        let ends = KnownEnds {
+            nodes,
+            inventory: ends.inventory.clone(),
+            ..KnownEnds::default()
+        };
+        self.site.helpers(&Beginning {
+            ends: &ends,
+            window: left,
+            recorder: self.recorder.as_ref(),
+            interrupt: &self.interrupt,
+        })
+    }
+}
