@@ -109,7 +109,7 @@ fn traffic(triage: &Triage, seen: &Evidence) -> SeenTraffic {
         let of_role = table
             .conversations
             .iter()
-            .filter(move |(key, own)| key.role == role && own.lookups.is_empty());
+            .filter(move |(key, own)| key.role == role && own.lookups.is_empty() && !table.is_twin(key));
         of_role.map(|(_, own)| u64::from(own.made)).sum::<u64>()
     };
     let lookups = table

@@ -125,7 +125,8 @@ struct Merged(Vec<(Verdict, Cost)>);
 impl Merged {
     fn add(&mut self, verdict: &Verdict, of: &Suffering) {
         let same = |(known, _): &(Verdict, Cost)| {
-            known.rule == verdict.rule && known.place == verdict.place && known.cause == verdict.cause
+            (&known.rule, &known.place, &known.says, known.cause)
+                == (&verdict.rule, &verdict.place, &verdict.says, verdict.cause)
         };
         let known = self.0.iter().position(same);
         let at = known.unwrap_or_else(|| {

@@ -220,8 +220,11 @@ impl Lookups {
         let end = &self.targets[target];
         let role = if end.addresses.contains(&event.flow.dst()) {
             Role::Server
-        } else {
+        } else if end.addresses.contains(&event.flow.src()) || event.flow.src().is_loopback() {
             Role::Client
+        } else {
+            // It only passes through.
+            return;
         };
         let asked = match role {
             Role::Client => without_domain(name, &end.search),

@@ -11,6 +11,8 @@ mod innocence;
 mod lookup;
 mod question;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub use answer::{Looked, OneEndJudgement, Suffering, judge_conversations, traffic_words};
 pub use connection::{Connection, Reset};

@@ -116,12 +116,19 @@ impl ConversationTable {
             .conversations
             .iter()
             .filter(|(key, conversation)| {
-                conversation.suffers(now_ns, slow_ns) && !is_innocent(self, key, conversation, now_ns)
+                let suffers = conversation.suffers(now_ns, slow_ns);
+                suffers && !self.is_twin(key) && !is_innocent(self, key, conversation, now_ns)
             })
             .map(|(key, conversation)| (*key, conversation.cost(now_ns, slow_ns)))
             .collect();
         all.sort_by_key(|(key, cost)| (core::cmp::Reverse(*cost), *key));
         all
+    }
+
+    /// Another target is its client, and tells more of it.
+    #[must_use]
+    pub fn is_twin(&self, key: &Key) -> bool {
+        key.role == Role::Server && self.target_at(key.client).is_some_and(|target| target != key.target)
     }
 
     /// Lookups that are still waited for when the window closes have come to their end.

@@ -1,0 +1,390 @@
+//! What a pod's own traffic looks like to the kernel, and which conversations suffer in it.
+
+use super::{ConversationTable, Cost, Ends, Key, PathOf, Role, question};
+use model::endpoint::Endpoint;
+use model::event::{Event, Packet, Seen, TcpState};
+use model::evidence::{Evidence, NetnsEvidence};
+use model::facts::{ResolvConf, Socket};
+use model::flow::{Flow, TCP, UDP};
+use model::missing::Known;
+use model::owner::Owner;
+use std::net::IpAddr;
+
+const POD: u32 = 101;
+const PEER: u32 = 104;
+const MS: u64 = 1_000_000;
+const SLOW: u64 = 100 * MS;
+
+/// A pod at 10.0.0.1 (and `fd00::1`) whose traffic is watched from outside of it.
+struct Watch {
+    table: ConversationTable,
+    events: Vec<Event>,
+    now_ns: u64,
+    sockets: u64,
+}
+
+impl Watch {
+    fn begin() -> Self {
+        Self::with(Vec::new())
+    }
+
+    fn with(sockets: Vec<Socket>) -> Self {
+        let resolv = ResolvConf {
+            nameservers: vec!["10.0.0.53".parse().unwrap()],
+            search: vec!["shop.svc.cluster.local".to_owned(), "cluster.local".to_owned()],
+            ..ResolvConf::default()
+        };
+        let pod = Endpoint {
+            netns: Some(POD),
+            name: "web".to_owned(),
+            addresses: vec!["10.0.0.1".parse().unwrap(), "fd00::1".parse().unwrap()],
+            resolv: Known::Known(resolv),
+            ..Endpoint::default()
+        };
+        Self {
+            table: ConversationTable::of(&[pod], |_| sockets.clone()),
+            events: Vec::new(),
+            now_ns: 1_000 * MS,
+            sockets: 0,
+        }
+    }
+
+    fn wait(&mut self, ms: u64) -> &mut Self {
+        self.now_ns += ms * MS;
+        self
+    }
+
+    fn tell(&mut self, netns: u32, sk: u64, flow: Flow, seen: Seen) {
+        let event = Event {
+            at_ns: self.now_ns,
+            probe: "test".to_owned(),
+            node: String::new(),
+            netns,
+            ifindex: 0,
+            interface: None,
+            pid: 0,
+            process: None,
+            owner: Owner::Unknown,
+            flow,
+            skb: 0,
+            sk,
+            packet: None,
+            quoted: None,
+            attempt: None,
+            seen,
+        };
+        self.table.take(&event);
+        self.events.push(event);
+    }
+
+    fn state(&mut self, sk: u64, flow: Flow, old: TcpState, new: TcpState) {
+        self.tell(POD, sk, flow, Seen::StateChange { old, new, since_ns: 0 });
+    }
+
+    /// The pod begins to connect: its socket has no port yet.
+    fn connect(&mut self, to: &str) -> (u64, Flow) {
+        self.sockets += 1;
+        let flow = tcp(self.own(to), to);
+        let portless = Flow { sport: 0, ..flow };
+        self.state(self.sockets, portless, TcpState::Close, TcpState::SynSent);
+        (self.sockets, flow)
+    }
+
+    fn own(&self, to: &str) -> String {
+        let port = 40_000 + self.sockets;
+        if to.starts_with('[') {
+            format!("[fd00::1]:{port}")
+        } else {
+            format!("10.0.0.1:{port}")
+        }
+    }
+
+    fn made(&mut self, to: &str) -> (u64, Flow) {
+        let (sk, flow) = self.connect(to);
+        self.wait(1).state(sk, flow, TcpState::SynSent, TcpState::Established);
+        (sk, flow)
+    }
+
+    fn refused(&mut self, to: &str) {
+        let (sk, flow) = self.connect(to);
+        self.wait(1).tell(
+            POD,
+            sk,
+            flow,
+            Seen::SocketError {
+                errno: 111,
+                soft: false,
+            },
+        );
+        self.state(sk, flow, TcpState::SynSent, TcpState::Close);
+    }
+
+    /// The pod's kernel drops a SYN from this client.
+    fn syn_dropped(&mut self, from: &str, to: &str, reason: &str) {
+        let seen = Seen::Drop {
+            reason: reason.to_owned(),
+            location: Some("tcp_v4_rcv".to_owned()),
+            state: TcpState::Unknown,
+        };
+        self.tell(POD, 0, tcp(from.to_owned(), to), seen);
+        // A packet that opens a connection.
+        let mut event = self.events.pop().unwrap();
+        event.packet = Some(Packet {
+            tcp_flags: 2,
+            ..Packet::default()
+        });
+        self.table.take(&event);
+        self.events.push(event);
+    }
+
+    fn accepted(&mut self, from: &str, to: &str) {
+        self.sockets += 1;
+        let flow = tcp(from.to_owned(), to).reversed();
+        self.state(self.sockets, flow, TcpState::SynRecv, TcpState::Established);
+    }
+
+    fn asks(&mut self, port: u16, id: u16, name: &str, qtype: &str) {
+        let seen = Seen::DnsQuery {
+            id,
+            name: name.to_owned(),
+            qtype: qtype.to_owned(),
+        };
+        self.tell(POD, 0, dns(port), seen);
+    }
+
+    fn answered(&mut self, port: u16, id: u16, rcode: &str, answers: u16) {
+        let seen = Seen::DnsAnswer {
+            id,
+            name: String::new(),
+            qtype: "A".to_owned(),
+            rcode: rcode.to_owned(),
+            answers,
+            truncated: false,
+            latency_ns: 0,
+        };
+        self.tell(POD, 0, dns(port).reversed(), seen);
+    }
+
+    fn suffering(&self) -> Vec<(Key, Cost)> {
+        self.table.suffering(self.now_ns, SLOW)
+    }
+}
+
+fn tcp(from: String, to: &str) -> Flow {
+    Flow::new(TCP, from.parse().unwrap(), to.parse().unwrap())
+}
+
+fn dns(port: u16) -> Flow {
+    Flow::new(
+        UDP,
+        format!("10.0.0.1:{port}").parse().unwrap(),
+        "10.0.0.53:53".parse().unwrap(),
+    )
+}
+
+#[test]
+fn connections_that_are_made_are_counted_and_nobody_suffers() {
+    let mut watch = Watch::begin();
+    for _ in 0..100 {
+        watch.made("10.0.0.2:80");
+        watch.wait(10);
+    }
+    assert_eq!(watch.suffering(), []);
+    let made: u32 = watch.table.conversations.values().map(|own| own.made).sum();
+    assert_eq!((made, watch.table.connect_ns.len()), (100, 100));
+}
+
+#[test]
+fn refused_connections_are_failures_of_the_client() {
+    let mut watch = Watch::begin();
+    watch.made("10.0.0.2:80");
+    for _ in 0..3 {
+        watch.refused("10.0.0.2:81");
+    }
+    let suffering = watch.suffering();
+    assert_eq!(suffering.len(), 1);
+    let (key, cost) = suffering[0];
+    assert_eq!((key.role, key.port, cost.failed), (Role::Client, 81, 3));
+}
+
+#[test]
+fn a_connection_that_waits_for_its_answer_is_given_a_second() {
+    let mut watch = Watch::begin();
+    watch.connect("10.0.0.2:80");
+    watch.wait(500);
+    assert_eq!(watch.suffering(), []);
+    watch.wait(500);
+    assert_eq!(watch.suffering()[0].1.failed, 1);
+}
+
+#[test]
+fn a_client_that_gives_up_at_once_has_not_failed() {
+    let mut watch = Watch::begin();
+    let (sk, flow) = watch.connect("10.0.0.2:80");
+    watch.wait(200).state(sk, flow, TcpState::SynSent, TcpState::Close);
+    watch.wait(5_000);
+    assert_eq!(watch.suffering(), []);
+}
+
+#[test]
+fn a_refusal_over_the_family_that_nobody_listens_on_is_nothing_where_the_other_one_works() {
+    let mut watch = Watch::begin();
+    watch.refused("[fd00::2]:80");
+    assert_eq!(watch.suffering().len(), 1);
+    watch.made("10.0.0.2:80");
+    assert_eq!(watch.suffering(), []);
+}
+
+#[test]
+fn whoever_scans_ports_suffers_from_nothing() {
+    let mut watch = Watch::begin();
+    for port in [21, 22, 23, 25] {
+        for _ in 0..2 {
+            watch.syn_dropped(
+                &format!("203.0.113.9:{}", 50_000 + port),
+                &format!("10.0.0.1:{port}"),
+                "NO_SOCKET",
+            );
+        }
+    }
+    assert_eq!(watch.suffering(), []);
+}
+
+#[test]
+fn a_client_that_is_refused_again_and_again_suffers_unless_the_program_comes_up() {
+    let mut watch = Watch::begin();
+    for port in 50_000..50_003 {
+        watch.syn_dropped(&format!("10.0.0.9:{port}"), "10.0.0.1:8080", "NO_SOCKET");
+        watch.wait(100);
+    }
+    let suffering = watch.suffering();
+    assert_eq!(suffering.len(), 1, "{suffering:?}");
+    assert_eq!((suffering[0].0.role, suffering[0].1.failed), (Role::Server, 3));
+    watch.accepted("10.0.0.9:50010", "10.0.0.1:8080");
+    assert_eq!(watch.suffering(), []);
+}
+
+#[test]
+fn segments_that_arrive_after_a_connection_are_nobodys_loss() {
+    let mut watch = Watch::begin();
+    let (sk, flow) = watch.made("10.0.0.2:80");
+    watch.state(sk, flow, TcpState::LastAck, TcpState::Close);
+    for reason in ["NO_SOCKET", "NETFILTER_DROP"] {
+        for _ in 0..20 {
+            let location = Some("nf_hook_slow".to_owned());
+            let seen = Seen::Drop {
+                reason: reason.to_owned(),
+                location,
+                state: TcpState::Unknown,
+            };
+            watch.tell(POD, 0, flow.reversed(), seen);
+        }
+    }
+    assert_eq!(watch.suffering(), []);
+}
+
+#[test]
+fn a_segment_that_is_sent_again_in_vain_has_failed_and_a_few_are_normal() {
+    let resent = |times: usize| {
+        let mut watch = Watch::begin();
+        let (sk, flow) = watch.made("10.0.0.2:80");
+        for _ in 0..times {
+            let state = TcpState::Established;
+            watch
+                .wait(300)
+                .tell(POD, sk, flow, Seen::Retransmit { state, errno: 0 });
+        }
+        watch.suffering()
+    };
+    assert_eq!(resent(2), []);
+    assert_eq!(resent(3)[0].1.failed, 1);
+}
+
+#[test]
+fn a_search_list_that_finds_the_name_at_last_is_one_lookup_that_went_well() {
+    let mut watch = Watch::begin();
+    for (id, name) in [
+        (1, "db.example.com.shop.svc.cluster.local"),
+        (2, "db.example.com.cluster.local"),
+    ] {
+        watch.asks(5_000, id, name, "A");
+        watch.wait(2).answered(5_000, id, "NXDOMAIN", 0);
+    }
+    watch.asks(5_000, 3, "db.example.com", "A");
+    watch.wait(2).answered(5_000, 3, "NOERROR", 1);
+    watch.wait(3_000);
+    watch.table.close(watch.now_ns);
+    assert_eq!(watch.suffering(), []);
+    let conversation = watch.table.conversations.values().next().unwrap();
+    assert_eq!((conversation.tried, conversation.made), (1, 1));
+}
+
+#[test]
+fn a_question_without_an_answer_is_a_lookup_that_failed() {
+    let mut watch = Watch::begin();
+    for port in 5_000..5_003 {
+        watch.asks(port, 7, "db.shop.svc.cluster.local", "A");
+        watch.asks(port, 8, "db.shop.svc.cluster.local", "AAAA");
+        watch.wait(100);
+    }
+    watch.wait(3_000);
+    watch.table.close(watch.now_ns);
+    let (key, cost) = watch.suffering()[0];
+    assert_eq!((key.port, cost.failed, cost.lost), (53, 3, 6));
+}
+
+#[test]
+fn a_busy_pod_does_not_fill_the_memory() {
+    let mut watch = Watch::begin();
+    for _ in 0..5_000 {
+        let (sk, flow) = watch.made("10.0.0.2:80");
+        watch.state(sk, flow, TcpState::LastAck, TcpState::Close);
+    }
+    let conversation = watch.table.conversations.values().next().unwrap();
+    assert_eq!((conversation.tried, conversation.made), (5_000, 5_000));
+    assert!(conversation.connections.len() <= 256);
+}
+
+#[test]
+fn a_question_has_the_connections_of_one_conversation_and_the_places_on_its_way() {
+    let mut watch = Watch::begin();
+    watch.refused("10.0.0.2:81");
+    watch.refused("10.0.0.3:81");
+    let (key, _) = watch.suffering()[0];
+    let netns = |id| NetnsEvidence {
+        id,
+        ..NetnsEvidence::default()
+    };
+    let seen = Evidence {
+        events: watch.events.clone(),
+        netns: vec![netns(POD), netns(PEER), netns(999)],
+        ..Evidence::default()
+    };
+    let end = |address: &str, netns| Endpoint {
+        addresses: vec![address.parse().unwrap()],
+        netns: Some(netns),
+        ..Endpoint::default()
+    };
+    let path = PathOf {
+        key,
+        ends: Ends {
+            client: end("10.0.0.1", POD),
+            server: end("10.0.0.2", PEER),
+        },
+        inventory: Known::default(),
+        since_ns: None,
+    };
+    let asked = question(&seen, &watch.table, &path, watch.now_ns);
+    let to: IpAddr = key.server;
+    assert_eq!(asked.attempts.len(), 1);
+    assert_eq!(asked.attempts[0].flow.dst(), to);
+    assert!(
+        asked.events.iter().all(|event| event.flow.dst() == to),
+        "{:?}",
+        asked.events
+    );
+    assert_eq!(
+        asked.netns.iter().map(|netns| netns.id).collect::<Vec<_>>(),
+        [POD, PEER]
+    );
+}
