@@ -16,6 +16,12 @@ use std::time::Duration;
 
 /// Watching goes on for this long, when nothing else is asked.
 const LENGTH: Duration = Duration::from_secs(10);
+/// Waiting for a fault goes on for this long, when nothing else is asked.
+const UNTIL_FAULT: Duration = Duration::from_mins(10);
+/// Events of conversations that are well are kept for this long.
+const KEPT: Duration = Duration::from_secs(30);
+/// The same while a fault is waited for: then they would be all that is kept.
+const KEPT_WAITING: Duration = Duration::from_secs(2);
 /// Conversations that are followed, unless more are asked for.
 const WORST: usize = 5;
 /// More of them cost every packet of the node.
@@ -30,6 +36,12 @@ pub struct OneEndOptions {
     /// Watch for this time, such as 30s or 10m [default: 10s]
     #[arg(long = "for", value_name = "TIME", value_parser = durations::parse)]
     length: Option<Duration>,
+    /// Wait for the first fault, then say why. Without --for it waits 10m
+    #[arg(long)]
+    until_fault: bool,
+    /// Keep the events of this time before a fault as evidence, also those that seem to have nothing to do with it
+    #[arg(long, value_name = "TIME", value_parser = durations::parse, requires = "until_fault")]
+    keep_last: Option<Duration>,
     /// Follow this many conversations to their other end: those that suffer most
     #[arg(long, value_name = "N", default_value_t = WORST)]
     worst: usize,
@@ -56,6 +68,8 @@ pub struct OneEndAsked {
     text: String,
     intent: Option<Intent>,
     length: Duration,
+    until_fault: bool,
+    keep_last: Duration,
     worst: usize,
     limits: Limits,
     max_nodes: usize,
@@ -88,7 +102,13 @@ impl OneEndOptions {
             target,
             text: self.target,
             intent,
-            length: self.length.unwrap_or(LENGTH),
+            length: self
+                .length
+                .unwrap_or(if self.until_fault { UNTIL_FAULT } else { LENGTH }),
+            until_fault: self.until_fault,
+            keep_last: self
+                .keep_last
+                .unwrap_or(if self.until_fault { KEPT_WAITING } else { KEPT }),
             worst: self.worst,
             limits,
             max_nodes: self.max_nodes,
@@ -108,6 +128,8 @@ impl OneEndAsked {
         let question = OneEndQuestion {
             intent,
             length: self.length,
+            until_fault: self.until_fault,
+            keep_last: self.keep_last,
             worst: self.worst,
             limits: self.limits,
         };

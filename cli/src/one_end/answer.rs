@@ -55,7 +55,7 @@ pub fn answer(
         seen: traffic.clone(),
         missing: gaps(&seen),
         expected: is_expected(&seen, &triage.targets),
-        unjudged: all.len() - suffering.len(),
+        unjudged: unjudged(&all, triage),
     };
     let judged = judge_conversations(&suffering, &looked);
     OneEndReport {
@@ -71,6 +71,13 @@ pub fn answer(
         nodes: seen.nodes.into_iter().map(node).collect(),
         timing,
     }
+}
+
+/// Conversations in which something failed, and that were not followed.
+fn unjudged(all: &[(Key, Cost)], triage: &Triage) -> usize {
+    let followed = |key: &Key| triage.followed.iter().any(|followed| followed.key == *key);
+    let failed = all.iter().filter(|(_, cost)| cost.failed > 0);
+    failed.filter(|(key, _)| !followed(key)).count()
 }
 
 /// The numbers of a conversation.

@@ -68,6 +68,11 @@ impl Followers {
         self.followed.len()
     }
 
+    /// The window has closed; nothing is watched any more.
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
     /// It is followed already.
     pub fn has(&self, key: &Key) -> bool {
         self.followed.iter().any(|followed| followed.key == *key)

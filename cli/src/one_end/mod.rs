@@ -5,6 +5,7 @@
 
 mod answer;
 mod follow;
+mod kept_events;
 mod question;
 mod surroundings;
 mod triage;

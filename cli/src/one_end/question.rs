@@ -10,6 +10,10 @@ pub struct OneEndQuestion {
     pub intent: Intent,
     /// Look this long.
     pub length: Duration,
+    /// End when a fault was seen, and what follows from it.
+    pub until_fault: bool,
+    /// Events of conversations that are well are kept for so long.
+    pub keep_last: Duration,
     /// Conversations that are followed to their other end, at most: those that suffer most.
     pub worst: usize,
     /// What counts as slow.

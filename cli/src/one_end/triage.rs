@@ -1,6 +1,7 @@
 //! The window: the probes of rare events watch the targets, events become conversations, and those that suffer are followed.
 
 use super::follow::{Followed, Followers};
+use super::kept_events::KeptEvents;
 use super::question::OneEndQuestion;
 use super::surroundings::Surroundings;
 use crate::capture::event_order::EventOrder;
@@ -9,12 +10,13 @@ use crate::conversation::state::ConversationState;
 use crate::evidence::{both_ends, path_facts};
 use crate::inquiry::known_ends::KnownEnds;
 use anyhow::{Result, anyhow};
-use diagnoses::conversations::ConversationTable;
+use diagnoses::conversations::{ConversationTable, Key};
 use model::endpoint::{Endpoint, EndpointKind};
-use model::event::Event;
 use model::evidence::Intent;
 use model::facts::Phase;
+use model::missing::Missing;
 use model::protocol::{Filter, Request};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -34,8 +36,8 @@ const PROBES: [&str; 8] = [
 const EVENTS_PER_SECOND: u32 = 20_000;
 /// It is looked so often for conversations that suffer.
 const LOOK_EVERY: Duration = Duration::from_millis(150);
-/// Events that are kept, at most; those of conversations that are well are let go first.
-const KEPT_MAX: usize = 100_000;
+/// A fault that was waited for is watched for so long.
+const AFTER_FAULT: Duration = Duration::from_secs(3);
 
 /// What was seen of one end.
 #[derive(Debug)]
@@ -106,12 +108,20 @@ pub async fn watch(
     followers.close(session).await;
     session.state.order();
     let rest = std::mem::take(&mut session.state.evidence.events);
-    triage.take(&mut kept, rest);
+    for event in rest {
+        triage.table.take(&event);
+        kept.push(event);
+    }
     let end_ns = session.state.evidence.window.end_ns;
     triage.table.close(end_ns);
     let after = Instant::now();
     triage.follow(session, question, &mut followers, end_ns, around).await;
-    session.state.evidence.events = kept;
+    if kept.let_go > 0 {
+        let what = format!("{} events of conversations that suffer", kept.let_go);
+        let missing = Missing::new(what, "one run keeps no more").remedy("look for a shorter time");
+        session.state.evidence.missing.push(missing);
+    }
+    session.state.evidence.events = kept.all();
     session.state.further_ports = followers.ports();
     session.state.evidence.watched = followers.flows(&triage.table);
     path_facts::read(session, Phase::After).await;
@@ -251,7 +261,7 @@ pub fn arm(session: &mut Session, node: usize, id: u32, netns: Vec<u32>, residen
 }
 
 impl Triage {
-    /// Takes in events until the time is up, and follows what suffers. The events that matter.
+    /// Takes in events until the time is up, or a fault was seen long enough where one is waited for, and follows what suffers.
     async fn window(
         &mut self,
         session: &mut Session,
@@ -259,35 +269,35 @@ impl Triage {
         followers: &mut Followers,
         deadline: Instant,
         around: &impl Surroundings,
-    ) -> Vec<Event> {
-        let mut kept = Vec::new();
+    ) -> KeptEvents {
+        let mut kept = KeptEvents::for_ns(question.keep_last.as_nanos() as u64);
         let mut order = EventOrder::default();
         let opened = Instant::now();
+        let mut until = deadline;
         loop {
-            let next = deadline.min(Instant::now() + LOOK_EVERY);
+            let next = until.min(Instant::now() + LOOK_EVERY);
             let ended = session.until(Some(next), |_| false).await;
-            let ready = order.ready(&mut session.state);
-            self.take(&mut kept, ready);
-            if ended != WaitEnd::Bound || Instant::now() >= deadline {
+            for event in order.ready(&mut session.state) {
+                self.table.take(&event);
+                kept.push(event);
+            }
+            if ended != WaitEnd::Bound || Instant::now() >= until {
                 return kept;
             }
             let now_ns = now_ns(&session.state, opened);
+            let suffering = self.table.suffering(now_ns, question.slow_ns());
+            if question.until_fault && until == deadline && suffering.iter().any(|(_, cost)| cost.failed > 0) {
+                session.progress.stage("a fault was seen; watching it");
+                until = deadline.min(Instant::now() + AFTER_FAULT);
+            }
+            let keys: BTreeSet<Key> = suffering.into_iter().map(|(key, _)| key).collect();
+            kept.tidy(&self.table, &keys, now_ns);
             self.follow(session, question, followers, now_ns, around).await;
         }
     }
 
-    fn take(&mut self, kept: &mut Vec<Event>, events: Vec<Event>) {
-        for event in events {
-            self.table.take(&event);
-            kept.push(event);
-        }
-        if kept.len() > KEPT_MAX {
-            let surplus = kept.len() - KEPT_MAX / 2;
-            kept.drain(..surplus);
-        }
-    }
-
-    /// Follows the conversations that suffer most, as far as that was not done yet.
+    /// Follows the conversations that suffer most, as far as that was not done yet. When the window has closed, those that
+    /// suffered more than the ones that came first are still looked at.
     async fn follow(
         &mut self,
         session: &mut Session,
@@ -296,13 +306,10 @@ impl Triage {
         now_ns: u64,
         around: &impl Surroundings,
     ) {
-        for (key, _) in self
-            .table
-            .suffering(now_ns, question.slow_ns())
-            .into_iter()
-            .take(question.worst)
-        {
-            if followers.len() < question.worst && !followers.has(&key) {
+        let worst = self.table.suffering(now_ns, question.slow_ns());
+        for (key, _) in worst.into_iter().take(question.worst) {
+            let room = followers.is_closed() || followers.len() < question.worst;
+            if room && !followers.has(&key) {
                 followers.follow(session, around, &self.table, &self.targets, key).await;
             }
         }

@@ -79,6 +79,11 @@ pub fn judge_conversations(suffering: &[Suffering], looked: &Looked) -> OneEndJu
             }
         }
     }
+    if looked.unjudged > 0 {
+        let what = format!("{} that suffer less", count(looked.unjudged, "more conversation"));
+        let lack = Missing::new(what, "no more were followed to their other end");
+        missing.push(lack.remedy("follow more of them: --worst N"));
+    }
     let verdicts = merged.ranked();
     let accused = verdicts.iter().any(|verdict| verdict.cause);
     let failed = judged

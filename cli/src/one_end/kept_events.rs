@@ -1,0 +1,62 @@
+//! The events of a long window that are kept: those of conversations that suffer, and the latest of all others. Pure.
+
+use diagnoses::conversations::{ConversationTable, Key};
+use model::event::Event;
+use std::collections::BTreeSet;
+
+/// Events that are kept of conversations that suffer, at most.
+const EVENTS_MAX: usize = 100_000;
+/// It is not worth the while to look through fewer.
+const FEW: usize = 4_096;
+
+/// Events in the order in which they came.
+#[derive(Debug)]
+pub struct KeptEvents {
+    events: Vec<Event>,
+    /// So long others are kept, in nanoseconds.
+    keep_ns: u64,
+    /// After how many it is looked through next.
+    next: usize,
+    /// Events of conversations that suffer that found no room.
+    pub let_go: usize,
+}
+
+impl KeptEvents {
+    /// None yet; what is of no suffering conversation is kept for so long.
+    pub fn for_ns(keep_ns: u64) -> Self {
+        Self {
+            events: Vec::new(),
+            keep_ns,
+            next: FEW,
+            let_go: 0,
+        }
+    }
+
+    /// Keeps one more.
+    pub fn push(&mut self, event: Event) {
+        self.events.push(event);
+    }
+
+    /// Lets go what is of no further use: of no conversation that suffers, and old.
+    pub fn tidy(&mut self, table: &ConversationTable, suffering: &BTreeSet<Key>, now_ns: u64) {
+        if self.events.len() < self.next {
+            return;
+        }
+        let since_ns = now_ns.saturating_sub(self.keep_ns);
+        self.events.retain(|event| {
+            let of_suffering = || table.whose(event).is_some_and(|(key, ..)| suffering.contains(&key));
+            event.at_ns >= since_ns || event.attempt.is_some() || of_suffering()
+        });
+        if self.events.len() > EVENTS_MAX {
+            let surplus = self.events.len() - EVENTS_MAX / 2;
+            self.events.drain(..surplus);
+            self.let_go += surplus;
+        }
+        self.next = (self.events.len() * 2).max(FEW);
+    }
+
+    /// All that are left.
+    pub fn all(self) -> Vec<Event> {
+        self.events
+    }
+}
