@@ -257,7 +257,7 @@ async fn look(asked: &OneEndAsked, context: &CommandContext) -> Result<Option<(O
         interrupt: session.interrupt(),
         recorder: recording.recorder(),
     };
-    let triage = one_end::watch(&mut session, &question, ends, &around).await?;
+    let triage = Box::pin(one_end::watch(&mut session, &question, ends, &around)).await?;
     let judging = Instant::now();
     session.dismiss().await;
     let target = if target.netns.is_none() && triage.targets.len() == 1 {

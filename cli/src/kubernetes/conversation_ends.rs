@@ -37,14 +37,12 @@ pub async fn of(cluster: &ClusterApi, target: &Endpoint, key: &Key) -> Result<Kn
                 port: Some(key.port),
                 ..own.clone()
             };
-            match client(cluster, key.client).await {
-                Some(from) => between(cluster, &from, &to, protocol).await,
-                None => {
-                    let mut ends = between(cluster, &own, &to, protocol).await?;
-                    ends.source = outside(key.client);
-                    Ok(ends)
-                }
+            if let Some(from) = client(cluster, key.client).await {
+                return between(cluster, &from, &to, protocol).await;
             }
+            let mut ends = between(cluster, &own, &to, protocol).await?;
+            ends.source = outside(key.client);
+            Ok(ends)
         }
     }
 }
