@@ -57,7 +57,7 @@ test: build ## all tests, then the scenarios
 
 .PHONY: scenarios
 scenarios: build ## every fault and every healthy control of the lab; also target/scenarios.json
-	$(CARGO) run -p tests --bin scenario -- tests/scenarios --only '^(faults|healthy|thin)/' --json target/scenarios.json
+	$(CARGO) run -p tests --bin scenario -- tests/scenarios --only '^(faults|healthy|thin|one-end)/' --json target/scenarios.json
 
 # How long each target.
 SECONDS = 15

@@ -75,6 +75,13 @@ impl LabProcess {
             .unwrap_or_default()
     }
 
+    /// Its command, and the last line it has printed so far, if it has printed any.
+    pub fn last_said(&self) -> Option<String> {
+        let output = self.output();
+        let line = output.lines().rev().find(|line| !line.trim().is_empty())?;
+        Some(format!("`{}` said: {}", self.command.trim(), line.trim()))
+    }
+
     /// Waits for a good end; what it left in the background goes on until this is dropped.
     pub fn finish(&mut self, within: Duration) -> Result<String> {
         let status = self.wait(within)?;

@@ -150,10 +150,7 @@ impl Runner {
                 return outturn;
             }
         };
-        outturn.expected = match scenario.expect.cause.as_slice() {
-            [] => scenario.expect.outcome.to_string(),
-            causes => causes.join(" | "),
-        };
+        outturn.expected = scenario.expect.to_string();
         let kubernetes = scenario.site.as_deref() == Some("kubernetes");
         let lacking = scenario.needs.iter().find_map(|need| needs::missing(need));
         if let Some(reason) = lacking.or_else(|| self.lacks(&scenario).filter(|_| kubernetes)) {
@@ -251,6 +248,7 @@ fn judged(
         sleep(HEAD_START);
     }
     let run = ground.diagnose(&scenario.run, beside)?;
+    let said: Vec<_> = during.iter().filter_map(LabProcess::last_said).collect();
     drop(during);
     outturn.took = run.took;
     let report = match run.report {
@@ -273,9 +271,7 @@ fn judged(
     };
     let judgement = judge(scenario, &report, run.exit_code, &ground.names());
     outturn.outcome = report.outcome.to_string();
-    outturn.got = report
-        .cause()
-        .map_or_else(|| report.outcome.to_string(), |cause| cause.rule.clone());
+    outturn.got = got(scenario, &report);
     outturn.false_accusations = judgement.false_accusations;
     outturn.class = match judgement.wrong.is_empty() {
         true => OutturnClass::Right,
@@ -290,6 +286,7 @@ fn judged(
     if outturn.class != OutturnClass::Right {
         outturn.why = judgement.wrong;
         outturn.why.extend(told(&report));
+        outturn.why.extend(said);
     } else if let Some(recording) = run.recording {
         // What several nodes saw means the same whatever their clocks say.
         let otherwise = clocks::told_otherwise(&recording, &scenario.run).context("with other clocks")?;
@@ -299,6 +296,20 @@ fn judged(
         }
     }
     Ok(())
+}
+
+/// What a report named: its first cause, all of them where several are expected, or how it ended.
+fn got(scenario: &Scenario, report: &PrintedReport) -> String {
+    let named = if scenario.expect.causes.is_empty() {
+        1
+    } else {
+        usize::MAX
+    };
+    let causes: Vec<_> = report.causes().take(named).map(|cause| cause.rule.as_str()).collect();
+    match causes.as_slice() {
+        [] => report.outcome.to_string(),
+        causes => causes.join(" + "),
+    }
 }
 
 /// Runs steps in order, each to its end; a built-in server among them stays, once it is ready.
@@ -330,6 +341,15 @@ fn told(report: &PrintedReport) -> Vec<String> {
             verdict.says
         ));
         lines.extend(verdict.because.iter().map(|line| format!("  because {line}")));
+        lines.extend(
+            verdict
+                .conversations
+                .iter()
+                .map(|conversation| format!("  explains {conversation}")),
+        );
+    }
+    if !report.seen.is_empty() {
+        lines.push(format!("seen {}", serde_json::Value::Object(report.seen.clone())));
     }
     lines.extend(report.missing.iter().map(|missing| format!("missing {missing}")));
     lines

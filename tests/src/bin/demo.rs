@@ -55,7 +55,7 @@ fn run() -> Result<()> {
         .diagnose(DIAGNOSE, Path::new("/"))?
         .report
         .context("asking again for the report as JSON")?;
-    let cause = report.cause().map_or("no cause", |cause| cause.rule.as_str());
+    let cause = report.causes().next().map_or("no cause", |cause| cause.rule.as_str());
     ensure!(
         cause == "netfilter-drop",
         "the cause is netfilter-drop, and the report says {cause}"

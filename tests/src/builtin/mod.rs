@@ -13,6 +13,8 @@ mod conntrack_fill;
 mod delay;
 mod dns;
 mod http;
+mod lookups;
+mod pace;
 mod reset_injector;
 mod tcp_abort;
 mod tcp_connect;
@@ -20,6 +22,7 @@ mod tcp_echo;
 mod tcp_no_accept;
 mod tcp_no_read;
 mod tcp_silent;
+mod traffic;
 mod udp_echo;
 mod udp_send;
 mod udp_silent;
@@ -53,6 +56,8 @@ pub const BUILTINS: &[Builtin] = &[
     bpf_program::BPF_PROGRAM,
     tcp_connect::TCP_CONNECT,
     udp_send::UDP_SEND,
+    traffic::TRAFFIC,
+    lookups::LOOKUPS,
 ];
 
 /// The names by which the program may be called: its own and every built-in's.

@@ -11,10 +11,12 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
+pub use self::expect::{Expect, ExpectedCause, ExpectedConversation, ExpectedOutcome, NumberRange, ServerPort};
 use self::network::{ENGINES, NETWORKS};
 use self::place::StepPlace;
 use crate::topology::{self, Topology};
 
+mod expect;
 pub mod manifests;
 pub mod network;
 pub mod place;
@@ -83,60 +85,6 @@ pub struct OwnLab {
     /// Commands, each in the namespace before its colon.
     #[serde(default)]
     pub steps: Steps,
-}
-
-/// What the report must say.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Expect {
-    /// How it ends.
-    pub outcome: ExpectedOutcome,
-    /// The first cause; of several, any is right.
-    #[serde(default, deserialize_with = "one_or_more")]
-    pub cause: Vec<String>,
-    /// Rules that must be in the report beside it.
-    #[serde(default, deserialize_with = "one_or_more")]
-    pub also: Vec<String>,
-    /// Parts of the cause's place.
-    #[serde(default, rename = "where")]
-    pub place: BTreeMap<String, Value>,
-    /// Texts that must occur in what the cause says or in its proof.
-    #[serde(default, deserialize_with = "one_or_more")]
-    pub because: Vec<String>,
-}
-
-/// How a diagnosis ends.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ExpectedOutcome {
-    /// All was seen and all is well.
-    #[default]
-    Healthy,
-    /// Something is broken.
-    Fault,
-    /// Not enough was seen to say.
-    Inconclusive,
-}
-
-impl ExpectedOutcome {
-    /// The exit code that belongs to it.
-    pub fn exit_code(self) -> i32 {
-        match self {
-            Self::Healthy => 0,
-            Self::Fault => 1,
-            Self::Inconclusive => 3,
-        }
-    }
-}
-
-impl fmt::Display for ExpectedOutcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Healthy => "healthy",
-            Self::Fault => "fault",
-            Self::Inconclusive => "inconclusive",
-        })
-    }
 }
 
 /// A command, and the namespace it runs in.
@@ -224,6 +172,7 @@ impl Scenario {
     /// Reads a scenario; an unknown key is an error that names it and its line.
     pub fn parse(text: &str) -> Result<Self> {
         let scenario: Self = serde_yaml::from_str(text).map_err(|error| anyhow!("{error}"))?;
+        scenario.expect.check().context("expect")?;
         match scenario.site.as_deref() {
             None | Some("local") => {
                 scenario.topology()?;
@@ -419,10 +368,10 @@ never: [conntrack-full, port-closed]
             .unwrap_err()
             .to_string();
         assert!(error.contains("nevver") && error.contains("line 13"), "{error}");
-        let error = Scenario::parse(&DROP.replace("  cause:", "  causes:"))
+        let error = Scenario::parse(&DROP.replace("  cause:", "  course:"))
             .unwrap_err()
             .to_string();
-        assert!(error.contains("causes") && error.contains("line 10"), "{error}");
+        assert!(error.contains("course") && error.contains("line 10"), "{error}");
     }
 
     #[test]

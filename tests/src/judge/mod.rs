@@ -1,42 +1,16 @@
 //! The judge: what a scenario expects against what the report says. Pure.
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use crate::scenario::{ExpectedOutcome, Scenario};
+use self::differences::differences;
+use self::pairing::paired;
+pub use self::printed::{PrintedConversation, PrintedReport, PrintedVerdict};
+use crate::scenario::{Expect, ExpectedOutcome, Scenario};
 
-/// The part of a report (`skoop/v1`, `Diagnosis`) that is judged.
-#[derive(Debug, Clone, Deserialize)]
-pub struct PrintedReport {
-    /// How the diagnosis ended.
-    pub outcome: ExpectedOutcome,
-    /// Its verdicts, causes ranked first.
-    #[serde(default)]
-    pub verdicts: Vec<PrintedVerdict>,
-    /// What could not be seen.
-    #[serde(default)]
-    pub missing: Vec<Value>,
-}
-
-/// One verdict of a report.
-#[derive(Debug, Clone, Deserialize)]
-pub struct PrintedVerdict {
-    /// The rule's id.
-    pub rule: String,
-    /// Whether it is a root cause (else a symptom, or only worth knowing).
-    #[serde(default)]
-    pub cause: bool,
-    /// Where.
-    #[serde(default, rename = "where")]
-    pub place: Map<String, Value>,
-    /// The cause in a sentence.
-    #[serde(default)]
-    pub says: String,
-    /// The proof.
-    #[serde(default)]
-    pub because: Vec<String>,
-}
+mod differences;
+mod pairing;
+mod printed;
 
 /// What the judge found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -45,13 +19,6 @@ pub struct ScenarioJudgement {
     pub wrong: Vec<String>,
     /// Causes named that are none, and rules that must not appear.
     pub false_accusations: usize,
-}
-
-impl PrintedReport {
-    /// The first verdict that is a cause.
-    pub fn cause(&self) -> Option<&PrintedVerdict> {
-        self.verdicts.iter().find(|verdict| verdict.cause)
-    }
 }
 
 /// Judges a report and the exit code it came with; `real` maps the scenario's names of namespaces to the kernel's.
@@ -75,40 +42,21 @@ pub fn judge(
             report.outcome.exit_code()
         ));
     }
-    if !expect.cause.is_empty() {
-        match report.cause() {
-            None => wrong(format!(
-                "no cause is named, where {} was expected",
-                expect.cause.join(" or ")
-            )),
+    let causes: Vec<_> = report.causes().collect();
+    if let Some(expected) = expect.first_cause() {
+        match causes.first() {
+            None => wrong(format!("no cause is named, where {expected} was expected")),
             Some(cause) => {
-                if !expect.cause.contains(&cause.rule) {
-                    wrong(format!(
-                        "the first cause is {}, not {}",
-                        cause.rule,
-                        expect.cause.join(" or ")
-                    ));
+                if !expected.rules.contains(&cause.rule) {
+                    wrong(format!("the first cause is {}, not {expected}", cause.rule));
                 }
-                for (key, expected) in &expect.place {
-                    let found = cause.place.get(key).unwrap_or(&Value::Null);
-                    if !matches(key, expected, found, real) {
-                        wrong(format!("where.{key} is {found}, not {expected}"));
-                    }
-                }
-                let proof = cause.because.iter().chain([&cause.says]);
-                for text in expect
-                    .because
-                    .iter()
-                    .filter(|text| !proof.clone().any(|line| line.contains(text.as_str())))
-                {
-                    wrong(format!(
-                        "`{text}` occurs neither in what {} says nor in its proof",
-                        cause.rule
-                    ));
-                }
+                differences(&expected, cause, real).into_iter().for_each(&mut wrong);
             }
         }
     }
+    let paired = paired(&expect.causes, &causes, real);
+    paired.wrong.into_iter().for_each(&mut wrong);
+    seen(expect, report).into_iter().for_each(&mut wrong);
     for rule in expect
         .also
         .iter()
@@ -116,10 +64,16 @@ pub fn judge(
     {
         wrong(format!("{rule} is not in the report"));
     }
+    for rule in paired.further {
+        judgement.false_accusations += 1;
+        judgement
+            .wrong
+            .push(format!("{rule} is named as a cause once more than expected"));
+    }
     for verdict in &report.verdicts {
         let rule = &verdict.rule;
         let forbidden = scenario.never.contains(rule);
-        if forbidden || falsely_accused(scenario, verdict) {
+        if forbidden || (verdict.cause && falsely_accused(scenario, rule)) {
             judgement.false_accusations += 1;
             let why = if forbidden {
                 "must not be in the report"
@@ -132,52 +86,22 @@ pub fn judge(
     judgement
 }
 
+/// What a report did not see as often as it should have.
+fn seen(expect: &Expect, report: &PrintedReport) -> Vec<String> {
+    let unlike = expect.seen.iter().filter_map(|(key, range)| {
+        let found = report.seen.get(key).unwrap_or(&Value::Null);
+        let right = found.as_f64().is_some_and(|number| range.contains(number));
+        (!right).then(|| format!("seen.{key} is {found}, not {range}"))
+    });
+    unlike.collect()
+}
+
 /// A cause is a false accusation on a healthy path, and where it is not among those expected. (A fault of which the
 /// scenario names no cause accuses nobody falsely.)
-fn falsely_accused(scenario: &Scenario, verdict: &PrintedVerdict) -> bool {
+fn falsely_accused(scenario: &Scenario, rule: &str) -> bool {
     let expect = &scenario.expect;
-    let expected = || {
-        expect
-            .cause
-            .iter()
-            .chain(&expect.also)
-            .any(|rule| *rule == verdict.rule)
-    };
-    let any = expect.outcome == ExpectedOutcome::Fault && expect.cause.is_empty();
-    verdict.cause && !any && (expect.outcome == ExpectedOutcome::Healthy || !expected())
-}
-
-/// Whether `found` has the parts `expected` names. A namespace of the scenario is found by its real name, with or
-/// without `netns/`; a text against an object is one of its values (`object: web`); a rule's text need only contain it,
-/// a table may have its family before its name (`inet filter`), and a
-/// pod its namespace.
-fn matches(key: &str, expected: &Value, found: &Value, real: &BTreeMap<String, String>) -> bool {
-    match (expected, found) {
-        (Value::Object(expected), Value::Object(found)) => expected
-            .iter()
-            .all(|(key, value)| matches(key, value, found.get(key).unwrap_or(&Value::Null), real)),
-        (Value::Array(any), _) => any.iter().any(|one| matches(key, one, found, real)),
-        (_, Value::Object(found)) => found
-            .iter()
-            .any(|(key, value)| !value.is_object() && matches(key, expected, value, real)),
-        _ => {
-            let (expected, found) = (text(expected), text(found));
-            let bare = found.strip_prefix("netns/").unwrap_or(&found);
-            expected == found
-                || real.get(&expected).is_some_and(|name| name == bare)
-                || (key == "pod" && found.ends_with(&format!("/{expected}")))
-                || (key == "text" && found.contains(&expected))
-                || (key == "table" && found.ends_with(&format!(" {expected}")))
-        }
-    }
-}
-
-fn text(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Null => String::new(),
-        other => other.to_string(),
-    }
+    let any = expect.outcome == ExpectedOutcome::Fault && !expect.names_causes();
+    !any && (expect.outcome == ExpectedOutcome::Healthy || !expect.admits(rule))
 }
 
 #[cfg(test)]
@@ -207,10 +131,8 @@ mod tests {
 
     /// The number of reasons why it is wrong, and of false accusations.
     fn judged(expect: &str, never: &str, report: &PrintedReport, exit_code: i32) -> (usize, usize) {
-        let real = BTreeMap::from([
-            ("x".to_owned(), "lab-1-0-x".to_owned()),
-            ("y".to_owned(), "lab-1-0-y".to_owned()),
-        ]);
+        let real = ["a", "b", "c", "x", "y"].map(|name| (name.to_owned(), format!("lab-1-0-{name}")));
+        let real = BTreeMap::from(real);
         let judgement = judge(&scenario(expect, never), report, Some(exit_code), &real);
         (judgement.wrong.len(), judgement.false_accusations)
     }
@@ -352,5 +274,101 @@ mod tests {
             ),
             (1, 0)
         );
+    }
+
+    const X_DROPS: &str =
+        "{cause: netfilter-drop, where: {netns: x}, conversations: [{to: 'c:80', tried: 38, failed: '14..16'}]}";
+    const Y_DROPS: &str = "{cause: netfilter-drop, where: {netns: y}}";
+    const NOBODY_LISTENS: &str = "{cause: [port-closed, listener-on-other-address], conversations: [{to: '10.96.0.10:80', from: b, protocol: tcp, failed: '>=3'}]}";
+
+    /// What `diagnose pod netns/lab-1-0-a` prints: neither destination, nor path, nor attempts.
+    fn one_end() -> PrintedReport {
+        serde_json::from_str(
+            r#"{"apiVersion": "skoop/v1", "kind": "Diagnosis", "intent": "pod", "source": {"netns": "lab-1-0-a"}, "outcome": "fault",
+                "headline": "three things are wrong", "verdicts": [
+                {"rule": "netfilter-drop", "severity": "fatal", "cause": true, "says": "a rule drops it", "because": ["FORWARD"], "where": {"netns": "lab-1-0-y"},
+                 "conversations": [{"source": "netns/lab-1-0-a", "destination": "netns/lab-1-0-c", "port": 81, "protocol": "tcp", "tried": 4, "failed": 4, "lost": 8, "waited_ms": 4000}]},
+                {"rule": "netfilter-drop", "severity": "fatal", "cause": true, "says": "a rule drops it", "because": ["FORWARD"], "where": {"netns": "lab-1-0-x"},
+                 "conversations": [{"source": "netns/lab-1-0-a", "destination": "netns/lab-1-0-b", "port": 80, "protocol": "tcp", "tried": 38, "failed": 15, "lost": 0, "waited_ms": 0.5},
+                                   {"source": "netns/lab-1-0-a", "destination": "netns/lab-1-0-c", "port": 80, "protocol": "tcp", "tried": 38, "failed": 14, "lost": 28, "waited_ms": 14000}]},
+                {"rule": "port-closed", "severity": "fatal", "cause": true, "where": {"netns": "lab-1-0-b"},
+                 "conversations": [{"source": "netns/lab-1-0-b", "destination": "10.96.0.10", "port": 80, "protocol": "tcp", "tried": 3, "failed": 3}]}],
+                "seen": {"connections": 312, "lookups": 0, "datagrams": 0, "peers": 2, "connect_p99_ms": 1.2}, "missing": [], "nodes": ["local"], "timing": {}}"#,
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn several_causes_are_right_in_any_order() {
+        for causes in [
+            [X_DROPS, Y_DROPS, NOBODY_LISTENS].join(", "),
+            [NOBODY_LISTENS, Y_DROPS, X_DROPS].join(", "),
+            // One that any of two would fit must not take the other's.
+            ["netfilter-drop", X_DROPS, "port-closed"].join(", "),
+            ["netfilter-drop", "netfilter-drop", "port-closed"].join(", "),
+        ] {
+            let expect = format!(
+                "{{outcome: fault, causes: [{causes}], seen: {{connections: '>=300', lookups: 0, connect_p99_ms: '<=2'}}}}"
+            );
+            assert_eq!(judged(&expect, "[]", &one_end(), 1), (0, 0), "{causes}");
+        }
+    }
+
+    #[test]
+    fn a_cause_too_many_is_a_false_accusation_and_one_too_few_is_wrong() {
+        for (causes, expected) in [
+            ([X_DROPS, Y_DROPS].join(", "), (1, 1)),
+            ([X_DROPS, NOBODY_LISTENS].join(", "), (1, 1)),
+            ([X_DROPS, Y_DROPS, NOBODY_LISTENS, "no-route"].join(", "), (1, 0)),
+            ([X_DROPS, Y_DROPS, Y_DROPS, NOBODY_LISTENS].join(", "), (1, 0)),
+            (["no-route"].join(", "), (4, 3)),
+        ] {
+            let expect = format!("{{outcome: fault, causes: [{causes}]}}");
+            assert_eq!(judged(&expect, "[]", &one_end(), 1), expected, "{causes}");
+        }
+    }
+
+    #[test]
+    fn what_a_cause_cost_is_compared() {
+        let wrong = |conversation: &str| {
+            let causes = format!(
+                "{{cause: netfilter-drop, where: {{netns: x}}, conversations: [{conversation}]}}, {Y_DROPS}, port-closed"
+            );
+            let expect = format!("{{outcome: fault, causes: [{causes}]}}");
+            judged(&expect, "[]", &one_end(), 1).0
+        };
+        for right in [
+            "{to: 'c:80'}",
+            "{to: 'c:80', from: a, protocol: tcp, tried: 38, failed: 14, lost: '>=28', waited_ms: '<=14000'}",
+            "{to: 'b:80', waited_ms: '0.4..0.6'}",
+        ] {
+            assert_eq!(wrong(right), 0, "{right}");
+        }
+        for differs in [
+            "{to: 'c:81'}",
+            "{to: 'x:80'}",
+            "{to: '10.90.2.2:80'}",
+            "{to: 'c:80', from: b}",
+            "{to: 'c:80', protocol: udp}",
+            "{to: 'c:80', failed: 15}",
+            "{to: 'c:80', tried: '>=39'}",
+            "{to: 'c:80', lost: 0}",
+        ] {
+            assert_eq!(wrong(differs), 1, "{differs}");
+        }
+    }
+
+    #[test]
+    fn what_was_seen_is_compared() {
+        let healthy: PrintedReport =
+            serde_json::from_str(r#"{"outcome": "healthy", "seen": {"connections": 12}}"#).unwrap();
+        for (seen, wrong) in [
+            ("{connections: 12}", 0),
+            ("{connections: '>=13'}", 1),
+            ("{lookups: 0}", 1),
+        ] {
+            let expect = format!("{{outcome: healthy, seen: {seen}}}");
+            assert_eq!(judged(&expect, "[]", &healthy, 0), (wrong, 0), "{seen}");
+        }
     }
 }
