@@ -159,16 +159,17 @@ fn unenforced(case: &Case<'_>, denials: &[Denial<'_>], worked: usize) -> Option<
     if engine(case, denials).is_some() {
         return None;
     }
-    let node = &denials.first()?.pod.node;
+    let denial = denials.first()?;
+    let (node, kinds) = (&denial.pod.node, kinds(denial));
     let (verb, remedy) = if node_agents::would_be_seen(case, node) {
         (
             "forbids it, and nothing enforces it",
-            "use a network plug-in that enforces NetworkPolicy, if it should hold".to_owned(),
+            format!("use a network plug-in that enforces {kinds}, if it should hold"),
         )
     } else {
         (
             "forbids it, and it got through all the same",
-            format!("see whether anything on node {node} enforces NetworkPolicy, if it should hold"),
+            format!("see whether anything on node {node} enforces {kinds}, if it should hold"),
         )
     };
     let claim = info("network-policy-denies", says(denials, verb));
@@ -177,6 +178,14 @@ fn unenforced(case: &Case<'_>, denials: &[Denial<'_>], worked: usize) -> Option<
         many => format!("{} worked all the same", count(many, "attempt")),
     });
     Some(with_reasons(case, finding, denials))
+}
+
+/// The kinds of the policies that deny.
+fn kinds(denial: &Denial<'_>) -> String {
+    let mut kinds: Vec<String> = denial.policies.iter().map(|policy| policy.kind.clone()).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    list(&kinds)
 }
 
 /// A plug-in's own rule for policies of its own kind dropped it, each of these policies is an object of the cluster, and what they
@@ -414,6 +423,22 @@ mod tests {
         assert_eq!(judgement.outcome, Conclusion::Healthy);
         assert_eq!(judgement.verdicts[0].severity, Severity::Info);
         assert!(judgement.verdicts[0].says.contains("nothing enforces it"));
+        let remedy = &judgement.verdicts[0].remedy;
+        assert!(remedy.contains("plug-in that enforces NetworkPolicy,"), "{remedy}");
+    }
+
+    #[test]
+    fn what_nothing_enforces_is_called_by_its_kind() {
+        let spec = "{endpointSelector: {matchLabels: {app: web}}, ingressDeny: [{fromEndpoints: [{}]}]}";
+        let policy = object("CiliumNetworkPolicy", "shop", "nobody");
+        let mut cluster = with_policy(Cluster::pods(), "cilium.io/v2", policy, spec);
+        cluster.scene.connects(3);
+        let judgement = judge(cluster.evidence());
+        let remedy = &judgement.verdicts[0].remedy;
+        assert_eq!(
+            remedy,
+            "use a network plug-in that enforces CiliumNetworkPolicy, if it should hold"
+        );
     }
 
     #[test]
