@@ -5,6 +5,7 @@
 //! knows no rule. What one rule alone asks stays in that rule.
 
 pub(crate) mod attribution;
+pub mod cilium_reasons;
 pub mod clocks;
 mod commands;
 mod facts;

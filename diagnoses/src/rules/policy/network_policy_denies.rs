@@ -10,10 +10,10 @@
 //! (projectcalico.org/v3, crd.projectcalico.org/v1), `AdminNetworkPolicy` and `BaselineAdminNetworkPolicy`
 //! (policy.networking.k8s.io/v1alpha1), and `ClusterNetworkPolicy` (v1alpha2); for the source as the dropping place saw it (a node
 //! port shows the target a node's address, not the pod's). A drop proves that they are enforced, and
-//! shows how: a netfilter rule, a queue's agent or an eBPF program dropped the watched packets on their way to the target. If
-//! packets vanished without such a drop, or if nothing was sent, it is only a warning. If a forbidden connection works, nothing
-//! enforces the policy, and this is only an info. Where a policy of a plug-in's own kind could not be evaluated, a rule that the
-//! plug-in made for it may be what dropped the packets.
+//! shows how: a netfilter rule, a queue's agent or an eBPF program dropped the watched packets on their way to the target; Cilium's
+//! own counters tell its reason. If packets vanished without such a drop, or if nothing was sent, it is only a warning. If a
+//! forbidden connection works, nothing enforces the policy, and this is only an info. Where a policy of a plug-in's own kind could
+//! not be evaluated, a rule that the plug-in made for it may be what dropped the packets.
 //!
 //! Remedy: let the source in by a rule of that policy, or by one more policy. Take it out of a rule that denies it, or let it in by
 //! a rule that comes before.
@@ -29,7 +29,7 @@ use crate::case::observations;
 use crate::case::policy_denials::{described, engine, says, with_reasons};
 use crate::case::policy_rulings::{of_attempt, of_question};
 use crate::case::trail::Dropped;
-use crate::case::{Case, Failure, Tried, node_agents};
+use crate::case::{Case, Failure, Tried, cilium_reasons, node_agents};
 use crate::kernel::drops::{self, Class};
 use crate::kernel::firewall::culprit::Culprit;
 use crate::kubernetes::policy::{Denial, Ruling};
@@ -42,7 +42,12 @@ use crate::words::{at, count, list};
 use model::object_ref::ObjectRef;
 use model::report::Direction;
 
-pub const NEEDS: &[Need] = &[Need::Probe("drop"), Need::Probe("path"), Need::Fact("netfilter")];
+pub const NEEDS: &[Need] = &[
+    Need::Probe("drop"),
+    Need::Probe("path"),
+    Need::Fact("netfilter"),
+    Need::Fact("cilium_metrics"),
+];
 
 pub fn check(case: &Case<'_>) -> Checked {
     if case.inventory().is_none() {
@@ -112,6 +117,9 @@ fn confirmed(case: &Case<'_>, denials: &[Denial<'_>], drops: &[Dropped<'_>], fir
             .and_if(blocked.rule_words())
             .and_if(blocked.counted())
             .and_if(blocked.comment());
+    }
+    if first.class == Class::Bpf {
+        finding = finding.and_if(cilium_reasons::said(case, netns));
     }
     with_reasons(case, finding, denials)
 }
