@@ -8,6 +8,7 @@ pub(crate) mod attribution;
 pub mod cilium_reasons;
 pub mod clocks;
 mod commands;
+pub mod connect_translation;
 mod facts;
 pub mod far_end;
 mod fate;

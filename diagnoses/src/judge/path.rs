@@ -2,7 +2,7 @@
 
 use crate::case::firewall_drops::Rejections;
 use crate::case::trail::{Dropped, Leg};
-use crate::case::{Case, Fate, Tried};
+use crate::case::{Case, Fate, Tried, connect_translation};
 use crate::kernel::drops::{self, Class};
 use crate::words;
 use model::evidence::Clock;
@@ -47,6 +47,7 @@ fn hops<'a>(case: &Case<'a>, leg: &Leg<'a>, rejections: &Rejections<'a>) -> Vec<
         happened,
         flow,
         translated_from: from,
+        translated_in: None,
         at_ns: at_ns.saturating_sub(start),
         packets,
         says,
@@ -82,6 +83,18 @@ fn hops<'a>(case: &Case<'a>, leg: &Leg<'a>, rejections: &Rejections<'a>) -> Vec<
             )
         })
         .collect();
+    if let Some(done) = connect_translation::of(case, leg)
+        && let Some(first) = hops.first_mut()
+    {
+        first.translated_from = Some(done.asked);
+        first.translated_in = Some(connect_translation::PLACE.to_owned());
+        first.says += &format!(
+            "; {} became {} in {}",
+            done.asked,
+            done.became,
+            connect_translation::PLACE
+        );
+    }
     let mut lost: Vec<Hop> = Vec::new();
     for drop in &leg.drops {
         let interface = Some(case.interface(drop.event)).filter(|name| !name.is_empty());
@@ -127,6 +140,7 @@ fn hops<'a>(case: &Case<'a>, leg: &Leg<'a>, rejections: &Rejections<'a>) -> Vec<
         let mut end = last.clone();
         end.happened = Happened::LastSeen;
         end.translated_from = None;
+        end.translated_in = None;
         end.says = format!("last seen here: {}", last.says);
         if leg.stops.last().is_some_and(|stop| !case.is_named(stop.netns)) {
             end.says += ", and then in a network namespace that nothing names";
