@@ -228,6 +228,8 @@ pub struct Node {
     pub reason: String,
     /// The message beside it.
     pub message: String,
+    /// Reason of the condition `NetworkUnavailable`, which some network plug-ins set (`FlannelIsUp`); empty where there is none.
+    pub network_reason: String,
     /// Age of the node's Lease, in seconds by the API server's clock; `None` when it could not be read.
     pub lease_age_s: Option<u64>,
     /// `amd64`, `arm64`.

@@ -230,6 +230,9 @@ pub struct Hop {
     /// The tuple on the hop before, where an address or port was translated on the way here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub translated_from: Option<Flow>,
+    /// What translated it, where that was no place that packets pass: `connect()`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub translated_in: Option<String>,
     /// First time, nanoseconds since the window opened.
     pub at_ns: u64,
     /// Packets of this attempt and direction seen here.

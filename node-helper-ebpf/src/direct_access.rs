@@ -44,6 +44,27 @@ pub fn four(header: *const u8, at: usize) -> u32 {
     }
 }
 
+/// The protocol behind an IP header, and the header's length; `None` where it is none, or where the reader of the protocol of IPv4
+/// wants none of it.
+#[inline(always)]
+pub fn ip_header(header: *const u8, protocol_of_v4: impl FnOnce() -> Option<u8>) -> Option<(u8, usize)> {
+    let first = byte(header, 0);
+    match first >> 4 {
+        4 => {
+            let protocol = protocol_of_v4()?;
+            Some((protocol, usize::from(first & 0xf) * 4))
+        }
+        6 => Some((byte(header, 6), 40)),
+        _ => None,
+    }
+}
+
+/// The same, whatever its protocol.
+#[inline(always)]
+pub fn any_ip_header(header: *const u8) -> Option<(u8, usize)> {
+    ip_header(header, || Some(byte(header, 9)))
+}
+
 /// Source and destination port at the start of a layer-4 header, as numbers below 65536, which the verifier must know too.
 #[inline(always)]
 pub fn ports(header: *const u8, at: usize) -> (usize, usize) {

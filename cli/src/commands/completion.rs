@@ -5,7 +5,7 @@ use super::{CliCommand, CommandContext};
 use crate::exit::Exit;
 use crate::render;
 use anyhow::Result;
-use clap::Args;
+use clap::{Args, Command};
 use clap_complete::Shell;
 
 /// The script by which kubectl completes `kubectl skoop` (it looks for `kubectl_complete-skoop` on PATH).
@@ -55,6 +55,71 @@ impl CliCommand for Completion {
 #[must_use]
 pub fn script(shell: Shell) -> String {
     let mut text = Vec::new();
-    clap_complete::generate(shell, &mut command(TYPED), TYPED, &mut text);
+    clap_complete::generate(shell, &mut without_hidden(&command(TYPED)), TYPED, &mut text);
     String::from_utf8_lossy(&text).into_owned()
+}
+
+/// The same command line without commands that nobody types: `clap_complete` leaves out hidden options, and not hidden commands.
+fn without_hidden(whole: &Command) -> Command {
+    let mut shown = Command::new(whole.get_name().to_owned())
+        .subcommand_required(whole.is_subcommand_required_set())
+        .disable_help_subcommand(whole.is_disable_help_subcommand_set())
+        .disable_help_flag(whole.is_disable_help_flag_set())
+        .disable_version_flag(whole.is_disable_version_flag_set())
+        .args(whole.get_arguments().cloned());
+    if let Some(about) = whole.get_about() {
+        shown = shown.about(about.clone());
+    }
+    if let Some(about) = whole.get_long_about() {
+        shown = shown.long_about(about.clone());
+    }
+    if let Some(version) = whole.get_version() {
+        shown = shown.version(version.to_owned());
+    }
+    let subcommands = whole.get_subcommands().filter(|sub| !sub.is_hide_set());
+    shown.subcommands(subcommands.map(without_hidden))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{TYPED, command, script};
+    use clap::Command;
+    use clap_complete::Shell;
+
+    /// The names of all commands at any depth that fit.
+    fn names(of: &Command, fits: &dyn Fn(&Command) -> bool) -> Vec<String> {
+        let own = of
+            .get_subcommands()
+            .filter(|sub| fits(sub))
+            .map(|sub| sub.get_name().to_owned());
+        own.chain(of.get_subcommands().flat_map(|sub| names(sub, fits)))
+            .collect()
+    }
+
+    #[test]
+    fn scripts_offer_each_command_but_those_that_nobody_types() {
+        let all = command(TYPED);
+        let hidden = names(&all, &Command::is_hide_set);
+        assert!(hidden.len() >= 2, "{hidden:?}");
+        for shell in [Shell::Bash, Shell::Zsh, Shell::Fish, Shell::PowerShell] {
+            let script = script(shell);
+            let words: Vec<&str> = script
+                .split(|letter: char| !letter.is_alphanumeric() && !"-_".contains(letter))
+                .collect();
+            for shown in names(&all, &|sub| !sub.is_hide_set()) {
+                assert!(words.contains(&shown.as_str()), "{shell}: {shown}");
+            }
+            // As a word of a sentence one of them may well stand there.
+            for name in &hidden {
+                let offered = [
+                    format!("diagnose,{name})"),
+                    format!("skoop,{name})"),
+                    format!("({name})"),
+                    format!("-a \"{name}\""),
+                    format!("'{name}', '{name}'"),
+                ];
+                assert!(!offered.iter().any(|form| script.contains(form)), "{shell}: {name}");
+            }
+        }
+    }
 }

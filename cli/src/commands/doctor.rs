@@ -1,12 +1,16 @@
-//! `doctor`: what is missing before a helper can start on a cluster, each with the command that mends it.
+//! `doctor`: what is missing before a helper can start on a cluster, each with the command that mends it; and its network plug-in.
 
+use super::plugin_findings::{self, NetworkRead};
 use super::site_options::block_on;
 use super::{CliCommand, CommandContext, node_findings};
 use crate::conversation::session::Session;
 use crate::exit::Exit;
 use crate::interrupt::Interrupt;
+use crate::kubernetes::agent_pods::agent_sets;
+use crate::kubernetes::calls::ApiGroups;
 use crate::kubernetes::cluster::ClusterApi;
 use crate::kubernetes::list::few_at_once;
+use crate::kubernetes::other_policies::served;
 use crate::kubernetes::refusal::Refusal;
 use crate::kubernetes::rights::{self, Right, RightScope};
 use crate::names;
@@ -32,7 +36,7 @@ const OLDEST: (u32, u32) = (1, 28);
 /// The label by which a namespace says which pods it admits.
 const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
 
-/// Check whether helpers can start on the cluster, and say what is missing
+/// Check whether helpers can start on the cluster, and say what is missing; name its network plug-in and the state of its agents
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   kubectl skoop doctor
@@ -76,12 +80,21 @@ impl Doctor {
             self.verbose,
             interrupt.clone(),
         );
-        let (rights, admission, namespace, nodes, suggested) = tokio::join!(
+        let groups = cluster.groups().await;
+        let kinds = async {
+            match &groups {
+                Ok(groups) => served(&cluster, groups).await,
+                Err(refused) => Err(refused.clone()),
+            }
+        };
+        let (rights, admission, namespace, nodes, suggested, sets, kinds) = tokio::join!(
             rights(&cluster, helpers.namespace()),
             admission(&helpers),
             enforced(&cluster, helpers.namespace()),
-            self.nodes(&cluster),
+            self.nodes(&cluster, groups.as_ref().ok()),
             suggest(&cluster, &self.node),
+            agent_sets(&cluster),
+            kinds,
         );
         findings.extend(rights);
         findings.extend(namespace);
@@ -89,6 +102,12 @@ impl Doctor {
         findings.push(admission);
         findings.push(image(self.options.started()));
         findings.extend(node_findings::nodes(&nodes));
+        findings.extend(plugin_findings::plugins(&NetworkRead {
+            nodes: nodes.iter().filter_map(|(_, node)| node.as_ref().ok()).collect(),
+            groups: groups.as_ref().ok(),
+            sets,
+            kinds,
+        }));
         findings.push(suggestions(suggested));
         if self.try_one {
             let tried = self.to_try(&nodes);
@@ -98,15 +117,15 @@ impl Doctor {
     }
 
     /// The nodes in question: those that were named, or all.
-    async fn nodes(&self, cluster: &ClusterApi) -> Vec<(String, Result<Node, Missing>)> {
+    async fn nodes(&self, cluster: &ClusterApi, groups: Option<&ApiGroups>) -> Vec<(String, Result<Node, Missing>)> {
         let what = "the nodes";
-        let now = async { cluster.groups().await.ok().and_then(|groups| groups.now) };
+        let now = groups.and_then(|groups| groups.now);
         if !self.node.is_empty() {
             let read = self
                 .node
                 .iter()
                 .map(|name| async move { tokio::join!(cluster.node(name), cluster.renewed(name)) });
-            let (now, read) = tokio::join!(now, few_at_once(read));
+            let read = few_at_once(read).await;
             let named = self.node.iter().zip(read).map(|(name, (node, renewed))| {
                 let node = match node {
                     Ok(Some(node)) => Ok(aged(node, renewed.ok().flatten(), now)),
@@ -120,7 +139,7 @@ impl Doctor {
             return named.collect();
         }
         // Where Leases may not be listed, that stands among the permissions.
-        let (now, nodes, renewed) = tokio::join!(now, cluster.every_node(), cluster.every_renewal());
+        let (nodes, renewed) = tokio::join!(cluster.every_node(), cluster.every_renewal());
         let renewed = renewed.unwrap_or_default();
         match nodes {
             Err(refused) => vec![(what.to_owned(), Err(refused.missing(what)))],

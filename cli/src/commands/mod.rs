@@ -16,6 +16,7 @@ mod doctor;
 mod explain;
 mod node_findings;
 mod one_end_options;
+mod plugin_findings;
 mod probes;
 mod reach_options;
 mod rules;

@@ -56,13 +56,18 @@ pub fn nodes(nodes: &[(String, Result<Node, Missing>)]) -> Vec<CheckResult> {
     findings
 }
 
-fn group_finding((kind, names, missing): (NodeKind, Vec<&str>, Option<Missing>)) -> CheckResult {
-    let several = names.len() > 1;
-    let which = if several {
-        format!("{} nodes ({})", names.len(), names::some(&names))
+/// Nodes by their names: one, or how many and the first of them.
+pub fn which(names: &[&str]) -> String {
+    if names.len() > 1 {
+        format!("{} nodes ({})", names.len(), names::some(names))
     } else {
         format!("node {}", names.concat())
-    };
+    }
+}
+
+fn group_finding((kind, names, missing): (NodeKind, Vec<&str>, Option<Missing>)) -> CheckResult {
+    let several = names.len() > 1;
+    let which = which(&names);
     match (kind, missing) {
         (NodeKind::Fit { os, arch, kernel }, _) => CheckResult::fine(format!("{which}: {os} {arch}, kernel {kernel}")),
         (NodeKind::Unfit(why), Some(missing)) if several => {

@@ -90,6 +90,7 @@ mod tests {
             size_of::<facts::RouteLookup>(),
             size_of::<facts::ConntrackEntry>(),
             size_of::<facts::BpfAttachment>(),
+            size_of::<facts::CiliumCount>(),
             size_of::<facts::Chain>(),
             size_of::<facts::NetfilterRule>(),
             size_of::<protocol::ProbeStatus>(),

@@ -19,7 +19,7 @@ const OF_A_FLOW: [&str; 3] = ["lookups", "sockets", "conntrack"];
 /// Flows whose connection tracking is asked for, at most.
 const FLOWS_MAX: usize = 256;
 /// Facts that traffic changes, so that they are read again after the window.
-const CHANGED_BY_TRAFFIC: [&str; 9] = [
+const CHANGED_BY_TRAFFIC: [&str; 10] = [
     "links",
     "neighbours",
     "fdb",
@@ -29,6 +29,7 @@ const CHANGED_BY_TRAFFIC: [&str; 9] = [
     "conntrack",
     "netfilter",
     "queues",
+    "cilium_metrics",
 ];
 
 /// Reads both ends, then whatever namespaces the facts lead to, until nothing new turns up.

@@ -8,7 +8,7 @@ use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::discovery::v1 as discovery;
 use k8s_openapi::api::networking::v1 as networking;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::APIGroupList;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{APIGroupList, APIResourceList};
 use k8s_openapi::jiff::Timestamp;
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject, ListParams};
@@ -259,6 +259,13 @@ impl ClusterApi {
         Ok(list.items.into_iter().map(object).collect())
     }
 
+    /// How the kinds of a group and version are called in paths.
+    pub async fn plurals(&self, group: &str, version: &str) -> Result<Vec<String>, Refusal> {
+        let api_version = format!("{group}/{version}");
+        let listed: APIResourceList = self.ask(|| self.client.list_api_group_resources(&api_version)).await?;
+        Ok(listed.resources.into_iter().map(|resource| resource.name).collect())
+    }
+
     /// The groups of kinds that there are, with the server's clock.
     pub async fn groups(&self) -> Result<ApiGroups, Refusal> {
         let answer = self.ask(|| async {
@@ -289,7 +296,7 @@ impl ClusterApi {
 }
 
 /// A `LabelSelector` as the API takes it in a query.
-fn selector_text(selector: Option<&Value>) -> String {
+pub(super) fn selector_text(selector: Option<&Value>) -> String {
     let Some(selector) = selector else { return String::new() };
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let mut parts: Vec<String> = Vec::new();

@@ -3,6 +3,7 @@
 //!
 //! It may use what is asked (`inquiry`). It reads and starts nothing: helpers are started by `site`.
 
+pub mod agent_pods;
 pub mod calls;
 pub mod capture_scope;
 mod chosen_port;
@@ -15,7 +16,7 @@ pub mod list;
 mod named_object;
 pub mod new_pods;
 pub mod one_end;
-mod other_policies;
+pub mod other_policies;
 mod plain_objects;
 pub mod refusal;
 pub mod resolved_ends;

@@ -6,12 +6,12 @@
 use super::calls::ApiGroups;
 use super::cluster::ClusterApi;
 use super::refusal::{Refusal, RefusalKind};
-use futures_util::future::join_all;
+use futures_util::future::{join_all, try_join_all};
 use kube::api::{ApiResource, GroupVersionKind};
 use model::missing::Missing;
 use model::object_ref::ObjectRef;
 use model::policy_objects::{PolicyObject, PolicyObjects};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Where objects of a kind are looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub struct PolicyKind {
     versions: &'static [&'static str],
     /// What it is read for.
     pub why: &'static str,
+    /// Its objects are policies, and not what policies refer to.
+    is_policy: bool,
 }
 
 const CILIUM: &str = "cilium.io";
@@ -61,6 +63,7 @@ const fn policy(
         place,
         versions,
         why,
+        is_policy: true,
     }
 }
 
@@ -78,6 +81,7 @@ const fn referred(
         place: Where::Cluster,
         versions,
         why,
+        is_policy: false,
     }
 }
 
@@ -242,6 +246,46 @@ pub async fn policies(cluster: &ClusterApi, groups: &ApiGroups, namespaces: &BTr
         }
     }
     read
+}
+
+/// A kind of policies that a cluster has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServedKind {
+    /// As it is called here.
+    pub name: String,
+    /// The version that is read.
+    pub version: String,
+    /// Its policies are evaluated.
+    pub evaluated: bool,
+}
+
+/// Those that this cluster has: one call for each group and version.
+pub async fn served(cluster: &ClusterApi, groups: &ApiGroups) -> Result<Vec<ServedKind>, Refusal> {
+    let has = |group: &str| groups.versions(group);
+    let kinds: Vec<(&PolicyKind, &str, bool)> = KINDS
+        .iter()
+        .filter(|kind| kind.is_policy && !(kind.group == CALICO_STORED && has(CALICO).is_some()))
+        .filter_map(|kind| {
+            let (version, evaluated) = kind.version(has(kind.group)?)?;
+            Some((kind, version, evaluated))
+        })
+        .collect();
+    let asked: BTreeSet<(&str, &str)> = kinds.iter().map(|(kind, version, _)| (kind.group, *version)).collect();
+    let asks = asked.into_iter().map(|(group, version)| async move {
+        let plurals = cluster.plurals(group, version).await?;
+        Ok::<_, Refusal>(((group, version), plurals))
+    });
+    let plurals: BTreeMap<(&str, &str), Vec<String>> = try_join_all(asks).await?.into_iter().collect();
+    let there = kinds.into_iter().filter(|(kind, version, _)| {
+        let of_version = plurals.get(&(kind.group, *version));
+        of_version.is_some_and(|all| all.iter().any(|plural| plural == kind.plural))
+    });
+    let served = there.map(|(kind, version, evaluated)| ServedKind {
+        name: kind.name(),
+        version: version.to_owned(),
+        evaluated,
+    });
+    Ok(served.collect())
 }
 
 /// Why nothing is known of them, where the groups of the cluster could not be read.

@@ -236,20 +236,17 @@ pub fn node(node: core::Node) -> Node {
     };
     let mut known = of("InternalIP");
     known.extend(of("ExternalIP"));
-    let ready = status
-        .conditions
-        .unwrap_or_default()
-        .into_iter()
-        .find(|condition| condition.type_ == "Ready");
+    let conditions = status.conditions.unwrap_or_default();
+    let condition = |kind: &str| conditions.iter().find(|condition| condition.type_ == kind);
+    let reason_of = |condition: Option<&core::NodeCondition>| condition.and_then(|one| one.reason.clone());
+    let ready = condition("Ready");
     Node {
         name: meta.name.unwrap_or_default(),
         addresses: known,
-        ready: ready.as_ref().is_some_and(|ready| ready.status == "True"),
-        reason: ready
-            .as_ref()
-            .and_then(|ready| ready.reason.clone())
-            .unwrap_or_default(),
-        message: ready.and_then(|ready| ready.message).unwrap_or_default(),
+        ready: ready.is_some_and(|ready| ready.status == "True"),
+        reason: reason_of(ready).unwrap_or_default(),
+        message: ready.and_then(|ready| ready.message.clone()).unwrap_or_default(),
+        network_reason: reason_of(condition("NetworkUnavailable")).unwrap_or_default(),
         lease_age_s: None,
         arch: info.architecture,
         os: info.operating_system,

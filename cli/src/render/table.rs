@@ -307,7 +307,9 @@ fn translations(trail: &[Hop], attempts: &[Attempt]) -> Vec<String> {
     let mut lines = Vec::new();
     for hop in trail {
         if let Some(from) = hop.translated_from {
-            lines.push(format!("in {}: {from} became {}", name(&hop.netns), hop.flow));
+            let by = hop.translated_in.as_ref();
+            let by = by.map_or_else(String::new, |by| format!(", in {}", name(by)));
+            lines.push(format!("in {}: {from} became {}{by}", name(&hop.netns), hop.flow));
         }
         if matches!(hop.happened, Happened::Dropped | Happened::NoSocket) && !came_back(hop, attempts) {
             lines.push(format!(

@@ -179,27 +179,23 @@ impl<'a> Blocked<'a> {
 
     /// An answer was made for the target: ICMP by this host for this flow, or a reset that no TCP sent.
     pub fn answered(&self, case: &Case<'_>) -> bool {
+        self.drops.iter().any(|drop| self.answered_for(case, drop))
+    }
+
+    /// The same for one of these packets.
+    fn answered_for(&self, case: &Case<'_>, drop: &Dropped<'_>) -> bool {
         if self.all(|stop| stop.verdict == NetfilterVerdict::Reject) {
             return true;
         }
-        let sent_icmp = self.drops.iter().any(|drop| {
-            case.about(drop.attempt).any(|event| {
-                matches!(event.seen, Seen::IcmpSent { .. })
-                    && event.netns == self.netns
-                    && event.at_ns.abs_diff(drop.event.at_ns) < 1_000_000
-            })
-        });
-        let reset = self.drops.iter().any(|drop| {
-            let received = case
-                .about(drop.attempt)
-                .any(|event| matches!(event.seen, Seen::ResetReceived { .. }));
-            let sent = case
-                .about(drop.attempt)
-                .any(|event| matches!(event.seen, Seen::ResetSent { .. }));
-            received && !sent
-        });
+        let (mut sent_icmp, mut received, mut sent) = (false, false, false);
+        for event in case.about(drop.attempt) {
+            let here = event.netns == self.netns && event.at_ns.abs_diff(drop.event.at_ns) < 1_000_000;
+            sent_icmp |= here && matches!(event.seen, Seen::IcmpSent { .. });
+            received |= matches!(event.seen, Seen::ResetReceived { .. });
+            sent |= matches!(event.seen, Seen::ResetSent { .. });
+        }
         let drops_only = self.all(|stop| stop.verdict == NetfilterVerdict::Drop);
-        !drops_only && (sent_icmp || reset)
+        !drops_only && (sent_icmp || (received && !sent))
     }
 
     /// The command that takes the rule away, or what to look at.
@@ -306,22 +302,63 @@ pub fn blocked_at_all<'a>(case: &Case<'a>) -> Vec<Blocked<'a>> {
     group(case, drops)
 }
 
-/// A firewall answered this packet for its target, so that its sender was told.
-pub fn rejected<'a>(case: &Case<'a>, drop: &Dropped<'a>) -> bool {
-    drop.class == Class::Netfilter && group(case, vec![*drop]).iter().any(|blocked| blocked.answered(case))
+/// Which of the losses to netfilter a firewall answered for the target, so that the sender was told. The rules are evaluated once
+/// for all packets of the same kind.
+#[derive(Debug)]
+pub struct Rejections<'a>(Vec<Blocked<'a>>);
+
+impl<'a> Rejections<'a> {
+    /// Those of a run.
+    pub fn of(case: &Case<'a>) -> Self {
+        let of_netfilter = |drop: &&Dropped<'a>| drop.class == Class::Netfilter;
+        let drops: Vec<Dropped<'a>> = case.trail.drops().filter(of_netfilter).copied().collect();
+        Self(group_by(case, drops, &same_kind))
+    }
+
+    /// This loss is one of them.
+    pub fn tell(&self, case: &Case<'a>, drop: &Dropped<'a>) -> bool {
+        let of_netfilter = drop.class == Class::Netfilter;
+        let known = self
+            .0
+            .iter()
+            .find(|blocked| of_netfilter && same_kind(blocked.first(), drop));
+        known.is_some_and(|blocked| blocked.answered_for(case, drop))
+    }
+}
+
+/// A rule that meets one of them at this place meets the other.
+fn same_kind(one: &Dropped<'_>, other: &Dropped<'_>) -> bool {
+    let (one_flow, other_flow) = (&one.event.flow, &other.event.flow);
+    same_place(one, other)
+        && one_flow.protocol == other_flow.protocol
+        && one_flow.src() == other_flow.src()
+        && one_flow.dst() == other_flow.dst()
+        // The port of the one who asks is another each time.
+        && match one.direction {
+            Direction::Request => one_flow.dport == other_flow.dport,
+            Direction::Answer => one_flow.sport == other_flow.sport,
+        }
+}
+
+fn same_place(one: &Dropped<'_>, other: &Dropped<'_>) -> bool {
+    let (event, other_event) = (one.event, other.event);
+    one.direction == other.direction
+        && (event.netns, event.ifindex) == (other_event.netns, other_event.ifindex)
+        && event.flow.dst().is_ipv6() == other_event.flow.dst().is_ipv6()
 }
 
 fn group<'a>(case: &Case<'a>, drops: Vec<Dropped<'a>>) -> Vec<Blocked<'a>> {
+    group_by(case, drops, &same_place)
+}
+
+fn group_by<'a>(
+    case: &Case<'a>,
+    drops: Vec<Dropped<'a>>,
+    alike: &dyn Fn(&Dropped<'_>, &Dropped<'_>) -> bool,
+) -> Vec<Blocked<'a>> {
     let mut groups: Vec<Blocked<'a>> = Vec::new();
     for drop in drops {
-        let same = groups.iter_mut().find(|group| {
-            let event = group.drops[0].event;
-            let v6 = |flow: &model::flow::Flow| flow.dst().is_ipv6();
-            group.netns == drop.event.netns
-                && group.direction == drop.direction
-                && event.ifindex == drop.event.ifindex
-                && v6(&event.flow) == v6(&drop.event.flow)
-        });
+        let same = groups.iter_mut().find(|group| alike(group.first(), &drop));
         match same {
             Some(group) => group.drops.push(drop),
             None => groups.push(Blocked {

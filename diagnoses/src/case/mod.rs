@@ -5,8 +5,10 @@
 //! knows no rule. What one rule alone asks stays in that rule.
 
 pub(crate) mod attribution;
+pub mod cilium_reasons;
 pub mod clocks;
 mod commands;
+pub mod connect_translation;
 mod facts;
 pub mod far_end;
 mod fate;

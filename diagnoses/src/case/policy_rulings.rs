@@ -165,9 +165,13 @@ fn ends(case: &Case<'_>, sent: Flow, came_to: Option<Flow>) -> Vec<PossibleEnd> 
 fn together<'a>(rulings: impl Iterator<Item = Ruling<'a>>) -> Ruling<'a> {
     let mut denied = None;
     let (mut allowed, mut doubt) = (false, None);
+    let mut in_all_modes = true;
     for one in rulings {
         match one {
-            Ruling::Allowed => allowed = true,
+            Ruling::Allowed { in_every_mode } => {
+                allowed = true;
+                in_all_modes &= in_every_mode;
+            }
             Ruling::Unknown(why) => doubt = Some(why),
             Ruling::Denied(_) => denied = denied.or(Some(one)),
         }
@@ -178,6 +182,8 @@ fn together<'a>(rulings: impl Iterator<Item = Ruling<'a>>) -> Ruling<'a> {
             Ruling::Unknown("some of the service's endpoints are forbidden and some are not".to_owned())
         }
         (_, _, Some(why)) => Ruling::Unknown(why),
-        (None, ..) => Ruling::Allowed,
+        (None, ..) => Ruling::Allowed {
+            in_every_mode: in_all_modes,
+        },
     }
 }

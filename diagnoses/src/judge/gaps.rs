@@ -118,7 +118,7 @@ fn undecided_policies(case: &Case<'_>) -> Option<Missing> {
         Ruling::Unknown(why) => {
             Some(Missing::new("what policies say of it", why).remedy("ask the network plug-in's own tool"))
         }
-        Ruling::Allowed | Ruling::Denied(_) => None,
+        Ruling::Allowed { .. } | Ruling::Denied(_) => None,
     }
 }
 

@@ -1,7 +1,8 @@
 //! The way of the watched packets as the report shows it.
 
+use crate::case::firewall_drops::Rejections;
 use crate::case::trail::{Dropped, Leg};
-use crate::case::{Case, Fate, Tried, firewall_drops};
+use crate::case::{Case, Fate, Tried, connect_translation};
 use crate::kernel::drops::{self, Class};
 use crate::words;
 use model::evidence::Clock;
@@ -21,10 +22,11 @@ pub fn path(case: &Case<'_>) -> Vec<Hop> {
         chosen.extend(case.trail.legs.first().map(|leg| leg.attempt));
     }
     let legs = case.trail.legs.iter().filter(|leg| chosen.contains(&leg.attempt));
-    legs.flat_map(|leg| hops(case, leg)).collect()
+    let rejections = Rejections::of(case);
+    legs.flat_map(|leg| hops(case, leg, &rejections)).collect()
 }
 
-fn hops(case: &Case<'_>, leg: &Leg<'_>) -> Vec<Hop> {
+fn hops<'a>(case: &Case<'a>, leg: &Leg<'a>, rejections: &Rejections<'a>) -> Vec<Hop> {
     let start = case.evidence.window.start_ns;
     let several = leg
         .stops
@@ -45,6 +47,7 @@ fn hops(case: &Case<'_>, leg: &Leg<'_>) -> Vec<Hop> {
         happened,
         flow,
         translated_from: from,
+        translated_in: None,
         at_ns: at_ns.saturating_sub(start),
         packets,
         says,
@@ -80,6 +83,18 @@ fn hops(case: &Case<'_>, leg: &Leg<'_>) -> Vec<Hop> {
             )
         })
         .collect();
+    if let Some(done) = connect_translation::of(case, leg)
+        && let Some(first) = hops.first_mut()
+    {
+        first.translated_from = Some(done.asked);
+        first.translated_in = Some(connect_translation::PLACE.to_owned());
+        first.says += &format!(
+            "; {} became {} in {}",
+            done.asked,
+            done.became,
+            connect_translation::PLACE
+        );
+    }
     let mut lost: Vec<Hop> = Vec::new();
     for drop in &leg.drops {
         let interface = Some(case.interface(drop.event)).filter(|name| !name.is_empty());
@@ -87,7 +102,7 @@ fn hops(case: &Case<'_>, leg: &Leg<'_>) -> Vec<Hop> {
             (Happened::NoSocket, "delivered to no socket: nothing listens".to_owned())
         } else {
             let meaning = drops::meaning(drop.class);
-            let how = if firewall_drops::rejected(case, drop) {
+            let how = if rejections.tell(case, drop) {
                 "rejected"
             } else {
                 "dropped"
@@ -105,7 +120,7 @@ fn hops(case: &Case<'_>, leg: &Leg<'_>) -> Vec<Hop> {
                 drop.event.flow,
                 None,
                 drop.event.at_ns,
-                losses(case, leg, drop),
+                losses(case, leg, drop, rejections),
                 says,
             ));
         }
@@ -125,6 +140,7 @@ fn hops(case: &Case<'_>, leg: &Leg<'_>) -> Vec<Hop> {
         let mut end = last.clone();
         end.happened = Happened::LastSeen;
         end.translated_from = None;
+        end.translated_in = None;
         end.says = format!("last seen here: {}", last.says);
         if leg.stops.last().is_some_and(|stop| !case.is_named(stop.netns)) {
             end.says += ", and then in a network namespace that nothing names";
@@ -135,14 +151,16 @@ fn hops(case: &Case<'_>, leg: &Leg<'_>) -> Vec<Hop> {
 }
 
 /// How many packets were lost there in the same way: of all attempts of this kind, as the verdict counts them.
-fn losses(case: &Case<'_>, leg: &Leg<'_>, lost: &Dropped<'_>) -> u32 {
-    let alike = |other: &&Dropped<'_>| {
+fn losses<'a>(case: &Case<'a>, leg: &Leg<'a>, lost: &Dropped<'a>, rejections: &Rejections<'a>) -> u32 {
+    let rejected = rejections.tell(case, lost);
+    let alike = |other: &&Dropped<'a>| {
         let (one, other_event) = (lost.event, other.event);
         other.direction == lost.direction
             && other.words() == lost.words()
             && (one.netns, one.ifindex) == (other_event.netns, other_event.ifindex)
             && one.flow.protocol == other_event.flow.protocol
             && one.flow.dst().is_ipv6() == other_event.flow.dst().is_ipv6()
+            && rejections.tell(case, other) == rejected
     };
     let own = leg.drops.iter().filter(alike).count();
     let all = case.accusing().filter(|other| alike(&other)).count();
@@ -164,6 +182,7 @@ mod tests {
     use super::path;
     use crate::case::Case;
     use crate::scenes::{C, Scene, X};
+    use model::event::Seen;
     use model::owner::Owner;
     use model::report::Happened;
 
@@ -215,6 +234,37 @@ mod tests {
         let hops = path(&Case::new(&scene.evidence));
         let lost = hops.iter().find(|hop| hop.happened == Happened::Dropped).unwrap();
         assert_eq!(lost.packets, 3);
+    }
+
+    #[test]
+    fn of_packets_with_the_same_words_those_that_were_rejected_are_counted_apart() {
+        let mut scene = Scene::two_nodes();
+        scene.dropped(1, X, "cbr0", "NETFILTER_DROP", "nf_hook_slow");
+        let flow = scene.evidence.attempts[0].flow;
+        for _ in 0..2 {
+            scene.pauses_ms(5);
+            scene.drop(X, "cbr0", flow, "NETFILTER_DROP", "nf_hook_slow");
+            scene.saw(
+                X,
+                "cbr0",
+                flow,
+                Seen::IcmpSent {
+                    kind: 3,
+                    code: 3,
+                    info: 0,
+                },
+            );
+        }
+        let hops = path(&Case::new(&scene.evidence));
+        let lost = hops.iter().filter(|hop| hop.happened == Happened::Dropped);
+        let told: Vec<(&str, u32)> = lost
+            .map(|hop| (hop.says.split(':').next().unwrap(), hop.packets))
+            .collect();
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(
+            told.contains(&("dropped", 1)) && told.contains(&("rejected", 2)),
+            "{told:?}"
+        );
     }
 
     #[test]

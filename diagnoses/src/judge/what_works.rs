@@ -1,5 +1,6 @@
 //! What was proven to work, in short facts with numbers.
 
+use crate::case::connect_translation;
 use crate::case::policy_rulings;
 use crate::case::services;
 use crate::case::{Case, Fate, Tried};
@@ -10,6 +11,9 @@ use crate::words::{at, count, time};
 use model::attempt::{Attempt, Outcome};
 use model::report::Direction;
 use std::net::IpAddr;
+
+/// Backends of a service that are named, at most.
+const TRANSLATIONS_SHOWN: usize = 3;
 
 /// Short facts, the most important first.
 pub fn proven(case: &Case<'_>) -> Vec<String> {
@@ -28,12 +32,25 @@ pub fn proven(case: &Case<'_>) -> Vec<String> {
         facts.extend(connects(&of_family, other.then_some(family)));
     }
     facts.extend(exchanged(&worked));
+    facts.extend(translated_in_connect(case, &worked));
     facts.extend(datagrams(case));
     facts.extend(worked.iter().filter_map(|attempt| lookup(attempt)));
     for tried in &case.tried {
         facts.extend(train(case, tried.attempt));
     }
     facts.extend(echoes_alone_fail(case));
+    facts
+}
+
+/// Where an eBPF program gave the sockets another target than was asked for; said once for each address.
+fn translated_in_connect(case: &Case<'_>, worked: &[&Attempt]) -> Vec<String> {
+    let mut facts: Vec<String> = Vec::new();
+    for attempt in worked {
+        let request = case.leg(attempt.id, Direction::Request);
+        let done = request.and_then(|leg| connect_translation::of(case, leg));
+        facts.extend(done.map(|done| done.words()).filter(|words| !facts.contains(words)));
+    }
+    facts.truncate(TRANSLATIONS_SHOWN);
     facts
 }
 
@@ -99,7 +116,7 @@ fn by_the_api(case: &Case<'_>) -> Vec<String> {
             ));
         }
     }
-    if policy_rulings::of_question(case) == Some(Ruling::Allowed) {
+    if matches!(policy_rulings::of_question(case), Some(Ruling::Allowed { .. })) {
         facts.push("no network policy forbids it".to_owned());
     }
     facts

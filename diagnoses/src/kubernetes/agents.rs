@@ -13,8 +13,12 @@ pub struct Agent {
     pub name: &'static str,
     /// Its process on each node, which is most often what its service is called, too.
     pub process: &'static str,
-    /// How the names of its pods begin.
-    pods: &'static [&'static str],
+    /// The daemon sets that it runs as: its pods are `SET-xxxxx`, a static one is `SET-NODE`.
+    sets: &'static [&'static str],
+    /// API groups that are its own.
+    groups: &'static [&'static str],
+    /// How the reasons begin that it gives for a node's condition `NetworkUnavailable`; empty where it gives none.
+    condition: &'static str,
     /// What is its own.
     owns: Marks,
     /// What shows that it enforces network policies. A drop in one of these chains is what it makes of a policy.
@@ -60,7 +64,9 @@ const AGENTS: &[Agent] = &[
     Agent {
         name: "Calico",
         process: "calico-node",
-        pods: &["calico-node"],
+        sets: &["calico-node", "canal", "rke2-canal"],
+        groups: &["projectcalico.org", "crd.projectcalico.org"],
+        condition: "CalicoIs",
         owns: Marks {
             chains: &["cali-"],
             tables: &["calico"],
@@ -89,7 +95,9 @@ const AGENTS: &[Agent] = &[
     Agent {
         name: "Cilium",
         process: "cilium-agent",
-        pods: &["cilium"],
+        sets: &["cilium", "anetd"],
+        groups: &["cilium.io"],
+        condition: "CiliumIs",
         owns: Marks {
             chains: &["CILIUM_", "OLD_CILIUM_"],
             comments: &["cilium-feeder:", "cilium:"],
@@ -108,7 +116,9 @@ const AGENTS: &[Agent] = &[
     Agent {
         name: "kube-router",
         process: "kube-router",
-        pods: &["kube-router"],
+        sets: &["kube-router"],
+        groups: &[],
+        condition: "",
         owns: Marks {
             chains: &["KUBE-ROUTER-", "KUBE-NWPLCY-", "KUBE-POD-FW-"],
             ..NONE
@@ -127,7 +137,9 @@ const AGENTS: &[Agent] = &[
     Agent {
         name: "kube-network-policies",
         process: "kube-network-policies",
-        pods: &["kube-network-policies"],
+        sets: &["kube-network-policies"],
+        groups: &[],
+        condition: "",
         owns: Marks {
             tables: &["kube-network-policies"],
             ..NONE
@@ -142,7 +154,9 @@ const AGENTS: &[Agent] = &[
     Agent {
         name: "kindnet",
         process: "kindnetd",
-        pods: &["kindnet"],
+        sets: &["kindnet"],
+        groups: &[],
+        condition: "",
         owns: Marks {
             chains: &["KIND-MASQ-AGENT"],
             tables: &["kindnet-"],
@@ -158,7 +172,15 @@ const AGENTS: &[Agent] = &[
     Agent {
         name: "flannel",
         process: "flanneld",
-        pods: &["kube-flannel"],
+        sets: &[
+            "kube-flannel-ds",
+            "kube-flannel-ds-amd64",
+            "kube-flannel-ds-arm64",
+            "canal",
+            "rke2-canal",
+        ],
+        groups: &[],
+        condition: "FlannelIs",
         owns: Marks {
             chains: &["FLANNEL-"],
             tables: &["flannel-"],
@@ -172,7 +194,9 @@ const AGENTS: &[Agent] = &[
     Agent {
         name: "Weave Net",
         process: "weaver",
-        pods: &["weave-net"],
+        sets: &["weave-net"],
+        groups: &[],
+        condition: "WeaveIs",
         owns: Marks {
             chains: &["WEAVE"],
             ..NONE
@@ -187,7 +211,9 @@ const AGENTS: &[Agent] = &[
     Agent {
         name: "Antrea",
         process: "antrea-agent",
-        pods: &["antrea-agent"],
+        sets: &["antrea-agent"],
+        groups: &["crd.antrea.io"],
+        condition: "",
         owns: Marks {
             chains: &["ANTREA-"],
             comments: &["Antrea:"],
@@ -203,7 +229,9 @@ const AGENTS: &[Agent] = &[
     Agent {
         name: "the kubelet",
         process: "kubelet",
-        pods: &[],
+        sets: &[],
+        groups: &[],
+        condition: "",
         owns: Marks {
             chains: &["KUBE-FIREWALL", "KUBE-KUBELET-CANARY", "KUBE-IPTABLES-HINT"],
             ..NONE
@@ -215,7 +243,9 @@ const AGENTS: &[Agent] = &[
     Agent {
         name: "kube-proxy",
         process: "kube-proxy",
-        pods: &["kube-proxy"],
+        sets: &["kube-proxy"],
+        groups: &[],
+        condition: "",
         owns: Marks {
             chains: &["KUBE-"],
             tables: &["kube-proxy"],
@@ -233,7 +263,9 @@ const AGENTS: &[Agent] = &[
     Agent {
         name: "the CNI plug-ins bridge and portmap",
         process: "kubelet",
-        pods: &[],
+        sets: &[],
+        groups: &[],
+        condition: "",
         owns: Marks {
             chains: &["CNI-"],
             ..NONE
@@ -271,6 +303,30 @@ pub fn of_process(comm: &str) -> Option<&'static Agent> {
         .find(|agent| agent.process.get(..15).unwrap_or(agent.process) == comm)
 }
 
+/// The agents that this daemon set runs: by its name, or by that of a container, which is most often that of the process.
+#[must_use]
+pub fn of_daemon_set(name: &str, containers: &[String]) -> Vec<&'static Agent> {
+    let runs = |agent: &&Agent| {
+        !agent.sets.is_empty()
+            && (agent.sets.contains(&name) || containers.iter().any(|container| container == agent.process))
+    };
+    AGENTS.iter().filter(runs).collect()
+}
+
+/// The agent whose API group this is.
+#[must_use]
+pub fn of_group(group: &str) -> Option<&'static Agent> {
+    AGENTS.iter().find(|agent| agent.groups.contains(&group))
+}
+
+/// The agent that gives this reason for a node's condition `NetworkUnavailable`.
+#[must_use]
+pub fn of_condition(reason: &str) -> Option<&'static Agent> {
+    AGENTS
+        .iter()
+        .find(|agent| !agent.condition.is_empty() && reason.starts_with(agent.condition))
+}
+
 /// A drop by this rule is what its agent makes of a network policy.
 #[must_use]
 pub fn of_policy(place: &RulePlace) -> Option<&'static Agent> {
@@ -306,6 +362,18 @@ fn with_duty(duty: Duty, facts: &NetnsFacts, inventory: Option<&Inventory>, node
 }
 
 impl Agent {
+    /// It enforces network policies wherever it runs.
+    #[must_use]
+    pub fn always_enforces(&self) -> bool {
+        self.always.contains(&Duty::Policies)
+    }
+
+    /// It programs services, and is no network plug-in.
+    #[must_use]
+    pub fn only_serves(&self) -> bool {
+        self.always == [Duty::Services]
+    }
+
     /// It judges connections by a program behind NFQUEUE, which rules in its own table lead to.
     #[must_use]
     pub const fn judges_in_queue(&self) -> bool {
@@ -317,10 +385,10 @@ impl Agent {
     pub fn pod<'a>(&self, inventory: &'a Inventory, node: &str) -> Option<&'a Pod> {
         let own = |pod: &&Pod| {
             // A pod of an agent is its node's; one that a user has called so is not.
-            let named = self.pods.iter().any(|start| {
-                let rest = pod.name.strip_prefix(start);
-                rest.is_some_and(|rest| rest.starts_with('-'))
-                    && !rest.is_some_and(|rest| rest.starts_with("-operator"))
+            let named = self.sets.iter().any(|set| {
+                let rest = pod.name.strip_prefix(set).and_then(|rest| rest.strip_prefix('-'));
+                // Beside `cilium-x2x4z` there are `cilium-envoy-x2x4z` and `cilium-operator-5d4f-x2x4z`.
+                rest.is_some_and(|rest| rest == node || !rest.contains('-'))
             });
             pod.host_network && pod.node == node && named
         };
@@ -354,7 +422,8 @@ impl Marks {
 
 #[cfg(test)]
 mod tests {
-    use super::{of_policy, owner};
+    use super::{of_condition, of_daemon_set, of_policy, of_process, owner};
+    use model::inventory::{Inventory, Pod};
     use model::report::RulePlace;
 
     fn place(backend: &str, table: &str, chain: &str) -> RulePlace {
@@ -399,5 +468,47 @@ mod tests {
         assert!(of_policy(&place("iptables-nft", "filter", "cali-fw-cali12")).is_some());
         assert!(of_policy(&place("iptables-nft", "raw", "cali-rpf-skip")).is_none());
         assert!(of_policy(&place("iptables-nft", "filter", "KUBE-FIREWALL")).is_none());
+    }
+
+    #[test]
+    fn an_agents_pod_is_not_its_operators_nor_its_proxys() {
+        let pod = |name: &str| Pod {
+            name: name.to_owned(),
+            node: "worker-1".to_owned(),
+            host_network: true,
+            ..Pod::default()
+        };
+        let cilium = of_process("cilium-agent").unwrap();
+        for (name, own) in [
+            ("cilium-x2x4z", true),
+            ("cilium-worker-1", true),
+            ("cilium-envoy-x2x4z", false),
+            ("cilium-operator-5d4f-x2x4z", false),
+            ("ciliumx-x2x4z", false),
+        ] {
+            let inventory = Inventory {
+                pods: vec![pod(name)],
+                ..Inventory::default()
+            };
+            assert_eq!(cilium.pod(&inventory, "worker-1").is_some(), own, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_daemon_set_is_an_agents_by_its_name_or_a_container() {
+        let names = |set: &str, containers: &[&str]| -> Vec<&str> {
+            let containers: Vec<String> = containers.iter().map(|one| (*one).to_owned()).collect();
+            of_daemon_set(set, &containers)
+                .into_iter()
+                .map(|agent| agent.name)
+                .collect()
+        };
+        assert_eq!(names("cilium", &[]), ["Cilium"]);
+        assert_eq!(names("dataplane", &["cilium-agent"]), ["Cilium"]);
+        assert_eq!(names("canal", &["calico-node", "kube-flannel"]), ["Calico", "flannel"]);
+        assert!(names("cilium-envoy", &["cilium-envoy"]).is_empty());
+        assert!(names("kubelet", &["kubelet"]).is_empty(), "no set runs it");
+        assert_eq!(of_condition("FlannelIsUp").unwrap().name, "flannel");
+        assert!(of_condition("RouteCreated").is_none() && of_condition("").is_none());
     }
 }

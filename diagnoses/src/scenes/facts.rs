@@ -2,8 +2,8 @@
 
 use super::ip;
 use model::facts::{
-    Address, Chain, Conntrack, Link, Neighbour, Netfilter, NetfilterRule, NetnsFacts, NextHop, Peer, Route, RouteKind,
-    RoutingRule,
+    Address, Chain, CiliumMetrics, Conntrack, Link, Neighbour, Netfilter, NetfilterRule, NetnsFacts, NextHop, Peer,
+    Route, RouteKind, RoutingRule,
 };
 use model::missing::Known;
 use std::collections::BTreeMap;
@@ -153,6 +153,7 @@ pub fn plain(links: Vec<Link>) -> NetnsFacts {
         netfilter: Known::Known(Netfilter::default()),
         queues: Known::Known(Vec::new()),
         bpf: Known::Known(Vec::new()),
+        cilium_metrics: Known::Known(CiliumMetrics::default()),
         xfrm: Known::Known(Vec::new()),
         lookups: Known::Known(Vec::new()),
         ..NetnsFacts::default()

@@ -214,7 +214,7 @@ fn expect(inventory: &Inventory, what: &str, cases: &[(&str, Is)]) {
     for (connection, expected) in cases {
         let answer = ask(inventory, connection);
         let is = match answer {
-            Ruling::Allowed => Allowed,
+            Ruling::Allowed { .. } => Allowed,
             Ruling::Denied(_) => Denied,
             Ruling::Unknown(_) => Unknown,
         };

@@ -3,6 +3,7 @@
 //! Everything here is as the kernel or its tools say it; nothing is judged. A struct belongs into the file of its subject, and is
 //! named through this module; what is told of a moment in time and not read at one is `crate::event`.
 
+mod cilium;
 mod conntrack;
 mod link;
 mod neighbour;
@@ -12,6 +13,7 @@ mod resolv_conf;
 mod routing;
 mod socket;
 
+pub use cilium::{CiliumCount, CiliumMetrics};
 pub use conntrack::{Conntrack, ConntrackEntry};
 pub use link::{Address, BpfAttachment, BridgePort, Link, LinkStats, Peer, Qdisc, Tunnel, Vxlan};
 pub use neighbour::{FdbEntry, Neighbour};
@@ -73,6 +75,8 @@ pub struct NetnsFacts {
     pub queues: Known<Vec<PacketQueue>>,
     /// Attached eBPF programs (XDP, tc).
     pub bpf: Known<Vec<BpfAttachment>>,
+    /// What Cilium's programs among them count.
+    pub cilium_metrics: Known<CiliumMetrics>,
     /// `IPsec` policies (`XFRM_MSG_GETPOLICY`), one line each.
     pub xfrm: Known<Vec<String>>,
     /// What the kernel itself answers to "how would this leave?" (`RTM_GETROUTE`, one per address asked for).

@@ -1,14 +1,16 @@
 //! The facts that were asked for: which process reads them (one inside each namespace, or we ourselves where a socket of that
 //! namespace is enough), and what is said of them.
 
+use crate::facts::cilium_metrics::{self, ENTRIES_MAX, MetricsKey, MetricsValue};
 use crate::facts::reader::ReaderOrder;
 use crate::facts::{FACTS, Fact, Look, fill, node, process, sockets};
 use crate::identity::namespaces::{Namespaces, NetworkNamespace};
 use crate::servants::usher::{self, ChildTask, SocketKind};
-use crate::system::clock;
 use crate::system::netlink::Netlink;
+use crate::system::{bpf, clock};
 use anyhow::{Context as _, bail};
-use model::facts::{BpfAttachment, NetnsFacts, Phase};
+use aya::maps::{Map, MapData, PerCpuHashMap};
+use model::facts::{BpfAttachment, CiliumMetrics, NetnsFacts, Phase};
 use model::missing::{Known, Missing};
 use model::protocol::{Ask, Reply};
 use nix::fcntl::OFlag;
@@ -137,6 +139,12 @@ fn namespace_facts(ask: &Ask, phase: Phase, namespaces: &Namespaces, inode: u32)
         if let Known::Known(found) = &mut facts.bpf {
             name_programs(found);
         }
+        if let Known::Known(metrics) = &mut facts.cilium_metrics
+            && let Err(error) = count(metrics)
+        {
+            let what = format!("what Cilium's programs count of {}", namespace.name);
+            facts.cilium_metrics = Known::Missing(Missing::new(what, format!("{error:#}")));
+        }
         facts
     });
     let facts = read.unwrap_or_else(|error| {
@@ -177,6 +185,26 @@ fn read_within(namespace: &NetworkNamespace, order: &ReaderOrder) -> anyhow::Res
     }
     drop(process);
     serde_json::from_slice(&said).context(gone)
+}
+
+/// Reads the map in which Cilium counts, where one of these programs uses it.
+fn count(metrics: &mut CiliumMetrics) -> anyhow::Result<()> {
+    for program in &metrics.programs {
+        let Some(map) = usher::cilium_metrics(*program)? else {
+            continue;
+        };
+        let info = bpf::map_info(map.as_fd()).context("cannot look at the map cilium_metrics")?;
+        let map = MapData::from_fd(map).context("cannot read the map cilium_metrics")?;
+        let map: PerCpuHashMap<_, MetricsKey, MetricsValue> = Map::from_map_data(map)
+            .and_then(TryFrom::try_from)
+            .context("cannot read the map cilium_metrics")?;
+        // An entry that goes while it is read counts for nothing.
+        let entries = map.iter().take(ENTRIES_MAX).filter_map(Result::ok);
+        metrics.counts = cilium_metrics::counts(entries.map(|(key, cpus)| (key, cpus.to_vec())));
+        metrics.map = Some(info.id);
+        return Ok(());
+    }
+    Ok(())
 }
 
 /// Gives programs their names, which takes more than to see where they hang. A program may hang in many places; it is asked for

@@ -26,6 +26,13 @@ const CGROUPS_MAX: usize = 16;
 const PROCESSES_MAX: usize = 256;
 
 fn read(look: &Look) -> anyhow::Result<Vec<BpfAttachment>> {
+    let mut found = of_interfaces(look)?;
+    found.extend(of_cgroups(look.namespace, &look.ask.pids)?);
+    Ok(found)
+}
+
+/// Those that hang on interfaces.
+pub(super) fn of_interfaces(look: &Look) -> anyhow::Result<Vec<BpfAttachment>> {
     let interfaces: Vec<LinkBrief> = look.links(|messages| {
         messages
             .iter()
@@ -57,7 +64,6 @@ fn read(look: &Look) -> anyhow::Result<Vec<BpfAttachment>> {
         }
         Ok(())
     })?;
-    found.extend(of_cgroups(look.namespace, &look.ask.pids)?);
     Ok(found)
 }
 

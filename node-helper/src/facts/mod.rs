@@ -6,6 +6,7 @@
 
 mod addresses;
 mod bpf;
+pub(crate) mod cilium_metrics;
 mod conntrack;
 mod counters;
 mod fdb;
@@ -69,6 +70,7 @@ pub(crate) const FACTS: &[Fact] = &[
     conntrack::FACT,
     xfrm::FACT,
     bpf::FACT,
+    cilium_metrics::FACT,
     queues::FACT,
     netfilter::FACT,
 ];
@@ -185,6 +187,7 @@ pub(crate) fn fill(facts: &mut NetnsFacts, missing: &Missing) {
         netfilter,
         queues,
         bpf,
+        cilium_metrics,
         xfrm,
         lookups,
     } = facts;
@@ -202,6 +205,7 @@ pub(crate) fn fill(facts: &mut NetnsFacts, missing: &Missing) {
     *netfilter = Known::Missing(missing.clone());
     *queues = Known::Missing(missing.clone());
     *bpf = Known::Missing(missing.clone());
+    *cilium_metrics = Known::Missing(missing.clone());
     *xfrm = Known::Missing(missing.clone());
     *lookups = Known::Missing(missing.clone());
 }

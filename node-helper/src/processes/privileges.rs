@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | `session` | the client, events, `/proc`, files of other roots | answers the client |
 //! | `armer` | requests of the session: numbers | loads and attaches eBPF programs |
-//! | `usher` | requests of the session: numbers and descriptors | opens sockets and starts processes in other network namespaces, names eBPF programs |
+//! | `usher` | requests of the session: numbers and descriptors | opens sockets and starts processes in other network namespaces, names eBPF programs, opens Cilium's counters for reading |
 //! | `reader` | netlink, `/proc` of one namespace | reads that namespace's facts |
 //! | `sender` | orders of the session, answers from the network | makes the attempts of one source |
 //!
@@ -103,7 +103,7 @@ pub const USHER: ProcessRole = ProcessRole {
     keeps: &[
         keep(
             Capability::CAP_SYS_ADMIN,
-            "enter network namespaces, open eBPF programs by their ids, switch their statistics on",
+            "enter network namespaces, open eBPF programs and maps by their ids, switch statistics on",
         ),
         keep(
             Capability::CAP_SETPCAP,
@@ -124,7 +124,7 @@ pub const USHER: ProcessRole = ProcessRole {
         seccomp::FILES,
         seccomp::USE_SOCKETS,
         seccomp::MAKE_SOCKETS,
-        seccomp::NAME_PROGRAMS,
+        seccomp::OPEN_BY_ID,
         seccomp::ENTER,
         seccomp::PROCESSES,
         seccomp::CHANGE_ROLE,

@@ -135,6 +135,7 @@ const MAP_UPDATE: u64 = 2;
 const MAP_NEXT_KEY: u64 = 4;
 const PROG_LOAD: u64 = 5;
 const PROG_BY_ID: u64 = 13;
+const MAP_BY_ID: u64 = 14;
 const INFO: u64 = 15;
 const PROG_QUERY: u64 = 16;
 const RAW_TRACEPOINT_OPEN: u64 = 17;
@@ -147,8 +148,12 @@ pub const READ_MAPS: &[Call] = &[one_of(libc::SYS_bpf, 0, &[MAP_LOOKUP, MAP_UPDA
 /// What is attached where.
 pub const QUERY_PROGRAMS: &[Call] = &[one_of(libc::SYS_bpf, 0, &[PROG_QUERY])];
 
-/// Programs by their ids, and their statistics.
-pub const NAME_PROGRAMS: &[Call] = &[one_of(libc::SYS_bpf, 0, &[PROG_QUERY, PROG_BY_ID, INFO, ENABLE_STATS])];
+/// Programs and their maps by their ids, and statistics of programs.
+pub const OPEN_BY_ID: &[Call] = &[one_of(
+    libc::SYS_bpf,
+    0,
+    &[PROG_QUERY, PROG_BY_ID, MAP_BY_ID, INFO, ENABLE_STATS],
+)];
 
 /// Loading and attaching.
 pub const ARM: &[Call] = &[

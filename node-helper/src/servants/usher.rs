@@ -1,9 +1,9 @@
 //! The usher: the process that enters network namespaces, as one leads others to a door. The session asks it for a socket that
-//! was opened in a namespace, or for a process that was started in one. It also does the two things about eBPF programs that take the same capability.
+//! was opened in a namespace, or for a process that was started in one. It also does the three things about eBPF programs that take the same capability.
 #![expect(unsafe_code, reason = "fork(2) and pidfd_open(2)")]
 
 use crate::attempts::worker;
-use crate::facts::reader;
+use crate::facts::{cilium_metrics, reader};
 use crate::identity::namespaces::NetworkNamespace;
 use crate::processes::privileges::{JOINER, ProcessRole, READER, USHER};
 use crate::processes::servant::{Errand, Leaves, Master, Servant, ServantAnswer, ServantRequest, only};
@@ -30,6 +30,7 @@ const START: u32 = 1;
 const NAME: u32 = 2;
 const STATISTICS: u32 = 3;
 const KILL: u32 = 4;
+const METRICS: u32 = 5;
 
 /// Each is a few system calls.
 const WITHIN: Duration = Duration::from_secs(4);
@@ -76,6 +77,7 @@ fn ask(what: u32, argument: u32, fds: &[BorrowedFd<'_>]) -> anyhow::Result<Serva
             SOCKET => "open a socket",
             START => "start a process",
             NAME => "name an eBPF program",
+            METRICS => "open Cilium's counters",
             STATISTICS => "switch on the statistics of eBPF programs",
             _ => "end a process",
         },
@@ -116,6 +118,11 @@ pub fn start(
 pub fn program_name(id: u32) -> anyhow::Result<String> {
     let answer = ask(NAME, id, &[])?;
     Ok(String::from_utf8_lossy(&answer.text).into_owned())
+}
+
+/// The map in which Cilium counts, if this program uses it; for reading alone.
+pub fn cilium_metrics(program: u32) -> anyhow::Result<Option<OwnedFd>> {
+    Ok(ask(METRICS, program, &[])?.fds.into_iter().next())
 }
 
 /// Makes the kernel measure the run time of eBPF programs, while the descriptor lives.
@@ -184,6 +191,12 @@ fn act(home: &File, request: ServantRequest, fds: &[OwnedFd]) -> anyhow::Result<
         }
         (NAME, []) => Ok(ServantAnswer {
             text: bpf::program_name(argument)?.into_bytes(),
+            ..ServantAnswer::default()
+        }),
+        (METRICS, []) => Ok(ServantAnswer {
+            fds: bpf::map_of_program(argument, cilium_metrics::is_it)?
+                .into_iter()
+                .collect(),
             ..ServantAnswer::default()
         }),
         (KILL, [pidfd]) => {

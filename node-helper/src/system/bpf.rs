@@ -1,7 +1,7 @@
 //! bpf(2), and `perf_event_open(2)` for kprobes: making maps, loading and attaching programs, asking about those that are there.
 #![expect(unsafe_code, reason = "no crate gives these calls as they are needed here")]
 
-use aya_obj::generated::{bpf_insn, bpf_prog_info};
+use aya_obj::generated::{bpf_insn, bpf_map_info, bpf_prog_info};
 use std::ffi::{CStr, CString, c_long};
 use std::io;
 use std::mem::{size_of, zeroed};
@@ -13,6 +13,7 @@ const MAP_UPDATE_ELEM: i32 = 2;
 const PROG_LOAD: i32 = 5;
 const OBJ_GET_INFO_BY_FD: i32 = 15;
 const PROG_GET_FD_BY_ID: i32 = 13;
+const MAP_GET_FD_BY_ID: i32 = 14;
 const PROG_QUERY: i32 = 16;
 const RAW_TRACEPOINT_OPEN: i32 = 17;
 const MAP_FREEZE: i32 = 22;
@@ -336,36 +337,96 @@ pub fn program_cost(program: BorrowedFd<'_>) -> io::Result<(u64, u64, u64)> {
 }
 
 fn program_info(program: BorrowedFd<'_>) -> io::Result<bpf_prog_info> {
+    // SAFETY: a plain struct of numbers, for which zeroes are valid.
+    let mut info: bpf_prog_info = unsafe { zeroed() };
+    fill_info(program, &mut info)?;
+    Ok(info)
+}
+
+/// The kernel's own struct of a program or map, with what it asks for.
+fn fill_info<T>(of: BorrowedFd<'_>, info: &mut T) -> io::Result<()> {
     #[repr(C)]
     struct Attributes {
         fd: u32,
         length: u32,
         info: u64,
     }
-    // SAFETY: a plain struct of numbers, for which zeroes are valid.
-    let mut info: bpf_prog_info = unsafe { zeroed() };
     bpf(
         OBJ_GET_INFO_BY_FD,
         &mut Attributes {
-            fd: program.as_raw_fd() as u32,
-            length: size_of::<bpf_prog_info>() as u32,
-            info: ptr::from_mut(&mut info) as u64,
+            fd: of.as_raw_fd() as u32,
+            length: size_of::<T>() as u32,
+            info: ptr::from_mut(info) as u64,
         },
-    )?;
-    Ok(info)
+    )
+    .map(drop)
+}
+
+/// What the kernel says of a map.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MapInfo {
+    /// Its id.
+    pub id: u32,
+    /// The first 15 letters of its name.
+    pub name: String,
+    /// `BPF_MAP_TYPE_`.
+    pub kind: u32,
+    /// Bytes of a key.
+    pub key: u32,
+    /// Bytes of a value, on one CPU.
+    pub value: u32,
+}
+
+/// The first map of those that a program uses which fits, for reading alone.
+pub fn map_of_program(program: u32, fits: impl Fn(&MapInfo) -> bool) -> io::Result<Option<OwnedFd>> {
+    const READ_ONLY: u32 = 1 << 3;
+    // As many as a program may use (MAX_USED_MAPS).
+    let mut ids = [0u32; 64];
+    let program = match bpf(PROG_GET_FD_BY_ID, &mut [program, 0, 0]).map(owned) {
+        // A program that is gone by now leads nowhere.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        program => program?,
+    };
+    // SAFETY: a plain struct of numbers, for which zeroes are valid.
+    let mut info: bpf_prog_info = unsafe { zeroed() };
+    info.nr_map_ids = ids.len() as u32;
+    info.map_ids = ptr::from_mut(&mut ids) as u64;
+    fill_info(program.as_fd(), &mut info)?;
+    for id in ids.iter().take(info.nr_map_ids as usize) {
+        // It may be gone by now, with its program.
+        let Ok(map) = bpf(MAP_GET_FD_BY_ID, &mut [*id, 0, READ_ONLY]).map(owned) else {
+            continue;
+        };
+        if map_info(map.as_fd()).is_ok_and(|info| fits(&info)) {
+            return Ok(Some(map));
+        }
+    }
+    Ok(None)
+}
+
+/// What the kernel says of a map.
+pub fn map_info(map: BorrowedFd<'_>) -> io::Result<MapInfo> {
+    // SAFETY: a plain struct of numbers, for which zeroes are valid.
+    let mut info: bpf_map_info = unsafe { zeroed() };
+    fill_info(map, &mut info)?;
+    Ok(MapInfo {
+        id: info.id,
+        name: c_name(&info.name),
+        kind: info.type_,
+        key: info.key_size,
+        value: info.value_size,
+    })
+}
+
+fn c_name(name: &[std::ffi::c_char]) -> String {
+    let name: Vec<u8> = name.iter().map(|c| *c as u8).take_while(|byte| *byte != 0).collect();
+    String::from_utf8_lossy(&name).into_owned()
 }
 
 /// The name of a program, by its id; empty for one without a name.
 pub fn program_name(id: u32) -> io::Result<String> {
     let program = bpf(PROG_GET_FD_BY_ID, &mut [id, 0, 0]).map(owned)?;
-    let info = program_info(program.as_fd())?;
-    let name: Vec<u8> = info
-        .name
-        .iter()
-        .map(|c| *c as u8)
-        .take_while(|byte| *byte != 0)
-        .collect();
-    Ok(String::from_utf8_lossy(&name).into_owned())
+    Ok(c_name(&program_info(program.as_fd())?.name))
 }
 
 /// Ids of the programs attached to a target: an interface's index in the thread's namespace, or the descriptor of a

@@ -67,7 +67,11 @@ pub enum Side {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ruling<'a> {
     /// Nothing selects the ends, or a rule allows it.
-    Allowed,
+    Allowed {
+        /// It holds whatever the network plug-in does with a pod that nothing selects: Cilium's enforcement mode `always`, which no
+        /// object of the API tells, denies it all.
+        in_every_mode: bool,
+    },
     /// At one end or both nothing allows it.
     Denied(Vec<Denial<'a>>),
     /// It depends on something that is not known, or that implementations do differently.
@@ -189,18 +193,30 @@ pub fn ruling<'a>(inventory: &'a Inventory, connection: &Connection<'a>) -> Ruli
     }
     let mut denials = Vec::new();
     let mut doubt = None;
+    let mut in_every_mode = true;
     for side in [Side::Egress, Side::Ingress] {
         match one_side(inventory, side, connection) {
-            Ok(None) => {}
-            Ok(Some(denial)) => denials.push(denial),
+            Ok(SideRuling::Allowed { by_rule }) => {
+                in_every_mode &= by_rule || !inventory.policy_objects.serves(cilium::GROUP);
+            }
+            Ok(SideRuling::Denied(denial)) => denials.push(denial),
             Err(why) => doubt = doubt.or(Some(why)),
         }
     }
     match (denials.is_empty(), doubt) {
         (false, _) => Ruling::Denied(denials),
         (true, Some(why)) => Ruling::Unknown(why),
-        (true, None) => Ruling::Allowed,
+        (true, None) => Ruling::Allowed { in_every_mode },
     }
+}
+
+/// What comes of a connection at one end.
+enum SideRuling<'a> {
+    Allowed {
+        /// A rule allows it, or policies cannot be about this end; else none selects it.
+        by_rule: bool,
+    },
+    Denied(Denial<'a>),
 }
 
 /// The policies that isolate a pod in a direction.
@@ -213,21 +229,21 @@ pub fn selecting<'a>(policies: &'a [NetworkPolicy], side: Side, pod: &Pod) -> Ve
         .collect()
 }
 
-/// The denial at one end, or why it cannot be told.
-fn one_side<'a>(inventory: &Inventory, side: Side, connection: &Connection<'a>) -> Result<Option<Denial<'a>>, String> {
+/// What comes of it at one end, or why it cannot be told.
+fn one_side<'a>(inventory: &Inventory, side: Side, connection: &Connection<'a>) -> Result<SideRuling<'a>, String> {
     let (own, other) = match side {
         Side::Ingress => (connection.to, connection.seen_as.unwrap_or(connection.from)),
         Side::Egress => (connection.from, connection.to),
     };
     let Some(pod) = own.subject() else {
-        return Ok(None);
+        return Ok(SideRuling::Allowed { by_rule: true });
     };
     // A pod cannot be kept from itself.
     if other
         .pod
         .is_some_and(|other| (&other.namespace, &other.name) == (&pod.namespace, &pod.name))
     {
-        return Ok(None);
+        return Ok(SideRuling::Allowed { by_rule: true });
     }
     let ends = (pod, other);
     let all = engines::outcome(inventory, Asked::All, side, ends, connection);
@@ -244,7 +260,9 @@ fn one_side<'a>(inventory: &Inventory, side: Side, connection: &Connection<'a>) 
             ));
         }
     }
-    all.denial(side, ends)
+    let by_rule = all.surely_allowed_by_a_rule();
+    let denial = all.denial(side, ends)?;
+    Ok(denial.map_or(SideRuling::Allowed { by_rule }, SideRuling::Denied))
 }
 
 /// What `NetworkPolicies` say at one end.

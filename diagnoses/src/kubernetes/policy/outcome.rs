@@ -168,6 +168,11 @@ impl PolicyOutcome {
         self.deny.is_none()
     }
 
+    /// A rule lets it through, whatever else is not known.
+    pub fn surely_allowed_by_a_rule(&self) -> bool {
+        self.allow && self.ways() == 1
+    }
+
     /// The answer for the pod at this end; an error where it cannot be told.
     pub fn denial<'a>(self, side: Side, (pod, other): (&'a Pod, Party<'a>)) -> Result<Option<Denial<'a>>, String> {
         let alone = self.surely_denied();

@@ -12,7 +12,7 @@
 //! Silent on: servers that answer late (`dns-upstream-slow`), servers whose answers are lost (`dns-answer-lost`), and single
 //! lost queries.
 
-use crate::case::firewall_drops::rejected;
+use crate::case::firewall_drops::Rejections;
 use crate::case::lookups::{answers_seen, lookups, server_words, waited_ns};
 use crate::case::{Case, Fate};
 use crate::kernel::drops::Class;
@@ -104,7 +104,8 @@ pub fn check(case: &Case<'_>) -> Checked {
 /// Who refused the queries: whoever sent the ICMP error in the server's name, or its host where no socket is bound.
 fn refusal(case: &Case<'_>, attempt: u32, servers: &str) -> String {
     let drops = || case.trail.drops().filter(|drop| drop.attempt == attempt);
-    if drops().any(|drop| rejected(case, drop)) {
+    let rejections = Rejections::of(case);
+    if drops().any(|drop| rejections.tell(case, drop)) {
         format!("queries to name server {servers} are rejected on their way, not by the server")
     } else if drops().any(|drop| drop.class == Class::NoSocket) {
         format!("name server {servers} refuses queries: nothing listens there")

@@ -5,15 +5,14 @@
 //!
 //! How it knows: the kernel freed the watched packets with a reason, or in a function, that only eBPF programs lead to
 //! (`TC_INGRESS`, `TC_EGRESS`, `XDP`, `BPF_CGROUP_EGRESS`, `SOCKET_FILTER`). The programs attached to that interface are
-//! listed. Or packets left through a veth whose other end has an XDP program, and were never seen behind it.
+//! listed, and where they are Cilium's, the reasons that Cilium counted in the window, for which its agent is not needed. Or packets left through a veth whose other end has an XDP program, and were never seen behind it.
 //!
 //! Remedy: ask the tool of that program for the reason (`cilium monitor`, `bpftool prog show id N`). Detach the program if it
 //! is left over.
 //!
 //! Silent on: attached programs that let the watched packets pass.
 
-use crate::case::Case;
-use crate::case::observations;
+use crate::case::{Case, cilium_reasons, observations};
 use crate::kernel::drops::Class;
 use crate::rules::{Checked, Need};
 use crate::verdict::finding::{Finding, fatal};
@@ -26,6 +25,7 @@ pub const NEEDS: &[Need] = &[
     Need::Probe("drop"),
     Need::Probe("path"),
     Need::Fact("bpf"),
+    Need::Fact("cilium_metrics"),
     Need::Fact("links"),
 ];
 
@@ -54,7 +54,8 @@ pub fn check(case: &Case<'_>) -> Checked {
         count(drops.len(), "watched packet"),
         at(&name, Some(&interface)),
         first.words()
-    ));
+    ))
+    .and_if(cilium_reasons::said(case, netns));
     Ok(vec![
         programs.iter().fold(finding, |finding, (text, _)| finding.and(text)),
     ])

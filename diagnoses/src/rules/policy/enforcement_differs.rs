@@ -11,8 +11,9 @@
 //! Remedy: see whether the plug-in's agent runs on that node and is up to date, and restart it.
 //!
 //! Silent on: flows that a policy forbids (`network-policy-denies`), clusters without a plug-in that enforces, policies that could
-//! not be read or are not evaluated, and what a plug-in drops for other reasons than policies. A pod younger than five seconds
-//! is only a warning.
+//! not be read or are not evaluated, and what a plug-in drops for other reasons than policies. Where Cilium's kinds are served, also
+//! on what no policy selects: in its enforcement mode `always` that is denied, and the API does not tell the mode. A pod younger
+//! than five seconds is only a warning.
 
 use crate::case::firewall_drops::{Blocked, blocked};
 use crate::case::policy_denials::{engine, says, with_reasons};
@@ -166,7 +167,9 @@ fn admitted<'a>(case: &Case<'a>, drops: &[Dropped<'_>]) -> Option<Admitted<'a>> 
         return None;
     }
     let mut tried = drops.iter().filter_map(|drop| case.attempt(drop.attempt));
-    if !tried.all(|tried| of_attempt(case, tried) == Some(Ruling::Allowed)) {
+    // A pod that no policy selects may be meant to be closed.
+    let surely = Some(Ruling::Allowed { in_every_mode: true });
+    if !tried.all(|tried| of_attempt(case, tried) == surely) {
         return None;
     }
     let flow = drops.first()?.event.flow;
@@ -265,7 +268,7 @@ mod tests {
     use crate::scenes::cluster::Cluster;
     use crate::scenes::{self, X, Y};
     use model::facts::Action;
-    use model::inventory::{LabelSelector, NetworkPolicy};
+    use model::inventory::{LabelSelector, NetworkPolicy, PolicyRule};
     use model::missing::{Known, Missing};
     use model::object_ref::ObjectRef;
     use model::report::{Conclusion, Severity};
@@ -332,6 +335,27 @@ mod tests {
         let unread = Missing::new("GlobalNetworkPolicy objects", "forbidden");
         cluster.inventory().missing.push(unread);
         assert_eq!(scenes::causes(&judge(cluster.evidence())), ["netfilter-drop"]);
+    }
+
+    #[test]
+    fn where_cilium_may_deny_what_no_policy_selects_only_what_a_rule_allows_is_accused() {
+        let served = |cluster: &mut Cluster| cluster.inventory().policy_objects.groups = vec!["cilium.io".to_owned()];
+        let mut cluster = dropped_by_calico();
+        served(&mut cluster);
+        assert_eq!(scenes::causes(&judge(cluster.evidence())), ["netfilter-drop"]);
+        let allows_all = |name: &str, side: &str| NetworkPolicy {
+            namespace: "shop".to_owned(),
+            name: name.to_owned(),
+            policy_types: vec![side.to_owned()],
+            ingress: vec![PolicyRule::default()],
+            egress: vec![PolicyRule::default()],
+            ..NetworkPolicy::default()
+        };
+        // In one direction alone, the other is still closed in that mode.
+        cluster.inventory().policies = Known::Known(vec![allows_all("in", "Ingress")]);
+        assert_eq!(scenes::causes(&judge(cluster.evidence())), ["netfilter-drop"]);
+        cluster.inventory().policies = Known::Known(vec![allows_all("in", "Ingress"), allows_all("out", "Egress")]);
+        assert_eq!(scenes::causes(&judge(cluster.evidence())), ["enforcement-differs"]);
     }
 
     #[test]

@@ -10,10 +10,10 @@
 //! (projectcalico.org/v3, crd.projectcalico.org/v1), `AdminNetworkPolicy` and `BaselineAdminNetworkPolicy`
 //! (policy.networking.k8s.io/v1alpha1), and `ClusterNetworkPolicy` (v1alpha2); for the source as the dropping place saw it (a node
 //! port shows the target a node's address, not the pod's). A drop proves that they are enforced, and
-//! shows how: a netfilter rule, a queue's agent or an eBPF program dropped the watched packets on their way to the target. If
-//! packets vanished without such a drop, or if nothing was sent, it is only a warning. If a forbidden connection works, nothing
-//! enforces the policy, and this is only an info. Where a policy of a plug-in's own kind could not be evaluated, a rule that the
-//! plug-in made for it may be what dropped the packets.
+//! shows how: a netfilter rule, a queue's agent or an eBPF program dropped the watched packets on their way to the target; Cilium's
+//! own counters tell its reason. If packets vanished without such a drop, or if nothing was sent, it is only a warning. If a
+//! forbidden connection works, nothing enforces the policy, and this is only an info. Where a policy of a plug-in's own kind could
+//! not be evaluated, a rule that the plug-in made for it may be what dropped the packets.
 //!
 //! Remedy: let the source in by a rule of that policy, or by one more policy. Take it out of a rule that denies it, or let it in by
 //! a rule that comes before.
@@ -29,7 +29,7 @@ use crate::case::observations;
 use crate::case::policy_denials::{described, engine, says, with_reasons};
 use crate::case::policy_rulings::{of_attempt, of_question};
 use crate::case::trail::Dropped;
-use crate::case::{Case, Failure, Tried, node_agents};
+use crate::case::{Case, Failure, Tried, cilium_reasons, node_agents};
 use crate::kernel::drops::{self, Class};
 use crate::kernel::firewall::culprit::Culprit;
 use crate::kubernetes::policy::{Denial, Ruling};
@@ -42,7 +42,12 @@ use crate::words::{at, count, list};
 use model::object_ref::ObjectRef;
 use model::report::Direction;
 
-pub const NEEDS: &[Need] = &[Need::Probe("drop"), Need::Probe("path"), Need::Fact("netfilter")];
+pub const NEEDS: &[Need] = &[
+    Need::Probe("drop"),
+    Need::Probe("path"),
+    Need::Fact("netfilter"),
+    Need::Fact("cilium_metrics"),
+];
 
 pub fn check(case: &Case<'_>) -> Checked {
     if case.inventory().is_none() {
@@ -113,6 +118,9 @@ fn confirmed(case: &Case<'_>, denials: &[Denial<'_>], drops: &[Dropped<'_>], fir
             .and_if(blocked.counted())
             .and_if(blocked.comment());
     }
+    if first.class == Class::Bpf {
+        finding = finding.and_if(cilium_reasons::said(case, netns));
+    }
     with_reasons(case, finding, denials)
 }
 
@@ -159,16 +167,17 @@ fn unenforced(case: &Case<'_>, denials: &[Denial<'_>], worked: usize) -> Option<
     if engine(case, denials).is_some() {
         return None;
     }
-    let node = &denials.first()?.pod.node;
+    let denial = denials.first()?;
+    let (node, kinds) = (&denial.pod.node, kinds(denial));
     let (verb, remedy) = if node_agents::would_be_seen(case, node) {
         (
             "forbids it, and nothing enforces it",
-            "use a network plug-in that enforces NetworkPolicy, if it should hold".to_owned(),
+            format!("use a network plug-in that enforces {kinds}, if it should hold"),
         )
     } else {
         (
             "forbids it, and it got through all the same",
-            format!("see whether anything on node {node} enforces NetworkPolicy, if it should hold"),
+            format!("see whether anything on node {node} enforces {kinds}, if it should hold"),
         )
     };
     let claim = info("network-policy-denies", says(denials, verb));
@@ -177,6 +186,14 @@ fn unenforced(case: &Case<'_>, denials: &[Denial<'_>], worked: usize) -> Option<
         many => format!("{} worked all the same", count(many, "attempt")),
     });
     Some(with_reasons(case, finding, denials))
+}
+
+/// The kinds of the policies that deny.
+fn kinds(denial: &Denial<'_>) -> String {
+    let mut kinds: Vec<String> = denial.policies.iter().map(|policy| policy.kind.clone()).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    list(&kinds)
 }
 
 /// A plug-in's own rule for policies of its own kind dropped it, each of these policies is an object of the cluster, and what they
@@ -414,6 +431,22 @@ mod tests {
         assert_eq!(judgement.outcome, Conclusion::Healthy);
         assert_eq!(judgement.verdicts[0].severity, Severity::Info);
         assert!(judgement.verdicts[0].says.contains("nothing enforces it"));
+        let remedy = &judgement.verdicts[0].remedy;
+        assert!(remedy.contains("plug-in that enforces NetworkPolicy,"), "{remedy}");
+    }
+
+    #[test]
+    fn what_nothing_enforces_is_called_by_its_kind() {
+        let spec = "{endpointSelector: {matchLabels: {app: web}}, ingressDeny: [{fromEndpoints: [{}]}]}";
+        let policy = object("CiliumNetworkPolicy", "shop", "nobody");
+        let mut cluster = with_policy(Cluster::pods(), "cilium.io/v2", policy, spec);
+        cluster.scene.connects(3);
+        let judgement = judge(cluster.evidence());
+        let remedy = &judgement.verdicts[0].remedy;
+        assert_eq!(
+            remedy,
+            "use a network plug-in that enforces CiliumNetworkPolicy, if it should hold"
+        );
     }
 
     #[test]
