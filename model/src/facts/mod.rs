@@ -106,6 +106,7 @@ impl NetnsFacts {
             bpf,
             xfrm,
             lookups,
+            cilium_metrics,
         } = earlier;
         self.links.or(links);
         self.addresses.or(addresses);
@@ -122,6 +123,7 @@ impl NetnsFacts {
         self.queues.or(queues);
         self.bpf.or(bpf);
         self.xfrm.or(xfrm);
+        self.cilium_metrics.or(cilium_metrics);
         match (&mut self.lookups, lookups) {
             (Known::Known(lookups), Known::Known(earlier)) => {
                 let other = |old: &RouteLookup| !lookups.iter().any(|new| (new.dst, new.src) == (old.dst, old.src));
