@@ -44,6 +44,9 @@ pub struct Event {
     /// The packet's own marks, for events about a packet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub packet: Option<Packet>,
+    /// What a connection that ends has exchanged, where the kernel tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exchanged: Option<Exchanged>,
     /// The tuple that an ICMP error quotes or a tunnel's packet carries, for events about such a packet: it may be of a watched flow where `flow` is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quoted: Option<Flow>,
@@ -87,6 +90,15 @@ pub struct Packet {
     /// An IP fragment; for ICMP its code.
     #[serde(default)]
     pub fragment: u8,
+}
+
+/// Bytes of payload that a TCP connection has exchanged, of each direction up to 4 GiB.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Exchanged {
+    /// Sent, those sent again among them.
+    pub sent_bytes: u32,
+    /// Received in order.
+    pub received_bytes: u32,
 }
 
 /// A TCP state, in the kernel's numbering (`include/net/tcp_states.h`).

@@ -43,6 +43,8 @@ globals! {
     sock__sk_err_soft = ABSENT;
     sock__sk_cgrp_data = ABSENT;
     inet_sock__inet_sport = ABSENT;
+    tcp_sock__bytes_sent = ABSENT;
+    tcp_sock__bytes_received = ABSENT;
     sock_cgroup_data__cgroup = ABSENT;
     cgroup__kn = ABSENT;
     kernfs_node__id = ABSENT;

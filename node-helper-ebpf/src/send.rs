@@ -20,6 +20,7 @@ pub static EVENTS: RingBuf = RingBuf::with_byte_size(256 * 1024, 0);
 const RECORD_BYTES: usize = size_of::<Record>();
 const TAIL_BYTES: usize = size_of::<PacketTail>();
 const QUOTE_BYTES: usize = size_of::<Flow>();
+const EXCHANGED_BYTES: usize = 8;
 /// The kernel wakes the helper where it has read all before, and at no other event: a wake-up costs more than the event.
 const WAKE_WHO_WAITS: u64 = 0;
 /// Ports from here on are clients'.
@@ -34,6 +35,8 @@ pub enum Tail {
     Packet,
     /// The packet's marks, and the tuple it quotes.
     Quoting,
+    /// What a connection has sent and received: the first two numbers of the marks.
+    Exchanged,
 }
 
 impl Draft {
@@ -118,6 +121,7 @@ impl Draft {
             Tail::None => self.output::<RECORD_BYTES>(0),
             Tail::Packet => self.output::<{ RECORD_BYTES + TAIL_BYTES }>(TAIL_BYTES),
             Tail::Quoting => self.output::<{ RECORD_BYTES + TAIL_BYTES + QUOTE_BYTES }>(TAIL_BYTES + QUOTE_BYTES),
+            Tail::Exchanged => self.output::<{ RECORD_BYTES + EXCHANGED_BYTES }>(EXCHANGED_BYTES),
         };
         if !sent {
             lose_full(self.slot, whose.is_somebody());

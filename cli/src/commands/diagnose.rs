@@ -11,7 +11,7 @@ use crate::inquiry::question::{Inquiry, Via};
 use crate::recording::OpenRecording;
 use crate::{one_end, private_file, render, report};
 use anyhow::{Context as _, Result};
-use clap::error::{ContextKind, ErrorKind};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Subcommand};
 use model::evidence::Intent;
 use model::missing::Missing;
@@ -128,8 +128,15 @@ pub fn with_kind(arguments: &[OsString], error: &clap::Error) -> Option<[Vec<OsS
         error.kind(),
         ErrorKind::InvalidSubcommand | ErrorKind::UnknownArgument | ErrorKind::MissingSubcommand
     );
-    let slip = error.get(ContextKind::SuggestedSubcommand).is_some();
     let place = arguments.iter().position(|word| word == Diagnose::NAME)? + 1;
+    let typed = arguments.get(place)?.to_string_lossy();
+    let slip = error
+        .get(ContextKind::SuggestedSubcommand)
+        .is_some_and(|like| match like {
+            ContextValue::Strings(words) => words.iter().any(|word| is_slip(&typed, word)),
+            ContextValue::String(word) => is_slip(&typed, word),
+            _ => false,
+        });
     if !may_be || slip || place >= arguments.len() {
         return None;
     }
@@ -138,6 +145,12 @@ pub fn with_kind(arguments: &[OsString], error: &clap::Error) -> Option<[Vec<OsS
         with.insert(place, kind.into());
         with
     }))
+}
+
+/// A kind of question was meant and misspelt, not a pod of a like name.
+fn is_slip(typed: &str, kind: &str) -> bool {
+    let hidden = [BETWEEN, ALONE].contains(&kind);
+    !hidden && strsim::jaro_winkler(typed, kind) > 0.85
 }
 
 #[derive(Debug, Args)]

@@ -61,6 +61,11 @@ pub async fn walk_one_more(session: &mut Session) {
     find(session, NETNS_OF_ALL_MAX).await;
 }
 
+/// Reads anew what is asked for of these namespaces, as it is now.
+pub async fn read_now(session: &mut Session, netns: Vec<u32>, facts: &[&str]) {
+    read_netns(session, Phase::After, netns, Some(facts)).await;
+}
+
 /// Reads these namespaces.
 pub async fn read_these(session: &mut Session, netns: Vec<u32>) {
     read_netns(session, Phase::Before, netns, None).await;

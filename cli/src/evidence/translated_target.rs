@@ -76,6 +76,7 @@ mod tests {
             flow,
             skb: 1,
             sk: 0,
+            exchanged: None,
             quoted: None,
             attempt: Some(1),
             packet: Some(Packet {

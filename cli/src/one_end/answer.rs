@@ -5,7 +5,7 @@ use super::question::OneEndQuestion;
 use super::triage::Triage;
 use crate::report::node;
 use diagnoses::conversations::{
-    Cost, Ends, Key, Looked, PathOf, Role, Suffering, is_expected, judge_conversations, question,
+    Cost, Ends, Key, Looked, PathOf, Role, Suffering, failed_in, is_expected, judge_conversations, question,
 };
 use model::endpoint::{Endpoint, EndpointKind};
 use model::evidence::Evidence;
@@ -30,21 +30,22 @@ pub fn answer(
     let mut suffering = Vec::new();
     for (key, cost) in &all {
         if let Some(followed) = triage.followed.iter().find(|followed| followed.key == *key) {
+            let path = PathOf {
+                key: *key,
+                ends: followed.ends.clone(),
+                inventory: followed.inventory.clone(),
+                since_ns: followed.since_ns,
+            };
+            let evidence = question(&seen, &triage.table, &path, now_ns);
+            let cost = Cost {
+                failed: cost.failed.max(failed_in(&evidence)),
+                ..*cost
+            };
             suffering.push(Suffering {
-                report: report_of(triage, key, *cost, &followed.ends),
-                cost: *cost,
+                report: report_of(triage, key, cost, &followed.ends),
+                cost,
                 role: key.role,
-                evidence: question(
-                    &seen,
-                    &triage.table,
-                    &PathOf {
-                        key: *key,
-                        ends: followed.ends.clone(),
-                        inventory: followed.inventory.clone(),
-                        since_ns: followed.since_ns,
-                    },
-                    now_ns,
-                ),
+                evidence,
             });
         }
     }

@@ -9,11 +9,11 @@ use diagnoses::conversations::{ConversationTable, Ends, Key, ObservedLookup, Rol
 use model::attempt::WatchedFlow;
 use model::endpoint::{Endpoint, EndpointKind};
 use model::evidence::{Evidence, Intent};
-use model::flow::{Flow, protocol_name};
+use model::flow::{Flow, TCP, protocol_name};
 use model::inventory::Inventory;
 use model::missing::{Known, Missing};
 use model::protocol::{Filter, Request};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -43,6 +43,8 @@ pub struct Followers {
     followed: Vec<Followed>,
     /// The window of the hop trail, where it is open at a node.
     trails: Vec<(usize, u32)>,
+    /// Servers whose packets are watched, with the protocol: by their places the packets are known.
+    servers: Vec<(SocketAddr, u8)>,
     /// Windows of the probes of rare events, at each node.
     windows: Vec<(usize, u32)>,
     deadline: Instant,
@@ -56,6 +58,7 @@ impl Followers {
         Self {
             followed: Vec::new(),
             trails: Vec::new(),
+            servers: Vec::new(),
             windows,
             deadline,
             opened: Instant::now(),
@@ -229,14 +232,36 @@ impl Followers {
         }
     }
 
+    /// Watches who asks a target for connections on this port, and whether the packets arrive.
+    pub fn listen(&mut self, session: &mut Session, address: IpAddr, port: u16) {
+        let server = (SocketAddr::new(address, port), TCP);
+        if !self.servers.contains(&server) {
+            self.watch(session, server, None, None);
+        }
+    }
+
     /// Watches packets of this conversation from now on, at every node.
     fn trail(&mut self, session: &mut Session, key: &Key, client: Option<u32>) {
-        let flow = Flow::new(
-            key.protocol,
-            SocketAddr::new(key.client, 0),
-            SocketAddr::new(key.server, key.port),
-        );
-        let attempt = self.followed.len() as u32 + 1;
+        let server = (SocketAddr::new(key.server, key.port), key.protocol);
+        self.watch(session, server, Some(key.client), client);
+    }
+
+    /// Watches packets to a server from now on: of this client, or of all where several are followed.
+    fn watch(&mut self, session: &mut Session, server: (SocketAddr, u8), from: Option<IpAddr>, client: Option<u32>) {
+        let known = self.servers.iter().position(|known| *known == server);
+        let at = known.unwrap_or_else(|| {
+            self.servers.push(server);
+            self.servers.len() - 1
+        });
+        let attempt = at as u32 + 1;
+        let (to, protocol) = server;
+        let any: IpAddr = match to {
+            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let from = from.filter(|_| known.is_none());
+        let client = client.filter(|_| from.is_some());
+        let flow = Flow::new(protocol, SocketAddr::new(from.unwrap_or(any), 0), to);
         let home = client.and_then(|netns| session.state.home(netns));
         for node in session.living() {
             let starts_here = client.filter(|_| home == Some(node));
@@ -277,7 +302,7 @@ impl Followers {
 }
 
 /// The address of the end that is not the target.
-fn peer_address(key: &Key) -> std::net::IpAddr {
+fn peer_address(key: &Key) -> IpAddr {
     match key.role {
         Role::Client => key.server,
         Role::Server => key.client,

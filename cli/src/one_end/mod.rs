@@ -6,6 +6,7 @@
 mod answer;
 mod follow;
 mod kept_events;
+mod listeners;
 mod question;
 mod surroundings;
 mod triage;

@@ -2,6 +2,7 @@
 
 use super::follow::{Followed, Followers};
 use super::kept_events::KeptEvents;
+use super::listeners::Listeners;
 use super::question::OneEndQuestion;
 use super::surroundings::Surroundings;
 use crate::capture::event_order::EventOrder;
@@ -274,6 +275,7 @@ impl Triage {
         let mut order = EventOrder::default();
         let opened = Instant::now();
         let mut until = deadline;
+        let mut listeners = Listeners::default();
         loop {
             let next = until.min(Instant::now() + LOOK_EVERY);
             let ended = session.until(Some(next), |_| false).await;
@@ -292,6 +294,9 @@ impl Triage {
             }
             let keys: BTreeSet<Key> = suffering.into_iter().map(|(key, _)| key).collect();
             kept.tidy(&self.table, &keys, now_ns);
+            if listeners.is_due(question.until_fault) {
+                listeners.look(session, &self.targets, followers).await;
+            }
             self.follow(session, question, followers, now_ns, around).await;
         }
     }

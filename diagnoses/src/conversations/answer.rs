@@ -2,11 +2,14 @@
 //! what they cost.
 
 use super::conversation::{Cost, Role};
+use crate::case::Case;
+use crate::case::kept_connections::lost_requests;
 use crate::judge::{Judgement, judge};
 use crate::words::count;
 use model::evidence::Evidence;
 use model::missing::Missing;
 use model::report::{Conclusion, ConversationReport, SeenTraffic, Severity, Verdict};
+use std::collections::BTreeSet;
 
 /// A conversation that suffers, as a question, with what it cost.
 #[derive(Clone, Debug)]
@@ -49,6 +52,15 @@ pub struct OneEndJudgement {
     pub verdicts: Vec<Verdict>,
     /// What could not be seen.
     pub missing: Vec<Missing>,
+}
+
+/// Attempts of a question that failed: those that their own end saw fail, and requests that packets show to be lost.
+#[must_use]
+pub fn failed_in(question: &Evidence) -> u32 {
+    let case = Case::new(question);
+    let mut failed: BTreeSet<u32> = case.failed_ids().into_iter().collect();
+    failed.extend(lost_requests(&case).iter().map(|lost| lost.attempt));
+    failed.len() as u32
 }
 
 /// Judges every conversation by the rules, and brings their answers together.
@@ -125,36 +137,67 @@ fn unheard(looked: &Looked) -> Missing {
 
 /// The same cause of several conversations is said once.
 #[derive(Default)]
-struct Merged(Vec<(Verdict, Cost)>);
+struct Merged(Vec<MergedVerdict>);
+
+struct MergedVerdict {
+    verdict: Verdict,
+    /// What it says, without what is the client's own.
+    says: String,
+    cost: Cost,
+}
 
 impl Merged {
     fn add(&mut self, verdict: &Verdict, of: &Suffering) {
-        let same = |(known, _): &(Verdict, Cost)| {
-            (&known.rule, &known.place, &known.says, known.cause)
-                == (&verdict.rule, &verdict.place, &verdict.says, verdict.cause)
+        let says = without_client(&verdict.says, &of.evidence);
+        let same = |known: &MergedVerdict| {
+            (
+                &known.verdict.rule,
+                &known.verdict.place,
+                &known.says,
+                known.verdict.cause,
+            ) == (&verdict.rule, &verdict.place, &says, verdict.cause)
         };
         let known = self.0.iter().position(same);
         let at = known.unwrap_or_else(|| {
-            self.0.push((verdict.clone(), Cost::default()));
+            self.0.push(MergedVerdict {
+                verdict: verdict.clone(),
+                says,
+                cost: Cost::default(),
+            });
             self.0.len() - 1
         });
         let entry = &mut self.0[at];
-        if !entry.0.conversations.contains(&of.report) {
-            entry.0.conversations.push(of.report.clone());
-            entry.1 = entry.1.and(of.cost);
+        if !entry.verdict.conversations.contains(&of.report) {
+            entry.verdict.conversations.push(of.report.clone());
+            entry.cost = entry.cost.and(of.cost);
         }
     }
 
     fn ranked(mut self) -> Vec<Verdict> {
-        self.0.sort_by_key(|(verdict, cost)| {
-            (
-                verdict.severity == Severity::Info,
-                !verdict.cause,
-                core::cmp::Reverse(*cost),
-            )
+        self.0.sort_by_key(|MergedVerdict { verdict, cost, .. }| {
+            let info = verdict.severity == Severity::Info;
+            (info, !verdict.cause, core::cmp::Reverse(*cost))
         });
-        self.0.into_iter().map(|(verdict, _)| verdict).collect()
+        self.0.into_iter().map(|merged| merged.verdict).collect()
     }
+}
+
+/// A sentence in which the client's name and addresses, which differ from one conversation to the next, are left out.
+fn without_client(says: &str, evidence: &Evidence) -> String {
+    let client = &evidence.source;
+    let names = [&client.name, &client.asked]
+        .into_iter()
+        .filter(|name| !name.is_empty())
+        .cloned();
+    let own = client.addresses.iter().map(ToString::to_string);
+    let sent = evidence.attempts.iter().map(|attempt| attempt.flow.src().to_string());
+    let mut words: Vec<String> = names.chain(own).chain(sent).collect();
+    // The longest first: one may be the beginning of another.
+    words.sort_by_key(|word| core::cmp::Reverse(word.len()));
+    words.dedup();
+    words
+        .iter()
+        .fold(says.to_owned(), |says, word| says.replace(word.as_str(), "the client"))
 }
 
 fn headline(outcome: Conclusion, verdicts: &[Verdict], missing: &[Missing], looked: &Looked, silent: bool) -> String {

@@ -1,12 +1,18 @@
 //! One connection (or the datagrams between two ports) as the kernel at one end of it saw it, and what became of it.
 
+use super::conversation::Role;
 use model::attempt::{Attempt, Outcome};
 use model::errno::Errno;
+use model::event::Exchanged;
 use model::flow::{Flow, TCP};
 
 /// Whoever waits for longer has lost a packet: the first segment is sent again after a second (RFC 6298, 2.1), or what asks
 /// has its own limit.
 const PATIENCE_NS: u64 = 900_000_000;
+/// Within this a refusal comes from the sender's own kernel, or from next to it.
+const AT_ONCE_NS: u64 = 20_000_000;
+/// Whoever waits for an answer waits for at least so long.
+const IN_VAIN_NS: u64 = 400_000_000;
 /// A segment that was sent again so often in vain does not get through; it takes more than a second.
 const STUCK: u32 = 3;
 const ECONNREFUSED: u16 = 111;
@@ -31,6 +37,8 @@ pub struct Connection {
     pub flow: Flow,
     /// When it was begun; where that was not seen, when it was met first.
     pub started_ns: u64,
+    /// Which end the target is.
+    pub role: Role,
     /// It was there before the window.
     pub existed: bool,
     /// When it was made.
@@ -41,6 +49,8 @@ pub struct Connection {
     pub errno: Option<u16>,
     /// How it was reset.
     pub reset: Option<Reset>,
+    /// What it had exchanged when one end closed it, where the kernel told; and when that was.
+    pub exchanged: Option<(Exchanged, u64)>,
     /// Segments that were sent again.
     pub resent: u32,
     /// The sequence number of the last of them, and how often in a row it was that one.
@@ -76,7 +86,9 @@ impl Connection {
             return self.not_made(now_ns);
         }
         match &self.reset {
-            Some(reset) if !reset.by_client && reset.reason.as_deref() == Some(UNREAD) => error("read", 104),
+            Some(reset) if !reset.by_client && (reset.reason.as_deref() == Some(UNREAD) || self.is_unanswered()) => {
+                error("read", 104)
+            }
             _ if self.stuck >= STUCK => Outcome::TimedOut { during: "send".into() },
             // Whether a request was lost by it, its packets alone tell.
             Some(_) => Outcome::Cancelled,
@@ -91,12 +103,41 @@ impl Connection {
         if self.reset.is_some() {
             return error("connect", ECONNREFUSED);
         }
+        // This kernel's own rules refuse at once, and nothing else ends an attempt whose first packet was lost as soon.
+        if self.is_refused_at_once() {
+            return error("connect", ECONNREFUSED);
+        }
         if self.waited_ns(now_ns) >= PATIENCE_NS {
             return Outcome::TimedOut {
                 during: "connect".into(),
             };
         }
         Outcome::Cancelled
+    }
+
+    /// One end sent something and closed the connection later on, and the other one said nothing. That may be all that they have to
+    /// say to each other; or somebody waited in vain.
+    #[must_use]
+    pub fn is_one_sided(&self) -> bool {
+        let (Some((_, at_ns)), Some(connected_ns)) = (self.exchanged, self.connected_ns) else {
+            return false;
+        };
+        self.is_unanswered() && at_ns.saturating_sub(connected_ns) >= IN_VAIN_NS
+    }
+
+    /// The client sent something, and nothing came back.
+    fn is_unanswered(&self) -> bool {
+        let (asked, answered) = self.bytes();
+        asked > 0 && answered == 0
+    }
+
+    /// Bytes from the client, and from the server.
+    fn bytes(&self) -> (u32, u32) {
+        let exchanged = self.exchanged.map(|(exchanged, _)| exchanged).unwrap_or_default();
+        match self.role {
+            Role::Client => (exchanged.sent_bytes, exchanged.received_bytes),
+            Role::Server => (exchanged.received_bytes, exchanged.sent_bytes),
+        }
     }
 
     /// It did not do what it was made for.
@@ -108,7 +149,14 @@ impl Connection {
     /// Refused before it was made.
     #[must_use]
     pub fn refused(&self) -> bool {
-        self.connected_ns.is_none() && !self.existed && (self.errno == Some(ECONNREFUSED) || self.reset.is_some())
+        let told = self.errno == Some(ECONNREFUSED) || self.reset.is_some();
+        self.connected_ns.is_none() && !self.existed && (told || self.is_refused_at_once())
+    }
+
+    /// Its first packet was dropped, and its socket closed at once.
+    fn is_refused_at_once(&self) -> bool {
+        let ended_ns = self.ended_ns.unwrap_or(u64::MAX);
+        self.dropped > 0 && self.errno.is_none() && ended_ns.saturating_sub(self.started_ns) < AT_ONCE_NS
     }
 
     /// How long it took to be made, or was waited for in vain.
@@ -127,7 +175,11 @@ impl Connection {
     /// It as an attempt, as if it had been made to find out.
     #[must_use]
     pub fn attempt(&self, id: u32, now_ns: u64) -> Attempt {
+        let (sent, received) = self.bytes();
         Attempt {
+            sent_bytes: sent.into(),
+            received_bytes: received.into(),
+            acknowledged_bytes: (self.exchanged.is_some() && self.resent == 0).then_some(sent.into()),
             id,
             kind: if self.flow.protocol == TCP { "tcp" } else { "udp" }.to_owned(),
             flow: self.flow,

@@ -82,7 +82,10 @@ impl Conversation {
     pub fn suffers(&self, now_ns: u64, slow_ns: u64) -> bool {
         let cost = self.cost(now_ns, slow_ns);
         let reset = |connection: &Connection| connection.reset.as_ref().is_some_and(|reset| !reset.by_client);
-        cost.failed > 0 || cost.lost >= LOST_MIN || cost.waited_ns > 0 || self.connections.values().any(reset)
+        cost.failed > 0
+            || cost.lost >= LOST_MIN
+            || cost.waited_ns > 0
+            || self.connections.values().any(|own| reset(own) || own.is_one_sided())
     }
 
     /// Takes in a lookup that has come to its end.

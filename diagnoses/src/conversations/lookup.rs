@@ -116,6 +116,12 @@ impl ObservedLookup {
         }
     }
 
+    /// Nobody waits for longer.
+    #[must_use]
+    pub fn has_waited_long(&self, now_ns: u64) -> bool {
+        self.found() || now_ns.saturating_sub(self.started_ns) >= PATIENCE_NS
+    }
+
     fn is_over(&self, now_ns: u64) -> bool {
         let all_answered = self.queries.iter().all(|query| query.rcode.is_some());
         let quiet_ns = now_ns.saturating_sub(self.last_ns);
@@ -182,6 +188,16 @@ impl Lookups {
             }
         }
         over
+    }
+
+    /// A query or an answer was dropped on its way.
+    pub fn lose(&mut self, event: &Event) {
+        for flow in [event.flow, event.flow.reversed()] {
+            let queries = self.open.iter_mut().flat_map(|(_, lookup)| &mut lookup.queries);
+            if let Some(query) = queries.filter(|query| query.flow == flow).last() {
+                (query.rcode, query.latency_ns, query.answers) = (None, None, 0);
+            }
+        }
     }
 
     /// All that are left, where the window has closed.

@@ -5,15 +5,17 @@ use super::conversation::{Conversation, Key};
 use super::lookup::ObservedLookup;
 use super::table::ConversationTable;
 use crate::kernel::walk;
-use model::attempt::{Attempt, WatchedFlow};
+use model::attempt::{Attempt, Outcome, WatchedFlow};
 use model::endpoint::{Endpoint, EndpointKind};
 use model::event::{Event, Seen};
 use model::evidence::{Evidence, Intent};
+use model::facts::Socket;
 use model::flow::{Flow, TCP, UDP, protocol_name};
 use model::inventory::Inventory;
 use model::missing::Known;
 use model::report::Direction;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
 
 /// Connections that a question is made of, at most.
 const ATTEMPTS_MAX: usize = 64;
@@ -53,7 +55,10 @@ pub fn question(seen: &Evidence, table: &ConversationTable, path: &PathOf, now_n
     let conversation = table.conversations.get(&key).unwrap_or(&none);
     let is_lookup = !conversation.lookups.is_empty();
     let service = ends.server.kind == EndpointKind::Service;
-    let mut asked = Asked::default();
+    let mut asked = Asked {
+        other_clients: other_clients(table, key),
+        ..Asked::default()
+    };
     if is_lookup {
         asked.look_up(conversation, path.since_ns);
     } else {
@@ -84,10 +89,52 @@ pub fn question(seen: &Evidence, table: &ConversationTable, path: &PathOf, now_n
         ..without_events(seen)
     };
     leave_off_path_out(&mut question);
+    wait_in_vain(&mut question, conversation);
+    measure(&mut question);
     if !asked.hop_by_hop {
         forget_hops(&mut question);
     }
     question
+}
+
+/// Whoever sent something and got no answer waited in vain, where the far end's program has not even read it.
+fn wait_in_vain(question: &mut Evidence, conversation: &Conversation) {
+    let server = question.destination.netns.and_then(|netns| question.netns(netns));
+    let sockets = server
+        .and_then(|server| server.after.sockets.ok())
+        .cloned()
+        .unwrap_or_default();
+    let port = question.destination.port.unwrap_or_default();
+    let unaccepted = sockets
+        .iter()
+        .any(|socket| socket.state == "LISTEN" && socket.flow.sport == port && socket.rx_queue > 0);
+    let unread = |flow: Flow| {
+        let is_it = |socket: &&Socket| socket.flow.reversed() == flow && socket.state != "LISTEN";
+        sockets.iter().find(is_it).is_some_and(|socket| socket.rx_queue > 0)
+    };
+    let one_sided: BTreeSet<Flow> = conversation
+        .connections
+        .values()
+        .filter(|connection| connection.is_one_sided())
+        .map(|connection| connection.flow)
+        .collect();
+    for attempt in &mut question.attempts {
+        if one_sided.contains(&attempt.flow) && attempt.outcome == Outcome::Ok && (unaccepted || unread(attempt.flow)) {
+            attempt.outcome = Outcome::TimedOut { during: "read".into() };
+        }
+    }
+}
+
+/// What TCP tells of connections that are still there.
+fn measure(question: &mut Evidence) {
+    let client = question.source.netns.and_then(|netns| question.netns(netns));
+    let Some(sockets) = client.and_then(|client| client.after.sockets.ok()).cloned() else {
+        return;
+    };
+    for attempt in &mut question.attempts {
+        let own = sockets.iter().find(|socket| socket.flow == attempt.flow);
+        attempt.tcp = own.and_then(|socket| socket.tcp);
+    }
 }
 
 /// Nobody watched the packets of these attempts hop by hop: where they were not seen they may have been.
@@ -144,6 +191,15 @@ fn followed_as(seen: &Evidence, key: Key) -> Option<u32> {
     followed.find(|event| is_own(event.flow))?.attempt
 }
 
+/// Clients that have a conversation with the same server and port.
+fn other_clients(table: &ConversationTable, key: Key) -> BTreeSet<IpAddr> {
+    let keys = table.conversations.keys();
+    let others = keys.filter(|other| {
+        (other.server, other.port, other.protocol) == (key.server, key.port, key.protocol) && other.client != key.client
+    });
+    others.map(|other| other.client).collect()
+}
+
 /// What becomes attempts of a question, and under which numbers.
 #[derive(Default)]
 struct Asked {
@@ -155,6 +211,8 @@ struct Asked {
     hop_by_hop: bool,
     /// By the client's port.
     ports: HashMap<u16, u32>,
+    /// Of the same server and port.
+    other_clients: BTreeSet<IpAddr>,
 }
 
 impl Asked {
@@ -162,14 +220,16 @@ impl Asked {
     fn connect(&mut self, conversation: &Conversation, since_ns: Option<u64>, now_ns: u64) {
         let since_ns = since_ns.unwrap_or(u64::MAX);
         let watched = |connection: &Connection| connection.started_ns >= since_ns || connection.existed;
-        let bad = |connection: &Connection| connection.failed(now_ns) || connection.reset.is_some();
+        let bad = |connection: &Connection| {
+            connection.failed(now_ns) || connection.reset.is_some() || connection.is_one_sided()
+        };
         let mut connections = conversation.connections.values();
         self.hop_by_hop = connections.any(|connection| watched(connection) && bad(connection));
         let mut chosen: Vec<(&u64, bool)> = conversation
             .connections
             .iter()
             .filter(|(_, connection)| !self.hop_by_hop || watched(connection))
-            .map(|(id, connection)| (id, connection.failed(now_ns) || connection.reset.is_some()))
+            .map(|(id, connection)| (id, bad(connection)))
             .collect();
         // The last of each kind: what was read after the window is about them.
         chosen.sort_by_key(|(id, bad)| (!bad, core::cmp::Reverse(**id)));
@@ -238,6 +298,10 @@ impl Asked {
     /// By the client's port, which no translation of the far end changes.
     fn of_client(&mut self, event: &Event, key: Key) -> Option<u32> {
         let flow = event.flow;
+        // Several clients of one server may be followed under one number.
+        if self.other_clients.contains(&flow.src()) || self.other_clients.contains(&flow.dst()) {
+            return None;
+        }
         let back = flow.dst() == key.client || (flow.sport == key.port && flow.dport != key.port);
         let port = if back { flow.dport } else { flow.sport };
         if let Some(number) = self.ports.get(&port) {

@@ -13,6 +13,7 @@ use model::event::{Event, Seen, TcpState};
 use model::facts::Socket;
 use model::flow::{ACK, Flow, SYN, TCP, UDP};
 use model::report::Direction;
+use model::word::Hook;
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -82,6 +83,10 @@ impl ConversationTable {
                     connection.resend(seq);
                 }
             }
+            Seen::Hop {
+                hook: Hook::Receive, ..
+            } => self.knocked(event),
+            Seen::RetransmitSynAck => self.unanswered(event),
             Seen::ResetReceived { .. } => self.reset(event, None),
             Seen::ResetSent { reason, .. } => self.reset(event, reason.clone()),
             Seen::Drop { .. } if class_of(event) != Some(Class::Benign) => self.dropped(event),
@@ -128,14 +133,24 @@ impl ConversationTable {
     /// Another target is its client, and tells more of it.
     #[must_use]
     pub fn is_twin(&self, key: &Key) -> bool {
-        key.role == Role::Server && self.target_at(key.client).is_some_and(|target| target != key.target)
+        key.role == Role::Server && self.target_at(key.client).is_some()
     }
 
     /// Lookups that are still waited for when the window closes have come to their end.
     pub fn close(&mut self, now_ns: u64) {
         for (target, lookup) in self.lookups.close(now_ns) {
-            self.looked_up(target, &lookup);
+            if lookup.has_waited_long(now_ns) || !self.answers(target, &lookup) {
+                self.looked_up(target, &lookup);
+            }
         }
+    }
+
+    /// Other lookups were answered by the server of this one.
+    fn answers(&self, target: usize, lookup: &ObservedLookup) -> bool {
+        let conversation = lookup
+            .flow()
+            .and_then(|flow| self.conversations.get(&key(target, lookup.role, flow)));
+        conversation.is_some_and(|conversation| conversation.made > 0)
     }
 
     /// A socket leaves CLOSE before it has a port; the next that is told of its connection, or of a packet of it, has one.
@@ -194,13 +209,24 @@ impl ConversationTable {
             }
             (TcpState::SynSent, TcpState::Established) => self.made(event),
             (TcpState::SynRecv | TcpState::NewSynRecv, TcpState::Established) => self.accepted(event, target),
+            (TcpState::Established, TcpState::FinWait1 | TcpState::CloseWait) => self.closing(event),
             (_, TcpState::Close | TcpState::TimeWait) => {
+                self.closing(event);
                 if let Some(connection) = self.met(event) {
                     connection.ended_ns = Some(event.at_ns);
                 }
                 self.by_socket.remove(&(event.netns, event.sk));
             }
             _ => {}
+        }
+    }
+
+    /// One end closes a connection; what was exchanged until then is told.
+    fn closing(&mut self, event: &Event) {
+        if let Some(exchanged) = event.exchanged
+            && let Some(connection) = self.met(event)
+        {
+            connection.exchanged.get_or_insert((exchanged, event.at_ns));
         }
     }
 
@@ -269,9 +295,11 @@ impl ConversationTable {
     }
 
     fn dropped(&mut self, event: &Event) {
-        let opens = event
-            .packet
-            .is_some_and(|packet| packet.tcp_flags & (SYN | ACK) == SYN && event.flow.protocol == TCP);
+        let flags = event.packet.map_or(0, |packet| packet.tcp_flags & (SYN | ACK));
+        let opens = flags == SYN && event.flow.protocol == TCP;
+        if flags == SYN | ACK && event.flow.protocol == TCP {
+            return self.unanswered(event);
+        }
         if event.flow.protocol == UDP {
             return self.lost_datagram(event);
         }
@@ -302,18 +330,57 @@ impl ConversationTable {
 
     /// Somebody asked a target for a connection, and the packet that did was lost or refused.
     fn called(&mut self, event: &Event) -> Option<(Key, u64)> {
-        let target = self.target_at(event.flow.dst())?;
-        let key = key(target, Role::Server, event.flow);
-        let id = self.begin(key, event.flow, event.at_ns)?;
+        self.called_by(event.flow, event.at_ns)
+    }
+
+    fn called_by(&mut self, request: Flow, at_ns: u64) -> Option<(Key, u64)> {
+        let target = self.target_at(request.dst())?;
+        let key = key(target, Role::Server, request);
+        let id = self.begin(key, request, at_ns)?;
         Some((key, id))
+    }
+
+    /// A request for a connection arrived at a target whose listener is watched.
+    fn knocked(&mut self, event: &Event) {
+        let flags = event.packet.map_or(0, |packet| packet.tcp_flags & (SYN | ACK));
+        let arrived = flags == SYN && event.flow.protocol == TCP && self.target_in(event.netns).is_some();
+        let known = self
+            .whose(event)
+            .filter(|(key, id, _)| self.is_open(*key, *id) || key.role == Role::Client);
+        if arrived && known.is_none() {
+            self.called(event);
+        }
+    }
+
+    /// A target's answer to a connection that is asked for was lost, or had to be sent again.
+    fn unanswered(&mut self, event: &Event) {
+        let request = event.flow.reversed();
+        let known = self.whose(event).filter(|(key, id, _)| self.is_open(*key, *id));
+        let is_own = self.target_at(event.flow.src()).is_some();
+        let found = match known {
+            Some((key, id, _)) => Some((key, id)),
+            None if is_own => self.called_by(request, event.at_ns),
+            None => None,
+        };
+        if let Some((key, id)) = found
+            && let Some(connection) = self.connection(key, id)
+        {
+            match event.seen {
+                Seen::Drop { .. } => connection.dropped += 1,
+                _ => connection.resent += 1,
+            }
+        }
     }
 
     /// A datagram was dropped, or found no room.
     fn lost_datagram(&mut self, event: &Event) {
         let to = event.flow.dst();
         let of_many = to.is_multicast() || to == IpAddr::V4(Ipv4Addr::BROADCAST);
-        if event.flow.protocol != UDP || event.flow.sport == DNS || event.flow.dport == DNS || of_many {
+        if event.flow.protocol != UDP || of_many {
             return;
+        }
+        if event.flow.sport == DNS || event.flow.dport == DNS {
+            return self.lookups.lose(event);
         }
         let found = self.whose(event).or_else(|| self.older(event));
         // What comes after the asker has gone.
@@ -393,6 +460,7 @@ impl ConversationTable {
         conversation.tried += 1;
         let connection = Connection {
             flow,
+            role: key.role,
             started_ns: at_ns,
             ..Connection::default()
         };

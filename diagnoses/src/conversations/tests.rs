@@ -69,6 +69,7 @@ impl Watch {
             skb: 0,
             sk,
             packet: None,
+            exchanged: None,
             quoted: None,
             attempt: None,
             seen,

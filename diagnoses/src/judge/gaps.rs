@@ -138,7 +138,7 @@ fn unread_rules(case: &Case<'_>) -> Vec<Missing> {
 fn undecided(case: &Case<'_>) -> Vec<Missing> {
     let evidence = case.evidence;
     if evidence.passive {
-        if !case.trail.legs.is_empty() {
+        if !case.trail.legs.is_empty() || !evidence.attempts.is_empty() {
             return Vec::new();
         }
         let lack = Missing::new("the watched flow", "no packet of it was seen in the window");

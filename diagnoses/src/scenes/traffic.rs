@@ -46,6 +46,7 @@ impl Scene {
             flow,
             skb,
             sk: 0,
+            exchanged: None,
             quoted: None,
             attempt: None,
             packet: Some(Packet {

@@ -91,6 +91,7 @@ fn dropped(flow: Flow, flags: u8, ifindex: u32, location: &str) -> Event {
             tcp_flags: flags,
             ..Marks::default()
         }),
+        exchanged: None,
         quoted: None,
         attempt: None,
         seen: Seen::Drop {

@@ -9,11 +9,12 @@ use aya_ebpf::programs::RawTracePointContext;
 use model::flow::TCP;
 use model::word::What;
 use node_helper_ebpf::draft::{current_pid, draft};
-use node_helper_ebpf::fields::{field, has, sock__sk_protocol};
+use node_helper_ebpf::fields::{field, has, sock__sk_protocol, tcp_sock__bytes_received, tcp_sock__bytes_sent};
 use node_helper_ebpf::send::Tail;
 
 node_helper_ebpf::license!();
 
+const ESTABLISHED: u8 = 1;
 const SYN_SENT: u8 = 2;
 const CLOSE: u8 = 7;
 
@@ -69,6 +70,18 @@ fn change(sk: u64, old: u8, new: u8) -> Option<()> {
         }
     }
     draft.say(What::StateChange { old, new, since_ns });
-    draft.finish(Tail::None, 0, None);
+    if old == ESTABLISHED && has(&tcp_sock__bytes_sent) && has(&tcp_sock__bytes_received) {
+        draft.tail.seq = capped(field(sk, &tcp_sock__bytes_sent)?);
+        draft.tail.ack = capped(field(sk, &tcp_sock__bytes_received)?);
+        draft.finish(Tail::Exchanged, 0, None);
+    } else {
+        draft.finish(Tail::None, 0, None);
+    }
     Some(())
+}
+
+/// A number of bytes, up to 4 GiB.
+#[inline(always)]
+fn capped(bytes: u64) -> u32 {
+    if bytes > u64::from(u32::MAX) { u32::MAX } else { bytes as u32 }
 }

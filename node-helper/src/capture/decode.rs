@@ -2,7 +2,7 @@
 
 use super::symbols::Symbols;
 use crate::kernel::btf::{DROP_REASONS, Layout, RESET_REASONS};
-use model::event::{Event, Packet, Seen, TcpState};
+use model::event::{Event, Exchanged, Packet, Seen, TcpState};
 use model::flow::Flow;
 use model::owner::Owner;
 use model::record::{PacketTail, Record};
@@ -117,6 +117,7 @@ impl KernelNames {
         let seen = self.seen(What::decode(record.tag, record.a, record.b)?)?;
         let mut event = bare(probe, record, seen);
         event.packet = packet(tail);
+        event.exchanged = exchanged(tail);
         event.quoted = tail.get(TAIL..TAIL + TUPLE).map(flow);
         Some(event)
     }
@@ -141,6 +142,7 @@ pub fn bare(probe: &str, record: &Record, seen: Seen) -> Event {
         skb: record.skb,
         sk: record.sk,
         packet: None,
+        exchanged: None,
         quoted: None,
         attempt: whose(record),
         seen,
@@ -183,6 +185,15 @@ pub fn is_dns(record: &Record) -> bool {
         What::decode(record.tag, record.a, record.b),
         Some(What::DnsQuery | What::DnsAnswer { .. })
     )
+}
+
+/// What a connection has exchanged: no other tail is as short.
+fn exchanged(tail: &[u8]) -> Option<Exchanged> {
+    const BYTES: usize = 8;
+    (tail.len() == BYTES).then(|| Exchanged {
+        sent_bytes: word(tail, 0),
+        received_bytes: word(tail, 4),
+    })
 }
 
 fn packet(tail: &[u8]) -> Option<Packet> {

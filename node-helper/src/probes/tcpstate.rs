@@ -21,6 +21,8 @@ pub const PROBE: Probe = Probe {
             "sockets of other protocols are not told from TCP's",
         ),
         Detail::field("inet_sock", "inet_sport", "the port of a socket that has let go of it"),
+        Detail::field("tcp_sock", "bytes_sent", "how much a connection has sent"),
+        Detail::field("tcp_sock", "bytes_received", "how much a connection has received"),
         Detail::field("sock", "sk_cgrp_data", "the cgroup of a socket"),
         Detail::field("sock_cgroup_data", "cgroup", "the cgroup of a socket"),
     ],
