@@ -18,6 +18,7 @@ use model::missing::Missing;
 use model::report::{Conclusion, OneEndReport, Report, Timing};
 use std::ffi::OsString;
 use std::io::Write as _;
+use std::path::Path;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -287,7 +288,12 @@ async fn look(asked: &OneEndAsked, context: &CommandContext) -> Result<Option<(O
         ..Timing::default()
     };
     let seen = std::mem::take(&mut session.state.evidence);
-    let mut report = one_end::answer(&question, target, &triage, seen, timing);
+    let suffering = one_end::questions(&question, &triage, &seen);
+    if let Some(file) = &asked.evidence {
+        let given: Vec<_> = suffering.iter().map(|one| &one.evidence).collect();
+        keep(file, &given)?;
+    }
+    let mut report = one_end::answer(&question, target, &triage, &suffering, seen, timing);
     report.timing.verdict_ms = after + judging.elapsed().as_millis() as u64;
     report.timing.total_ms = started.elapsed().as_millis() as u64;
     if let Some(doubt) = site.doubt().filter(|doubt| doubt.changed) {
@@ -300,6 +306,12 @@ async fn look(asked: &OneEndAsked, context: &CommandContext) -> Result<Option<(O
 
 /// For all that is read around the window of one end.
 const MARGIN: Duration = Duration::from_secs(30);
+
+/// Writes what the rules were given into a file.
+fn keep(file: &Path, evidence: &impl serde::Serialize) -> Result<()> {
+    let write = || anyhow::Ok(private_file::create(file)?.write_all(&serde_json::to_vec(evidence)?)?);
+    write().with_context(|| format!("writing the evidence to {}", file.display()))
+}
 
 /// Asks, looks and judges; nothing where only the manifests of what would be started are wanted.
 async fn answer(
@@ -330,8 +342,7 @@ async fn answer(
     }
     let (evidence, timing) = gather(&mut session, &inquiry.question, ends, started).await?;
     if let Some(file) = &how.evidence {
-        let write = || anyhow::Ok(private_file::create(file)?.write_all(&serde_json::to_vec(&evidence)?)?);
-        write().with_context(|| format!("writing the evidence to {}", file.display()))?;
+        keep(file, &evidence)?;
     }
     let judging = Instant::now();
     let mut report = report::of(evidence, timing);

@@ -12,6 +12,7 @@ use crate::site::Site;
 use anyhow::Result;
 use clap::Args;
 use model::evidence::{Intent, Limits};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Watching goes on for this long, when nothing else is asked.
@@ -57,6 +58,9 @@ pub struct OneEndOptions {
     /// How to print the answer
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     output: Format,
+    /// Keep what the rules were given in a file, as JSON: one question for each conversation
+    #[arg(long, value_name = "FILE", hide = true)]
+    evidence: Option<PathBuf>,
     #[command(flatten)]
     place: SiteOptions,
 }
@@ -77,6 +81,8 @@ pub struct OneEndAsked {
     pub all: bool,
     /// How to print the answer.
     pub output: Format,
+    /// Where to keep what the rules were given.
+    pub evidence: Option<PathBuf>,
     /// Where to look.
     pub place: SiteOptions,
 }
@@ -114,6 +120,7 @@ impl OneEndOptions {
             max_nodes: self.max_nodes,
             all: self.all,
             output: self.output,
+            evidence: self.evidence,
             place: self.place,
         })
     }

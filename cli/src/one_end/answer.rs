@@ -5,7 +5,7 @@ use super::question::OneEndQuestion;
 use super::triage::Triage;
 use crate::report::node;
 use diagnoses::conversations::{
-    Cost, Ends, Key, Looked, PathOf, Role, Suffering, failed_in, is_expected, judge_conversations, question,
+    Cost, Ends, Key, Looked, PathOf, Role, Suffering, cost_in, is_expected, judge_conversations, question,
 };
 use model::endpoint::{Endpoint, EndpointKind};
 use model::evidence::Evidence;
@@ -16,39 +16,49 @@ use model::report::{API_VERSION, ConversationReport, OneEndReport, SeenTraffic, 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+/// The conversations that suffer and were followed, each as a question with what was seen of it.
+#[must_use]
+pub fn questions(asked: &OneEndQuestion, triage: &Triage, seen: &Evidence) -> Vec<Suffering> {
+    let now_ns = seen.window.end_ns;
+    let mut suffering = Vec::new();
+    for (key, cost) in triage.table.suffering(now_ns, asked.slow_ns()) {
+        let Some(followed) = triage.followed.iter().find(|followed| followed.key == key) else {
+            continue;
+        };
+        let path = PathOf {
+            key,
+            ends: followed.ends.clone(),
+            inventory: followed.inventory.clone(),
+            since_ns: followed.since_ns,
+        };
+        let evidence = question(seen, &triage.table, &path, now_ns);
+        let shown = cost_in(&evidence);
+        let cost = Cost {
+            failed: cost.failed.max(shown.failed),
+            waited_ns: cost.waited_ns.max(shown.waited_ns),
+            ..cost
+        };
+        suffering.push(Suffering {
+            report: report_of(triage, &key, cost, &followed.ends),
+            cost,
+            role: key.role,
+            evidence,
+        });
+    }
+    suffering
+}
+
 /// The report about one end.
 #[must_use]
 pub fn answer(
     asked: &OneEndQuestion,
     target: Endpoint,
     triage: &Triage,
+    suffering: &[Suffering],
     seen: Evidence,
     timing: Timing,
 ) -> OneEndReport {
-    let now_ns = seen.window.end_ns;
-    let all = triage.table.suffering(now_ns, asked.slow_ns());
-    let mut suffering = Vec::new();
-    for (key, cost) in &all {
-        if let Some(followed) = triage.followed.iter().find(|followed| followed.key == *key) {
-            let path = PathOf {
-                key: *key,
-                ends: followed.ends.clone(),
-                inventory: followed.inventory.clone(),
-                since_ns: followed.since_ns,
-            };
-            let evidence = question(&seen, &triage.table, &path, now_ns);
-            let cost = Cost {
-                failed: cost.failed.max(failed_in(&evidence)),
-                ..*cost
-            };
-            suffering.push(Suffering {
-                report: report_of(triage, key, cost, &followed.ends),
-                cost,
-                role: key.role,
-                evidence,
-            });
-        }
-    }
+    let all = triage.table.suffering(seen.window.end_ns, asked.slow_ns());
     let traffic = traffic(triage, &seen);
     let looked = Looked {
         target: name(&target),
@@ -58,7 +68,7 @@ pub fn answer(
         expected: is_expected(&seen, &triage.targets),
         unjudged: unjudged(&all, triage),
     };
-    let judged = judge_conversations(&suffering, &looked);
+    let judged = judge_conversations(suffering, &looked);
     OneEndReport {
         api_version: API_VERSION.to_owned(),
         kind: "Diagnosis".to_owned(),

@@ -5,13 +5,14 @@ use super::surroundings::Surroundings;
 use super::triage::{arm, now_ns};
 use crate::conversation::session::Session;
 use crate::evidence::{both_ends, flow_forms, path_facts};
-use diagnoses::conversations::{ConversationTable, Ends, Key, ObservedLookup, Role};
+use diagnoses::conversations::{Connection, ConversationTable, Ends, Key, ObservedLookup, Role};
 use model::attempt::WatchedFlow;
 use model::endpoint::{Endpoint, EndpointKind};
 use model::evidence::{Evidence, Intent};
 use model::flow::{Flow, TCP, protocol_name};
 use model::inventory::Inventory;
 use model::missing::{Known, Missing};
+use model::owner::Owner;
 use model::protocol::{Filter, Request};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -139,7 +140,10 @@ impl Followers {
         let mut inventory = session.state.evidence.inventory.clone();
         session.state.backends.clear();
         match around.ends(target, key).await {
-            Ok(known) => {
+            Ok(mut known) => {
+                if known.source.kind == EndpointKind::Address {
+                    known.source = who(session, target, key.client).await.unwrap_or(known.source);
+                }
                 let new: Vec<String> = known
                     .nodes
                     .iter()
@@ -301,6 +305,30 @@ impl Followers {
     }
 }
 
+/// Who has this address, as seen from the target.
+async fn who(session: &mut Session, target: &Endpoint, address: IpAddr) -> Option<Endpoint> {
+    session.state.evidence.source = target.clone();
+    let found = both_ends::at_source(session, address).await.ok()?;
+    // Found by an address; it is asked for by what it is from now on.
+    let asked = match &found.owner {
+        Owner::Netns { name } => format!("netns/{name}"),
+        Owner::Host => "host".to_owned(),
+        _ => return None,
+    };
+    let kind = if asked == "host" {
+        EndpointKind::Host
+    } else {
+        EndpointKind::Netns
+    };
+    Some(Endpoint {
+        name: asked.clone(),
+        asked,
+        kind,
+        addresses: vec![address],
+        ..found
+    })
+}
+
 /// The address of the end that is not the target.
 fn peer_address(key: &Key) -> IpAddr {
     match key.role {
@@ -314,11 +342,12 @@ fn flows(table: &ConversationTable, key: &Key, netns: Option<u32>) -> Vec<Watche
     let Some(conversation) = table.conversations.get(key) else {
         return Vec::new();
     };
-    let connections = conversation
-        .connections
-        .values()
-        .rev()
-        .map(|connection| connection.flow);
+    // Those first that did not go well.
+    let well =
+        |connection: &Connection| connection.errno.is_none() && connection.dropped == 0 && !connection.is_one_sided();
+    let mut latest: Vec<&Connection> = conversation.connections.values().rev().collect();
+    latest.sort_by_key(|connection| well(connection));
+    let connections = latest.into_iter().map(|connection| connection.flow);
     let lookups = conversation.lookups.iter().rev().filter_map(ObservedLookup::flow);
     let netns = netns.unwrap_or(0);
     connections

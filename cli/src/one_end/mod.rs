@@ -11,7 +11,7 @@ mod question;
 mod surroundings;
 mod triage;
 
-pub use answer::answer;
+pub use answer::{answer, questions};
 pub use question::OneEndQuestion;
 pub use surroundings::Surroundings;
 pub use triage::watch;

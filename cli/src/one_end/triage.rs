@@ -83,13 +83,14 @@ pub async fn watch(
         targets = with_neighbours(session, targets).await;
     }
     let facts = began.elapsed();
-    let table = ConversationTable::of(&targets, |netns| {
+    let mut table = ConversationTable::of(&targets, |netns| {
         let known = session.state.evidence.netns(netns);
         known
             .and_then(|known| known.before.sockets.ok())
             .cloned()
             .unwrap_or_default()
     });
+    table.look_at(places(session));
     let arming = Instant::now();
     let windows = open(session, &targets).await?;
     let armed = arming.elapsed();
@@ -151,6 +152,14 @@ async fn read_targets(session: &mut Session, targets: &[Endpoint]) {
     if !around.is_empty() {
         path_facts::read_these(session, around).await;
     }
+}
+
+/// The namespaces that were read, and those that their interfaces lead to: on the way of the targets' packets.
+fn places(session: &Session) -> Vec<u32> {
+    let known = &session.state.evidence.netns;
+    let links = known.iter().filter_map(|netns| netns.before.links.ok()).flatten();
+    let led_to = links.filter_map(|link| link.peer.as_ref()?.netns);
+    known.iter().map(|netns| netns.id).chain(led_to).collect()
 }
 
 /// On a machine without a cluster, the pods of a node are the namespaces that its interfaces lead to, and that forward nothing.
@@ -298,6 +307,7 @@ impl Triage {
                 listeners.look(session, &self.targets, followers).await;
             }
             self.follow(session, question, followers, now_ns, around).await;
+            self.table.look_at(places(session));
         }
     }
 

@@ -206,6 +206,14 @@ impl<'a> Blocked<'a> {
     /// The same, where the packets are called so.
     pub fn remedy_to_accept(&self, case: &Case<'_>, packets: &str) -> Remedy {
         let flow = self.first().event.flow;
+        if self
+            .culprit
+            .iter()
+            .flat_map(Culprit::suspects)
+            .any(|suspect| suspect.gone)
+        {
+            return "the rule is gone; find out who writes it and takes it away".into();
+        }
         if self.rewritten(case).is_some() {
             return "run again: the rules were being rewritten".into();
         }

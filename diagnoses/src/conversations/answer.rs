@@ -54,13 +54,18 @@ pub struct OneEndJudgement {
     pub missing: Vec<Missing>,
 }
 
-/// Attempts of a question that failed: those that their own end saw fail, and requests that packets show to be lost.
+/// What the attempts of a question cost: those that their own end saw fail, and requests that packets or sockets show to be lost.
 #[must_use]
-pub fn failed_in(question: &Evidence) -> u32 {
+pub fn cost_in(question: &Evidence) -> Cost {
     let case = Case::new(question);
     let mut failed: BTreeSet<u32> = case.failed_ids().into_iter().collect();
     failed.extend(lost_requests(&case).iter().map(|lost| lost.attempt));
-    failed.len() as u32
+    let waited = question.attempts.iter().filter(|attempt| failed.contains(&attempt.id));
+    Cost {
+        failed: failed.len() as u32,
+        lost: 0,
+        waited_ns: waited.map(|attempt| attempt.took_ns).sum(),
+    }
 }
 
 /// Judges every conversation by the rules, and brings their answers together.

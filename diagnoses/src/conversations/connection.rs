@@ -149,6 +149,9 @@ impl Connection {
     /// Refused before it was made.
     #[must_use]
     pub fn refused(&self) -> bool {
+        if self.flow.protocol != TCP {
+            return self.errno == Some(ECONNREFUSED);
+        }
         let told = self.errno == Some(ECONNREFUSED) || self.reset.is_some();
         self.connected_ns.is_none() && !self.existed && (told || self.is_refused_at_once())
     }

@@ -190,11 +190,12 @@ impl Lookups {
         over
     }
 
-    /// A query or an answer was dropped on its way.
-    pub fn lose(&mut self, event: &Event) {
+    /// A query or an answer was dropped on its way. An answer that `nobody` waits for any more came too late.
+    pub fn lose(&mut self, event: &Event, nobody: bool) {
         for flow in [event.flow, event.flow.reversed()] {
             let queries = self.open.iter_mut().flat_map(|(_, lookup)| &mut lookup.queries);
             if let Some(query) = queries.filter(|query| query.flow == flow).last() {
+                query.late_ns = query.latency_ns.filter(|_| nobody && flow != event.flow);
                 (query.rcode, query.latency_ns, query.answers) = (None, None, 0);
             }
         }

@@ -14,7 +14,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub use answer::{Looked, OneEndJudgement, Suffering, failed_in, judge_conversations, traffic_words};
+pub use answer::{Looked, OneEndJudgement, Suffering, cost_in, judge_conversations, traffic_words};
 pub use connection::{Connection, Reset};
 pub use conversation::{Conversation, Cost, Key, Role};
 pub use expectation::is_expected;

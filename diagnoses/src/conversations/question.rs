@@ -62,7 +62,7 @@ pub fn question(seen: &Evidence, table: &ConversationTable, path: &PathOf, now_n
     if is_lookup {
         asked.look_up(conversation, path.since_ns);
     } else {
-        asked.connect(conversation, path.since_ns, now_ns);
+        asked.connect(conversation, path.since_ns, now_ns, seen.limits.slow_ms * 1_000_000);
     }
     let events = asked.events(seen, table, key);
     let netns = ends.client.netns.unwrap_or_default();
@@ -217,11 +217,12 @@ struct Asked {
 
 impl Asked {
     /// Of those that were watched hop by hop, where one of them failed; else of all, and then nobody watched.
-    fn connect(&mut self, conversation: &Conversation, since_ns: Option<u64>, now_ns: u64) {
+    fn connect(&mut self, conversation: &Conversation, since_ns: Option<u64>, now_ns: u64, slow_ns: u64) {
         let since_ns = since_ns.unwrap_or(u64::MAX);
         let watched = |connection: &Connection| connection.started_ns >= since_ns || connection.existed;
         let bad = |connection: &Connection| {
-            connection.failed(now_ns) || connection.reset.is_some() || connection.is_one_sided()
+            let slow = connection.connected_ns.is_some() && connection.waited_ns(now_ns) > slow_ns;
+            connection.failed(now_ns) || connection.reset.is_some() || connection.is_one_sided() || slow
         };
         let mut connections = conversation.connections.values();
         self.hop_by_hop = connections.any(|connection| watched(connection) && bad(connection));

@@ -14,7 +14,7 @@ use model::facts::Socket;
 use model::flow::{ACK, Flow, SYN, TCP, UDP};
 use model::report::Direction;
 use model::word::Hook;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
 
 /// Conversations that are kept; beyond them new ones are only counted.
@@ -28,6 +28,7 @@ const DNS: u16 = 53;
 #[derive(Debug, Default)]
 pub struct ConversationTable {
     targets: Vec<TargetEnd>,
+    places: BTreeSet<u32>,
     /// By what tells them apart.
     pub conversations: BTreeMap<Key, Conversation>,
     by_socket: HashMap<(u32, u64), (Key, u64)>,
@@ -69,6 +70,11 @@ impl ConversationTable {
 
     /// Takes in an event; those of a node in time order.
     pub fn take(&mut self, event: &Event) {
+        let known = |flow: Flow| self.by_flow.contains_key(&flow) || self.by_flow.contains_key(&flow.reversed());
+        let is_ours = event.netns == 0 || self.places.contains(&event.netns) || event.attempt.is_some();
+        if !is_ours && self.target_in(event.netns).is_none() && !known(event.flow) {
+            return;
+        }
         self.learn_port(event);
         match &event.seen {
             Seen::StateChange { old, new, .. } => self.changed(event, *old, *new),
@@ -77,12 +83,7 @@ impl ConversationTable {
                     connection.errno = Some(*errno);
                 }
             }
-            Seen::Retransmit { .. } => {
-                let seq = event.packet.map_or(0, |packet| packet.seq);
-                if let Some(connection) = self.met(event) {
-                    connection.resend(seq);
-                }
-            }
+            Seen::Retransmit { state, .. } => self.resent(event, *state),
             Seen::Hop {
                 hook: Hook::Receive, ..
             } => self.knocked(event),
@@ -94,6 +95,12 @@ impl ConversationTable {
             Seen::DnsQuery { .. } | Seen::DnsAnswer { .. } | Seen::DnsUnanswered { .. } => self.asked(event),
             _ => {}
         }
+    }
+
+    /// Besides the targets' own namespaces, these are on the way of their packets. What happens elsewhere to the same tuples is
+    /// another's, unless the connection is known already.
+    pub fn look_at(&mut self, places: impl IntoIterator<Item = u32>) {
+        self.places.extend(places);
     }
 
     /// The conversation and connection of an event, and which way it goes.
@@ -230,6 +237,18 @@ impl ConversationTable {
         }
     }
 
+    fn resent(&mut self, event: &Event, state: TcpState) {
+        let opening = matches!(state, TcpState::SynSent | TcpState::SynRecv | TcpState::NewSynRecv);
+        if opening && self.whose(event).is_none() {
+            // Another end asks a target, again.
+            self.called(event);
+        }
+        let seq = event.packet.map_or(0, |packet| packet.seq);
+        if let Some(connection) = self.met(event) {
+            connection.resend(seq);
+        }
+    }
+
     fn made(&mut self, event: &Event) {
         let Some(&(key, id)) = self.by_socket.get(&(event.netns, event.sk)) else {
             return;
@@ -283,8 +302,9 @@ impl ConversationTable {
         let Some((key, id, direction)) = found else { return };
         let by_client = direction == Direction::Request;
         if let Some(connection) = self.connection(key, id) {
-            let told = connection.reset.as_ref().is_some_and(|reset| reset.reason.is_some());
-            if !told {
+            // The first ended it; another tells at most why.
+            let explains = |first: &Reset| first.by_client == by_client && first.reason.is_none();
+            if connection.reset.as_ref().is_none_or(explains) {
                 connection.reset = Some(Reset {
                     at_ns: event.at_ns,
                     by_client,
@@ -380,7 +400,8 @@ impl ConversationTable {
             return;
         }
         if event.flow.sport == DNS || event.flow.dport == DNS {
-            return self.lookups.lose(event);
+            let nobody = class_of(event) == Some(Class::NoSocket);
+            return self.lookups.lose(event, nobody);
         }
         let found = self.whose(event).or_else(|| self.older(event));
         // What comes after the asker has gone.

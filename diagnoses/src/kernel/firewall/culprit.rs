@@ -23,6 +23,8 @@ pub struct Suspect<'a> {
     pub stop: NetfilterStop<'a>,
     /// By how much its counter rose in the window; `None` without a counter, or where it was read once only.
     pub rose: Option<u64>,
+    /// It was there before the window, and is not there any more.
+    pub gone: bool,
 }
 
 /// The answer.
@@ -79,6 +81,12 @@ impl<'a> Culprit<'a> {
     #[must_use]
     pub fn words(&self) -> String {
         match self {
+            Self::Rule(suspect) if suspect.gone => {
+                format!(
+                    "{}; it was there before the window, and is gone now",
+                    suspect.stop.words()
+                )
+            }
             Self::Rule(suspect) => suspect.stop.words(),
             Self::Chain(place, suspects) => format!(
                 "one of {} rules of chain {}, table {} ({})",
@@ -121,6 +129,9 @@ pub fn of_drop<'a>(netns: &'a NetnsEvidence, event: &'a Event, direction: Direct
             }
         }
     }
+    if suspects.is_empty() {
+        suspects = gone(netns, event, direction);
+    }
     if let Seen::Drop {
         location: Some(location),
         ..
@@ -129,6 +140,34 @@ pub fn of_drop<'a>(netns: &'a NetnsEvidence, event: &'a Event, direction: Direct
         by_location(&mut suspects, location);
     }
     settle(suspects, netfilter)
+}
+
+/// Rules that can have done it, and were taken out in the window.
+fn gone<'a>(netns: &'a NetnsEvidence, event: &'a Event, direction: Direction) -> Vec<Suspect<'a>> {
+    let (Some(before), Some(after)) = (netns.before.netfilter.ok(), netns.after.netfilter.ok()) else {
+        return Vec::new();
+    };
+    let is_gone = |stop: &NetfilterStop<'_>| {
+        stop.rule.is_some_and(|rule| {
+            let twin = after.chains.iter().find(|chain| same_chain(chain, stop.chain));
+            twin.is_none_or(|chain| same_rule(chain, rule).is_none())
+        })
+    };
+    let drops = |stop: &NetfilterStop<'_>| matches!(stop.verdict, NetfilterVerdict::Drop | NetfilterVerdict::Reject);
+    let mut suspects: Vec<Suspect<'a>> = Vec::new();
+    for (hook, packet) in packets(netns, before, event, direction) {
+        for stop in evaluate(before, hook, &packet) {
+            let known = suspects.iter().any(|known| known.stop.place() == stop.place());
+            if drops(&stop) && is_gone(&stop) && !known {
+                suspects.push(Suspect {
+                    stop,
+                    rose: None,
+                    gone: true,
+                });
+            }
+        }
+    }
+    suspects
 }
 
 /// Which rule did it: a question after a neighbour, or its answer. `arp` says which; over IPv6 the packet itself does.
@@ -243,6 +282,7 @@ fn among<'a>(
         .map(|stop| Suspect {
             rose: rose(netns, &stop),
             stop,
+            gone: false,
         })
         .filter(|suspect| suspect.rose.is_none_or(|by| by >= drops.max(1)))
         .collect()
