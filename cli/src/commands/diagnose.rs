@@ -1,6 +1,6 @@
 //! `diagnose`: what is wrong between two ends, and how that is known.
 
-use super::one_end_options::{OneEndAsked, OneEndOptions};
+use super::one_end_options::{NamespaceOptions, OneEndAsked, OneEndOptions};
 use super::reach_options::{DiagnosisOptions, ReachOptions, lookup};
 use super::site_options::block_on;
 use super::surroundings::SiteSurroundings;
@@ -63,8 +63,10 @@ enum QuestionKind {
     Service(OneEndOptions),
     /// What is wrong with the pods of this namespace?
     #[command(after_help = "Examples:
-  kubectl skoop diagnose namespace shop --for 30s")]
-    Namespace(OneEndOptions),
+  kubectl skoop diagnose namespace shop --for 30s
+  # The namespace of the context
+  kubectl skoop diagnose namespace")]
+    Namespace(NamespaceOptions),
     /// Can one end reach the other?
     ///
     /// Sends a few real packets from inside the source. Follows them hop by hop through the kernel, and names the cause.
@@ -225,7 +227,7 @@ impl Diagnose {
             QuestionKind::Pod(asked) => return one_end(asked, Some(Intent::Pod)),
             QuestionKind::Node(asked) => return one_end(asked, Some(Intent::Node)),
             QuestionKind::Service(asked) => return one_end(asked, Some(Intent::Service)),
-            QuestionKind::Namespace(asked) => return one_end(asked, Some(Intent::Namespace)),
+            QuestionKind::Namespace(asked) => return Ok(Asked::OneEnd(Box::new(asked.asked()?))),
             QuestionKind::Alone(asked) => return one_end(asked, None),
             QuestionKind::Dns(asked) => return path(lookup(&asked.source, &asked.name, &asked.how)?, asked.how),
             QuestionKind::PodToService(PodToServiceOptions { via, reach }) => {

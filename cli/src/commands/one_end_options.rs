@@ -4,7 +4,7 @@ use super::site_options::SiteOptions;
 use crate::exit::WrongUsage;
 use crate::inquiry::durations;
 use crate::inquiry::known_ends::KnownEnds;
-use crate::inquiry::named_end::NamedEnd;
+use crate::inquiry::named_end::{NamedEnd, NamedPlace};
 use crate::kubernetes::capture_scope::NODES_MAX;
 use crate::one_end::OneEndQuestion;
 use crate::render::Format;
@@ -34,6 +34,22 @@ pub struct OneEndOptions {
     /// What to look at.
     #[arg(help = "What to look at: [KIND/][NAMESPACE/]NAME. With --local: netns/NAME, pid/N, container/ID or host")]
     target: String,
+    #[command(flatten)]
+    how: OneEndLook,
+}
+
+/// A namespace, and how to look at it.
+#[derive(Debug, Args)]
+pub struct NamespaceOptions {
+    /// The namespace [default: the one of the context, or of -n]
+    target: Option<String>,
+    #[command(flatten)]
+    how: OneEndLook,
+}
+
+/// How to look at one end, and how to print the answer.
+#[derive(Debug, Args)]
+struct OneEndLook {
     /// Watch for this time, such as 30s or 10m [default: 10s]
     #[arg(long = "for", value_name = "TIME", value_parser = durations::parse)]
     length: Option<Duration>,
@@ -90,13 +106,33 @@ pub struct OneEndAsked {
 impl OneEndOptions {
     /// Looks it through. Without an intent it follows from what the target is.
     pub fn asked(self, intent: Option<Intent>) -> Result<OneEndAsked> {
+        let target = self.how.place.grammar().source(&self.target)?;
+        self.how.asked(target, self.target, intent)
+    }
+}
+
+impl NamespaceOptions {
+    /// Looks it through.
+    pub fn asked(self) -> Result<OneEndAsked> {
+        // Of a namespace nothing but its name is written.
+        let text = self.target.unwrap_or_default();
+        let target = NamedEnd {
+            place: NamedPlace::Name(text.clone()),
+            port: None,
+            port_name: None,
+        };
+        self.how.asked(target, text, Some(Intent::Namespace))
+    }
+}
+
+impl OneEndLook {
+    fn asked(self, target: NamedEnd, text: String, intent: Option<Intent>) -> Result<OneEndAsked> {
         if self.worst == 0 || self.worst > WORST_MAX {
             return Err(WrongUsage::error(format!(
                 "--worst {} cannot be meant; use 1 to {WORST_MAX}",
                 self.worst
             )));
         }
-        let target = self.place.grammar().source(&self.target)?;
         let limits = self.slow.map_or_else(Limits::default, |slow| {
             let slow_ms = slow.as_millis() as u64;
             Limits {
@@ -106,7 +142,7 @@ impl OneEndOptions {
         });
         Ok(OneEndAsked {
             target,
-            text: self.target,
+            text,
             intent,
             length: self
                 .length

@@ -129,6 +129,7 @@ async fn namespace(cluster: &ClusterApi, name: &str, max_nodes: usize) -> Result
         .strip_prefix("namespace/")
         .or(name.strip_prefix("ns/"))
         .unwrap_or(name);
+    let name = if name.is_empty() { &cluster.namespace } else { name };
     let there = ClusterApi {
         namespace: name.to_owned(),
         ..cluster.clone()

@@ -379,7 +379,10 @@ fn group_by<'a>(
     }
     for group in &mut groups {
         if let Some(netns) = case.evidence.netns(group.netns) {
-            let hits = group.drops.len() as u64;
+            // What a counter had counted before it was read first, it did not count in the window.
+            let since_ns = netns.before.at_ns;
+            let counted = group.drops.iter().filter(|drop| drop.event.at_ns >= since_ns);
+            let hits = counted.count() as u64;
             group.culprit = Some(of_drop(netns, group.drops[0].event, group.direction, hits));
         }
     }

@@ -89,7 +89,7 @@ impl NetnsFacts {
         let earlier = std::mem::replace(self, later);
         let Self {
             netns: _,
-            at_ns: _,
+            at_ns,
             links,
             addresses,
             routes,
@@ -108,6 +108,10 @@ impl NetnsFacts {
             lookups,
             cilium_metrics,
         } = earlier;
+        // Most of it is still as old.
+        if at_ns != 0 {
+            self.at_ns = at_ns;
+        }
         self.links.or(links);
         self.addresses.or(addresses);
         self.routes.or(routes);
