@@ -42,6 +42,9 @@ pub enum OutturnClass {
     Broken,
 }
 
+/// Lines of a verdict's proof that are told where it is wrong.
+const PROOF_TOLD: usize = 8;
+
 /// What came of a scenario.
 #[derive(Debug)]
 pub struct Outturn {
@@ -340,7 +343,8 @@ fn told(report: &PrintedReport) -> Vec<String> {
             serde_json::Value::Object(verdict.place.clone()),
             verdict.says
         ));
-        lines.extend(verdict.because.iter().map(|line| format!("  because {line}")));
+        let proof = verdict.because.iter().take(PROOF_TOLD);
+        lines.extend(proof.map(|line| format!("  because {line}")));
         lines.extend(
             verdict
                 .conversations

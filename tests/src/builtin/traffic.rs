@@ -1,6 +1,6 @@
 //! `traffic`: a client as users have them, which connects and has an exchange over and over, and counts what failed.
 use std::io::{Error, ErrorKind, Read as _, Result as IoResult, Write as _};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -94,9 +94,11 @@ impl Client {
         stream.set_write_timeout(Some(self.limit))?;
         thread::scope(|scope| {
             let sent = scope.spawn(move || stream.write_all(&vec![b'x'; bytes]));
-            let got = self.read_up_to(stream, bytes)?.len();
+            let got = self.read_up_to(stream, bytes);
+            // Whoever gives up sends no more.
+            let _ = got.is_err().then(|| stream.shutdown(Shutdown::Both));
             let sent = sent.join().unwrap_or_else(|_| Err(ErrorKind::Other.into()));
-            if got < bytes { Err(closed_early()) } else { sent }
+            if got?.len() < bytes { Err(closed_early()) } else { sent }
         })
     }
 
