@@ -164,6 +164,8 @@ fn datagrams(seen: &Evidence, target: &Endpoint) -> Option<u64> {
             "Udp.OutDatagrams",
             "Udp6.InDatagrams",
             "Udp6.OutDatagrams",
+            "Udp.RcvbufErrors",
+            "Udp6.RcvbufErrors",
         ]
         .into_iter()
         .map(grown)

@@ -20,8 +20,10 @@ use tokio::time::Instant;
 
 /// Connections of a conversation whose entries in connection tracking are asked for.
 const FLOWS_OF_EACH: usize = 16;
-/// The hop trail.
-const TRAIL: [&str; 1] = ["path"];
+/// The hop trail, and what is lost on it under another tuple than the one that the targets know.
+const TRAIL: [&str; 2] = ["path", "drop"];
+/// A namespace that there is none of (inodes of namespaces begin at `0xf000_0000`): nothing passes but what is watched.
+const NOWHERE: u32 = 1;
 /// A helper of a further node is waited for at most this long.
 const JOIN: Duration = Duration::from_secs(10);
 
@@ -38,14 +40,23 @@ pub struct Followed {
     pub since_ns: Option<u64>,
 }
 
+/// A server whose packets are watched hop by hop.
+#[derive(Debug)]
+struct WatchedServer {
+    to: SocketAddr,
+    protocol: u8,
+    /// Those of all clients, not of one.
+    any: bool,
+}
+
 /// All that are followed in one window.
 #[derive(Debug)]
 pub struct Followers {
     followed: Vec<Followed>,
     /// The window of the hop trail, where it is open at a node.
     trails: Vec<(usize, u32)>,
-    /// Servers whose packets are watched, with the protocol: by their places the packets are known.
-    servers: Vec<(SocketAddr, u8)>,
+    /// Servers whose packets are watched: by their places the packets are known.
+    servers: Vec<WatchedServer>,
     /// Windows of the probes of rare events, at each node.
     windows: Vec<(usize, u32)>,
     deadline: Instant,
@@ -238,9 +249,10 @@ impl Followers {
 
     /// Watches who asks a target for connections on this port, and whether the packets arrive.
     pub fn listen(&mut self, session: &mut Session, address: IpAddr, port: u16) {
-        let server = (SocketAddr::new(address, port), TCP);
-        if !self.servers.contains(&server) {
-            self.watch(session, server, None, None);
+        let to = SocketAddr::new(address, port);
+        let whole = |known: &WatchedServer| (known.to, known.protocol) == (to, TCP) && known.any;
+        if !self.servers.iter().any(whole) {
+            self.watch(session, (to, TCP), None, None);
         }
     }
 
@@ -252,13 +264,19 @@ impl Followers {
 
     /// Watches packets to a server from now on: of this client, or of all where several are followed.
     fn watch(&mut self, session: &mut Session, server: (SocketAddr, u8), from: Option<IpAddr>, client: Option<u32>) {
-        let known = self.servers.iter().position(|known| *known == server);
+        let (to, protocol) = server;
+        let known = self
+            .servers
+            .iter()
+            .position(|known| (known.to, known.protocol) == server);
         let at = known.unwrap_or_else(|| {
-            self.servers.push(server);
+            let any = from.is_none();
+            self.servers.push(WatchedServer { to, protocol, any });
             self.servers.len() - 1
         });
         let attempt = at as u32 + 1;
-        let (to, protocol) = server;
+        // A second client of it, or all.
+        self.servers[at].any |= known.is_some();
         let any: IpAddr = match to {
             SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
             SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
@@ -287,7 +305,7 @@ impl Followers {
             let id = session.number();
             self.trails.push((node, id));
             let filter = Filter {
-                netns: vec![session.state.evidence.nodes[node].host_netns],
+                netns: vec![NOWHERE],
                 flows,
                 ..Filter::default()
             };

@@ -126,7 +126,13 @@ pub fn fate(evidence: &Evidence, attempt: &Attempt, trail: &Trail<'_>) -> Fate {
         Outcome::Cancelled | Outcome::NotTried { .. } => cancelled(evidence, attempt, trail),
         Outcome::Ok | Outcome::TimedOut { .. } if attempt.kind == "udp" => datagram(evidence, attempt, trail),
         // A lookup that was answered and found nothing did not do what was asked.
-        Outcome::Ok if attempt.kind == "dns" && attempt.dns.as_ref().is_some_and(|dns| dns.addresses.is_empty()) => {
+        Outcome::Ok
+            if attempt.kind == "dns"
+                && attempt
+                    .dns
+                    .as_ref()
+                    .is_some_and(|dns| dns.addresses.is_empty() && dns.found.is_none()) =>
+        {
             Fate::Failed
         }
         Outcome::Ok if waited_for_lost(evidence, attempt, trail) => Fate::Failed,

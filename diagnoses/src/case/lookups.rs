@@ -37,7 +37,8 @@ impl<'a> Lookup<'a> {
         if self.tried.attempt.kind == "dns-query" {
             return self.dns.queries.iter().any(answered);
         }
-        !self.dns.addresses.is_empty()
+        // Of a lookup that was only watched the addresses are not known.
+        !self.dns.addresses.is_empty() || self.dns.found.is_some()
     }
 
     /// Names in the order in which they were tried.

@@ -9,6 +9,8 @@ use model::flow::{Flow, TCP};
 /// Whoever waits for longer has lost a packet: the first segment is sent again after a second (RFC 6298, 2.1), or what asks
 /// has its own limit.
 const PATIENCE_NS: u64 = 900_000_000;
+/// Two programs that tell of the same drop run one after the other.
+const SAME_DROP_NS: u64 = 500_000;
 /// Within this a refusal comes from the sender's own kernel, or from next to it.
 const AT_ONCE_NS: u64 = 20_000_000;
 /// Whoever waits for an answer waits for at least so long.
@@ -16,6 +18,7 @@ const IN_VAIN_NS: u64 = 400_000_000;
 /// A segment that was sent again so often in vain does not get through; it takes more than a second.
 const STUCK: u32 = 3;
 const ECONNREFUSED: u16 = 111;
+const ECONNRESET: u16 = 104;
 /// The kernel's word (`enum sk_rst_reason`, Linux 6.10) for a socket that was closed with data in it that nobody had read.
 const UNREAD: &str = "TCP_ABORT_ON_CLOSE";
 
@@ -59,6 +62,10 @@ pub struct Connection {
     pub stuck: u32,
     /// Its packets that were dropped.
     pub dropped: u32,
+    /// The last of them: its skb, and when it was dropped. Two programs may tell of one.
+    pub last_dropped: (u64, u64),
+    /// Datagrams for which a socket had no room; newer kernels tell of each as dropped, too.
+    pub overflowed: u32,
 }
 
 impl Connection {
@@ -71,6 +78,15 @@ impl Connection {
             (seq, 1)
         };
         self.stuck = self.stuck.max(self.again.1);
+    }
+
+    /// One of its packets was dropped.
+    pub fn lose(&mut self, skb: u64, at_ns: u64) {
+        let (known, known_at_ns) = self.last_dropped;
+        self.last_dropped = (skb, at_ns);
+        if skb == 0 || known != skb || at_ns.abs_diff(known_at_ns) > SAME_DROP_NS {
+            self.dropped += 1;
+        }
     }
 
     /// What became of it until now.
@@ -87,7 +103,7 @@ impl Connection {
         }
         match &self.reset {
             Some(reset) if !reset.by_client && (reset.reason.as_deref() == Some(UNREAD) || self.is_unanswered()) => {
-                error("read", 104)
+                reset_outcome()
             }
             _ if self.stuck >= STUCK => Outcome::TimedOut { during: "send".into() },
             // Whether a request was lost by it, its packets alone tell.
@@ -196,6 +212,11 @@ impl Connection {
             ..Attempt::default()
         }
     }
+}
+
+/// It was reset while somebody had use for it.
+pub fn reset_outcome() -> Outcome {
+    error("read", ECONNRESET)
 }
 
 fn error(during: &str, number: u16) -> Outcome {

@@ -81,11 +81,9 @@ impl Conversation {
     #[must_use]
     pub fn suffers(&self, now_ns: u64, slow_ns: u64) -> bool {
         let cost = self.cost(now_ns, slow_ns);
-        let reset = |connection: &Connection| connection.reset.as_ref().is_some_and(|reset| !reset.by_client);
-        cost.failed > 0
-            || cost.lost >= LOST_MIN
-            || cost.waited_ns > 0
-            || self.connections.values().any(|own| reset(own) || own.is_one_sided())
+        // A reset may be the client's own wish; who sent it is found out.
+        let odd = |connection: &Connection| connection.reset.is_some() || connection.is_one_sided();
+        cost.failed > 0 || cost.lost >= LOST_MIN || cost.waited_ns > 0 || self.connections.values().any(odd)
     }
 
     /// Takes in a lookup that has come to its end.
@@ -133,7 +131,7 @@ fn one(connection: &Connection, now_ns: u64, slow_ns: u64) -> Cost {
         lost: if connection.refused() {
             0
         } else {
-            connection.resent.max(connection.dropped)
+            connection.resent.max(connection.dropped).max(connection.overflowed)
         },
         waited_ns: if slow || (failed && connection.connected_ns.is_none()) {
             waited_ns

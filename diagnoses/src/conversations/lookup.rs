@@ -119,11 +119,13 @@ impl ObservedLookup {
     /// Nobody waits for longer.
     #[must_use]
     pub fn has_waited_long(&self, now_ns: u64) -> bool {
-        self.found() || now_ns.saturating_sub(self.started_ns) >= PATIENCE_NS
+        let refused = self.queries.iter().all(|query| query.errno.is_some());
+        self.found() || refused || now_ns.saturating_sub(self.started_ns) >= PATIENCE_NS
     }
 
     fn is_over(&self, now_ns: u64) -> bool {
-        let all_answered = self.queries.iter().all(|query| query.rcode.is_some());
+        let answered = |query: &DnsExchange| query.rcode.is_some() || query.errno.is_some();
+        let all_answered = self.queries.iter().all(answered);
         let quiet_ns = now_ns.saturating_sub(self.last_ns);
         // A resolver asks for both families at once; the second question may not have been seen yet.
         match (all_answered, self.found()) {
@@ -197,6 +199,10 @@ impl Lookups {
             if let Some(query) = queries.filter(|query| query.flow == flow).last() {
                 query.late_ns = query.latency_ns.filter(|_| nobody && flow != event.flow);
                 (query.rcode, query.latency_ns, query.answers) = (None, None, 0);
+                // Nothing listens where it was asked.
+                if nobody && flow == event.flow {
+                    query.errno = Some(refused());
+                }
             }
         }
     }
@@ -205,12 +211,12 @@ impl Lookups {
     pub fn close(&mut self, now_ns: u64) -> Vec<(usize, ObservedLookup)> {
         let mut rest = std::mem::take(&mut self.open);
         for (_, lookup) in &mut rest {
-            if lookup.queries.iter().any(|query| query.rcode.is_none()) {
+            if !lookup.found() {
                 lookup.last_ns = lookup.last_ns.max(now_ns.min(lookup.last_ns + PATIENCE_NS));
             }
         }
         // What was asked at the very end may still be answered.
-        rest.retain(|(_, lookup)| lookup.found() || now_ns.saturating_sub(lookup.started_ns) > SLOW_NS);
+        rest.retain(|(_, lookup)| lookup.has_waited_long(now_ns) || now_ns.saturating_sub(lookup.started_ns) > SLOW_NS);
         rest
     }
 
@@ -300,6 +306,13 @@ impl Lookups {
             let query = lookup.queries.iter().rposition(is_it)?;
             Some((lookup, query))
         })
+    }
+}
+
+fn refused() -> Errno {
+    Errno {
+        number: 111,
+        name: "ECONNREFUSED".to_owned(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! A conversation as a question that the rules can judge: its two ends, its connections as attempts, and the events about them.
 
-use super::connection::Connection;
+use super::connection::{Connection, reset_outcome};
 use super::conversation::{Conversation, Key};
 use super::lookup::ObservedLookup;
 use super::table::ConversationTable;
@@ -21,6 +21,11 @@ use std::net::IpAddr;
 const ATTEMPTS_MAX: usize = 64;
 /// The port of name servers.
 const DNS: u16 = 53;
+/// A packet passes one node within this time.
+const ONE_WAY_NS: u64 = 20_000_000;
+/// Two programs that tell of the same drop run one after the other, and few other events come between.
+const SAME_DROP_NS: u64 = 500_000;
+const FEW: usize = 16;
 /// The probe that follows packets hop by hop.
 const TRAIL: &str = "path";
 
@@ -90,6 +95,9 @@ pub fn question(seen: &Evidence, table: &ConversationTable, path: &PathOf, now_n
     };
     leave_off_path_out(&mut question);
     wait_in_vain(&mut question, conversation);
+    if asked.hop_by_hop {
+        reset_by_nobody(&mut question, conversation);
+    }
     measure(&mut question);
     if !asked.hop_by_hop {
         forget_hops(&mut question);
@@ -100,10 +108,13 @@ pub fn question(seen: &Evidence, table: &ConversationTable, path: &PathOf, now_n
 /// Whoever sent something and got no answer waited in vain, where the far end's program has not even read it.
 fn wait_in_vain(question: &mut Evidence, conversation: &Conversation) {
     let server = question.destination.netns.and_then(|netns| question.netns(netns));
-    let sockets = server
-        .and_then(|server| server.after.sockets.ok())
+    // When it began to be followed, and when the window had closed.
+    let facts = server.into_iter().flat_map(|server| [&server.before, &server.after]);
+    let sockets: Vec<Socket> = facts
+        .filter_map(|facts| facts.sockets.ok())
+        .flatten()
         .cloned()
-        .unwrap_or_default();
+        .collect();
     let port = question.destination.port.unwrap_or_default();
     let unaccepted = sockets
         .iter()
@@ -119,8 +130,35 @@ fn wait_in_vain(question: &mut Evidence, conversation: &Conversation) {
         .map(|connection| connection.flow)
         .collect();
     for attempt in &mut question.attempts {
-        if one_sided.contains(&attempt.flow) && attempt.outcome == Outcome::Ok && (unaccepted || unread(attempt.flow)) {
+        // One that is read at last may be reset by the client, which has gone.
+        let silent = matches!(attempt.outcome, Outcome::Ok | Outcome::Cancelled);
+        if silent && one_sided.contains(&attempt.flow) && (unaccepted || unread(attempt.flow)) {
             attempt.outcome = Outcome::TimedOut { during: "read".into() };
+        }
+    }
+}
+
+/// Connections that were reset, and neither end's kernel had sent the reset: somebody between them did.
+fn reset_by_nobody(question: &mut Evidence, conversation: &Conversation) {
+    let watched = |netns: Option<u32>| netns.is_some_and(|netns| question.netns(netns).is_some());
+    if !watched(question.source.netns) || !watched(question.destination.netns) {
+        return;
+    }
+    let sent: BTreeSet<Flow> = question
+        .events
+        .iter()
+        .filter(|event| matches!(event.seen, Seen::ResetSent { .. }))
+        .flat_map(|event| [event.flow, event.flow.reversed()])
+        .collect();
+    let reset = |connection: &&Connection| connection.reset.is_some() && connection.connected_ns.is_some();
+    let connections = conversation.connections.values().filter(reset);
+    let forged: BTreeSet<Flow> = connections
+        .map(|connection| connection.flow)
+        .filter(|flow| !sent.contains(flow))
+        .collect();
+    for attempt in &mut question.attempts {
+        if attempt.outcome == Outcome::Cancelled && forged.contains(&attempt.flow) {
+            attempt.outcome = reset_outcome();
         }
     }
 }
@@ -147,6 +185,11 @@ fn forget_hops(question: &mut Evidence) {
 
 /// What lies on no way of this conversation is another's, whatever it looks like.
 fn leave_off_path_out(question: &mut Evidence) {
+    // What was met where nobody looked is another's: tuples are the same in every cluster of a machine.
+    let known: BTreeSet<u32> = question.netns.iter().map(|netns| netns.id).collect();
+    question
+        .events
+        .retain(|event| event.netns == 0 || known.contains(&event.netns));
     let mut on_path: BTreeSet<u32> = walk::path(question).iter().map(|hop| hop.netns).collect();
     on_path.extend(
         [question.source.netns, question.destination.netns]
@@ -277,14 +320,33 @@ impl Asked {
     fn events(&mut self, seen: &Evidence, table: &ConversationTable, key: Key) -> Vec<Event> {
         let mut events = Vec::new();
         let trail = followed_as(seen, key);
+        // A packet keeps its address while its tuple is translated.
+        let mut packets: HashMap<u64, (u32, u64)> = HashMap::new();
         for event in &seen.events {
+            let met = packets.get(&event.skb).copied();
+            let same_packet = met.filter(|(_, at_ns)| event.at_ns.saturating_sub(*at_ns) < ONE_WAY_NS);
             let number = match event.attempt {
                 Some(_) if trail.is_some() && event.attempt == trail && event.quoted.is_none() => {
-                    self.of_client(event, key)
+                    let number = self.of_client(event, key);
+                    number.or(same_packet.map(|(number, _)| number))
                 }
                 Some(_) => None,
                 None => self.of_tuple(event, table, key),
             };
+            if let Some(number) = number.filter(|_| event.skb != 0 && matches!(event.seen, Seen::Hop { .. })) {
+                packets.insert(event.skb, (number, event.at_ns));
+            }
+            let told = |known: &Event| {
+                let drops = [known, event]
+                    .iter()
+                    .all(|event| matches!(event.seen, Seen::Drop { .. }));
+                drops
+                    && (known.skb, known.netns) == (event.skb, event.netns)
+                    && event.at_ns - known.at_ns < SAME_DROP_NS
+            };
+            if event.skb != 0 && events.iter().rev().take(FEW).any(told) {
+                continue;
+            }
             let beside = matches!(event.seen, Seen::NeighbourFailed { .. });
             if number.is_some() || beside {
                 events.push(Event {

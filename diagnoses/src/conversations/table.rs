@@ -21,6 +21,8 @@ use std::net::{IpAddr, Ipv4Addr};
 const CONVERSATIONS_MAX: usize = 4_096;
 /// Times that are kept for a percentile.
 const TIMES_MAX: usize = 10_000;
+/// Ports from here on are clients', unless somebody changed the range (`net.ipv4.ip_local_port_range`).
+const EPHEMERAL: u16 = 32_768;
 /// The port of name servers, whose messages are read one by one.
 const DNS: u16 = 53;
 
@@ -340,7 +342,7 @@ impl ConversationTable {
         let Some((key, id)) = found else { return };
         let refused = opens && class == Some(Class::NoSocket);
         if let Some(connection) = self.connection(key, id) {
-            connection.dropped += 1;
+            connection.lose(event.skb, event.at_ns);
             if refused {
                 connection.errno = Some(111);
                 connection.ended_ns = Some(event.at_ns);
@@ -386,7 +388,7 @@ impl ConversationTable {
             && let Some(connection) = self.connection(key, id)
         {
             match event.seen {
-                Seen::Drop { .. } => connection.dropped += 1,
+                Seen::Drop { .. } => connection.lose(event.skb, event.at_ns),
                 _ => connection.resent += 1,
             }
         }
@@ -410,7 +412,10 @@ impl ConversationTable {
             && !(late && direction == Direction::Answer)
             && let Some(connection) = self.connection(key, id)
         {
-            connection.dropped += 1;
+            match event.seen {
+                Seen::ReceiveBufferFull { .. } => connection.overflowed += 1,
+                _ => connection.lose(event.skb, event.at_ns),
+            }
         }
     }
 
@@ -433,8 +438,15 @@ impl ConversationTable {
                 && socket.flow.sport == local.sport
                 && takes(socket, local.src())
         });
-        // A port that nobody listens on is a client's, unless the other end's is as high and this one is not.
-        let (role, from_client) = if listens || local.sport < local.dport.min(1_024) {
+        let is_high = |port: u16| port >= EPHEMERAL;
+        let serves = match flow.protocol {
+            // Whoever sends without connecting is bound to his port as well; where ports do not tell, he who sends first asks.
+            UDP if is_high(local.sport) == is_high(local.dport) => flow != local,
+            UDP => is_high(local.dport),
+            // A port that nobody listens on is a client's, unless the other end's is as high and this one is not.
+            _ => listens || local.sport < local.dport.min(1_024),
+        };
+        let (role, from_client) = if serves {
             (Role::Server, local.reversed())
         } else {
             (Role::Client, local)
