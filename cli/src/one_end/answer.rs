@@ -12,14 +12,18 @@ use model::evidence::Evidence;
 use model::flow::protocol_name;
 use model::missing::Missing;
 use model::owner::Owner;
+use model::protocol::Lost;
 use model::report::{API_VERSION, ConversationReport, OneEndReport, SeenTraffic, Timing};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+/// Probes without whose events a connection or a lookup that failed may be overlooked.
+const DECIDING: [&str; 3] = ["tcpstate", "tcpretrans", "dns"];
+
 /// The conversations that suffer and were followed, each as a question with what was seen of it.
 #[must_use]
 pub fn questions(asked: &OneEndQuestion, triage: &Triage, seen: &Evidence) -> Vec<Suffering> {
-    let now_ns = seen.window.end_ns;
+    let now_ns = triage.end_ns(seen);
     let mut suffering = Vec::new();
     for (key, cost) in triage.table.suffering(now_ns, asked.slow_ns()) {
         let Some(followed) = triage.followed.iter().find(|followed| followed.key == key) else {
@@ -58,7 +62,7 @@ pub fn answer(
     seen: Evidence,
     timing: Timing,
 ) -> OneEndReport {
-    let all = triage.table.suffering(seen.window.end_ns, asked.slow_ns());
+    let all = triage.table.suffering(triage.end_ns(&seen), asked.slow_ns());
     let traffic = traffic(triage, &seen);
     let looked = Looked {
         target: name(&target),
@@ -189,12 +193,17 @@ fn gaps(seen: &Evidence) -> Vec<Missing> {
         for status in &node.probes {
             gaps.extend(status.unsupported.clone());
         }
-        let unseen: u64 = node.lost.iter().map(|lost| lost.ring_full + lost.over_budget).sum();
+        // Drops come in floods wherever much is received and thrown away; what fails is told by sockets and lookups.
+        let decides = |lost: &&Lost| DECIDING.contains(&lost.probe.as_str());
+        let unseen: u64 = node
+            .lost
+            .iter()
+            .filter(decides)
+            .map(|lost| lost.ring_full + lost.over_budget)
+            .sum();
         if unseen > 0 {
-            let lack = Missing::new(
-                format!("{unseen} events"),
-                "more came at once than can be told one by one",
-            );
+            let what = format!("{unseen} events of sockets and lookups");
+            let lack = Missing::new(what, "more came at once than can be told one by one");
             gaps.push(lack.remedy("look at fewer pods at once, or when they are less busy"));
         }
     }

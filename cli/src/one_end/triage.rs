@@ -13,7 +13,7 @@ use crate::inquiry::known_ends::KnownEnds;
 use anyhow::{Result, anyhow};
 use diagnoses::conversations::{ConversationTable, Key};
 use model::endpoint::{Endpoint, EndpointKind};
-use model::evidence::Intent;
+use model::evidence::{Evidence, Intent};
 use model::facts::Phase;
 use model::missing::Missing;
 use model::protocol::{Filter, Request};
@@ -114,8 +114,13 @@ pub async fn watch(
         triage.table.take(&event);
         kept.push(event);
     }
-    let end_ns = session.state.evidence.window.end_ns;
+    let end_ns = triage.end_ns(&session.state.evidence);
     triage.table.close(end_ns);
+    let lost = session.state.evidence.nodes.iter().flat_map(|node| &node.lost);
+    let mut of_sockets = lost.filter(|lost| lost.probe == "tcpstate");
+    if of_sockets.any(|lost| lost.ring_full + lost.over_budget + lost.missed > 0) {
+        triage.table.doubt();
+    }
     let after = Instant::now();
     triage.follow(session, question, &mut followers, end_ns, around).await;
     if kept.let_go > 0 {
@@ -271,6 +276,13 @@ pub fn arm(session: &mut Session, node: usize, id: u32, netns: Vec<u32>, residen
 }
 
 impl Triage {
+    /// When the window closed, by the clock of the targets' nodes: that of another may be ahead.
+    pub fn end_ns(&self, evidence: &Evidence) -> u64 {
+        let nodes = self.targets.iter().filter_map(|target| evidence.node(&target.node));
+        let ends = nodes.map(|node| node.window.end_ns).filter(|end_ns| *end_ns != 0);
+        ends.min().unwrap_or(evidence.window.end_ns)
+    }
+
     /// Takes in events until the time is up, or a fault was seen long enough where one is waited for, and follows what suffers.
     async fn window(
         &mut self,

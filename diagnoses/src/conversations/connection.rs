@@ -64,6 +64,8 @@ pub struct Connection {
     pub dropped: u32,
     /// The last of them: its skb, and when it was dropped. Two programs may tell of one.
     pub last_dropped: (u64, u64),
+    /// Nobody knows whether it was made: not all changes of sockets were told.
+    pub is_unsure: bool,
     /// Datagrams for which a socket had no room; newer kernels tell of each as dropped, too.
     pub overflowed: u32,
 }
@@ -123,7 +125,7 @@ impl Connection {
         if self.is_refused_at_once() {
             return error("connect", ECONNREFUSED);
         }
-        if self.waited_ns(now_ns) >= PATIENCE_NS {
+        if self.waited_ns(now_ns) >= PATIENCE_NS && !self.is_unsure {
             return Outcome::TimedOut {
                 during: "connect".into(),
             };
@@ -145,6 +147,12 @@ impl Connection {
     fn is_unanswered(&self) -> bool {
         let (asked, answered) = self.bytes();
         asked > 0 && answered == 0
+    }
+
+    /// The server has said nothing on it.
+    #[must_use]
+    pub fn is_unserved(&self) -> bool {
+        self.bytes().1 == 0
     }
 
     /// Bytes from the client, and from the server.

@@ -33,6 +33,8 @@ pub struct ObservedLookup {
     pub last_ns: u64,
     /// Its queries in order.
     pub queries: Vec<DnsExchange>,
+    /// Of each query, how many answers came that were not thrown away.
+    answers: Vec<u32>,
 }
 
 impl ObservedLookup {
@@ -63,7 +65,8 @@ impl ObservedLookup {
     /// What it has cost.
     #[must_use]
     pub fn cost(&self) -> Cost {
-        let unanswered = self.queries.iter().filter(|query| query.rcode.is_none()).count();
+        let silent = |query: &&DnsExchange| query.rcode.is_none() && query.errno.is_none();
+        let unanswered = self.queries.iter().filter(silent).count();
         let took_ns = self.last_ns.saturating_sub(self.started_ns);
         let late = took_ns > SLOW_NS || unanswered > 0;
         Cost {
@@ -179,6 +182,11 @@ impl Lookups {
                 } => {
                     if let Some((lookup, query)) = self.waiting(target, event.flow.reversed(), *id) {
                         let sent_ns = lookup.started_ns + lookup.queries[query].sent_ns;
+                        lookup.answers[query] += 1;
+                        if lookup.answers[query] > 1 {
+                            // The first one counts.
+                            return over;
+                        }
                         lookup.last_ns = event.at_ns;
                         let query = &mut lookup.queries[query];
                         query.latency_ns = Some(event.at_ns.saturating_sub(sent_ns));
@@ -195,15 +203,26 @@ impl Lookups {
     /// A query or an answer was dropped on its way. An answer that `nobody` waits for any more came too late.
     pub fn lose(&mut self, event: &Event, nobody: bool) {
         for flow in [event.flow, event.flow.reversed()] {
-            let queries = self.open.iter_mut().flat_map(|(_, lookup)| &mut lookup.queries);
-            if let Some(query) = queries.filter(|query| query.flow == flow).last() {
-                query.late_ns = query.latency_ns.filter(|_| nobody && flow != event.flow);
-                (query.rcode, query.latency_ns, query.answers) = (None, None, 0);
-                // Nothing listens where it was asked.
-                if nobody && flow == event.flow {
-                    query.errno = Some(refused());
+            let is_answer = flow != event.flow;
+            let found = self.open.iter_mut().rev().find_map(|(_, lookup)| {
+                let at = lookup.queries.iter().rposition(|query| query.flow == flow)?;
+                Some((lookup, at))
+            });
+            let Some((lookup, at)) = found else { continue };
+            if is_answer {
+                lookup.answers[at] = lookup.answers[at].saturating_sub(1);
+                if lookup.answers[at] > 0 {
+                    return;
                 }
             }
+            let query = &mut lookup.queries[at];
+            query.late_ns = query.latency_ns.filter(|_| nobody && is_answer);
+            (query.rcode, query.latency_ns, query.answers) = (None, None, 0);
+            // Nothing listens where it was asked.
+            if nobody && !is_answer {
+                query.errno = Some(refused());
+            }
+            return;
         }
     }
 
@@ -255,12 +274,12 @@ impl Lookups {
         };
         let same = |lookup: &ObservedLookup| {
             let same_client = role == Role::Client || lookup.flow().is_some_and(|flow| flow.src() == event.flow.src());
-            // The same question from another port is another lookup.
+            // The same question from another port, or once it is answered, is another lookup.
             let again = |query: &DnsExchange| {
                 query.name.eq_ignore_ascii_case(name)
                     && query.qtype == qtype
                     && query.flow.dst() == event.flow.dst()
-                    && query.flow.sport != event.flow.sport
+                    && (query.flow.sport != event.flow.sport || (query.id != id && query.rcode.is_some()))
             };
             lookup.role == role
                 && same_client
@@ -288,6 +307,7 @@ impl Lookups {
         });
         let lookup = &mut self.open[at].1;
         lookup.last_ns = event.at_ns;
+        lookup.answers.push(0);
         lookup.queries.push(DnsExchange {
             flow: event.flow,
             id,

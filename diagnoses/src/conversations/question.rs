@@ -21,6 +21,8 @@ use std::net::IpAddr;
 const ATTEMPTS_MAX: usize = 64;
 /// The port of name servers.
 const DNS: u16 = 53;
+/// Resets that neither end sent, before it is said that somebody between them does.
+const FORGED_MIN: usize = 3;
 /// A packet passes one node within this time.
 const ONE_WAY_NS: u64 = 20_000_000;
 /// Two programs that tell of the same drop run one after the other, and few other events come between.
@@ -150,12 +152,23 @@ fn reset_by_nobody(question: &mut Evidence, conversation: &Conversation) {
         .filter(|event| matches!(event.seen, Seen::ResetSent { .. }))
         .flat_map(|event| [event.flow, event.flow.reversed()])
         .collect();
-    let reset = |connection: &&Connection| connection.reset.is_some() && connection.connected_ns.is_some();
-    let connections = conversation.connections.values().filter(reset);
-    let forged: BTreeSet<Flow> = connections
-        .map(|connection| connection.flow)
-        .filter(|flow| !sent.contains(flow))
-        .collect();
+    // What a kernel sends in vain may be missed once; then nothing is said of any.
+    let missed = question.nodes.iter().flat_map(|node| &node.lost);
+    let missed = missed.filter(|lost| lost.probe == "tcpreset");
+    let complete = missed
+        .map(|lost| lost.ring_full + lost.over_budget + lost.missed)
+        .sum::<u64>()
+        == 0;
+    let asked: BTreeSet<Flow> = question.attempts.iter().map(|attempt| attempt.flow).collect();
+    let reset = |connection: &&Connection| {
+        connection.reset.is_some() && connection.connected_ns.is_some() && asked.contains(&connection.flow)
+    };
+    let resets: Vec<&Connection> = conversation.connections.values().filter(reset).collect();
+    let is_forged = |connection: &&Connection| !sent.contains(&connection.flow) && connection.is_unserved();
+    if !complete || resets.len() < FORGED_MIN || !resets.iter().all(is_forged) {
+        return;
+    }
+    let forged: BTreeSet<Flow> = resets.iter().map(|connection| connection.flow).collect();
     for attempt in &mut question.attempts {
         if attempt.outcome == Outcome::Cancelled && forged.contains(&attempt.flow) {
             attempt.outcome = reset_outcome();
@@ -342,7 +355,7 @@ impl Asked {
                     .all(|event| matches!(event.seen, Seen::Drop { .. }));
                 drops
                     && (known.skb, known.netns) == (event.skb, event.netns)
-                    && event.at_ns - known.at_ns < SAME_DROP_NS
+                    && event.at_ns.abs_diff(known.at_ns) < SAME_DROP_NS
             };
             if event.skb != 0 && events.iter().rev().take(FEW).any(told) {
                 continue;

@@ -23,6 +23,8 @@ const CONVERSATIONS_MAX: usize = 4_096;
 const TIMES_MAX: usize = 10_000;
 /// Ports from here on are clients', unless somebody changed the range (`net.ipv4.ip_local_port_range`).
 const EPHEMERAL: u16 = 32_768;
+/// Events of one probe may come so much later than those of another.
+const OUT_OF_ORDER_NS: u64 = 500_000_000;
 /// The port of name servers, whose messages are read one by one.
 const DNS: u16 = 53;
 
@@ -143,6 +145,18 @@ impl ConversationTable {
     #[must_use]
     pub fn is_twin(&self, key: &Key) -> bool {
         key.role == Role::Server && self.target_at(key.client).is_some()
+    }
+
+    /// Not all changes of sockets were told: of a connection that nothing else tells of nobody knows whether it was made.
+    pub fn doubt(&mut self) {
+        for connection in self
+            .conversations
+            .values_mut()
+            .flat_map(|own| own.connections.values_mut())
+        {
+            let told = connection.dropped > 0 || connection.resent > 0;
+            connection.is_unsure = !told && connection.connected_ns.is_none();
+        }
     }
 
     /// Lookups that are still waited for when the window closes have come to their end.
@@ -290,6 +304,15 @@ impl ConversationTable {
         }
     }
 
+    /// It was there at that time, or began soon after: events of different probes come in no common order.
+    fn is_of(&self, key: Key, id: u64, at_ns: u64) -> bool {
+        let connection = self.conversations.get(&key).and_then(|own| own.connections.get(&id));
+        connection.is_some_and(|connection| {
+            let until_ns = connection.ended_ns.unwrap_or(u64::MAX);
+            (connection.started_ns.saturating_sub(OUT_OF_ORDER_NS)..until_ns).contains(&at_ns)
+        })
+    }
+
     fn is_open(&self, key: Key, id: u64) -> bool {
         let connection = self.conversations.get(&key).and_then(|own| own.connections.get(&id));
         connection.is_some_and(|connection| connection.connected_ns.is_none() && connection.ended_ns.is_none())
@@ -368,7 +391,7 @@ impl ConversationTable {
         let arrived = flags == SYN && event.flow.protocol == TCP && self.target_in(event.netns).is_some();
         let known = self
             .whose(event)
-            .filter(|(key, id, _)| self.is_open(*key, *id) || key.role == Role::Client);
+            .filter(|(key, id, _)| key.role == Role::Client || self.is_of(*key, *id, event.at_ns));
         if arrived && known.is_none() {
             self.called(event);
         }
