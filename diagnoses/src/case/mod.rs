@@ -195,7 +195,7 @@ impl<'a> Case<'a> {
             let late = drop.class == Class::NoSocket
                 && drop.direction == Direction::Answer
                 && self.evidence.source.netns == Some(drop.event.netns);
-            if late || overran_us(self.evidence, drop) {
+            if late || self.was_over(drop) || overran_us(self.evidence, drop) {
                 return false;
             }
             self.evidence.passive
@@ -203,6 +203,14 @@ impl<'a> Case<'a> {
                     .attempt(drop.attempt)
                     .is_some_and(|tried| tried.asked && tried.fate == Fate::Failed)
         })
+    }
+
+    /// It was still under way when one end closed its socket with a reset: nobody waits for it.
+    fn was_over(&self, drop: &Dropped<'_>) -> bool {
+        let mut resets = self
+            .about(drop.attempt)
+            .filter(|event| matches!(event.seen, Seen::ResetSent { active: true, .. }));
+        resets.any(|reset| reset.node == drop.event.node && reset.at_ns <= drop.event.at_ns)
     }
 
     /// Losses on any watched flow, also of attempts that worked in the end and of echo trains; not what our own sockets had no

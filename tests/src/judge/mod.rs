@@ -1,4 +1,7 @@
 //! The judge: what a scenario expects against what the report says. Pure.
+//!
+//! Here is what of a report is judged, whether a cause is the one that was meant and cost what it should, which of several is
+//! which, and what is a false accusation. What a scenario may expect is said in `scenario/`; nothing is run here.
 use std::collections::BTreeMap;
 
 use serde_json::Value;

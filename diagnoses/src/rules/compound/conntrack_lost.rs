@@ -11,8 +11,8 @@
 //! Remedy: send keep-alives more often than `nf_conntrack_tcp_timeout_established`. Route both directions through the same
 //! node. Track what must be tracked, or accept INVALID where asymmetry is intended.
 //!
-//! Silent on: INVALID packets of other flows (single late segments are normal), rules that drop new connections, and services
-//! whose backend is gone.
+//! Silent on: INVALID packets of other flows (single late segments are normal), segments that were still under way when one end
+//! had reset the connection, rules that drop new connections, and services whose backend is gone.
 
 use crate::case::Case;
 use crate::kernel::drops::Class;
@@ -108,6 +108,7 @@ mod tests {
     use crate::judge;
     use crate::scenes::{self, Scene, tcp};
     use model::attempt::Outcome;
+    use model::event::{Seen, TcpState};
     use model::facts::{Action, Match, NetfilterRule};
     use model::missing::Known;
 
@@ -152,6 +153,31 @@ mod tests {
         let mut scene = Scene::two_nodes();
         scene.dropped(1, scenes::C, "eth0", "TCP_FLAGS", "tcp_v4_do_rcv");
         assert_eq!(scenes::cause(&judge(&scene.evidence)), "conntrack-lost");
+    }
+
+    #[test]
+    fn segments_that_come_after_a_reset_are_no_lost_connection() {
+        let reset = |scene: &mut Scene, active| {
+            for watched in scene.evidence.watched.clone() {
+                let seen = Seen::ResetSent {
+                    reason: Some("TCP_ABORT_ON_CLOSE".to_owned()),
+                    state: TcpState::Established,
+                    active,
+                };
+                scene.saw(scenes::A, "eth0", watched.flow, seen);
+            }
+        };
+        let late = |active| {
+            let mut scene = Scene::two_nodes();
+            scene.connects(1);
+            reset(&mut scene, active);
+            let flow = scene.evidence.watched[0].flow;
+            scene.drop(scenes::C, "eth0", flow, "TCP_FLAGS", "tcp_v4_do_rcv");
+            scene.evidence.passive = true;
+            scenes::causes(&judge(&scene.evidence))
+        };
+        assert_eq!(late(true), Vec::<String>::new());
+        assert_eq!(late(false), ["conntrack-lost"]);
     }
 
     #[test]
