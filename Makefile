@@ -134,8 +134,9 @@ lint: setup ## formatting, clippy on both sides, vet, and cargo-deny where it is
 	@if [ -x /usr/bin/cargo-clippy ]; then cd node-helper-ebpf && PATH=/usr/bin:$$PATH RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 /usr/bin/cargo clippy \
 		--release -Z build-std=core --target bpfel-unknown-none --target-dir ../target/bpf -- -D warnings; \
 	else echo 'lint: the system has no clippy (Debian: rust-web-clippy); the kernel side was not checked'; fi
-	@if command -v cargo-deny >/dev/null; then $(CARGO) deny check -A duplicate bans licenses sources && \
-		$(CARGO) deny --manifest-path node-helper-ebpf/Cargo.toml --config $(CURDIR)/deny.toml check -A duplicate -A license-not-encountered bans licenses sources; \
+	@if command -v cargo-deny >/dev/null; then for manifest in Cargo.toml fuzz/Cargo.toml node-helper-ebpf/Cargo.toml; do \
+		$(CARGO) deny --manifest-path $$manifest --config $(CURDIR)/deny.toml check -A duplicate -A license-not-encountered \
+			-A license-exception-not-encountered bans licenses sources || exit 1; done; \
 	else echo 'lint: cargo-deny is not installed; deny.toml was not checked'; fi
 	@cd tests/cluster && unformatted=$$("$$(./go env GOROOT)/bin/gofmt" -l .) && \
 		{ test -z "$$unformatted" || { echo "gofmt would change: $$unformatted"; exit 1; }; } && ./go vet . ./pause

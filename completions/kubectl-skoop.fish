@@ -37,36 +37,194 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -l as-group -d
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -l request-timeout -d 'Give up a call to the API server after this time; 0 waits without limit [default: 10s]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -s V -l version -d 'Print version'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "diagnose" -d 'Find out what is wrong between two ends, and prove it'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "diagnose" -d 'Find out what is wrong with a pod, or between two ends, and prove it'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "capture" -d 'Watch drops, resets and other events of the kernel as they happen'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "doctor" -d 'Check whether helpers can start on the cluster, and say what is missing'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "doctor" -d 'Check whether helpers can start on the cluster, and say what is missing; name its network plug-in and the state of its agents'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "cleanup" -d 'Delete what earlier runs left in a cluster; does not touch live runs'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "probes" -d 'List the probes, what they cost, and whether this kernel can run them'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "rules" -d 'List the rules: every cause that this program can name'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "explain" -d 'Explain a rule or a probe: what it means, how it knows, what to do'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "schema" -d 'Print the JSON Schema of the report that `-o json` and `-o yaml` give'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "completion" -d 'Print completions for a shell'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "__complete" -d 'Print candidates for the last of these words'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "version" -d 'Print the version of this program'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod between" -l color -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod node service namespace pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod" -l color -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod between" -l kubeconfig -d 'Use this kubeconfig file [default: $KUBECONFIG, else ~/.kube/config]' -r -F
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod between" -l context -d 'Use this context of the kubeconfig' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod between" -l cluster -d 'Use this cluster of the kubeconfig' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod between" -l user -d 'Use this user of the kubeconfig' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod between" -s n -l namespace -d 'Use this namespace for names that have none [default: the context\'s]' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod between" -l as -d 'Act as this user' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod between" -l as-group -d 'Act as this group too; may be repeated' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod between" -l request-timeout -d 'Give up a call to the API server after this time; 0 waits without limit [default: 10s]' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod between" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod between" -f -a "pod-to-pod" -d 'Can one end reach the other?'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod between" -f -a "pod-to-service" -d 'Can a pod reach a service?'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod between" -f -a "pod-to-node" -d 'Can a pod reach a node?'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod between" -f -a "pod-to-external" -d 'Can a pod reach something outside the cluster?'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod between" -f -a "dns" -d 'Does a name resolve?'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod between" -f -a "node-to-pod" -d 'Can a node reach a pod?'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod between" -f -a "between" -d 'A question without its kind: what the two ends are decides it'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod node service namespace pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod" -l kubeconfig -d 'Use this kubeconfig file [default: $KUBECONFIG, else ~/.kube/config]' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod node service namespace pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod" -l context -d 'Use this context of the kubeconfig' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod node service namespace pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod" -l cluster -d 'Use this cluster of the kubeconfig' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod node service namespace pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod" -l user -d 'Use this user of the kubeconfig' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod node service namespace pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod" -s n -l namespace -d 'Use this namespace for names that have none [default: the context\'s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod node service namespace pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod" -l as -d 'Act as this user' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod node service namespace pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod" -l as-group -d 'Act as this group too; may be repeated' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod node service namespace pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod" -l request-timeout -d 'Give up a call to the API server after this time; 0 waits without limit [default: 10s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod node service namespace pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod node service namespace pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod" -f -a "pod" -d 'What is wrong with this pod, whoever it talks to?'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod node service namespace pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod" -f -a "node" -d 'What is wrong with the pods of this node?'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod node service namespace pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod" -f -a "service" -d 'What is wrong with the pods behind this service?'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod node service namespace pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod" -f -a "namespace" -d 'What is wrong with the pods of this namespace?'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod node service namespace pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod" -f -a "pod-to-pod" -d 'Can one end reach the other?'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod node service namespace pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod" -f -a "pod-to-service" -d 'Can a pod reach a service?'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod node service namespace pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod" -f -a "pod-to-node" -d 'Can a pod reach a node?'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod node service namespace pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod" -f -a "pod-to-external" -d 'Can a pod reach something outside the cluster?'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod node service namespace pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod" -f -a "dns" -d 'Does a name resolve?'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod node service namespace pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod" -f -a "node-to-pod" -d 'Can a node reach a pod?'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod" -l for -d 'Watch for this time, such as 30s or 10m [default: 10s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod" -l keep-last -d 'Keep the events of this time before a fault as evidence, also those that seem to have nothing to do with it' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod" -l worst -d 'Follow this many conversations to their other end: those that suffer most' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod" -l slow -d 'Call a connection slow if it takes longer than this, and a lookup if it takes longer than ten times this [default: 100ms]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod" -l max-nodes -d 'Refuse to look at more nodes than this' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod" -s o -l output -d 'How to print the answer' -r -f -a "table\t'One screen, the answer first'
+wide\t'Like table, with every attempt and every hop'
+json\t'The report as JSON'
+yaml\t'The report as YAML'"
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod" -l helper -d 'On this machine: use this helper program instead of the built-in one' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod" -l record -d 'Write all that the helpers say into this file. Only its owner can read it; it may hold secrets' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod" -l replay -d 'Answer from this recording instead of looking. The question must be the same' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod" -l image -d 'Start helpers from this image [default: the image of this version]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod" -l image-pull-policy -d 'When the nodes pull the image' -r -f -a "Always\t'At every start'
+IfNotPresent\t'Only if it is not on the node yet'
+Never\t'Never; it must be on the node already'"
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod" -l image-pull-secret -d 'Pull the image with this secret of the helpers\' namespace; may be repeated' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod" -l helper-namespace -d 'Start helpers in this namespace [default: the current one]. Whoever may create or exec pods there is root on the nodes' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod" -l inject -d 'Copy the helper into this image. The image needs a shell, and should be on the nodes already (`doctor` lists some)' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod" -l color -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod" -l kubeconfig -d 'Use this kubeconfig file [default: $KUBECONFIG, else ~/.kube/config]' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod" -l context -d 'Use this context of the kubeconfig' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod" -l cluster -d 'Use this cluster of the kubeconfig' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod" -l user -d 'Use this user of the kubeconfig' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod" -s n -l namespace -d 'Use this namespace for names that have none [default: the context\'s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod" -l as -d 'Act as this user' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod" -l as-group -d 'Act as this group too; may be repeated' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod" -l request-timeout -d 'Give up a call to the API server after this time; 0 waits without limit [default: 10s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod" -l until-fault -d 'Wait for the first fault, then say why. Without --for it waits 10m'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod" -l all -d 'Show every cause in full, not the first three'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod" -l local -d 'Look at this machine as one node, without a cluster'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod" -l record-payloads -d 'Record the text to send too, not only its length and hash'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod" -s v -l verbose -d 'Show the helper\'s own messages on stderr'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod" -l privileged -d 'Start helpers privileged, for nodes where single capabilities are not enough'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod" -l no-helper -d 'Start no helper. Answer only from what the API says'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod" -l dry-run -d 'Print the manifests of the helpers, and start nothing'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node" -l for -d 'Watch for this time, such as 30s or 10m [default: 10s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node" -l keep-last -d 'Keep the events of this time before a fault as evidence, also those that seem to have nothing to do with it' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node" -l worst -d 'Follow this many conversations to their other end: those that suffer most' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node" -l slow -d 'Call a connection slow if it takes longer than this, and a lookup if it takes longer than ten times this [default: 100ms]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node" -l max-nodes -d 'Refuse to look at more nodes than this' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node" -s o -l output -d 'How to print the answer' -r -f -a "table\t'One screen, the answer first'
+wide\t'Like table, with every attempt and every hop'
+json\t'The report as JSON'
+yaml\t'The report as YAML'"
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node" -l helper -d 'On this machine: use this helper program instead of the built-in one' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node" -l record -d 'Write all that the helpers say into this file. Only its owner can read it; it may hold secrets' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node" -l replay -d 'Answer from this recording instead of looking. The question must be the same' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node" -l image -d 'Start helpers from this image [default: the image of this version]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node" -l image-pull-policy -d 'When the nodes pull the image' -r -f -a "Always\t'At every start'
+IfNotPresent\t'Only if it is not on the node yet'
+Never\t'Never; it must be on the node already'"
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node" -l image-pull-secret -d 'Pull the image with this secret of the helpers\' namespace; may be repeated' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node" -l helper-namespace -d 'Start helpers in this namespace [default: the current one]. Whoever may create or exec pods there is root on the nodes' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node" -l inject -d 'Copy the helper into this image. The image needs a shell, and should be on the nodes already (`doctor` lists some)' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node" -l color -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node" -l kubeconfig -d 'Use this kubeconfig file [default: $KUBECONFIG, else ~/.kube/config]' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node" -l context -d 'Use this context of the kubeconfig' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node" -l cluster -d 'Use this cluster of the kubeconfig' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node" -l user -d 'Use this user of the kubeconfig' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node" -s n -l namespace -d 'Use this namespace for names that have none [default: the context\'s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node" -l as -d 'Act as this user' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node" -l as-group -d 'Act as this group too; may be repeated' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node" -l request-timeout -d 'Give up a call to the API server after this time; 0 waits without limit [default: 10s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node" -l until-fault -d 'Wait for the first fault, then say why. Without --for it waits 10m'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node" -l all -d 'Show every cause in full, not the first three'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node" -l local -d 'Look at this machine as one node, without a cluster'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node" -l record-payloads -d 'Record the text to send too, not only its length and hash'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node" -s v -l verbose -d 'Show the helper\'s own messages on stderr'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node" -l privileged -d 'Start helpers privileged, for nodes where single capabilities are not enough'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node" -l no-helper -d 'Start no helper. Answer only from what the API says'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node" -l dry-run -d 'Print the manifests of the helpers, and start nothing'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from service" -l for -d 'Watch for this time, such as 30s or 10m [default: 10s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from service" -l keep-last -d 'Keep the events of this time before a fault as evidence, also those that seem to have nothing to do with it' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from service" -l worst -d 'Follow this many conversations to their other end: those that suffer most' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from service" -l slow -d 'Call a connection slow if it takes longer than this, and a lookup if it takes longer than ten times this [default: 100ms]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from service" -l max-nodes -d 'Refuse to look at more nodes than this' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from service" -s o -l output -d 'How to print the answer' -r -f -a "table\t'One screen, the answer first'
+wide\t'Like table, with every attempt and every hop'
+json\t'The report as JSON'
+yaml\t'The report as YAML'"
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from service" -l helper -d 'On this machine: use this helper program instead of the built-in one' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from service" -l record -d 'Write all that the helpers say into this file. Only its owner can read it; it may hold secrets' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from service" -l replay -d 'Answer from this recording instead of looking. The question must be the same' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from service" -l image -d 'Start helpers from this image [default: the image of this version]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from service" -l image-pull-policy -d 'When the nodes pull the image' -r -f -a "Always\t'At every start'
+IfNotPresent\t'Only if it is not on the node yet'
+Never\t'Never; it must be on the node already'"
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from service" -l image-pull-secret -d 'Pull the image with this secret of the helpers\' namespace; may be repeated' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from service" -l helper-namespace -d 'Start helpers in this namespace [default: the current one]. Whoever may create or exec pods there is root on the nodes' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from service" -l inject -d 'Copy the helper into this image. The image needs a shell, and should be on the nodes already (`doctor` lists some)' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from service" -l color -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from service" -l kubeconfig -d 'Use this kubeconfig file [default: $KUBECONFIG, else ~/.kube/config]' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from service" -l context -d 'Use this context of the kubeconfig' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from service" -l cluster -d 'Use this cluster of the kubeconfig' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from service" -l user -d 'Use this user of the kubeconfig' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from service" -s n -l namespace -d 'Use this namespace for names that have none [default: the context\'s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from service" -l as -d 'Act as this user' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from service" -l as-group -d 'Act as this group too; may be repeated' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from service" -l request-timeout -d 'Give up a call to the API server after this time; 0 waits without limit [default: 10s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from service" -l until-fault -d 'Wait for the first fault, then say why. Without --for it waits 10m'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from service" -l all -d 'Show every cause in full, not the first three'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from service" -l local -d 'Look at this machine as one node, without a cluster'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from service" -l record-payloads -d 'Record the text to send too, not only its length and hash'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from service" -s v -l verbose -d 'Show the helper\'s own messages on stderr'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from service" -l privileged -d 'Start helpers privileged, for nodes where single capabilities are not enough'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from service" -l no-helper -d 'Start no helper. Answer only from what the API says'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from service" -l dry-run -d 'Print the manifests of the helpers, and start nothing'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from service" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from namespace" -l for -d 'Watch for this time, such as 30s or 10m [default: 10s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from namespace" -l keep-last -d 'Keep the events of this time before a fault as evidence, also those that seem to have nothing to do with it' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from namespace" -l worst -d 'Follow this many conversations to their other end: those that suffer most' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from namespace" -l slow -d 'Call a connection slow if it takes longer than this, and a lookup if it takes longer than ten times this [default: 100ms]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from namespace" -l max-nodes -d 'Refuse to look at more nodes than this' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from namespace" -s o -l output -d 'How to print the answer' -r -f -a "table\t'One screen, the answer first'
+wide\t'Like table, with every attempt and every hop'
+json\t'The report as JSON'
+yaml\t'The report as YAML'"
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from namespace" -l helper -d 'On this machine: use this helper program instead of the built-in one' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from namespace" -l record -d 'Write all that the helpers say into this file. Only its owner can read it; it may hold secrets' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from namespace" -l replay -d 'Answer from this recording instead of looking. The question must be the same' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from namespace" -l image -d 'Start helpers from this image [default: the image of this version]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from namespace" -l image-pull-policy -d 'When the nodes pull the image' -r -f -a "Always\t'At every start'
+IfNotPresent\t'Only if it is not on the node yet'
+Never\t'Never; it must be on the node already'"
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from namespace" -l image-pull-secret -d 'Pull the image with this secret of the helpers\' namespace; may be repeated' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from namespace" -l helper-namespace -d 'Start helpers in this namespace [default: the current one]. Whoever may create or exec pods there is root on the nodes' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from namespace" -l inject -d 'Copy the helper into this image. The image needs a shell, and should be on the nodes already (`doctor` lists some)' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from namespace" -l color -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from namespace" -l kubeconfig -d 'Use this kubeconfig file [default: $KUBECONFIG, else ~/.kube/config]' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from namespace" -l context -d 'Use this context of the kubeconfig' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from namespace" -l cluster -d 'Use this cluster of the kubeconfig' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from namespace" -l user -d 'Use this user of the kubeconfig' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from namespace" -s n -l namespace -d 'Use this namespace for names that have none [default: the context\'s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from namespace" -l as -d 'Act as this user' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from namespace" -l as-group -d 'Act as this group too; may be repeated' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from namespace" -l request-timeout -d 'Give up a call to the API server after this time; 0 waits without limit [default: 10s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from namespace" -l until-fault -d 'Wait for the first fault, then say why. Without --for it waits 10m'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from namespace" -l all -d 'Show every cause in full, not the first three'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from namespace" -l local -d 'Look at this machine as one node, without a cluster'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from namespace" -l record-payloads -d 'Record the text to send too, not only its length and hash'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from namespace" -s v -l verbose -d 'Show the helper\'s own messages on stderr'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from namespace" -l privileged -d 'Start helpers privileged, for nodes where single capabilities are not enough'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from namespace" -l no-helper -d 'Start no helper. Answer only from what the API says'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from namespace" -l dry-run -d 'Print the manifests of the helpers, and start nothing'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from namespace" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l protocol -d 'What to send [default: the protocol that the port is declared with, else tcp]' -r -f -a "tcp\t'Connections'
 udp\t'Datagrams'
 icmp\t'Echo requests'"
@@ -345,53 +503,6 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; an
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l no-helper -d 'Start no helper. Answer only from what the API says'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l dry-run -d 'Print the manifests of the helpers, and start nothing'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l protocol -d 'What to send [default: the protocol that the port is declared with, else tcp]' -r -f -a "tcp\t'Connections'
-udp\t'Datagrams'
-icmp\t'Echo requests'"
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l send -d 'Send this text, and read the answer to its end' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l http -d 'Send an HTTP request for this path, and read the answer to its end' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l bytes -d 'Send this many bytes on each connection. The server must read them' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l attempts -d 'Make this many connections in a round, or send this many datagrams or echo requests' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l timeout -d 'Give up an attempt after this time [default: 2s, for lookups 5s]' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l for -d 'Go on for this time, such as 30s or 10m, with a round every second' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l slow -d 'Call a connect or an echo slow if it takes longer than this, and a lookup if it takes longer than ten times this [default: 100ms]' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -s o -l output -d 'How to print the answer' -r -f -a "table\t'One screen, the answer first'
-wide\t'Like table, with every attempt and every hop'
-json\t'The report as JSON'
-yaml\t'The report as YAML'"
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l evidence -d 'Keep what the rules were given in a file, as JSON' -r -F
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l helper -d 'On this machine: use this helper program instead of the built-in one' -r -F
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l record -d 'Write all that the helpers say into this file. Only its owner can read it; it may hold secrets' -r -F
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l replay -d 'Answer from this recording instead of looking. The question must be the same' -r -F
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l image -d 'Start helpers from this image [default: the image of this version]' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l image-pull-policy -d 'When the nodes pull the image' -r -f -a "Always\t'At every start'
-IfNotPresent\t'Only if it is not on the node yet'
-Never\t'Never; it must be on the node already'"
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l image-pull-secret -d 'Pull the image with this secret of the helpers\' namespace; may be repeated' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l helper-namespace -d 'Start helpers in this namespace [default: the current one]. Whoever may create or exec pods there is root on the nodes' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l inject -d 'Copy the helper into this image. The image needs a shell, and should be on the nodes already (`doctor` lists some)' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l color -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Always'
-never\t'Never'"
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l kubeconfig -d 'Use this kubeconfig file [default: $KUBECONFIG, else ~/.kube/config]' -r -F
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l context -d 'Use this context of the kubeconfig' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l cluster -d 'Use this cluster of the kubeconfig' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l user -d 'Use this user of the kubeconfig' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -s n -l namespace -d 'Use this namespace for names that have none [default: the context\'s]' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l as -d 'Act as this user' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l as-group -d 'Act as this group too; may be repeated' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l request-timeout -d 'Give up a call to the API server after this time; 0 waits without limit [default: 10s]' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l passive -d 'Send nothing. Watch the traffic that runs between the two ends anyway'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -s 4 -l ipv4 -d 'Use IPv4 only'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -s 6 -l ipv6 -d 'Use IPv6 only'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l until-fault -d 'Repeat every second until an attempt fails, then say why. Without --for it stops after 10m'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l local -d 'Look at this machine as one node, without a cluster'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l record-payloads -d 'Record the text to send too, not only its length and hash'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -s v -l verbose -d 'Show the helper\'s own messages on stderr'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l privileged -d 'Start helpers privileged, for nodes where single capabilities are not enough'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l no-helper -d 'Start no helper. Answer only from what the API says'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -l dry-run -d 'Print the manifests of the helpers, and start nothing'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from between" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -s l -l selector -d 'Watch only pods with these labels' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l node -d 'Watch this node; may be repeated' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l max-nodes -d 'Refuse to watch more nodes than this' -r
@@ -570,18 +681,6 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand completion" 
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand completion" -l as-group -d 'Act as this group too; may be repeated' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand completion" -l request-timeout -d 'Give up a call to the API server after this time; 0 waits without limit [default: 10s]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand completion" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand __complete" -l color -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
-always\t'Always'
-never\t'Never'"
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand __complete" -l kubeconfig -d 'Use this kubeconfig file [default: $KUBECONFIG, else ~/.kube/config]' -r -F
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand __complete" -l context -d 'Use this context of the kubeconfig' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand __complete" -l cluster -d 'Use this cluster of the kubeconfig' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand __complete" -l user -d 'Use this user of the kubeconfig' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand __complete" -s n -l namespace -d 'Use this namespace for names that have none [default: the context\'s]' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand __complete" -l as -d 'Act as this user' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand __complete" -l as-group -d 'Act as this group too; may be repeated' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand __complete" -l request-timeout -d 'Give up a call to the API server after this time; 0 waits without limit [default: 10s]' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand __complete" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand version" -l color -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"

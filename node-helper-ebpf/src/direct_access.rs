@@ -44,25 +44,24 @@ pub fn four(header: *const u8, at: usize) -> u32 {
     }
 }
 
-/// The protocol behind an IP header, and the header's length; `None` where it is none, or where the reader of the protocol of IPv4
-/// wants none of it.
-#[inline(always)]
-pub fn ip_header(header: *const u8, protocol_of_v4: impl FnOnce() -> Option<u8>) -> Option<(u8, usize)> {
-    let first = byte(header, 0);
-    match first >> 4 {
-        4 => {
-            let protocol = protocol_of_v4()?;
-            Some((protocol, usize::from(first & 0xf) * 4))
-        }
-        6 => Some((byte(header, 6), 40)),
-        _ => None,
-    }
-}
+/// The number that no protocol has (RFC 3692): what is behind no IP header, or is not asked for.
+pub const NO_PROTOCOL: u8 = 255;
 
-/// The same, whatever its protocol.
+/// The protocol behind an IP header, and the header's length. That of IPv4 is read as the caller does it.
 #[inline(always)]
-pub fn any_ip_header(header: *const u8) -> Option<(u8, usize)> {
-    ip_header(header, || Some(byte(header, 9)))
+pub fn ip_header(header: *const u8, protocol_of_v4: impl FnOnce() -> u8) -> (u8, usize) {
+    let first = byte(header, 0);
+    let length = if first >> 4 == 4 {
+        usize::from(first & 0xf) * 4
+    } else {
+        40
+    };
+    let protocol = match first >> 4 {
+        4 => protocol_of_v4(),
+        6 => byte(header, 6),
+        _ => NO_PROTOCOL,
+    };
+    (protocol, length)
 }
 
 /// Source and destination port at the start of a layer-4 header, as numbers below 65536, which the verifier must know too.

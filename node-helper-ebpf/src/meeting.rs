@@ -4,7 +4,7 @@
 //! where the verifier allows it, without a call: a byte per port, a byte per hash of the skb's address.
 
 use crate::budget::losses;
-use crate::direct_access::{any_ip_header, byte, low_address, network_header, port, ports};
+use crate::direct_access::{byte, low_address, network_header, port, ports};
 use crate::draft::{Draft, current_pid, draft};
 use crate::fields::{field, forget, pointer, sk_buff__len, sk_buff__sk};
 use crate::netns::{self, NetnsInterface};
@@ -30,8 +30,12 @@ pub fn may_concern(skb: *const u8, at_data: bool) -> bool {
         return true;
     }
     let header = network_header(skb, at_data);
-    let Some((protocol, length)) = any_ip_header(header) else {
-        return false;
+    // As `ip_header` does it. By that function the programs that meet every packet become longer.
+    let first = byte(header, 0);
+    let (protocol, length) = match first >> 4 {
+        4 => (byte(header, 9), usize::from(first & 0xf) * 4),
+        6 => (byte(header, 6), 40),
+        _ => return false,
     };
     match protocol {
         6 | 17 | 132 => {

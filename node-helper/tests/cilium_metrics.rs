@@ -1,4 +1,7 @@
 //! Cilium's counters, read from a map of that name and shape that a program in a namespace uses. Needs root.
+
+#![allow(clippy::disallowed_methods, reason = "this is not the helper")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 #![expect(unsafe_code, reason = "an instruction of a program is a struct of the kernel's")]
 
 mod talk;

@@ -88,12 +88,8 @@ fn hops<'a>(case: &Case<'a>, leg: &Leg<'a>, rejections: &Rejections<'a>) -> Vec<
     {
         first.translated_from = Some(done.asked);
         first.translated_in = Some(connect_translation::PLACE.to_owned());
-        first.says += &format!(
-            "; {} became {} in {}",
-            done.asked,
-            done.became,
-            connect_translation::PLACE
-        );
+        let became = format!("{} became {}", done.asked, done.became);
+        first.says = format!("{}; {became} in {}", first.says, connect_translation::PLACE);
     }
     let mut lost: Vec<Hop> = Vec::new();
     for drop in &leg.drops {

@@ -59,6 +59,19 @@ const NONE: Marks = Marks {
     programs: &[],
 };
 
+/// What an agent does not say of itself.
+const NO_AGENT: Agent = Agent {
+    name: "",
+    process: "",
+    sets: &[],
+    groups: &[],
+    condition: "",
+    owns: NONE,
+    enforces: NONE,
+    serves: NONE,
+    always: &[],
+};
+
 /// Every agent that is known. Where two fit a chain, the one that stands higher owns it.
 const AGENTS: &[Agent] = &[
     Agent {
@@ -117,8 +130,6 @@ const AGENTS: &[Agent] = &[
         name: "kube-router",
         process: "kube-router",
         sets: &["kube-router"],
-        groups: &[],
-        condition: "",
         owns: Marks {
             chains: &["KUBE-ROUTER-", "KUBE-NWPLCY-", "KUBE-POD-FW-"],
             ..NONE
@@ -132,14 +143,12 @@ const AGENTS: &[Agent] = &[
             links: &["kube-dummy-if"],
             ..NONE
         },
-        always: &[],
+        ..NO_AGENT
     },
     Agent {
         name: "kube-network-policies",
         process: "kube-network-policies",
         sets: &["kube-network-policies"],
-        groups: &[],
-        condition: "",
         owns: Marks {
             tables: &["kube-network-policies"],
             ..NONE
@@ -148,15 +157,13 @@ const AGENTS: &[Agent] = &[
             tables: &["kube-network-policies"],
             ..NONE
         },
-        serves: NONE,
         always: &[Duty::Policies],
+        ..NO_AGENT
     },
     Agent {
         name: "kindnet",
         process: "kindnetd",
         sets: &["kindnet"],
-        groups: &[],
-        condition: "",
         owns: Marks {
             chains: &["KIND-MASQ-AGENT"],
             tables: &["kindnet-"],
@@ -166,8 +173,7 @@ const AGENTS: &[Agent] = &[
             tables: &["kindnet-network-policies"],
             ..NONE
         },
-        serves: NONE,
-        always: &[],
+        ..NO_AGENT
     },
     Agent {
         name: "flannel",
@@ -179,7 +185,6 @@ const AGENTS: &[Agent] = &[
             "canal",
             "rke2-canal",
         ],
-        groups: &[],
         condition: "FlannelIs",
         owns: Marks {
             chains: &["FLANNEL-"],
@@ -187,15 +192,12 @@ const AGENTS: &[Agent] = &[
             comments: &["flanneld "],
             ..NONE
         },
-        enforces: NONE,
-        serves: NONE,
-        always: &[],
+        ..NO_AGENT
     },
     Agent {
         name: "Weave Net",
         process: "weaver",
         sets: &["weave-net"],
-        groups: &[],
         condition: "WeaveIs",
         owns: Marks {
             chains: &["WEAVE"],
@@ -205,15 +207,13 @@ const AGENTS: &[Agent] = &[
             chains: &["WEAVE-NPC"],
             ..NONE
         },
-        serves: NONE,
-        always: &[],
+        ..NO_AGENT
     },
     Agent {
         name: "Antrea",
         process: "antrea-agent",
         sets: &["antrea-agent"],
         groups: &["crd.antrea.io"],
-        condition: "",
         owns: Marks {
             chains: &["ANTREA-"],
             comments: &["Antrea:"],
@@ -223,35 +223,26 @@ const AGENTS: &[Agent] = &[
             links: &["antrea-gw"],
             ..NONE
         },
-        serves: NONE,
-        always: &[],
+        ..NO_AGENT
     },
     Agent {
         name: "the kubelet",
         process: "kubelet",
-        sets: &[],
-        groups: &[],
-        condition: "",
         owns: Marks {
             chains: &["KUBE-FIREWALL", "KUBE-KUBELET-CANARY", "KUBE-IPTABLES-HINT"],
             ..NONE
         },
-        enforces: NONE,
-        serves: NONE,
-        always: &[],
+        ..NO_AGENT
     },
     Agent {
         name: "kube-proxy",
         process: "kube-proxy",
         sets: &["kube-proxy"],
-        groups: &[],
-        condition: "",
         owns: Marks {
             chains: &["KUBE-"],
             tables: &["kube-proxy"],
             ..NONE
         },
-        enforces: NONE,
         serves: Marks {
             chains: &["KUBE-SERVICES", "KUBE-SVC-"],
             tables: &["kube-proxy"],
@@ -259,20 +250,16 @@ const AGENTS: &[Agent] = &[
             ..NONE
         },
         always: &[Duty::Services],
+        ..NO_AGENT
     },
     Agent {
         name: "the CNI plug-ins bridge and portmap",
         process: "kubelet",
-        sets: &[],
-        groups: &[],
-        condition: "",
         owns: Marks {
             chains: &["CNI-"],
             ..NONE
         },
-        enforces: NONE,
-        serves: NONE,
-        always: &[],
+        ..NO_AGENT
     },
 ];
 

@@ -10,7 +10,7 @@ use aya_ebpf::programs::BtfTracePointContext;
 use model::flow::UDP;
 use model::record::Record;
 use model::word::What;
-use node_helper_ebpf::direct_access::{address, any_ip_header, network_header, ports};
+use node_helper_ebpf::direct_access::{address, byte, ip_header, network_header, ports};
 use node_helper_ebpf::draft::draft;
 use node_helper_ebpf::fields::{pointer, read, sk_buff__sk};
 use node_helper_ebpf::send::EVENTS;
@@ -56,9 +56,7 @@ fn netif_receive_skb(context: BtfTracePointContext) -> i32 {
 #[inline(always)]
 fn is_dns(skb: *const u8, at_data: bool) -> bool {
     let header = network_header(skb, at_data);
-    let Some((protocol, length)) = any_ip_header(header) else {
-        return false;
-    };
+    let (protocol, length) = ip_header(header, || byte(header, 9));
     if protocol != UDP {
         return false;
     }

@@ -7,7 +7,7 @@ use aya_ebpf::maps::PerCpuArray;
 use aya_ebpf::programs::{BtfTracePointContext, RawTracePointContext};
 use model::flow::{TCP, UDP};
 use model::word::What;
-use node_helper_ebpf::direct_access::{self, four, ip_header, load, ports};
+use node_helper_ebpf::direct_access::{self, NO_PROTOCOL, four, ip_header, load, ports};
 use node_helper_ebpf::draft::draft;
 use node_helper_ebpf::fields::*;
 use node_helper_ebpf::netns::{self, NetnsInterface};
@@ -117,12 +117,10 @@ fn kind(skb: *const u8, reason: u32) -> u64 {
         // Flags and offset of fragments, time to live, protocol.
         let middle = four(header, 6).to_le_bytes();
         // A fragment's ports are not where they seem to be.
-        let is_whole = middle[0] & 0x3f | middle[1] == 0;
-        is_whole.then_some(middle[3])
+        let is_fragment = middle[0] & 0x3f | middle[1] != 0;
+        if is_fragment { NO_PROTOCOL } else { middle[3] }
     };
-    let Some((protocol, length)) = ip_header(header, protocol_of_v4) else {
-        return 0;
-    };
+    let (protocol, length) = ip_header(header, protocol_of_v4);
     if protocol != UDP && protocol != TCP {
         return 0;
     }
