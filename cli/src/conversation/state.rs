@@ -450,7 +450,7 @@ fn remember(answers: &mut BTreeSet<u32>, id: u32) {
 mod tests {
     use super::ConversationState;
     use model::facts::{NetnsFacts, Phase};
-    use model::protocol::{Hello, ProbeStatus, Reply};
+    use model::protocol::{Hello, Reply};
 
     #[test]
     fn a_namespace_is_one_before_and_after() {

@@ -183,7 +183,7 @@ impl<'a> Case<'a> {
         self.trail.leg(attempt, direction)
     }
 
-    /// Losses that accuse: on attempts that were asked for and did not work, or, when nothing was sent, on the user's own flow.
+    /// Losses that accuse: on attempts that were asked for and did not work, or, when only packets were watched, on the user's own flow.
     pub fn drops(&self, class: Class) -> Vec<Dropped<'a>> {
         self.accusing().filter(|drop| drop.class == class).collect()
     }
@@ -198,7 +198,9 @@ impl<'a> Case<'a> {
             if late || self.was_over(drop) || overran_us(self.evidence, drop) {
                 return false;
             }
-            self.evidence.passive
+            // Where nothing is known of what became of connections, what they lose is all there is.
+            let only_watched = self.evidence.passive && self.evidence.attempts.is_empty();
+            only_watched
                 || self
                     .attempt(drop.attempt)
                     .is_some_and(|tried| tried.asked && tried.fate == Fate::Failed)

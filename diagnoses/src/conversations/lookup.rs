@@ -289,7 +289,7 @@ impl Lookups {
         let known = self
             .open
             .iter()
-            .position(|(own, lookup)| *own == target && same(lookup));
+            .rposition(|(own, lookup)| *own == target && same(lookup));
         let at = known.unwrap_or_else(|| {
             if self.open.len() >= OPEN_MAX {
                 self.open.remove(0);

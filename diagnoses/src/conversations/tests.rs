@@ -4,7 +4,7 @@ use super::{ConversationTable, Cost, Ends, Key, PathOf, Role, question};
 use model::endpoint::Endpoint;
 use model::event::{Event, Packet, Seen, TcpState};
 use model::evidence::{Evidence, NetnsEvidence};
-use model::facts::{ResolvConf, Socket};
+use model::facts::ResolvConf;
 use model::flow::{Flow, TCP, UDP};
 use model::missing::Known;
 use model::owner::Owner;
@@ -25,10 +25,6 @@ struct Watch {
 
 impl Watch {
     fn begin() -> Self {
-        Self::with(Vec::new())
-    }
-
-    fn with(sockets: Vec<Socket>) -> Self {
         let resolv = ResolvConf {
             nameservers: vec!["10.0.0.53".parse().unwrap()],
             search: vec!["shop.svc.cluster.local".to_owned(), "cluster.local".to_owned()],
@@ -42,7 +38,7 @@ impl Watch {
             ..Endpoint::default()
         };
         Self {
-            table: ConversationTable::of(&[pod], |_| sockets.clone()),
+            table: ConversationTable::of(&[pod], |_| Vec::new()),
             events: Vec::new(),
             now_ns: 1_000 * MS,
             sockets: 0,
@@ -85,7 +81,7 @@ impl Watch {
     /// The pod begins to connect: its socket has no port yet.
     fn connect(&mut self, to: &str) -> (u64, Flow) {
         self.sockets += 1;
-        let flow = tcp(self.own(to), to);
+        let flow = tcp(&self.own(to), to);
         let portless = Flow { sport: 0, ..flow };
         self.state(self.sockets, portless, TcpState::Close, TcpState::SynSent);
         (self.sockets, flow)
@@ -127,7 +123,7 @@ impl Watch {
             location: Some("tcp_v4_rcv".to_owned()),
             state: TcpState::Unknown,
         };
-        self.tell(POD, 0, tcp(from.to_owned(), to), seen);
+        self.tell(POD, 0, tcp(from, to), seen);
         // A packet that opens a connection.
         let mut event = self.events.pop().unwrap();
         event.packet = Some(Packet {
@@ -140,7 +136,7 @@ impl Watch {
 
     fn accepted(&mut self, from: &str, to: &str) {
         self.sockets += 1;
-        let flow = tcp(from.to_owned(), to).reversed();
+        let flow = tcp(from, to).reversed();
         self.state(self.sockets, flow, TcpState::SynRecv, TcpState::Established);
     }
 
@@ -171,7 +167,7 @@ impl Watch {
     }
 }
 
-fn tcp(from: String, to: &str) -> Flow {
+fn tcp(from: &str, to: &str) -> Flow {
     Flow::new(TCP, from.parse().unwrap(), to.parse().unwrap())
 }
 
