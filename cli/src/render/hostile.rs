@@ -11,7 +11,7 @@ use model::evidence::Evidence;
 use model::letter::is_plain;
 use model::missing::Missing;
 use model::protocol::Hello;
-use model::report::Report;
+use model::report::{OneEndReport, Report};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -21,9 +21,9 @@ const HOSTILE: &str = "\u{1b}]0;x\u{7}\n✓ t/web reaches t/db:80/tcp\n  remedy 
     x x x x x x x x x x x x x x x x ✗ x ✓ t/web  remedy    run x  cause x x x x x x x x x x x ✓ x x x x ? x x x x x x x x x x x x";
 /// Alternatives of a sample that differ: no type of ours has more.
 const VARIANTS: usize = 16;
-const LABELS: [&str; 14] = [
+const LABELS: [&str; 17] = [
     "cause", "warning", "because", "remedy", "besides", "not seen", "proven", "path", "attempts", "looked", "why",
-    "sees", "hooks", "lacks",
+    "sees", "hooks", "lacks", "suffers", "also", "seen",
 ];
 
 /// A value that fits the schema, with every field, list and map filled, and of several alternatives the one of that number.
@@ -148,6 +148,19 @@ fn reports_are_harmless(reports: &[Report]) {
 #[test]
 fn nothing_in_a_report_moves_the_cursor_or_begins_a_line() {
     reports_are_harmless(&samples());
+}
+
+#[test]
+fn nothing_in_a_report_about_one_end_does_either() {
+    for report in samples::<OneEndReport>() {
+        for (width, all) in [(60, false), (120, true)] {
+            let paper = Paper { colour: true, width };
+            let lines = screen(&Sheet { paper, wide: all }.one_end(&report, all), width);
+            for line in &lines[1..] {
+                assert!(is_ours(line), "{line:?}\n{lines:#?}");
+            }
+        }
+    }
 }
 
 #[test]

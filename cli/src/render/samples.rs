@@ -3,7 +3,7 @@
 use super::paper::Paper;
 use super::table::Sheet;
 use model::flow::{Flow, TCP};
-use model::report::Report;
+use model::report::{OneEndReport, Report};
 use serde_json::{Value, json};
 
 fn report(outcome: &str, headline: &str, parts: &Value) -> Report {
@@ -198,6 +198,40 @@ fn an_inconclusive_look_says_what_was_not_seen_and_how_to_see_it() {
 #[test]
 fn a_lookup_that_fails_says_what_was_asked() {
     insta::assert_snapshot!(screen(&lookup(), 110, false));
+}
+
+/// One end with two causes, one of which two conversations suffer from.
+fn one_end() -> OneEndReport {
+    let conversation = |source: &str, failed: u32| {
+        json!({"source": source, "destination": "shop/db-0", "port": 5432, "protocol": "tcp",
+            "tried": 38, "failed": failed, "lost": 41, "waited_ms": 14_200})
+    };
+    let verdict = |rule: &str, says: &str, conversations: Value| {
+        json!({"rule": rule, "severity": "fatal", "cause": true, "where": {"node": "n2", "netns": "n2", "interface": "eth0"},
+            "says": says, "because": ["seen in the kernel"], "remedy": "mend it", "conversations": conversations})
+    };
+    serde_json::from_value(json!({
+        "apiVersion": "skoop/v1", "kind": "Diagnosis", "intent": "namespace", "source": {"asked": "shop", "name": "shop"},
+        "outcome": "fault",
+        "headline": "shop: 14 of 38 connections to shop/db-0:5432 failed: a firewall rule in n2 drops the request (and 1 more cause)",
+        "verdicts": [
+            verdict("netfilter-drop", "a firewall rule in n2 drops the request",
+                json!([conversation("shop/web-7c9", 14), conversation("shop/cart-66b", 3)])),
+            verdict("port-closed", "nothing listens on 10.244.2.3:8081/tcp", json!([conversation("shop/web-7c9", 2)]))],
+        "seen": {"connections": 312, "lookups": 410, "datagrams": 1640, "peers": 9, "connect_p99_ms": 1.2, "lookup_p99_ms": 3.0},
+        "missing": [], "nodes": [{"name": "n1", "kernel": "6.18.0", "events": 212, "bpf": {"runs": 9000, "ns": 3_000_000}}],
+        "timing": {"totalMs": 10_620},
+    }))
+    .unwrap()
+}
+
+#[test]
+fn one_end_shows_its_causes_by_what_they_cost_and_what_was_seen_to_work() {
+    let paper = Paper {
+        colour: false,
+        width: 110,
+    };
+    insta::assert_snapshot!(paper.write(&Sheet { paper, wide: false }.one_end(&one_end(), false)));
 }
 
 #[test]

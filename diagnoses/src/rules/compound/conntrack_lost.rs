@@ -174,6 +174,7 @@ mod tests {
             let flow = scene.evidence.watched[0].flow;
             scene.drop(scenes::C, "eth0", flow, "TCP_FLAGS", "tcp_v4_do_rcv");
             scene.evidence.passive = true;
+            scene.evidence.attempts.clear();
             scenes::causes(&judge(&scene.evidence))
         };
         assert_eq!(late(true), Vec::<String>::new());
