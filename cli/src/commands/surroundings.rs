@@ -9,7 +9,7 @@ use crate::one_end::Surroundings;
 use crate::recording::Recorder;
 use crate::site::{Beginning, Site};
 use anyhow::Result;
-use diagnoses::conversations::{Key, Role};
+use diagnoses::conversations::{Key, TargetRole};
 use model::endpoint::{Endpoint, EndpointKind};
 use std::time::Duration;
 
@@ -36,8 +36,8 @@ impl Surroundings for SiteSurroundings<'_> {
             ..Endpoint::default()
         };
         let (source, destination) = match key.role {
-            Role::Client => (target.clone(), peer(key.server)),
-            Role::Server => (peer(key.client), target.clone()),
+            TargetRole::Client => (target.clone(), peer(key.server)),
+            TargetRole::Server => (peer(key.client), target.clone()),
         };
         Ok(KnownEnds {
             source,

@@ -9,7 +9,7 @@ use crate::inquiry::named_end::{NamedEnd, NamedPlace};
 use crate::inquiry::object_name::{ObjectKind, ObjectName};
 use crate::inquiry::question::Via;
 use anyhow::Result;
-use diagnoses::conversations::{Key, Role};
+use diagnoses::conversations::{Key, TargetRole};
 use model::endpoint::{Endpoint, EndpointKind};
 use model::flow::UDP;
 use model::object_ref::ObjectRef;
@@ -24,7 +24,7 @@ pub async fn of(cluster: &ClusterApi, target: &Endpoint, key: &Key) -> Result<Kn
     };
     let own = named(target);
     match key.role {
-        Role::Client => {
+        TargetRole::Client => {
             let to = NamedEnd {
                 place: NamedPlace::Address(key.server),
                 port: Some(key.port),
@@ -32,7 +32,7 @@ pub async fn of(cluster: &ClusterApi, target: &Endpoint, key: &Key) -> Result<Kn
             };
             between(cluster, &own, &to, protocol).await
         }
-        Role::Server => {
+        TargetRole::Server => {
             let to = NamedEnd {
                 port: Some(key.port),
                 ..own.clone()

@@ -4,8 +4,9 @@
 use super::question::OneEndQuestion;
 use super::triage::Triage;
 use crate::report::node;
+use diagnoses::conversations;
 use diagnoses::conversations::{
-    Cost, Ends, Key, Looked, PathOf, Role, Suffering, cost_in, is_expected, judge_conversations, question,
+    Cost, Ends, Key, Looked, PathOf, Suffering, TargetRole, cost_in, is_expected, judge_conversations, question,
 };
 use model::endpoint::{Endpoint, EndpointKind};
 use model::evidence::Evidence;
@@ -25,7 +26,7 @@ const DECIDING: [&str; 3] = ["tcpstate", "tcpretrans", "dns"];
 pub fn questions(asked: &OneEndQuestion, triage: &Triage, seen: &Evidence) -> Vec<Suffering> {
     let now_ns = triage.end_ns(seen);
     let mut suffering = Vec::new();
-    for (key, cost) in triage.table.suffering(now_ns, asked.slow_ns()) {
+    for (key, cost) in conversations::suffering(&triage.table, now_ns, asked.slow_ns()) {
         let Some(followed) = triage.followed.iter().find(|followed| followed.key == key) else {
             continue;
         };
@@ -62,7 +63,7 @@ pub fn answer(
     seen: Evidence,
     timing: Timing,
 ) -> OneEndReport {
-    let all = triage.table.suffering(triage.end_ns(&seen), asked.slow_ns());
+    let all = conversations::suffering(&triage.table, triage.end_ns(&seen), asked.slow_ns());
     let traffic = traffic(triage, &seen);
     let looked = Looked {
         target: name(&target),
@@ -127,7 +128,7 @@ fn name(end: &Endpoint) -> String {
 /// What was seen to work.
 fn traffic(triage: &Triage, seen: &Evidence) -> SeenTraffic {
     let table = &triage.table;
-    let made = |role: Role| {
+    let made = |role: TargetRole| {
         let of_role = table
             .conversations
             .iter()
@@ -137,15 +138,15 @@ fn traffic(triage: &Triage, seen: &Evidence) -> SeenTraffic {
     let lookups = table
         .conversations
         .iter()
-        .filter(|(key, own)| key.role == Role::Client && !own.lookups.is_empty());
+        .filter(|(key, own)| key.role == TargetRole::Client && !own.lookups.is_empty());
     let other = |key: &Key| match key.role {
-        Role::Client => key.server,
-        Role::Server => key.client,
+        TargetRole::Client => key.server,
+        TargetRole::Server => key.client,
     };
     let met = table.conversations.iter().filter(|(_, own)| own.made > 0);
     let peers: BTreeSet<IpAddr> = met.map(|(key, _)| other(key)).collect();
     SeenTraffic {
-        connections: made(Role::Client) + made(Role::Server),
+        connections: made(TargetRole::Client) + made(TargetRole::Server),
         lookups: lookups.map(|(_, own)| u64::from(own.made)).sum(),
         datagrams: triage.targets.iter().filter_map(|target| datagrams(seen, target)).sum(),
         peers: peers.len() as u64,

@@ -1,11 +1,11 @@
 //! A conversation that suffers is followed: its other end is found, helpers are started where it goes, the facts of its path are
 //! read, and its packets are watched hop by hop from then on.
 
+use super::arming::{arm, now_ns};
 use super::surroundings::Surroundings;
-use super::triage::{arm, now_ns};
 use crate::conversation::session::Session;
 use crate::evidence::{both_ends, flow_forms, path_facts};
-use diagnoses::conversations::{Connection, ConversationTable, Ends, Key, ObservedLookup, Role};
+use diagnoses::conversations::{ConversationTable, Ends, Key, ObservedConnection, ObservedLookup, TargetRole};
 use model::attempt::WatchedFlow;
 use model::endpoint::{Endpoint, EndpointKind};
 use model::evidence::{Evidence, Intent};
@@ -195,8 +195,8 @@ impl Followers {
             ..Endpoint::default()
         };
         let (client, mut server) = match key.role {
-            Role::Client => (target.clone(), peer),
-            Role::Server => (peer, target.clone()),
+            TargetRole::Client => (target.clone(), peer),
+            TargetRole::Server => (peer, target.clone()),
         };
         (server.addresses, server.port) = (vec![key.server], Some(key.port));
         let evidence = &mut session.state.evidence;
@@ -350,8 +350,8 @@ async fn who(session: &mut Session, target: &Endpoint, address: IpAddr) -> Optio
 /// The address of the end that is not the target.
 fn peer_address(key: &Key) -> IpAddr {
     match key.role {
-        Role::Client => key.server,
-        Role::Server => key.client,
+        TargetRole::Client => key.server,
+        TargetRole::Server => key.client,
     }
 }
 
@@ -361,9 +361,10 @@ fn flows(table: &ConversationTable, key: &Key, netns: Option<u32>) -> Vec<Watche
         return Vec::new();
     };
     // Those first that did not go well.
-    let well =
-        |connection: &Connection| connection.errno.is_none() && connection.dropped == 0 && !connection.is_one_sided();
-    let mut latest: Vec<&Connection> = conversation.connections.values().rev().collect();
+    let well = |connection: &ObservedConnection| {
+        connection.errno.is_none() && connection.dropped == 0 && !connection.is_one_sided()
+    };
+    let mut latest: Vec<&ObservedConnection> = conversation.connections.values().rev().collect();
     latest.sort_by_key(|connection| well(connection));
     let connections = latest.into_iter().map(|connection| connection.flow);
     let lookups = conversation.lookups.iter().rev().filter_map(ObservedLookup::flow);

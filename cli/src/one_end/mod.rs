@@ -4,9 +4,10 @@
 //! what that means is decided elsewhere (`diagnoses`); it knows neither where helpers are nor a cluster's API.
 
 mod answer;
+mod arming;
 mod follow;
 mod kept_events;
-mod listeners;
+mod overflow_watch;
 mod question;
 mod surroundings;
 mod triage;

@@ -1,40 +1,26 @@
 //! The window: the probes of rare events watch the targets, events become conversations, and those that suffer are followed.
 
+use super::arming::{arm, now_ns};
 use super::follow::{Followed, Followers};
 use super::kept_events::KeptEvents;
-use super::listeners::Listeners;
+use super::overflow_watch::OverflowWatch;
 use super::question::OneEndQuestion;
 use super::surroundings::Surroundings;
 use crate::capture::event_order::EventOrder;
 use crate::conversation::session::{STEP, Session, WaitEnd};
-use crate::conversation::state::ConversationState;
 use crate::evidence::{both_ends, path_facts};
 use crate::inquiry::known_ends::KnownEnds;
 use anyhow::{Result, anyhow};
-use diagnoses::conversations::{ConversationTable, Key};
+use diagnoses::conversations::{ConversationTable, Key, suffering};
 use model::endpoint::{Endpoint, EndpointKind};
 use model::evidence::{Evidence, Intent};
 use model::facts::Phase;
 use model::missing::Missing;
-use model::protocol::{Filter, Request};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// What tells of faults and costs nothing while there are none.
-const PROBES: [&str; 8] = [
-    "drop",
-    "tcpreset",
-    "tcpretrans",
-    "tcpstate",
-    "icmp",
-    "neigh",
-    "udpbuf",
-    "dns",
-];
-/// Single events of a node's probe that are reported in a second; beyond them only totals.
-const EVENTS_PER_SECOND: u32 = 20_000;
 /// It is looked so often for conversations that suffer.
 const LOOK_EVERY: Duration = Duration::from_millis(150);
 /// A fault that was waited for is watched for so long.
@@ -255,26 +241,6 @@ async fn open(session: &mut Session, targets: &[Endpoint]) -> Result<Vec<(usize,
     }
 }
 
-/// Arms the probes of rare events at a node, for what happens in these namespaces and to packets of these addresses, and opens
-/// their window.
-pub fn arm(session: &mut Session, node: usize, id: u32, netns: Vec<u32>, residents: Vec<IpAddr>) {
-    let known = session.state.nodes[node].hello.as_ref();
-    let has = |name: &&str| known.is_some_and(|hello| hello.probes.iter().any(|probe| probe.name == **name));
-    let probes = PROBES
-        .iter()
-        .filter(|name| has(name))
-        .map(|name| (*name).to_owned())
-        .collect();
-    let filter = Filter {
-        netns,
-        residents,
-        events_per_second: EVENTS_PER_SECOND,
-        ..Filter::default()
-    };
-    session.ask_at(node, Request::Arm { id, probes, filter });
-    session.ask_at(node, Request::Go { id });
-}
-
 impl Triage {
     /// When the window closed, by the clock of the targets' nodes: that of another may be ahead.
     pub fn end_ns(&self, evidence: &Evidence) -> u64 {
@@ -296,7 +262,7 @@ impl Triage {
         let mut order = EventOrder::default();
         let opened = Instant::now();
         let mut until = deadline;
-        let mut listeners = Listeners::default();
+        let mut listeners = OverflowWatch::default();
         loop {
             let next = until.min(Instant::now() + LOOK_EVERY);
             let ended = session.until(Some(next), |_| false).await;
@@ -308,12 +274,12 @@ impl Triage {
                 return kept;
             }
             let now_ns = now_ns(&session.state, opened);
-            let suffering = self.table.suffering(now_ns, question.slow_ns());
-            if question.until_fault && until == deadline && suffering.iter().any(|(_, cost)| cost.failed > 0) {
+            let worst = suffering(&self.table, now_ns, question.slow_ns());
+            if question.until_fault && until == deadline && worst.iter().any(|(_, cost)| cost.failed > 0) {
                 session.progress.stage("a fault was seen; watching it");
                 until = deadline.min(Instant::now() + AFTER_FAULT);
             }
-            let keys: BTreeSet<Key> = suffering.into_iter().map(|(key, _)| key).collect();
+            let keys: BTreeSet<Key> = worst.into_iter().map(|(key, _)| key).collect();
             kept.tidy(&self.table, &keys, now_ns);
             if listeners.is_due(question.until_fault) {
                 listeners.look(session, &self.targets, followers).await;
@@ -333,7 +299,7 @@ impl Triage {
         now_ns: u64,
         around: &impl Surroundings,
     ) {
-        let worst = self.table.suffering(now_ns, question.slow_ns());
+        let worst = suffering(&self.table, now_ns, question.slow_ns());
         for (key, _) in worst.into_iter().take(question.worst) {
             let room = followers.is_closed() || followers.len() < question.worst;
             if room && !followers.has(&key) {
@@ -341,11 +307,4 @@ impl Triage {
             }
         }
     }
-}
-
-/// The time at the node that is looked at, as far as the client can tell.
-pub fn now_ns(state: &ConversationState, opened: Instant) -> u64 {
-    let latest = state.evidence.events.last().map_or(0, |event| event.at_ns);
-    let elapsed_ns = opened.elapsed().as_nanos() as u64;
-    latest.max(state.evidence.window.start_ns + elapsed_ns)
 }

@@ -1,7 +1,7 @@
 //! One answer for a target: the causes that its conversations have, each said once with all conversations it explains, ranked by
 //! what they cost.
 
-use super::conversation::{Cost, Role};
+use super::key::{Cost, TargetRole};
 use crate::case::Case;
 use crate::case::kept_connections::lost_requests;
 use crate::judge::{Judgement, judge};
@@ -19,7 +19,7 @@ pub struct Suffering {
     /// What it has cost.
     pub cost: Cost,
     /// Which end the target is.
-    pub role: Role,
+    pub role: TargetRole,
     /// What the rules are given.
     pub evidence: Evidence,
 }

@@ -1,6 +1,6 @@
 //! One connection (or the datagrams between two ports) as the kernel at one end of it saw it, and what became of it.
 
-use super::conversation::Role;
+use super::key::TargetRole;
 use model::attempt::{Attempt, Outcome};
 use model::errno::Errno;
 use model::event::Exchanged;
@@ -35,13 +35,13 @@ pub struct Reset {
 
 /// One connection, or the datagrams between two ports.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Connection {
+pub struct ObservedConnection {
     /// From client to server, as the target's namespace knows it.
     pub flow: Flow,
     /// When it was begun; where that was not seen, when it was met first.
     pub started_ns: u64,
     /// Which end the target is.
-    pub role: Role,
+    pub role: TargetRole,
     /// It was there before the window.
     pub existed: bool,
     /// When it was made.
@@ -70,7 +70,7 @@ pub struct Connection {
     pub overflowed: u32,
 }
 
-impl Connection {
+impl ObservedConnection {
     /// A segment was sent again.
     pub fn resend(&mut self, seq: u32) {
         self.resent += 1;
@@ -159,8 +159,8 @@ impl Connection {
     fn bytes(&self) -> (u32, u32) {
         let exchanged = self.exchanged.map(|(exchanged, _)| exchanged).unwrap_or_default();
         match self.role {
-            Role::Client => (exchanged.sent_bytes, exchanged.received_bytes),
-            Role::Server => (exchanged.received_bytes, exchanged.sent_bytes),
+            TargetRole::Client => (exchanged.sent_bytes, exchanged.received_bytes),
+            TargetRole::Server => (exchanged.received_bytes, exchanged.sent_bytes),
         }
     }
 

@@ -1,9 +1,9 @@
 //! One conversation: what a target and a peer have to say to each other on one port, and what it has cost.
 
-use super::connection::Connection;
+use super::connection::ObservedConnection;
+use super::key::Cost;
 use super::lookup::ObservedLookup;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 /// Connections of a conversation that are kept one by one.
 const CONNECTIONS_MAX: usize = 256;
@@ -11,44 +11,6 @@ const CONNECTIONS_MAX: usize = 256;
 const LOOKUPS_MAX: usize = 64;
 /// Packets lost on connections that go on: fewer happen on every network.
 const LOST_MIN: u32 = 5;
-
-/// Which end the target is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Role {
-    /// It asks.
-    #[default]
-    Client,
-    /// It answers.
-    Server,
-}
-
-/// What tells one conversation from another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Key {
-    /// The target's place among those watched.
-    pub target: usize,
-    /// Which end it is.
-    pub role: Role,
-    /// The client's address, as the target's namespace knows it.
-    pub client: IpAddr,
-    /// The server's.
-    pub server: IpAddr,
-    /// The server's port.
-    pub port: u16,
-    /// IP protocol.
-    pub protocol: u8,
-}
-
-/// What a conversation has cost, the worst first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Cost {
-    /// Connections or lookups that failed.
-    pub failed: u32,
-    /// Segments sent again, datagrams dropped.
-    pub lost: u32,
-    /// Time spent waiting in vain, or for what came late.
-    pub waited_ns: u64,
-}
 
 /// What a target and one peer have to say to each other on one port.
 #[derive(Clone, Debug, Default)]
@@ -58,7 +20,7 @@ pub struct Conversation {
     /// Of them those that were made, or found something.
     pub made: u32,
     /// Connections by their number, as many as are kept.
-    pub connections: BTreeMap<u64, Connection>,
+    pub connections: BTreeMap<u64, ObservedConnection>,
     /// Lookups that did not go well, as many as are kept, and the last that did.
     pub lookups: Vec<ObservedLookup>,
     /// What connections and lookups have cost that are kept no more.
@@ -82,7 +44,7 @@ impl Conversation {
     pub fn suffers(&self, now_ns: u64, slow_ns: u64) -> bool {
         let cost = self.cost(now_ns, slow_ns);
         // A reset may be the client's own wish; who sent it is found out.
-        let odd = |connection: &Connection| connection.reset.is_some() || connection.is_one_sided();
+        let odd = |connection: &ObservedConnection| connection.reset.is_some() || connection.is_one_sided();
         cost.failed > 0 || cost.lost >= LOST_MIN || cost.waited_ns > 0 || self.connections.values().any(odd)
     }
 
@@ -102,10 +64,10 @@ impl Conversation {
     }
 
     /// Lets connections go where there are too many: those that ended well, the oldest first.
-    pub fn make_room(&mut self, now_ns: u64) -> Vec<Connection> {
+    pub fn make_room(&mut self, now_ns: u64) -> Vec<ObservedConnection> {
         let mut gone = Vec::new();
         while self.connections.len() > CONNECTIONS_MAX {
-            let done = |connection: &Connection| {
+            let done = |connection: &ObservedConnection| {
                 connection.is_over() && !connection.failed(now_ns) && connection.reset.is_none()
             };
             let first = self.connections.iter().find(|(_, connection)| done(connection));
@@ -121,7 +83,7 @@ impl Conversation {
     }
 }
 
-fn one(connection: &Connection, now_ns: u64, slow_ns: u64) -> Cost {
+fn one(connection: &ObservedConnection, now_ns: u64, slow_ns: u64) -> Cost {
     let failed = connection.failed(now_ns);
     let waited_ns = connection.waited_ns(now_ns);
     let slow = connection.connected_ns.is_some() && waited_ns > slow_ns;
@@ -138,17 +100,5 @@ fn one(connection: &Connection, now_ns: u64, slow_ns: u64) -> Cost {
         } else {
             0
         },
-    }
-}
-
-impl Cost {
-    /// Both.
-    #[must_use]
-    pub fn and(self, other: Self) -> Self {
-        Self {
-            failed: self.failed.saturating_add(other.failed),
-            lost: self.lost.saturating_add(other.lost),
-            waited_ns: self.waited_ns.saturating_add(other.waited_ns),
-        }
     }
 }

@@ -1,7 +1,8 @@
 //! What looks like a fault in ambient traffic and is none: each of these is healthy somewhere every second.
 
-use super::connection::Connection;
-use super::conversation::{Conversation, Key, Role};
+use super::connection::ObservedConnection;
+use super::conversation::Conversation;
+use super::key::{Key, TargetRole};
 use super::table::ConversationTable;
 
 /// A client that tries both families goes on with the other one within this time (RFC 8305, 5: 250 ms; some wait for longer).
@@ -13,7 +14,7 @@ const REFUSALS_MIN: usize = 2;
 
 /// Nothing of this conversation that looks like a failure is one.
 pub fn is_innocent(table: &ConversationTable, key: &Key, conversation: &Conversation, now_ns: u64) -> bool {
-    let failed: Vec<&Connection> = conversation
+    let failed: Vec<&ObservedConnection> = conversation
         .connections
         .values()
         .filter(|connection| connection.failed(now_ns))
@@ -22,10 +23,10 @@ pub fn is_innocent(table: &ConversationTable, key: &Key, conversation: &Conversa
         return false;
     }
     match key.role {
-        Role::Client => failed
+        TargetRole::Client => failed
             .iter()
             .all(|refused| made_over_the_other_family(table, key, refused)),
-        Role::Server => {
+        TargetRole::Server => {
             failed.len() < REFUSALS_MIN
                 || is_scanned(table, key, now_ns)
                 || failed.iter().all(|refused| served_later(table, key, refused))
@@ -34,12 +35,13 @@ pub fn is_innocent(table: &ConversationTable, key: &Key, conversation: &Conversa
 }
 
 /// The same client was refused over one family and served over the other.
-fn made_over_the_other_family(table: &ConversationTable, key: &Key, refused: &Connection) -> bool {
+fn made_over_the_other_family(table: &ConversationTable, key: &Key, refused: &ObservedConnection) -> bool {
     let others = table.conversations.iter().filter(|(other, _)| {
-        (other.target, other.role, other.port, other.protocol) == (key.target, Role::Client, key.port, key.protocol)
+        (other.target, other.role, other.port, other.protocol)
+            == (key.target, TargetRole::Client, key.port, key.protocol)
             && other.server.is_ipv4() != key.server.is_ipv4()
     });
-    let made = |connection: &Connection| {
+    let made = |connection: &ObservedConnection| {
         let connected_ns = connection.connected_ns.unwrap_or(u64::MAX);
         connected_ns.abs_diff(refused.started_ns) < OTHER_FAMILY_NS
     };
@@ -53,15 +55,17 @@ fn is_scanned(table: &ConversationTable, key: &Key, now_ns: u64) -> bool {
         connections.any(|connection| connection.refused() && connection.failed(now_ns))
     };
     let ports = table.conversations.iter().filter(|(other, conversation)| {
-        (other.target, other.role, other.client) == (key.target, Role::Server, key.client) && refused(conversation)
+        (other.target, other.role, other.client) == (key.target, TargetRole::Server, key.client)
+            && refused(conversation)
     });
     ports.count() >= SCANNED_PORTS
 }
 
 /// The program came up: whoever asked too early was served a moment later.
-fn served_later(table: &ConversationTable, key: &Key, refused: &Connection) -> bool {
+fn served_later(table: &ConversationTable, key: &Key, refused: &ObservedConnection) -> bool {
     let same_port = table.conversations.iter().filter(|(other, _)| {
-        (other.target, other.role, other.port, other.protocol) == (key.target, Role::Server, key.port, key.protocol)
+        (other.target, other.role, other.port, other.protocol)
+            == (key.target, TargetRole::Server, key.port, key.protocol)
     });
     let mut connections = same_port.flat_map(|(_, other)| other.connections.values());
     connections.any(|other| other.connected_ns.is_some_and(|at_ns| at_ns > refused.started_ns))

@@ -1,6 +1,6 @@
 //! Lookups as a target's resolver makes them: the queries for one name with its search list, put together from messages.
 
-use super::conversation::{Cost, Role};
+use super::key::{Cost, TargetRole};
 use model::attempt::{Attempt, DnsExchange, DnsLookup, Outcome};
 use model::endpoint::Endpoint;
 use model::errno::Errno;
@@ -24,7 +24,7 @@ const SLOW_NS: u64 = 1_000_000_000;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ObservedLookup {
     /// Which end the target is.
-    pub role: Role,
+    pub role: TargetRole,
     /// The name without the search list's domain, as far as that can be told.
     pub name: String,
     /// When its first query was sent or arrived.
@@ -48,8 +48,8 @@ impl ObservedLookup {
     #[must_use]
     pub fn found(&self) -> bool {
         match self.role {
-            Role::Client => self.queries.iter().any(|query| query.answers > 0),
-            Role::Server => self.queries.iter().all(|query| query.rcode.is_some()),
+            TargetRole::Client => self.queries.iter().any(|query| query.answers > 0),
+            TargetRole::Server => self.queries.iter().all(|query| query.rcode.is_some()),
         }
     }
 
@@ -59,7 +59,7 @@ impl ObservedLookup {
         let refused = |query: &DnsExchange| matches!(query.rcode.as_deref(), Some("SERVFAIL" | "REFUSED"));
         self.found()
             && self.cost() == Cost::default()
-            && !(self.role == Role::Server && self.queries.iter().any(refused))
+            && !(self.role == TargetRole::Server && self.queries.iter().any(refused))
     }
 
     /// What it has cost.
@@ -261,19 +261,20 @@ impl Lookups {
         }
         let end = &self.targets[target];
         let role = if end.addresses.contains(&event.flow.dst()) {
-            Role::Server
+            TargetRole::Server
         } else if end.addresses.contains(&event.flow.src()) || event.flow.src().is_loopback() {
-            Role::Client
+            TargetRole::Client
         } else {
             // It only passes through.
             return;
         };
         let asked = match role {
-            Role::Client => without_domain(name, &end.search),
-            Role::Server => name,
+            TargetRole::Client => without_domain(name, &end.search),
+            TargetRole::Server => name,
         };
         let same = |lookup: &ObservedLookup| {
-            let same_client = role == Role::Client || lookup.flow().is_some_and(|flow| flow.src() == event.flow.src());
+            let same_client =
+                role == TargetRole::Client || lookup.flow().is_some_and(|flow| flow.src() == event.flow.src());
             // The same question from another port, or once it is answered, is another lookup.
             let again = |query: &DnsExchange| {
                 query.name.eq_ignore_ascii_case(name)

@@ -8,16 +8,20 @@ mod connection;
 mod conversation;
 mod expectation;
 mod innocence;
+mod key;
 mod lookup;
 mod question;
+mod suffering;
 mod table;
 #[cfg(test)]
 mod tests;
 
 pub use answer::{Looked, OneEndJudgement, Suffering, cost_in, judge_conversations, traffic_words};
-pub use connection::{Connection, Reset};
-pub use conversation::{Conversation, Cost, Key, Role};
+pub use connection::{ObservedConnection, Reset};
+pub use conversation::Conversation;
 pub use expectation::is_expected;
+pub use key::{Cost, Key, TargetRole};
 pub use lookup::ObservedLookup;
 pub use question::{Ends, PathOf, question};
+pub use suffering::suffering;
 pub use table::ConversationTable;

@@ -1,7 +1,8 @@
 //! A conversation as a question that the rules can judge: its two ends, its connections as attempts, and the events about them.
 
-use super::connection::{Connection, reset_outcome};
-use super::conversation::{Conversation, Key};
+use super::connection::{ObservedConnection, reset_outcome};
+use super::conversation::Conversation;
+use super::key::Key;
 use super::lookup::ObservedLookup;
 use super::table::ConversationTable;
 use crate::kernel::walk;
@@ -160,11 +161,11 @@ fn reset_by_nobody(question: &mut Evidence, conversation: &Conversation) {
         .sum::<u64>()
         == 0;
     let asked: BTreeSet<Flow> = question.attempts.iter().map(|attempt| attempt.flow).collect();
-    let reset = |connection: &&Connection| {
+    let reset = |connection: &&ObservedConnection| {
         connection.reset.is_some() && connection.connected_ns.is_some() && asked.contains(&connection.flow)
     };
-    let resets: Vec<&Connection> = conversation.connections.values().filter(reset).collect();
-    let is_forged = |connection: &&Connection| !sent.contains(&connection.flow) && connection.is_unserved();
+    let resets: Vec<&ObservedConnection> = conversation.connections.values().filter(reset).collect();
+    let is_forged = |connection: &&ObservedConnection| !sent.contains(&connection.flow) && connection.is_unserved();
     if !complete || resets.len() < FORGED_MIN || !resets.iter().all(is_forged) {
         return;
     }
@@ -275,8 +276,8 @@ impl Asked {
     /// Of those that were watched hop by hop, where one of them failed; else of all, and then nobody watched.
     fn connect(&mut self, conversation: &Conversation, since_ns: Option<u64>, now_ns: u64, slow_ns: u64) {
         let since_ns = since_ns.unwrap_or(u64::MAX);
-        let watched = |connection: &Connection| connection.started_ns >= since_ns || connection.existed;
-        let bad = |connection: &Connection| {
+        let watched = |connection: &ObservedConnection| connection.started_ns >= since_ns || connection.existed;
+        let bad = |connection: &ObservedConnection| {
             let slow = connection.connected_ns.is_some() && connection.waited_ns(now_ns) > slow_ns;
             connection.failed(now_ns) || connection.reset.is_some() || connection.is_one_sided() || slow
         };

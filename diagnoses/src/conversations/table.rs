@@ -2,9 +2,9 @@
 //!
 //! A table of a busy pod has to stay small: of connections that ended well their number is kept, and of the others some.
 
-use super::connection::{Connection, Reset};
-use super::conversation::{Conversation, Cost, Key, Role};
-use super::innocence::is_innocent;
+use super::connection::{ObservedConnection, Reset};
+use super::conversation::Conversation;
+use super::key::{Key, TargetRole};
 use super::lookup::{Lookups, ObservedLookup};
 use crate::case::far_end::takes;
 use crate::kernel::drops::{Class, class_of};
@@ -125,26 +125,10 @@ impl ConversationTable {
             .or_else(|| of_socket().map(there))
     }
 
-    /// Conversations that suffer until now, the most expensive first.
-    #[must_use]
-    pub fn suffering(&self, now_ns: u64, slow_ns: u64) -> Vec<(Key, Cost)> {
-        let mut all: Vec<(Key, Cost)> = self
-            .conversations
-            .iter()
-            .filter(|(key, conversation)| {
-                let suffers = conversation.suffers(now_ns, slow_ns);
-                suffers && !self.is_twin(key) && !is_innocent(self, key, conversation, now_ns)
-            })
-            .map(|(key, conversation)| (*key, conversation.cost(now_ns, slow_ns)))
-            .collect();
-        all.sort_by_key(|(key, cost)| (core::cmp::Reverse(*cost), *key));
-        all
-    }
-
     /// Another target is its client, and tells more of it.
     #[must_use]
     pub fn is_twin(&self, key: &Key) -> bool {
-        key.role == Role::Server && self.target_at(key.client).is_some()
+        key.role == TargetRole::Server && self.target_at(key.client).is_some()
     }
 
     /// Not all changes of sockets were told: of a connection that nothing else tells of nobody knows whether it was made.
@@ -210,7 +194,7 @@ impl ConversationTable {
     /// The latest connection of this tuple that was begun before, and whose port is not known.
     fn portless(&self, at_ns: u64, flow: Flow) -> Option<(Key, u64, Flow)> {
         let target = self.target_at(flow.src())?;
-        let key = key(target, Role::Client, flow);
+        let key = key(target, TargetRole::Client, flow);
         let connections = &self.conversations.get(&key)?.connections;
         let mut waiting = connections
             .iter()
@@ -225,7 +209,7 @@ impl ConversationTable {
         };
         match (old, new) {
             (TcpState::Close, TcpState::SynSent) => {
-                let key = key(target, Role::Client, event.flow);
+                let key = key(target, TargetRole::Client, event.flow);
                 if let Some(id) = self.begin(key, event.flow, event.at_ns) {
                     self.by_socket.insert((event.netns, event.sk), (key, id));
                 }
@@ -284,10 +268,10 @@ impl ConversationTable {
     /// A target's kernel has made a connection that another end asked for.
     fn accepted(&mut self, event: &Event, target: usize) {
         let flow = event.flow.reversed();
-        let key = key(target, Role::Server, flow);
+        let key = key(target, TargetRole::Server, flow);
         // Both ends may be the target's own; then the client's view tells more. Or its first SYN was seen to be lost.
         let known = self.by_flow.get(&flow).copied();
-        if known.is_some_and(|(own, _)| own.role == Role::Client) {
+        if known.is_some_and(|(own, _)| own.role == TargetRole::Client) {
             return;
         }
         let id = match known {
@@ -355,7 +339,7 @@ impl ConversationTable {
         if !opens && (over || class == Some(Class::NoSocket)) {
             return;
         }
-        let is_of_older = known.is_none_or(|(key, id, _)| !self.is_open(key, id) && key.role == Role::Server);
+        let is_of_older = known.is_none_or(|(key, id, _)| !self.is_open(key, id) && key.role == TargetRole::Server);
         let found = match known {
             // A client that uses its port again begins anew.
             _ if opens && is_of_older => self.called(event),
@@ -380,7 +364,7 @@ impl ConversationTable {
 
     fn called_by(&mut self, request: Flow, at_ns: u64) -> Option<(Key, u64)> {
         let target = self.target_at(request.dst())?;
-        let key = key(target, Role::Server, request);
+        let key = key(target, TargetRole::Server, request);
         let id = self.begin(key, request, at_ns)?;
         Some((key, id))
     }
@@ -391,7 +375,7 @@ impl ConversationTable {
         let arrived = flags == SYN && event.flow.protocol == TCP && self.target_in(event.netns).is_some();
         let known = self
             .whose(event)
-            .filter(|(key, id, _)| key.role == Role::Client || self.is_of(*key, *id, event.at_ns));
+            .filter(|(key, id, _)| key.role == TargetRole::Client || self.is_of(*key, *id, event.at_ns));
         if arrived && known.is_none() {
             self.called(event);
         }
@@ -470,9 +454,9 @@ impl ConversationTable {
             _ => listens || local.sport < local.dport.min(1_024),
         };
         let (role, from_client) = if serves {
-            (Role::Server, local.reversed())
+            (TargetRole::Server, local.reversed())
         } else {
-            (Role::Client, local)
+            (TargetRole::Client, local)
         };
         let key = key(target, role, from_client);
         let id = self.begin(key, from_client, event.at_ns)?;
@@ -503,7 +487,7 @@ impl ConversationTable {
             return;
         };
         conversation.look_up(lookup);
-        if lookup.role == Role::Client && self.lookup_ns.len() < TIMES_MAX {
+        if lookup.role == TargetRole::Client && self.lookup_ns.len() < TIMES_MAX {
             self.lookup_ns.extend(lookup.answered_after_ns());
         }
     }
@@ -514,11 +498,11 @@ impl ConversationTable {
         let id = self.next;
         let conversation = self.room_for(key)?;
         conversation.tried += 1;
-        let connection = Connection {
+        let connection = ObservedConnection {
             flow,
             role: key.role,
             started_ns: at_ns,
-            ..Connection::default()
+            ..ObservedConnection::default()
         };
         conversation.connections.insert(id, connection);
         for gone in conversation.make_room(at_ns) {
@@ -532,7 +516,7 @@ impl ConversationTable {
         Some(id)
     }
 
-    fn forget(&mut self, gone: &Connection) {
+    fn forget(&mut self, gone: &ObservedConnection) {
         let flow = gone.flow;
         self.by_flow.remove(&flow);
         self.by_client.remove(&(flow.protocol, flow.src(), flow.sport));
@@ -546,12 +530,12 @@ impl ConversationTable {
         Some(self.conversations.entry(key).or_default())
     }
 
-    fn connection(&mut self, key: Key, id: u64) -> Option<&mut Connection> {
+    fn connection(&mut self, key: Key, id: u64) -> Option<&mut ObservedConnection> {
         self.conversations.get_mut(&key)?.connections.get_mut(&id)
     }
 
     /// The connection of an event at a socket, in the target's own namespace or elsewhere on its way.
-    fn met(&mut self, event: &Event) -> Option<&mut Connection> {
+    fn met(&mut self, event: &Event) -> Option<&mut ObservedConnection> {
         let (key, id, _) = self.whose(event).or_else(|| self.older(event))?;
         self.connection(key, id)
     }
@@ -567,7 +551,7 @@ impl ConversationTable {
     }
 }
 
-fn key(target: usize, role: Role, flow: Flow) -> Key {
+fn key(target: usize, role: TargetRole, flow: Flow) -> Key {
     Key {
         target,
         role,

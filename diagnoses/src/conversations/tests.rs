@@ -1,6 +1,6 @@
 //! What a pod's own traffic looks like to the kernel, and which conversations suffer in it.
 
-use super::{ConversationTable, Cost, Ends, Key, PathOf, Role, question};
+use super::{ConversationTable, Cost, Ends, Key, PathOf, TargetRole, question, suffering};
 use model::endpoint::Endpoint;
 use model::event::{Event, Packet, Seen, TcpState};
 use model::evidence::{Evidence, NetnsEvidence};
@@ -163,7 +163,7 @@ impl Watch {
     }
 
     fn suffering(&self) -> Vec<(Key, Cost)> {
-        self.table.suffering(self.now_ns, SLOW)
+        suffering(&self.table, self.now_ns, SLOW)
     }
 }
 
@@ -201,7 +201,7 @@ fn refused_connections_are_failures_of_the_client() {
     let suffering = watch.suffering();
     assert_eq!(suffering.len(), 1);
     let (key, cost) = suffering[0];
-    assert_eq!((key.role, key.port, cost.failed), (Role::Client, 81, 3));
+    assert_eq!((key.role, key.port, cost.failed), (TargetRole::Client, 81, 3));
 }
 
 #[test]
@@ -256,7 +256,7 @@ fn a_client_that_is_refused_again_and_again_suffers_unless_the_program_comes_up(
     }
     let suffering = watch.suffering();
     assert_eq!(suffering.len(), 1, "{suffering:?}");
-    assert_eq!((suffering[0].0.role, suffering[0].1.failed), (Role::Server, 3));
+    assert_eq!((suffering[0].0.role, suffering[0].1.failed), (TargetRole::Server, 3));
     watch.accepted("10.0.0.9:50010", "10.0.0.1:8080");
     assert_eq!(watch.suffering(), []);
 }

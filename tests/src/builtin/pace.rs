@@ -22,7 +22,7 @@ pub struct Pace {
 
 /// What came of all so far.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct PaceCount {
     /// How many were begun.
     pub tried: u64,
     /// Of those that failed, how many ended in each way.
@@ -49,9 +49,9 @@ impl Pace {
     fn keep_and_tell(
         self,
         one: impl Fn() -> std::io::Result<()> + Clone + Send + 'static,
-        tell: impl Fn(&Tally) + Clone + Send + 'static,
+        tell: impl Fn(&PaceCount) + Clone + Send + 'static,
     ) -> Result<()> {
-        let tally = Arc::new(Mutex::new(Tally::default()));
+        let tally = Arc::new(Mutex::new(PaceCount::default()));
         let mut open = Vec::new();
         let mut due = Instant::now();
         for begun in 1.. {
@@ -79,7 +79,7 @@ impl Pace {
     }
 }
 
-impl Tally {
+impl PaceCount {
     fn count(&mut self, ended: std::io::Result<()>) {
         if let Err(error) = ended {
             *self.failed.entry(error.to_string()).or_default() += 1;
@@ -87,7 +87,7 @@ impl Tally {
     }
 }
 
-impl fmt::Display for Tally {
+impl fmt::Display for PaceCount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let failed: u64 = self.failed.values().sum();
         write!(f, "{} tried, {failed} failed", self.tried)?;
@@ -109,9 +109,9 @@ mod tests {
 
     #[test]
     fn failures_are_counted_by_how_they_ended() {
-        let mut tally = Tally {
+        let mut tally = PaceCount {
             tried: 3,
-            ..Tally::default()
+            ..PaceCount::default()
         };
         tally.count(Ok(()));
         assert_eq!(tally.to_string(), "3 tried, 0 failed");

@@ -24,12 +24,12 @@ const LISTENERS_MAX: usize = 8;
 
 /// When it was looked last, and what the counters were.
 #[derive(Debug)]
-pub struct Listeners {
+pub struct OverflowWatch {
     last: Instant,
     overflows: BTreeMap<u32, u64>,
 }
 
-impl Default for Listeners {
+impl Default for OverflowWatch {
     fn default() -> Self {
         Self {
             last: Instant::now(),
@@ -38,7 +38,7 @@ impl Default for Listeners {
     }
 }
 
-impl Listeners {
+impl OverflowWatch {
     /// It is time to look again.
     pub fn is_due(&self, waiting: bool) -> bool {
         self.last.elapsed() >= if waiting { EVERY_WAITING } else { EVERY }

@@ -1,0 +1,47 @@
+//! The probes of rare events, armed at a node, and the time there.
+
+use crate::conversation::session::Session;
+use crate::conversation::state::ConversationState;
+use model::protocol::{Filter, Request};
+use std::net::IpAddr;
+use tokio::time::Instant;
+
+/// What tells of faults and costs nothing while there are none.
+const PROBES: [&str; 8] = [
+    "drop",
+    "tcpreset",
+    "tcpretrans",
+    "tcpstate",
+    "icmp",
+    "neigh",
+    "udpbuf",
+    "dns",
+];
+/// Single events of a node's probe that are reported in a second; beyond them only totals.
+const EVENTS_PER_SECOND: u32 = 20_000;
+/// Arms the probes of rare events at a node, for what happens in these namespaces and to packets of these addresses, and opens
+/// their window.
+pub fn arm(session: &mut Session, node: usize, id: u32, netns: Vec<u32>, residents: Vec<IpAddr>) {
+    let known = session.state.nodes[node].hello.as_ref();
+    let has = |name: &&str| known.is_some_and(|hello| hello.probes.iter().any(|probe| probe.name == **name));
+    let probes = PROBES
+        .iter()
+        .filter(|name| has(name))
+        .map(|name| (*name).to_owned())
+        .collect();
+    let filter = Filter {
+        netns,
+        residents,
+        events_per_second: EVENTS_PER_SECOND,
+        ..Filter::default()
+    };
+    session.ask_at(node, Request::Arm { id, probes, filter });
+    session.ask_at(node, Request::Go { id });
+}
+
+/// The time at the node that is looked at, as far as the client can tell.
+pub fn now_ns(state: &ConversationState, opened: Instant) -> u64 {
+    let latest = state.evidence.events.last().map_or(0, |event| event.at_ns);
+    let elapsed_ns = opened.elapsed().as_nanos() as u64;
+    latest.max(state.evidence.window.start_ns + elapsed_ns)
+}

@@ -1,0 +1,53 @@
+//! What tells one conversation from another, and what one has cost.
+
+use std::net::IpAddr;
+
+/// Which end the target is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum TargetRole {
+    /// It asks.
+    #[default]
+    Client,
+    /// It answers.
+    Server,
+}
+
+/// What tells one conversation from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    /// The target's place among those watched.
+    pub target: usize,
+    /// Which end it is.
+    pub role: TargetRole,
+    /// The client's address, as the target's namespace knows it.
+    pub client: IpAddr,
+    /// The server's.
+    pub server: IpAddr,
+    /// The server's port.
+    pub port: u16,
+    /// IP protocol.
+    pub protocol: u8,
+}
+
+/// What a conversation has cost, the worst first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cost {
+    /// Connections or lookups that failed.
+    pub failed: u32,
+    /// Segments sent again, datagrams dropped.
+    pub lost: u32,
+    /// Time spent waiting in vain, or for what came late.
+    pub waited_ns: u64,
+}
+
+impl Cost {
+    /// Both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            failed: self.failed.saturating_add(other.failed),
+            lost: self.lost.saturating_add(other.lost),
+            waited_ns: self.waited_ns.saturating_add(other.waited_ns),
+        }
+    }
+}
