@@ -56,8 +56,9 @@ test: build ## all tests, then the scenarios
 	@$(CARGO) test --workspace --no-fail-fast; tests=$$?; $(MAKE) --no-print-directory scenarios && exit $$tests
 
 .PHONY: scenarios
-scenarios: build ## every fault and every healthy control of the lab; also target/scenarios.json
-	$(CARGO) run -p tests --bin scenario -- tests/scenarios --only '^(faults|healthy|thin|one-end)/' --json target/scenarios.json
+scenarios: build ## every fault and every healthy control of the lab, those about one end two at once; also target/scenarios*.json
+	@$(CARGO) run -p tests --bin scenario -- tests/scenarios --only '^(faults|healthy|thin)/' --json target/scenarios.json; two_ends=$$?; \
+		$(CARGO) run -p tests --bin scenario -- tests/scenarios --only '^one-end/' --jobs 2 --json target/scenarios-one-end.json && exit $$two_ends
 
 # How long each target.
 SECONDS = 15

@@ -125,13 +125,13 @@ impl Followers {
         evidence.intent = if is_lookup { Intent::Dns } else { Intent::PodToPod };
         evidence.protocol = protocol_name(key.protocol).into_owned();
         evidence.watched = flows(table, &key, ends.client.netns);
-        let since_ns = if self.closed {
-            None
-        } else {
+        let is_open = !self.closed;
+        if is_open {
             self.trail(session, &key, ends.client.netns);
-            Some(now_ns(&session.state, self.opened))
-        };
+        }
         path_facts::walk_one_more(session).await;
+        // By now the trail is armed: helpers answer in the order in which they are asked, but for what takes long to read.
+        let since_ns = is_open.then(|| now_ns(&session.state, self.opened));
         self.followed.push(Followed {
             key,
             ends,

@@ -78,6 +78,8 @@ pub fn judge_conversations(suffering: &[Suffering], looked: &Looked) -> OneEndJu
     for (one, judgement) in &judged {
         match judgement.outcome {
             Conclusion::Healthy => {}
+            // What only looked odd, and did not fail, is no reason to doubt.
+            Conclusion::Inconclusive if one.cost.failed == 0 => {}
             Conclusion::Inconclusive => {
                 doubtful += 1;
                 missing.extend(

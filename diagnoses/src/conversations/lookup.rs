@@ -33,8 +33,8 @@ pub struct ObservedLookup {
     pub last_ns: u64,
     /// Its queries in order.
     pub queries: Vec<DnsExchange>,
-    /// Of each query, how many answers came that were not thrown away.
-    answers: Vec<u32>,
+    /// Of each query, the packet that its answer came in.
+    packets: Vec<u64>,
 }
 
 impl ObservedLookup {
@@ -182,11 +182,11 @@ impl Lookups {
                 } => {
                     if let Some((lookup, query)) = self.waiting(target, event.flow.reversed(), *id) {
                         let sent_ns = lookup.started_ns + lookup.queries[query].sent_ns;
-                        lookup.answers[query] += 1;
-                        if lookup.answers[query] > 1 {
+                        if lookup.queries[query].rcode.is_some() {
                             // The first one counts.
                             return over;
                         }
+                        lookup.packets[query] = event.skb;
                         lookup.last_ns = event.at_ns;
                         let query = &mut lookup.queries[query];
                         query.latency_ns = Some(event.at_ns.saturating_sub(sent_ns));
@@ -209,11 +209,9 @@ impl Lookups {
                 Some((lookup, at))
             });
             let Some((lookup, at)) = found else { continue };
-            if is_answer {
-                lookup.answers[at] = lookup.answers[at].saturating_sub(1);
-                if lookup.answers[at] > 0 {
-                    return;
-                }
+            if is_answer && lookup.packets[at] != event.skb {
+                // A second answer, which nobody waits for.
+                return;
             }
             let query = &mut lookup.queries[at];
             query.late_ns = query.latency_ns.filter(|_| nobody && is_answer);
@@ -308,7 +306,7 @@ impl Lookups {
         });
         let lookup = &mut self.open[at].1;
         lookup.last_ns = event.at_ns;
-        lookup.answers.push(0);
+        lookup.packets.push(0);
         lookup.queries.push(DnsExchange {
             flow: event.flow,
             id,

@@ -74,9 +74,8 @@ impl ConversationTable {
 
     /// Takes in an event; those of a node in time order.
     pub fn take(&mut self, event: &Event) {
-        let known = |flow: Flow| self.by_flow.contains_key(&flow) || self.by_flow.contains_key(&flow.reversed());
-        let is_ours = event.netns == 0 || self.places.contains(&event.netns) || event.attempt.is_some();
-        if !is_ours && self.target_in(event.netns).is_none() && !known(event.flow) {
+        let is_ours = event.netns == 0 || self.places.contains(&event.netns) || self.target_in(event.netns).is_some();
+        if !is_ours {
             return;
         }
         self.learn_port(event);
@@ -102,7 +101,7 @@ impl ConversationTable {
     }
 
     /// Besides the targets' own namespaces, these are on the way of their packets. What happens elsewhere to the same tuples is
-    /// another's, unless the connection is known already.
+    /// another's.
     pub fn look_at(&mut self, places: impl IntoIterator<Item = u32>) {
         self.places.extend(places);
     }
