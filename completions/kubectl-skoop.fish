@@ -78,6 +78,7 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; an
 wide\t'Like table, with every attempt and every hop'
 json\t'The report as JSON'
 yaml\t'The report as YAML'"
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod" -l evidence -d 'Keep what the rules were given in a file, as JSON: one question for each conversation' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod" -l helper -d 'On this machine: use this helper program instead of the built-in one' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod" -l record -d 'Write all that the helpers say into this file. Only its owner can read it; it may hold secrets' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod" -l replay -d 'Answer from this recording instead of looking. The question must be the same' -r -F
@@ -117,6 +118,7 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; an
 wide\t'Like table, with every attempt and every hop'
 json\t'The report as JSON'
 yaml\t'The report as YAML'"
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node" -l evidence -d 'Keep what the rules were given in a file, as JSON: one question for each conversation' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node" -l helper -d 'On this machine: use this helper program instead of the built-in one' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node" -l record -d 'Write all that the helpers say into this file. Only its owner can read it; it may hold secrets' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node" -l replay -d 'Answer from this recording instead of looking. The question must be the same' -r -F
@@ -156,6 +158,7 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; an
 wide\t'Like table, with every attempt and every hop'
 json\t'The report as JSON'
 yaml\t'The report as YAML'"
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from service" -l evidence -d 'Keep what the rules were given in a file, as JSON: one question for each conversation' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from service" -l helper -d 'On this machine: use this helper program instead of the built-in one' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from service" -l record -d 'Write all that the helpers say into this file. Only its owner can read it; it may hold secrets' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from service" -l replay -d 'Answer from this recording instead of looking. The question must be the same' -r -F
@@ -195,6 +198,7 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; an
 wide\t'Like table, with every attempt and every hop'
 json\t'The report as JSON'
 yaml\t'The report as YAML'"
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from namespace" -l evidence -d 'Keep what the rules were given in a file, as JSON: one question for each conversation' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from namespace" -l helper -d 'On this machine: use this helper program instead of the built-in one' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from namespace" -l record -d 'Write all that the helpers say into this file. Only its owner can read it; it may hold secrets' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from namespace" -l replay -d 'Answer from this recording instead of looking. The question must be the same' -r -F
