@@ -437,7 +437,7 @@ _kubectl__skoop() {
             return 0
             ;;
         kubectl__subcmd__skoop__subcmd__diagnose__subcmd__dns)
-            opts="-4 -6 -o -v -n -h --timeout --ipv4 --ipv6 --for --until-fault --slow --output --evidence --local --helper --record --record-payloads --replay --verbose --image --image-pull-policy --image-pull-secret --helper-namespace --privileged --inject --no-helper --dry-run --color --kubeconfig --context --cluster --user --namespace --as --as-group --request-timeout --help"
+            opts="-4 -6 -o -v -n -h --timeout --ipv4 --ipv6 --for --until-fault --slow --output --local --helper --record --record-payloads --replay --verbose --image --image-pull-policy --image-pull-secret --helper-namespace --privileged --inject --no-helper --dry-run --color --kubeconfig --context --cluster --user --namespace --as --as-group --request-timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -461,10 +461,6 @@ _kubectl__skoop() {
                     ;;
                 -o)
                     COMPREPLY=($(compgen -W "table wide json yaml" -- "${cur}"))
-                    return 0
-                    ;;
-                --evidence)
-                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --helper)
@@ -547,7 +543,7 @@ _kubectl__skoop() {
             return 0
             ;;
         kubectl__subcmd__skoop__subcmd__diagnose__subcmd__namespace)
-            opts="-o -v -n -h --for --until-fault --keep-last --worst --all --slow --max-nodes --output --evidence --local --helper --record --record-payloads --replay --verbose --image --image-pull-policy --image-pull-secret --helper-namespace --privileged --inject --no-helper --dry-run --color --kubeconfig --context --cluster --user --namespace --as --as-group --request-timeout --help"
+            opts="-o -v -n -h --for --until-fault --keep-last --worst --all --slow --max-nodes --output --local --helper --record --record-payloads --replay --verbose --image --image-pull-policy --image-pull-secret --helper-namespace --privileged --inject --no-helper --dry-run --color --kubeconfig --context --cluster --user --namespace --as --as-group --request-timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -579,10 +575,6 @@ _kubectl__skoop() {
                     ;;
                 -o)
                     COMPREPLY=($(compgen -W "table wide json yaml" -- "${cur}"))
-                    return 0
-                    ;;
-                --evidence)
-                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --helper)
@@ -665,7 +657,7 @@ _kubectl__skoop() {
             return 0
             ;;
         kubectl__subcmd__skoop__subcmd__diagnose__subcmd__node)
-            opts="-o -v -n -h --for --until-fault --keep-last --worst --all --slow --max-nodes --output --evidence --local --helper --record --record-payloads --replay --verbose --image --image-pull-policy --image-pull-secret --helper-namespace --privileged --inject --no-helper --dry-run --color --kubeconfig --context --cluster --user --namespace --as --as-group --request-timeout --help"
+            opts="-o -v -n -h --for --until-fault --keep-last --worst --all --slow --max-nodes --output --local --helper --record --record-payloads --replay --verbose --image --image-pull-policy --image-pull-secret --helper-namespace --privileged --inject --no-helper --dry-run --color --kubeconfig --context --cluster --user --namespace --as --as-group --request-timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -697,10 +689,6 @@ _kubectl__skoop() {
                     ;;
                 -o)
                     COMPREPLY=($(compgen -W "table wide json yaml" -- "${cur}"))
-                    return 0
-                    ;;
-                --evidence)
-                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --helper)
@@ -783,7 +771,7 @@ _kubectl__skoop() {
             return 0
             ;;
         kubectl__subcmd__skoop__subcmd__diagnose__subcmd__node__subcmd__to__subcmd__pod)
-            opts="-4 -6 -o -v -n -h --protocol --send --http --bytes --attempts --passive --timeout --ipv4 --ipv6 --for --until-fault --slow --output --evidence --local --helper --record --record-payloads --replay --verbose --image --image-pull-policy --image-pull-secret --helper-namespace --privileged --inject --no-helper --dry-run --color --kubeconfig --context --cluster --user --namespace --as --as-group --request-timeout --help"
+            opts="-4 -6 -o -v -n -h --protocol --send --http --bytes --attempts --passive --timeout --ipv4 --ipv6 --for --until-fault --slow --output --local --helper --record --record-payloads --replay --verbose --image --image-pull-policy --image-pull-secret --helper-namespace --privileged --inject --no-helper --dry-run --color --kubeconfig --context --cluster --user --namespace --as --as-group --request-timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -827,10 +815,6 @@ _kubectl__skoop() {
                     ;;
                 -o)
                     COMPREPLY=($(compgen -W "table wide json yaml" -- "${cur}"))
-                    return 0
-                    ;;
-                --evidence)
-                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --helper)
@@ -913,7 +897,7 @@ _kubectl__skoop() {
             return 0
             ;;
         kubectl__subcmd__skoop__subcmd__diagnose__subcmd__pod)
-            opts="-o -v -n -h --for --until-fault --keep-last --worst --all --slow --max-nodes --output --evidence --local --helper --record --record-payloads --replay --verbose --image --image-pull-policy --image-pull-secret --helper-namespace --privileged --inject --no-helper --dry-run --color --kubeconfig --context --cluster --user --namespace --as --as-group --request-timeout --help"
+            opts="-o -v -n -h --for --until-fault --keep-last --worst --all --slow --max-nodes --output --local --helper --record --record-payloads --replay --verbose --image --image-pull-policy --image-pull-secret --helper-namespace --privileged --inject --no-helper --dry-run --color --kubeconfig --context --cluster --user --namespace --as --as-group --request-timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -945,10 +929,6 @@ _kubectl__skoop() {
                     ;;
                 -o)
                     COMPREPLY=($(compgen -W "table wide json yaml" -- "${cur}"))
-                    return 0
-                    ;;
-                --evidence)
-                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --helper)
@@ -1031,7 +1011,7 @@ _kubectl__skoop() {
             return 0
             ;;
         kubectl__subcmd__skoop__subcmd__diagnose__subcmd__pod__subcmd__to__subcmd__external)
-            opts="-4 -6 -o -v -n -h --protocol --send --http --bytes --attempts --passive --timeout --ipv4 --ipv6 --for --until-fault --slow --output --evidence --local --helper --record --record-payloads --replay --verbose --image --image-pull-policy --image-pull-secret --helper-namespace --privileged --inject --no-helper --dry-run --color --kubeconfig --context --cluster --user --namespace --as --as-group --request-timeout --help"
+            opts="-4 -6 -o -v -n -h --protocol --send --http --bytes --attempts --passive --timeout --ipv4 --ipv6 --for --until-fault --slow --output --local --helper --record --record-payloads --replay --verbose --image --image-pull-policy --image-pull-secret --helper-namespace --privileged --inject --no-helper --dry-run --color --kubeconfig --context --cluster --user --namespace --as --as-group --request-timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1075,10 +1055,6 @@ _kubectl__skoop() {
                     ;;
                 -o)
                     COMPREPLY=($(compgen -W "table wide json yaml" -- "${cur}"))
-                    return 0
-                    ;;
-                --evidence)
-                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --helper)
@@ -1161,7 +1137,7 @@ _kubectl__skoop() {
             return 0
             ;;
         kubectl__subcmd__skoop__subcmd__diagnose__subcmd__pod__subcmd__to__subcmd__node)
-            opts="-4 -6 -o -v -n -h --protocol --send --http --bytes --attempts --passive --timeout --ipv4 --ipv6 --for --until-fault --slow --output --evidence --local --helper --record --record-payloads --replay --verbose --image --image-pull-policy --image-pull-secret --helper-namespace --privileged --inject --no-helper --dry-run --color --kubeconfig --context --cluster --user --namespace --as --as-group --request-timeout --help"
+            opts="-4 -6 -o -v -n -h --protocol --send --http --bytes --attempts --passive --timeout --ipv4 --ipv6 --for --until-fault --slow --output --local --helper --record --record-payloads --replay --verbose --image --image-pull-policy --image-pull-secret --helper-namespace --privileged --inject --no-helper --dry-run --color --kubeconfig --context --cluster --user --namespace --as --as-group --request-timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1205,10 +1181,6 @@ _kubectl__skoop() {
                     ;;
                 -o)
                     COMPREPLY=($(compgen -W "table wide json yaml" -- "${cur}"))
-                    return 0
-                    ;;
-                --evidence)
-                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --helper)
@@ -1291,7 +1263,7 @@ _kubectl__skoop() {
             return 0
             ;;
         kubectl__subcmd__skoop__subcmd__diagnose__subcmd__pod__subcmd__to__subcmd__pod)
-            opts="-4 -6 -o -v -n -h --protocol --send --http --bytes --attempts --passive --timeout --ipv4 --ipv6 --for --until-fault --slow --output --evidence --local --helper --record --record-payloads --replay --verbose --image --image-pull-policy --image-pull-secret --helper-namespace --privileged --inject --no-helper --dry-run --color --kubeconfig --context --cluster --user --namespace --as --as-group --request-timeout --help"
+            opts="-4 -6 -o -v -n -h --protocol --send --http --bytes --attempts --passive --timeout --ipv4 --ipv6 --for --until-fault --slow --output --local --helper --record --record-payloads --replay --verbose --image --image-pull-policy --image-pull-secret --helper-namespace --privileged --inject --no-helper --dry-run --color --kubeconfig --context --cluster --user --namespace --as --as-group --request-timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1335,10 +1307,6 @@ _kubectl__skoop() {
                     ;;
                 -o)
                     COMPREPLY=($(compgen -W "table wide json yaml" -- "${cur}"))
-                    return 0
-                    ;;
-                --evidence)
-                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --helper)
@@ -1421,7 +1389,7 @@ _kubectl__skoop() {
             return 0
             ;;
         kubectl__subcmd__skoop__subcmd__diagnose__subcmd__pod__subcmd__to__subcmd__service)
-            opts="-4 -6 -o -v -n -h --via --protocol --send --http --bytes --attempts --passive --timeout --ipv4 --ipv6 --for --until-fault --slow --output --evidence --local --helper --record --record-payloads --replay --verbose --image --image-pull-policy --image-pull-secret --helper-namespace --privileged --inject --no-helper --dry-run --color --kubeconfig --context --cluster --user --namespace --as --as-group --request-timeout --help"
+            opts="-4 -6 -o -v -n -h --via --protocol --send --http --bytes --attempts --passive --timeout --ipv4 --ipv6 --for --until-fault --slow --output --local --helper --record --record-payloads --replay --verbose --image --image-pull-policy --image-pull-secret --helper-namespace --privileged --inject --no-helper --dry-run --color --kubeconfig --context --cluster --user --namespace --as --as-group --request-timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1469,10 +1437,6 @@ _kubectl__skoop() {
                     ;;
                 -o)
                     COMPREPLY=($(compgen -W "table wide json yaml" -- "${cur}"))
-                    return 0
-                    ;;
-                --evidence)
-                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --helper)
@@ -1555,7 +1519,7 @@ _kubectl__skoop() {
             return 0
             ;;
         kubectl__subcmd__skoop__subcmd__diagnose__subcmd__service)
-            opts="-o -v -n -h --for --until-fault --keep-last --worst --all --slow --max-nodes --output --evidence --local --helper --record --record-payloads --replay --verbose --image --image-pull-policy --image-pull-secret --helper-namespace --privileged --inject --no-helper --dry-run --color --kubeconfig --context --cluster --user --namespace --as --as-group --request-timeout --help"
+            opts="-o -v -n -h --for --until-fault --keep-last --worst --all --slow --max-nodes --output --local --helper --record --record-payloads --replay --verbose --image --image-pull-policy --image-pull-secret --helper-namespace --privileged --inject --no-helper --dry-run --color --kubeconfig --context --cluster --user --namespace --as --as-group --request-timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1587,10 +1551,6 @@ _kubectl__skoop() {
                     ;;
                 -o)
                     COMPREPLY=($(compgen -W "table wide json yaml" -- "${cur}"))
-                    return 0
-                    ;;
-                --evidence)
-                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --helper)
