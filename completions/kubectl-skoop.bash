@@ -437,7 +437,7 @@ _kubectl__skoop() {
             return 0
             ;;
         kubectl__subcmd__skoop__subcmd__diagnose__subcmd__dns)
-            opts="-4 -6 -o -v -n -h --timeout --ipv4 --ipv6 --for --until-fault --slow --output --evidence --local --helper --record --record-payloads --replay --verbose --image --image-pull-policy --image-pull-secret --helper-namespace --privileged --inject --no-helper --dry-run --color --kubeconfig --context --cluster --user --namespace --as --as-group --request-timeout --help"
+            opts="-4 -6 -o -v -n -h --timeout --ipv4 --ipv6 --for --until-fault --slow --output --local --helper --record --record-payloads --replay --verbose --image --image-pull-policy --image-pull-secret --helper-namespace --privileged --inject --no-helper --dry-run --color --kubeconfig --context --cluster --user --namespace --as --as-group --request-timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -461,10 +461,6 @@ _kubectl__skoop() {
                     ;;
                 -o)
                     COMPREPLY=($(compgen -W "table wide json yaml" -- "${cur}"))
-                    return 0
-                    ;;
-                --evidence)
-                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --helper)
@@ -775,7 +771,7 @@ _kubectl__skoop() {
             return 0
             ;;
         kubectl__subcmd__skoop__subcmd__diagnose__subcmd__node__subcmd__to__subcmd__pod)
-            opts="-4 -6 -o -v -n -h --protocol --send --http --bytes --attempts --passive --timeout --ipv4 --ipv6 --for --until-fault --slow --output --evidence --local --helper --record --record-payloads --replay --verbose --image --image-pull-policy --image-pull-secret --helper-namespace --privileged --inject --no-helper --dry-run --color --kubeconfig --context --cluster --user --namespace --as --as-group --request-timeout --help"
+            opts="-4 -6 -o -v -n -h --protocol --send --http --bytes --attempts --passive --timeout --ipv4 --ipv6 --for --until-fault --slow --output --local --helper --record --record-payloads --replay --verbose --image --image-pull-policy --image-pull-secret --helper-namespace --privileged --inject --no-helper --dry-run --color --kubeconfig --context --cluster --user --namespace --as --as-group --request-timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -819,10 +815,6 @@ _kubectl__skoop() {
                     ;;
                 -o)
                     COMPREPLY=($(compgen -W "table wide json yaml" -- "${cur}"))
-                    return 0
-                    ;;
-                --evidence)
-                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --helper)
@@ -1019,7 +1011,7 @@ _kubectl__skoop() {
             return 0
             ;;
         kubectl__subcmd__skoop__subcmd__diagnose__subcmd__pod__subcmd__to__subcmd__external)
-            opts="-4 -6 -o -v -n -h --protocol --send --http --bytes --attempts --passive --timeout --ipv4 --ipv6 --for --until-fault --slow --output --evidence --local --helper --record --record-payloads --replay --verbose --image --image-pull-policy --image-pull-secret --helper-namespace --privileged --inject --no-helper --dry-run --color --kubeconfig --context --cluster --user --namespace --as --as-group --request-timeout --help"
+            opts="-4 -6 -o -v -n -h --protocol --send --http --bytes --attempts --passive --timeout --ipv4 --ipv6 --for --until-fault --slow --output --local --helper --record --record-payloads --replay --verbose --image --image-pull-policy --image-pull-secret --helper-namespace --privileged --inject --no-helper --dry-run --color --kubeconfig --context --cluster --user --namespace --as --as-group --request-timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1063,10 +1055,6 @@ _kubectl__skoop() {
                     ;;
                 -o)
                     COMPREPLY=($(compgen -W "table wide json yaml" -- "${cur}"))
-                    return 0
-                    ;;
-                --evidence)
-                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --helper)
@@ -1149,7 +1137,7 @@ _kubectl__skoop() {
             return 0
             ;;
         kubectl__subcmd__skoop__subcmd__diagnose__subcmd__pod__subcmd__to__subcmd__node)
-            opts="-4 -6 -o -v -n -h --protocol --send --http --bytes --attempts --passive --timeout --ipv4 --ipv6 --for --until-fault --slow --output --evidence --local --helper --record --record-payloads --replay --verbose --image --image-pull-policy --image-pull-secret --helper-namespace --privileged --inject --no-helper --dry-run --color --kubeconfig --context --cluster --user --namespace --as --as-group --request-timeout --help"
+            opts="-4 -6 -o -v -n -h --protocol --send --http --bytes --attempts --passive --timeout --ipv4 --ipv6 --for --until-fault --slow --output --local --helper --record --record-payloads --replay --verbose --image --image-pull-policy --image-pull-secret --helper-namespace --privileged --inject --no-helper --dry-run --color --kubeconfig --context --cluster --user --namespace --as --as-group --request-timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1193,10 +1181,6 @@ _kubectl__skoop() {
                     ;;
                 -o)
                     COMPREPLY=($(compgen -W "table wide json yaml" -- "${cur}"))
-                    return 0
-                    ;;
-                --evidence)
-                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --helper)
@@ -1279,7 +1263,7 @@ _kubectl__skoop() {
             return 0
             ;;
         kubectl__subcmd__skoop__subcmd__diagnose__subcmd__pod__subcmd__to__subcmd__pod)
-            opts="-4 -6 -o -v -n -h --protocol --send --http --bytes --attempts --passive --timeout --ipv4 --ipv6 --for --until-fault --slow --output --evidence --local --helper --record --record-payloads --replay --verbose --image --image-pull-policy --image-pull-secret --helper-namespace --privileged --inject --no-helper --dry-run --color --kubeconfig --context --cluster --user --namespace --as --as-group --request-timeout --help"
+            opts="-4 -6 -o -v -n -h --protocol --send --http --bytes --attempts --passive --timeout --ipv4 --ipv6 --for --until-fault --slow --output --local --helper --record --record-payloads --replay --verbose --image --image-pull-policy --image-pull-secret --helper-namespace --privileged --inject --no-helper --dry-run --color --kubeconfig --context --cluster --user --namespace --as --as-group --request-timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1323,10 +1307,6 @@ _kubectl__skoop() {
                     ;;
                 -o)
                     COMPREPLY=($(compgen -W "table wide json yaml" -- "${cur}"))
-                    return 0
-                    ;;
-                --evidence)
-                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --helper)
@@ -1409,7 +1389,7 @@ _kubectl__skoop() {
             return 0
             ;;
         kubectl__subcmd__skoop__subcmd__diagnose__subcmd__pod__subcmd__to__subcmd__service)
-            opts="-4 -6 -o -v -n -h --via --protocol --send --http --bytes --attempts --passive --timeout --ipv4 --ipv6 --for --until-fault --slow --output --evidence --local --helper --record --record-payloads --replay --verbose --image --image-pull-policy --image-pull-secret --helper-namespace --privileged --inject --no-helper --dry-run --color --kubeconfig --context --cluster --user --namespace --as --as-group --request-timeout --help"
+            opts="-4 -6 -o -v -n -h --via --protocol --send --http --bytes --attempts --passive --timeout --ipv4 --ipv6 --for --until-fault --slow --output --local --helper --record --record-payloads --replay --verbose --image --image-pull-policy --image-pull-secret --helper-namespace --privileged --inject --no-helper --dry-run --color --kubeconfig --context --cluster --user --namespace --as --as-group --request-timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1457,10 +1437,6 @@ _kubectl__skoop() {
                     ;;
                 -o)
                     COMPREPLY=($(compgen -W "table wide json yaml" -- "${cur}"))
-                    return 0
-                    ;;
-                --evidence)
-                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --helper)

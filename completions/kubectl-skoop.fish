@@ -239,7 +239,6 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; an
 wide\t'Like table, with every attempt and every hop'
 json\t'The report as JSON'
 yaml\t'The report as YAML'"
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l evidence -d 'Keep what the rules were given in a file, as JSON' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l helper -d 'On this machine: use this helper program instead of the built-in one' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l record -d 'Write all that the helpers say into this file. Only its owner can read it; it may hold secrets' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l replay -d 'Answer from this recording instead of looking. The question must be the same' -r -F
@@ -290,7 +289,6 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; an
 wide\t'Like table, with every attempt and every hop'
 json\t'The report as JSON'
 yaml\t'The report as YAML'"
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l evidence -d 'Keep what the rules were given in a file, as JSON' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l helper -d 'On this machine: use this helper program instead of the built-in one' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l record -d 'Write all that the helpers say into this file. Only its owner can read it; it may hold secrets' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l replay -d 'Answer from this recording instead of looking. The question must be the same' -r -F
@@ -337,7 +335,6 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; an
 wide\t'Like table, with every attempt and every hop'
 json\t'The report as JSON'
 yaml\t'The report as YAML'"
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l evidence -d 'Keep what the rules were given in a file, as JSON' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l helper -d 'On this machine: use this helper program instead of the built-in one' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l record -d 'Write all that the helpers say into this file. Only its owner can read it; it may hold secrets' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l replay -d 'Answer from this recording instead of looking. The question must be the same' -r -F
@@ -384,7 +381,6 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; an
 wide\t'Like table, with every attempt and every hop'
 json\t'The report as JSON'
 yaml\t'The report as YAML'"
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l evidence -d 'Keep what the rules were given in a file, as JSON' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l helper -d 'On this machine: use this helper program instead of the built-in one' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l record -d 'Write all that the helpers say into this file. Only its owner can read it; it may hold secrets' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l replay -d 'Answer from this recording instead of looking. The question must be the same' -r -F
@@ -424,7 +420,6 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; an
 wide\t'Like table, with every attempt and every hop'
 json\t'The report as JSON'
 yaml\t'The report as YAML'"
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l evidence -d 'Keep what the rules were given in a file, as JSON' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l helper -d 'On this machine: use this helper program instead of the built-in one' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l record -d 'Write all that the helpers say into this file. Only its owner can read it; it may hold secrets' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l replay -d 'Answer from this recording instead of looking. The question must be the same' -r -F
@@ -470,7 +465,6 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; an
 wide\t'Like table, with every attempt and every hop'
 json\t'The report as JSON'
 yaml\t'The report as YAML'"
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l evidence -d 'Keep what the rules were given in a file, as JSON' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l helper -d 'On this machine: use this helper program instead of the built-in one' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l record -d 'Write all that the helpers say into this file. Only its owner can read it; it may hold secrets' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l replay -d 'Answer from this recording instead of looking. The question must be the same' -r -F

@@ -59,14 +59,14 @@ pub fn script(shell: Shell) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
-/// The same command line without commands that nobody types: `clap_complete` leaves out hidden options, and not hidden commands.
+/// The same command line without commands and options that are hidden, of which `clap_complete` leaves out some for some shells.
 fn without_hidden(whole: &Command) -> Command {
     let mut shown = Command::new(whole.get_name().to_owned())
         .subcommand_required(whole.is_subcommand_required_set())
         .disable_help_subcommand(whole.is_disable_help_subcommand_set())
         .disable_help_flag(whole.is_disable_help_flag_set())
         .disable_version_flag(whole.is_disable_version_flag_set())
-        .args(whole.get_arguments().cloned());
+        .args(whole.get_arguments().filter(|arg| !arg.is_hide_set()).cloned());
     if let Some(about) = whole.get_about() {
         shown = shown.about(about.clone());
     }
@@ -85,6 +85,7 @@ mod tests {
     use super::{TYPED, command, script};
     use clap::Command;
     use clap_complete::Shell;
+    use std::collections::BTreeSet;
 
     /// The names of all commands at any depth that fit.
     fn names(of: &Command, fits: &dyn Fn(&Command) -> bool) -> Vec<String> {
@@ -96,11 +97,30 @@ mod tests {
             .collect()
     }
 
+    fn hidden_options(of: &Command) -> Vec<String> {
+        let own = of
+            .get_arguments()
+            .filter(|arg| arg.is_hide_set())
+            .filter_map(|arg| arg.get_long());
+        let own: Vec<String> = own.map(str::to_owned).collect();
+        own.into_iter()
+            .chain(of.get_subcommands().flat_map(hidden_options))
+            .collect()
+    }
+
+    /// Options as the scripts write them, also fish's `-l NAME`.
+    fn words_of(script: &str) -> BTreeSet<String> {
+        let is_mark = |letter: char| !letter.is_alphanumeric() && !"-_".contains(letter);
+        let words: Vec<&str> = script.split(is_mark).filter(|word| !word.is_empty()).collect();
+        let pairs = words.windows(2).map(|pair| format!("{} {}", pair[0], pair[1]));
+        words.iter().map(|word| (*word).to_owned()).chain(pairs).collect()
+    }
+
     #[test]
     fn scripts_offer_each_command_but_those_that_nobody_types() {
         let all = command(TYPED);
         let hidden = names(&all, &Command::is_hide_set);
-        assert!(hidden.len() >= 2, "{hidden:?}");
+        assert!(hidden.len() >= 2 && !hidden_options(&all).is_empty(), "{hidden:?}");
         for shell in [Shell::Bash, Shell::Zsh, Shell::Fish, Shell::PowerShell] {
             let script = script(shell);
             let words: Vec<&str> = script
@@ -119,6 +139,13 @@ mod tests {
                     format!("'{name}', '{name}'"),
                 ];
                 assert!(!offered.iter().any(|form| script.contains(form)), "{shell}: {name}");
+            }
+            for option in hidden_options(&all) {
+                let forms = [format!("--{option}"), format!("-l {option}")];
+                assert!(
+                    !forms.iter().any(|form| words_of(&script).contains(form)),
+                    "{shell}: --{option}"
+                );
             }
         }
     }

@@ -413,3 +413,26 @@ fn looked(report: &Report, wide: bool) -> Vec<String> {
     }
     lines
 }
+
+#[cfg(test)]
+mod tests {
+    use super::translations;
+    use model::report::Hop;
+    use serde_json::json;
+
+    #[test]
+    fn a_translation_is_told_with_its_place_and_in_connect_where_it_was_done_there() {
+        let flow = |to: &str| json!({"src": "10.90.1.2", "sport": 40_000, "dst": to, "dport": 80, "protocol": "tcp"});
+        let hop = |translated_in: Option<&str>| -> Hop {
+            let hop = json!({
+                "direction": "request", "attempt": 0, "node": "", "netns": "netns/a", "netns_id": 1, "happened": "left",
+                "flow": flow("10.90.2.2"), "translated_from": flow("10.96.0.20"), "translated_in": translated_in,
+                "at_ns": 0, "packets": 1, "says": "",
+            });
+            serde_json::from_value(hop).unwrap()
+        };
+        let told = translations(&[hop(None), hop(Some("connect()"))], &[]);
+        let plain = "in netns/a: 10.90.1.2:40000 -> 10.96.0.20:80 tcp became 10.90.1.2:40000 -> 10.90.2.2:80 tcp";
+        assert_eq!(told, [plain.to_owned(), format!("{plain}, in connect()")]);
+    }
+}
