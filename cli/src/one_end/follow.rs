@@ -9,7 +9,7 @@ use diagnoses::conversations::{ConversationTable, Ends, Key, ObservedConnection,
 use model::attempt::WatchedFlow;
 use model::endpoint::{Endpoint, EndpointKind};
 use model::evidence::{Evidence, Intent};
-use model::flow::{Flow, TCP, protocol_name};
+use model::flow::{Flow, TCP, UDP, protocol_name};
 use model::inventory::Inventory;
 use model::missing::{Known, Missing};
 use model::owner::Owner;
@@ -24,6 +24,8 @@ const FLOWS_OF_EACH: usize = 16;
 const TRAIL: [&str; 2] = ["path", "drop"];
 /// A namespace that there is none of (inodes of namespaces begin at `0xf000_0000`): nothing passes but what is watched.
 const NOWHERE: u32 = 1;
+/// The port of name servers.
+const DNS: u16 = 53;
 /// A helper of a further node is waited for at most this long.
 const JOIN: Duration = Duration::from_secs(10);
 
@@ -120,7 +122,7 @@ impl Followers {
     ) {
         let Some(target) = targets.get(key.target) else { return };
         let (ends, inventory) = self.find(session, around, target, &key).await;
-        let is_lookup = table.conversations.get(&key).is_some_and(|own| !own.lookups.is_empty());
+        let is_lookup = (key.protocol, key.port) == (UDP, DNS);
         let evidence = &mut session.state.evidence;
         evidence.intent = if is_lookup { Intent::Dns } else { Intent::PodToPod };
         evidence.protocol = protocol_name(key.protocol).into_owned();

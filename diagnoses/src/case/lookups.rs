@@ -102,6 +102,8 @@ pub fn answers_seen<'a>(case: &Case<'a>, query: &DnsExchange) -> Vec<&'a Event> 
         .events
         .iter()
         .filter(|event| case.evidence.netns(event.netns).is_some())
+        // At the asker's own end its port tells the answers of several servers apart, which may be asked under one id.
+        .filter(|event| case.evidence.source.netns != Some(event.netns) || event.flow.dport == query.flow.sport)
         .filter(|event| match &event.seen {
             Seen::DnsAnswer { id: own, name: of, .. } => *own == id && of.eq_ignore_ascii_case(&name),
             _ => false,

@@ -84,11 +84,17 @@ impl ObservedConnection {
 
     /// One of its packets was dropped.
     pub fn lose(&mut self, skb: u64, at_ns: u64) {
-        let (known, known_at_ns) = self.last_dropped;
-        self.last_dropped = (skb, at_ns);
-        if skb == 0 || known != skb || at_ns.abs_diff(known_at_ns) > SAME_DROP_NS {
+        if !self.has_lost(skb, at_ns) {
             self.dropped += 1;
         }
+        self.last_dropped = (skb, at_ns);
+    }
+
+    /// This drop was told already.
+    #[must_use]
+    pub fn has_lost(&self, skb: u64, at_ns: u64) -> bool {
+        let (known, known_at_ns) = self.last_dropped;
+        skb != 0 && known == skb && at_ns.abs_diff(known_at_ns) <= SAME_DROP_NS
     }
 
     /// What became of it until now.

@@ -237,6 +237,16 @@ impl Lookups {
         rest
     }
 
+    /// Lookups whose resolver has waited for an answer for too long by now: their first query, and how long.
+    pub fn waiting_long(&self, now_ns: u64) -> impl Iterator<Item = (usize, TargetRole, Flow, u64)> + '_ {
+        self.open.iter().filter_map(move |(target, lookup)| {
+            let silent = |query: &&DnsExchange| query.rcode.is_none() && query.errno.is_none();
+            let query = lookup.queries.iter().find(silent)?;
+            let waited_ns = now_ns.saturating_sub(lookup.started_ns + query.sent_ns);
+            (waited_ns > SLOW_NS).then_some((*target, lookup.role, query.flow, waited_ns))
+        })
+    }
+
     fn over(&mut self, now_ns: u64) -> Vec<(usize, ObservedLookup)> {
         let (over, open) = std::mem::take(&mut self.open)
             .into_iter()
@@ -285,10 +295,21 @@ impl Lookups {
                 && lookup.name.eq_ignore_ascii_case(asked)
                 && !lookup.queries.iter().any(again)
         };
-        let known = self
-            .open
-            .iter()
-            .rposition(|(own, lookup)| *own == target && same(lookup));
+        // The next server may be asked under the same id.
+        let goes_on = |lookup: &ObservedLookup| {
+            let same_id =
+                |query: &DnsExchange| query.id == id && query.qtype == qtype && query.flow.dst() != event.flow.dst();
+            lookup.queries.iter().any(same_id)
+        };
+        let open = || self.open.iter().map(|(own, lookup)| *own == target && same(lookup));
+        let continued = open()
+            .zip(&self.open)
+            .rposition(|(fits, (_, lookup))| fits && goes_on(lookup));
+        // Else who has waited longest for an answer asks the next one.
+        let waiting = open()
+            .zip(&self.open)
+            .position(|(fits, (_, lookup))| fits && !lookup.found());
+        let known = continued.or(waiting).or_else(|| open().rposition(|fits| fits));
         let at = known.unwrap_or_else(|| {
             if self.open.len() >= OPEN_MAX {
                 self.open.remove(0);

@@ -16,6 +16,15 @@ pub fn suffering(table: &ConversationTable, now_ns: u64, slow_ns: u64) -> Vec<(K
         })
         .map(|(key, conversation)| (*key, conversation.cost(now_ns, slow_ns)))
         .collect();
+    for (key, waited_ns) in table.waiting(now_ns) {
+        if !all.iter().any(|(known, _)| *known == key) {
+            let cost = Cost {
+                waited_ns,
+                ..Cost::default()
+            };
+            all.push((key, cost));
+        }
+    }
     all.sort_by_key(|(key, cost)| (core::cmp::Reverse(*cost), *key));
     all
 }

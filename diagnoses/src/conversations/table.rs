@@ -124,6 +124,12 @@ impl ConversationTable {
             .or_else(|| of_socket().map(there))
     }
 
+    /// Conversations with name servers that keep somebody waiting, and for how long at least.
+    pub fn waiting(&self, now_ns: u64) -> impl Iterator<Item = (Key, u64)> + '_ {
+        let waiting = self.lookups.waiting_long(now_ns);
+        waiting.map(|(target, role, flow, waited_ns)| (key(target, role, flow), waited_ns))
+    }
+
     /// Another target is its client, and tells more of it.
     #[must_use]
     pub fn is_twin(&self, key: &Key) -> bool {
@@ -336,6 +342,11 @@ impl ConversationTable {
         // Segments that arrive after a connection's end find no socket, or are called invalid; nobody waits for them.
         let over = known.is_some_and(|(key, id, _)| self.connection(key, id).is_some_and(|known| known.is_over()));
         if !opens && (over || class == Some(Class::NoSocket)) {
+            return;
+        }
+        let told =
+            known.and_then(|(key, id, _)| self.connection(key, id).map(|own| own.has_lost(event.skb, event.at_ns)));
+        if told == Some(true) {
             return;
         }
         let is_of_older = known.is_none_or(|(key, id, _)| !self.is_open(key, id) && key.role == TargetRole::Server);

@@ -64,6 +64,8 @@ fn rcode(code: u8) -> String {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
     netns: u32,
+    /// The asker's port, which most translations leave as it is: who asks another server at once uses the same id again.
+    port: u16,
     id: u16,
     name: String,
     qtype: String,
@@ -98,6 +100,7 @@ impl Dialogue {
         } = message;
         let key = Key {
             netns: event.netns,
+            port: if is_answer { event.flow.dport } else { event.flow.sport },
             id,
             name: name.clone(),
             qtype: qtype.clone(),
