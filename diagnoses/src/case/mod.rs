@@ -45,6 +45,7 @@ use fate::{fate, is_asked, overran_us, runs_everywhere, unanswered};
 use model::event::{Event, Seen};
 use model::evidence::Evidence;
 use model::facts::Link;
+use model::flow::{RST, TCP};
 use model::inventory::Inventory;
 use model::owner::Owner;
 use model::report::Direction;
@@ -195,7 +196,7 @@ impl<'a> Case<'a> {
             let late = drop.class == Class::NoSocket
                 && drop.direction == Direction::Answer
                 && self.evidence.source.netns == Some(drop.event.netns);
-            if late || self.was_over(drop) || overran_us(self.evidence, drop) {
+            if late || is_needless_reset(drop) || self.was_over(drop) || overran_us(self.evidence, drop) {
                 return false;
             }
             // Where nothing is known of what became of connections, what they lose is all there is.
@@ -352,6 +353,12 @@ impl<'a> Case<'a> {
         }
         targets
     }
+}
+
+/// A reset that finds no connection to reset: what it was to end has ended already.
+fn is_needless_reset(drop: &Dropped<'_>) -> bool {
+    let finds_none = matches!(drop.class, Class::NoSocket | Class::UnknownConnection);
+    finds_none && drop.event.flow.protocol == TCP && drop.event.packet.is_some_and(|packet| packet.tcp_flags & RST != 0)
 }
 
 fn named_or(name: &str, asked: &str) -> String {

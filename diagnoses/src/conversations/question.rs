@@ -338,7 +338,10 @@ impl Asked {
         let mut packets: HashMap<u64, (u32, u64)> = HashMap::new();
         for event in &seen.events {
             let met = packets.get(&event.skb).copied();
-            let same_packet = met.filter(|(_, at_ns)| event.at_ns.saturating_sub(*at_ns) < ONE_WAY_NS);
+            // Unless it was freed meanwhile, and another conversation's packet has it now.
+            let is_anothers = || table.whose(event).is_some_and(|(of, ..)| of != key);
+            let same_packet =
+                met.filter(|(_, at_ns)| event.at_ns.saturating_sub(*at_ns) < ONE_WAY_NS && !is_anothers());
             let number = match event.attempt {
                 Some(_) if trail.is_some() && event.attempt == trail && event.quoted.is_none() => {
                     let number = self.of_client(event, key);

@@ -8,6 +8,7 @@ use model::facts::ResolvConf;
 use model::flow::{Flow, TCP, UDP};
 use model::missing::Known;
 use model::owner::Owner;
+use model::word::Hook;
 use std::net::IpAddr;
 
 const POD: u32 = 101;
@@ -384,4 +385,61 @@ fn a_question_has_the_connections_of_one_conversation_and_the_places_on_its_way(
         asked.netns.iter().map(|netns| netns.id).collect::<Vec<_>>(),
         [POD, PEER]
     );
+}
+
+#[test]
+fn a_packet_that_has_the_address_of_an_earlier_one_stays_with_its_own_conversation() {
+    let mut watch = Watch::begin();
+    watch.accepted("10.0.0.8:50000", "10.0.0.1:80");
+    watch.accepted("10.0.0.9:50001", "10.0.0.1:80");
+    let to_first = tcp("10.0.0.8:50000", "10.0.0.1:80").reversed();
+    let to_second = tcp("10.0.0.9:50001", "10.0.0.1:80").reversed();
+    let reset = Seen::ResetReceived {
+        state: TcpState::Established,
+    };
+    watch.tell(POD, 1, to_first.reversed(), reset);
+    let key = *watch
+        .table
+        .conversations
+        .keys()
+        .find(|key| key.client == to_first.dst())
+        .unwrap();
+    let hop = Seen::Hop {
+        hook: Hook::Transmit,
+        learned: false,
+    };
+    let drop = Seen::Drop {
+        reason: "NO_SOCKET".to_owned(),
+        location: None,
+        state: TcpState::Unknown,
+    };
+    let met = |flow, seen, at_ns| Event {
+        at_ns,
+        flow,
+        skb: 7,
+        attempt: Some(1),
+        seen,
+        ..watch.events[0].clone()
+    };
+    let seen = Evidence {
+        events: vec![
+            met(to_first.reversed(), hop.clone(), watch.now_ns - 1_000_000),
+            met(to_first, hop, watch.now_ns),
+            met(to_second, drop, watch.now_ns + 1_000),
+        ],
+        netns: vec![NetnsEvidence {
+            id: POD,
+            ..NetnsEvidence::default()
+        }],
+        ..Evidence::default()
+    };
+    let path = PathOf {
+        key,
+        ends: Ends::default(),
+        inventory: Known::default(),
+        since_ns: Some(0),
+    };
+    let asked = question(&seen, &watch.table, &path, watch.now_ns);
+    let flows: Vec<Flow> = asked.events.iter().map(|event| event.flow).collect();
+    assert_eq!(flows, [to_first.reversed(), to_first]);
 }

@@ -110,6 +110,7 @@ mod tests {
     use model::attempt::Outcome;
     use model::event::{Seen, TcpState};
     use model::facts::{Action, Match, NetfilterRule};
+    use model::flow::{ACK, RST};
     use model::missing::Known;
 
     fn rule_for(scene: &mut Scene, state: &str) {
@@ -179,6 +180,25 @@ mod tests {
         };
         assert_eq!(late(true), Vec::<String>::new());
         assert_eq!(late(false), ["conntrack-lost"]);
+    }
+
+    #[test]
+    fn a_reset_that_finds_nothing_to_reset_is_no_lost_connection() {
+        let found = |tcp_flags| {
+            let mut scene = Scene::two_nodes();
+            scene.dropped(1, scenes::C, "eth0", "TCP_FLAGS", "tcp_v4_do_rcv");
+            for packet in scene
+                .evidence
+                .events
+                .iter_mut()
+                .filter_map(|event| event.packet.as_mut())
+            {
+                packet.tcp_flags = tcp_flags;
+            }
+            scenes::causes(&judge(&scene.evidence))
+        };
+        assert!(!found(RST | ACK).contains(&"conntrack-lost".to_owned()));
+        assert_eq!(found(ACK), ["conntrack-lost"]);
     }
 
     #[test]
