@@ -83,5 +83,9 @@ fn change(sk: u64, old: u8, new: u8) -> Option<()> {
 /// A number of bytes, up to 4 GiB.
 #[inline(always)]
 fn capped(bytes: u64) -> u32 {
-    if bytes > u64::from(u32::MAX) { u32::MAX } else { bytes as u32 }
+    if bytes > u64::from(u32::MAX) {
+        u32::MAX
+    } else {
+        bytes as u32
+    }
 }
