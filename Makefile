@@ -81,7 +81,7 @@ bench: build ## the figures of tests/bench/README.md; also target/bench.json
 	@[ -s target/scenarios.json ] || $(MAKE) --no-print-directory scenarios
 	$(CARGO) run --release -p tests --bin bench -- target/bench.json
 
-# How many nodes, which network they have (bridge, flannel), and who enforces policies (none, kube-router, kube-network-policies).
+# How many nodes, which network they have (bridge, flannel, calico), and who enforces policies (none, kube-router, kube-network-policies).
 NODES = 2
 CNI ?= bridge
 POLICIES ?= none
@@ -95,7 +95,7 @@ cluster-parts: image
 	@tests/cluster/build target/$(TARGET)/release/lab target/node-helper.tar
 
 .PHONY: cluster
-cluster: cluster-parts ## a real Kubernetes of NODES=2 nodes on this machine, with the network CNI=bridge or flannel
+cluster: cluster-parts ## a real Kubernetes of NODES=2 nodes on this machine, with the network CNI=bridge, flannel or calico
 	@$(AS_ROOT) $(CLUSTER) up --nodes $(NODES) --cni $(CNI) --policies $(POLICIES)
 
 .PHONY: cluster-test

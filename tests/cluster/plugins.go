@@ -21,6 +21,8 @@ type plugin struct {
 	routesPods bool
 	// The archive of its image, beside the programs.
 	image string
+	// The file of its kinds of objects, beside the programs: without them no node becomes Ready.
+	kinds string
 	// What the API server is told of it, and the daemon set among that.
 	manifest, daemonSet string
 	// Its files, its commands and its services, on node n.
@@ -28,7 +30,7 @@ type plugin struct {
 }
 
 // networks are what can give pods their network: `--cni`.
-var networks = byName(bridge, flannel)
+var networks = byName(bridge, flannel, calico)
 
 // engines are what can enforce policies beside a network that does not: `--policies`.
 var engines = byName(nobody, kubeRouter, kubeNetworkPolicies)

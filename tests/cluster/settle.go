@@ -40,6 +40,7 @@ func settle(p plan, say func(string)) error {
 			return api.get("/readyz", nil)
 		}},
 		{"", writeKubeconfig},
+		{"", func() error { return applyKinds(p) }},
 		{"nodes are ready", func() error { return nodesReady(api, p.nodes) }},
 		{"", func() error { return apply(manifests(p)) }},
 		{"services and DNS work", func() error {
@@ -115,12 +116,29 @@ func writeKubeconfig() error {
 	return nil
 }
 
+// applyKinds tells the API server which kinds of objects the plugins have.
+func applyKinds(p plan) error {
+	for _, plugin := range p.plugins() {
+		if plugin.kinds == "" {
+			continue
+		}
+		kinds, err := os.ReadFile(built(plugin.kinds))
+		if err != nil {
+			return err
+		}
+		if err := apply(string(kinds)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // apply hands manifests to the API server. What it starts for that ends with this process, however that ends.
 func apply(manifest string) error {
 	// The signal comes when the thread ends that started it.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	command := exec.Command(home()+"/bin/kubectl", "--kubeconfig", kubeconfig(), "apply", "-f", "-")
+	command := exec.Command(home()+"/bin/kubectl", "--kubeconfig", kubeconfig(), "apply", "--server-side", "-f", "-")
 	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	command.Stdin = strings.NewReader(manifest)
 	if output, err := command.CombinedOutput(); err != nil {

@@ -132,6 +132,9 @@ func preflight(p plan) error {
 		for _, program := range plugin.programs {
 			built = append(built, "plugins/"+program)
 		}
+		if plugin.kinds != "" {
+			built = append(built, "plugins/"+plugin.kinds)
+		}
 	}
 	for _, need := range needs {
 		if !present(need.path) && !strings.Contains(strings.Join(missing, " ")+" ", need.pkg+" ") {
