@@ -240,7 +240,8 @@ pub async fn policies(cluster: &ClusterApi, groups: &ApiGroups, namespaces: &BTr
             }
             Answer::Whole(Err(refused)) | Answer::Names(Err(refused)) => refused,
         };
-        if refused.kind != RefusalKind::NotFound {
+        // The server has the group, and an older release of its kinds may lack this one: Calico before 3.30 has no `Tier`.
+        if !matches!(refused.kind, RefusalKind::NotFound | RefusalKind::NoSuchPath) {
             let of = namespace.map_or_else(String::new, |namespace| format!(" of namespace {namespace}"));
             read.objects.unread.push(refused.missing(format!("{kind} objects{of}")));
         }

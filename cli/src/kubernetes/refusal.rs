@@ -35,6 +35,9 @@ pub enum RefusalKind {
     Certificate,
     /// Its answer is no answer of an API server.
     Garbage,
+    /// 404, and no object says of what: so answers an API server that has the group and not this kind of it, and anything else
+    /// that is no API server.
+    NoSuchPath,
     /// More than is read of one thing.
     TooMany,
     /// Anything else.
@@ -114,10 +117,10 @@ impl Refusal {
             _ if status.reason == TOO_LONG => Self::new(RefusalKind::TooMany, format!("{server}: {message}"), ""),
             // An answer that is no `Status` is told by kube as its raw text.
             code if status.reason == NO_STATUS => Self::new(
-                if code >= 500 {
-                    RefusalKind::Failed
-                } else {
-                    RefusalKind::Garbage
+                match code {
+                    404 => RefusalKind::NoSuchPath,
+                    500.. => RefusalKind::Failed,
+                    _ => RefusalKind::Garbage,
                 },
                 format!(
                     "{server} answered {code} with something that is no Kubernetes object: {}",

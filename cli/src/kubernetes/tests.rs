@@ -369,7 +369,8 @@ async fn policies_of_other_kinds_are_read_whole_in_a_version_that_is_evaluated()
         )
         .with(
             "/apis/cilium.io/v2/ciliumclusterwidenetworkpolicies",
-            FakeAnswer::Status(404, "none".into()),
+            // As a server answers of a kind that its release of the group lacks.
+            FakeAnswer::Text(404, "404 page not found\n".into()),
         )
         .list(
             "/apis/policy.networking.k8s.io/v1alpha1/adminnetworkpolicies",

@@ -57,7 +57,13 @@ pub async fn attach(run: &HelperRun, pod: &str) -> Result<Attached, Refusal> {
         match run.cluster.ask(|| api.attach(pod, &wanted)).await {
             Ok(process) => return Ok(Attached::of(process, run.verbose)),
             // A kubelet may tell of a container a moment before it can be attached to; nothing was attached yet.
-            Err(refused) if tries < TRIES && matches!(refused.kind, RefusalKind::Failed | RefusalKind::Garbage) => {
+            Err(refused)
+                if tries < TRIES
+                    && matches!(
+                        refused.kind,
+                        RefusalKind::Failed | RefusalKind::Garbage | RefusalKind::NoSuchPath
+                    ) =>
+            {
                 tokio::time::sleep(AGAIN).await;
                 tries += 1;
             }
