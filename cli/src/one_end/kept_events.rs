@@ -43,10 +43,12 @@ impl KeptEvents {
             return;
         }
         let since_ns = now_ns.saturating_sub(self.keep_ns);
-        self.events.retain(|event| {
-            let of_suffering = || table.whose(event).is_some_and(|(key, ..)| suffering.contains(&key));
-            event.at_ns >= since_ns || event.attempt.is_some() || of_suffering()
-        });
+        let of_suffering = |event: &Event| table.whose(event).is_some_and(|(key, ..)| suffering.contains(&key));
+        self.events
+            .retain(|event| event.at_ns >= since_ns || of_suffering(event));
+        if self.events.len() > EVENTS_MAX {
+            self.events.retain(of_suffering);
+        }
         if self.events.len() > EVENTS_MAX {
             let surplus = self.events.len() - EVENTS_MAX / 2;
             self.events.drain(..surplus);

@@ -11,7 +11,7 @@ use crate::conversation::session::{STEP, Session, WaitEnd};
 use crate::evidence::{both_ends, path_facts};
 use crate::inquiry::known_ends::KnownEnds;
 use anyhow::{Result, anyhow};
-use diagnoses::conversations::{ConversationTable, Key, suffering};
+use diagnoses::conversations::{ConversationTable, Cost, Key, suffering};
 use model::endpoint::{Endpoint, EndpointKind};
 use model::evidence::{Evidence, Intent};
 use model::facts::Phase;
@@ -103,10 +103,11 @@ pub async fn watch(
     let end_ns = triage.end_ns(&session.state.evidence);
     triage.table.close(end_ns);
     let lost = session.state.evidence.nodes.iter().flat_map(|node| &node.lost);
-    let mut of_sockets = lost.filter(|lost| lost.probe == "tcpstate");
-    if of_sockets.any(|lost| lost.ring_full + lost.over_budget + lost.missed > 0) {
-        triage.table.doubt();
-    }
+    let of_sockets = lost.filter(|lost| lost.probe == "tcpstate");
+    let untold: u64 = of_sockets
+        .map(|lost| lost.ring_full + lost.over_budget + lost.missed)
+        .sum();
+    triage.table.doubt(untold);
     let after = Instant::now();
     triage.follow(session, question, &mut followers, end_ns, around).await;
     if kept.let_go > 0 {
@@ -279,7 +280,12 @@ impl Triage {
                 session.progress.stage("a fault was seen; watching it");
                 until = deadline.min(Instant::now() + AFTER_FAULT);
             }
-            let keys: BTreeSet<Key> = worst.into_iter().map(|(key, _)| key).collect();
+            // What only looks odd (a reset) is not kept at any price.
+            let keys: BTreeSet<Key> = worst
+                .into_iter()
+                .filter(|(_, cost)| *cost != Cost::default())
+                .map(|(key, _)| key)
+                .collect();
             kept.tidy(&self.table, &keys, now_ns);
             if listeners.is_due(question.until_fault) {
                 listeners.look(session, &self.targets, followers).await;

@@ -156,17 +156,14 @@ fn reset_by_nobody(question: &mut Evidence, conversation: &Conversation) {
     // What a kernel sends in vain may be missed once; then nothing is said of any.
     let missed = question.nodes.iter().flat_map(|node| &node.lost);
     let missed = missed.filter(|lost| lost.probe == "tcpreset");
-    let complete = missed
-        .map(|lost| lost.ring_full + lost.over_budget + lost.missed)
-        .sum::<u64>()
-        == 0;
+    let missed: u64 = missed.map(|lost| lost.ring_full + lost.over_budget + lost.missed).sum();
     let asked: BTreeSet<Flow> = question.attempts.iter().map(|attempt| attempt.flow).collect();
     let reset = |connection: &&ObservedConnection| {
         connection.reset.is_some() && connection.connected_ns.is_some() && asked.contains(&connection.flow)
     };
     let resets: Vec<&ObservedConnection> = conversation.connections.values().filter(reset).collect();
     let is_forged = |connection: &&ObservedConnection| !sent.contains(&connection.flow) && connection.is_unserved();
-    if !complete || resets.len() < FORGED_MIN || !resets.iter().all(is_forged) {
+    if missed * 2 >= resets.len() as u64 || resets.len() < FORGED_MIN || !resets.iter().all(is_forged) {
         return;
     }
     let forged: BTreeSet<Flow> = resets.iter().map(|connection| connection.flow).collect();

@@ -136,15 +136,20 @@ impl ConversationTable {
         key.role == TargetRole::Server && self.target_at(key.client).is_some()
     }
 
-    /// Not all changes of sockets were told: of a connection that nothing else tells of nobody knows whether it was made.
-    pub fn doubt(&mut self) {
-        for connection in self
+    /// So many changes of sockets were not told: where they can explain every connection of which nothing tells that it was made,
+    /// nobody knows whether one was not.
+    pub fn doubt(&mut self, lost: u64) {
+        let connections = self
             .conversations
             .values_mut()
-            .flat_map(|own| own.connections.values_mut())
-        {
-            let told = connection.dropped > 0 || connection.resent > 0;
-            connection.is_unsure = !told && connection.connected_ns.is_none();
+            .flat_map(|own| own.connections.values_mut());
+        let untold = |connection: &ObservedConnection| {
+            let told = connection.dropped > 0 || connection.resent > 0 || connection.errno.is_some();
+            !told && connection.connected_ns.is_none() && !connection.existed
+        };
+        let untold: Vec<&mut ObservedConnection> = connections.filter(|connection| untold(connection)).collect();
+        if untold.len() as u64 <= lost {
+            untold.into_iter().for_each(|connection| connection.is_unsure = true);
         }
     }
 
