@@ -10,6 +10,7 @@ mod expectation;
 mod innocence;
 mod key;
 mod lookup;
+mod outcomes;
 mod question;
 mod suffering;
 mod table;

@@ -1,16 +1,16 @@
 //! A conversation as a question that the rules can judge: its two ends, its connections as attempts, and the events about them.
 
-use super::connection::{ObservedConnection, reset_outcome};
+use super::connection::ObservedConnection;
 use super::conversation::Conversation;
 use super::key::Key;
 use super::lookup::ObservedLookup;
+use super::outcomes;
 use super::table::ConversationTable;
 use crate::kernel::walk;
-use model::attempt::{Attempt, Outcome, WatchedFlow};
+use model::attempt::{Attempt, WatchedFlow};
 use model::endpoint::{Endpoint, EndpointKind};
 use model::event::{Event, Seen};
 use model::evidence::{Evidence, Intent};
-use model::facts::Socket;
 use model::flow::{Flow, TCP, UDP, protocol_name};
 use model::inventory::Inventory;
 use model::missing::Known;
@@ -22,8 +22,6 @@ use std::net::IpAddr;
 const ATTEMPTS_MAX: usize = 64;
 /// The port of name servers.
 const DNS: u16 = 53;
-/// Resets that neither end sent, before it is said that somebody between them does.
-const FORGED_MIN: usize = 3;
 /// A packet passes one node within this time.
 const ONE_WAY_NS: u64 = 20_000_000;
 /// Two programs that tell of the same drop run one after the other, and few other events come between.
@@ -97,93 +95,11 @@ pub fn question(seen: &Evidence, table: &ConversationTable, path: &PathOf, now_n
         ..without_events(seen)
     };
     leave_off_path_out(&mut question);
-    wait_in_vain(&mut question, conversation);
-    if asked.hop_by_hop {
-        reset_by_nobody(&mut question, conversation);
-    }
-    measure(&mut question);
+    outcomes::complete(&mut question, conversation, asked.hop_by_hop);
     if !asked.hop_by_hop {
         forget_hops(&mut question);
     }
     question
-}
-
-/// Whoever sent something and got no answer waited in vain, where the far end's program has not even read it.
-fn wait_in_vain(question: &mut Evidence, conversation: &Conversation) {
-    let server = question.destination.netns.and_then(|netns| question.netns(netns));
-    // When it began to be followed, and when the window had closed.
-    let facts = server.into_iter().flat_map(|server| [&server.before, &server.after]);
-    let sockets: Vec<Socket> = facts
-        .filter_map(|facts| facts.sockets.ok())
-        .flatten()
-        .cloned()
-        .collect();
-    let port = question.destination.port.unwrap_or_default();
-    let unaccepted = sockets
-        .iter()
-        .any(|socket| socket.state == "LISTEN" && socket.flow.sport == port && socket.rx_queue > 0);
-    let unread = |flow: Flow| {
-        let is_it = |socket: &&Socket| socket.flow.reversed() == flow && socket.state != "LISTEN";
-        sockets.iter().find(is_it).is_some_and(|socket| socket.rx_queue > 0)
-    };
-    let one_sided: BTreeSet<Flow> = conversation
-        .connections
-        .values()
-        .filter(|connection| connection.is_one_sided())
-        .map(|connection| connection.flow)
-        .collect();
-    for attempt in &mut question.attempts {
-        // One that is read at last may be reset by the client, which has gone.
-        let silent = matches!(attempt.outcome, Outcome::Ok | Outcome::Cancelled);
-        if silent && one_sided.contains(&attempt.flow) && (unaccepted || unread(attempt.flow)) {
-            attempt.outcome = Outcome::TimedOut { during: "read".into() };
-        }
-    }
-}
-
-/// Connections that were reset, and neither end's kernel had sent the reset: somebody between them did.
-fn reset_by_nobody(question: &mut Evidence, conversation: &Conversation) {
-    let watched = |netns: Option<u32>| netns.is_some_and(|netns| question.netns(netns).is_some());
-    if !watched(question.source.netns) || !watched(question.destination.netns) {
-        return;
-    }
-    let sent: BTreeSet<Flow> = question
-        .events
-        .iter()
-        .filter(|event| matches!(event.seen, Seen::ResetSent { .. }))
-        .flat_map(|event| [event.flow, event.flow.reversed()])
-        .collect();
-    // What a kernel sends in vain may be missed once; then nothing is said of any.
-    let missed = question.nodes.iter().flat_map(|node| &node.lost);
-    let missed = missed.filter(|lost| lost.probe == "tcpreset");
-    let missed: u64 = missed.map(|lost| lost.ring_full + lost.over_budget + lost.missed).sum();
-    let asked: BTreeSet<Flow> = question.attempts.iter().map(|attempt| attempt.flow).collect();
-    let reset = |connection: &&ObservedConnection| {
-        connection.reset.is_some() && connection.connected_ns.is_some() && asked.contains(&connection.flow)
-    };
-    let resets: Vec<&ObservedConnection> = conversation.connections.values().filter(reset).collect();
-    let is_forged = |connection: &&ObservedConnection| !sent.contains(&connection.flow) && connection.is_unserved();
-    if missed * 2 >= resets.len() as u64 || resets.len() < FORGED_MIN || !resets.iter().all(is_forged) {
-        return;
-    }
-    let forged: BTreeSet<Flow> = resets.iter().map(|connection| connection.flow).collect();
-    for attempt in &mut question.attempts {
-        if attempt.outcome == Outcome::Cancelled && forged.contains(&attempt.flow) {
-            attempt.outcome = reset_outcome();
-        }
-    }
-}
-
-/// What TCP tells of connections that are still there.
-fn measure(question: &mut Evidence) {
-    let client = question.source.netns.and_then(|netns| question.netns(netns));
-    let Some(sockets) = client.and_then(|client| client.after.sockets.ok()).cloned() else {
-        return;
-    };
-    for attempt in &mut question.attempts {
-        let own = sockets.iter().find(|socket| socket.flow == attempt.flow);
-        attempt.tcp = own.and_then(|socket| socket.tcp);
-    }
 }
 
 /// Nobody watched the packets of these attempts hop by hop: where they were not seen they may have been.
