@@ -149,7 +149,9 @@ impl ConversationTable {
         };
         let untold: Vec<&mut ObservedConnection> = connections.filter(|connection| untold(connection)).collect();
         if untold.len() as u64 <= lost {
-            untold.into_iter().for_each(|connection| connection.is_unsure = true);
+            for connection in untold {
+                connection.is_unsure = true;
+            }
         }
     }
 
