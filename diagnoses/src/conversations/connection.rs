@@ -110,7 +110,12 @@ impl ObservedConnection {
             return self.not_made(now_ns);
         }
         match &self.reset {
-            Some(reset) if !reset.by_client && (reset.reason.as_deref() == Some(UNREAD) || self.is_unanswered()) => {
+            Some(reset)
+                if !reset.by_client
+                    && (reset.reason.as_deref() == Some(UNREAD)
+                        || self.is_unanswered()
+                        || self.is_turned_away(reset)) =>
+            {
                 reset_outcome()
             }
             _ if self.stuck >= STUCK => Outcome::TimedOut { during: "send".into() },
@@ -153,6 +158,17 @@ impl ObservedConnection {
     fn is_unanswered(&self) -> bool {
         let (asked, answered) = self.bytes();
         asked > 0 && answered == 0
+    }
+
+    /// The client was reset as soon as it had its connection, before it had anything to say or wanted it closed.
+    fn is_turned_away(&self, reset: &Reset) -> bool {
+        let (Some((_, closing_ns)), Some(connected_ns)) = (self.exchanged, self.connected_ns) else {
+            return false;
+        };
+        self.role == TargetRole::Client
+            && self.bytes() == (0, 0)
+            && closing_ns >= reset.at_ns
+            && reset.at_ns.saturating_sub(connected_ns) < PATIENCE_NS
     }
 
     /// The server has said nothing on it.

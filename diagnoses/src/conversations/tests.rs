@@ -2,7 +2,7 @@
 
 use super::{ConversationTable, Cost, Ends, Key, PathOf, TargetRole, question, suffering};
 use model::endpoint::Endpoint;
-use model::event::{Event, Packet, Seen, TcpState};
+use model::event::{Event, Exchanged, Packet, Seen, TcpState};
 use model::evidence::{Evidence, NetnsEvidence};
 use model::facts::ResolvConf;
 use model::flow::{Flow, TCP, UDP};
@@ -117,6 +117,28 @@ impl Watch {
         self.state(sk, flow, TcpState::SynSent, TcpState::Close);
     }
 
+    /// A connection of the pod is reset by its server, and closed by that or a moment before.
+    fn reset_in_vain(&mut self, to: &str, after_ms: u64, closed_first: bool) {
+        let (sk, flow) = self.made(to);
+        self.wait(after_ms);
+        if closed_first {
+            self.closes(sk, flow, TcpState::FinWait1);
+            self.wait(1);
+        }
+        let state = TcpState::Established;
+        self.tell(POD, sk, flow.reversed(), Seen::ResetReceived { state });
+        self.wait(1).closes(sk, flow, TcpState::Close);
+    }
+
+    /// A socket that exchanged nothing leaves ESTABLISHED.
+    fn closes(&mut self, sk: u64, flow: Flow, new: TcpState) {
+        self.state(sk, flow, TcpState::Established, new);
+        let mut event = self.events.pop().unwrap();
+        event.exchanged = Some(Exchanged::default());
+        self.table.take(&event);
+        self.events.push(event);
+    }
+
     /// The pod's kernel drops a SYN from this client.
     fn syn_dropped(&mut self, from: &str, to: &str, reason: &str) {
         let seen = Seen::Drop {
@@ -190,6 +212,22 @@ fn connections_that_are_made_are_counted_and_nobody_suffers() {
     assert_eq!(watch.suffering(), []);
     let made: u32 = watch.table.conversations.values().map(|own| own.made).sum();
     assert_eq!((made, watch.table.connect_ns.len()), (100, 100));
+}
+
+#[test]
+fn a_client_that_is_reset_as_soon_as_it_is_connected_has_failed() {
+    let mut watch = Watch::begin();
+    watch.reset_in_vain("10.0.0.2:80", 1, false);
+    assert_eq!(watch.suffering()[0].1.failed, 1);
+}
+
+#[test]
+fn a_reset_of_an_idle_connection_or_of_one_that_the_client_had_closed_costs_nobody_anything() {
+    let mut watch = Watch::begin();
+    watch.reset_in_vain("10.0.0.2:80", 60_000, false);
+    watch.reset_in_vain("10.0.0.2:81", 1, true);
+    let failed: u32 = watch.suffering().iter().map(|(_, cost)| cost.failed).sum();
+    assert_eq!(failed, 0);
 }
 
 #[test]
