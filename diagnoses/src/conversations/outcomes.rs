@@ -24,22 +24,24 @@ pub fn complete(question: &mut Evidence, conversation: &Conversation, hop_by_hop
 
 /// Whoever sent something and got no answer waited in vain, where the far end's program has not even read it.
 fn wait_in_vain(question: &mut Evidence, conversation: &Conversation) {
-    let server = question.destination.netns.and_then(|netns| question.netns(netns));
-    // When it began to be followed, and when the window had closed.
-    let facts = server.into_iter().flat_map(|server| [&server.before, &server.after]);
-    let sockets: Vec<Socket> = facts
-        .filter_map(|facts| facts.sockets.ok())
-        .flatten()
-        .cloned()
-        .collect();
-    let port = question.destination.port.unwrap_or_default();
-    let unaccepted = sockets
+    let servers = servers(question);
+    let listens = |socket: &Socket| socket.state == "LISTEN";
+    let mut sockets: Vec<&Socket> = Vec::new();
+    for (netns, port) in servers {
+        let Some(server) = question.netns(netns) else { continue };
+        // When it began to be followed, and when the window had closed.
+        let told = [&server.before, &server.after].into_iter();
+        let own = told.filter_map(|facts| facts.sockets.ok()).flatten();
+        sockets.extend(own.filter(|socket| socket.flow.sport == port && socket.rx_queue > 0));
+    }
+    let unaccepted = sockets.iter().any(|socket| listens(socket));
+    // A service's address is translated, and the client's port is not.
+    let client = |flow: Flow| (flow.src(), flow.sport);
+    let unread: BTreeSet<_> = sockets
         .iter()
-        .any(|socket| socket.state == "LISTEN" && socket.flow.sport == port && socket.rx_queue > 0);
-    let unread = |flow: Flow| {
-        let is_it = |socket: &&Socket| socket.flow.reversed() == flow && socket.state != "LISTEN";
-        sockets.iter().find(is_it).is_some_and(|socket| socket.rx_queue > 0)
-    };
+        .filter(|socket| !listens(socket))
+        .map(|socket| client(socket.flow.reversed()))
+        .collect();
     let one_sided: BTreeSet<Flow> = conversation
         .connections
         .values()
@@ -49,10 +51,27 @@ fn wait_in_vain(question: &mut Evidence, conversation: &Conversation) {
     for attempt in &mut question.attempts {
         // One that is read at last may be reset by the client, which has gone.
         let silent = matches!(attempt.outcome, Outcome::Ok | Outcome::Cancelled);
-        if silent && one_sided.contains(&attempt.flow) && (unaccepted || unread(attempt.flow)) {
+        if silent && one_sided.contains(&attempt.flow) && (unaccepted || unread.contains(&client(attempt.flow))) {
             attempt.outcome = Outcome::TimedOut { during: "read".into() };
         }
     }
+}
+
+/// Where the far end's program listens: the namespace and the port that were asked for, and those to which a service's were translated.
+fn servers(question: &Evidence) -> BTreeSet<(u32, u16)> {
+    let asked = question.destination.netns.zip(question.destination.port);
+    let client = question.source.netns.unwrap_or_default();
+    let met = question.events.iter().filter(|event| {
+        let attempt = question
+            .attempts
+            .iter()
+            .find(|attempt| Some(attempt.id) == event.attempt);
+        event.netns != client && attempt.is_some_and(|attempt| attempt.flow.sport == event.flow.sport)
+    });
+    asked
+        .into_iter()
+        .chain(met.map(|event| (event.netns, event.flow.dport)))
+        .collect()
 }
 
 /// Connections that were reset, and neither end's kernel had sent the reset: somebody between them did.
