@@ -100,6 +100,12 @@ pub async fn watch(
         triage.table.take(&event);
         kept.push(event);
     }
+    for (target, end) in triage.targets.iter().enumerate() {
+        let node = session.state.evidence.node(&end.node);
+        if let Some(closed_ns) = node.map(|node| node.window.end_ns).filter(|end_ns| *end_ns != 0) {
+            triage.table.close_target(target, closed_ns);
+        }
+    }
     let end_ns = triage.end_ns(&session.state.evidence);
     triage.table.close(end_ns);
     let lost = session.state.evidence.nodes.iter().flat_map(|node| &node.lost);

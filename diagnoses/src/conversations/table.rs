@@ -25,6 +25,8 @@ const TIMES_MAX: usize = 10_000;
 const EPHEMERAL: u16 = 32_768;
 /// Events of one probe may come so much later than those of another.
 const OUT_OF_ORDER_NS: u64 = 500_000_000;
+/// A socket sends its first packet within this time.
+const FIRST_PACKET_NS: u64 = 20_000_000;
 /// The port of name servers, whose messages are read one by one.
 const DNS: u16 = 53;
 
@@ -54,6 +56,8 @@ struct TargetEnd {
     netns: u32,
     addresses: Vec<IpAddr>,
     sockets: Vec<Socket>,
+    /// When the window closed, by the clock of its node.
+    closed_ns: Option<u64>,
 }
 
 impl ConversationTable {
@@ -64,6 +68,7 @@ impl ConversationTable {
             netns: end.netns.unwrap_or_default(),
             addresses: end.addresses.clone(),
             sockets: end.netns.map(&sockets).unwrap_or_default(),
+            closed_ns: None,
         };
         Self {
             targets: targets.iter().map(target).collect(),
@@ -155,6 +160,22 @@ impl ConversationTable {
         }
     }
 
+    /// The window of a target has closed, by the clock of its node.
+    pub fn close_target(&mut self, target: usize, at_ns: u64) {
+        if let Some(end) = self.targets.get_mut(target) {
+            end.closed_ns = Some(at_ns);
+        }
+    }
+
+    /// Until when a conversation was looked at, by the clock of its target's node; `now_ns` while its window is open.
+    #[must_use]
+    pub fn until_ns(&self, key: &Key, now_ns: u64) -> u64 {
+        self.targets
+            .get(key.target)
+            .and_then(|target| target.closed_ns)
+            .unwrap_or(now_ns)
+    }
+
     /// Lookups that are still waited for when the window closes have come to their end.
     pub fn close(&mut self, now_ns: u64) {
         for (target, lookup) in self.lookups.close(now_ns) {
@@ -184,6 +205,10 @@ impl ConversationTable {
             return;
         }
         let own = self.by_socket.get(&(event.netns, event.sk)).copied();
+        if own.is_none() && event.sk != 0 && self.target_in(event.netns).is_some() {
+            // A socket of a connection that was there before the window; no other has its port.
+            return;
+        }
         let found = own
             .map(|(key, id)| (key, id, flow))
             .or_else(|| self.portless(event.at_ns, flow))
@@ -203,15 +228,16 @@ impl ConversationTable {
         }
     }
 
-    /// The latest connection of this tuple that was begun before, and whose port is not known.
+    /// The latest connection of this tuple that was begun just before, and whose port is not known: its first packet. Later ones may
+    /// be another's, that was begun before the window.
     fn portless(&self, at_ns: u64, flow: Flow) -> Option<(Key, u64, Flow)> {
         let target = self.target_at(flow.src())?;
         let key = key(target, TargetRole::Client, flow);
         let connections = &self.conversations.get(&key)?.connections;
-        let mut waiting = connections
-            .iter()
-            .rev()
-            .filter(|(_, connection)| connection.flow.sport == 0 && connection.started_ns <= at_ns);
+        let mut waiting = connections.iter().rev().filter(|(_, connection)| {
+            let began = connection.started_ns..connection.started_ns.saturating_add(FIRST_PACKET_NS);
+            connection.flow.sport == 0 && began.contains(&at_ns)
+        });
         waiting.next().map(|(id, _)| (key, *id, flow))
     }
 
@@ -369,6 +395,9 @@ impl ConversationTable {
             connection.lose(event.skb, event.at_ns);
             if refused {
                 connection.errno = Some(111);
+            }
+            // When a client's socket was closed its own kernel tells: the clock of the server's node may be another.
+            if refused && key.role == TargetRole::Server {
                 connection.ended_ns = Some(event.at_ns);
             }
         }

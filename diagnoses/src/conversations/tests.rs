@@ -231,6 +231,23 @@ fn a_reset_of_an_idle_connection_or_of_one_that_the_client_had_closed_costs_nobo
 }
 
 #[test]
+fn the_end_of_an_older_connection_is_not_taken_for_that_of_a_newer_one() {
+    let mut watch = Watch::begin();
+    let older = tcp("10.0.0.1:39999", "10.0.0.2:80");
+    let lost = Seen::Drop {
+        reason: "NETFILTER_DROP".to_owned(),
+        location: None,
+        state: TcpState::Unknown,
+    };
+    watch.connect("10.0.0.2:80");
+    // Its first packet was sent again, and lost once more elsewhere; then it is given up.
+    watch.wait(50).tell(0, 0, older, lost);
+    watch.state(77, older, TcpState::SynSent, TcpState::Close);
+    watch.wait(1_000);
+    assert_eq!(watch.suffering()[0].1.failed, 1);
+}
+
+#[test]
 fn refused_connections_are_failures_of_the_client() {
     let mut watch = Watch::begin();
     watch.made("10.0.0.2:80");
