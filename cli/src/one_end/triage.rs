@@ -11,7 +11,7 @@ use crate::conversation::session::{STEP, Session, WaitEnd};
 use crate::evidence::{both_ends, path_facts};
 use crate::inquiry::known_ends::KnownEnds;
 use anyhow::{Result, anyhow};
-use diagnoses::conversations::{ConversationTable, Cost, Key, suffering};
+use diagnoses::conversations::{ConversationTable, Key, suffering};
 use model::endpoint::{Endpoint, EndpointKind};
 use model::evidence::{Evidence, Intent};
 use model::facts::Phase;
@@ -289,7 +289,7 @@ impl Triage {
             // What only looks odd (a reset) is not kept at any price.
             let keys: BTreeSet<Key> = worst
                 .into_iter()
-                .filter(|(_, cost)| *cost != Cost::default())
+                .filter(|(_, cost)| cost.is_felt())
                 .map(|(key, _)| key)
                 .collect();
             kept.tidy(&self.table, &keys, now_ns);

@@ -9,8 +9,6 @@ use std::collections::BTreeMap;
 const CONNECTIONS_MAX: usize = 256;
 /// Lookups that are kept one by one.
 const LOOKUPS_MAX: usize = 64;
-/// Packets lost on connections that go on: fewer happen on every network.
-const LOST_MIN: u32 = 5;
 
 /// What a target and one peer have to say to each other on one port.
 #[derive(Clone, Debug, Default)]
@@ -45,7 +43,7 @@ impl Conversation {
         let cost = self.cost(now_ns, slow_ns);
         // A reset may be the client's own wish; who sent it is found out.
         let odd = |connection: &ObservedConnection| connection.reset.is_some() || connection.is_one_sided();
-        cost.failed > 0 || cost.lost >= LOST_MIN || cost.waited_ns > 0 || self.connections.values().any(odd)
+        cost.is_felt() || self.connections.values().any(odd)
     }
 
     /// Takes in a lookup that has come to its end.

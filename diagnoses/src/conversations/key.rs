@@ -29,6 +29,9 @@ pub struct Key {
     pub protocol: u8,
 }
 
+/// Packets lost on connections that go on: fewer happen on every network.
+const LOST_MIN: u32 = 5;
+
 /// What a conversation has cost, the worst first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cost {
@@ -41,6 +44,12 @@ pub struct Cost {
 }
 
 impl Cost {
+    /// Somebody felt it; what only looks odd nobody does.
+    #[must_use]
+    pub fn is_felt(&self) -> bool {
+        self.failed > 0 || self.lost >= LOST_MIN || self.waited_ns > 0
+    }
+
     /// Both.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
