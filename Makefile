@@ -55,10 +55,13 @@ demo: build ## break something in namespaces of its own, find it with the real t
 test: build ## all tests, then the scenarios
 	@$(CARGO) test --workspace --no-fail-fast; tests=$$?; $(MAKE) --no-print-directory scenarios && exit $$tests
 
+# What is asked about one end. Floods are asked for by name: there an answer depends on how fast a machine reads what it sees.
+ONE_END ?= faults|healthy|thin
+
 .PHONY: scenarios
 scenarios: build ## every fault and every healthy control of the lab, those about one end two at once; also target/scenarios*.json
 	@$(CARGO) run -p tests --bin scenario -- tests/scenarios --only '^(faults|healthy|thin)/' --json target/scenarios.json; two_ends=$$?; \
-		$(CARGO) run -p tests --bin scenario -- tests/scenarios --only '^one-end/' --jobs 2 --json target/scenarios-one-end.json && exit $$two_ends
+		$(CARGO) run -p tests --bin scenario -- tests/scenarios --only '^one-end/($(ONE_END))/' --jobs 2 --json target/scenarios-one-end.json && exit $$two_ends
 
 # How long each target.
 SECONDS = 15

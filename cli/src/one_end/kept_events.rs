@@ -2,7 +2,7 @@
 
 use diagnoses::conversations::{ConversationTable, Key};
 use model::event::Event;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Events that are kept of conversations that suffer, at most.
 const EVENTS_MAX: usize = 100_000;
@@ -17,8 +17,10 @@ pub struct KeptEvents {
     keep_ns: u64,
     /// After how many it is looked through next.
     next: usize,
-    /// Events of conversations that suffer that found no room.
-    pub let_go: usize,
+    /// Events of conversations that suffered then and found no room.
+    let_go: BTreeMap<Key, usize>,
+    /// When the last of them was.
+    let_go_until_ns: u64,
 }
 
 impl KeptEvents {
@@ -28,7 +30,8 @@ impl KeptEvents {
             events: Vec::new(),
             keep_ns,
             next: FEW,
-            let_go: 0,
+            let_go: BTreeMap::new(),
+            let_go_until_ns: 0,
         }
     }
 
@@ -51,10 +54,29 @@ impl KeptEvents {
         }
         if self.events.len() > EVENTS_MAX {
             let surplus = self.events.len() - EVENTS_MAX / 2;
-            self.events.drain(..surplus);
-            self.let_go += surplus;
+            for event in self.events.drain(..surplus) {
+                self.let_go_until_ns = self.let_go_until_ns.max(event.at_ns);
+                if let Some((key, ..)) = table.whose(&event) {
+                    *self.let_go.entry(key).or_default() += 1;
+                }
+            }
         }
         self.next = (self.events.len() * 2).max(FEW);
+    }
+
+    /// Events of these conversations that found no room.
+    pub fn missed(&self, suffering: &BTreeSet<Key>) -> usize {
+        let of_them = self.let_go.iter().filter(|(key, _)| suffering.contains(key));
+        of_them.map(|(_, events)| events).sum()
+    }
+
+    /// Since when a conversation's events are whole, where they were followed since that time.
+    pub fn whole_since(&self, key: &Key, followed_ns: u64) -> u64 {
+        if self.let_go.contains_key(key) {
+            followed_ns.max(self.let_go_until_ns)
+        } else {
+            followed_ns
+        }
     }
 
     /// All that are left.

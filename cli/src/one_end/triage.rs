@@ -11,7 +11,7 @@ use crate::conversation::session::{STEP, Session, WaitEnd};
 use crate::evidence::{both_ends, path_facts};
 use crate::inquiry::known_ends::KnownEnds;
 use anyhow::{Result, anyhow};
-use diagnoses::conversations::{ConversationTable, Key, suffering};
+use diagnoses::conversations::{ConversationTable, Cost, Key, suffering};
 use model::endpoint::{Endpoint, EndpointKind};
 use model::evidence::{Evidence, Intent};
 use model::facts::Phase;
@@ -116,16 +116,22 @@ pub async fn watch(
     triage.table.doubt(untold);
     let after = Instant::now();
     triage.follow(session, question, &mut followers, end_ns, around).await;
-    if kept.let_go > 0 {
-        let what = format!("{} events of conversations that suffer", kept.let_go);
+    let worst = suffering(&triage.table, end_ns, question.slow_ns());
+    let missed = kept.missed(&felt(&worst));
+    if missed > 0 {
+        let what = format!("{missed} events of conversations that suffer");
         let missing = Missing::new(what, "one run keeps no more").remedy("look for a shorter time");
         session.state.evidence.missing.push(missing);
     }
-    session.state.evidence.events = kept.all();
     session.state.further_ports = followers.ports();
     session.state.evidence.watched = followers.flows(&triage.table);
-    path_facts::read(session, Phase::After).await;
     triage.followed = followers.all();
+    for followed in &mut triage.followed {
+        let whole_ns = |since_ns| kept.whole_since(&followed.key, since_ns);
+        followed.since_ns = followed.since_ns.map(whole_ns);
+    }
+    session.state.evidence.events = kept.all();
+    path_facts::read(session, Phase::After).await;
     triage.stages[2] = triage.took;
     triage.stages[3] = after.elapsed();
     Ok(triage)
@@ -150,6 +156,12 @@ async fn read_targets(session: &mut Session, targets: &[Endpoint]) {
     if !around.is_empty() {
         path_facts::read_these(session, around).await;
     }
+}
+
+/// Of conversations that suffer those of which somebody feels it.
+fn felt(suffering: &[(Key, Cost)]) -> BTreeSet<Key> {
+    let felt = suffering.iter().filter(|(_, cost)| cost.is_felt());
+    felt.map(|(key, _)| *key).collect()
 }
 
 /// The namespaces that were read, and those that their interfaces lead to: on the way of the targets' packets.
@@ -287,12 +299,7 @@ impl Triage {
                 until = deadline.min(Instant::now() + AFTER_FAULT);
             }
             // What only looks odd (a reset) is not kept at any price.
-            let keys: BTreeSet<Key> = worst
-                .into_iter()
-                .filter(|(_, cost)| cost.is_felt())
-                .map(|(key, _)| key)
-                .collect();
-            kept.tidy(&self.table, &keys, now_ns);
+            kept.tidy(&self.table, &felt(&worst), now_ns);
             if listeners.is_due(question.until_fault) {
                 listeners.look(session, &self.targets, followers).await;
             }
