@@ -55,7 +55,7 @@ demo: build ## break something in namespaces of its own, find it with the real t
 test: build ## all tests, then the scenarios
 	@$(CARGO) test --workspace --no-fail-fast; tests=$$?; $(MAKE) --no-print-directory scenarios && exit $$tests
 
-# What is asked about one end. Floods are asked for by name: there an answer depends on how fast a machine reads what it sees.
+# What is asked about one end. `races` is asked for by name: there an answer may depend on how fast a machine is.
 ONE_END ?= faults|healthy|thin
 
 .PHONY: scenarios
