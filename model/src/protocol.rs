@@ -367,6 +367,14 @@ pub struct Lost {
 }
 
 impl Lost {
+    /// How many were not told one by one.
+    #[must_use]
+    pub fn untold(&self) -> u64 {
+        self.ring_full + self.over_budget + self.missed
+    }
+}
+
+impl Lost {
     /// Of what was lost, the most that may touch a watched flow: what is *not* among the events proves nothing where there
     /// is any.
     pub fn of_watched_at_most(&self) -> u64 {

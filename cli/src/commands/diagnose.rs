@@ -9,6 +9,7 @@ use crate::evidence::gathering::gather;
 use crate::exit::Exit;
 use crate::inquiry::question::{Inquiry, Via};
 use crate::recording::OpenRecording;
+use crate::site::Site;
 use crate::{one_end, private_file, render, report};
 use anyhow::{Context as _, Result};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -298,12 +299,17 @@ async fn look(asked: &OneEndAsked, context: &CommandContext) -> Result<Option<(O
     let mut report = one_end::answer(&question, target, &triage, &suffering, seen, timing);
     report.timing.verdict_ms = after + judging.elapsed().as_millis() as u64;
     report.timing.total_ms = started.elapsed().as_millis() as u64;
-    if let Some(doubt) = site.doubt().filter(|doubt| doubt.changed) {
-        report.outcome = Conclusion::Inconclusive;
-        report.headline = format!("cannot tell: {}", doubt.missing.why);
+    if let Some(headline) = changed(&site) {
+        (report.outcome, report.headline) = (Conclusion::Inconclusive, headline);
     }
     session.progress.clear();
     Ok(Some((report, recording)))
+}
+
+/// A recording that is not as it was written tells nothing; then what is said instead.
+fn changed(site: &Site) -> Option<String> {
+    let doubt = site.doubt().filter(|doubt| doubt.changed)?;
+    Some(format!("cannot tell: {}", doubt.missing.why))
 }
 
 /// For all that is read around the window of one end.
@@ -350,9 +356,8 @@ async fn answer(
     let mut report = report::of(evidence, timing);
     report.timing.verdict_ms += judging.elapsed().as_millis() as u64;
     report.timing.total_ms = started.elapsed().as_millis() as u64;
-    if let Some(doubt) = site.doubt().filter(|doubt| doubt.changed) {
-        report.outcome = Conclusion::Inconclusive;
-        report.headline = format!("cannot tell: {}", doubt.missing.why);
+    if let Some(headline) = changed(&site) {
+        (report.outcome, report.headline) = (Conclusion::Inconclusive, headline);
     }
     session.progress.clear();
     Ok(Some((report, recording)))

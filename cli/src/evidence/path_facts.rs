@@ -238,7 +238,7 @@ fn ask(state: &ConversationState, node: usize, ask: Ask) -> Ask {
     };
     let addresses = destination.addresses.iter().chain(&source.addresses);
     Ask {
-        facts: facts.into_iter().map(str::to_owned).collect::<Vec<String>>(),
+        facts: facts.into_iter().map(str::to_owned).collect(),
         pids,
         ports: ports(state),
         flows: flows(state),

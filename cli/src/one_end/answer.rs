@@ -139,12 +139,8 @@ fn traffic(triage: &Triage, seen: &Evidence) -> SeenTraffic {
         .conversations
         .iter()
         .filter(|(key, own)| key.role == TargetRole::Client && !own.lookups.is_empty());
-    let other = |key: &Key| match key.role {
-        TargetRole::Client => key.server,
-        TargetRole::Server => key.client,
-    };
     let met = table.conversations.iter().filter(|(_, own)| own.made > 0);
-    let peers: BTreeSet<IpAddr> = met.map(|(key, _)| other(key)).collect();
+    let peers: BTreeSet<IpAddr> = met.map(|(key, _)| key.peer()).collect();
     SeenTraffic {
         connections: made(TargetRole::Client) + made(TargetRole::Server),
         lookups: lookups.map(|(_, own)| u64::from(own.made)).sum(),

@@ -19,6 +19,7 @@ const PROBES: [&str; 8] = [
 ];
 /// Single events of a node's probe that are reported in a second; beyond them only totals.
 const EVENTS_PER_SECOND: u32 = 20_000;
+
 /// Arms the probes of rare events at a node, for what happens in these namespaces and to packets of these addresses, and opens
 /// their window.
 pub fn arm(session: &mut Session, node: usize, id: u32, netns: Vec<u32>, residents: Vec<IpAddr>) {

@@ -5,6 +5,7 @@ use super::arming::{arm, now_ns};
 use super::surroundings::Surroundings;
 use crate::conversation::session::Session;
 use crate::evidence::{both_ends, flow_forms, path_facts};
+use crate::inquiry::known_ends::KnownEnds;
 use diagnoses::conversations::{ConversationTable, Ends, Key, ObservedConnection, ObservedLookup, TargetRole};
 use model::attempt::WatchedFlow;
 use model::endpoint::{Endpoint, EndpointKind};
@@ -181,7 +182,7 @@ impl Followers {
                 }
             }
             Err(error) => {
-                let what = format!("who has {}", peer_address(key));
+                let what = format!("who has {}", key.peer());
                 session
                     .state
                     .evidence
@@ -190,10 +191,10 @@ impl Followers {
             }
         }
         let peer = Endpoint {
-            asked: peer_address(key).to_string(),
+            asked: key.peer().to_string(),
             kind: EndpointKind::Address,
-            addresses: vec![peer_address(key)],
-            name: peer_address(key).to_string(),
+            addresses: vec![key.peer()],
+            name: key.peer().to_string(),
             ..Endpoint::default()
         };
         let (client, mut server) = match key.role {
@@ -207,13 +208,7 @@ impl Followers {
     }
 
     /// Starts helpers on further nodes. They watch what happens there to packets of both ends, from when they are there.
-    async fn join(
-        &mut self,
-        session: &mut Session,
-        around: &impl Surroundings,
-        known: &crate::inquiry::known_ends::KnownEnds,
-        nodes: Vec<String>,
-    ) {
+    async fn join(&mut self, session: &mut Session, around: &impl Surroundings, known: &KnownEnds, nodes: Vec<String>) {
         let left = self.deadline.saturating_duration_since(Instant::now());
         let links = match around.helpers(known, nodes, left) {
             Ok(links) => links,
@@ -347,14 +342,6 @@ async fn who(session: &mut Session, target: &Endpoint, address: IpAddr) -> Optio
         addresses: vec![address],
         ..found
     })
-}
-
-/// The address of the end that is not the target.
-fn peer_address(key: &Key) -> IpAddr {
-    match key.role {
-        TargetRole::Client => key.server,
-        TargetRole::Server => key.client,
-    }
 }
 
 /// The tuples of a conversation's last connections and lookups.

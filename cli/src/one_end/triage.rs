@@ -16,6 +16,7 @@ use model::endpoint::{Endpoint, EndpointKind};
 use model::evidence::{Evidence, Intent};
 use model::facts::Phase;
 use model::missing::Missing;
+use model::protocol::Lost;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -110,10 +111,7 @@ pub async fn watch(
     triage.table.close(end_ns);
     let lost = session.state.evidence.nodes.iter().flat_map(|node| &node.lost);
     let of_sockets = lost.filter(|lost| lost.probe == "tcpstate");
-    let untold: u64 = of_sockets
-        .map(|lost| lost.ring_full + lost.over_budget + lost.missed)
-        .sum();
-    triage.table.doubt(untold);
+    triage.table.doubt(of_sockets.map(Lost::untold).sum());
     let after = Instant::now();
     triage.follow(session, question, &mut followers, end_ns, around).await;
     let worst = suffering(&triage.table, end_ns, question.slow_ns());

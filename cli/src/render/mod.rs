@@ -99,34 +99,32 @@ fn yaml(document: &impl serde::Serialize) -> Result<String> {
 
 /// Prints a report.
 pub fn report(report: &Report, format: Format, colour: Colour) -> Result<()> {
-    let text = match format {
-        Format::Json => json(report).context("writing the report as JSON")?,
-        Format::Yaml => yaml(report).context("writing the report as YAML")?,
-        Format::Table | Format::Wide => {
-            let paper = paper(colour);
-            let wide = format == Format::Wide;
-            paper.write(&table::Sheet { paper, wide }.report(report))
-        }
-    };
-    match print(&text) {
-        // Whoever closed the pipe has read enough; the exit code still tells the outcome.
-        Err(error) if is_broken_pipe(&error) => Ok(()),
-        printed => printed,
-    }
+    answer(report, format, colour, |sheet| sheet.report(report))
 }
 
 /// Prints a report about one end.
 pub fn one_end(report: &OneEndReport, format: Format, all: bool, colour: Colour) -> Result<()> {
+    answer(report, format, colour, |sheet| sheet.one_end(report, all || sheet.wide))
+}
+
+/// Prints a report of either kind: as data, or as the sheet that people read.
+fn answer(
+    report: &impl serde::Serialize,
+    format: Format,
+    colour: Colour,
+    on: impl FnOnce(&table::Sheet) -> paper::TextPage,
+) -> Result<()> {
     let text = match format {
         Format::Json => json(report).context("writing the report as JSON")?,
         Format::Yaml => yaml(report).context("writing the report as YAML")?,
         Format::Table | Format::Wide => {
             let paper = paper(colour);
             let wide = format == Format::Wide;
-            paper.write(&table::Sheet { paper, wide }.one_end(report, all || wide))
+            paper.write(&on(&table::Sheet { paper, wide }))
         }
     };
     match print(&text) {
+        // Whoever closed the pipe has read enough; the exit code still tells the outcome.
         Err(error) if is_broken_pipe(&error) => Ok(()),
         printed => printed,
     }

@@ -29,6 +29,17 @@ pub struct Key {
     pub protocol: u8,
 }
 
+impl Key {
+    /// The address of the end that is not the target.
+    #[must_use]
+    pub fn peer(&self) -> IpAddr {
+        match self.role {
+            TargetRole::Client => self.server,
+            TargetRole::Server => self.client,
+        }
+    }
+}
+
 /// Packets lost on connections that go on: fewer happen on every network.
 const LOST_MIN: u32 = 5;
 

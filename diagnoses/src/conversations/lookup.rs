@@ -5,7 +5,6 @@ use model::attempt::{Attempt, DnsExchange, DnsLookup, Outcome};
 use model::endpoint::Endpoint;
 use model::errno::Errno;
 use model::event::{Event, Seen};
-use model::facts::ResolvConf;
 use model::flow::Flow;
 use std::net::IpAddr;
 
@@ -159,7 +158,11 @@ impl Lookups {
         let end = |target: &Endpoint| LookupEnd {
             netns: target.netns.unwrap_or_default(),
             addresses: target.addresses.clone(),
-            search: target.resolv.ok().map(search_domains).unwrap_or_default(),
+            search: target
+                .resolv
+                .ok()
+                .map(|resolv| resolv.search.clone())
+                .unwrap_or_default(),
         };
         Self {
             targets: targets.iter().map(end).collect(),
@@ -354,10 +357,6 @@ fn refused() -> Errno {
         number: 111,
         name: "ECONNREFUSED".to_owned(),
     }
-}
-
-fn search_domains(resolv: &ResolvConf) -> Vec<String> {
-    resolv.search.clone()
 }
 
 /// A name without the longest domain of the search list that it ends with.

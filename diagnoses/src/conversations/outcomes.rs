@@ -8,6 +8,7 @@ use model::event::Seen;
 use model::evidence::Evidence;
 use model::facts::Socket;
 use model::flow::Flow;
+use model::protocol::Lost;
 use std::collections::BTreeSet;
 
 /// Resets that neither end sent, before it is said that somebody between them does.
@@ -89,7 +90,7 @@ fn reset_by_nobody(question: &mut Evidence, conversation: &Conversation) {
     // What a kernel sends in vain may be missed once; then nothing is said of any.
     let missed = question.nodes.iter().flat_map(|node| &node.lost);
     let missed = missed.filter(|lost| lost.probe == "tcpreset");
-    let missed: u64 = missed.map(|lost| lost.ring_full + lost.over_budget + lost.missed).sum();
+    let missed: u64 = missed.map(Lost::untold).sum();
     let asked: BTreeSet<Flow> = question.attempts.iter().map(|attempt| attempt.flow).collect();
     let reset = |connection: &&ObservedConnection| {
         connection.reset.is_some() && connection.connected_ns.is_some() && asked.contains(&connection.flow)

@@ -5,7 +5,8 @@
 //!
 //! How it knows: the kernel freed the watched packets with a reason, or in a function, that only eBPF programs lead to
 //! (`TC_INGRESS`, `TC_EGRESS`, `XDP`, `BPF_CGROUP_EGRESS`, `SOCKET_FILTER`). The programs attached to that interface are
-//! listed, and where they are Cilium's, the reasons that Cilium counted in the window, for which its agent is not needed. Or packets left through a veth whose other end has an XDP program, and were never seen behind it.
+//! listed, and where they are Cilium's, the reasons that Cilium counted in the window, for which its agent is not needed. Or
+//! packets left through a veth whose other end has an XDP program, and were never seen behind it.
 //!
 //! Remedy: ask the tool of that program for the reason (`cilium monitor`, `bpftool prog show id N`). Detach the program if it
 //! is left over.
