@@ -291,7 +291,7 @@ async fn look(asked: &OneEndAsked, context: &CommandContext) -> Result<Option<(O
         ..Timing::default()
     };
     let seen = std::mem::take(&mut session.state.evidence);
-    let suffering = one_end::questions(&question, &triage, &seen);
+    let suffering = one_end::questions(&triage, &seen);
     if let Some(file) = &asked.evidence {
         let given: Vec<_> = suffering.iter().map(|one| &one.evidence).collect();
         keep(file, &given)?;

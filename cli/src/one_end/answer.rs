@@ -4,7 +4,6 @@
 use super::question::OneEndQuestion;
 use super::triage::Triage;
 use crate::report::node;
-use diagnoses::conversations;
 use diagnoses::conversations::{
     Cost, Ends, Key, Looked, PathOf, Suffering, TargetRole, cost_in, is_expected, judge_conversations, question,
 };
@@ -23,10 +22,10 @@ const DECIDING: [&str; 3] = ["tcpstate", "tcpretrans", "dns"];
 
 /// The conversations that suffer and were followed, each as a question with what was seen of it.
 #[must_use]
-pub fn questions(asked: &OneEndQuestion, triage: &Triage, seen: &Evidence) -> Vec<Suffering> {
+pub fn questions(triage: &Triage, seen: &Evidence) -> Vec<Suffering> {
     let now_ns = triage.end_ns(seen);
     let mut suffering = Vec::new();
-    for (key, cost) in conversations::suffering(&triage.table, now_ns, asked.slow_ns()) {
+    for &(key, cost) in &triage.suffering {
         let Some(followed) = triage.followed.iter().find(|followed| followed.key == key) else {
             continue;
         };
@@ -63,7 +62,6 @@ pub fn answer(
     seen: Evidence,
     timing: Timing,
 ) -> OneEndReport {
-    let all = conversations::suffering(&triage.table, triage.end_ns(&seen), asked.slow_ns());
     let traffic = traffic(triage, &seen);
     let looked = Looked {
         target: name(&target),
@@ -71,7 +69,7 @@ pub fn answer(
         seen: traffic.clone(),
         missing: gaps(&seen),
         expected: is_expected(&seen, &triage.targets),
-        unjudged: unjudged(&all, triage),
+        unjudged: unjudged(triage),
     };
     let judged = judge_conversations(suffering, &looked);
     OneEndReport {
@@ -90,9 +88,9 @@ pub fn answer(
 }
 
 /// Conversations in which something failed, and that were not followed.
-fn unjudged(all: &[(Key, Cost)], triage: &Triage) -> usize {
+fn unjudged(triage: &Triage) -> usize {
     let followed = |key: &Key| triage.followed.iter().any(|followed| followed.key == *key);
-    let failed = all.iter().filter(|(_, cost)| cost.failed > 0);
+    let failed = triage.suffering.iter().filter(|(_, cost)| cost.failed > 0);
     failed.filter(|(key, _)| !followed(key)).count()
 }
 

@@ -13,7 +13,7 @@ use crate::inquiry::known_ends::KnownEnds;
 use anyhow::{Result, anyhow};
 use diagnoses::conversations::{ConversationTable, Cost, Key, suffering};
 use model::endpoint::{Endpoint, EndpointKind};
-use model::evidence::{Evidence, Intent};
+use model::evidence::{Evidence, Intent, NetnsEvidence};
 use model::facts::Phase;
 use model::missing::Missing;
 use model::protocol::Lost;
@@ -34,6 +34,8 @@ pub struct Triage {
     pub targets: Vec<Endpoint>,
     /// Their conversations.
     pub table: ConversationTable,
+    /// Those that suffered until the window closed, the most expensive first.
+    pub suffering: Vec<(Key, Cost)>,
     /// Those that were followed.
     pub followed: Vec<Followed>,
     /// How long was looked.
@@ -85,6 +87,7 @@ pub async fn watch(
     let mut triage = Triage {
         targets,
         table,
+        suffering: Vec::new(),
         followed: Vec::new(),
         took: Duration::ZERO,
         stages: [facts, armed, Duration::ZERO, Duration::ZERO],
@@ -112,10 +115,11 @@ pub async fn watch(
     let lost = session.state.evidence.nodes.iter().flat_map(|node| &node.lost);
     let of_sockets = lost.filter(|lost| lost.probe == "tcpstate");
     triage.table.doubt(of_sockets.map(Lost::untold).sum());
+    triage.suffering = suffering(&triage.table, end_ns, question.slow_ns());
     let after = Instant::now();
-    triage.follow(session, question, &mut followers, end_ns, around).await;
-    let worst = suffering(&triage.table, end_ns, question.slow_ns());
-    let missed = kept.missed(&felt(&worst));
+    let worst = triage.suffering.as_slice();
+    triage.follow(session, question, &mut followers, worst, around).await;
+    let missed = kept.missed(&felt(worst));
     if missed > 0 {
         let what = format!("{missed} events of conversations that suffer");
         let missing = Missing::new(what, "one run keeps no more").remedy("look for a shorter time");
@@ -146,8 +150,8 @@ async fn read_targets(session: &mut Session, targets: &[Endpoint]) {
         .map(|node| node.host_netns)
         .filter(|netns| *netns != 0)
         .collect();
-    let links = own.iter().filter_map(|netns| evidence.netns(*netns)?.before.links.ok());
-    around.extend(links.flatten().filter_map(|link| link.peer.as_ref()?.netns));
+    let read = own.iter().filter_map(|netns| evidence.netns(*netns));
+    around.extend(read.flat_map(led_to));
     around.sort_unstable();
     around.dedup();
     around.retain(|netns| evidence.netns(*netns).is_none() && session.state.home(*netns).is_some());
@@ -165,20 +169,24 @@ fn felt(suffering: &[(Key, Cost)]) -> BTreeSet<Key> {
 /// The namespaces that were read, and those that their interfaces lead to: on the way of the targets' packets.
 fn places(session: &Session) -> Vec<u32> {
     let known = &session.state.evidence.netns;
-    let links = known.iter().filter_map(|netns| netns.before.links.ok()).flatten();
-    let led_to = links.filter_map(|link| link.peer.as_ref()?.netns);
-    known.iter().map(|netns| netns.id).chain(led_to).collect()
+    let own = known.iter().map(|netns| netns.id);
+    own.chain(known.iter().flat_map(led_to)).collect()
+}
+
+/// Where the other ends of a namespace's interfaces are.
+fn led_to(netns: &NetnsEvidence) -> impl Iterator<Item = u32> {
+    let links = netns.before.links.ok().into_iter().flatten();
+    links.filter_map(|link| link.peer.as_ref()?.netns)
 }
 
 /// On a machine without a cluster, the pods of a node are the namespaces that its interfaces lead to, and that forward nothing.
 async fn with_neighbours(session: &mut Session, mut targets: Vec<Endpoint>) -> Vec<Endpoint> {
     let Some(node) = targets[0].netns else { return targets };
     let evidence = &session.state.evidence;
-    let links = evidence.netns(node).and_then(|netns| netns.before.links.ok());
-    let mut around: Vec<u32> = links
+    let mut around: Vec<u32> = evidence
+        .netns(node)
         .into_iter()
-        .flatten()
-        .filter_map(|link| link.peer.as_ref()?.netns)
+        .flat_map(led_to)
         .filter(|netns| *netns != node)
         .collect();
     around.sort_unstable();
@@ -301,26 +309,27 @@ impl Triage {
             if listeners.is_due(question.until_fault) {
                 listeners.look(session, &self.targets, followers).await;
             }
-            self.follow(session, question, followers, now_ns, around).await;
+            self.follow(session, question, followers, &worst, around).await;
             self.table.look_at(places(session));
         }
     }
 
-    /// Follows the conversations that suffer most, as far as that was not done yet. When the window has closed, those that
+    /// Follows the worst of the conversations that suffer, as far as that was not done yet. When the window has closed, those that
     /// suffered more than the ones that came first are still looked at.
     async fn follow(
-        &mut self,
+        &self,
         session: &mut Session,
         question: &OneEndQuestion,
         followers: &mut Followers,
-        now_ns: u64,
+        worst: &[(Key, Cost)],
         around: &impl Surroundings,
     ) {
-        let worst = suffering(&self.table, now_ns, question.slow_ns());
-        for (key, _) in worst.into_iter().take(question.worst) {
+        for (key, _) in worst.iter().take(question.worst) {
             let room = followers.is_closed() || followers.len() < question.worst;
-            if room && !followers.has(&key) {
-                followers.follow(session, around, &self.table, &self.targets, key).await;
+            if room && !followers.has(key) {
+                followers
+                    .follow(session, around, &self.table, &self.targets, *key)
+                    .await;
             }
         }
     }

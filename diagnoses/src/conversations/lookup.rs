@@ -228,15 +228,19 @@ impl Lookups {
     }
 
     /// All that are left, where the window has closed.
-    pub fn close(&mut self, now_ns: u64) -> Vec<(usize, ObservedLookup)> {
+    pub fn close(&mut self, until_ns: impl Fn(usize) -> u64) -> Vec<(usize, ObservedLookup)> {
         let mut rest = std::mem::take(&mut self.open);
-        for (_, lookup) in &mut rest {
+        for (target, lookup) in &mut rest {
+            let now_ns = until_ns(*target);
             if !lookup.found() {
                 lookup.last_ns = lookup.last_ns.max(now_ns.min(lookup.last_ns + PATIENCE_NS));
             }
         }
         // What was asked at the very end may still be answered.
-        rest.retain(|(_, lookup)| lookup.has_waited_long(now_ns) || now_ns.saturating_sub(lookup.started_ns) > SLOW_NS);
+        rest.retain(|(target, lookup)| {
+            let now_ns = until_ns(*target);
+            lookup.has_waited_long(now_ns) || now_ns.saturating_sub(lookup.started_ns) > SLOW_NS
+        });
         rest
     }
 

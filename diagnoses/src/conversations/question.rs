@@ -57,7 +57,7 @@ pub struct PathOf {
 #[must_use]
 pub fn question(seen: &Evidence, table: &ConversationTable, path: &PathOf, now_ns: u64) -> Evidence {
     let (key, ends) = (path.key, path.ends.clone());
-    let now_ns = table.until_ns(&key, now_ns);
+    let now_ns = table.until_ns(key.target, now_ns);
     let none = Conversation::default();
     let conversation = table.conversations.get(&key).unwrap_or(&none);
     let is_lookup = !conversation.lookups.is_empty();

@@ -11,11 +11,11 @@ pub fn suffering(table: &ConversationTable, now_ns: u64, slow_ns: u64) -> Vec<(K
         .conversations
         .iter()
         .filter(|(key, conversation)| {
-            let now_ns = table.until_ns(key, now_ns);
+            let now_ns = table.until_ns(key.target, now_ns);
             let suffers = conversation.suffers(now_ns, slow_ns);
             suffers && !table.is_twin(key) && !is_innocent(table, key, conversation, now_ns)
         })
-        .map(|(key, conversation)| (*key, conversation.cost(table.until_ns(key, now_ns), slow_ns)))
+        .map(|(key, conversation)| (*key, conversation.cost(table.until_ns(key.target, now_ns), slow_ns)))
         .collect();
     for (key, waited_ns) in table.waiting(now_ns) {
         if !all.iter().any(|(known, _)| *known == key) {

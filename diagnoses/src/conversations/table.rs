@@ -167,19 +167,18 @@ impl ConversationTable {
         }
     }
 
-    /// Until when a conversation was looked at, by the clock of its target's node; `now_ns` while its window is open.
+    /// Until when a target was looked at, by the clock of its node; `now_ns` while its window is open.
     #[must_use]
-    pub fn until_ns(&self, key: &Key, now_ns: u64) -> u64 {
-        self.targets
-            .get(key.target)
-            .and_then(|target| target.closed_ns)
-            .unwrap_or(now_ns)
+    pub fn until_ns(&self, target: usize, now_ns: u64) -> u64 {
+        until_ns(&self.targets, target, now_ns)
     }
 
     /// Lookups that are still waited for when the window closes have come to their end.
     pub fn close(&mut self, now_ns: u64) {
-        for (target, lookup) in self.lookups.close(now_ns) {
-            if lookup.has_waited_long(now_ns) || !self.answers(target, &lookup) {
+        let targets = &self.targets;
+        let left = self.lookups.close(|target| until_ns(targets, target, now_ns));
+        for (target, lookup) in left {
+            if lookup.has_waited_long(self.until_ns(target, now_ns)) || !self.answers(target, &lookup) {
                 self.looked_up(target, &lookup);
             }
         }
@@ -606,4 +605,9 @@ fn key(target: usize, role: TargetRole, flow: Flow) -> Key {
         port: flow.dport,
         protocol: flow.protocol,
     }
+}
+
+fn until_ns(targets: &[TargetEnd], target: usize, now_ns: u64) -> u64 {
+    let end = targets.get(target);
+    end.and_then(|end| end.closed_ns).unwrap_or(now_ns)
 }
