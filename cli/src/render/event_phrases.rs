@@ -1,5 +1,6 @@
 //! One event in words: what, which flow, why.
 
+use model::errno::name_of;
 use model::event::{Event, Packet, Seen, TcpState};
 use model::flow::{self, protocol_name};
 use model::inventory::{Container, Pod};
@@ -271,33 +272,9 @@ fn state_name(state: TcpState) -> &'static str {
     }
 }
 
-/// Linux's name of an error number (`include/uapi/asm-generic/errno.h`), of those that networking gives.
+/// An error number by its name.
 fn errno(code: u16) -> String {
-    let name = match code {
-        1 => "EPERM",
-        4 => "EINTR",
-        11 => "EAGAIN",
-        12 => "ENOMEM",
-        13 => "EACCES",
-        16 => "EBUSY",
-        22 => "EINVAL",
-        32 => "EPIPE",
-        71 => "EPROTO",
-        90 => "EMSGSIZE",
-        92 => "ENOPROTOOPT",
-        99 => "EADDRNOTAVAIL",
-        100 => "ENETDOWN",
-        101 => "ENETUNREACH",
-        103 => "ECONNABORTED",
-        104 => "ECONNRESET",
-        105 => "ENOBUFS",
-        110 => "ETIMEDOUT",
-        111 => "ECONNREFUSED",
-        112 => "EHOSTDOWN",
-        113 => "EHOSTUNREACH",
-        other => return format!("error {other}"),
-    };
-    name.to_owned()
+    name_of(code).map_or_else(|| format!("error {code}"), str::to_owned)
 }
 
 /// An ICMP (RFC 792) or `ICMPv6` (RFC 4443) error in words.

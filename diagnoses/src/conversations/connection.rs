@@ -252,33 +252,6 @@ pub fn reset_outcome() -> Outcome {
 fn error(during: &str, number: u16) -> Outcome {
     Outcome::Error {
         during: during.into(),
-        errno: Errno {
-            number: number.into(),
-            name: name_of(number).to_owned(),
-        },
-    }
-}
-
-/// Errors that a socket gets from the network (`include/uapi/asm-generic/errno.h`).
-const fn name_of(number: u16) -> &'static str {
-    match number {
-        1 => "EPERM",
-        13 => "EACCES",
-        32 => "EPIPE",
-        71 => "EPROTO",
-        90 => "EMSGSIZE",
-        92 => "ENOPROTOOPT",
-        97 => "EAFNOSUPPORT",
-        99 => "EADDRNOTAVAIL",
-        100 => "ENETDOWN",
-        101 => "ENETUNREACH",
-        103 => "ECONNABORTED",
-        104 => "ECONNRESET",
-        105 => "ENOBUFS",
-        110 => "ETIMEDOUT",
-        111 => "ECONNREFUSED",
-        112 => "EHOSTDOWN",
-        113 => "EHOSTUNREACH",
-        _ => "another error",
+        errno: Errno::of(number),
     }
 }

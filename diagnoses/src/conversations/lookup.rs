@@ -19,6 +19,8 @@ const OPEN_MAX: usize = 1_024;
 /// Above this a lookup is slow, unless the user says otherwise; the rules decide about the limit that was set.
 const SLOW_NS: u64 = 1_000_000_000;
 
+const ECONNREFUSED: u16 = 111;
+
 /// One lookup.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ObservedLookup {
@@ -221,7 +223,7 @@ impl Lookups {
             (query.rcode, query.latency_ns, query.answers) = (None, None, 0);
             // Nothing listens where it was asked.
             if nobody && !is_answer {
-                query.errno = Some(refused());
+                query.errno = Some(Errno::of(ECONNREFUSED));
             }
             return;
         }
@@ -353,13 +355,6 @@ impl Lookups {
             let query = lookup.queries.iter().rposition(is_it)?;
             Some((lookup, query))
         })
-    }
-}
-
-fn refused() -> Errno {
-    Errno {
-        number: 111,
-        name: "ECONNREFUSED".to_owned(),
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod answer;
 mod connection;
+mod connection_index;
 mod conversation;
 mod expectation;
 mod innocence;

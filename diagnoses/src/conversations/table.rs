@@ -3,6 +3,7 @@
 //! A table of a busy pod has to stay small: of connections that ended well their number is kept, and of the others some.
 
 use super::connection::{ObservedConnection, Reset};
+use super::connection_index::ConnectionIndex;
 use super::conversation::Conversation;
 use super::key::{Key, TargetRole};
 use super::lookup::{Lookups, ObservedLookup};
@@ -14,7 +15,7 @@ use model::facts::Socket;
 use model::flow::{ACK, Flow, SYN, TCP, UDP};
 use model::report::Direction;
 use model::word::Hook;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
 /// Conversations that are kept; beyond them new ones are only counted.
@@ -37,10 +38,7 @@ pub struct ConversationTable {
     places: BTreeSet<u32>,
     /// By what tells them apart.
     pub conversations: BTreeMap<Key, Conversation>,
-    by_socket: HashMap<(u32, u64), (Key, u64)>,
-    by_flow: HashMap<Flow, (Key, u64)>,
-    /// By protocol, address and port of the client, which a translation of the server leaves as they are.
-    by_client: HashMap<(u8, IpAddr, u16), (Key, u64)>,
+    index: ConnectionIndex,
     lookups: Lookups,
     next: u64,
     /// Connect times in nanoseconds, of connections that targets made.
@@ -114,19 +112,7 @@ impl ConversationTable {
     /// The conversation and connection of an event, and which way it goes.
     #[must_use]
     pub fn whose(&self, event: &Event) -> Option<(Key, u64, Direction)> {
-        let flow = event.flow;
-        let known = |flow: Flow| self.by_flow.get(&flow).copied();
-        let of_client = |address, port| self.by_client.get(&(flow.protocol, address, port)).copied();
-        let request = || known(flow).or_else(|| of_client(flow.src(), flow.sport));
-        let answer = || known(flow.reversed()).or_else(|| of_client(flow.dst(), flow.dport));
-        let of_socket = || self.by_socket.get(&(event.netns, event.sk)).copied();
-        let there = |(key, id)| (key, id, Direction::Request);
-        let back = |(key, id)| (key, id, Direction::Answer);
-        let exactly = known(flow).map(there).or_else(|| known(flow.reversed()).map(back));
-        exactly
-            .or_else(|| request().map(there))
-            .or_else(|| answer().map(back))
-            .or_else(|| of_socket().map(there))
+        self.index.whose(event)
     }
 
     /// Conversations with name servers that keep somebody waiting, and for how long at least.
@@ -198,12 +184,12 @@ impl ConversationTable {
         if flow.protocol != TCP
             || flow.sport == 0
             || flow.dport == 0
-            || self.by_flow.contains_key(&flow)
-            || self.by_flow.contains_key(&flow.reversed())
+            || self.index.of_flow(flow).is_some()
+            || self.index.of_flow(flow.reversed()).is_some()
         {
             return;
         }
-        let own = self.by_socket.get(&(event.netns, event.sk)).copied();
+        let own = self.index.of_socket(event);
         if own.is_none() && event.sk != 0 && self.target_in(event.netns).is_some() {
             // A socket of a connection that was there before the window; no other has its port.
             return;
@@ -221,9 +207,7 @@ impl ConversationTable {
         };
         if let Some(connection) = self.connection(key, id).filter(|connection| connection.flow.sport == 0) {
             connection.flow = flow;
-            self.by_flow.insert(flow, (key, id));
-            self.by_client
-                .insert((flow.protocol, flow.src(), flow.sport), (key, id));
+            self.index.learn_flow(flow, (key, id));
         }
     }
 
@@ -248,7 +232,7 @@ impl ConversationTable {
             (TcpState::Close, TcpState::SynSent) => {
                 let key = key(target, TargetRole::Client, event.flow);
                 if let Some(id) = self.begin(key, event.flow, event.at_ns) {
-                    self.by_socket.insert((event.netns, event.sk), (key, id));
+                    self.index.learn_socket(event, (key, id));
                 }
             }
             (TcpState::SynSent, TcpState::Established) => self.made(event),
@@ -259,7 +243,7 @@ impl ConversationTable {
                 if let Some(connection) = self.met(event) {
                     connection.ended_ns = Some(event.at_ns);
                 }
-                self.by_socket.remove(&(event.netns, event.sk));
+                self.index.forget_socket(event);
             }
             _ => {}
         }
@@ -287,7 +271,7 @@ impl ConversationTable {
     }
 
     fn made(&mut self, event: &Event) {
-        let Some(&(key, id)) = self.by_socket.get(&(event.netns, event.sk)) else {
+        let Some((key, id)) = self.index.of_socket(event) else {
             return;
         };
         let Some(conversation) = self.conversations.get_mut(&key) else {
@@ -307,7 +291,7 @@ impl ConversationTable {
         let flow = event.flow.reversed();
         let key = key(target, TargetRole::Server, flow);
         // Both ends may be the target's own; then the client's view tells more. Or its first SYN was seen to be lost.
-        let known = self.by_flow.get(&flow).copied();
+        let known = self.index.of_flow(flow);
         if known.is_some_and(|(own, _)| own.role == TargetRole::Client) {
             return;
         }
@@ -316,7 +300,7 @@ impl ConversationTable {
             _ => self.begin(key, flow, event.at_ns),
         };
         let Some(id) = id else { return };
-        self.by_socket.insert((event.netns, event.sk), (key, id));
+        self.index.learn_socket(event, (key, id));
         if let Some(conversation) = self.conversations.get_mut(&key) {
             conversation.made += 1;
             if let Some(connection) = conversation.connections.get_mut(&id) {
@@ -551,20 +535,12 @@ impl ConversationTable {
         };
         conversation.connections.insert(id, connection);
         for gone in conversation.make_room(at_ns) {
-            self.forget(&gone);
+            self.index.forget_flow(gone.flow);
         }
         if flow.sport != 0 {
-            self.by_flow.insert(flow, (key, id));
-            self.by_client
-                .insert((flow.protocol, flow.src(), flow.sport), (key, id));
+            self.index.learn_flow(flow, (key, id));
         }
         Some(id)
-    }
-
-    fn forget(&mut self, gone: &ObservedConnection) {
-        let flow = gone.flow;
-        self.by_flow.remove(&flow);
-        self.by_client.remove(&(flow.protocol, flow.src(), flow.sport));
     }
 
     fn room_for(&mut self, key: Key) -> Option<&mut Conversation> {
