@@ -9,6 +9,7 @@ mod inquiry;
 mod interrupt;
 mod kubernetes;
 mod names;
+mod numbers;
 mod one_end;
 mod private_file;
 mod program;

@@ -1,10 +1,11 @@
 //! The words all parts of kubectl-skoop share.
 //!
-//! The kernel side uses the first three modules without `std`; everything above them is plain data that
+//! The kernel side uses the first four modules without `std`; everything above them is plain data that
 //! crosses a pipe as JSON: facts, attempts, evidence, the protocol and the report.
 #![cfg_attr(not(feature = "std"), no_std)]
 
 pub mod flow;
+pub mod histogram;
 pub mod record;
 pub mod word;
 
@@ -23,9 +24,13 @@ pub mod facts;
 #[cfg(feature = "std")]
 pub mod inventory;
 #[cfg(feature = "std")]
+pub mod kernel_counters;
+#[cfg(feature = "std")]
 pub mod letter;
 #[cfg(feature = "std")]
 pub mod missing;
+#[cfg(feature = "std")]
+pub mod numbers;
 #[cfg(feature = "std")]
 pub mod object_ref;
 #[cfg(feature = "std")]
@@ -36,3 +41,7 @@ pub mod policy_objects;
 pub mod protocol;
 #[cfg(feature = "std")]
 pub mod report;
+#[cfg(feature = "std")]
+pub mod series;
+#[cfg(feature = "std")]
+pub mod views;

@@ -9,6 +9,7 @@ use crate::event::Event;
 use crate::facts::{NetnsFacts, NodeFacts, Phase, ProcessFacts};
 use crate::flow::Flow;
 use crate::missing::{Known, Missing};
+use crate::series::{Round, Sample, Series};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -144,6 +145,8 @@ pub struct Filter {
     pub flows: Vec<WatchedFlow>,
     /// The most single events a second and probe; beyond it only totals. 0 for the default.
     pub events_per_second: u32,
+    /// For probes that read numbers: how often, in milliseconds. 0 for once when the window opens and once when it closes.
+    pub interval_ms: u32,
 }
 
 /// What the helper says.
@@ -214,6 +217,12 @@ pub enum Reply {
     },
     /// Something was seen.
     Event(Event),
+    /// A number that samples will tell.
+    Describe(Series),
+    /// What the numbers of one namespace were.
+    Series(Sample),
+    /// All namespaces were read once more.
+    Round(Round),
     /// An attempt ended.
     Attempt(Attempt),
     /// The window is closed; probes are detached.
@@ -258,9 +267,9 @@ pub enum Reply {
 
 impl Reply {
     /// All words, as they stand on the wire.
-    pub const WORDS: [&str; 15] = [
-        "hello", "resolved", "facts", "process", "node", "read", "planned", "armed", "going", "event", "attempt",
-        "stopped", "alive", "failed", "done",
+    pub const WORDS: [&str; 18] = [
+        "hello", "resolved", "facts", "process", "node", "read", "planned", "armed", "going", "event", "describe",
+        "series", "round", "attempt", "stopped", "alive", "failed", "done",
     ];
 
     /// Its word, as it stands on the wire.
@@ -277,6 +286,9 @@ impl Reply {
             Self::Armed { .. } => "armed",
             Self::Going { .. } => "going",
             Self::Event(_) => "event",
+            Self::Describe(_) => "describe",
+            Self::Series(_) => "series",
+            Self::Round(_) => "round",
             Self::Attempt(_) => "attempt",
             Self::Stopped { .. } => "stopped",
             Self::Alive => "alive",

@@ -2,7 +2,7 @@
 //! as long as its client speaks to it and not a moment longer.
 //!
 //! Each room uses only those below it: `system`; then `processes`, `identity` and `kernel`; then `probes`, `facts` and
-//! `attempts`; then `servants`, `discovery`, `capture`; and `conversation` at the top.
+//! `attempts`; then `servants`, `discovery`, `readings`, `capture`; and `conversation` at the top.
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make files of their own"))]
 
 pub mod attempts;
@@ -15,5 +15,6 @@ pub mod kernel;
 pub mod probes;
 pub mod processes;
 pub mod readers;
+pub mod readings;
 pub mod servants;
 pub mod system;

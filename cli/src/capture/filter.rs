@@ -24,6 +24,8 @@ pub struct CaptureFilter {
     pub addresses: Vec<IpAddr>,
     /// Ports, either end.
     pub ports: Vec<u16>,
+    /// How often numbers are read, in milliseconds; 0 for when the window opens and closes.
+    pub interval_ms: u32,
     /// What the cluster's API says of the nodes.
     pub inventory: Option<Inventory>,
 }
@@ -163,6 +165,7 @@ impl CaptureFilter {
             addresses: self.addresses.clone(),
             ports: self.ports.clone(),
             events_per_second: EVENTS_PER_SECOND,
+            interval_ms: self.interval_ms,
             ..Filter::default()
         };
         if let Some(probe) = probes

@@ -1,5 +1,6 @@
 //! `capture`: events of the kernel as they come, filtered in the kernel, with exact totals at the end.
 
+use super::scope_options::ScopeOptions;
 use super::site_options::{SiteOptions, block_on};
 use super::{CliCommand, CommandContext};
 use crate::capture::event_order::EventOrder;
@@ -9,19 +10,14 @@ use crate::conversation::session::Session;
 use crate::conversation::state::ConversationState;
 use crate::exit::{Exit, NotThere, WrongUsage};
 use crate::inquiry::durations;
-use crate::inquiry::known_ends::KnownEnds;
-use crate::inquiry::named_end::{self, Grammar, NamedPlace};
-use crate::kubernetes::capture_scope::{NODES_MAX, ScopeRequest};
-use crate::kubernetes::cluster::ClusterApi;
+use crate::inquiry::named_end::{self, Grammar};
 use crate::kubernetes::new_pods::NewPods;
 use crate::names;
-use crate::render::{self, CaptureTotals, EventFormat, EventPrinter, is_broken_pipe, note};
-use crate::site::Site;
+use crate::render::{self, CaptureTotals, EventFormat, EventPrinter, is_broken_pipe};
 use anyhow::{Result, anyhow};
 use clap::Args;
 use diagnoses::kernel::drops::{Class, class_of};
 use model::event::Event;
-use model::inventory::Pod;
 use model::missing::Missing;
 use model::protocol::Hello;
 use std::collections::BTreeSet;
@@ -49,21 +45,8 @@ const ONLY_WHEN_ASKED: [&str; 3] = ["path", "tcpstate", "transmit"];
   # One JSON object per line
   sudo kubectl-skoop capture --address 10.90.2.2 --local -o json | jq .seen")]
 pub struct Capture {
-    /// Watch only these: pods, workloads, services, nodes, addresses. With --local: netns/NAME, pid/N, container/ID, host or addresses
-    #[arg(value_name = "TARGET")]
-    targets: Vec<String>,
-    /// Watch only pods with these labels
-    #[arg(short = 'l', long, value_name = "LABELS")]
-    selector: Option<String>,
-    /// Watch this node; may be repeated
-    #[arg(long, value_name = "NAME")]
-    node: Vec<String>,
-    /// Watch all nodes
-    #[arg(long, conflicts_with = "node")]
-    all_nodes: bool,
-    /// Refuse to watch more nodes than this
-    #[arg(long, value_name = "N", default_value_t = NODES_MAX)]
-    max_nodes: usize,
+    #[command(flatten)]
+    scope: ScopeOptions,
     /// Use only these probes, separated by commas (`probes` lists them) [default: all but path, tcpstate and transmit]
     #[arg(long = "probe", value_name = "LIST", value_delimiter = ',')]
     probes: Vec<String>,
@@ -110,10 +93,12 @@ impl Capture {
     async fn capture(&self, context: &CommandContext) -> Result<Exit> {
         let fixed = self.fixed()?;
         let site = self.place.site(context).await?;
-        let (wanted, ends) = match site.cluster_of() {
-            Some(cluster) => self.on_cluster(cluster, fixed).await?,
-            None => self.on_machine(&site, fixed)?,
-        };
+        if site.cluster_of().is_some() && (!self.netns.is_empty() || !self.pid.is_empty()) {
+            return Err(WrongUsage::error(
+                "--netns and --pid are of one machine, and this looks at a cluster; name pods, or look at this machine with --local",
+            ));
+        }
+        let (wanted, ends) = self.scope.of(&site, fixed, &self.further_endpoints()?).await?;
         let longest = self.length.unwrap_or(OPEN_ENDED);
         if let Some(jobs) = self.place.dry_run(&site, &ends, longest)? {
             render::manifests(&jobs)?;
@@ -143,61 +128,6 @@ impl Capture {
             whole(&session.state)?;
         }
         Ok(recording.end(Exit::Fine))
-    }
-
-    /// What of a machine is wanted.
-    fn on_machine(&self, site: &Site, mut wanted: CaptureFilter) -> Result<(CaptureFilter, KnownEnds)> {
-        let of_a_cluster = [
-            (self.selector.is_some(), "--selector"),
-            (!self.node.is_empty(), "--node"),
-            (self.all_nodes, "--all-nodes"),
-        ];
-        if let Some((_, option)) = of_a_cluster.into_iter().find(|(given, _)| *given) {
-            return Err(WrongUsage::error(format!(
-                "{option} is about a cluster, and this looks at one machine; leave it out, or leave --local out"
-            )));
-        }
-        let ends = site.nodes();
-        let all = self.endpoints(&mut wanted)?;
-        wanted.endpoints = ends.nodes.iter().map(|node| (node.clone(), all.clone())).collect();
-        Ok((wanted, ends))
-    }
-
-    /// What of a cluster is wanted.
-    async fn on_cluster(&self, cluster: &ClusterApi, mut wanted: CaptureFilter) -> Result<(CaptureFilter, KnownEnds)> {
-        if !self.netns.is_empty() || !self.pid.is_empty() {
-            return Err(WrongUsage::error(
-                "--netns and --pid are of one machine, and this looks at a cluster; name pods, or look at this machine with --local",
-            ));
-        }
-        let scope = cluster
-            .scope(&ScopeRequest {
-                targets: self.targets.clone(),
-                selector: self.selector.clone(),
-                nodes: self.node.clone(),
-                all_nodes: self.all_nodes,
-                max_nodes: self.max_nodes,
-            })
-            .await?;
-        let missing = scope.inventory.missing.iter();
-        let unread = missing.map(|missing| format!("not known: {}: {}", missing.what, missing.why));
-        for line in scope.notes.iter().cloned().chain(unread) {
-            note(&line);
-        }
-        wanted.addresses.extend(&scope.addresses);
-        wanted.ports.extend(&scope.ports);
-        let uid = |pod: &Pod| format!("pod/{}", pod.uid);
-        let nodes = scope.nodes.iter();
-        wanted.endpoints = nodes
-            .map(|(node, pods)| (node.clone(), pods.iter().map(uid).collect()))
-            .collect();
-        let ends = KnownEnds {
-            nodes: scope.nodes.into_keys().collect(),
-            inventory: model::missing::Known::Known(scope.inventory.clone()),
-            ..KnownEnds::default()
-        };
-        wanted.inventory = Some(scope.inventory);
-        Ok((wanted, ends))
     }
 
     /// Prints until it has seen enough. Tells whether the reader has gone.
@@ -275,33 +205,15 @@ impl Capture {
         }
         if self.place.grammar() == Grammar::Machine {
             // What cannot be meant is refused before anything is started.
-            self.endpoints(&mut CaptureFilter::default())?;
+            self.scope.machine_endpoints(&mut CaptureFilter::default())?;
+            self.further_endpoints()?;
         }
         Ok(wanted)
     }
 
-    /// The endpoints of a machine, as a helper is asked for them.
-    fn endpoints(&self, wanted: &mut CaptureFilter) -> Result<Vec<String>> {
+    /// What of a machine --netns and --pid name, as a helper is asked for it.
+    fn further_endpoints(&self) -> Result<Vec<String>> {
         let mut endpoints = Vec::new();
-        for text in &self.targets {
-            let target = Grammar::Machine.destination(text)?;
-            match target.place {
-                NamedPlace::Site(endpoint) => endpoints.push(endpoint),
-                NamedPlace::Address(address) => wanted.addresses.push(address),
-                NamedPlace::Name(name) => {
-                    let message = format!(
-                        "`{name}` cannot be filtered for: packets carry addresses; write netns/{name}, or its address"
-                    );
-                    return Err(WrongUsage::error(message));
-                }
-                NamedPlace::Object(object) => {
-                    return Err(WrongUsage::error(format!(
-                        "`{object}` is of a cluster; leave --local out to look there"
-                    )));
-                }
-            }
-            wanted.ports.extend(target.port);
-        }
         for name in &self.netns {
             let endpoint = if name.starts_with("netns/") {
                 name.clone()

@@ -14,15 +14,19 @@ mod context;
 mod diagnose;
 mod doctor;
 mod explain;
+mod inspect;
 mod node_findings;
+mod numbers_look;
 mod one_end_options;
 mod plugin_findings;
 mod probes;
 mod reach_options;
 mod rules;
 mod schema;
+mod scope_options;
 mod site_options;
 mod surroundings;
+mod top;
 mod version;
 
 pub use command_line::{GlobalOptions, TYPED, command};
@@ -70,6 +74,8 @@ impl CommandEntry {
 pub const COMMANDS: &[CommandEntry] = &[
     CommandEntry::of::<Diagnose>(),
     CommandEntry::of::<capture::Capture>(),
+    CommandEntry::of::<top::TopCommand>(),
+    CommandEntry::of::<inspect::InspectCommand>(),
     CommandEntry::of::<doctor::Doctor>(),
     CommandEntry::of::<cleanup::Cleanup>(),
     CommandEntry::of::<probes::Probes>(),

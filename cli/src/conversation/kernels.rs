@@ -186,6 +186,11 @@ impl Kernels {
                 event.sk = address(node.kernel, event.sk);
             }
             Reply::Attempt(attempt) => time(&mut attempt.started_ns),
+            Reply::Series(sample) => {
+                time(&mut sample.at_ns);
+                translate(&mut sample.netns);
+            }
+            Reply::Round(round) => time(&mut round.at_ns),
             Reply::Stopped { at_ns, totals, .. } => {
                 time(at_ns);
                 for total in totals {
@@ -197,6 +202,7 @@ impl Kernels {
             | Reply::Node { .. }
             | Reply::Read { .. }
             | Reply::Armed { .. }
+            | Reply::Describe(_)
             | Reply::Alive
             | Reply::Failed { .. }
             | Reply::Done { .. } => {}

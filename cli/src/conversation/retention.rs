@@ -14,11 +14,12 @@ pub struct RetainedBytes {
     facts: usize,
     attempts: usize,
     flows: usize,
+    numbers: usize,
     others: usize,
 }
 
 impl RetainedBytes {
-    /// Makes room for a reply of so many bytes, or says why there is none. Events are bounded where they are kept; what takes
+    /// Makes room for a reply of so many bytes, or says why there is none. Events and samples are bounded where they are kept; what takes
     /// the place of its forerunner is bounded by its line.
     pub fn make_room(&mut self, reply: &Reply, bytes: usize) -> Result<(), String> {
         let (kept, most, of) = match reply {
@@ -26,11 +27,14 @@ impl RetainedBytes {
             Reply::Attempt(_) => (&mut self.attempts, 8 * MIB, "attempts"),
             Reply::Planned { .. } => (&mut self.flows, 8 * MIB, "flows"),
             Reply::Resolved(_) | Reply::Failed { .. } => (&mut self.others, 8 * MIB, "endpoints and failures"),
+            Reply::Describe(_) => (&mut self.numbers, 32 * MIB, "different numbers"),
             Reply::Hello(_)
             | Reply::Read { .. }
             | Reply::Armed { .. }
             | Reply::Going { .. }
             | Reply::Event(_)
+            | Reply::Series(_)
+            | Reply::Round(_)
             | Reply::Stopped { .. }
             | Reply::Alive
             | Reply::Done { .. } => return Ok(()),

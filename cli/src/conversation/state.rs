@@ -4,6 +4,7 @@
 use super::event_buffer::EventBuffer;
 use super::helper_conversation::HelperConversation;
 use super::kernels::Kernels;
+use super::numbers::Numbers;
 use super::retention::RetainedBytes;
 use model::endpoint::Endpoint;
 use model::event::Event;
@@ -33,6 +34,8 @@ pub struct ConversationState {
     pub further_ports: Vec<u16>,
     /// Which namespaces and events are whose.
     pub kernels: Kernels,
+    /// Numbers over time.
+    pub numbers: Numbers,
     /// Counts what was taken in that can change a verdict.
     pub news: u64,
     /// What is kept of all but events, in bytes.
@@ -64,6 +67,7 @@ impl ConversationState {
             },
             backends: Vec::new(),
             further_ports: Vec::new(),
+            numbers: Numbers::default(),
             news: 0,
             kept: RetainedBytes::default(),
             events: EventBuffer::default(),
@@ -172,6 +176,14 @@ impl ConversationState {
                 self.event(event, bytes);
             }
             Reply::Event(_) => helper.foreign_events += 1,
+            Reply::Describe(series) => self.numbers.describe(node, series),
+            Reply::Series(sample) => {
+                self.news += 1;
+                if let Err(why) = self.numbers.take(node, sample) {
+                    self.cut(node, the_rest(why));
+                }
+            }
+            Reply::Round(round) => self.numbers.end_round(node, round),
             Reply::Attempt(attempt) => {
                 self.news += 1;
                 let attempts = &mut self.evidence.attempts;

@@ -12,6 +12,7 @@ mod event_printer;
 mod findings;
 #[cfg(test)]
 mod hostile;
+mod inspection;
 mod lists;
 mod one_end;
 mod paper;
@@ -21,6 +22,7 @@ pub mod progress;
 mod samples;
 pub mod schema;
 mod table;
+mod top;
 mod untrusted_text;
 
 pub use capture_totals::CaptureTotals;
@@ -34,6 +36,7 @@ use crate::exit::WrongUsage;
 use anyhow::{Context as _, Result};
 use model::protocol::{Hello, ProbeStatus};
 use model::report::{OneEndReport, Report};
+use model::views::{Inspect, Top, TopColumn};
 use std::io::{IsTerminal as _, Write as _};
 
 /// How to print an answer.
@@ -127,6 +130,64 @@ fn answer(
         // Whoever closed the pipe has read enough; the exit code still tells the outcome.
         Err(error) if is_broken_pipe(&error) => Ok(()),
         printed => printed,
+    }
+}
+
+/// How to print numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum NumbersFormat {
+    /// For reading.
+    #[default]
+    Table,
+    /// One JSON object a line, each of one reading.
+    Json,
+}
+
+/// What is done with what stood on the screen before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repaint {
+    /// Nothing: this stands below it.
+    Below,
+    /// This stands in its place; where nobody looks at a terminal, below it.
+    InPlace,
+}
+
+/// Prints who suffers.
+pub fn top(
+    top: &Top,
+    columns: &[TopColumn],
+    format: NumbersFormat,
+    all: bool,
+    colour: Colour,
+    repaint: Repaint,
+) -> Result<()> {
+    numbers(top, format, repaint, || {
+        let paper = paper(colour);
+        paper.write(&top::page(top, columns, all, paper))
+    })
+}
+
+/// Prints all numbers of some places.
+pub fn inspection(inspect: &Inspect, format: NumbersFormat, colour: Colour, repaint: Repaint) -> Result<()> {
+    numbers(inspect, format, repaint, || {
+        let paper = paper(colour);
+        paper.write(&inspection::page(inspect, paper))
+    })
+}
+
+fn numbers(
+    document: &impl serde::Serialize,
+    format: NumbersFormat,
+    repaint: Repaint,
+    table: impl FnOnce() -> String,
+) -> Result<()> {
+    match format {
+        NumbersFormat::Json => print(&(untrusted_text::json(&serde_json::to_string(document)?) + "\n")),
+        NumbersFormat::Table if repaint == Repaint::InPlace && std::io::stdout().is_terminal() => {
+            // Home, and what stands below is erased (ECMA-48 CUP, ED).
+            print(&format!("\u{1b}[H\u{1b}[J{}", table()))
+        }
+        NumbersFormat::Table => print(&table()),
     }
 }
 

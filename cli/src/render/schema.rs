@@ -1,23 +1,28 @@
-//! The JSON Schema of the report.
+//! The JSON Schema of all documents that are printed.
 
 use model::report::{OneEndReport, Report};
+use model::views::{Inspect, Top};
 use schemars::JsonSchema;
 
-/// What `diagnose` answers: about a path between two ends, or about one end.
+/// What `diagnose` answers, about a path between two ends or about one end, and what `top` and `inspect` show.
 #[derive(JsonSchema)]
 #[schemars(untagged)]
 #[expect(dead_code, reason = "only its shape is asked for")]
 #[expect(clippy::large_enum_variant, reason = "nobody makes one")]
-enum Diagnosis {
+enum SkoopDocument {
     /// About a path.
     Path(Report),
     /// About one end.
     OneEnd(OneEndReport),
+    /// Who suffers.
+    Top(Top),
+    /// All numbers of some places.
+    Inspect(Inspect),
 }
 
 /// The schema of what `-o json` prints, as text.
 #[must_use]
 pub fn report_schema() -> String {
-    let schema = schemars::schema_for!(Diagnosis);
+    let schema = schemars::schema_for!(SkoopDocument);
     serde_json::to_string_pretty(&schema).unwrap_or_default() + "\n"
 }

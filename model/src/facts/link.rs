@@ -114,10 +114,16 @@ pub struct Tunnel {
 pub struct LinkStats {
     pub rx_packets: u64,
     pub tx_packets: u64,
+    pub rx_bytes: u64,
+    pub tx_bytes: u64,
     pub rx_errors: u64,
     pub tx_errors: u64,
     pub rx_dropped: u64,
     pub tx_dropped: u64,
+    pub rx_missed: u64,
+    pub rx_fifo: u64,
+    pub tx_fifo: u64,
+    pub rx_nohandler: u64,
     pub carrier_changes: u64,
 }
 
@@ -139,6 +145,8 @@ pub struct Qdisc {
     pub drops: u64,
     /// Times the limit was met.
     pub overlimits: u64,
+    /// Times a packet was put back because the device was busy.
+    pub requeues: u64,
     /// Now queued, packets.
     pub qlen: u64,
     /// Now queued, bytes.

@@ -52,7 +52,7 @@ pub struct Armed {
     meter: Meter,
 }
 
-/// What every probe can do on this kernel. Attaches nothing.
+/// What every probe that is attached can do on this kernel. Attaches nothing.
 pub fn statuses() -> Vec<ProbeStatus> {
     let refused = match probes::layout() {
         Ok(_) => armer::refused(),

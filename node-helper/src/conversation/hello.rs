@@ -3,6 +3,7 @@
 use crate::capture::armed;
 use crate::identity::namespaces;
 use crate::processes::capabilities;
+use crate::readings::READINGS;
 use crate::system::{clock, door};
 use model::protocol::{Hello, VERSION};
 
@@ -28,6 +29,9 @@ pub fn hello() -> Hello {
         boottime_ns: clock::boottime_ns(),
         wall_ns: clock::wall_ns(),
         capabilities: capabilities::given().to_vec(),
-        probes: armed::statuses(),
+        probes: armed::statuses()
+            .into_iter()
+            .chain(READINGS.iter().map(|probe| probe.status()))
+            .collect(),
     }
 }

@@ -4,6 +4,7 @@ use super::input::Input;
 use super::workers::Workers;
 use super::writer::Writer;
 use crate::capture::armed::{self, Armed};
+use crate::readings::{self, Rounds};
 use crate::system::clock;
 use model::attempt::{AttemptSpec, WatchedFlow};
 use model::missing::Missing;
@@ -25,6 +26,7 @@ pub struct Windows {
 struct Window {
     workers: Option<Workers>,
     armed: Option<Armed>,
+    rounds: Option<Rounds>,
     /// When it was opened, `CLOCK_MONOTONIC` nanoseconds; events from before are not told. `u64::MAX` before `Go`.
     since_ns: Arc<AtomicU64>,
     /// Events told.
@@ -71,6 +73,23 @@ impl Windows {
         }
         // Detached before the next are attached: two sets of one probe would say everything twice.
         window.armed = None;
+        window.rounds = None;
+        let (reading, traced): (Vec<String>, Vec<String>) =
+            names.iter().cloned().partition(|name| readings::find(name).is_some());
+        let mut probes = Vec::new();
+        if !reading.is_empty() {
+            let out = Arc::clone(&writer);
+            match Rounds::arm(id, &reading, &filter, Box::new(move |reply| out.stream(reply))) {
+                Ok(rounds) => {
+                    probes.extend(rounds.probes().iter().cloned());
+                    window.rounds = Some(rounds);
+                }
+                Err(error) => probes.extend(unarmed(&reading, &error)),
+            }
+        }
+        if traced.is_empty() && !reading.is_empty() {
+            return writer.say(&Reply::Armed { id, probes });
+        }
         let (out, since, told) = (
             Arc::clone(&writer),
             Arc::clone(&window.since_ns),
@@ -82,27 +101,14 @@ impl Windows {
                 out.stream(&Reply::Event(event));
             }
         });
-        match armed::arm(names, &filter, sink) {
+        match armed::arm(&traced, &filter, sink) {
             Ok(armed) => {
-                writer.say(&Reply::Armed {
-                    id,
-                    probes: armed.probes().to_vec(),
-                });
+                probes.extend(armed.probes().iter().cloned());
                 window.armed = Some(armed);
             }
-            Err(error) => {
-                let why = format!("{error:#}");
-                let unarmed = |name: &String| ProbeStatus {
-                    name: name.clone(),
-                    unsupported: Some(Missing::new(format!("probe {name}"), why.clone())),
-                    ..ProbeStatus::default()
-                };
-                writer.say(&Reply::Armed {
-                    id,
-                    probes: names.iter().map(unarmed).collect(),
-                });
-            }
+            Err(error) => probes.extend(unarmed(&traced, &error)),
         }
+        writer.say(&Reply::Armed { id, probes });
     }
 
     /// Opens the window: events are told and attempts start.
@@ -112,6 +118,9 @@ impl Windows {
             Some(window) => {
                 window.since_ns.store(at_ns, Ordering::Relaxed);
                 self.writer.say(&Reply::Going { id, at_ns });
+                if let Some(rounds) = &window.rounds {
+                    rounds.go();
+                }
                 if let Some(workers) = &mut window.workers {
                     workers.go(at_ns);
                 }
@@ -167,9 +176,13 @@ impl Windows {
         let Window {
             workers,
             armed,
+            rounds,
             since_ns: _,
             told,
         } = window;
+        if let Some(rounds) = rounds {
+            rounds.stop();
+        }
         let mut workers = workers;
         if let Some(workers) = &mut workers {
             workers.stop();
@@ -195,6 +208,17 @@ impl Windows {
             self.writer.say_failed("detach", Missing::new(what, why));
         }
     }
+}
+
+/// None of these probes could be armed, for one and the same reason.
+fn unarmed(names: &[String], error: &anyhow::Error) -> Vec<ProbeStatus> {
+    let why = format!("{error:#}");
+    let unarmed = |name: &String| ProbeStatus {
+        name: name.clone(),
+        unsupported: Some(Missing::new(format!("probe {name}"), why.clone())),
+        ..ProbeStatus::default()
+    };
+    names.iter().map(unarmed).collect()
 }
 
 fn not_there(id: u32) -> Missing {

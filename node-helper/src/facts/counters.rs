@@ -27,7 +27,7 @@ fn read(look: &Look) -> anyhow::Result<BTreeMap<String, u64>> {
 }
 
 /// A line of names and a line of values, both headed by the protocol. A limit that is not set (-1) is no counter.
-fn parse_pairs(text: &str) -> BTreeMap<String, u64> {
+pub(crate) fn parse_pairs(text: &str) -> BTreeMap<String, u64> {
     let lines: Vec<&str> = text.lines().collect();
     lines
         .chunks_exact(2)
@@ -43,7 +43,7 @@ fn parse_pairs(text: &str) -> BTreeMap<String, u64> {
 }
 
 /// A name and a value a line, the protocol at the head of the name.
-fn parse_list(text: &str) -> BTreeMap<String, u64> {
+pub(crate) fn parse_list(text: &str) -> BTreeMap<String, u64> {
     const PROTOCOLS: [&str; 4] = ["Ip6", "Icmp6", "UdpLite6", "Udp6"];
     text.lines()
         .filter_map(|line| {

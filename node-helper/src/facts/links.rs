@@ -100,6 +100,12 @@ fn parse(message: &[u8]) -> anyhow::Result<Seen> {
     Ok(Seen { link, peer_id })
 }
 
+/// Every interface with its counters; where the other end of one is, nobody looks for.
+pub(crate) fn counted(route: &mut Netlink) -> anyhow::Result<Vec<Link>> {
+    let seen = messages(route)?;
+    seen.iter().map(|message| Ok(parse(message)?.link)).collect()
+}
+
 /// What of an interface is needed to say where a program hangs.
 pub(super) struct LinkBrief {
     pub(super) index: u32,
@@ -148,10 +154,16 @@ fn counters(stats: &Stats64, carrier_changes: u64) -> LinkStats {
     LinkStats {
         rx_packets: stats.rx_packets,
         tx_packets: stats.tx_packets,
+        rx_bytes: stats.rx_bytes,
+        tx_bytes: stats.tx_bytes,
         rx_errors: stats.rx_errors,
         tx_errors: stats.tx_errors,
         rx_dropped: stats.rx_dropped,
         tx_dropped: stats.tx_dropped,
+        rx_missed: stats.rx_missed_errors,
+        rx_fifo: stats.rx_fifo_errors,
+        tx_fifo: stats.tx_fifo_errors,
+        rx_nohandler: stats.rx_nohandler,
         carrier_changes,
     }
 }

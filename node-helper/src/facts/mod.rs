@@ -5,22 +5,23 @@
 //! and for which facts, stands in `discovery::survey`.
 
 mod addresses;
+pub(crate) mod block_io;
 mod bpf;
 pub(crate) mod cilium_metrics;
 mod conntrack;
-mod counters;
+pub(crate) mod counters;
 mod fdb;
-mod links;
+pub(crate) mod links;
 mod lookups;
 mod neighbours;
 pub(crate) mod netfilter;
 pub(crate) mod node;
 pub(crate) mod process;
-mod qdiscs;
+pub(crate) mod qdiscs;
 mod queues;
 mod routes;
 mod rules;
-mod socket_counts;
+pub(crate) mod socket_counts;
 pub(crate) mod sockets;
 mod sysctls;
 mod tunnels;

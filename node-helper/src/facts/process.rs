@@ -23,14 +23,96 @@ pub fn read(pid: u32, netns: u32) -> Option<ProcessFacts> {
         state: stat.state.to_string(),
         wchan: process.wchan().ok().filter(|wchan| !matches!(wchan.as_str(), "" | "0")),
         fds: known("open files", pid, count_files(Path::new(&format!("/proc/{pid}/fd")))),
-        fd_limit: match process.limits().map(|limits| limits.max_open_files.soft_limit) {
-            Ok(LimitValue::Value(most)) => most,
-            Ok(LimitValue::Unlimited) => u64::MAX,
-            Err(_) => 0,
-        },
+        fd_limit: file_limit(&process),
         throttling: known("CPU throttling", pid, throttling(&process)),
         owner: owner::of_pid(pid),
     })
+}
+
+/// Open files of a process.
+pub(crate) struct OpenFiles {
+    pub(crate) pid: u32,
+    pub(crate) name: String,
+    pub(crate) open: u64,
+    pub(crate) limit: u64,
+}
+
+/// How many files a process has open, and may have; `None` when it is gone.
+pub(crate) fn files(pid: u32) -> Option<OpenFiles> {
+    let process = Process::new(i32::try_from(pid).ok()?).ok()?;
+    Some(OpenFiles {
+        pid,
+        name: process.stat().ok()?.comm,
+        open: count_files(Path::new(&format!("/proc/{pid}/fd"))).ok()?,
+        limit: file_limit(&process),
+    })
+}
+
+/// How many of them are sockets; of the first 65 536 files.
+pub(crate) fn sockets_among_files(pid: u32) -> u64 {
+    let files = door::entries(format!("/proc/{pid}/fd")).unwrap_or_default();
+    let sockets = files.iter().take(door::ENTRIES_MAX).filter(|file| {
+        let leads_to = door::link(file.path());
+        leads_to.is_ok_and(|to| to.to_string_lossy().starts_with("socket:"))
+    });
+    sockets.count() as u64
+}
+
+/// How long the threads of a process were ready to run and had no CPU (`/proc/PID/task/TID/schedstat`, second number), of those
+/// that live.
+pub(crate) fn waited_us(pid: u32) -> u64 {
+    let threads = door::entries(format!("/proc/{pid}/task")).unwrap_or_default();
+    let waited = threads.iter().filter_map(|thread| {
+        let text = door::text(thread.path().join("schedstat"), door::FEW_LINES).ok()?;
+        text.split_whitespace().nth(1)?.parse::<u64>().ok()
+    });
+    waited.sum::<u64>() / 1_000
+}
+
+/// What a cgroup had of CPUs.
+pub(crate) struct GroupCpu {
+    /// Absent where no limit can be: in the root of a hierarchy of version 1.
+    pub(crate) throttling: Option<Throttling>,
+    pub(crate) used_us: u64,
+    pub(crate) stalled_us: u64,
+}
+
+/// Of the cgroup of this process, that of a pod where it lives in one.
+pub(crate) fn cpu_of_group(pid: u32) -> anyhow::Result<GroupCpu> {
+    let process = Process::new(i32::try_from(pid)?).context("the process is gone")?;
+    let throttling = throttling(&process).ok();
+    let (root, mounts) = cgroups::mounts().context("cannot read our own mounts")?;
+    let own = process.cgroups().context("cannot read its cgroups")?;
+    let text = |controller: &str, file: &str| {
+        let place = cgroup_of(&mounts, &own, controller)?.below(root);
+        let folder = place.mount.join(cgroups::of_owner(&place.path));
+        door::text(folder.join(file), door::FEW_LINES).ok()
+    };
+    let used = || {
+        text("cpuacct", "cpuacct.usage")?
+            .trim()
+            .parse::<u64>()
+            .ok()
+            .map(|ns| ns / 1_000)
+    };
+    let unified = || {
+        let stat = text("cpu", "cpu.stat")?;
+        let line = stat.lines().find_map(|line| line.strip_prefix("usage_usec "))?;
+        line.trim().parse().ok()
+    };
+    Ok(GroupCpu {
+        throttling,
+        used_us: used().or_else(unified).unwrap_or_default(),
+        stalled_us: text("", "cpu.pressure").as_deref().map_or(0, cgroups::stalled_us),
+    })
+}
+
+fn file_limit(process: &Process) -> u64 {
+    match process.limits().map(|limits| limits.max_open_files.soft_limit) {
+        Ok(LimitValue::Value(most)) => most,
+        Ok(LimitValue::Unlimited) => u64::MAX,
+        Err(_) => 0,
+    }
 }
 
 fn known<T>(what: &str, pid: u32, outcome: anyhow::Result<T>) -> Known<T> {
@@ -60,14 +142,14 @@ fn throttling(process: &Process) -> anyhow::Result<Throttling> {
 }
 
 /// A cgroup: where its hierarchy is mounted, and its path below.
-struct Place {
-    mount: PathBuf,
-    path: PathBuf,
+pub(super) struct Place {
+    pub(super) mount: PathBuf,
+    pub(super) path: PathBuf,
 }
 
 impl Place {
     /// The same, seen from where that root is.
-    fn below(self, root: &Path) -> Self {
+    pub(super) fn below(self, root: &Path) -> Self {
         Self {
             mount: cgroups::below(root, &self.mount),
             path: self.path,
@@ -77,11 +159,16 @@ impl Place {
 
 /// The CPU controller is in a hierarchy of its own (v1), else in the unified one (v2).
 fn cpu_cgroup(mounts: &MountInfos, cgroups: &ProcessCGroups) -> Option<Place> {
-    let has_cpu = |cgroup: &&ProcessCGroup| cgroup.controllers.iter().any(|controller| controller == "cpu");
+    cgroup_of(mounts, cgroups, "cpu")
+}
+
+/// A controller is in a hierarchy of its own (v1), else in the unified one (v2); what belongs to no controller is in that one.
+pub(super) fn cgroup_of(mounts: &MountInfos, cgroups: &ProcessCGroups, controller: &str) -> Option<Place> {
+    let has_it = |cgroup: &&ProcessCGroup| cgroup.controllers.iter().any(|own| own == controller);
     let v1 = || {
-        let own = cgroups.0.iter().find(has_cpu)?;
+        let own = cgroups.0.iter().find(has_it)?;
         let mount = cgroups::whole(mounts, |mount| {
-            mount.fs_type == "cgroup" && mount.super_options.contains_key("cpu")
+            mount.fs_type == "cgroup" && mount.super_options.contains_key(controller)
         })?;
         Some((own, mount))
     };

@@ -17,7 +17,7 @@ const ROOT: u32 = 0xffff_ffff;
 const INGRESS: u32 = 0xffff_fff1;
 
 /// All of them, each with the index of its interface.
-pub(super) fn read(route: &mut Netlink) -> anyhow::Result<Vec<(u32, Qdisc)>> {
+pub(crate) fn read(route: &mut Netlink) -> anyhow::Result<Vec<(u32, Qdisc)>> {
     let mut qdiscs = route.dump(libc::RTM_GETQDISC, &[0; TCMSG_BYTES], |_, body| parse(body))?;
     for (ifindex, qdisc) in qdiscs.iter_mut().filter(|(_, qdisc)| qdisc.kind == "htb") {
         let mut request = [0; TCMSG_BYTES];
@@ -92,7 +92,7 @@ fn read_stats(qdisc: &mut Qdisc, stats: &[u8]) {
             TCA_STATS_QUEUE => {
                 let field = |number: usize| u64::from(u32_at(value, number * 4));
                 (qdisc.qlen, qdisc.backlog_bytes) = (field(0), field(1));
-                (qdisc.drops, qdisc.overlimits) = (field(2), field(4));
+                (qdisc.drops, qdisc.requeues, qdisc.overlimits) = (field(2), field(3), field(4));
             }
             _ => {}
         }

@@ -33,7 +33,7 @@ fn read(look: &Look) -> anyhow::Result<BTreeMap<String, u64>> {
     Ok(counts)
 }
 
-fn parse_sockstat(text: &str) -> BTreeMap<String, u64> {
+pub(crate) fn parse_sockstat(text: &str) -> BTreeMap<String, u64> {
     text.lines()
         .filter_map(|line| line.split_once(':'))
         .flat_map(|(protocol, rest)| {

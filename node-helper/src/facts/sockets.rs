@@ -54,6 +54,15 @@ pub fn brief(diag: &mut Netlink, protocol: u8) -> anyhow::Result<Vec<Socket>> {
     Ok(sockets)
 }
 
+/// All TCP sockets, with TCP's details.
+pub(crate) fn tcp(diag: &mut Netlink) -> anyhow::Result<Vec<Socket>> {
+    let mut sockets = Vec::new();
+    for family in FAMILIES {
+        sockets.extend(dump(diag, family, TCP, ANY_STATE, 1 << (INET_DIAG_INFO - 1))?);
+    }
+    Ok(sockets)
+}
+
 fn dump(diag: &mut Netlink, family: i32, protocol: u8, states: u32, details: u8) -> anyhow::Result<Vec<Socket>> {
     diag.dump(
         SOCK_DIAG_BY_FAMILY,

@@ -30,6 +30,28 @@ pub fn below(root: &Path, path: &Path) -> PathBuf {
     root.join(path.strip_prefix("/").unwrap_or(path))
 }
 
+/// The part of a cgroup's path that is a pod's or, outside Kubernetes, a container's own; all of it where it is neither's.
+pub fn of_owner(path: &Path) -> PathBuf {
+    let uppermost = |is: fn(&Owner) -> bool| {
+        let above = path
+            .ancestors()
+            .filter(|part| is(&owner::of_path(&part.to_string_lossy())));
+        above.last()
+    };
+    let pods = uppermost(|owner| matches!(owner, Owner::Pod { .. }));
+    let containers = || uppermost(owner::is_contained);
+    pods.or_else(containers).unwrap_or(path).to_path_buf()
+}
+
+/// Microseconds in which at least one task waited, of a pressure file (`some avg10=.. total=N`); 0 where the kernel keeps none.
+pub fn stalled_us(pressure: &str) -> u64 {
+    let some = pressure.lines().find_map(|line| line.strip_prefix("some "));
+    let total = some.and_then(|line| line.rsplit_once("total="));
+    total
+        .and_then(|(_, total)| total.trim().parse().ok())
+        .unwrap_or_default()
+}
+
 /// The pods' and containers' cgroups of version 2, by their ids (their inodes in cgroupfs).
 pub fn contained() -> Vec<(u64, Owner)> {
     let mut found = Vec::new();
@@ -61,10 +83,34 @@ fn walk(folder: &Path, path: &str, found: &mut Vec<(u64, Owner)>) {
 
 #[cfg(test)]
 mod tests {
-    use super::walk;
+    use super::{of_owner, stalled_us, walk};
     use model::owner::Owner;
     use std::fs;
     use std::os::unix::fs::MetadataExt as _;
+    use std::path::Path;
+
+    #[test]
+    fn a_pods_part_of_a_path_stands_above_its_containers() {
+        let uid = "8d8a6a2e-1c2b-4c3d-9e4f-5a6b7c8d9e0f";
+        let id = "0f3bd1c6a1f04f0d9a7e6b5c4d3e2f100f3bd1c6a1f04f0d9a7e6b5c4d3e2f10";
+        let of = |path: &str| of_owner(Path::new(path)).display().to_string();
+        assert_eq!(
+            of(&format!("kubepods/burstable/pod{uid}/{id}")),
+            format!("kubepods/burstable/pod{uid}")
+        );
+        assert_eq!(
+            of(&format!("system.slice/docker-{id}.scope/init")),
+            format!("system.slice/docker-{id}.scope")
+        );
+        assert_eq!(of("user.slice/x"), "user.slice/x");
+    }
+
+    #[test]
+    fn pressure_is_the_time_in_which_anybody_waited() {
+        let text =
+            "some avg10=0.12 avg60=0.00 avg300=0.00 total=4711\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=12\n";
+        assert_eq!((stalled_us(text), stalled_us("")), (4_711, 0));
+    }
 
     #[test]
     fn a_cgroup_is_known_by_its_inode_and_belongs_to_the_pod_in_its_path() {

@@ -19,6 +19,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket a
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
 use std::fs::File;
+use std::io::ErrorKind;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::OnceLock;
@@ -31,6 +32,7 @@ const NAME: u32 = 2;
 const STATISTICS: u32 = 3;
 const KILL: u32 = 4;
 const METRICS: u32 = 5;
+const FILE: u32 = 6;
 
 /// Each is a few system calls.
 const WITHIN: Duration = Duration::from_secs(4);
@@ -46,6 +48,67 @@ pub enum SocketKind {
     Udp4 = 2,
     /// Datagrams over IPv6.
     Udp6 = 3,
+}
+
+/// A file of the kernel's that tells of the namespace in which it was opened, however often it is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum KernelFile {
+    /// Counters of IP, ICMP, TCP and UDP.
+    Snmp,
+    /// Linux's further counters.
+    Netstat,
+    /// Counters of IPv6.
+    Snmp6,
+    /// Sockets by protocol.
+    Sockstat,
+    /// The same over IPv6.
+    Sockstat6,
+    /// Each CPU's work on packets.
+    SoftnetStat,
+    /// What connection tracking did, by CPU.
+    ConntrackStat,
+    /// Connections tracked now.
+    ConntrackCount,
+    /// The most of them.
+    ConntrackMax,
+    /// Limits of TCP's memory.
+    TcpMem,
+    /// Limits of UDP's memory.
+    UdpMem,
+}
+
+impl KernelFile {
+    const ALL: [Self; 11] = [
+        Self::Snmp,
+        Self::Netstat,
+        Self::Snmp6,
+        Self::Sockstat,
+        Self::Sockstat6,
+        Self::SoftnetStat,
+        Self::ConntrackStat,
+        Self::ConntrackCount,
+        Self::ConntrackMax,
+        Self::TcpMem,
+        Self::UdpMem,
+    ];
+
+    /// Where it is, for a thread that is in the namespace.
+    #[must_use]
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::Snmp => "/proc/thread-self/net/snmp",
+            Self::Netstat => "/proc/thread-self/net/netstat",
+            Self::Snmp6 => "/proc/thread-self/net/snmp6",
+            Self::Sockstat => "/proc/thread-self/net/sockstat",
+            Self::Sockstat6 => "/proc/thread-self/net/sockstat6",
+            Self::SoftnetStat => "/proc/thread-self/net/softnet_stat",
+            Self::ConntrackStat => "/proc/thread-self/net/stat/nf_conntrack",
+            Self::ConntrackCount => "/proc/sys/net/netfilter/nf_conntrack_count",
+            Self::ConntrackMax => "/proc/sys/net/netfilter/nf_conntrack_max",
+            Self::TcpMem => "/proc/sys/net/ipv4/tcp_mem",
+            Self::UdpMem => "/proc/sys/net/ipv4/udp_mem",
+        }
+    }
 }
 
 /// What a started process does.
@@ -78,6 +141,7 @@ fn ask(what: u32, argument: u32, fds: &[BorrowedFd<'_>]) -> anyhow::Result<Serva
             START => "start a process",
             NAME => "name an eBPF program",
             METRICS => "open Cilium's counters",
+            FILE => "open a file of the kernel's",
             STATISTICS => "switch on the statistics of eBPF programs",
             _ => "end a process",
         },
@@ -99,6 +163,14 @@ pub fn socket(ns: &NetworkNamespace, kind: SocketKind) -> anyhow::Result<OwnedFd
     let file = ns.open()?;
     let answer = ask(SOCKET, kind as u32, &[file.as_fd()]);
     only_one(answer.with_context(|| format!("cannot open a socket in network namespace {}", ns.name))?)
+}
+
+/// A file of the kernel's, of this namespace; `None` where this kernel has none.
+pub fn file(ns: &NetworkNamespace, file: KernelFile) -> anyhow::Result<Option<File>> {
+    let namespace = ns.open()?;
+    let answer = ask(FILE, file as u32, &[namespace.as_fd()]);
+    let answer = answer.with_context(|| format!("cannot open {} of {}", file.path(), ns.name))?;
+    Ok(answer.fds.into_iter().next().map(File::from))
 }
 
 /// Starts a process in this namespace, with these for its stdin and stdout.
@@ -185,6 +257,13 @@ fn act(home: &File, request: ServantRequest, fds: &[OwnedFd]) -> anyhow::Result<
             let socket = within(home, netns, || open_socket(argument))?;
             Ok(descriptor(socket))
         }
+        (FILE, [netns]) => {
+            let opened = within(home, netns, || open_file(argument))?;
+            Ok(ServantAnswer {
+                fds: opened.into_iter().collect(),
+                ..ServantAnswer::default()
+            })
+        }
         (START, [netns, stdin, stdout]) => {
             let started = within(home, netns, || begin(argument, stdin, stdout))?;
             Ok(descriptor(started))
@@ -233,6 +312,16 @@ fn within<T>(home: &File, netns: &OwnedFd, f: impl FnOnce() -> anyhow::Result<T>
         crate::processes::servant::leave();
     }
     done
+}
+
+fn open_file(number: u32) -> anyhow::Result<Option<OwnedFd>> {
+    let file = KernelFile::ALL.iter().find(|file| **file as u32 == number);
+    let file = file.with_context(|| format!("the process `usher` does not know the file {number}"))?;
+    match door::file(file.path()) {
+        Ok(file) => Ok(Some(file.into())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn open_socket(kind: u32) -> anyhow::Result<OwnedFd> {

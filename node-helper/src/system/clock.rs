@@ -17,6 +17,11 @@ pub fn wall_ns() -> u64 {
     read(ClockId::CLOCK_REALTIME)
 }
 
+/// Time on a CPU that this thread has used.
+pub fn own_cpu_ns() -> u64 {
+    read(ClockId::CLOCK_THREAD_CPUTIME_ID)
+}
+
 /// These clocks exist on every Linux; 0 would only be seen where a sandbox refuses `clock_gettime(2)`.
 fn read(clock: ClockId) -> u64 {
     clock_gettime(clock).map_or(0, |time| {

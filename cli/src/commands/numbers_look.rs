@@ -1,0 +1,130 @@
+//! Looking at numbers for a bounded window: helpers read them, and each complete reading of all nodes is shown or kept.
+
+use super::CommandContext;
+use super::scope_options::ScopeOptions;
+use super::site_options::{SiteOptions, check};
+use crate::capture::filter::CaptureFilter;
+use crate::capture::window::CaptureWindow;
+use crate::conversation::state::ConversationState;
+use crate::exit::{Exit, NotThere};
+use crate::names;
+use crate::numbers::PlaceNames;
+use crate::render;
+use anyhow::Result;
+use model::missing::Missing;
+use model::protocol::Hello;
+use std::ops::ControlFlow;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// What to look at, and for how long.
+#[derive(Debug)]
+pub struct NumbersLook<'a> {
+    /// Whose numbers.
+    pub scope: &'a ScopeOptions,
+    /// Where to look.
+    pub place: &'a SiteOptions,
+    /// The probes.
+    pub probes: Vec<String>,
+    /// How long; until Ctrl-C where it has no end.
+    pub length: Option<Duration>,
+    /// How often all is read; once when the window opens and once when it closes, where not.
+    pub interval: Option<Duration>,
+}
+
+/// Without an end in sight, helpers go after this.
+const OPEN_ENDED: Duration = Duration::from_hours(1);
+
+impl NumbersLook<'_> {
+    /// Looks. `each` is given every complete reading but the first, from which growth is reckoned; it may end the look.
+    pub async fn run(
+        &self,
+        context: &CommandContext,
+        mut each: impl FnMut(&ConversationState, &PlaceNames) -> Result<ControlFlow<()>>,
+    ) -> Result<Exit> {
+        let site = self.place.site(context).await?;
+        let filter = CaptureFilter {
+            interval_ms: self
+                .interval
+                .map_or(0, |interval| u32::try_from(interval.as_millis()).unwrap_or(u32::MAX)),
+            ..CaptureFilter::default()
+        };
+        let (wanted, ends) = self.scope.of(&site, filter, &[]).await?;
+        let longest = self.length.unwrap_or(OPEN_ENDED);
+        if let Some(jobs) = self.place.dry_run(&site, &ends, longest)? {
+            render::manifests(&jobs)?;
+            return Ok(Exit::Fine);
+        }
+        let (mut session, recording) = self.place.begin(context, &site, &ends, longest)?;
+        wanted.ask(&mut session);
+        session.hello().await?;
+        let hello = session.state.nodes.iter().find_map(|node| node.hello.clone());
+        self.known(&hello.unwrap_or_default())?;
+        check(context, &site, &session)?;
+        let endpoints = wanted.resolved(&mut session).await?;
+        let names = PlaceNames::of(wanted.inventory.as_ref());
+        let window = CaptureWindow::open(&mut session, &wanted, &endpoints, &self.probes).await?;
+        let bound = self.length.map(|length| Instant::now() + length);
+        let mut shown = 1;
+        let mut outcome = Ok(ControlFlow::Continue(()));
+        session
+            .until(bound, |state| {
+                let complete = rounds(state);
+                if complete > shown {
+                    shown = complete;
+                    if self.interval.is_some() {
+                        outcome = each(state, &names);
+                    }
+                }
+                !matches!(outcome, Ok(ControlFlow::Continue(())))
+            })
+            .await;
+        // What was dropped is told when the window closes.
+        window.close(&mut session).await;
+        if self.interval.is_none() && matches!(outcome, Ok(ControlFlow::Continue(()))) {
+            outcome = each(&session.state, &names);
+        }
+        session.dismiss().await;
+        match outcome {
+            Err(error) if render::is_broken_pipe(&error) => Ok(Exit::Fine),
+            Err(error) => Err(error),
+            Ok(_) => Ok(recording.end(Exit::Fine)),
+        }
+    }
+
+    /// Each of the probes is one there is.
+    fn known(&self, hello: &Hello) -> Result<()> {
+        let known = || hello.probes.iter().map(|probe| probe.name.as_str());
+        for name in &self.probes {
+            if !known().any(|other| other == name) {
+                let all: Vec<&str> = known().collect();
+                let hint = names::hint(name, known());
+                return Err(NotThere::error(format!(
+                    "there is no probe `{name}`{hint} (probes: {})",
+                    all.join(", ")
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Readings that are complete at every node that still speaks.
+fn rounds(state: &ConversationState) -> u64 {
+    let nodes = state.nodes.iter().enumerate().filter(|(_, node)| !node.over());
+    let complete = nodes.map(|(at, _)| state.numbers.round(at).map_or(0, |round| round.number));
+    complete.min().unwrap_or_default()
+}
+
+/// What could not be read of what was asked for.
+pub fn missing(state: &ConversationState) -> Vec<Missing> {
+    let of_places = state.numbers.places().flat_map(|(_, _, place)| &place.missing);
+    let mut all: Vec<Missing> = state.gaps().chain(of_places).cloned().collect();
+    all.dedup();
+    all
+}
+
+/// Now, as RFC 3339 has it.
+pub fn now() -> String {
+    humantime::format_rfc3339_millis(std::time::SystemTime::now()).to_string()
+}

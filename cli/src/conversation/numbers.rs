@@ -1,0 +1,233 @@
+//! The numbers of all places as they came: what each was first, the time before, and last. Pure.
+
+use model::missing::Missing;
+use model::series::{Round, Sample, Series, SeriesKind, Whose};
+use std::collections::BTreeMap;
+
+/// Numbers that are kept, of all places.
+const VALUES_MAX: usize = 400_000;
+/// Places whose numbers are kept.
+const PLACES_MAX: usize = 8_192;
+
+/// The numbers of all places.
+#[derive(Debug, Default)]
+pub struct Numbers {
+    described: BTreeMap<(usize, u32, u32), Series>,
+    places: BTreeMap<(usize, u32), PlaceNumbers>,
+    rounds: BTreeMap<usize, Round>,
+}
+
+/// The numbers of one namespace, or of a node.
+#[derive(Debug, Default)]
+pub struct PlaceNumbers {
+    /// Whose it is.
+    pub whose: Whose,
+    /// What could not be read.
+    pub missing: Vec<Missing>,
+    window: u32,
+    first: Reading,
+    previous: Reading,
+    latest: Reading,
+}
+
+/// All numbers of a place at a moment, by id.
+#[derive(Clone, Debug, Default)]
+struct Reading {
+    at_ns: u64,
+    values: BTreeMap<u32, u64>,
+}
+
+/// What to reckon growth from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Since {
+    /// The window's first reading.
+    Opening,
+    /// The reading before the last.
+    Previous,
+}
+
+/// One number of a place and how it moved.
+#[derive(Clone, Copy, Debug)]
+pub struct Movement<'a> {
+    /// What it is.
+    pub series: &'a Series,
+    /// What it is now.
+    pub now: u64,
+    /// By how much a counter grew; 0 of a gauge.
+    pub growth: u64,
+}
+
+impl Numbers {
+    /// A number that samples will tell.
+    pub fn describe(&mut self, node: usize, series: Series) {
+        self.described.insert((node, series.window, series.id), series);
+    }
+
+    /// Takes in a sample; an error where there are more than are kept.
+    pub fn take(&mut self, node: usize, sample: Sample) -> Result<(), String> {
+        let key = (node, sample.netns);
+        if !self.places.contains_key(&key) && self.places.len() >= PLACES_MAX {
+            return Err(format!(
+                "helpers tell numbers of more than {PLACES_MAX} network namespaces"
+            ));
+        }
+        let place = self.places.entry(key).or_default();
+        // Another window counts its numbers anew.
+        let is_first = place.window != sample.window || place.latest.at_ns == 0;
+        if is_first {
+            *place = PlaceNumbers {
+                window: sample.window,
+                whose: std::mem::take(&mut place.whose),
+                ..PlaceNumbers::default()
+            };
+        }
+        place.previous = place.latest.clone();
+        place.latest.at_ns = sample.at_ns;
+        place.latest.values.extend(sample.values);
+        for id in &sample.gone {
+            place.latest.values.remove(id);
+        }
+        if is_first {
+            place.first = place.latest.clone();
+            place.previous = place.latest.clone();
+        }
+        if let Some(whose) = sample.whose {
+            place.whose = whose;
+        }
+        if !sample.missing.is_empty() {
+            place.missing = sample.missing;
+        }
+        let kept: usize = self.places.values().map(|place| place.latest.values.len()).sum();
+        if kept > VALUES_MAX {
+            return Err(format!("helpers tell more than {VALUES_MAX} numbers"));
+        }
+        Ok(())
+    }
+
+    /// A node has read all its places once more.
+    pub fn end_round(&mut self, node: usize, round: Round) {
+        self.rounds.insert(node, round);
+    }
+
+    /// The last round of a node that is complete.
+    pub fn round(&self, node: usize) -> Option<Round> {
+        self.rounds.get(&node).copied()
+    }
+
+    /// All places: node, namespace (0 for the node itself), numbers.
+    pub fn places(&self) -> impl Iterator<Item = (usize, u32, &PlaceNumbers)> {
+        self.places.iter().map(|((node, netns), place)| (*node, *netns, place))
+    }
+
+    /// The numbers of a place, each with how it moved.
+    pub fn movements(&self, node: usize, netns: u32, since: Since) -> impl Iterator<Item = Movement<'_>> {
+        let place = self.places.get(&(node, netns));
+        place.into_iter().flat_map(move |place| {
+            let before = place.before(since);
+            place.latest.values.iter().filter_map(move |(id, now)| {
+                let series = self.described.get(&(node, place.window, *id))?;
+                let growth = match series.kind {
+                    SeriesKind::Gauge => 0,
+                    // What counts less than before began anew.
+                    SeriesKind::Counter | SeriesKind::Histogram => match before.values.get(id) {
+                        Some(then) if then <= now => now - then,
+                        _ => *now,
+                    },
+                };
+                Some(Movement {
+                    series,
+                    now: *now,
+                    growth,
+                })
+            })
+        })
+    }
+}
+
+impl PlaceNumbers {
+    /// Seconds between the two readings: the time that was measured, not the one that was asked for.
+    pub fn seconds(&self, since: Since) -> f64 {
+        let ns = self.latest.at_ns.saturating_sub(self.before(since).at_ns);
+        ns as f64 / 1e9
+    }
+
+    const fn before(&self, since: Since) -> &Reading {
+        match since {
+            Since::Opening => &self.first,
+            Since::Previous => &self.previous,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Numbers, Since};
+    use model::series::{Sample, Series, SeriesKind};
+
+    fn told(window: u32, at_ns: u64, values: &[(u32, u64)]) -> Sample {
+        Sample {
+            window,
+            netns: 7,
+            at_ns,
+            values: values.to_vec(),
+            ..Sample::default()
+        }
+    }
+
+    fn numbers(window: u32) -> Numbers {
+        let mut numbers = Numbers::default();
+        for (id, kind) in [
+            (1, SeriesKind::Counter),
+            (2, SeriesKind::Gauge),
+            (3, SeriesKind::Counter),
+        ] {
+            numbers.describe(
+                0,
+                Series {
+                    window,
+                    id,
+                    name: id.to_string(),
+                    kind,
+                    ..Series::default()
+                },
+            );
+        }
+        numbers
+    }
+
+    fn growth(numbers: &Numbers, since: Since) -> Vec<(u32, u64, u64)> {
+        let all = numbers.movements(0, 7, since);
+        all.map(|moved| (moved.series.id, moved.now, moved.growth)).collect()
+    }
+
+    #[test]
+    fn growth_is_reckoned_from_what_was_told_before_and_what_was_not_told_was_zero() {
+        let mut numbers = numbers(1);
+        numbers.take(0, told(1, 1_000_000_000, &[(1, 100), (2, 5)])).unwrap();
+        numbers.take(0, told(1, 2_000_000_000, &[(1, 110), (3, 4)])).unwrap();
+        numbers.take(0, told(1, 4_500_000_000, &[(1, 115), (2, 9)])).unwrap();
+        assert_eq!(growth(&numbers, Since::Opening), [(1, 115, 15), (2, 9, 0), (3, 4, 4)]);
+        assert_eq!(growth(&numbers, Since::Previous), [(1, 115, 5), (2, 9, 0), (3, 4, 0)]);
+        let (_, _, place) = numbers.places().next().unwrap();
+        assert!((place.seconds(Since::Opening) - 3.5).abs() < 1e-9);
+        assert!((place.seconds(Since::Previous) - 2.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_counter_that_began_anew_grew_by_what_it_is_now_and_what_is_gone_is_not_shown() {
+        let mut numbers = numbers(1);
+        numbers.take(0, told(1, 1, &[(1, 100), (3, 50)])).unwrap();
+        let mut sample = told(1, 2, &[(1, 7)]);
+        sample.gone.push(3);
+        numbers.take(0, sample).unwrap();
+        assert_eq!(growth(&numbers, Since::Opening), [(1, 7, 7)]);
+    }
+
+    #[test]
+    fn another_window_counts_its_numbers_anew() {
+        let mut numbers = numbers(2);
+        numbers.take(0, told(1, 1, &[(1, 100)])).unwrap();
+        numbers.take(0, told(2, 2, &[(1, 3)])).unwrap();
+        assert_eq!(growth(&numbers, Since::Opening), [(1, 3, 0)]);
+    }
+}

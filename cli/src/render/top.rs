@@ -1,0 +1,171 @@
+//! Who suffers, as a table: columns that say nothing are left out, and so are rows without a finding beyond the first few.
+
+use super::paper::{Ink, Paper, TextLine, TextPage, columns};
+use super::untrusted_text::{CELL, shown};
+use model::views::{ColumnUnit, Top, TopColumn, TopRow};
+
+/// Rows without a finding that are shown.
+const WELL_SHOWN: usize = 10;
+
+/// The page.
+pub fn page(top: &Top, all_columns: &[TopColumn], all: bool, paper: Paper) -> TextPage {
+    let mut page = TextPage::new();
+    let suffering = top.pods.iter().filter(|row| row.worst.is_some()).count();
+    let rows: Vec<&TopRow> = if all {
+        top.pods.iter().collect()
+    } else {
+        top.pods.iter().take(suffering + WELL_SHOWN).collect()
+    };
+    let mut nodes: Vec<&str> = top.pods.iter().map(|row| row.node.as_str()).collect();
+    nodes.sort_unstable();
+    nodes.dedup();
+    let on = if nodes.is_empty() {
+        String::new()
+    } else {
+        format!(" on {}", nodes.join(", "))
+    };
+    let order = if suffering > 0 {
+        "sorted by what hurts"
+    } else {
+        "nothing hurts"
+    };
+    page.line(TextLine::default().ink(
+        Ink::Quiet,
+        &format!(
+            "{:.1} s{on} · {} · {order}",
+            top.seconds,
+            diagnoses::words::count(top.pods.len(), if is_of_nodes(top) { "node" } else { "place" })
+        ),
+    ));
+    if !rows.is_empty() {
+        table(&mut page, &rows, all_columns, nodes.len() > 1, paper);
+    }
+    if rows.len() < top.pods.len() {
+        page.line(TextLine::default().ink(
+            Ink::Quiet,
+            &format!("... {} more without a finding (--all)", top.pods.len() - rows.len()),
+        ));
+    }
+    for missing in &top.missing {
+        page.line(TextLine::default().ink(Ink::Open, "? ").plain(&format!(
+            "{}: {}",
+            shown(&missing.what, CELL),
+            shown(&missing.reason(), CELL)
+        )));
+    }
+    page
+}
+
+/// Its rows are whole nodes.
+fn is_of_nodes(top: &Top) -> bool {
+    !top.pods.is_empty() && top.pods.iter().all(|row| row.netns == 0)
+}
+
+fn table(page: &mut TextPage, rows: &[&TopRow], all_columns: &[TopColumn], several: bool, paper: Paper) {
+    let says = |column: &&TopColumn| {
+        let values = rows.iter().filter_map(|row| row.values.get(column.key));
+        values.into_iter().any(|value| *value != 0.0)
+    };
+    let shown_columns: Vec<&TopColumn> = all_columns.iter().filter(says).collect();
+    let of_nodes = rows.iter().all(|row| row.netns == 0);
+    let has_pods = rows.iter().any(|row| !row.namespace.is_empty());
+    let first = match (of_nodes, has_pods) {
+        (true, _) => "NODE",
+        (false, true) => "POD",
+        (false, false) => "PLACE",
+    };
+    let has_namespaces = rows.iter().any(|row| row.namespace != rows[0].namespace);
+    let name = |row: &TopRow| {
+        let name = if has_namespaces && !row.namespace.is_empty() {
+            format!("{}/{}", row.namespace, row.name)
+        } else {
+            row.name.clone()
+        };
+        shown(&name, CELL)
+    };
+    let mut head = vec![first.to_owned()];
+    if several && !of_nodes {
+        head.push("NODE".to_owned());
+    }
+    head.extend(shown_columns.iter().map(|column| column.heading.to_owned()));
+    let lines: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| {
+            let mut cells = vec![name(row)];
+            if several && !of_nodes {
+                cells.push(shown(&row.node, CELL));
+            }
+            cells.extend(
+                shown_columns
+                    .iter()
+                    .map(|column| cell(column.unit, row.values.get(column.key).copied())),
+            );
+            cells
+        })
+        .collect();
+    let texts = head.len() - shown_columns.len();
+    let widths: Vec<usize> = (0..head.len())
+        .map(|at| {
+            let cells = lines.iter().filter_map(|line| line.get(at)).map(|cell| columns(cell));
+            cells.chain([columns(&head[at])]).max().unwrap_or_default()
+        })
+        .collect();
+    let row_text = |cells: &[String]| {
+        let padded = cells.iter().zip(&widths).enumerate().map(|(at, (cell, width))| {
+            if at < texts {
+                format!("{cell:<width$}")
+            } else {
+                format!("{cell:>width$}")
+            }
+        });
+        padded.collect::<Vec<_>>().join("  ")
+    };
+    let hurts = rows.iter().any(|row| row.worst.is_some());
+    let mut heading = row_text(&head);
+    if hurts {
+        heading += "  WORST";
+    }
+    page.line(TextLine::default().ink(Ink::Strong, &heading));
+    let room = paper.width.saturating_sub(columns(&row_text(&head)) + 2).max(24);
+    for (row, cells) in rows.iter().zip(&lines) {
+        let line = TextLine::default().plain(&row_text(cells));
+        match (&row.worst, hurts) {
+            (Some(worst), _) => {
+                let words = super::paper::wrap(worst, room);
+                for (at, words) in words.iter().enumerate() {
+                    let begin = if at == 0 {
+                        line.clone().plain("  ")
+                    } else {
+                        TextLine::default().plain(&" ".repeat(columns(&row_text(&head)) + 2))
+                    };
+                    page.line(begin.ink(Ink::Bad, words));
+                }
+            }
+            (None, true) => page.line(line.ink(Ink::Quiet, "  -")),
+            (None, false) => page.line(line),
+        }
+    }
+}
+
+fn cell(unit: ColumnUnit, value: Option<f64>) -> String {
+    let Some(value) = value else { return "-".to_owned() };
+    match unit {
+        ColumnUnit::Rate if value == 0.0 => "0".to_owned(),
+        ColumnUnit::Rate if value < 10.0 => format!("{value:.1}"),
+        ColumnUnit::Count | ColumnUnit::Rate => format!("{value:.0}"),
+        ColumnUnit::Share if value == 0.0 => "0 %".to_owned(),
+        ColumnUnit::Share if value < 0.1 => format!("{:.1} %", value * 100.0),
+        ColumnUnit::Share => format!("{:.0} %", value * 100.0),
+        ColumnUnit::Seconds => super::phrases::time((value * 1e9) as u64),
+        ColumnUnit::Bytes => bytes(value),
+        ColumnUnit::BytesPerSecond => format!("{}/s", bytes(value)),
+    }
+}
+
+fn bytes(value: f64) -> String {
+    if value < 1024.0 {
+        format!("{value:.0} B")
+    } else {
+        diagnoses::words::bytes(value as u64)
+    }
+}

@@ -1,0 +1,57 @@
+//! Log-linear histograms: each power of two is cut into eight equal buckets, so that a bucket is at most 12.5 % wide.
+//!
+//! The kernel side counts into them (`no_std`), the helper says those that are not empty, and the client adds and reads them.
+
+/// Buckets of one power of two, as a power of two.
+pub const SUB_BITS: u32 = 3;
+/// Below this each value has a bucket of its own.
+const LINEAR: u64 = 1 << SUB_BITS;
+/// Buckets for values below 2^40: of nanoseconds that is eighteen minutes. What is larger falls into the last.
+pub const BUCKETS: usize = ((40 - SUB_BITS as usize) + 1) << SUB_BITS;
+
+/// The bucket of a value.
+#[must_use]
+#[inline]
+pub const fn bucket(value: u64) -> usize {
+    if value < LINEAR {
+        return value as usize;
+    }
+    let power = value.ilog2();
+    let shift = power - SUB_BITS;
+    let within = (value >> shift) & (LINEAR - 1);
+    let bucket = (((shift + 1) as usize) << SUB_BITS) + within as usize;
+    if bucket < BUCKETS { bucket } else { BUCKETS - 1 }
+}
+
+/// The least value of a bucket, and the least value of the next.
+#[must_use]
+pub const fn bounds(bucket: usize) -> (u64, u64) {
+    (least(bucket), least(bucket + 1))
+}
+
+const fn least(bucket: usize) -> u64 {
+    if bucket < LINEAR as usize {
+        return bucket as u64;
+    }
+    let shift = (bucket >> SUB_BITS) - 1;
+    (LINEAR + (bucket as u64 & (LINEAR - 1))) << shift
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BUCKETS, bounds, bucket};
+
+    #[test]
+    fn every_value_lies_within_the_bounds_of_its_bucket_which_is_no_wider_than_an_eighth() {
+        let powers = (0..40).map(|power| 1_u64 << power);
+        let values =
+            (0..5000).chain(powers.flat_map(|power| [power.saturating_sub(1), power, power + 1, power + power / 3]));
+        for value in values.filter(|value| *value < 1 << 40) {
+            let (from, to) = bounds(bucket(value));
+            assert!((from..to).contains(&value), "{value}: {from}..{to}");
+            assert!(to - from == 1 || (to - from) * 8 <= from, "{value}: {from}..{to}");
+        }
+        assert_eq!(bucket(u64::MAX), BUCKETS - 1);
+        assert_eq!(bucket((1 << 40) - 1), BUCKETS - 1);
+    }
+}

@@ -1,0 +1,474 @@
+//! The one table of numbers: what each is called, which probe reads it, how it moves, and what it means.
+//!
+//! Screens, the schema, `explain` and exports derive from it. Counters of the kernel's own tables (`snmp`, `netstat`, `snmp6`)
+//! keep the kernel's names and appear by themselves, so a newer kernel's are there too; [`crate::kernel_counters`] says what
+//! those mean that matter.
+
+use crate::kernel_counters;
+use crate::series::{SeriesKind, Unit};
+
+/// A number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Number {
+    /// Its name, which begins with its probe's.
+    pub name: &'static str,
+    /// How it moves.
+    pub kind: SeriesKind,
+    /// What it counts.
+    pub unit: Unit,
+    /// What it means, in one sentence without a full stop.
+    pub help: &'static str,
+    /// Names of its labels.
+    pub labels: &'static [&'static str],
+}
+
+const fn counter(name: &'static str, unit: Unit, labels: &'static [&'static str], help: &'static str) -> Number {
+    Number {
+        name,
+        kind: SeriesKind::Counter,
+        unit,
+        help,
+        labels,
+    }
+}
+
+const fn gauge(name: &'static str, unit: Unit, labels: &'static [&'static str], help: &'static str) -> Number {
+    Number {
+        name,
+        kind: SeriesKind::Gauge,
+        unit,
+        help,
+        labels,
+    }
+}
+
+use Unit::{BitsPerSecond, Bytes, Count, Microseconds};
+
+const LINK: &[&str] = &["interface"];
+const QDISC: &[&str] = &["interface", "kind", "handle"];
+const CPU: &[&str] = &["cpu"];
+const STATE: &[&str] = &["state"];
+const LISTENER: &[&str] = &["listener"];
+const PROCESS: &[&str] = &["process"];
+const DEVICE: &[&str] = &["device"];
+
+/// Every number that is no counter of the kernel's own tables.
+pub const NUMBERS: &[Number] = &[
+    counter("netdev.rx_bytes", Bytes, LINK, "bytes received by an interface"),
+    counter("netdev.tx_bytes", Bytes, LINK, "bytes sent by an interface"),
+    counter("netdev.rx_packets", Count, LINK, "packets received by an interface"),
+    counter("netdev.tx_packets", Count, LINK, "packets sent by an interface"),
+    counter(
+        "netdev.rx_errors",
+        Count,
+        LINK,
+        "packets received broken: by the device",
+    ),
+    counter("netdev.tx_errors", Count, LINK, "packets the device failed to send"),
+    counter(
+        "netdev.rx_dropped",
+        Count,
+        LINK,
+        "packets received whole and dropped: by the driver or the stack",
+    ),
+    counter(
+        "netdev.tx_dropped",
+        Count,
+        LINK,
+        "packets dropped before they were sent: by the driver or the stack",
+    ),
+    counter(
+        "netdev.rx_missed",
+        Count,
+        LINK,
+        "packets the device had no room for: its ring was full",
+    ),
+    counter(
+        "netdev.rx_fifo",
+        Count,
+        LINK,
+        "packets lost to an overflow inside the device while receiving",
+    ),
+    counter(
+        "netdev.tx_fifo",
+        Count,
+        LINK,
+        "packets lost to an overflow inside the device while sending",
+    ),
+    counter(
+        "netdev.rx_nohandler",
+        Count,
+        LINK,
+        "packets of an inactive port, or of a protocol nobody handles",
+    ),
+    counter("netdev.carrier_changes", Count, LINK, "times the link came or went"),
+    counter(
+        "qdisc.packets",
+        Count,
+        QDISC,
+        "packets a queueing discipline let through",
+    ),
+    counter("qdisc.bytes", Bytes, QDISC, "bytes a queueing discipline let through"),
+    counter(
+        "qdisc.drops",
+        Count,
+        QDISC,
+        "packets a queueing discipline dropped: its queue was full, or it manages it so",
+    ),
+    counter(
+        "qdisc.overlimits",
+        Count,
+        QDISC,
+        "times a packet had to wait for the rate",
+    ),
+    counter(
+        "qdisc.requeues",
+        Count,
+        QDISC,
+        "times a packet was put back because the device was busy",
+    ),
+    gauge(
+        "qdisc.backlog_bytes",
+        Bytes,
+        QDISC,
+        "bytes that wait in a queueing discipline",
+    ),
+    gauge(
+        "qdisc.backlog_packets",
+        Count,
+        QDISC,
+        "packets that wait in a queueing discipline",
+    ),
+    gauge(
+        "qdisc.rate",
+        BitsPerSecond,
+        QDISC,
+        "the rate a queueing discipline holds packets to",
+    ),
+    counter(
+        "softnet.processed",
+        Count,
+        CPU,
+        "packets a CPU took from its backlog and from devices; of the node, not of a pod",
+    ),
+    counter(
+        "softnet.dropped",
+        Count,
+        CPU,
+        "packets dropped because a CPU's backlog was full",
+    ),
+    counter(
+        "softnet.squeezed",
+        Count,
+        CPU,
+        "times a CPU left packets waiting because its budget or its time was used up",
+    ),
+    counter(
+        "softnet.flow_limited",
+        Count,
+        CPU,
+        "packets of one flow dropped to leave room for others in a backlog",
+    ),
+    counter(
+        "softnet.steered",
+        Count,
+        CPU,
+        "times another CPU was woken to take packets (RPS)",
+    ),
+    gauge("softnet.backlog", Count, CPU, "packets in a CPU's backlog now"),
+    gauge("sock.used", Count, &[], "sockets of all kinds"),
+    gauge(
+        "sock.tcp",
+        Count,
+        &[],
+        "TCP sockets over IPv4 and IPv6, without those in TIME_WAIT",
+    ),
+    gauge(
+        "sockmem.orphaned",
+        Count,
+        &[],
+        "TCP sockets that no program holds any more",
+    ),
+    gauge("sock.tcp_time_wait", Count, &[], "TCP connections in TIME_WAIT"),
+    gauge(
+        "sockmem.tcp",
+        Bytes,
+        &[],
+        "memory of all TCP buffers of the node's kernel",
+    ),
+    gauge(
+        "sockmem.tcp_limit",
+        Bytes,
+        &[],
+        "beyond this TCP drops what it receives (`tcp_mem`, third value)",
+    ),
+    gauge("sock.udp", Count, &[], "UDP sockets over IPv4 and IPv6"),
+    gauge(
+        "sockmem.udp",
+        Bytes,
+        &[],
+        "memory of all UDP buffers of the node's kernel",
+    ),
+    gauge(
+        "sockmem.udp_limit",
+        Bytes,
+        &[],
+        "beyond this UDP drops what it receives (`udp_mem`, third value)",
+    ),
+    gauge("sock.raw", Count, &[], "raw sockets"),
+    gauge(
+        "sock.fragments",
+        Count,
+        &[],
+        "datagrams that wait for further fragments",
+    ),
+    gauge("sock.fragment_memory", Bytes, &[], "memory of fragments that wait"),
+    gauge("tcpsummary.sockets", Count, STATE, "TCP sockets by state"),
+    gauge(
+        "tcpsummary.unread",
+        Bytes,
+        &[],
+        "bytes that came and no program has read yet",
+    ),
+    gauge(
+        "tcpsummary.unacknowledged",
+        Bytes,
+        &[],
+        "bytes written that the far ends have not acknowledged yet",
+    ),
+    gauge(
+        "tcpsummary.waiting",
+        Count,
+        LISTENER,
+        "connections that wait to be accepted",
+    ),
+    gauge(
+        "tcpsummary.backlog",
+        Count,
+        LISTENER,
+        "the most connections that may wait to be accepted",
+    ),
+    gauge(
+        "tcpsummary.rtt_p50",
+        Microseconds,
+        &[],
+        "smoothed round trip time: half of the connections have no more",
+    ),
+    gauge(
+        "tcpsummary.rtt_p99",
+        Microseconds,
+        &[],
+        "smoothed round trip time: 99 of 100 connections have no more",
+    ),
+    gauge("conntrack.entries", Count, &[], "connections that are tracked"),
+    gauge(
+        "conntrack.limit",
+        Count,
+        &[],
+        "the most connections that can be tracked",
+    ),
+    counter("conntrack.found", Count, &[], "lookups that found a connection"),
+    counter("conntrack.invalid", Count, &[], "packets that fit no connection"),
+    counter("conntrack.insert", Count, &[], "connections taken in"),
+    counter(
+        "conntrack.insert_failed",
+        Count,
+        &[],
+        "connections that could not be taken in: an equal one was there first, and the packet was dropped",
+    ),
+    counter(
+        "conntrack.drop",
+        Count,
+        &[],
+        "packets dropped because a connection could not be tracked: the table is full",
+    ),
+    counter(
+        "conntrack.early_drop",
+        Count,
+        &[],
+        "connections forgotten to make room for others",
+    ),
+    counter(
+        "conntrack.icmp_error",
+        Count,
+        &[],
+        "packets that could not be tracked because of an error",
+    ),
+    counter(
+        "conntrack.search_restart",
+        Count,
+        &[],
+        "lookups begun again because the table changed",
+    ),
+    counter(
+        "conntrack.clash_resolve",
+        Count,
+        &[],
+        "equal connections taken in at the same time and made one",
+    ),
+    counter(
+        "conntrack.chaintoolong",
+        Count,
+        &[],
+        "connections not taken in because too many share a place of the table",
+    ),
+    gauge("fd.open", Count, PROCESS, "open file descriptors of a process"),
+    gauge(
+        "fd.sockets",
+        Count,
+        PROCESS,
+        "sockets among the open file descriptors of a process",
+    ),
+    gauge(
+        "fd.limit",
+        Count,
+        PROCESS,
+        "the most file descriptors a process may have open",
+    ),
+    counter("io.read_bytes", Bytes, DEVICE, "bytes read from a block device"),
+    counter("io.written_bytes", Bytes, DEVICE, "bytes written to a block device"),
+    counter("io.reads", Count, DEVICE, "requests to read from a block device"),
+    counter("io.writes", Count, DEVICE, "requests to write to a block device"),
+    counter(
+        "io.stalled",
+        Microseconds,
+        &[],
+        "time in which at least one task waited for a disk (pressure of the cgroup)",
+    ),
+    counter("cpu.used", Microseconds, &[], "time on a CPU"),
+    counter(
+        "cpu.periods",
+        Count,
+        &[],
+        "periods of the CPU limit in which something ran",
+    ),
+    counter(
+        "cpu.throttled",
+        Count,
+        &[],
+        "periods in which the CPU limit was reached",
+    ),
+    counter(
+        "cpu.throttled_time",
+        Microseconds,
+        &[],
+        "time in which everything stood still because the CPU limit was reached",
+    ),
+    counter(
+        "cpu.stalled",
+        Microseconds,
+        &[],
+        "time in which at least one task waited for a CPU (pressure of the cgroup)",
+    ),
+    counter(
+        "cpu.waited",
+        Microseconds,
+        &[],
+        "time that threads were ready to run and had no CPU (the schedulers' run delay, of those that live)",
+    ),
+    gauge("cpu.limit_percent", Count, &[], "the CPU limit, as percent of one CPU"),
+];
+
+/// The probes whose numbers the kernel names: its tables' heads, and the probe.
+const KERNEL_TABLES: &[(&str, &str)] = &[
+    ("Tcp", "tcp"),
+    ("Udp", "udp"),
+    ("UdpLite", "udp"),
+    ("Udp6", "udp"),
+    ("UdpLite6", "udp"),
+    ("TcpExt", "tcpext"),
+    ("MPTcpExt", "tcpext"),
+    ("Ip", "ip"),
+    ("IpExt", "ip"),
+    ("Ip6", "ip"),
+    ("Icmp", "ip"),
+    ("IcmpMsg", "ip"),
+    ("Icmp6", "ip"),
+];
+
+/// What the kernel tells in its tables of counters and is none.
+const KERNEL_GAUGES: &[&str] = &[
+    "Tcp.RtoAlgorithm",
+    "Tcp.RtoMin",
+    "Tcp.RtoMax",
+    "Tcp.MaxConn",
+    "Tcp.CurrEstab",
+    "Ip.Forwarding",
+    "Ip.DefaultTTL",
+    "MPTcpExt.MPCurrEstab",
+];
+
+/// The number of that name.
+#[must_use]
+pub fn of(name: &str) -> Option<&'static Number> {
+    NUMBERS.iter().find(|number| number.name == name)
+}
+
+/// The probe that reads a number of that name; empty for none.
+#[must_use]
+pub fn probe_of(name: &str) -> &str {
+    let head = name.split_once('.').map_or(name, |(head, _)| head);
+    let table = KERNEL_TABLES.iter().find(|(table, _)| *table == head);
+    match table {
+        Some((_, probe)) => probe,
+        None if of(name).is_some() => head,
+        None => "",
+    }
+}
+
+/// How a number of that name moves, and what it counts.
+#[must_use]
+pub fn shape_of(name: &str) -> (SeriesKind, Unit) {
+    if let Some(number) = of(name) {
+        return (number.kind, number.unit);
+    }
+    let kind = if KERNEL_GAUGES.contains(&name) {
+        SeriesKind::Gauge
+    } else {
+        SeriesKind::Counter
+    };
+    let unit = if name.ends_with("Octets") { Bytes } else { Count };
+    (kind, unit)
+}
+
+/// What a number of that name means; a counter of a newer kernel has nobody's words yet.
+#[must_use]
+pub fn help_of(name: &str) -> Option<&'static str> {
+    of(name)
+        .map(|number| number.help)
+        .or_else(|| Some(kernel_counters::of(name)?.help))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{KERNEL_GAUGES, NUMBERS, probe_of, shape_of};
+    use crate::kernel_counters::COUNTERS;
+    use crate::series::{SeriesKind, Unit};
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_number_has_one_name_that_begins_with_its_probe() {
+        let names: BTreeSet<&str> = NUMBERS.iter().map(|number| number.name).collect();
+        assert_eq!(names.len(), NUMBERS.len());
+        for number in NUMBERS {
+            assert!(
+                number.name.contains('.') && !probe_of(number.name).is_empty(),
+                "{number:?}"
+            );
+            assert!(!number.help.ends_with('.'), "{number:?}");
+        }
+        for counter in COUNTERS {
+            assert!(!probe_of(counter.name).is_empty(), "{counter:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_kernel_names_is_a_counter_but_for_what_it_only_sets() {
+        assert_eq!(shape_of("TcpExt.SomethingNew"), (SeriesKind::Counter, Unit::Count));
+        assert_eq!(probe_of("TcpExt.SomethingNew"), "tcpext");
+        assert_eq!(shape_of("Tcp.CurrEstab").0, SeriesKind::Gauge);
+        assert_eq!(shape_of("IpExt.InOctets"), (SeriesKind::Counter, Unit::Bytes));
+        assert_eq!(probe_of("weather.rain"), "");
+        assert!(KERNEL_GAUGES.iter().all(|name| !probe_of(name).is_empty()));
+    }
+}

@@ -1,0 +1,156 @@
+//! Numbers as they are shown: the documents that `top`, `inspect`, `compare` and `latency` print with `-o json`.
+
+use crate::missing::Missing;
+use crate::series::{SeriesKind, Unit};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The version of these documents.
+pub const API_VERSION: &str = "skoop/v1";
+
+/// Who suffers: one row for each pod, container or namespace, those that suffer most first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Top {
+    /// [`API_VERSION`].
+    pub api_version: String,
+    /// `Top`.
+    pub kind: String,
+    /// When it was read, RFC 3339.
+    pub at: String,
+    /// Seconds in which counters grew, as they were measured.
+    pub seconds: f64,
+    /// Which columns.
+    pub view: String,
+    /// The rows.
+    pub pods: Vec<TopRow>,
+    /// What could not be read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<Missing>,
+}
+
+/// One row.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct TopRow {
+    /// Its namespace of Kubernetes; empty outside of it.
+    pub namespace: String,
+    /// The pod's name, or what the machine calls it.
+    pub name: String,
+    /// The node.
+    pub node: String,
+    /// Inode of its network namespace.
+    pub netns: u32,
+    /// Its numbers by the column's key: growth is told for the whole window, levels as they are at its end, in units of the
+    /// key's ending (`_s`, `_bytes`, `_ratio`), else as counts.
+    pub values: BTreeMap<String, f64>,
+    /// What hurts most, in words; absent where nothing does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub worst: Option<String>,
+    /// All that hurts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hurts: Vec<String>,
+}
+
+/// What a column's number is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ColumnUnit {
+    /// How many.
+    Count,
+    /// How many a second.
+    Rate,
+    /// A share of 1.
+    Share,
+    /// Seconds.
+    Seconds,
+    /// Bytes.
+    Bytes,
+    /// Bytes a second.
+    BytesPerSecond,
+}
+
+/// A column of `top`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TopColumn {
+    /// Its name among a row's values.
+    pub key: &'static str,
+    /// The word above it.
+    pub heading: &'static str,
+    /// What its number is.
+    pub unit: ColumnUnit,
+}
+
+/// All numbers of one place.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Inspect {
+    /// [`API_VERSION`].
+    pub api_version: String,
+    /// `Inspect`.
+    pub kind: String,
+    /// When it was read, RFC 3339.
+    pub at: String,
+    /// Seconds in which counters grew, as they were measured.
+    pub seconds: f64,
+    /// The places asked for.
+    pub places: Vec<InspectedPlace>,
+    /// What could not be read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<Missing>,
+}
+
+/// One of them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct InspectedPlace {
+    /// The pod, node or namespace.
+    pub name: String,
+    /// The node.
+    pub node: String,
+    /// Inode of its network namespace; 0 for the node as a whole.
+    pub netns: u32,
+    /// What hurts, most first.
+    pub hurts: Vec<String>,
+    /// Its numbers, grouped as on the screen.
+    pub groups: Vec<NumberGroup>,
+}
+
+/// Numbers that belong together.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct NumberGroup {
+    /// What they speak of.
+    pub name: String,
+    /// The ordinary command that shows the same.
+    pub shown_by: String,
+    /// The numbers.
+    pub numbers: Vec<ShownNumber>,
+}
+
+/// One number.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ShownNumber {
+    /// Its name.
+    pub name: String,
+    /// Which of several.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// How it moves.
+    pub kind: SeriesKind,
+    /// What it counts.
+    pub unit: Unit,
+    /// What it is now.
+    pub now: u64,
+    /// The most it can be, where something limits it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
+    /// By how much a counter grew in the window.
+    pub growth: u64,
+    /// It growing says that something was lost, refused or late.
+    pub hurts: bool,
+    /// What it means, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
+}

@@ -1,0 +1,113 @@
+//! A place whose numbers are read again and again: a network namespace with what was opened in it once, and who lives there.
+
+use crate::identity::namespaces::NetworkNamespace;
+use crate::servants::usher::{self, KernelFile, SocketKind};
+use crate::system::door;
+use crate::system::netlink::Netlink;
+use anyhow::{Context as _, anyhow};
+use std::collections::HashMap;
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+
+/// One namespace, or the node itself.
+pub struct ReadPlace {
+    namespace: NetworkNamespace,
+    files: HashMap<KernelFile, Result<Option<File>, String>>,
+    route: Option<Netlink>,
+    diag: Option<Netlink>,
+}
+
+impl ReadPlace {
+    /// One of which nothing is open yet.
+    pub fn new(namespace: NetworkNamespace) -> Self {
+        Self {
+            namespace,
+            files: HashMap::new(),
+            route: None,
+            diag: None,
+        }
+    }
+
+    /// Which namespace it is.
+    pub fn namespace(&self) -> &NetworkNamespace {
+        &self.namespace
+    }
+
+    /// Processes that live there, oldest first.
+    pub fn pids(&self) -> &[u32] {
+        &self.namespace.pids
+    }
+
+    /// It is the node's own namespace, in which more lives than one pod.
+    pub fn is_host(&self) -> bool {
+        self.namespace.name == "host"
+    }
+
+    /// Who lives there now.
+    pub fn meet(&mut self, pids: &[u32]) {
+        self.namespace.pids.clear();
+        self.namespace.pids.extend_from_slice(pids);
+    }
+
+    /// The text of a file of the kernel's; `None` where this kernel has none. It is opened once: what an open file of the
+    /// kernel's tables tells is told anew each time it is read from its beginning.
+    pub fn text(&mut self, file: KernelFile) -> anyhow::Result<Option<String>> {
+        let namespace = &self.namespace;
+        let opened = self
+            .files
+            .entry(file)
+            .or_insert_with(|| usher::file(namespace, file).map_err(|error| format!("{error:#}")));
+        match opened {
+            Ok(Some(opened)) => read_again(opened)
+                .map(Some)
+                .with_context(|| format!("cannot read {} of {}", file.path(), namespace.name)),
+            Ok(None) => Ok(None),
+            Err(why) => Err(anyhow!("{why}")),
+        }
+    }
+
+    /// The same of a file that every kernel of interest has.
+    pub fn need(&mut self, file: KernelFile) -> anyhow::Result<String> {
+        self.text(file)?
+            .with_context(|| format!("this kernel has no {}", file.path()))
+    }
+
+    /// Its routing netlink.
+    pub fn route(&mut self) -> anyhow::Result<&mut Netlink> {
+        open(&mut self.route, &self.namespace, SocketKind::Route)
+    }
+
+    /// Its netlink about sockets.
+    pub fn diag(&mut self) -> anyhow::Result<&mut Netlink> {
+        open(&mut self.diag, &self.namespace, SocketKind::SockDiag)
+    }
+}
+
+fn open<'a>(
+    slot: &'a mut Option<Netlink>,
+    namespace: &NetworkNamespace,
+    kind: SocketKind,
+) -> anyhow::Result<&'a mut Netlink> {
+    if slot.is_none() {
+        *slot = Some(Netlink::over(usher::socket(namespace, kind)?)?);
+    }
+    slot.as_mut().context("a socket is gone")
+}
+
+/// All of it, from its beginning.
+fn read_again(file: &File) -> std::io::Result<String> {
+    const PIECE: usize = 16 * 1024;
+    let mut bytes = Vec::new();
+    loop {
+        let at = bytes.len();
+        if at as u64 >= door::TABLE {
+            return Err(std::io::Error::other("it is longer than any such table should be"));
+        }
+        bytes.resize(at + PIECE, 0);
+        let read = file.read_at(&mut bytes[at..], at as u64)?;
+        bytes.truncate(at + read);
+        if read == 0 {
+            return Ok(String::from_utf8_lossy(&bytes).into_owned());
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! `io`: what a place reads from and writes to block devices, and how long it waited for them.
+
+use crate::facts::block_io;
+use crate::readings::ReadingProbe;
+
+/// See [`crate::readings::READINGS`].
+pub const IO: ReadingProbe = ReadingProbe {
+    name: "io",
+    about: "block devices: bytes and requests by device, and time stalled, by the cgroup of a pod",
+    cost: "some 40 us a namespace and round",
+    sources: &["io.stat", "io.pressure", "blkio.throttle.io_service_bytes"],
+    of_node: false,
+    read: |place, sink| {
+        if place.is_host() {
+            return Ok(());
+        }
+        let Some(first) = place.pids().first() else {
+            return Ok(());
+        };
+        let io = block_io::of_group(*first)?;
+        for device in &io.devices {
+            let of = [("device", device.name.as_str())];
+            sink.set("io.read_bytes", &of, device.read_bytes);
+            sink.set("io.written_bytes", &of, device.written_bytes);
+            sink.set("io.reads", &of, device.reads);
+            sink.set("io.writes", &of, device.writes);
+        }
+        sink.set("io.stalled", &[], io.stalled_us);
+        Ok(())
+    },
+};

@@ -1,0 +1,303 @@
+//! Rounds: all probes read all places, at once when the window opens, at its interval, and a last time when it closes.
+
+use super::place::ReadPlace;
+use super::sink::{NumberSink, SeriesIds};
+use super::{READINGS, ReadingProbe};
+use crate::identity::namespaces::{Namespaces, NetworkNamespace};
+use crate::identity::owner::{of_namespace, of_pid};
+use crate::system::clock;
+use anyhow::Context as _;
+use model::missing::Missing;
+use model::protocol::{Filter, ProbeStatus, Reply};
+use model::series::{Round, Sample, Series, Whose};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// No probe reads more often.
+const SHORTEST: Duration = Duration::from_millis(100);
+/// Places whose numbers are read, at most.
+const PLACES_MAX: usize = 1_024;
+
+/// Who is told.
+pub type TellRound = Box<dyn Fn(&Reply) + Send>;
+
+/// Probes at work. Dropping it ends them without a last round.
+#[derive(Debug)]
+pub struct Rounds {
+    statuses: Vec<ProbeStatus>,
+    orders: Option<Sender<Order>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+enum Order {
+    Go,
+    Stop,
+}
+
+/// The numbers of a place as they were last told.
+struct Told {
+    place: ReadPlace,
+    met: bool,
+    values: HashMap<u32, u64>,
+    missing: BTreeSet<(String, String)>,
+}
+
+struct Reader {
+    window: u32,
+    probes: Vec<&'static ReadingProbe>,
+    /// The namespaces asked for; none for all.
+    wanted: Vec<u32>,
+    node: Told,
+    places: BTreeMap<u32, Told>,
+    ids: SeriesIds,
+    number: u64,
+    say: TellRound,
+}
+
+impl Rounds {
+    /// Opens what these probes read at the places of a filter; each is tried once, and one that can be read nowhere says why.
+    /// `names` are probes of [`READINGS`].
+    pub fn arm(window: u32, names: &[String], filter: &Filter, say: TellRound) -> anyhow::Result<Self> {
+        let probes = READINGS
+            .iter()
+            .filter(|probe| names.iter().any(|name| name == probe.name));
+        let mut reader = Reader::new(window, probes.copied().collect(), filter, say)?;
+        let statuses = reader.try_all();
+        let interval = match filter.interval_ms {
+            0 => None,
+            ms => Some(Duration::from_millis(ms.into()).max(SHORTEST)),
+        };
+        let (orders, heard) = channel();
+        let thread = std::thread::Builder::new()
+            .name("rounds".into())
+            .spawn(move || reader.serve(&heard, interval))
+            .context("cannot start a thread")?;
+        Ok(Self {
+            statuses,
+            orders: Some(orders),
+            thread: Some(thread),
+        })
+    }
+
+    /// Each probe asked for, and why it cannot be read where it cannot.
+    pub fn probes(&self) -> &[ProbeStatus] {
+        &self.statuses
+    }
+
+    /// The window is open: the first round.
+    pub fn go(&self) {
+        if let Some(orders) = &self.orders {
+            // A thread that is gone has told why.
+            let _ = orders.send(Order::Go);
+        }
+    }
+
+    /// The last round, and the end.
+    pub fn stop(mut self) {
+        if let Some(orders) = &self.orders {
+            let _ = orders.send(Order::Stop);
+        }
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Rounds {
+    fn drop(&mut self) {
+        // Its end is what the thread waits for.
+        self.orders = None;
+    }
+}
+
+impl Told {
+    fn of(place: ReadPlace) -> Self {
+        Self {
+            place,
+            met: false,
+            values: HashMap::new(),
+            missing: BTreeSet::new(),
+        }
+    }
+}
+
+impl Reader {
+    fn new(window: u32, probes: Vec<&'static ReadingProbe>, filter: &Filter, say: TellRound) -> anyhow::Result<Self> {
+        let namespaces = Namespaces::scan();
+        let host = namespaces
+            .by_name("host")
+            .context("the node's own namespace is not there")?;
+        let mut reader = Self {
+            window,
+            probes,
+            wanted: filter.netns.clone(),
+            node: Told::of(ReadPlace::new(host.clone())),
+            places: BTreeMap::new(),
+            ids: SeriesIds::default(),
+            number: 0,
+            say,
+        };
+        reader.look_around(&namespaces);
+        Ok(reader)
+    }
+
+    /// Which places there are now.
+    fn look_around(&mut self, namespaces: &Namespaces) {
+        let wanted = |namespace: &&NetworkNamespace| self.wanted.is_empty() || self.wanted.contains(&namespace.inode);
+        let here: Vec<&NetworkNamespace> = namespaces.all().filter(wanted).take(PLACES_MAX).collect();
+        self.places
+            .retain(|inode, _| here.iter().any(|namespace| namespace.inode == *inode));
+        for namespace in here {
+            self.places
+                .entry(namespace.inode)
+                .or_insert_with(|| Told::of(ReadPlace::new(namespace.clone())))
+                .place
+                .meet(&namespace.pids);
+        }
+    }
+
+    /// Reads all once and tells nothing, but which probes cannot be read at any place.
+    fn try_all(&mut self) -> Vec<ProbeStatus> {
+        let mut ids = SeriesIds::default();
+        let mut statuses = Vec::new();
+        for probe in &self.probes {
+            let mut status = probe.status();
+            let mut why = None;
+            let places = std::iter::once(&mut self.node).filter(|_| probe.of_node);
+            let others = self.places.values_mut().filter(|_| !probe.of_node);
+            for told in places.chain(others) {
+                match (probe.read)(&mut told.place, &mut NumberSink::new(&mut ids)) {
+                    Ok(()) => {
+                        why = None;
+                        break;
+                    }
+                    Err(error) => why = Some(format!("{error:#}")),
+                }
+            }
+            status.unsupported = why.map(|why| probe.missing(why));
+            statuses.push(status);
+        }
+        self.probes.retain(|probe| {
+            let status = statuses.iter().find(|status| status.name == probe.name);
+            status.is_some_and(|status| status.unsupported.is_none())
+        });
+        statuses
+    }
+
+    fn serve(mut self, orders: &Receiver<Order>, interval: Option<Duration>) {
+        if !matches!(orders.recv(), Ok(Order::Go)) {
+            return;
+        }
+        let mut due = Instant::now();
+        loop {
+            self.round(due);
+            due = interval.map_or(due, |interval| due + interval);
+            let order = match interval {
+                None => orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(interval) => {
+                    // What could not be read in time is left out, not made up for.
+                    while due + interval < Instant::now() {
+                        due += interval;
+                    }
+                    orders.recv_timeout(due.saturating_duration_since(Instant::now()))
+                }
+            };
+            match order {
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(Order::Stop) => return self.round(Instant::now()),
+                Ok(Order::Go) | Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn round(&mut self, due: Instant) {
+        let (began, cpu) = (Instant::now(), clock::own_cpu_ns());
+        self.number += 1;
+        if self.number > 1 {
+            self.look_around(&Namespaces::scan());
+        }
+        let (window, probes, say) = (self.window, &self.probes, &self.say);
+        read_place(
+            window,
+            0,
+            &mut self.node,
+            probes.iter().filter(|probe| probe.of_node),
+            &mut self.ids,
+            say,
+        );
+        for (inode, told) in &mut self.places {
+            read_place(
+                window,
+                *inode,
+                told,
+                probes.iter().filter(|probe| !probe.of_node),
+                &mut self.ids,
+                say,
+            );
+        }
+        say(&Reply::Round(Round {
+            window,
+            number: self.number,
+            at_ns: clock::monotonic_ns(),
+            took_us: began.elapsed().as_micros() as u64,
+            cpu_us: (clock::own_cpu_ns() - cpu) / 1_000,
+            late_us: began.saturating_duration_since(due).as_micros() as u64,
+        }));
+    }
+}
+
+/// Reads one place and tells what changed.
+fn read_place<'a>(
+    window: u32,
+    netns: u32,
+    told: &mut Told,
+    probes: impl Iterator<Item = &'a &'static ReadingProbe>,
+    ids: &mut SeriesIds,
+    say: &TellRound,
+) {
+    let at_ns = clock::monotonic_ns();
+    let mut missing = BTreeSet::new();
+    let mut sink = NumberSink::new(ids);
+    for probe in probes {
+        if let Err(error) = (probe.read)(&mut told.place, &mut sink) {
+            let what = format!("{} of {}", probe.name, told.place.namespace().name);
+            missing.insert((what, format!("{error:#}")));
+        }
+    }
+    if sink.left_out > 0 {
+        let what = format!("{} numbers of {}", sink.left_out, told.place.namespace().name);
+        missing.insert((what, "there are more than one session tells of".to_owned()));
+    }
+    let values = sink.values;
+    for series in ids.fresh() {
+        say(&Reply::Describe(Series { window, ..series }));
+    }
+    let mut sample = Sample {
+        window,
+        netns,
+        at_ns,
+        ..Sample::default()
+    };
+    if !told.met {
+        told.met = true;
+        sample.whose = Some(Whose {
+            name: told.place.namespace().name.clone(),
+            owner: of_namespace(told.place.namespace(), of_pid),
+            processes: told.place.pids().len() as u32,
+        });
+    }
+    let changed = values.iter().filter(|(id, value)| told.values.get(id) != Some(value));
+    sample.values = changed.map(|(id, value)| (*id, *value)).collect();
+    sample.values.sort_unstable();
+    let gone = told.values.keys().filter(|id| !values.contains_key(id));
+    sample.gone = gone.copied().collect();
+    sample.gone.sort_unstable();
+    if missing != told.missing {
+        sample.missing = missing.iter().map(|(what, why)| Missing::new(what, why)).collect();
+        told.missing = missing;
+    }
+    told.values = values;
+    say(&Reply::Series(sample));
+}
