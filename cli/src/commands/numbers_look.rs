@@ -24,7 +24,7 @@ pub struct NumbersLook<'a> {
     pub scope: &'a ScopeOptions,
     /// Where to look.
     pub place: &'a SiteOptions,
-    /// The probes.
+    /// The probes; none for all that read.
     pub probes: Vec<String>,
     /// How long; until Ctrl-C where it has no end.
     pub length: Option<Duration>,
@@ -59,11 +59,11 @@ impl NumbersLook<'_> {
         wanted.ask(&mut session);
         session.hello().await?;
         let hello = session.state.nodes.iter().find_map(|node| node.hello.clone());
-        self.known(&hello.unwrap_or_default())?;
+        let probes = self.known(&hello.unwrap_or_default())?;
         check(context, &site, &session)?;
         let endpoints = wanted.resolved(&mut session).await?;
         let names = PlaceNames::of(wanted.inventory.as_ref());
-        let window = CaptureWindow::open(&mut session, &wanted, &endpoints, &self.probes).await?;
+        let window = CaptureWindow::open(&mut session, &wanted, &endpoints, &probes).await?;
         let bound = self.length.map(|length| Instant::now() + length);
         let mut shown = 1;
         let mut outcome = Ok(ControlFlow::Continue(()));
@@ -92,8 +92,12 @@ impl NumbersLook<'_> {
         }
     }
 
-    /// Each of the probes is one there is.
-    fn known(&self, hello: &Hello) -> Result<()> {
+    /// The probes asked for, each of them one there is.
+    fn known(&self, hello: &Hello) -> Result<Vec<String>> {
+        if self.probes.is_empty() {
+            let reading = hello.probes.iter().filter(|probe| probe.reads);
+            return Ok(reading.map(|probe| probe.name.clone()).collect());
+        }
         let known = || hello.probes.iter().map(|probe| probe.name.as_str());
         for name in &self.probes {
             if !known().any(|other| other == name) {
@@ -105,7 +109,7 @@ impl NumbersLook<'_> {
                 )));
             }
         }
-        Ok(())
+        Ok(self.probes.clone())
     }
 }
 

@@ -207,6 +207,12 @@ pub fn explain_rule(id: &str, head: &str, colour: Colour) -> Result<()> {
     print(&paper.write(&lists::rule(id, head, paper)))
 }
 
+/// Prints what a number means.
+pub fn explain_number(name: &str, colour: Colour) -> Result<()> {
+    let paper = paper(colour);
+    print(&paper.write(&lists::number(name, paper)))
+}
+
 /// Prints what a probe says of itself.
 pub fn explain_probe(probe: &ProbeStatus, colour: Colour) -> Result<()> {
     let paper = paper(colour);

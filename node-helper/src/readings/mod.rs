@@ -62,6 +62,7 @@ impl ReadingProbe {
             name: self.name.to_owned(),
             about: self.about.to_owned(),
             cost: self.cost.to_owned(),
+            reads: true,
             hooks: self.sources.iter().map(|source| (*source).to_owned()).collect(),
             ..ProbeStatus::default()
         }
