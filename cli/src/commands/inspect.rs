@@ -67,6 +67,7 @@ impl InspectCommand {
             scope: &self.scope,
             place: &self.place,
             probes: self.probes.clone(),
+            facts: &[],
             length: Some(self.length),
             interval: None,
         };

@@ -3,8 +3,9 @@
 use super::CommandContext;
 use super::scope_options::ScopeOptions;
 use super::site_options::{SiteOptions, check};
-use crate::capture::filter::CaptureFilter;
+use crate::capture::filter::{CaptureFilter, ResolvedEndpoint};
 use crate::capture::window::CaptureWindow;
+use crate::conversation::session::Session;
 use crate::conversation::state::ConversationState;
 use crate::exit::{Exit, NotThere};
 use crate::names;
@@ -12,7 +13,7 @@ use crate::numbers::PlaceNames;
 use crate::render;
 use anyhow::Result;
 use model::missing::Missing;
-use model::protocol::Hello;
+use model::protocol::{Ask, Hello, Request};
 use std::ops::ControlFlow;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -26,6 +27,8 @@ pub struct NumbersLook<'a> {
     pub place: &'a SiteOptions,
     /// The probes; none for all that read.
     pub probes: Vec<String>,
+    /// Facts of these places that are read beside numbers.
+    pub facts: &'static [&'static str],
     /// How long; until Ctrl-C where it has no end.
     pub length: Option<Duration>,
     /// How often all is read; once when the window opens and once when it closes, where not.
@@ -64,6 +67,7 @@ impl NumbersLook<'_> {
         let endpoints = wanted.resolved(&mut session).await?;
         let names = PlaceNames::of(wanted.inventory.as_ref());
         let window = CaptureWindow::open(&mut session, &wanted, &endpoints, &probes).await?;
+        self.read_facts(&mut session, &endpoints).await?;
         let bound = self.length.map(|length| Instant::now() + length);
         let mut shown = 1;
         let mut outcome = Ok(ControlFlow::Continue(()));
@@ -90,6 +94,26 @@ impl NumbersLook<'_> {
             Err(error) => Err(error),
             Ok(_) => Ok(recording.end(Exit::Fine)),
         }
+    }
+
+    /// Reads facts of the places that are asked for.
+    async fn read_facts(&self, session: &mut Session, endpoints: &[ResolvedEndpoint]) -> Result<()> {
+        if self.facts.is_empty() {
+            return Ok(());
+        }
+        let id = session.number();
+        for index in 0..session.state.nodes.len() {
+            let own = endpoints.iter().filter(|found| found.wanted && found.index == index);
+            let ask = Ask {
+                id,
+                netns: own.filter_map(|found| found.endpoint.netns).collect(),
+                facts: self.facts.iter().map(|fact| (*fact).to_owned()).collect(),
+                ..Ask::default()
+            };
+            session.ask_at(index, Request::Read(ask));
+        }
+        let read = |state: &ConversationState| state.all(|node| node.read.contains(&id));
+        session.need("reading settings", read).await
     }
 
     /// The probes asked for, each of them one there is.

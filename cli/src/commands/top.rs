@@ -89,6 +89,7 @@ impl TopCommand {
             scope: &self.scope,
             place: &self.place,
             probes: view.probes.iter().map(|probe| (*probe).to_owned()).collect(),
+            facts: &[],
             length: self.length.or((!self.watch).then_some(LENGTH)),
             interval: self.watch.then_some(self.interval),
         };

@@ -6,6 +6,7 @@
 #![expect(clippy::format_push_string, reason = "one screen of text reads better than it runs")]
 
 mod capture_totals;
+mod comparison;
 mod event_lines;
 mod event_phrases;
 mod event_printer;
@@ -36,7 +37,7 @@ use crate::exit::WrongUsage;
 use anyhow::{Context as _, Result};
 use model::protocol::{Hello, ProbeStatus};
 use model::report::{OneEndReport, Report};
-use model::views::{Inspect, Top, TopColumn};
+use model::views::{Compare, Inspect, Top, TopColumn};
 use std::io::{IsTerminal as _, Write as _};
 
 /// How to print an answer.
@@ -172,6 +173,14 @@ pub fn inspection(inspect: &Inspect, format: NumbersFormat, colour: Colour, repa
     numbers(inspect, format, repaint, || {
         let paper = paper(colour);
         paper.write(&inspection::page(inspect, paper))
+    })
+}
+
+/// Prints what is different.
+pub fn comparison(compare: &Compare, format: NumbersFormat, all: bool, colour: Colour) -> Result<()> {
+    numbers(compare, format, Repaint::Below, || {
+        let paper = paper(colour);
+        paper.write(&comparison::page(compare, all, paper))
     })
 }
 

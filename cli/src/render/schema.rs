@@ -1,7 +1,7 @@
 //! The JSON Schema of all documents that are printed.
 
 use model::report::{OneEndReport, Report};
-use model::views::{Inspect, Top};
+use model::views::{Compare, Inspect, Top};
 use schemars::JsonSchema;
 
 /// What `diagnose` answers, about a path between two ends or about one end, and what `top` and `inspect` show.
@@ -18,6 +18,8 @@ enum SkoopDocument {
     Top(Top),
     /// All numbers of some places.
     Inspect(Inspect),
+    /// What is different between two places.
+    Compare(Compare),
 }
 
 /// The schema of what `-o json` prints, as text.

@@ -258,6 +258,7 @@ fn read_place<'a>(
     say: &TellRound,
 ) {
     let at_ns = clock::monotonic_ns();
+    told.place.begin_round();
     let mut missing = BTreeSet::new();
     let mut sink = NumberSink::new(ids);
     for probe in probes {

@@ -1,6 +1,5 @@
 //! `netdev`: what interfaces count, by interface: bytes, packets, and what each layer lost.
 
-use crate::facts::links;
 use crate::readings::ReadingProbe;
 use model::facts::LinkStats;
 
@@ -12,7 +11,7 @@ pub const NETDEV: ReadingProbe = ReadingProbe {
     sources: &["RTM_GETLINK"],
     of_node: false,
     read: |place, sink| {
-        for link in links::counted(place.route()?)? {
+        for link in place.links()?.iter() {
             let LinkStats {
                 rx_packets,
                 tx_packets,

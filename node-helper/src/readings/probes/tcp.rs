@@ -1,6 +1,5 @@
 //! `tcp`, `udp`, `tcpext`, `ip`: every counter of the kernel's tables `snmp`, `netstat` and `snmp6`.
 
-use crate::facts::counters;
 use crate::readings::{NumberSink, ReadPlace, ReadingProbe};
 use crate::servants::usher::KernelFile;
 use model::numbers;
@@ -57,15 +56,7 @@ pub const IP: ReadingProbe = ReadingProbe {
 /// The counters of these files that are this probe's.
 fn read(place: &mut ReadPlace, sink: &mut NumberSink, probe: &str, files: &[KernelFile]) -> anyhow::Result<()> {
     for file in files {
-        // Absent where IPv6 is.
-        let text = match file {
-            KernelFile::Snmp6 => place.text(*file)?.unwrap_or_default(),
-            _ => place.need(*file)?,
-        };
-        let all = match file {
-            KernelFile::Snmp6 => counters::parse_list(&text),
-            _ => counters::parse_pairs(&text),
-        };
+        let all = place.counters(*file)?;
         for (name, value) in all.iter().filter(|(name, _)| numbers::probe_of(name) == probe) {
             sink.set(name, &[], *value);
         }
