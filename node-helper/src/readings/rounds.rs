@@ -176,6 +176,7 @@ impl Reader {
                     Err(error) => why = Some(format!("{error:#}")),
                 }
             }
+            // What was read at one place at least can be read, whatever was thought before.
             status.unsupported = why.map(|why| probe.missing(why));
             statuses.push(status);
         }

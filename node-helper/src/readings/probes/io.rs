@@ -14,6 +14,7 @@ pub const IO: ReadingProbe = ReadingProbe {
         "blkio.throttle.io_service_bytes",
         "/proc/PID/io",
     ],
+    lacking: None,
     of_node: false,
     read: |place, sink| {
         if place.is_host() {

@@ -9,6 +9,7 @@ pub const NETDEV: ReadingProbe = ReadingProbe {
     about: "traffic and losses by interface: of the device, its driver, the stack",
     cost: "some 30 us a namespace and round, 5 us more an interface",
     sources: &["RTM_GETLINK"],
+    lacking: None,
     of_node: false,
     read: |place, sink| {
         for link in place.links()?.iter() {

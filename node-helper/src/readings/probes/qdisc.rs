@@ -10,6 +10,7 @@ pub const QDISC: ReadingProbe = ReadingProbe {
     about: "queueing disciplines: packets sent, dropped, held back, waiting, and the rate",
     cost: "some 40 us a namespace and round",
     sources: &["RTM_GETQDISC", "RTM_GETLINK"],
+    lacking: None,
     of_node: false,
     read: |place, sink| {
         let links = place.links()?;

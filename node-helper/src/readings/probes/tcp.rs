@@ -12,6 +12,7 @@ pub const TCP: ReadingProbe = ReadingProbe {
     about: "TCP's counters: connects, segments, resets, segments sent again",
     cost: COST,
     sources: &["/proc/net/snmp"],
+    lacking: None,
     of_node: false,
     read: |place, sink| read(place, sink, "tcp", &[KernelFile::Snmp]),
 };
@@ -22,6 +23,7 @@ pub const UDP: ReadingProbe = ReadingProbe {
     about: "UDP's counters: datagrams, full buffers, ports where nobody listens",
     cost: COST,
     sources: &["/proc/net/snmp", "/proc/net/snmp6"],
+    lacking: None,
     of_node: false,
     read: |place, sink| read(place, sink, "udp", &[KernelFile::Snmp, KernelFile::Snmp6]),
 };
@@ -32,6 +34,7 @@ pub const TCPEXT: ReadingProbe = ReadingProbe {
     about: "Linux's own TCP counters: queues that overflowed, timeouts, why connections were given up",
     cost: COST,
     sources: &["/proc/net/netstat"],
+    lacking: None,
     of_node: false,
     read: |place, sink| read(place, sink, "tcpext", &[KernelFile::Netstat]),
 };
@@ -42,6 +45,7 @@ pub const IP: ReadingProbe = ReadingProbe {
     about: "IP's and ICMP's counters: packets without a route, broken ones, fragments, errors",
     cost: COST,
     sources: &["/proc/net/snmp", "/proc/net/netstat", "/proc/net/snmp6"],
+    lacking: None,
     of_node: false,
     read: |place, sink| {
         read(
