@@ -23,6 +23,8 @@ pub struct Top {
     pub seconds: f64,
     /// Which columns.
     pub view: String,
+    /// Milliseconds on a CPU that the last reading took, on all nodes together.
+    pub reading_cpu_ms: f64,
     /// The rows.
     pub pods: Vec<TopRow>,
     /// What could not be read.

@@ -98,7 +98,7 @@ impl TopCommand {
         let columns: Vec<TopColumn> = view.columns.iter().map(|shown| shown.column).collect();
         look.run(context, |state, names| {
             let places = NumbersPlace::all(state, names, since);
-            let document = top::document(view, &places, now(), missing(state));
+            let document = top::document(view, &places, now(), state.numbers.cpu_us(), missing(state));
             render::top(&document, &columns, self.output, self.all, context.colour, repaint)?;
             Ok(ControlFlow::Continue(()))
         })

@@ -242,3 +242,99 @@ fn moved(key: &Key, one: &NumbersPlace, other: &NumbersPlace) -> Option<(f64, Di
         },
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Compared, of};
+    use crate::conversation::numbers::Movement;
+    use crate::numbers::NumbersPlace;
+    use model::evidence::NetnsEvidence;
+    use model::facts::{Link, NetnsFacts};
+    use model::missing::Known;
+    use model::series::{Series, SeriesKind};
+    use std::collections::BTreeMap;
+
+    fn series(name: &str, kind: SeriesKind) -> Series {
+        Series {
+            name: name.to_owned(),
+            kind,
+            ..Series::default()
+        }
+    }
+
+    fn place<'a>(series: &'a [Series], moved: &[(u64, u64)]) -> NumbersPlace<'a> {
+        let movements = series.iter().zip(moved);
+        NumbersPlace {
+            namespace: String::new(),
+            name: "a".to_owned(),
+            node: "n1".to_owned(),
+            netns: 7,
+            is_node: false,
+            seconds: 2.0,
+            probes: Vec::new(),
+            movements: movements
+                .map(|(series, (now, growth))| Movement {
+                    series,
+                    now: *now,
+                    growth: *growth,
+                })
+                .collect(),
+            drops: BTreeMap::new(),
+        }
+    }
+
+    fn with_mtu(mtu: u32) -> NetnsEvidence {
+        NetnsEvidence {
+            before: NetnsFacts {
+                links: Known::Known(vec![Link {
+                    name: "eth0".to_owned(),
+                    mtu,
+                    ..Link::default()
+                }]),
+                ..NetnsFacts::default()
+            },
+            ..NetnsEvidence::default()
+        }
+    }
+
+    #[test]
+    fn settings_come_first_then_what_hurts_and_traffic_is_no_difference() {
+        let all = [
+            series("Tcp.RetransSegs", SeriesKind::Counter),
+            series("Tcp.OutSegs", SeriesKind::Counter),
+            series("TcpExt.TCPChallengeACK", SeriesKind::Counter),
+            series("sock.udp", SeriesKind::Gauge),
+        ];
+        let (sick, well) = (
+            place(&all, &[(0, 96), (0, 9_000), (0, 4_000), (2, 0)]),
+            place(&all, &[(0, 1), (0, 10), (0, 1), (3, 0)]),
+        );
+        let (narrow, wide) = (with_mtu(1400), with_mtu(1500));
+        let side = |place, facts| Compared {
+            place,
+            facts: Some(facts),
+            kernel: "6.18.0",
+        };
+        let (found, alike) = of(side(&sick, &narrow), side(&well, &wide));
+        let told: Vec<(&str, &str, &str)> = found
+            .iter()
+            .map(|difference| {
+                (
+                    difference.what.as_str(),
+                    difference.one.as_str(),
+                    difference.other.as_str(),
+                )
+            })
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("MTU of eth0", "1400", "1500"),
+                ("Tcp.RetransSegs", "48.0/s", "0.5/s"),
+                ("TcpExt.TCPChallengeACK", "2000.0/s", "0.5/s"),
+            ]
+        );
+        assert!(found[1].hurts && !found[2].hurts);
+        assert!(alike >= 3, "kernel, state, sockets: {alike}");
+    }
+}
