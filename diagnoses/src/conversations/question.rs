@@ -6,6 +6,7 @@ use super::key::Key;
 use super::lookup::ObservedLookup;
 use super::outcomes;
 use super::table::ConversationTable;
+use crate::case::attribution::same_packet;
 use crate::kernel::walk;
 use model::attempt::{Attempt, WatchedFlow};
 use model::endpoint::{Endpoint, EndpointKind};
@@ -249,30 +250,32 @@ impl Asked {
         let mut events = Vec::new();
         let trail = followed_as(seen, key);
         // A packet keeps its address while its tuple is translated.
-        let mut packets: HashMap<u64, (u32, u64)> = HashMap::new();
+        let mut packets: HashMap<u64, (u32, &Event)> = HashMap::new();
         for event in &seen.events {
-            let met = packets.get(&event.skb).copied();
-            // Unless it was freed meanwhile, and another conversation's packet has it now.
+            // Unless it was freed meanwhile, and a packet of another conversation or connection has it now.
             let is_anothers = || table.whose(event).is_some_and(|(of, ..)| of != key);
-            let same_packet =
-                met.filter(|(_, at_ns)| event.at_ns.saturating_sub(*at_ns) < ONE_WAY_NS && !is_anothers());
+            let carried = packets.get(&event.skb).filter(|(_, met)| {
+                let soon = event.at_ns.saturating_sub(met.at_ns) < ONE_WAY_NS;
+                soon && same_packet(met.packet, event.packet) && !is_anothers()
+            });
             let number = match event.attempt {
                 Some(_) if trail.is_some() && event.attempt == trail && event.quoted.is_none() => {
                     let number = self.of_client(event, key);
-                    number.or(same_packet.map(|(number, _)| number))
+                    number.or(carried.map(|(number, _)| *number))
                 }
                 Some(_) => None,
                 None => self.of_tuple(event, table, key),
             };
             if let Some(number) = number.filter(|_| event.skb != 0 && matches!(event.seen, Seen::Hop { .. })) {
-                packets.insert(event.skb, (number, event.at_ns));
+                packets.insert(event.skb, (number, event));
             }
             let told = |known: &Event| {
                 let drops = [known, event]
                     .iter()
                     .all(|event| matches!(event.seen, Seen::Drop { .. }));
+                // The packet that is dropped next may well have the address of the last one.
                 drops
-                    && (known.skb, known.netns) == (event.skb, event.netns)
+                    && (known.skb, known.netns, known.attempt) == (event.skb, event.netns, number)
                     && event.at_ns.abs_diff(known.at_ns) < SAME_DROP_NS
             };
             if event.skb != 0 && events.iter().rev().take(FEW).any(told) {

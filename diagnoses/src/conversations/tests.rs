@@ -51,8 +51,8 @@ impl Watch {
         self
     }
 
-    fn tell(&mut self, netns: u32, sk: u64, flow: Flow, seen: Seen) {
-        let event = Event {
+    fn event(&self, netns: u32, sk: u64, flow: Flow, seen: Seen) -> Event {
+        Event {
             at_ns: self.now_ns,
             probe: "test".to_owned(),
             node: String::new(),
@@ -70,9 +70,17 @@ impl Watch {
             quoted: None,
             attempt: None,
             seen,
-        };
+        }
+    }
+
+    fn take(&mut self, event: Event) {
         self.table.take(&event);
         self.events.push(event);
+    }
+
+    fn tell(&mut self, netns: u32, sk: u64, flow: Flow, seen: Seen) {
+        let event = self.event(netns, sk, flow, seen);
+        self.take(event);
     }
 
     fn state(&mut self, sk: u64, flow: Flow, old: TcpState, new: TcpState) {
@@ -155,6 +163,25 @@ impl Watch {
         });
         self.table.take(&event);
         self.events.push(event);
+    }
+
+    /// The pod's kernel drops an answer to a SYN: a packet that has the address of the one before.
+    fn drops_answer(&mut self, answer: Flow) {
+        let seen = Seen::Drop {
+            reason: "NETFILTER_DROP".to_owned(),
+            location: Some("nft_do_chain".to_owned()),
+            state: TcpState::Unknown,
+        };
+        let packet = Packet {
+            tcp_flags: 18,
+            ..Packet::default()
+        };
+        let event = Event {
+            skb: 7,
+            packet: Some(packet),
+            ..self.event(POD, 0, answer, seen)
+        };
+        self.take(event);
     }
 
     fn accepted(&mut self, from: &str, to: &str) {
@@ -497,4 +524,82 @@ fn a_packet_that_has_the_address_of_an_earlier_one_stays_with_its_own_conversati
     let asked = question(&seen, &watch.table, &path, watch.now_ns);
     let flows: Vec<Flow> = asked.events.iter().map(|event| event.flow).collect();
     assert_eq!(flows, [to_first.reversed(), to_first]);
+}
+
+#[test]
+fn two_packets_that_are_dropped_one_after_the_other_are_two_though_they_have_one_address() {
+    let mut watch = Watch::begin();
+    let of = ["10.0.0.8:50000", "10.0.0.8:50001"].map(|from| tcp(from, "10.0.0.1:80").reversed());
+    for answer in of {
+        watch.drops_answer(answer);
+    }
+    // The first one is told by a second program, too.
+    let twice = Event {
+        at_ns: watch.now_ns + 1_000,
+        ..watch.events[1].clone()
+    };
+    watch.events.push(twice);
+    watch.wait(2_000);
+    let (key, _) = watch.suffering()[0];
+    let seen = Evidence {
+        events: watch.events.clone(),
+        netns: vec![NetnsEvidence {
+            id: POD,
+            ..NetnsEvidence::default()
+        }],
+        ..Evidence::default()
+    };
+    let path = PathOf {
+        key,
+        ends: Ends::default(),
+        inventory: Known::default(),
+        since_ns: Some(0),
+    };
+    let asked = question(&seen, &watch.table, &path, watch.now_ns);
+    let flows: Vec<Flow> = asked.events.iter().map(|event| event.flow).collect();
+    assert_eq!(flows, of);
+}
+
+#[test]
+fn a_packet_that_has_the_address_of_an_earlier_one_stays_with_its_own_connection() {
+    let mut watch = Watch::begin();
+    let [refused, other] = ["10.0.0.8:50000", "10.0.0.8:50001"].map(|from| tcp(from, "10.0.0.1:80"));
+    watch.syn_dropped("10.0.0.8:50000", "10.0.0.1:80", "NO_SOCKET");
+    watch.syn_dropped("10.0.0.8:50009", "10.0.0.1:80", "NO_SOCKET");
+    let hook = Hook::Transmit;
+    let met = |flow: Flow, seq, tcp_flags, at_ns| Event {
+        at_ns,
+        flow,
+        skb: 7,
+        attempt: Some(1),
+        packet: Some(Packet {
+            seq,
+            tcp_flags,
+            ..Packet::default()
+        }),
+        seen: Seen::Hop { hook, learned: false },
+        ..watch.events[0].clone()
+    };
+    let now_ns = watch.now_ns;
+    let seen = Evidence {
+        events: vec![
+            met(refused, 1_000, 2, now_ns),
+            met(refused.reversed(), 0, 20, now_ns + 1_000),
+            met(other.reversed(), 9_000, 16, now_ns + 2_000),
+        ],
+        netns: vec![NetnsEvidence {
+            id: POD,
+            ..NetnsEvidence::default()
+        }],
+        ..Evidence::default()
+    };
+    let path = PathOf {
+        key: watch.suffering()[0].0,
+        ends: Ends::default(),
+        inventory: Known::default(),
+        since_ns: Some(0),
+    };
+    let asked = question(&seen, &watch.table, &path, now_ns);
+    let flows: Vec<Flow> = asked.events.iter().map(|event| event.flow).collect();
+    assert_eq!(flows, [refused, refused.reversed()]);
 }
