@@ -4,6 +4,7 @@ use super::arming::{arm, now_ns};
 use super::follow::{Followed, Followers};
 use super::kept_events::KeptEvents;
 use super::overflow_watch::OverflowWatch;
+use super::own_place;
 use super::question::OneEndQuestion;
 use super::surroundings::Surroundings;
 use crate::capture::event_order::EventOrder;
@@ -143,6 +144,7 @@ pub async fn watch(
 async fn read_targets(session: &mut Session, targets: &[Endpoint]) {
     let own: Vec<u32> = targets.iter().filter_map(|target| target.netns).collect();
     path_facts::read_these(session, own.clone()).await;
+    own_place::place(session, targets).await;
     let evidence = &session.state.evidence;
     let mut around: Vec<u32> = evidence
         .nodes
