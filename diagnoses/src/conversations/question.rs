@@ -191,10 +191,14 @@ impl Asked {
     /// Of those that were watched hop by hop, where one of them failed; else of all, and then nobody watched.
     fn connect(&mut self, conversation: &Conversation, since_ns: Option<u64>, now_ns: u64, slow_ns: u64) {
         let since_ns = since_ns.unwrap_or(u64::MAX);
-        let watched = |connection: &ObservedConnection| connection.started_ns >= since_ns || connection.existed;
+        let watched = |connection: &ObservedConnection| {
+            // Of one that is not read, what its end says from then on is told by the packets, whenever it began.
+            connection.started_ns >= since_ns || connection.existed || connection.unread.stays()
+        };
         let bad = |connection: &ObservedConnection| {
             let slow = connection.connected_ns.is_some() && connection.waited_ns(now_ns) > slow_ns;
-            connection.failed(now_ns) || connection.reset.is_some() || connection.is_one_sided() || slow
+            let odd = connection.reset.is_some() || connection.is_one_sided() || connection.unread.stays();
+            connection.failed(now_ns) || odd || slow
         };
         let mut connections = conversation.connections.values();
         self.hop_by_hop = connections.any(|connection| watched(connection) && bad(connection));
