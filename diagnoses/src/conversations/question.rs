@@ -185,6 +185,20 @@ struct Asked {
     ports: HashMap<u16, u32>,
     /// Of the same server and port.
     other_clients: BTreeSet<IpAddr>,
+    /// When those began whose tuple an earlier connection had, too.
+    again: HashMap<u32, u64>,
+}
+
+/// Tuples that several connections had one after the other, and the last that has each.
+fn used_again(conversation: &Conversation) -> HashMap<Flow, u64> {
+    let mut last: HashMap<Flow, (usize, u64)> = HashMap::new();
+    let told = conversation.connections.iter();
+    for (id, connection) in told.filter(|(_, connection)| connection.flow.sport != 0) {
+        let (times, of) = last.entry(connection.flow).or_default();
+        (*times, *of) = (*times + 1, *id);
+    }
+    let again = last.into_iter().filter(|(_, (times, _))| *times > 1);
+    again.map(|(flow, (_, id))| (flow, id)).collect()
 }
 
 impl Asked {
@@ -213,9 +227,18 @@ impl Asked {
         chosen.truncate(ATTEMPTS_MAX);
         let mut ids: Vec<u64> = chosen.into_iter().map(|(id, _)| *id).collect();
         ids.sort_unstable();
+        let again = used_again(conversation);
         for id in ids {
             let connection = &conversation.connections[&id];
+            let last = again.get(&connection.flow);
+            // Packets cannot tell connections of one tuple apart.
+            if last.is_some_and(|last| *last != id) {
+                continue;
+            }
             let number = self.next();
+            if last.is_some() {
+                self.again.insert(number, connection.started_ns);
+            }
             self.connections.insert(id, number);
             self.flows.insert(connection.flow, number);
             self.ports.insert(connection.flow.sport, number);
@@ -270,6 +293,7 @@ impl Asked {
                 Some(_) => None,
                 None => self.of_tuple(event, table, key),
             };
+            let number = number.filter(|number| !self.is_of_earlier(*number, event));
             if let Some(number) = number.filter(|_| event.skb != 0 && matches!(event.seen, Seen::Hop { .. })) {
                 packets.insert(event.skb, (number, event));
             }
@@ -294,6 +318,12 @@ impl Asked {
             }
         }
         events
+    }
+
+    /// It was met before the connection began that has its tuple now.
+    fn is_of_earlier(&self, number: u32, event: &Event) -> bool {
+        let began_ns = self.again.get(&number);
+        began_ns.is_some_and(|began_ns| event.at_ns.saturating_add(ONE_WAY_NS) < *began_ns)
     }
 
     /// By the client's port, which no translation of the far end changes.

@@ -1,6 +1,6 @@
 //! What a pod's own traffic looks like to the kernel, and which conversations suffer in it.
 
-use super::{ConversationTable, Cost, Ends, Key, PathOf, TargetRole, question, suffering};
+use super::{ConversationTable, Cost, Ends, Key, ObservedConnection, PathOf, TargetRole, question, suffering};
 use model::endpoint::Endpoint;
 use model::event::{Event, Exchanged, Packet, Seen, TcpState};
 use model::evidence::{Evidence, NetnsEvidence};
@@ -313,6 +313,75 @@ fn a_refusal_over_the_family_that_nobody_listens_on_is_nothing_where_the_other_o
     assert_eq!(watch.suffering().len(), 1);
     watch.made("10.0.0.2:80");
     assert_eq!(watch.suffering(), []);
+}
+
+#[test]
+fn a_reset_that_is_told_before_the_connection_began_is_of_that_connection() {
+    let mut watch = Watch::begin();
+    watch.made("10.0.0.2:80");
+    watch.sockets += 1;
+    let sk = watch.sockets;
+    let flow = tcp(&watch.own("[fd00::2]:80"), "[fd00::2]:80");
+    let state = TcpState::SynSent;
+    watch.tell(POD, sk, flow.reversed(), Seen::ResetReceived { state });
+    watch.now_ns -= 200_000;
+    let portless = Flow { sport: 0, ..flow };
+    watch.state(sk, portless, TcpState::Close, TcpState::SynSent);
+    watch.now_ns += 300_000;
+    watch.state(sk, flow, TcpState::SynSent, TcpState::Close);
+    watch.wait(2_000);
+    assert_eq!(watch.suffering(), [], "it was served over the other family");
+    let tried: Vec<u32> = watch.table.conversations.values().map(|own| own.tried).collect();
+    let kept = watch.table.conversations.values().map(|own| own.connections.len());
+    assert_eq!((tried, kept.collect::<Vec<_>>()), (vec![1, 1], vec![1, 1]));
+}
+
+#[test]
+fn a_port_that_a_client_uses_again_is_of_the_connection_that_has_it_now() {
+    let mut watch = Watch::begin();
+    watch.made("10.0.0.2:80");
+    let flow = tcp(&watch.own("[fd00::2]:80"), "[fd00::2]:80");
+    for sk in [77, 78] {
+        let portless = Flow { sport: 0, ..flow };
+        watch.state(sk, portless, TcpState::Close, TcpState::SynSent);
+        let state = TcpState::SynSent;
+        watch.wait(1);
+        watch.tell(POD, sk, flow.reversed(), Seen::ResetReceived { state });
+        watch.state(sk, flow, TcpState::SynSent, TcpState::Close);
+        watch.wait(1_000);
+    }
+    watch.wait(2_000);
+    let of_six: Vec<bool> = watch
+        .table
+        .conversations
+        .iter()
+        .filter(|(key, _)| key.server.is_ipv6())
+        .flat_map(|(_, own)| own.connections.values().map(ObservedConnection::refused))
+        .collect();
+    assert_eq!(of_six, [true, true]);
+    // Only what was met since then is told of the last one.
+    let mut keys = watch.table.conversations.keys();
+    let key = *keys.find(|key| key.server.is_ipv6()).unwrap();
+    let seen = Evidence {
+        events: watch.events.clone(),
+        netns: vec![NetnsEvidence {
+            id: POD,
+            ..NetnsEvidence::default()
+        }],
+        ..Evidence::default()
+    };
+    let path = PathOf {
+        key,
+        ends: Ends::default(),
+        inventory: Known::default(),
+        since_ns: Some(0),
+    };
+    let asked = question(&seen, &watch.table, &path, watch.now_ns);
+    let resets = asked
+        .events
+        .iter()
+        .filter(|event| matches!(event.seen, Seen::ResetReceived { .. }));
+    assert_eq!((asked.attempts.len(), resets.count()), (1, 1));
 }
 
 #[test]
