@@ -483,6 +483,46 @@ fn a_question_without_an_answer_is_a_lookup_that_failed() {
 }
 
 #[test]
+fn an_answer_whose_loss_is_told_before_it_is_did_not_get_through() {
+    let mut watch = Watch::begin();
+    let query = Flow::new(UDP, "10.0.0.9:5000".parse().unwrap(), "10.0.0.1:53".parse().unwrap());
+    let (name, qtype) = ("db.".to_owned(), "A".to_owned());
+    let (rcode, answers) = ("NOERROR".to_owned(), 1);
+    let asks = Seen::DnsQuery {
+        id: 7,
+        name: name.clone(),
+        qtype: qtype.clone(),
+    };
+    let answer = Seen::DnsAnswer {
+        id: 7,
+        name,
+        qtype,
+        rcode,
+        answers,
+        truncated: false,
+        latency_ns: 0,
+    };
+    let lost = Seen::Drop {
+        reason: "NETFILTER_DROP".to_owned(),
+        location: None,
+        state: TcpState::Unknown,
+    };
+    let packet = |watch: &Watch, after_ns, seen| Event {
+        at_ns: watch.now_ns + after_ns,
+        skb: 7,
+        ..watch.event(0, 0, query.reversed(), seen)
+    };
+    let dropped = packet(&watch, 900_000, lost);
+    let answered = packet(&watch, 800_000, answer);
+    watch.take(dropped);
+    watch.tell(POD, 0, query, asks);
+    watch.take(Event { netns: POD, ..answered });
+    watch.wait(6_000);
+    watch.table.close(watch.now_ns);
+    assert_eq!(watch.suffering()[0].1.failed, 1);
+}
+
+#[test]
 fn a_busy_pod_does_not_fill_the_memory() {
     let mut watch = Watch::begin();
     for _ in 0..5_000 {
