@@ -1,5 +1,7 @@
 //! Numbers as their user meets them: `top` and `inspect`, what they say of a helper's readings, and how they end.
 
+#![allow(clippy::unwrap_used, reason = "this is a test's")]
+
 mod skoop;
 
 use serde_json::Value;

@@ -1,4 +1,6 @@
 //! Numbers over time, read from namespaces in which something is made to happen: each right to the last one. Needs root.
+#![expect(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
+#![expect(clippy::disallowed_methods, reason = "tests make files and cgroups of their own")]
 
 mod bed;
 
@@ -166,7 +168,7 @@ fn what_no_program_reads_is_told_in_bytes_and_what_it_read_is_not() {
         assert_eq!(told.now(a, "tcpsummary.unread", ""), 3000);
         assert_eq!(told.now(a, "tcpsummary.unacknowledged", ""), 0);
         let told = around(&bed.filter(), &["tcpsummary"], || {
-            server.read_exact(&mut [0; 3000]).unwrap()
+            server.read_exact(&mut [0; 3000]).unwrap();
         });
         assert_eq!(told.now(a, "tcpsummary.unread", ""), 0);
         assert!(told.now(a, "tcpsummary.rtt_p50", "") > 0);
@@ -313,7 +315,7 @@ fn what_is_gone_is_told_once_and_has_no_numbers_any_more() {
 #[test]
 fn a_cpu_limit_that_is_reached_is_told_as_periods_and_time() {
     const GROUP: &str = "/sys/fs/cgroup/cpu";
-    if !std::path::Path::new(GROUP).join("cpu.cfs_quota_us").exists() && !std::path::Path::new(GROUP).is_dir() {
+    if !std::path::Path::new(GROUP).is_dir() {
         eprintln!("skipped: this machine has no hierarchy of cgroups of its own for CPUs");
         return;
     }

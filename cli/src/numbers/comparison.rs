@@ -102,7 +102,7 @@ fn of_facts(side: Compared) -> BTreeMap<String, String> {
     }
     // The MTU of an interface is told above.
     let sysctls = facts.sysctls.ok().into_iter().flatten();
-    for (name, value) in sysctls.filter(|(name, _)| !name.ends_with(".mtu")) {
+    for (name, value) in sysctls.filter(|(name, _)| name.rsplit('.').next() != Some("mtu")) {
         all.insert(name.clone(), value.split_whitespace().collect::<Vec<_>>().join(" "));
     }
     all.extend(counts(facts));
@@ -198,7 +198,6 @@ fn moved(key: &Key, one: &NumbersPlace, other: &NumbersPlace) -> Option<(f64, Di
     let (here, there) = (amount(one), amount(other));
     let (kind, unit, ..) = here.or(there)?;
     let value = |amount: Option<(SeriesKind, Unit, u64, u64)>, seconds: f64| match (kind, amount) {
-        (_, None) => 0.0,
         (SeriesKind::Gauge, Some((.., now, _))) => now as f64,
         (_, Some((.., growth))) if seconds > 0.0 => growth as f64 / seconds,
         _ => 0.0,

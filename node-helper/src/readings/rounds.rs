@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use model::missing::Missing;
 use model::protocol::{Filter, ProbeStatus, Reply};
 use model::series::{Round, Sample, Series, Whose};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
@@ -60,6 +61,7 @@ impl Rounds {
     /// Opens what these probes read at the places of a filter; each is tried once, and one that can be read nowhere says why.
     /// `names` are probes of [`READINGS`].
     pub fn arm(window: u32, names: &[String], filter: &Filter, say: TellRound) -> anyhow::Result<Self> {
+        allow_many_files();
         let probes = READINGS
             .iter()
             .filter(|probe| names.iter().any(|name| name == probe.name));
@@ -246,6 +248,16 @@ impl Reader {
             cpu_us: (clock::own_cpu_ns() - cpu) / 1_000,
             late_us: began.saturating_duration_since(due).as_micros() as u64,
         }));
+    }
+}
+
+/// Each place takes some ten descriptors, and a thousand are soon used up: as many as the process may have at all. Where that cannot be
+/// had, places that do not fit say so.
+fn allow_many_files() {
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < hard
+    {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
     }
 }
 
