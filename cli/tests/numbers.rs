@@ -158,7 +158,7 @@ fn as_json_all_that_hurts_is_told_in_the_schemas_words() {
         [
             "12 of 38 connections failed to be made",
             "the accept queue of 0.0.0.0:80 was full 4 times",
-            "9 packets dropped: drop NETFILTER_DROP nft_do_chain",
+            "9 packets dropped: netfilter said so (NETFILTER_DROP)",
             "eth0: 2 packets received and dropped by driver or stack",
         ]
     );

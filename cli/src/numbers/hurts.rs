@@ -21,11 +21,13 @@ const WAITS: f64 = 1.0;
 /// What is looked for. Each tells what it finds at a place.
 const SIGNS: &[fn(&NumbersPlace) -> Vec<Hurt>] = &[
     connections_failed,
+    nobody_answers,
     connections_reset,
     queues_overflowed,
     dropped_by_kernel,
     sent_again,
     no_room_for_datagrams,
+    nobody_listens,
     interfaces_lose,
     queueing_disciplines_drop,
     no_way,
@@ -73,8 +75,40 @@ fn connections_failed(place: &NumbersPlace) -> Vec<Hurt> {
     vec![hurt(FAILS * failed as f64, of)]
 }
 
+/// Whoever connects and hears nothing waits in `SYN_SENT`; what is given up there counts as failed nowhere.
+fn nobody_answers(place: &NumbersPlace) -> Vec<Hurt> {
+    /// A few are on their way at any time.
+    const ON_THEIR_WAY: u64 = 3;
+    let mut found = grown(
+        place,
+        LOSES,
+        &[
+            ("TcpExt.TCPSynRetrans", "SYN", "sent again: nobody answered in time"),
+            ("Icmp.InDestUnreachs", "error", "received that say: cannot be reached"),
+            (
+                "Icmp6.InDestUnreachs",
+                "error",
+                "received over IPv6 that say: cannot be reached",
+            ),
+        ],
+    );
+    let sent = place
+        .by("tcpsummary.sockets", "state")
+        .filter(|(state, _)| *state == "SYN_SENT");
+    let waiting: u64 = sent.map(|(_, moved)| moved.now).sum();
+    if waiting >= ON_THEIR_WAY {
+        found.push(hurt(
+            FAILS * waiting as f64,
+            format!("{waiting} connects wait to be answered"),
+        ));
+    }
+    found
+}
+
 fn connections_reset(place: &NumbersPlace) -> Vec<Hurt> {
-    grown(
+    /// Health checks end theirs with a reset, and so do clients that have enough: below this share it is everyday life.
+    const EVERYDAY: f64 = 0.5;
+    let mut found = grown(
         place,
         FAILS / 10.0,
         &[
@@ -84,9 +118,17 @@ fn connections_reset(place: &NumbersPlace) -> Vec<Hurt> {
                 "given up: nothing was answered any more",
             ),
             ("TcpExt.TCPAbortOnMemory", "connection", "reset for lack of memory"),
-            ("Tcp.EstabResets", "connection", "broken off by a reset"),
         ],
-    )
+    );
+    let reset = place.growth("Tcp.EstabResets");
+    let begun = place.growth("Tcp.ActiveOpens") + place.growth("Tcp.PassiveOpens");
+    if reset as f64 > begun as f64 * EVERYDAY {
+        found.push(hurt(
+            LOSES * reset as f64,
+            format!("{} broken off by a reset", count(reset, "connection")),
+        ));
+    }
+    found
 }
 
 fn queues_overflowed(place: &NumbersPlace) -> Vec<Hurt> {
@@ -127,7 +169,7 @@ fn queues_overflowed(place: &NumbersPlace) -> Vec<Hurt> {
 fn dropped_by_kernel(place: &NumbersPlace) -> Vec<Hurt> {
     let all: u64 = place.drops.values().sum();
     let most = place.drops.iter().max_by_key(|(_, count)| **count);
-    let told = most.map(|(what, dropped)| {
+    let told = most.map(|(why, dropped)| {
         let rest = if all > *dropped {
             format!(", {all} in all")
         } else {
@@ -135,7 +177,7 @@ fn dropped_by_kernel(place: &NumbersPlace) -> Vec<Hurt> {
         };
         hurt(
             LOSES * 2.0 * all as f64,
-            format!("{} dropped: {what}{rest}", count(*dropped, "packet")),
+            format!("{} dropped: {why}{rest}", count(*dropped, "packet")),
         )
     });
     told.into_iter().collect()
@@ -178,12 +220,6 @@ fn no_room_for_datagrams(place: &NumbersPlace) -> Vec<Hurt> {
                 "datagram",
                 "over IPv6 dropped at a full receive buffer: its program reads too slowly",
             ),
-            ("Udp.NoPorts", "datagram", "came to a port where nobody listens"),
-            (
-                "Udp6.NoPorts",
-                "datagram",
-                "over IPv6 came to a port where nobody listens",
-            ),
             (
                 "Ip.ReasmFails",
                 "datagram",
@@ -198,7 +234,24 @@ fn no_room_for_datagrams(place: &NumbersPlace) -> Vec<Hurt> {
     )
 }
 
+fn nobody_listens(place: &NumbersPlace) -> Vec<Hurt> {
+    grown(
+        place,
+        WAITS,
+        &[
+            ("Udp.NoPorts", "datagram", "came to a port where nobody listens"),
+            (
+                "Udp6.NoPorts",
+                "datagram",
+                "over IPv6 came to a port where nobody listens",
+            ),
+        ],
+    )
+}
+
 fn interfaces_lose(place: &NumbersPlace) -> Vec<Hurt> {
+    /// Below this share of an interface's packets nobody feels it.
+    const STRAY: f64 = 0.001;
     const LOSSES: &[(&str, &str)] = &[
         ("netdev.rx_missed", "missed by the device: its ring was full"),
         ("netdev.rx_fifo", "lost in the device"),
@@ -210,7 +263,18 @@ fn interfaces_lose(place: &NumbersPlace) -> Vec<Hurt> {
     ];
     let told = LOSSES.iter().flat_map(|(name, what)| {
         let interfaces = place.by(name, "interface").filter(|(_, moved)| moved.growth > 0);
-        interfaces.map(move |(interface, moved)| {
+        let felt = interfaces.filter(|(interface, moved)| {
+            let packets = if name.contains("rx_") {
+                "netdev.rx_packets"
+            } else {
+                "netdev.tx_packets"
+            };
+            let all = place.by(packets, "interface").find(|(other, _)| other == interface);
+            let all = all.map_or(0, |(_, all)| all.growth);
+            // A stray frame that nobody handles is counted as dropped, too.
+            moved.growth as f64 > all as f64 * STRAY
+        });
+        felt.map(move |(interface, moved)| {
             hurt(
                 LOSES * moved.growth as f64,
                 format!("{interface}: {} {what}", count(moved.growth, "packet")),

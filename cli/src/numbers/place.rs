@@ -2,9 +2,12 @@
 
 use crate::conversation::numbers::{Movement, Since};
 use crate::conversation::state::ConversationState;
+use diagnoses::kernel::drops::{self, Class};
+use model::event::TcpState;
 use model::inventory::Inventory;
 use model::numbers;
 use model::owner::Owner;
+use model::protocol::Total;
 use std::collections::BTreeMap;
 
 /// What places are called.
@@ -79,12 +82,11 @@ impl<'a> NumbersPlace<'a> {
                 None => (String::new(), outside_name(&numbers.whose.name, &numbers.whose.owner)),
             };
             let mut drops = BTreeMap::new();
-            for total in brought
-                .totals
-                .iter()
-                .filter(|total| total.netns == netns && total.probe == "drop")
-            {
-                *drops.entry(total.what.clone()).or_default() += total.count;
+            let dropped = |total: &&Total| total.netns == netns && total.probe == "drop";
+            for total in brought.totals.iter().filter(dropped) {
+                if let Some(why) = lost_because(&total.what) {
+                    *drops.entry(why).or_default() += total.count;
+                }
             }
             Some(Self {
                 namespace,
@@ -151,11 +153,46 @@ impl<'a> NumbersPlace<'a> {
     }
 }
 
+/// Why packets of a total were lost; nothing for those that were of no further use, that nobody waited for, or of which nobody can
+/// say that they were needed. A total is called `drop REASON LOCATION`.
+fn lost_because(what: &str) -> Option<String> {
+    let mut words = what.split_whitespace().skip(1);
+    let reason = words.next()?;
+    let class = drops::class(reason, words.next(), TcpState::Unknown);
+    let is_loss = !matches!(
+        class,
+        Class::Benign | Class::Other | Class::NoSocket | Class::UnknownConnection | Class::OtherHost
+    );
+    is_loss.then(|| format!("{} ({reason})", drops::meaning(class)))
+}
+
 /// What has no pod's name: a container by its short id beside the process, a namespace by its own name.
 fn outside_name(name: &str, owner: &Owner) -> String {
     match owner {
         Owner::Container { id } => format!("container/{}", id.get(..12).unwrap_or(id)),
         Owner::Pod { uid, .. } => format!("pod/{uid}"),
         _ => name.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::lost_because;
+
+    #[test]
+    fn packets_of_no_further_use_are_no_loss() {
+        assert_eq!(
+            lost_because("drop NETFILTER_DROP nft_do_chain").as_deref(),
+            Some("netfilter said so (NETFILTER_DROP)")
+        );
+        for innocent in [
+            "drop QUEUE_PURGE sk_stream_kill_queues",
+            "drop NOT_SPECIFIED ip6_mc_input",
+            "drop NO_SOCKET tcp_v4_rcv",
+            "drop SOMETHING_NEW some_function",
+            "reset-sent",
+        ] {
+            assert_eq!(lost_because(innocent), None, "{innocent}");
+        }
     }
 }

@@ -58,7 +58,8 @@ fn rate(place: &NumbersPlace, name: &str) -> Option<f64> {
 }
 
 fn microseconds(place: &NumbersPlace, name: &str) -> Option<f64> {
-    level(place, name).map(|us| us / 1e6)
+    // No connection, no time.
+    level(place, name).filter(|us| *us > 0.0).map(|us| us / 1e6)
 }
 
 fn state(place: &NumbersPlace, state: &str) -> Option<f64> {

@@ -68,22 +68,26 @@ mod tests {
         }
     }
 
-    fn link(name: &str, up: bool, peer: Option<Option<u32>>) -> Link {
+    fn link(name: &str, up: bool, peer: Option<Peer>) -> Link {
         Link {
             name: name.to_owned(),
             up,
-            peer: peer.map(|netns| Peer { netns, ifindex: 7 }),
+            peer,
             ..Link::default()
         }
     }
 
+    const fn peer(netns: Option<u32>) -> Peer {
+        Peer { netns, ifindex: 7 }
+    }
+
     #[test]
     fn an_interface_that_leads_nobody_knows_where_is_told() {
-        let known = vec![link("lo", true, None), link("eth0", true, Some(Some(102)))];
+        let known = vec![link("lo", true, None), link("eth0", true, Some(peer(Some(102))))];
         assert_eq!(unknown_place(&with(known.clone())), None);
-        let spare = link("spare", false, Some(None));
+        let spare = link("spare", false, Some(peer(None)));
         assert_eq!(unknown_place(&with([known.clone(), vec![spare]].concat())), None);
-        let lost = with([known, vec![link("eth1", true, Some(None))]].concat());
+        let lost = with([known, vec![link("eth1", true, Some(peer(None)))]].concat());
         assert!(unknown_place(&lost).is_some_and(|missing| missing.what.contains("eth1")));
     }
 

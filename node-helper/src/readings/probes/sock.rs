@@ -3,7 +3,6 @@
 use crate::facts::socket_counts::parse_sockstat;
 use crate::readings::{ReadPlace, ReadingProbe};
 use crate::servants::usher::KernelFile;
-use anyhow::Context as _;
 use std::collections::BTreeMap;
 
 /// Sockets of a namespace.
@@ -47,25 +46,18 @@ pub const SOCKMEM: ReadingProbe = ReadingProbe {
         sink.set("sockmem.orphaned", &[], of("tcp orphan"));
         sink.set("sockmem.tcp", &[], of("tcp mem") * page);
         sink.set("sockmem.udp", &[], of("udp mem") * page);
-        let limit = |text: String, of: &str| -> anyhow::Result<u64> {
+        // Only the kernel's first network namespace tells the limits; a node may live in another one.
+        for (file, name) in [
+            (KernelFile::TcpMem, "sockmem.tcp_limit"),
+            (KernelFile::UdpMem, "sockmem.udp_limit"),
+        ] {
+            let text = place.text(file)?.unwrap_or_default();
             let third = text
                 .split_whitespace()
                 .nth(2)
                 .and_then(|pages| pages.parse::<u64>().ok());
-            Ok(third
-                .with_context(|| format!("{of} holds no three numbers"))?
-                .saturating_mul(page))
-        };
-        sink.set(
-            "sockmem.tcp_limit",
-            &[],
-            limit(place.need(KernelFile::TcpMem)?, "tcp_mem")?,
-        );
-        sink.set(
-            "sockmem.udp_limit",
-            &[],
-            limit(place.need(KernelFile::UdpMem)?, "udp_mem")?,
-        );
+            sink.set(name, &[], third.unwrap_or_default().saturating_mul(page));
+        }
         Ok(())
     },
 };
