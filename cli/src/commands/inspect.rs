@@ -1,6 +1,6 @@
 //! `inspect`: everything of one pod's or node's network in numbers, as it grew.
 
-use super::numbers_look::{NumbersLook, missing, now};
+use super::numbers_look::{NumbersLook, READING_PROBES, missing, now};
 use super::scope_options::ScopeOptions;
 use super::site_options::{SiteOptions, block_on};
 use super::{CliCommand, CommandContext};
@@ -48,24 +48,6 @@ pub struct InspectCommand {
     place: SiteOptions,
 }
 
-/// Unless others are asked for: every probe that reads.
-const ALL: &[&str] = &[
-    "tcp",
-    "udp",
-    "tcpext",
-    "ip",
-    "sock",
-    "sockmem",
-    "tcpsummary",
-    "netdev",
-    "qdisc",
-    "softnet",
-    "conntrack",
-    "fd",
-    "io",
-    "cpu",
-];
-
 impl CliCommand for InspectCommand {
     const NAME: &'static str = "inspect";
 
@@ -83,7 +65,7 @@ impl InspectCommand {
     async fn show(&self, context: &CommandContext) -> Result<Exit> {
         let mut probes = self.probes.clone();
         if probes.is_empty() {
-            probes = ALL.iter().map(|probe| (*probe).to_owned()).collect();
+            probes = READING_PROBES.iter().map(|probe| (*probe).to_owned()).collect();
         }
         let look = NumbersLook {
             scope: &self.scope,

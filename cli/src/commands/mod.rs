@@ -14,6 +14,7 @@ mod context;
 mod diagnose;
 mod doctor;
 mod explain;
+mod export;
 mod inspect;
 mod node_findings;
 mod numbers_look;
@@ -76,6 +77,7 @@ pub const COMMANDS: &[CommandEntry] = &[
     CommandEntry::of::<capture::Capture>(),
     CommandEntry::of::<top::TopCommand>(),
     CommandEntry::of::<inspect::InspectCommand>(),
+    CommandEntry::of::<export::ExportCommand>(),
     CommandEntry::of::<doctor::Doctor>(),
     CommandEntry::of::<cleanup::Cleanup>(),
     CommandEntry::of::<probes::Probes>(),

@@ -32,6 +32,24 @@ pub struct NumbersLook<'a> {
     pub interval: Option<Duration>,
 }
 
+/// Every probe that reads, where no others are asked for.
+pub const READING_PROBES: &[&str] = &[
+    "tcp",
+    "udp",
+    "tcpext",
+    "ip",
+    "sock",
+    "sockmem",
+    "tcpsummary",
+    "netdev",
+    "qdisc",
+    "softnet",
+    "conntrack",
+    "fd",
+    "io",
+    "cpu",
+];
+
 /// Without an end in sight, helpers go after this.
 const OPEN_ENDED: Duration = Duration::from_hours(1);
 
@@ -59,7 +77,7 @@ impl NumbersLook<'_> {
         wanted.ask(&mut session);
         session.hello().await?;
         let hello = session.state.nodes.iter().find_map(|node| node.hello.clone());
-        self.known(&hello.unwrap_or_default())?;
+        known_probes(&self.probes, &hello.unwrap_or_default())?;
         check(context, &site, &session)?;
         let endpoints = wanted.resolved(&mut session).await?;
         let names = PlaceNames::of(wanted.inventory.as_ref());
@@ -91,26 +109,26 @@ impl NumbersLook<'_> {
             Ok(_) => Ok(recording.end(Exit::Fine)),
         }
     }
+}
 
-    /// Each of the probes is one there is.
-    fn known(&self, hello: &Hello) -> Result<()> {
-        let known = || hello.probes.iter().map(|probe| probe.name.as_str());
-        for name in &self.probes {
-            if !known().any(|other| other == name) {
-                let all: Vec<&str> = known().collect();
-                let hint = names::hint(name, known());
-                return Err(NotThere::error(format!(
-                    "there is no probe `{name}`{hint} (probes: {})",
-                    all.join(", ")
-                )));
-            }
+/// Each of these probes is one there is.
+pub fn known_probes(probes: &[String], hello: &Hello) -> Result<()> {
+    let known = || hello.probes.iter().map(|probe| probe.name.as_str());
+    for name in probes {
+        if !known().any(|other| other == name) {
+            let all: Vec<&str> = known().collect();
+            let hint = names::hint(name, known());
+            return Err(NotThere::error(format!(
+                "there is no probe `{name}`{hint} (probes: {})",
+                all.join(", ")
+            )));
         }
-        Ok(())
     }
+    Ok(())
 }
 
 /// Readings that are complete at every node that still speaks.
-fn rounds(state: &ConversationState) -> u64 {
+pub fn rounds(state: &ConversationState) -> u64 {
     let nodes = state.nodes.iter().enumerate().filter(|(_, node)| !node.over());
     let complete = nodes.map(|(at, _)| state.numbers.round(at).map_or(0, |round| round.number));
     complete.min().unwrap_or_default()

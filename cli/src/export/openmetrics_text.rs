@@ -1,0 +1,148 @@
+//! Metrics as `OpenMetrics` text (version 1.0). Pure.
+
+use super::metric_set::MetricSet;
+use model::letter::is_plain;
+use model::series::SeriesKind;
+use std::fmt::Write as _;
+
+/// The whole text, up to its end mark.
+pub fn text(set: &MetricSet) -> String {
+    let mut text = String::new();
+    for (family, samples) in &set.families {
+        let name = &samples.name;
+        let (kind, suffix) = match name.kind {
+            SeriesKind::Counter => ("counter", "_total"),
+            SeriesKind::Gauge => ("gauge", ""),
+            SeriesKind::Histogram => ("histogram", ""),
+        };
+        let _ = writeln!(text, "# TYPE {family} {kind}");
+        if !name.unit.is_empty() {
+            let _ = writeln!(text, "# UNIT {family} {}", name.unit);
+        }
+        let _ = writeln!(text, "# HELP {family} {}", escaped(&name.help));
+        for sample in &samples.samples {
+            text.push_str(family);
+            text.push_str(suffix);
+            for (at, (label, value)) in sample.pairs().enumerate() {
+                let before = if at == 0 { '{' } else { ',' };
+                let _ = write!(text, "{before}{label}=\"{}\"", escaped(&value));
+            }
+            if sample.pairs().next().is_some() {
+                text.push('}');
+            }
+            let _ = writeln!(text, " {}", sample.value);
+        }
+    }
+    text.push_str("# EOF\n");
+    text
+}
+
+/// As the format wants it; letters that hide or move a cursor are spelled, since the text is read by people, too.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '\\' => escaped.push_str("\\\\"),
+            '"' => escaped.push_str("\\\""),
+            '\n' => escaped.push_str("\\n"),
+            letter if is_plain(letter) => escaped.push(letter),
+            letter => letter.escape_default().for_each(|letter| match letter {
+                '\\' => escaped.push_str("\\\\"),
+                letter => escaped.push(letter),
+            }),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::metric_set::MetricSet;
+    use super::super::metric_set::tests::{place, series};
+    use super::text;
+    use std::io::Write as _;
+    use std::process::{Command, Stdio};
+
+    fn sample() -> MetricSet {
+        let web = [
+            (series("Tcp.RetransSegs", &[]), 41),
+            (series("netdev.rx_bytes", &[("interface", "eth0")]), 1 << 60),
+            (series("cpu.used", &[]), 1_250_000),
+            (series("tcpsummary.sockets", &[("state", "LISTEN")]), 3),
+        ];
+        let odd = [(series("fd.open", &[("process", "a\"b\\c\nd\u{1b}[2J")]), 9)];
+        let node = [(series("softnet.dropped", &[("cpu", "0")]), 0)];
+        let places = [
+            place(("shop", "web-1", 7), &web),
+            place(("", "netns/a", 8), &odd),
+            place(("", "n1", 0), &node),
+        ];
+        let mut set = MetricSet::with_room(0, 100);
+        set.add_places(&places);
+        set.settle();
+        set
+    }
+
+    #[test]
+    fn every_family_has_its_type_unit_and_help_and_the_text_its_end() {
+        let expected = r#"# TYPE skoop_cpu_used_seconds counter
+# UNIT skoop_cpu_used_seconds seconds
+# HELP skoop_cpu_used_seconds time on a CPU
+skoop_cpu_used_seconds_total{node="n1",namespace="shop",pod="web-1"} 1.25
+# TYPE skoop_fd_open gauge
+# HELP skoop_fd_open open file descriptors of a process
+skoop_fd_open{node="n1",place="netns/a",process="a\"b\\c\nd\\u{1b}[2J"} 9
+# TYPE skoop_netdev_rx_bytes counter
+# UNIT skoop_netdev_rx_bytes bytes
+# HELP skoop_netdev_rx_bytes bytes received by an interface
+skoop_netdev_rx_bytes_total{node="n1",namespace="shop",pod="web-1",interface="eth0"} 1152921504606846976
+# TYPE skoop_softnet_dropped counter
+# HELP skoop_softnet_dropped packets dropped because a CPU's backlog was full
+skoop_softnet_dropped_total{node="n1",cpu="0"} 0
+# TYPE skoop_tcp_RetransSegs counter
+# HELP skoop_tcp_RetransSegs Tcp.RetransSegs: segments sent again
+skoop_tcp_RetransSegs_total{node="n1",namespace="shop",pod="web-1"} 41
+# TYPE skoop_tcpsummary_sockets gauge
+# HELP skoop_tcpsummary_sockets TCP sockets by state
+skoop_tcpsummary_sockets{node="n1",namespace="shop",pod="web-1",state="LISTEN"} 3
+# EOF
+"#;
+        assert_eq!(text(&sample()), expected);
+        assert_eq!(text(&MetricSet::default()), "# EOF\n");
+    }
+
+    /// What Prometheus' own parser of the format reads: every sample, with every label as it was.
+    #[test]
+    fn the_reference_parser_reads_every_sample() {
+        const READ: &str = "import sys
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as read
+for family in read(sys.stdin.read()):
+    for sample in family.samples:
+        print(family.type, family.unit or '-', sample.name, repr(sorted(sample.labels.items())), sample.value)";
+        let python = |arguments: &[&str]| {
+            let mut command = Command::new("python3");
+            command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
+            command
+        };
+        let there = python(&["-c", "import prometheus_client.openmetrics.parser"])
+            .stderr(Stdio::null())
+            .status();
+        if !there.is_ok_and(|status| status.success()) {
+            println!("skipped: python3 has no prometheus_client (pip install prometheus_client)");
+            return;
+        }
+        let mut child = python(&["-c", READ]).spawn().unwrap();
+        let written = child.stdin.take().unwrap().write_all(text(&sample()).as_bytes());
+        let output = child.wait_with_output().unwrap();
+        written.unwrap();
+        let read = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{read}");
+        assert_eq!(read.lines().count(), 6, "{read}");
+        for line in [
+            "counter seconds skoop_cpu_used_seconds_total [('namespace', 'shop'), ('node', 'n1'), ('pod', 'web-1')] 1.25",
+            r#"gauge - skoop_fd_open [('node', 'n1'), ('place', 'netns/a'), ('process', 'a"b\\c\nd\\u{1b}[2J')] 9"#,
+        ] {
+            assert!(read.contains(line), "{line} is not in {read}");
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! The registry of sinks: what each is called in `--to`, what it takes, and how it is started; and all sinks of a run.
+
+use super::metric_names::{MetricName, MetricScale};
+use super::metric_set::MetricSet;
+use super::openmetrics_file::OpenMetricsFile;
+use super::sink_queue::{SinkAppetite, SinkQueue};
+use super::sink_runner::{self, ExportSink};
+use crate::exit::WrongUsage;
+use crate::names;
+use crate::render::note;
+use anyhow::Result;
+use model::series::SeriesKind;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+
+/// After the window sinks may finish for so long.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// One line of the registry.
+#[derive(Debug)]
+struct SinkEntry {
+    /// As it is asked for.
+    name: &'static str,
+    /// What stands behind the equals sign.
+    place: &'static str,
+    start: fn(&SinkSetup<'_>) -> Result<StartedSink>,
+}
+
+/// Every sink.
+const SINKS: &[SinkEntry] = &[SinkEntry {
+    name: "openmetrics",
+    place: "FILE",
+    start: |setup| {
+        let sink = OpenMetricsFile::at(Path::new(setup.place))?;
+        Ok(setup.spawn(sink, LATEST))
+    },
+}];
+
+const LATEST: SinkAppetite = SinkAppetite {
+    readings: 1,
+    only_latest: true,
+};
+
+/// Where something is to go, as it was asked for.
+#[derive(Clone, Debug)]
+pub struct Destination {
+    sink: &'static str,
+    place: String,
+}
+
+impl Destination {
+    /// Parses `SINK=PLACE`.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let (name, place) = text.split_once('=').unwrap_or((text, ""));
+        let Some(entry) = SINKS.iter().find(|entry| entry.name == name) else {
+            let hint = names::hint(name, SINKS.iter().map(|entry| entry.name));
+            let all: Vec<String> = SINKS.iter().map(SinkEntry::form).collect();
+            return Err(format!("there is no sink `{name}`{hint}; use {}", all.join(", ")));
+        };
+        if place.is_empty() != entry.place.is_empty() {
+            return Err(format!("write it as {}", entry.form()));
+        }
+        Ok(Self {
+            sink: entry.name,
+            place: place.to_owned(),
+        })
+    }
+}
+
+impl SinkEntry {
+    fn form(&self) -> String {
+        match self.place {
+            "" => self.name.to_owned(),
+            place => format!("{}={place}", self.name),
+        }
+    }
+}
+
+/// What a sink is started with.
+struct SinkSetup<'a> {
+    /// What it is told of as.
+    name: String,
+    place: &'a str,
+}
+
+impl SinkSetup<'_> {
+    fn spawn(&self, sink: impl ExportSink, appetite: SinkAppetite) -> StartedSink {
+        let queue = SinkQueue::new(self.name.clone(), appetite);
+        let task = tokio::spawn(sink_runner::run(sink, Arc::clone(&queue)));
+        StartedSink { queue, task }
+    }
+}
+
+#[derive(Debug)]
+struct StartedSink {
+    queue: Arc<SinkQueue>,
+    task: JoinHandle<()>,
+}
+
+/// All sinks of a run.
+#[derive(Debug)]
+pub struct ExportSinks {
+    sinks: Vec<StartedSink>,
+}
+
+impl ExportSinks {
+    /// Starts them.
+    pub fn start(destinations: &[Destination]) -> Result<Self> {
+        let mut sinks: Vec<StartedSink> = Vec::new();
+        for (at, destination) in destinations.iter().enumerate() {
+            let before = destinations.iter().take(at);
+            let name = match before.filter(|other| other.sink == destination.sink).count() {
+                0 => destination.sink.to_owned(),
+                same => format!("{}-{}", destination.sink, same + 1),
+            };
+            let entry = SINKS.iter().find(|entry| entry.name == destination.sink);
+            let entry = entry.ok_or_else(|| WrongUsage::error(format!("there is no sink `{name}`")))?;
+            sinks.push((entry.start)(&SinkSetup {
+                name,
+                place: &destination.place,
+            })?);
+        }
+        Ok(Self { sinks })
+    }
+
+    /// What came of all so far, as metrics themselves.
+    pub fn add_counts(&self, set: &mut MetricSet) {
+        const ABOUT: [(&str, &str); 3] = [
+            ("skoop_export_written", "readings and events that a sink has taken"),
+            (
+                "skoop_export_dropped",
+                "readings and events that a sink did not take in time, or there was no room for",
+            ),
+            ("skoop_export_failures", "times a sink failed to take something"),
+        ];
+        for sink in &self.sinks {
+            let counts = &sink.queue.counts;
+            for ((family, help), count) in ABOUT
+                .into_iter()
+                .zip([&counts.written, &counts.dropped, &counts.failures])
+            {
+                let labels = vec![("sink".to_owned(), sink.queue.name.clone())];
+                let count = count.load(Ordering::Relaxed);
+                set.add_own(own(family, help, SeriesKind::Counter), labels, count);
+            }
+        }
+        let read_at = MetricName {
+            unit: "seconds",
+            scale: MetricScale::Billionth,
+            ..own(
+                "skoop_export_read_timestamp_seconds",
+                "when this was read, Unix time by the clock of who exports",
+                SeriesKind::Gauge,
+            )
+        };
+        set.add_own(read_at, Vec::new(), set.at_ns);
+        let left_out = set.left_out;
+        let help = "samples left out of this reading: more than --max-series, or two for one name";
+        set.add_own(
+            own("skoop_export_left_out", help, SeriesKind::Gauge),
+            Vec::new(),
+            left_out,
+        );
+    }
+
+    /// Gives a reading to all.
+    pub fn reading(&self, set: &Arc<MetricSet>) {
+        for sink in &self.sinks {
+            sink.queue.reading(set);
+        }
+    }
+
+    /// Lets all finish, and says what did not go out. So much was dropped.
+    pub async fn finish(self) -> u64 {
+        for sink in &self.sinks {
+            sink.queue.close();
+        }
+        let until = tokio::time::Instant::now() + GRACE;
+        let mut all = 0;
+        for mut sink in self.sinks {
+            let ended = tokio::time::timeout_at(until, &mut sink.task).await;
+            if ended.is_err() {
+                sink.task.abort();
+                sink.queue.give_up();
+            }
+            let dropped = sink.queue.counts.dropped.load(Ordering::Relaxed);
+            if dropped > 0 {
+                note(&format!(
+                    "{}: {dropped} readings or events did not go out: the sink was too slow or away; look at it, and run it again",
+                    sink.queue.name
+                ));
+            }
+            all += dropped;
+        }
+        all
+    }
+}
+
+fn own(family: &str, help: &str, kind: SeriesKind) -> MetricName {
+    MetricName {
+        family: family.to_owned(),
+        unit: "",
+        scale: MetricScale::One,
+        kind,
+        help: help.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Destination;
+
+    #[test]
+    fn a_destination_is_a_sink_and_its_place() {
+        let parsed = Destination::parse("openmetrics=/tmp/a=b").unwrap();
+        assert_eq!((parsed.sink, parsed.place.as_str()), ("openmetrics", "/tmp/a=b"));
+        let misspelt = Destination::parse("openmetric=x").unwrap_err();
+        assert!(misspelt.contains("did you mean `openmetrics`"), "{misspelt}");
+        assert!(
+            Destination::parse("openmetrics")
+                .unwrap_err()
+                .contains("openmetrics=FILE")
+        );
+    }
+}
