@@ -6,7 +6,10 @@
 
 mod skoop;
 
+use serde_json::Value;
 use skoop::{Run, run, with_helper};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -37,6 +40,12 @@ impl Netns {
     fn send(&self, count: u32) {
         let send = format!("exec 3<>/dev/udp/10.99.7.2/9; for at in $(seq {count}); do printf 0123456789 >&3; done");
         self.inside(&send);
+    }
+
+    /// Connects so often to a port where nobody listens: each time a reset is sent.
+    fn be_refused(&self, count: u32) {
+        let connect = format!("for at in $(seq {count}); do ! (exec 3<>/dev/tcp/127.0.0.1/4) 2>&-; done");
+        self.inside(&format!("ip link set lo up && {connect}"));
     }
 
     fn place(&self) -> String {
@@ -130,6 +139,193 @@ fn a_file_has_each_reading_whole_and_counters_as_the_kernel_has_them() {
     assert!(last.ends_with("# EOF\n"));
     let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
     assert_eq!(left.len(), 1, "{left:?}");
+}
+
+/// What a server answers to a request with these headers.
+fn asked(address: &str, request: &str, headers: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    write!(
+        stream,
+        "{request} HTTP/1.1\r\nhost: skoop\r\nconnection: close\r\n{headers}\r\n"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn a_server_has_the_last_reading_by_both_families_until_the_window_ends() {
+    let netns = Netns::new("served");
+    netns.send(11);
+    let ask = format!(
+        "export netns/{} --local --probe udp,netdev --interval 500ms --to prometheus=0",
+        netns.0
+    );
+    let Some(command) = with_helper(&ask) else { return };
+    let mut child = begun(command);
+    let mut err = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    err.read_line(&mut line).unwrap();
+    let served: Vec<&str> = line
+        .split_whitespace()
+        .filter_map(|word| word.strip_prefix("http://")?.strip_suffix("/metrics"))
+        .collect();
+    assert_eq!(served.len(), 2, "{line}");
+    assert!(
+        served[0].starts_with("127.0.0.1:") && served[1].starts_with("[::1]:"),
+        "{line}"
+    );
+    for address in &served {
+        let answer = soon("a reading", || {
+            let answer = asked(address, "GET /metrics", "");
+            answer.starts_with("HTTP/1.1 200").then_some(answer)
+        });
+        assert!(
+            answer.contains("content-type: application/openmetrics-text; version=1.0.0; charset=utf-8"),
+            "{answer}"
+        );
+        assert_eq!(counters(&answer, &netns), all_of(11), "{answer}");
+        assert!(answer.ends_with("# EOF\n"), "{answer}");
+    }
+    netns.send(31);
+    soon("a later reading", || {
+        (counters(&asked(served[0], "GET /metrics", ""), &netns) == all_of(42)).then_some(())
+    });
+    let classic = asked(served[0], "GET /metrics", "accept: text/plain\r\n");
+    assert!(classic.contains("content-type: text/plain; version=0.0.4"), "{classic}");
+    assert!(
+        classic.contains("# TYPE skoop_udp_OutDatagrams_total counter"),
+        "{classic}"
+    );
+    for (request, status) in [("GET /", "404"), ("POST /metrics", "405")] {
+        let answer = asked(served[0], request, "");
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+    }
+    // Who connects and says nothing hinders nobody.
+    let _silent: Vec<TcpStream> = (0..4).map(|_| TcpStream::connect(served[0]).unwrap()).collect();
+    assert!(asked(served[0], "GET /metrics", "").starts_with("HTTP/1.1 200"));
+    skoop::signal(&child, "INT");
+    assert!(child.wait().unwrap().success());
+    assert!(TcpStream::connect(served[0]).is_err(), "it is served after the end");
+}
+
+fn lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Resets sent, and datagrams sent as the last reading has them.
+fn of_lines(lines: &[Value], netns: &Netns) -> (usize, Option<u64>) {
+    let resets = lines.iter().filter(|line| line["seen"]["what"] == "reset-sent");
+    let place = format!("netns/{}", netns.0);
+    let readings = lines
+        .iter()
+        .filter(|line| line["kind"] == "Numbers" && line["place"] == place.as_str());
+    let mut datagrams = readings.filter_map(|line| {
+        let numbers = line["numbers"].as_array()?;
+        let sent = numbers
+            .iter()
+            .find(|number| number["name"] == "skoop_udp_OutDatagrams_total")?;
+        sent["value"].as_u64()
+    });
+    (resets.count(), datagrams.next_back())
+}
+
+/// Begins an export of one namespace, and waits until it reads it.
+fn reading(netns: &Netns, more: &str, folder: &Path) -> Option<Child> {
+    let ready = folder.join("ready.prom");
+    let ask = format!(
+        "export netns/{} --local --probe udp,tcpreset --interval 500ms --to openmetrics={} {more}",
+        netns.0,
+        ready.display()
+    );
+    let child = begun(with_helper(&ask)?);
+    soon("the first reading", || ready.exists().then_some(()));
+    Some(child)
+}
+
+#[test]
+fn events_and_numbers_are_json_lines_in_files_and_on_stdout() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("events.jsonl");
+    let netns = Netns::new("lines");
+    let more = format!("--to stdout --to file={} --max-size 2k --keep 50", file.display());
+    let Some(child) = reading(&netns, &more, folder.path()) else {
+        return;
+    };
+    netns.be_refused(9);
+    netns.send(13);
+    soon("the last reading", || {
+        let text = std::fs::read_to_string(folder.path().join("ready.prom")).ok()?;
+        let resets = value(
+            &text,
+            "skoop_tcpreset_events_total",
+            &[&netns.place(), "what=\"reset-sent\""],
+        );
+        (value(&text, "skoop_udp_OutDatagrams_total", &[&netns.place()]) == Some(13) && resets == Some(9)).then_some(())
+    });
+    skoop::signal(&child, "INT");
+    let run = ended(child);
+    let told = lines(&run.out);
+    assert_eq!(of_lines(&told, &netns), (9, Some(13)), "{}", run.out);
+    assert!(
+        told.iter()
+            .filter(|line| line["seen"].is_object())
+            .all(|line| line["flow"]["dport"].is_number()),
+        "{}",
+        run.out
+    );
+    let mut kept = String::new();
+    for number in (0..50).rev() {
+        let name = match number {
+            0 => file.clone(),
+            _ => folder.path().join(format!("events.jsonl.{number}")),
+        };
+        let text = std::fs::read_to_string(&name).unwrap_or_default();
+        assert!(text.len() <= 2_000, "{} is larger", name.display());
+        kept.push_str(&text);
+    }
+    assert_eq!(kept, run.out, "both have the same lines");
+}
+
+#[test]
+fn a_reader_of_stdout_that_goes_ends_the_export_only_where_nobody_else_takes_anything() {
+    let folder = tempfile::tempdir().unwrap();
+    let netns = Netns::new("pipe");
+    netns.send(2);
+    let ask = format!(
+        "export netns/{} --local --probe udp --interval 500ms --to stdout",
+        netns.0
+    );
+    let Some(command) = with_helper(&ask) else { return };
+    let mut child = begun(command);
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    out.read_line(&mut String::new()).unwrap();
+    drop(out);
+    assert_eq!(ended(child).err, "");
+    let Some(mut child) = reading(&netns, "--to stdout", folder.path()) else {
+        return;
+    };
+    drop(child.stdout.take());
+    netns.send(3);
+    soon("a later reading", || {
+        let text = std::fs::read_to_string(folder.path().join("ready.prom")).ok()?;
+        (value(&text, "skoop_udp_OutDatagrams_total", &[&netns.place()]) == Some(5)).then_some(())
+    });
+    skoop::signal(&child, "INT");
+    ended(child);
+}
+
+#[test]
+fn a_port_that_is_taken_is_told_before_anything_is_looked_at() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let told = run(&format!(
+        "export --local --helper /bin/false --to prometheus={}",
+        address.port()
+    ));
+    told.refused(3, &format!("listening at {address} for Prometheus failed"));
 }
 
 #[test]

@@ -1,27 +1,28 @@
-//! `export`: numbers to where people keep them, for as long as the window is open.
+//! `export`: numbers and events to where people keep them, for as long as the window is open.
 
-use super::numbers_look::{READING_PROBES, known_probes, rounds};
+use super::capture::ONLY_WHEN_ASKED;
+use super::numbers_look::{known_probes, rounds};
 use super::scope_options::ScopeOptions;
 use super::site_options::{SiteOptions, block_on, check};
 use super::{CliCommand, CommandContext};
+use crate::capture::event_order::EventOrder;
 use crate::capture::filter::CaptureFilter;
 use crate::capture::window::CaptureWindow;
-use crate::conversation::numbers::Since;
-use crate::conversation::state::ConversationState;
 use crate::exit::{Exit, WrongUsage};
-use crate::export::metric_set::MetricSet;
-use crate::export::sinks::{Destination, ExportSinks};
+use crate::export::feed::ExportFeed;
+use crate::export::lines_file::{LinesKept, size};
+use crate::export::sinks::{self, Destination, ExportSinks, SinkOptions};
 use crate::inquiry::durations;
-use crate::numbers::{NumbersPlace, PlaceNames};
-use crate::render::{self, note};
+use crate::kubernetes::new_pods::NewPods;
+use crate::numbers::PlaceNames;
+use crate::render::{self, EventJson, note};
 use anyhow::{Result, anyhow};
 use clap::Args;
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::time::Instant;
 
-/// Give numbers to monitoring while the window is open
+/// Give numbers and events to monitoring while the window is open
 ///
 /// Without a target, it reads the pods of the current namespace. With --local, it reads every network namespace of the machine. Nothing is installed: when the window ends, all is gone.
 #[derive(Debug, Args)]
@@ -29,13 +30,16 @@ use tokio::time::Instant;
     name = "export",
     after_help = "Examples:
   # All numbers of this machine into a file, anew every 5 s, for the textfile collector of an agent
-  sudo kubectl-skoop export --local --for 5m --interval 5s --to openmetrics=skoop.prom"
+  sudo kubectl-skoop export --local --for 5m --interval 5s --to openmetrics=skoop.prom
+  # Served at http://localhost:9464/metrics for ten minutes, then all is gone
+  kubectl skoop export -n shop --for 10m --to prometheus=9464
+  # Resets and drops of this machine as JSON lines, in files of 10 MB
+  sudo kubectl-skoop export --local --probe tcpreset,drop --to file=events.jsonl --max-size 10M --keep 3"
 )]
 pub struct ExportCommand {
     #[command(flatten)]
     scope: ScopeOptions,
-    /// Where to; may be repeated. openmetrics=FILE: the last reading as OpenMetrics text
-    #[arg(id = "sinks", long = "to", value_name = "SINK=PLACE", value_parser = Destination::parse, required = true)]
+    #[arg(id = "sinks", long = "to", value_name = "SINK=PLACE", value_parser = Destination::parse, required = true, help = sinks::help())]
     to: Vec<Destination>,
     /// Look for this time, such as 5m or 1h [default: until Ctrl-C]
     #[arg(long = "for", value_name = "TIME", value_parser = durations::parse)]
@@ -43,9 +47,15 @@ pub struct ExportCommand {
     /// How often numbers are read
     #[arg(long, value_name = "TIME", value_parser = durations::parse, default_value = "10s")]
     interval: Duration,
-    /// Use only these probes, separated by commas (`probes` lists them) [default: all that read]
+    /// Use only these probes, separated by commas (`probes` lists them) [default: all but path, tcpstate and transmit]
     #[arg(long = "probe", value_name = "LIST", value_delimiter = ',')]
     probes: Vec<String>,
+    /// With --to file: begin a new file when this one is larger
+    #[arg(id = "sink_size", long = "max-size", value_name = "SIZE", value_parser = size, default_value = "100M")]
+    max_size: u64,
+    /// With --to file: keep so many files of before, as FILE.1, FILE.2 and so on
+    #[arg(id = "sink_keep", long = "keep", value_name = "N", default_value_t = 5)]
+    keep: usize,
     /// Let no more samples out of one reading than this; what is left out is counted
     #[arg(long, value_name = "N", default_value_t = 200_000)]
     max_series: usize,
@@ -84,38 +94,58 @@ impl ExportCommand {
             render::manifests(&jobs)?;
             return Ok(Exit::Fine);
         }
-        let sinks = ExportSinks::start(&self.to)?;
+        let sinks = ExportSinks::start(&self.to, &self.options())?;
         let (mut session, recording) = self.place.begin(context, &site, &ends, longest)?;
         wanted.ask(&mut session);
         session.hello().await?;
         let hello = session.state.nodes.iter().find_map(|node| node.hello.clone());
+        let hello = hello.unwrap_or_default();
         let mut probes = self.probes.clone();
         if probes.is_empty() {
-            probes = READING_PROBES.iter().map(|probe| (*probe).to_owned()).collect();
+            let all = hello.probes.iter().map(|probe| probe.name.clone());
+            probes = all.filter(|name| !ONLY_WHEN_ASKED.contains(&name.as_str())).collect();
         }
-        known_probes(&probes, &hello.unwrap_or_default())?;
+        known_probes(&probes, &hello)?;
         check(context, &site, &session)?;
         let endpoints = wanted.resolved(&mut session).await?;
-        let names = PlaceNames::of(wanted.inventory.as_ref());
         let window = CaptureWindow::open(&mut session, &wanted, &endpoints, &probes).await?;
+        let json = EventJson::new(wanted.names(&session, endpoints), &hello);
+        let names = PlaceNames::of(wanted.inventory.as_ref());
+        let mut feed = ExportFeed::new(sinks, names, json, self.max_series);
+        let mut new_pods = site.cluster_of().cloned().map(NewPods::of);
+        let mut order = EventOrder::default();
         let bound = self.length.map(|length| Instant::now() + length);
-        let mut told = 0;
         session
             .until(bound, |state| {
-                told = self.tell(state, &names, &sinks, told);
-                false
+                for event in order.ready(state) {
+                    feed.event(state, event);
+                }
+                feed.reading(state, rounds(state));
+                let strangers = std::mem::take(&mut feed.strangers);
+                if let Some(new_pods) = &mut new_pods {
+                    for node in &strangers {
+                        new_pods.ask(node);
+                    }
+                    feed.meet(&new_pods.arrived());
+                }
+                feed.is_over()
             })
             .await;
-        window.close(&mut session).await;
-        self.tell(&session.state, &names, &sinks, told);
+        // What was on its way when the window closed goes out, too.
+        for event in window.close(&mut session).await {
+            feed.event(&session.state, event);
+        }
+        feed.reading(&session.state, rounds(&session.state));
         session.dismiss().await;
-        sinks.finish().await;
+        feed.finish().await;
         let places = session.state.numbers.places();
         let unread = places.flat_map(|(_, _, place)| &place.missing);
         let unread: BTreeSet<String> = unread
             .map(|missing| format!("not read: {}: {}", missing.what, missing.reason()))
             .collect();
-        unread.iter().for_each(|line| note(line));
+        for line in &unread {
+            note(line);
+        }
         let cuts: Vec<String> = session
             .state
             .gaps()
@@ -127,26 +157,12 @@ impl ExportCommand {
         Ok(recording.end(Exit::Fine))
     }
 
-    /// Gives all sinks the last reading, unless it is this one, which they have. The number of the one they have then.
-    fn tell(&self, state: &ConversationState, names: &PlaceNames, sinks: &ExportSinks, told: u64) -> u64 {
-        let complete = rounds(state);
-        if complete <= told {
-            return told;
+    fn options(&self) -> SinkOptions {
+        SinkOptions {
+            kept: LinesKept {
+                bytes: self.max_size,
+                files: self.keep,
+            },
         }
-        let mut places = NumbersPlace::all(state, names, Since::Previous);
-        // What a node said before it went is not what it is now.
-        let gone = |name: &str| {
-            let node = state.named(name).and_then(|node| state.nodes.get(node));
-            node.is_none_or(|node| node.cut)
-        };
-        places.retain(|place| !gone(&place.node));
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
-        let mut set = MetricSet::with_room(now, self.max_series);
-        set.add_places(&places);
-        set.settle();
-        sinks.add_counts(&mut set);
-        sinks.reading(&Arc::new(set));
-        complete
     }
 }

@@ -26,7 +26,7 @@ const WHERE_HEADINGS: [&str; 3] = [HEADING, cluster::HEADING, site::cluster::HEA
 /// ... and, by their ids, a few that also change what is found out: they are part of the question.
 const OF_THE_QUESTION: [&str; 3] = ["namespace", "no_helper", "dry_run"];
 /// The ids of options that only say how the answer is printed or kept.
-const OF_THE_PRINT: [&str; 4] = ["color", "output", "evidence", "sinks"];
+const OF_THE_PRINT: [&str; 6] = ["color", "output", "evidence", "sinks", "sink_size", "sink_keep"];
 /// Without one of these nothing can be attached or entered (capabilities(7)).
 const NEEDED: [&str; 2] = ["CAP_SYS_ADMIN", "CAP_NET_ADMIN"];
 

@@ -76,6 +76,11 @@ impl MetricSet {
         }
     }
 
+    /// Samples in all.
+    pub const fn len(&self) -> usize {
+        self.series
+    }
+
     /// The numbers of places. What counts since whenever is told so, what is a level as it is.
     pub fn add_places(&mut self, places: &[NumbersPlace]) {
         let labels = labels_of(places);
@@ -88,13 +93,13 @@ impl MetricSet {
                 let own = moved.series.labels.iter();
                 let own = own.map(|(name, value)| (metric_names::label(name), value.clone()));
                 let sample = (Arc::clone(&labels), own.collect(), moved.now);
-                self.add(metric_names::of(moved.series), sample);
+                self.add(&metric_names::of(moved.series), sample);
             }
         }
     }
 
     /// One more number, if there is room.
-    pub fn add(&mut self, name: MetricName, sample: (Arc<PlaceLabels>, Vec<(String, String)>, u64)) {
+    pub fn add(&mut self, name: &MetricName, sample: (Arc<PlaceLabels>, Vec<(String, String)>, u64)) {
         if self.series >= self.most {
             self.left_out += 1;
         } else {
@@ -103,11 +108,11 @@ impl MetricSet {
     }
 
     /// One that says how this very reading fared, for which there is always room.
-    pub fn add_own(&mut self, name: MetricName, labels: Vec<(String, String)>, read: u64) {
+    pub fn add_own(&mut self, name: &MetricName, labels: Vec<(String, String)>, read: u64) {
         self.put(name, (Arc::default(), labels, read));
     }
 
-    fn put(&mut self, name: MetricName, (place, mut labels, read): (Arc<PlaceLabels>, Vec<(String, String)>, u64)) {
+    fn put(&mut self, name: &MetricName, (place, mut labels, read): (Arc<PlaceLabels>, Vec<(String, String)>, u64)) {
         labels.sort();
         labels.dedup_by(|one, other| one.0 == other.0);
         let value = MetricValue {
@@ -210,6 +215,15 @@ impl MetricValue {
             MetricScale::Millionth => read / 1e6,
             MetricScale::Billionth => read / 1e9,
         }
+    }
+}
+
+impl MetricValue {
+    /// As JSON has it: what is whole stays so.
+    pub fn json(self) -> serde_json::Number {
+        let float = || serde_json::Number::from_f64(self.float());
+        let whole = (self.scale == MetricScale::One).then(|| self.read.into());
+        whole.or_else(float).unwrap_or_else(|| 0.into())
     }
 }
 

@@ -4,10 +4,17 @@
 //! It may use numbers made into places, the state of a conversation, and events as they are rendered. It knows neither where
 //! helpers are nor a cluster's API, and prints nothing.
 
+mod event_places;
+mod exported_event;
+pub mod feed;
+mod json_lines;
+pub mod lines_file;
 mod metric_names;
-pub mod metric_set;
+mod metric_set;
 mod openmetrics_file;
 mod openmetrics_text;
+mod prometheus_server;
 mod sink_queue;
 mod sink_runner;
 pub mod sinks;
+mod stdout_lines;

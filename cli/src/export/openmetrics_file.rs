@@ -1,6 +1,6 @@
 //! The sink `openmetrics=FILE`: the last reading, written whole or not at all.
 
-use super::openmetrics_text::text;
+use super::openmetrics_text::{MetricsDialect, text};
 use super::sink_queue::SinkBatch;
 use super::sink_runner::{DeliveryError, ExportSink};
 use crate::exit::WrongUsage;
@@ -60,14 +60,15 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
 }
 
 impl ExportSink for OpenMetricsFile {
-    async fn deliver(&mut self, batch: &SinkBatch) -> Result<(), DeliveryError> {
+    async fn deliver(&mut self, batch: &SinkBatch) -> Result<u64, DeliveryError> {
         let Some(latest) = batch.readings.last().map(Arc::clone) else {
-            return Ok(());
+            return Ok(0);
         };
         let path = self.path.clone();
-        let written = tokio::task::spawn_blocking(move || replace(&path, &text(&latest))).await;
+        let written =
+            tokio::task::spawn_blocking(move || replace(&path, &text(&latest, MetricsDialect::OpenMetrics))).await;
         let failed = match written {
-            Ok(Ok(())) => return Ok(()),
+            Ok(Ok(())) => return Ok(0),
             Ok(Err(error)) => error.to_string(),
             Err(error) => error.to_string(),
         };

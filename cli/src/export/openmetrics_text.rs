@@ -1,12 +1,32 @@
-//! Metrics as `OpenMetrics` text (version 1.0). Pure.
+//! Metrics as text: `OpenMetrics` (version 1.0), or the older classic one of Prometheus (version 0.0.4). Pure.
 
 use super::metric_set::MetricSet;
 use model::letter::is_plain;
 use model::series::SeriesKind;
 use std::fmt::Write as _;
 
-/// The whole text, up to its end mark.
-pub fn text(set: &MetricSet) -> String {
+/// How metrics are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricsDialect {
+    /// With units, and a mark at the end.
+    OpenMetrics,
+    /// Without both; a counter's family has the name of its samples.
+    Classic,
+}
+
+impl MetricsDialect {
+    /// What the text is, as HTTP says it.
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Self::Classic => "text/plain; version=0.0.4; charset=utf-8",
+        }
+    }
+}
+
+/// The whole text.
+pub fn text(set: &MetricSet, dialect: MetricsDialect) -> String {
+    let open = dialect == MetricsDialect::OpenMetrics;
     let mut text = String::new();
     for (family, samples) in &set.families {
         let name = &samples.name;
@@ -15,11 +35,15 @@ pub fn text(set: &MetricSet) -> String {
             SeriesKind::Gauge => ("gauge", ""),
             SeriesKind::Histogram => ("histogram", ""),
         };
-        let _ = writeln!(text, "# TYPE {family} {kind}");
-        if !name.unit.is_empty() {
+        let of_family = if open { "" } else { suffix };
+        let _ = writeln!(text, "# TYPE {family}{of_family} {kind}");
+        if !name.unit.is_empty() && open {
             let _ = writeln!(text, "# UNIT {family} {}", name.unit);
         }
-        let _ = writeln!(text, "# HELP {family} {}", escaped(&name.help));
+        let help = escaped(&name.help);
+        // The classic text escapes no quotes there.
+        let help = if open { help } else { help.replace("\\\"", "\"") };
+        let _ = writeln!(text, "# HELP {family}{of_family} {help}");
         for sample in &samples.samples {
             text.push_str(family);
             text.push_str(suffix);
@@ -33,7 +57,9 @@ pub fn text(set: &MetricSet) -> String {
             let _ = writeln!(text, " {}", sample.value);
         }
     }
-    text.push_str("# EOF\n");
+    if open {
+        text.push_str("# EOF\n");
+    }
     text
 }
 
@@ -59,6 +85,7 @@ fn escaped(text: &str) -> String {
 mod tests {
     use super::super::metric_set::MetricSet;
     use super::super::metric_set::tests::{place, series};
+    use super::MetricsDialect::{Classic, OpenMetrics};
     use super::text;
     use std::io::Write as _;
     use std::process::{Command, Stdio};
@@ -107,8 +134,20 @@ skoop_tcp_RetransSegs_total{node="n1",namespace="shop",pod="web-1"} 41
 skoop_tcpsummary_sockets{node="n1",namespace="shop",pod="web-1",state="LISTEN"} 3
 # EOF
 "#;
-        assert_eq!(text(&sample()), expected);
-        assert_eq!(text(&MetricSet::default()), "# EOF\n");
+        assert_eq!(text(&sample(), OpenMetrics), expected);
+        assert_eq!(text(&MetricSet::default(), OpenMetrics), "# EOF\n");
+    }
+
+    #[test]
+    fn the_classic_text_names_counters_as_their_samples_and_has_neither_units_nor_an_end() {
+        let classic = text(&sample(), Classic);
+        assert!(classic.starts_with(
+            "# TYPE skoop_cpu_used_seconds_total counter
+# HELP skoop_cpu_used_seconds_total time on a CPU
+skoop_cpu_used_seconds_total{"
+        ));
+        assert!(classic.contains("# TYPE skoop_fd_open gauge\n"), "{classic}");
+        assert!(!classic.contains("# UNIT") && !classic.contains("# EOF"), "{classic}");
     }
 
     /// What Prometheus' own parser of the format reads: every sample, with every label as it was.
@@ -132,7 +171,11 @@ for family in read(sys.stdin.read()):
             return;
         }
         let mut child = python(&["-c", READ]).spawn().unwrap();
-        let written = child.stdin.take().unwrap().write_all(text(&sample()).as_bytes());
+        let written = child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(text(&sample(), OpenMetrics).as_bytes());
         let output = child.wait_with_output().unwrap();
         written.unwrap();
         let read = String::from_utf8(output.stdout).unwrap();

@@ -1,19 +1,30 @@
 //! The queue between a run and one sink: bounded, never waited for, and what did not fit is counted.
 
+use super::exported_event::ExportedEvent;
 use super::metric_set::MetricSet;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::Notify;
 
 /// What a sink takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SinkAppetite {
+    /// Events that may wait.
+    pub events: usize,
     /// Readings that may wait; of a sink that is about now the last one is enough.
     pub readings: usize,
     /// A reading that did not go out is outdated by the next, and not missed.
     pub only_latest: bool,
+    /// What comes shortly after goes out together.
+    pub linger: Duration,
 }
+
+/// Events that go out at once.
+const BATCH: usize = 2_000;
+/// Samples of all readings that wait; the last reading waits in any case.
+const SAMPLES_MAX: usize = 1_000_000;
 
 /// What came of all that a sink was given.
 #[derive(Debug, Default)]
@@ -42,13 +53,18 @@ pub struct SinkQueue {
 
 #[derive(Debug, Default)]
 struct Waiting {
+    events: VecDeque<Arc<ExportedEvent>>,
+    samples: usize,
     readings: VecDeque<Arc<MetricSet>>,
     closed: bool,
+    ended: bool,
 }
 
 /// What is given to a sink at once.
 #[derive(Clone, Debug, Default)]
 pub struct SinkBatch {
+    /// Events, the oldest first.
+    pub events: Vec<Arc<ExportedEvent>>,
     /// Readings, the oldest first.
     pub readings: Vec<Arc<MetricSet>>,
 }
@@ -56,7 +72,7 @@ pub struct SinkBatch {
 impl SinkBatch {
     /// How much it is.
     pub fn len(&self) -> u64 {
-        self.readings.len() as u64
+        (self.events.len() + self.readings.len()) as u64
     }
 }
 
@@ -77,15 +93,35 @@ impl SinkQueue {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One more reading.
+    /// One more event; where there is no room it is counted and let go.
+    pub fn event(&self, event: &Arc<ExportedEvent>) {
+        if self.appetite.events == 0 {
+            return;
+        }
+        let mut waiting = self.waiting();
+        if waiting.events.len() >= self.appetite.events || waiting.closed {
+            self.counts.dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        waiting.events.push_back(Arc::clone(event));
+        drop(waiting);
+        self.changed.notify_one();
+    }
+
+    /// One more reading; where there is no room the oldest is counted and let go.
     pub fn reading(&self, set: &Arc<MetricSet>) {
         if self.appetite.readings == 0 {
             return;
         }
         let mut waiting = self.waiting();
+        waiting.samples += set.len();
         waiting.readings.push_back(Arc::clone(set));
-        while waiting.readings.len() > self.appetite.readings {
-            waiting.readings.pop_front();
+        while waiting.readings.len() > self.appetite.readings
+            || (waiting.readings.len() > 1 && waiting.samples > SAMPLES_MAX)
+        {
+            if let Some(oldest) = waiting.readings.pop_front() {
+                waiting.samples -= oldest.len();
+            }
             if !self.appetite.only_latest {
                 self.counts.dropped.fetch_add(1, Ordering::Relaxed);
             }
@@ -100,33 +136,66 @@ impl SinkQueue {
         self.changed.notify_one();
     }
 
+    /// The sink takes nothing any more.
+    pub fn end(&self) {
+        let mut waiting = self.waiting();
+        (waiting.closed, waiting.ended) = (true, true);
+        waiting.events.clear();
+        waiting.readings.clear();
+    }
+
+    /// The sink takes nothing any more.
+    pub fn is_over(&self) -> bool {
+        self.waiting().ended
+    }
+
     /// What waits, as soon as something does; nothing when nothing more will come.
     pub async fn next(&self) -> Option<SinkBatch> {
+        let mut lingered = self.appetite.linger.is_zero();
         loop {
             {
                 let mut waiting = self.waiting();
-                let batch = SinkBatch {
-                    readings: waiting.readings.drain(..).collect(),
-                };
-                self.counts.in_flight.store(batch.len(), Ordering::Relaxed);
-                if batch.len() > 0 {
+                let there = !waiting.events.is_empty() || !waiting.readings.is_empty();
+                if there && (lingered || waiting.closed || waiting.events.len() >= BATCH) {
+                    let count = waiting.events.len().min(BATCH);
+                    let batch = SinkBatch {
+                        events: waiting.events.drain(..count).collect(),
+                        readings: waiting.readings.drain(..).collect(),
+                    };
+                    waiting.samples = 0;
+                    self.counts.in_flight.store(batch.len(), Ordering::Relaxed);
                     return Some(batch);
                 }
-                if waiting.closed {
+                if !there && waiting.closed {
                     return None;
                 }
+                lingered |= there;
             }
-            self.changed.notified().await;
+            if lingered && !self.appetite.linger.is_zero() {
+                tokio::time::sleep(self.appetite.linger).await;
+            } else {
+                self.changed.notified().await;
+            }
         }
+    }
+
+    /// The sink has let go of what it held.
+    pub fn let_go(&self) {
+        self.counts.in_flight.store(0, Ordering::Relaxed);
     }
 
     /// What still waits, or is on its way, is given up.
     pub fn give_up(&self) {
         let mut waiting = self.waiting();
-        let left = waiting.readings.len();
+        let readings = if self.appetite.only_latest {
+            0
+        } else {
+            waiting.readings.len()
+        };
+        let left = (readings + waiting.events.len()) as u64;
         waiting.readings.clear();
+        waiting.events.clear();
         drop(waiting);
-        let left = if self.appetite.only_latest { 0 } else { left as u64 };
         let left = left + self.counts.in_flight.swap(0, Ordering::Relaxed);
         self.counts.dropped.fetch_add(left, Ordering::Relaxed);
     }
@@ -134,15 +203,18 @@ impl SinkQueue {
 
 #[cfg(test)]
 mod tests {
-    use super::{SinkAppetite, SinkQueue};
+    use super::{BATCH, SinkAppetite, SinkQueue};
+    use crate::export::exported_event::tests::{RESET, event};
     use crate::export::metric_set::MetricSet;
     use std::sync::Arc;
     use std::sync::atomic::Ordering;
+    use std::time::Duration;
 
     fn filled(only_latest: bool) -> Arc<SinkQueue> {
         let appetite = SinkAppetite {
             readings: if only_latest { 1 } else { 2 },
             only_latest,
+            ..SinkAppetite::default()
         };
         let queue = SinkQueue::new("some".to_owned(), appetite);
         for at in 0..5 {
@@ -162,6 +234,23 @@ mod tests {
             assert!(queue.next().await.is_none());
             assert_eq!(queue.counts.dropped.load(Ordering::Relaxed), dropped);
         }
+    }
+
+    #[tokio::test]
+    async fn events_beyond_the_room_are_counted_and_go_out_in_batches() {
+        let appetite = SinkAppetite {
+            events: BATCH + 5,
+            linger: Duration::from_millis(1),
+            ..SinkAppetite::default()
+        };
+        let queue = SinkQueue::new("some".to_owned(), appetite);
+        let event = Arc::new(event(RESET));
+        (0..BATCH + 12).for_each(|_| queue.event(&event));
+        assert_eq!(queue.counts.dropped.load(Ordering::Relaxed), 7);
+        assert_eq!(queue.next().await.unwrap().events.len(), BATCH);
+        assert_eq!(queue.next().await.unwrap().events.len(), 5);
+        queue.close();
+        assert!(queue.next().await.is_none());
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub struct DeliveryError {
     pub again: bool,
     /// The sink wants to be asked no earlier.
     pub after: Option<Duration>,
+    /// Who took it has gone, and nothing else is wrong.
+    pub over: bool,
 }
 
 impl DeliveryError {
@@ -33,14 +35,23 @@ impl DeliveryError {
             why: why.into(),
             again: false,
             after: None,
+            over: false,
+        }
+    }
+
+    /// Who took it has gone, and nothing else is wrong.
+    pub fn over() -> Self {
+        Self {
+            over: true,
+            ..Self::lasting("")
         }
     }
 }
 
 /// Where numbers or events go.
 pub trait ExportSink: Send + 'static {
-    /// Lets this go out; all of it, or an error.
-    fn deliver(&mut self, batch: &SinkBatch) -> impl Future<Output = Result<(), DeliveryError>> + Send;
+    /// Lets this go out; all of it, or an error. So much of it was refused for good.
+    fn deliver(&mut self, batch: &SinkBatch) -> impl Future<Output = Result<u64, DeliveryError>> + Send;
 }
 
 /// Lets all go out that comes into a queue, until it is closed and empty.
@@ -51,10 +62,17 @@ pub async fn run(mut sink: impl ExportSink, queue: Arc<SinkQueue>) {
         let mut wait = FIRST;
         loop {
             let error = match sink.deliver(&batch).await {
-                Ok(()) => {
-                    queue.counts.written.fetch_add(batch.len(), Ordering::Relaxed);
+                Ok(refused) => {
+                    let written = batch.len().saturating_sub(refused);
+                    queue.counts.written.fetch_add(written, Ordering::Relaxed);
+                    queue.counts.dropped.fetch_add(refused, Ordering::Relaxed);
                     told.clear();
                     break;
+                }
+                Err(error) if error.over => {
+                    queue.let_go();
+                    queue.end();
+                    return;
                 }
                 Err(error) => error,
             };
@@ -71,6 +89,7 @@ pub async fn run(mut sink: impl ExportSink, queue: Arc<SinkQueue>) {
             tokio::time::sleep(error.after.unwrap_or_default().min(LONGEST).max(jittered(wait))).await;
             wait = (wait * 2).min(LONGEST);
         }
+        queue.let_go();
     }
 }
 
@@ -93,21 +112,21 @@ mod tests {
     struct Failing(usize, bool);
 
     impl ExportSink for Failing {
-        fn deliver(&mut self, _: &SinkBatch) -> impl Future<Output = Result<(), DeliveryError>> + Send {
+        fn deliver(&mut self, _: &SinkBatch) -> impl Future<Output = Result<u64, DeliveryError>> + Send {
             let fails = self.0 > 0;
             self.0 = self.0.saturating_sub(1);
             let error = DeliveryError {
                 again: self.1,
                 ..DeliveryError::lasting("no")
             };
-            std::future::ready(if fails { Err(error) } else { Ok(()) })
+            std::future::ready(if fails { Err(error) } else { Ok(0) })
         }
     }
 
     async fn outcome(sink: Failing) -> (u64, u64, u64) {
         let appetite = SinkAppetite {
             readings: 9,
-            only_latest: false,
+            ..SinkAppetite::default()
         };
         let queue = SinkQueue::new("some".to_owned(), appetite);
         queue.reading(&Arc::new(MetricSet::default()));

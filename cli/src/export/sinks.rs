@@ -1,10 +1,14 @@
 //! The registry of sinks: what each is called in `--to`, what it takes, and how it is started; and all sinks of a run.
 
+use super::exported_event::ExportedEvent;
+use super::lines_file::{LinesFile, LinesKept};
 use super::metric_names::{MetricName, MetricScale};
 use super::metric_set::MetricSet;
 use super::openmetrics_file::OpenMetricsFile;
+use super::prometheus_server::{PrometheusServer, listen_addresses};
 use super::sink_queue::{SinkAppetite, SinkQueue};
 use super::sink_runner::{self, ExportSink};
+use super::stdout_lines::StdoutLines;
 use crate::exit::WrongUsage;
 use crate::names;
 use crate::render::note;
@@ -26,23 +30,77 @@ struct SinkEntry {
     name: &'static str,
     /// What stands behind the equals sign.
     place: &'static str,
+    /// What it does, in a few words.
+    about: &'static str,
+    /// What is wrong with a place, before anything is started.
+    check: fn(&str) -> Result<(), String>,
     start: fn(&SinkSetup<'_>) -> Result<StartedSink>,
 }
 
 /// Every sink.
-const SINKS: &[SinkEntry] = &[SinkEntry {
-    name: "openmetrics",
-    place: "FILE",
-    start: |setup| {
-        let sink = OpenMetricsFile::at(Path::new(setup.place))?;
-        Ok(setup.spawn(sink, LATEST))
+const SINKS: &[SinkEntry] = &[
+    SinkEntry {
+        name: "openmetrics",
+        about: "the last reading as OpenMetrics text",
+        place: "FILE",
+        check: |_| Ok(()),
+        start: |setup| {
+            let sink = OpenMetricsFile::at(Path::new(setup.place))?;
+            Ok(setup.spawn(sink, LATEST))
+        },
     },
-}];
+    SinkEntry {
+        name: "prometheus",
+        about: "served at /metrics, to this machine alone unless an address is named (0.0.0.0:9464)",
+        place: "PORT",
+        check: |place| listen_addresses(place).map(drop),
+        start: |setup| {
+            let addresses = listen_addresses(setup.place).map_err(WrongUsage::error)?;
+            Ok(setup.spawn(PrometheusServer::listen(&addresses)?, LATEST))
+        },
+    },
+    SinkEntry {
+        name: "file",
+        about: "events and numbers as JSON lines, in files that are rotated by size",
+        place: "FILE",
+        check: |_| Ok(()),
+        start: |setup| {
+            let sink = LinesFile::at(Path::new(setup.place), setup.options.kept)?;
+            Ok(setup.spawn(sink, LINES))
+        },
+    },
+    SinkEntry {
+        name: "stdout",
+        about: "events and numbers as JSON lines",
+        place: "",
+        check: |_| Ok(()),
+        start: |setup| Ok(setup.spawn(StdoutLines, LINES)),
+    },
+];
 
 const LATEST: SinkAppetite = SinkAppetite {
+    events: 0,
     readings: 1,
     only_latest: true,
+    linger: Duration::ZERO,
 };
+
+/// Of a sink that writes both here and now.
+const LINES: SinkAppetite = SinkAppetite {
+    events: 50_000,
+    readings: 64,
+    only_latest: false,
+    linger: Duration::ZERO,
+};
+
+/// The help of `--to`.
+pub fn help() -> String {
+    let all: Vec<String> = SINKS
+        .iter()
+        .map(|entry| format!("{}: {}", entry.form(), entry.about))
+        .collect();
+    format!("Where to; may be repeated. {}", all.join(". "))
+}
 
 /// Where something is to go, as it was asked for.
 #[derive(Clone, Debug)]
@@ -63,6 +121,7 @@ impl Destination {
         if place.is_empty() != entry.place.is_empty() {
             return Err(format!("write it as {}", entry.form()));
         }
+        (entry.check)(place)?;
         Ok(Self {
             sink: entry.name,
             place: place.to_owned(),
@@ -84,6 +143,14 @@ struct SinkSetup<'a> {
     /// What it is told of as.
     name: String,
     place: &'a str,
+    options: &'a SinkOptions,
+}
+
+/// What sinks have in common.
+#[derive(Clone, Debug)]
+pub struct SinkOptions {
+    /// How much files of lines keep.
+    pub kept: LinesKept,
 }
 
 impl SinkSetup<'_> {
@@ -108,7 +175,7 @@ pub struct ExportSinks {
 
 impl ExportSinks {
     /// Starts them.
-    pub fn start(destinations: &[Destination]) -> Result<Self> {
+    pub fn start(destinations: &[Destination], options: &SinkOptions) -> Result<Self> {
         let mut sinks: Vec<StartedSink> = Vec::new();
         for (at, destination) in destinations.iter().enumerate() {
             let before = destinations.iter().take(at);
@@ -121,6 +188,7 @@ impl ExportSinks {
             sinks.push((entry.start)(&SinkSetup {
                 name,
                 place: &destination.place,
+                options,
             })?);
         }
         Ok(Self { sinks })
@@ -144,7 +212,7 @@ impl ExportSinks {
             {
                 let labels = vec![("sink".to_owned(), sink.queue.name.clone())];
                 let count = count.load(Ordering::Relaxed);
-                set.add_own(own(family, help, SeriesKind::Counter), labels, count);
+                set.add_own(&own(family, help, SeriesKind::Counter), labels, count);
             }
         }
         let read_at = MetricName {
@@ -156,14 +224,26 @@ impl ExportSinks {
                 SeriesKind::Gauge,
             )
         };
-        set.add_own(read_at, Vec::new(), set.at_ns);
+        set.add_own(&read_at, Vec::new(), set.at_ns);
         let left_out = set.left_out;
         let help = "samples left out of this reading: more than --max-series, or two for one name";
         set.add_own(
-            own("skoop_export_left_out", help, SeriesKind::Gauge),
+            &own("skoop_export_left_out", help, SeriesKind::Gauge),
             Vec::new(),
             left_out,
         );
+    }
+
+    /// Gives an event to all.
+    pub fn event(&self, event: &Arc<ExportedEvent>) {
+        for sink in &self.sinks {
+            sink.queue.event(event);
+        }
+    }
+
+    /// No sink takes anything any more.
+    pub fn are_over(&self) -> bool {
+        self.sinks.iter().all(|sink| sink.queue.is_over())
     }
 
     /// Gives a reading to all.
