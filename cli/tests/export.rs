@@ -4,8 +4,11 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "these are a test's")]
 #![cfg(target_os = "linux")]
 
+#[path = "skoop/receiver.rs"]
+mod receiver;
 mod skoop;
 
+use receiver::{Receiver, Reply};
 use serde_json::Value;
 use skoop::{Run, run, with_helper};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -42,7 +45,7 @@ impl Netns {
         self.inside(&send);
     }
 
-    /// Connects so often to a port where nobody listens: each time a reset is sent.
+    /// Connects so often to a port where nobody listens: each time a reset is sent, and received.
     fn be_refused(&self, count: u32) {
         let connect = format!("for at in $(seq {count}); do ! (exec 3<>/dev/tcp/127.0.0.1/4) 2>&-; done");
         self.inside(&format!("ip link set lo up && {connect}"));
@@ -236,7 +239,7 @@ fn of_lines(lines: &[Value], netns: &Netns) -> (usize, Option<u64>) {
 fn reading(netns: &Netns, more: &str, folder: &Path) -> Option<Child> {
     let ready = folder.join("ready.prom");
     let ask = format!(
-        "export netns/{} --local --probe udp,tcpreset --interval 500ms --to openmetrics={} {more}",
+        "export netns/{} --local --probe udp,tcpreset --for 1m --interval 500ms --to openmetrics={} {more}",
         netns.0,
         ready.display()
     );
@@ -317,6 +320,140 @@ fn a_reader_of_stdout_that_goes_ends_the_export_only_where_nobody_else_takes_any
     ended(child);
 }
 
+/// Every entry of all pushes: its labels, its line, its metadata.
+fn of_loki(receiver: &Receiver) -> Vec<(Value, Value, Value)> {
+    let mut entries = Vec::new();
+    for request in receiver.taken() {
+        let push: Value = serde_json::from_slice(&request.body).unwrap();
+        for stream in push["streams"].as_array().unwrap() {
+            for entry in stream["values"].as_array().unwrap() {
+                let line = serde_json::from_str(entry[1].as_str().unwrap()).unwrap();
+                entries.push((stream["stream"].clone(), line, entry[2].clone()));
+            }
+        }
+    }
+    entries
+}
+
+#[test]
+fn a_server_that_puts_off_gets_every_event_once_and_no_secret_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let netns = Netns::new("loki");
+    // It is slow, is overloaded, breaks off, and then is well.
+    let loki = Receiver::new(|number| match number {
+        0 => Reply::status(503, "s3cret-token is what you said"),
+        1 => Reply::Close,
+        2 => Reply::Late(Duration::from_secs(1), 204),
+        _ => Reply::status(204, ""),
+    });
+    let elastic = Receiver::new(|number| match number {
+        0 => Reply::status(429, ""),
+        _ => Reply::status(200, r#"{"errors":false,"items":[{"create":{"status":201}}]}"#),
+    });
+    let token = folder.path().join("token");
+    std::fs::write(&token, "s3cret-token\n").unwrap();
+    let login = folder.path().join("login");
+    std::fs::write(&login, "me:s3cret-word").unwrap();
+    let more = format!(
+        "--to loki={}/base --bearer-from loki={} --tenant loki=shop --to elasticsearch={} --basic-from elasticsearch={} --index my-events",
+        loki.address(),
+        token.display(),
+        elastic.address(),
+        login.display()
+    );
+    let Some(child) = reading(&netns, &more, folder.path()) else {
+        return;
+    };
+    netns.be_refused(7);
+    soon("all events at Loki", || (of_loki(&loki).len() == 14).then_some(()));
+    soon("all events at Elasticsearch", || {
+        let bulks = elastic.taken();
+        let lines: usize = bulks.iter().map(|bulk| bulk.text().lines().count()).sum();
+        (lines == 28).then_some(())
+    });
+    skoop::signal(&child, "INT");
+    let run = ended(child);
+    assert!(!run.err.contains("s3cret") && !run.out.contains("s3cret"), "{run:?}");
+    assert!(
+        run.err.contains("503 Service Unavailable: *** is what you said"),
+        "{run:?}"
+    );
+    assert!(!run.err.contains("did not go out"), "{run:?}");
+    let entries = of_loki(&loki);
+    let sent = entries
+        .iter()
+        .filter(|(_, line, _)| line["seen"]["what"] == "reset-sent");
+    assert_eq!((entries.len(), sent.count()), (14, 7));
+    for (labels, line, metadata) in entries {
+        assert!(
+            labels["node"].is_string() && labels.as_object().unwrap().len() == 1,
+            "{labels}"
+        );
+        assert_eq!(line["seen"]["what"], metadata["what"]);
+        assert_eq!(metadata["place"], format!("netns/{}", netns.0));
+    }
+    for request in loki.all() {
+        assert_eq!(request.path, "/base/loki/api/v1/push");
+        assert_eq!(request.header("authorization"), Some("Bearer s3cret-token"));
+        assert_eq!(request.header("x-scope-orgid"), Some("shop"));
+    }
+    for request in elastic.all() {
+        assert_eq!(
+            (request.path.as_str(), request.header("content-type")),
+            ("/_bulk", Some("application/x-ndjson"))
+        );
+        assert_eq!(request.header("authorization"), Some("Basic bWU6czNjcmV0LXdvcmQ="));
+        assert!(
+            request.text().starts_with(r#"{"create":{"_id":""#),
+            "{}",
+            request.text()
+        );
+        assert!(request.text().contains(r#""_index":"my-events""#), "{}", request.text());
+    }
+}
+
+#[test]
+fn one_bad_sink_stops_no_other_and_what_it_did_not_take_is_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let netns = Netns::new("bad");
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let stern = Receiver::new(|_| Reply::status(400, "no such thing"));
+    let lines = folder.path().join("lines");
+    let more = format!(
+        "--to loki=http://{nobody} --to loki={} --to file={}",
+        stern.address(),
+        lines.display()
+    );
+    let Some(child) = reading(&netns, &more, folder.path()) else {
+        return;
+    };
+    netns.be_refused(5);
+    netns.send(6);
+    let text = soon("the failures in the numbers themselves", || {
+        let text = std::fs::read_to_string(folder.path().join("ready.prom")).ok()?;
+        let failed = value(&text, "skoop_export_failures_total", &["sink=\"loki\""])?;
+        let dropped = value(&text, "skoop_export_dropped_total", &["sink=\"loki-2\""])?;
+        (failed > 0 && dropped == 10).then_some(text)
+    });
+    assert_eq!(value(&text, "skoop_export_dropped_total", &["sink=\"file\""]), Some(0));
+    skoop::signal(&child, "INT");
+    let run = ended(child);
+    for says in [
+        "loki: 10 readings or events did not go out",
+        "loki-2: 10 readings or events did not go out",
+        "Connection refused",
+        "400 Bad Request: no such thing",
+    ] {
+        assert!(run.err.contains(says), "{says:?} is not in {}", run.err);
+    }
+    let kept: Vec<Value> = std::fs::read_to_string(lines)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(of_lines(&kept, &netns), (5, Some(6)));
+}
+
 #[test]
 fn a_port_that_is_taken_is_told_before_anything_is_looked_at() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -340,6 +477,8 @@ fn what_cannot_be_meant_is_refused_before_anything_starts() {
         ),
         ("", "--to"),
     ] {
-        run(&format!("export --local --helper /bin/false {ask}")).refused(2, says);
+        let told = run(&format!("export --local --helper /bin/false {ask}"));
+        told.refused(2, says);
+        assert!(!told.err.contains("s3cret"), "{told:?}");
     }
 }

@@ -3,6 +3,7 @@
 use super::capture::ONLY_WHEN_ASKED;
 use super::numbers_look::{known_probes, rounds};
 use super::scope_options::ScopeOptions;
+use super::sink_options::SinkArguments;
 use super::site_options::{SiteOptions, block_on, check};
 use super::{CliCommand, CommandContext};
 use crate::capture::event_order::EventOrder;
@@ -10,8 +11,6 @@ use crate::capture::filter::CaptureFilter;
 use crate::capture::window::CaptureWindow;
 use crate::exit::{Exit, WrongUsage};
 use crate::export::feed::ExportFeed;
-use crate::export::lines_file::{LinesKept, size};
-use crate::export::sinks::{self, Destination, ExportSinks, SinkOptions};
 use crate::inquiry::durations;
 use crate::kubernetes::new_pods::NewPods;
 use crate::numbers::PlaceNames;
@@ -34,13 +33,15 @@ use tokio::time::Instant;
   # Served at http://localhost:9464/metrics for ten minutes, then all is gone
   kubectl skoop export -n shop --for 10m --to prometheus=9464
   # Resets and drops of this machine as JSON lines, in files of 10 MB
-  sudo kubectl-skoop export --local --probe tcpreset,drop --to file=events.jsonl --max-size 10M --keep 3"
+  sudo kubectl-skoop export --local --probe tcpreset,drop --to file=events.jsonl --max-size 10M --keep 3
+  # All nodes for an hour: events to Loki and Elasticsearch, as who stands in files
+  kubectl skoop export --all-nodes --for 1h --to loki=https://loki.example --bearer-from loki=token --to elasticsearch=https://es.example:9200 --basic-from elasticsearch=env:ES_LOGIN"
 )]
 pub struct ExportCommand {
     #[command(flatten)]
     scope: ScopeOptions,
-    #[arg(id = "sinks", long = "to", value_name = "SINK=PLACE", value_parser = Destination::parse, required = true, help = sinks::help())]
-    to: Vec<Destination>,
+    #[command(flatten)]
+    sinks: SinkArguments,
     /// Look for this time, such as 5m or 1h [default: until Ctrl-C]
     #[arg(long = "for", value_name = "TIME", value_parser = durations::parse)]
     length: Option<Duration>,
@@ -50,12 +51,6 @@ pub struct ExportCommand {
     /// Use only these probes, separated by commas (`probes` lists them) [default: all but path, tcpstate and transmit]
     #[arg(long = "probe", value_name = "LIST", value_delimiter = ',')]
     probes: Vec<String>,
-    /// With --to file: begin a new file when this one is larger
-    #[arg(id = "sink_size", long = "max-size", value_name = "SIZE", value_parser = size, default_value = "100M")]
-    max_size: u64,
-    /// With --to file: keep so many files of before, as FILE.1, FILE.2 and so on
-    #[arg(id = "sink_keep", long = "keep", value_name = "N", default_value_t = 5)]
-    keep: usize,
     /// Let no more samples out of one reading than this; what is left out is counted
     #[arg(long, value_name = "N", default_value_t = 200_000)]
     max_series: usize,
@@ -94,7 +89,8 @@ impl ExportCommand {
             render::manifests(&jobs)?;
             return Ok(Exit::Fine);
         }
-        let sinks = ExportSinks::start(&self.to, &self.options())?;
+        let cluster = site.cluster_of().map_or("", |cluster| cluster.context.as_str());
+        let sinks = self.sinks.start(cluster)?;
         let (mut session, recording) = self.place.begin(context, &site, &ends, longest)?;
         wanted.ask(&mut session);
         session.hello().await?;
@@ -155,14 +151,5 @@ impl ExportCommand {
             return Err(anyhow!("the export is not whole: {}", cuts.join("; ")));
         }
         Ok(recording.end(Exit::Fine))
-    }
-
-    fn options(&self) -> SinkOptions {
-        SinkOptions {
-            kept: LinesKept {
-                bytes: self.max_size,
-                files: self.keep,
-            },
-        }
     }
 }

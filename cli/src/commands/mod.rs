@@ -25,6 +25,7 @@ mod reach_options;
 mod rules;
 mod schema;
 mod scope_options;
+mod sink_options;
 mod site_options;
 mod surroundings;
 mod top;

@@ -4,11 +4,15 @@
 //! It may use numbers made into places, the state of a conversation, and events as they are rendered. It knows neither where
 //! helpers are nor a cluster's API, and prints nothing.
 
+pub mod credentials;
+mod elasticsearch;
 mod event_places;
 mod exported_event;
 pub mod feed;
+pub mod http_push;
 mod json_lines;
 pub mod lines_file;
+mod loki;
 mod metric_names;
 mod metric_set;
 mod openmetrics_file;

@@ -99,6 +99,9 @@ impl SinkQueue {
             return;
         }
         let mut waiting = self.waiting();
+        if waiting.ended {
+            return;
+        }
         if waiting.events.len() >= self.appetite.events || waiting.closed {
             self.counts.dropped.fetch_add(1, Ordering::Relaxed);
             return;
@@ -114,6 +117,9 @@ impl SinkQueue {
             return;
         }
         let mut waiting = self.waiting();
+        if waiting.ended {
+            return;
+        }
         waiting.samples += set.len();
         waiting.readings.push_back(Arc::clone(set));
         while waiting.readings.len() > self.appetite.readings

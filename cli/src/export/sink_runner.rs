@@ -39,6 +39,14 @@ impl DeliveryError {
         }
     }
 
+    /// It may go out later.
+    pub fn passing(why: impl Into<String>) -> Self {
+        Self {
+            again: true,
+            ..Self::lasting(why)
+        }
+    }
+
     /// Who took it has gone, and nothing else is wrong.
     pub fn over() -> Self {
         Self {

@@ -1,7 +1,11 @@
 //! The registry of sinks: what each is called in `--to`, what it takes, and how it is started; and all sinks of a run.
 
+pub use super::elasticsearch::INDEX as ELASTICSEARCH_INDEX;
+use super::elasticsearch::{self, Elasticsearch};
 use super::exported_event::ExportedEvent;
+use super::http_push::{PushCredentials, PushServer, check_url};
 use super::lines_file::{LinesFile, LinesKept};
+use super::loki::{self, Loki};
 use super::metric_names::{MetricName, MetricScale};
 use super::metric_set::MetricSet;
 use super::openmetrics_file::OpenMetricsFile;
@@ -76,6 +80,28 @@ const SINKS: &[SinkEntry] = &[
         check: |_| Ok(()),
         start: |setup| Ok(setup.spawn(StdoutLines, LINES)),
     },
+    SinkEntry {
+        name: "loki",
+        place: "URL",
+        about: "events by Loki's push API",
+        check: check_url,
+        start: |setup| {
+            let sink = Loki::new(setup.server(loki::PATH)?, setup.options.cluster.clone());
+            Ok(setup.spawn(sink, PUSHED_EVENTS))
+        },
+    },
+    SinkEntry {
+        name: "elasticsearch",
+        place: "URL",
+        about: "events by the bulk API of Elasticsearch and OpenSearch",
+        check: check_url,
+        start: |setup| {
+            let options = setup.options;
+            let server = setup.server(elasticsearch::PATH)?;
+            let sink = Elasticsearch::new(server, options.index.clone(), options.cluster.clone());
+            Ok(setup.spawn(sink, PUSHED_EVENTS))
+        },
+    },
 ];
 
 const LATEST: SinkAppetite = SinkAppetite {
@@ -83,6 +109,14 @@ const LATEST: SinkAppetite = SinkAppetite {
     readings: 1,
     only_latest: true,
     linger: Duration::ZERO,
+};
+
+/// Of a server that takes events.
+const PUSHED_EVENTS: SinkAppetite = SinkAppetite {
+    events: 50_000,
+    readings: 0,
+    only_latest: false,
+    linger: Duration::from_millis(250),
 };
 
 /// Of a sink that writes both here and now.
@@ -129,6 +163,13 @@ impl Destination {
     }
 }
 
+impl Destination {
+    /// The sink, as it stands in `--to`.
+    pub const fn sink(&self) -> &'static str {
+        self.sink
+    }
+}
+
 impl SinkEntry {
     fn form(&self) -> String {
         match self.place {
@@ -142,6 +183,8 @@ impl SinkEntry {
 struct SinkSetup<'a> {
     /// What it is told of as.
     name: String,
+    /// As it stands in `--to`.
+    kind: &'static str,
     place: &'a str,
     options: &'a SinkOptions,
 }
@@ -151,9 +194,20 @@ struct SinkSetup<'a> {
 pub struct SinkOptions {
     /// How much files of lines keep.
     pub kept: LinesKept,
+    /// Who sends to servers.
+    pub who: PushCredentials,
+    /// Where Elasticsearch puts documents.
+    pub index: String,
+    /// The cluster's name; empty where there is none.
+    pub cluster: String,
 }
 
 impl SinkSetup<'_> {
+    /// The server at this place; `path` is the sink's own.
+    fn server(&self, path: &str) -> Result<PushServer> {
+        PushServer::new(self.kind, self.place, path, &self.options.who)
+    }
+
     fn spawn(&self, sink: impl ExportSink, appetite: SinkAppetite) -> StartedSink {
         let queue = SinkQueue::new(self.name.clone(), appetite);
         let task = tokio::spawn(sink_runner::run(sink, Arc::clone(&queue)));
@@ -187,6 +241,7 @@ impl ExportSinks {
             let entry = entry.ok_or_else(|| WrongUsage::error(format!("there is no sink `{name}`")))?;
             sinks.push((entry.start)(&SinkSetup {
                 name,
+                kind: entry.name,
                 place: &destination.place,
                 options,
             })?);
