@@ -412,6 +412,121 @@ fn a_server_that_puts_off_gets_every_event_once_and_no_secret_is_told() {
     }
 }
 
+/// Values of a series in all remote writes, by its name and one label: bits, in milliseconds order.
+fn of_remote_write(receiver: &Receiver, name: &str, label: &str) -> Vec<(i64, f64)> {
+    let mut values = Vec::new();
+    for request in receiver.taken() {
+        let body = snap::raw::Decoder::new().decompress_vec(&request.body).unwrap();
+        for series in fields(&body, 1) {
+            let labels: Vec<String> = fields(&series, 1)
+                .iter()
+                .map(|label| {
+                    let text = |field| String::from_utf8(fields(label, field).remove(0)).unwrap();
+                    format!("{}={}", text(1), text(2))
+                })
+                .collect();
+            assert!(labels.is_sorted(), "{labels:?}");
+            if labels.contains(&format!("__name__={name}")) && labels.iter().any(|other| other == label) {
+                let sample = fields(&series, 2).remove(0);
+                let value = f64::from_le_bytes(sample[1..9].try_into().unwrap());
+                let at = sample[10..]
+                    .iter()
+                    .rev()
+                    .fold(0_i64, |at, byte| (at << 7) | i64::from(byte & 0x7f));
+                values.push((at, value));
+            }
+        }
+    }
+    values
+}
+
+/// The fields of bytes with that number of a message in Protocol Buffers, as far as these tests need it.
+fn fields(message: &[u8], number: u8) -> Vec<Vec<u8>> {
+    let (mut found, mut rest) = (Vec::new(), message);
+    while let Some((tag, after)) = rest.split_first() {
+        assert_eq!(tag & 7, 2, "no field of bytes");
+        let end = after.iter().position(|byte| *byte < 0x80).unwrap();
+        let length = after[..=end]
+            .iter()
+            .rev()
+            .fold(0, |length, byte| (length << 7) | usize::from(byte & 0x7f));
+        let (field, after) = after[end + 1..].split_at(length);
+        if tag >> 3 == number {
+            found.push(field.to_vec());
+        }
+        rest = after;
+    }
+    found
+}
+
+#[test]
+fn a_store_that_was_away_gets_every_reading_once_and_a_collector_both() {
+    let folder = tempfile::tempdir().unwrap();
+    let netns = Netns::new("store");
+    netns.send(21);
+    let store = Receiver::new(|number| match number {
+        1..4 => Reply::status(503, ""),
+        _ => Reply::status(204, ""),
+    });
+    let collector = Receiver::new(|_| Reply::status(200, "{}"));
+    let more = format!(
+        "--to remote-write={} --to otlp={}",
+        store.address(),
+        collector.address()
+    );
+    let Some(child) = reading(&netns, &more, folder.path()) else {
+        return;
+    };
+    netns.send(8);
+    netns.be_refused(3);
+    let place = format!("place=netns/{}", netns.0);
+    let sent = || of_remote_write(&store, "skoop_udp_OutDatagrams_total", &place);
+    soon("the last value in the store", || {
+        sent()
+            .last()
+            .is_some_and(|(_, value)| (*value - 29.0).abs() < f64::EPSILON)
+            .then_some(())
+    });
+    let all_logs = || -> Vec<Value> {
+        let taken = collector
+            .taken()
+            .into_iter()
+            .filter(|request| request.path == "/v1/logs");
+        let bodies = taken.map(|request| serde_json::from_slice::<Value>(&request.body).unwrap());
+        bodies
+            .flat_map(|body| {
+                let records = body["resourceLogs"][0]["scopeLogs"][0]["logRecords"].as_array();
+                records.unwrap().clone()
+            })
+            .collect()
+    };
+    soon("all events at the collector", || (all_logs().len() == 6).then_some(()));
+    skoop::signal(&child, "INT");
+    let run = ended(child);
+    assert!(!run.err.contains("did not go out"), "{run:?}");
+    let values = sent();
+    assert!(
+        values.is_sorted_by(|one, next| one.0 < next.0 && one.1 <= next.1),
+        "{values:?}"
+    );
+    assert!((values[0].1 - 21.0).abs() < f64::EPSILON, "{values:?}");
+    // It was away for at least half a second, and no reading of that time is missing.
+    let gaps = values.windows(2).map(|pair| pair[1].0 - pair[0].0);
+    assert!(gaps.clone().all(|gap| gap < 950), "{:?}", gaps.collect::<Vec<_>>());
+    for request in store.all() {
+        assert_eq!(request.path, "/api/v1/write");
+        assert_eq!(request.header("content-encoding"), Some("snappy"));
+        assert_eq!(request.header("content-type"), Some("application/x-protobuf"));
+    }
+    let last = collector
+        .taken()
+        .into_iter()
+        .rfind(|request| request.path == "/v1/metrics")
+        .unwrap();
+    let text = last.text();
+    assert!(text.contains(r#""asInt":"29""#), "{text}");
+}
+
 #[test]
 fn one_bad_sink_stops_no_other_and_what_it_did_not_take_is_counted() {
     let folder = tempfile::tempdir().unwrap();

@@ -35,7 +35,9 @@ use tokio::time::Instant;
   # Resets and drops of this machine as JSON lines, in files of 10 MB
   sudo kubectl-skoop export --local --probe tcpreset,drop --to file=events.jsonl --max-size 10M --keep 3
   # All nodes for an hour: events to Loki and Elasticsearch, as who stands in files
-  kubectl skoop export --all-nodes --for 1h --to loki=https://loki.example --bearer-from loki=token --to elasticsearch=https://es.example:9200 --basic-from elasticsearch=env:ES_LOGIN"
+  kubectl skoop export --all-nodes --for 1h --to loki=https://loki.example --bearer-from loki=token --to elasticsearch=https://es.example:9200 --basic-from elasticsearch=env:ES_LOGIN
+  # The pods of a namespace to Prometheus' own store, and to a collector
+  kubectl skoop export -n shop --for 1h --to remote-write=https://prometheus.example/api/v1/write --to otlp=http://collector:4318"
 )]
 pub struct ExportCommand {
     #[command(flatten)]

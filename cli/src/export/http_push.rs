@@ -202,7 +202,7 @@ impl PushServer {
     }
 
     /// Sends a body that is compressed already.
-    async fn post_as(
+    pub async fn post_as(
         &self,
         content_type: &'static str,
         coding: &'static str,

@@ -9,7 +9,9 @@ use super::loki::{self, Loki};
 use super::metric_names::{MetricName, MetricScale};
 use super::metric_set::MetricSet;
 use super::openmetrics_file::OpenMetricsFile;
+use super::otlp::{self, Otlp};
 use super::prometheus_server::{PrometheusServer, listen_addresses};
+use super::remote_write::{self, RemoteWrite};
 use super::sink_queue::{SinkAppetite, SinkQueue};
 use super::sink_runner::{self, ExportSink};
 use super::stdout_lines::StdoutLines;
@@ -102,6 +104,26 @@ const SINKS: &[SinkEntry] = &[
             Ok(setup.spawn(sink, PUSHED_EVENTS))
         },
     },
+    SinkEntry {
+        name: "remote-write",
+        place: "URL",
+        about: "numbers by Prometheus' remote write (version 1)",
+        check: check_url,
+        start: |setup| {
+            let server = setup.server(remote_write::PATH)?;
+            Ok(setup.spawn(RemoteWrite::new(server), PUSHED_NUMBERS))
+        },
+    },
+    SinkEntry {
+        name: "otlp",
+        place: "URL",
+        about: "numbers and events by OpenTelemetry's protocol over HTTP",
+        check: check_url,
+        start: |setup| {
+            let (metrics, logs) = (setup.server(otlp::METRICS)?, setup.server(otlp::LOGS)?);
+            Ok(setup.spawn(Otlp::new(metrics, logs, setup.options.cluster.clone()), PUSHED_BOTH))
+        },
+    },
 ];
 
 const LATEST: SinkAppetite = SinkAppetite {
@@ -117,6 +139,20 @@ const PUSHED_EVENTS: SinkAppetite = SinkAppetite {
     readings: 0,
     only_latest: false,
     linger: Duration::from_millis(250),
+};
+
+/// Of a server that takes numbers.
+const PUSHED_NUMBERS: SinkAppetite = SinkAppetite {
+    events: 0,
+    readings: 64,
+    only_latest: false,
+    linger: Duration::ZERO,
+};
+
+/// Of a server that takes both.
+const PUSHED_BOTH: SinkAppetite = SinkAppetite {
+    readings: 64,
+    ..PUSHED_EVENTS
 };
 
 /// Of a sink that writes both here and now.
