@@ -528,6 +528,40 @@ fn a_store_that_was_away_gets_every_reading_once_and_a_collector_both() {
 }
 
 #[test]
+fn by_the_predecessors_names_the_numbers_are_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("skoop.prom");
+    let netns = Netns::new("names");
+    netns.send(17);
+    let ask = format!(
+        "export netns/{} --local --names kubeskoop --probe udp,netdev --for 1s --to openmetrics={}",
+        netns.0,
+        file.display()
+    );
+    let Some(command) = with_helper(&ask) else { return };
+    ended(begun(command));
+    let text = std::fs::read_to_string(file).unwrap();
+    let place = netns.place();
+    assert_eq!(
+        value(&text, "kubeskoop_udp_outdatagrams", &[&place]),
+        Some(17),
+        "{text}"
+    );
+    // Both ends of the pair are there.
+    assert_eq!(
+        value(&text, "kubeskoop_netdev_txbytes", &[&place]),
+        Some(17 * FRAME),
+        "{text}"
+    );
+    assert_eq!(
+        value(&text, "kubeskoop_netdev_rxpackets", &[&place]),
+        Some(17),
+        "{text}"
+    );
+    assert!(!text.contains("skoop_udp_OutDatagrams"), "{text}");
+}
+
+#[test]
 fn one_bad_sink_stops_no_other_and_what_it_did_not_take_is_counted() {
     let folder = tempfile::tempdir().unwrap();
     let netns = Netns::new("bad");

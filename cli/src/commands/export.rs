@@ -11,6 +11,7 @@ use crate::capture::filter::CaptureFilter;
 use crate::capture::window::CaptureWindow;
 use crate::exit::{Exit, WrongUsage};
 use crate::export::feed::ExportFeed;
+use crate::export::metric_names::MetricNaming;
 use crate::inquiry::durations;
 use crate::kubernetes::new_pods::NewPods;
 use crate::numbers::PlaceNames;
@@ -36,14 +37,14 @@ use tokio::time::Instant;
   sudo kubectl-skoop export --local --probe tcpreset,drop --to file=events.jsonl --max-size 10M --keep 3
   # All nodes for an hour: events to Loki and Elasticsearch, as who stands in files
   kubectl skoop export --all-nodes --for 1h --to loki=https://loki.example --bearer-from loki=token --to elasticsearch=https://es.example:9200 --basic-from elasticsearch=env:ES_LOGIN
+  # For dashboards of KubeSkoop: its names, as far as both have the number
+  kubectl skoop export -n shop --to prometheus=9464 --names kubeskoop
   # The pods of a namespace to Prometheus' own store, and to a collector
   kubectl skoop export -n shop --for 1h --to remote-write=https://prometheus.example/api/v1/write --to otlp=http://collector:4318"
 )]
 pub struct ExportCommand {
     #[command(flatten)]
     scope: ScopeOptions,
-    #[command(flatten)]
-    sinks: SinkArguments,
     /// Look for this time, such as 5m or 1h [default: until Ctrl-C]
     #[arg(long = "for", value_name = "TIME", value_parser = durations::parse)]
     length: Option<Duration>,
@@ -53,9 +54,14 @@ pub struct ExportCommand {
     /// Use only these probes, separated by commas (`probes` lists them) [default: all but path, tcpstate and transmit]
     #[arg(long = "probe", value_name = "LIST", value_delimiter = ',')]
     probes: Vec<String>,
+    /// By whose names numbers are told
+    #[arg(long, value_enum, default_value_t, value_name = "WHOSE")]
+    names: MetricNaming,
     /// Let no more samples out of one reading than this; what is left out is counted
     #[arg(long, value_name = "N", default_value_t = 200_000)]
     max_series: usize,
+    #[command(flatten)]
+    sinks: SinkArguments,
     #[command(flatten)]
     place: SiteOptions,
 }
@@ -109,7 +115,7 @@ impl ExportCommand {
         let window = CaptureWindow::open(&mut session, &wanted, &endpoints, &probes).await?;
         let json = EventJson::new(wanted.names(&session, endpoints), &hello);
         let names = PlaceNames::of(wanted.inventory.as_ref());
-        let mut feed = ExportFeed::new(sinks, names, json, self.max_series);
+        let mut feed = ExportFeed::new(sinks, (names, json), self.names, self.max_series);
         let mut new_pods = site.cluster_of().cloned().map(NewPods::of);
         let mut order = EventOrder::default();
         let bound = self.length.map(|length| Instant::now() + length);

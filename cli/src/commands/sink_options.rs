@@ -4,7 +4,7 @@ use crate::exit::WrongUsage;
 use crate::export::credentials::{OfSink, SecretSource, file_of, secret_of, text_of};
 use crate::export::http_push::PushCredentials;
 use crate::export::lines_file::{LinesKept, size};
-use crate::export::sinks::{self, Destination, ExportSinks, SinkOptions};
+use crate::export::sinks::{self, ExportDestination, ExportSinks, SinkOptions};
 use anyhow::Result;
 use clap::Args;
 use std::path::PathBuf;
@@ -16,8 +16,8 @@ pub const HEADING: &str = "Where to";
 #[derive(Debug, Args)]
 #[command(next_help_heading = HEADING)]
 pub struct SinkArguments {
-    #[arg(long, value_name = "SINK=PLACE", value_parser = Destination::parse, required = true, help = sinks::help())]
-    to: Vec<Destination>,
+    #[arg(long, value_name = "SINK=PLACE", value_parser = ExportDestination::parse, required = true, help = sinks::help())]
+    to: Vec<ExportDestination>,
     /// With --to file: begin a new file when this one would be larger
     #[arg(long, value_name = "SIZE", value_parser = size, default_value = "100M")]
     max_size: u64,
@@ -62,7 +62,7 @@ impl SinkArguments {
             client_cert: self.client_cert.clone(),
             client_key: self.client_key.clone(),
         };
-        let asked: Vec<&str> = self.to.iter().map(Destination::sink).collect();
+        let asked: Vec<&str> = self.to.iter().map(ExportDestination::sink).collect();
         if let Some(nobody) = who.of_nobody(&asked) {
             return Err(WrongUsage::error(format!(
                 "something is said of sink `{nobody}`, and no --to names it; name one of {}",

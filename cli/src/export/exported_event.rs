@@ -1,5 +1,6 @@
 //! One event on its way to sinks: whose it is, when it was, and what it says. And how often each was met, as metrics. Pure.
 
+use super::kubeskoop_names;
 use super::metric_names::{MetricName, MetricScale, plain};
 use super::metric_set::{MetricSet, PlaceLabels};
 use model::errno::name_of;
@@ -92,6 +93,20 @@ impl EventCounts {
             let labels = [("what", what), ("reason", reason)];
             let labels = labels.map(|(name, value)| (name.to_owned(), value.clone()));
             set.add(&name, (Arc::clone(place), labels.to_vec(), *count));
+        }
+        set.left_out += self.uncounted;
+    }
+
+    /// As the predecessor told those that it told: one sum for each place.
+    pub fn add_as_kubeskoop(&self, set: &mut MetricSet) {
+        let mut sums: BTreeMap<(&Arc<PlaceLabels>, &String), u64> = BTreeMap::new();
+        for ((place, probe, _, _), count) in &self.counts {
+            *sums.entry((place, probe)).or_default() += count;
+        }
+        for ((place, probe), count) in sums {
+            if let Some(name) = kubeskoop_names::of_events(probe) {
+                set.add(&name, (Arc::default(), kubeskoop_names::labels(place), count));
+            }
         }
         set.left_out += self.uncounted;
     }

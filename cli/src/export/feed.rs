@@ -2,6 +2,8 @@
 
 use super::event_places::EventPlaces;
 use super::exported_event::{EventCounts, ExportedEvent};
+use super::kubeskoop_names;
+use super::metric_names::MetricNaming;
 use super::metric_set::MetricSet;
 use super::sinks::ExportSinks;
 use crate::conversation::numbers::Since;
@@ -24,6 +26,7 @@ pub struct ExportFeed {
     json: EventJson,
     places: EventPlaces,
     counts: EventCounts,
+    naming: MetricNaming,
     max_series: usize,
     /// Readings that were given.
     told: u64,
@@ -33,13 +36,19 @@ pub struct ExportFeed {
 
 impl ExportFeed {
     /// For these sinks, with these names.
-    pub fn new(sinks: ExportSinks, names: PlaceNames, json: EventJson, max_series: usize) -> Self {
+    pub fn new(
+        sinks: ExportSinks,
+        (names, json): (PlaceNames, EventJson),
+        naming: MetricNaming,
+        max_series: usize,
+    ) -> Self {
         Self {
             sinks,
             names,
             json,
             places: EventPlaces::default(),
             counts: EventCounts::default(),
+            naming,
             max_series,
             told: 0,
             strangers: BTreeSet::new(),
@@ -105,8 +114,16 @@ impl ExportFeed {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
         let mut set = MetricSet::with_room(now, self.max_series);
-        set.add_places(&places);
-        self.counts.add_to(&mut set);
+        match self.naming {
+            MetricNaming::Skoop => {
+                set.add_places(&places);
+                self.counts.add_to(&mut set);
+            }
+            MetricNaming::Kubeskoop => {
+                kubeskoop_names::add_places(&mut set, &places);
+                self.counts.add_as_kubeskoop(&mut set);
+            }
+        }
         set.settle();
         self.sinks.add_counts(&mut set);
         self.sinks.reading(&Arc::new(set));

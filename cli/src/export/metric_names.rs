@@ -4,6 +4,16 @@
 use model::numbers::{self, probe_of};
 use model::series::{Series, SeriesKind, Unit};
 
+/// By whose names numbers are told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum MetricNaming {
+    /// Ours: all numbers, as `skoop_<probe>_<name>`.
+    #[default]
+    Skoop,
+    /// The predecessor's, for its dashboards: what both have, as `kubeskoop_<probe>_<name>`.
+    Kubeskoop,
+}
+
 /// By what a number is divided to come to base units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MetricScale {

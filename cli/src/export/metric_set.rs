@@ -2,8 +2,8 @@
 
 use super::metric_names::{self, MetricName, MetricScale};
 use crate::numbers::NumbersPlace;
-use model::series::SeriesKind;
-use std::collections::{BTreeMap, BTreeSet};
+use model::series::{SeriesKind, Unit};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -84,6 +84,8 @@ impl MetricSet {
     /// The numbers of places. What counts since whenever is told so, what is a level as it is.
     pub fn add_places(&mut self, places: &[NumbersPlace]) {
         let labels = labels_of(places);
+        // Most places have the same numbers.
+        let mut names: HashMap<(&str, Unit), MetricName> = HashMap::new();
         for (place, labels) in places.iter().zip(labels) {
             for moved in &place.movements {
                 // Distributions are told with their buckets, which no place has yet.
@@ -93,7 +95,8 @@ impl MetricSet {
                 let own = moved.series.labels.iter();
                 let own = own.map(|(name, value)| (metric_names::label(name), value.clone()));
                 let sample = (Arc::clone(&labels), own.collect(), moved.now);
-                self.add(&metric_names::of(moved.series), sample);
+                let known = names.entry((&moved.series.name, moved.series.unit));
+                self.add(known.or_insert_with(|| metric_names::of(moved.series)), sample);
             }
         }
     }
@@ -319,6 +322,16 @@ pub mod tests {
         let netns: Vec<_> = samples.iter().map(|sample| sample.place.netns).collect();
         assert_eq!(netns, [Some(7), Some(8), None]);
         assert_eq!(set.left_out, 0);
+    }
+
+    #[test]
+    fn what_the_kernel_has_is_told_whatever_grew_meanwhile() {
+        let numbers = [(series("Tcp.InSegs", &[]), 1000)];
+        let mut places = [place(("shop", "web-1", 7), &numbers)];
+        places[0].movements[0].growth = 4;
+        let mut set = MetricSet::with_room(0, 1);
+        set.add_places(&places);
+        assert_eq!(set.families["skoop_tcp_InSegs"].samples[0].value.read, 1000);
     }
 
     #[test]

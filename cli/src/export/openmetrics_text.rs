@@ -1,9 +1,12 @@
 //! Metrics as text: `OpenMetrics` (version 1.0), or the older classic one of Prometheus (version 0.0.4). Pure.
 
-use super::metric_set::MetricSet;
+use super::metric_set::{MetricSet, PlaceLabels};
 use model::letter::is_plain;
 use model::series::SeriesKind;
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 /// How metrics are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +31,7 @@ impl MetricsDialect {
 pub fn text(set: &MetricSet, dialect: MetricsDialect) -> String {
     let open = dialect == MetricsDialect::OpenMetrics;
     let mut text = String::new();
+    let mut places: HashMap<*const PlaceLabels, String> = HashMap::new();
     for (family, samples) in &set.families {
         let name = &samples.name;
         let (kind, suffix) = match name.kind {
@@ -42,16 +46,27 @@ pub fn text(set: &MetricSet, dialect: MetricsDialect) -> String {
         }
         let help = escaped(&name.help);
         // The classic text escapes no quotes there.
-        let help = if open { help } else { help.replace("\\\"", "\"") };
+        let help = if open { help } else { help.replace("\\\"", "\"").into() };
         let _ = writeln!(text, "# HELP {family}{of_family} {help}");
         for sample in &samples.samples {
             text.push_str(family);
             text.push_str(suffix);
-            for (at, (label, value)) in sample.pairs().enumerate() {
-                let before = if at == 0 { '{' } else { ',' };
-                let _ = write!(text, "{before}{label}=\"{}\"", escaped(&value));
+            // Many samples are of one place, whose labels are written once.
+            let place = places.entry(Arc::as_ptr(&sample.place)).or_insert_with(|| {
+                let mut labels = String::new();
+                for (label, value) in sample.place.pairs() {
+                    add_label(&mut labels, label, &value);
+                }
+                labels
+            });
+            let mut between = if place.is_empty() { '{' } else { ',' };
+            text.push_str(place);
+            for (label, value) in sample.labels.iter().filter(|(_, value)| !value.is_empty()) {
+                text.push(between);
+                between = ',';
+                add_text(&mut text, label, value);
             }
-            if sample.pairs().next().is_some() {
+            if between == ',' {
                 text.push('}');
             }
             let _ = writeln!(text, " {}", sample.value);
@@ -63,8 +78,24 @@ pub fn text(set: &MetricSet, dialect: MetricsDialect) -> String {
     text
 }
 
+/// One of several labels, the first of which opens them.
+fn add_label(labels: &mut String, label: &str, value: &str) {
+    labels.push(if labels.is_empty() { '{' } else { ',' });
+    add_text(labels, label, value);
+}
+
+fn add_text(text: &mut String, label: &str, value: &str) {
+    let _ = write!(text, "{label}=\"{}\"", escaped(value));
+}
+
 /// As the format wants it; letters that hide or move a cursor are spelled, since the text is read by people, too.
-fn escaped(text: &str) -> String {
+fn escaped(text: &str) -> Cow<'_, str> {
+    if text
+        .chars()
+        .all(|letter| is_plain(letter) && !matches!(letter, '\\' | '"'))
+    {
+        return text.into();
+    }
     let mut escaped = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {
@@ -78,7 +109,7 @@ fn escaped(text: &str) -> String {
             }),
         }
     }
-    escaped
+    escaped.into()
 }
 
 #[cfg(test)]

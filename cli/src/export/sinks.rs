@@ -174,12 +174,12 @@ pub fn help() -> String {
 
 /// Where something is to go, as it was asked for.
 #[derive(Clone, Debug)]
-pub struct Destination {
+pub struct ExportDestination {
     sink: &'static str,
     place: String,
 }
 
-impl Destination {
+impl ExportDestination {
     /// Parses `SINK=PLACE`.
     pub fn parse(text: &str) -> Result<Self, String> {
         let (name, place) = text.split_once('=').unwrap_or((text, ""));
@@ -199,7 +199,7 @@ impl Destination {
     }
 }
 
-impl Destination {
+impl ExportDestination {
     /// The sink, as it stands in `--to`.
     pub const fn sink(&self) -> &'static str {
         self.sink
@@ -265,7 +265,7 @@ pub struct ExportSinks {
 
 impl ExportSinks {
     /// Starts them.
-    pub fn start(destinations: &[Destination], options: &SinkOptions) -> Result<Self> {
+    pub fn start(destinations: &[ExportDestination], options: &SinkOptions) -> Result<Self> {
         let mut sinks: Vec<StartedSink> = Vec::new();
         for (at, destination) in destinations.iter().enumerate() {
             let before = destinations.iter().take(at);
@@ -382,16 +382,16 @@ fn own(family: &str, help: &str, kind: SeriesKind) -> MetricName {
 
 #[cfg(test)]
 mod tests {
-    use super::Destination;
+    use super::ExportDestination;
 
     #[test]
     fn a_destination_is_a_sink_and_its_place() {
-        let parsed = Destination::parse("openmetrics=/tmp/a=b").unwrap();
+        let parsed = ExportDestination::parse("openmetrics=/tmp/a=b").unwrap();
         assert_eq!((parsed.sink, parsed.place.as_str()), ("openmetrics", "/tmp/a=b"));
-        let misspelt = Destination::parse("openmetric=x").unwrap_err();
+        let misspelt = ExportDestination::parse("openmetric=x").unwrap_err();
         assert!(misspelt.contains("did you mean `openmetrics`"), "{misspelt}");
         assert!(
-            Destination::parse("openmetrics")
+            ExportDestination::parse("openmetrics")
                 .unwrap_err()
                 .contains("openmetrics=FILE")
         );
