@@ -562,6 +562,35 @@ fn by_the_predecessors_names_the_numbers_are_the_same() {
 }
 
 #[test]
+fn a_server_is_trusted_by_its_own_authority_and_nobody_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let netns = Netns::new("tls");
+    let (trusted, certificate) = Receiver::secure();
+    let (stranger, _) = Receiver::secure();
+    let authority = folder.path().join("ca.pem");
+    std::fs::write(&authority, certificate).unwrap();
+    let more = format!(
+        "--to loki=https://localhost:{} --to otlp=https://localhost:{} --ca loki={} --ca otlp={}",
+        trusted.port(),
+        stranger.port(),
+        authority.display(),
+        authority.display()
+    );
+    let Some(child) = reading(&netns, &more, folder.path()) else {
+        return;
+    };
+    netns.be_refused(2);
+    soon("all events by TLS", || (of_loki(&trusted).len() == 4).then_some(()));
+    skoop::signal(&child, "INT");
+    let run = ended(child);
+    assert!(stranger.all().is_empty());
+    assert!(
+        run.err.contains("otlp: https://localhost") && run.err.contains("certificate"),
+        "{run:?}"
+    );
+}
+
+#[test]
 fn one_bad_sink_stops_no_other_and_what_it_did_not_take_is_counted() {
     let folder = tempfile::tempdir().unwrap();
     let netns = Netns::new("bad");
@@ -588,7 +617,7 @@ fn one_bad_sink_stops_no_other_and_what_it_did_not_take_is_counted() {
     skoop::signal(&child, "INT");
     let run = ended(child);
     for says in [
-        "loki: 10 readings or events did not go out",
+        "loki: 10 readings or events did not go out: it was refused, too late, or the sink was away",
         "loki-2: 10 readings or events did not go out",
         "Connection refused",
         "400 Bad Request: no such thing",

@@ -255,7 +255,8 @@ impl PushServer {
             StatusCode::NOT_FOUND => "; look at the address",
             _ => "",
         };
-        let why = self.told(&format!("the server answers {status}: {text}{hint}"));
+        let colon = if text.is_empty() { "" } else { ": " };
+        let why = self.told(&format!("the server answers {status}{colon}{text}{hint}"));
         let passes =
             status.is_server_error() || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);
         Err(DeliveryError {

@@ -360,7 +360,7 @@ impl ExportSinks {
             let dropped = sink.queue.counts.dropped.load(Ordering::Relaxed);
             if dropped > 0 {
                 note(&format!(
-                    "{}: {dropped} readings or events did not go out: the sink was too slow or away; look at it, and run it again",
+                    "{}: {dropped} readings or events did not go out: it was refused, too late, or the sink was away; see what it said, and run it again",
                     sink.queue.name
                 ));
             }

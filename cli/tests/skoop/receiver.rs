@@ -1,8 +1,11 @@
 //! A server on loopback that takes what is pushed, and answers as a test wants it to.
 
 use flate2::read::GzDecoder;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use rcgen::{CertificateParams, KeyPair};
+use rustls::pki_types::PrivateKeyDer;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use std::io::{BufRead as _, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -71,6 +74,45 @@ impl Receiver {
         server
     }
 
+    /// One that is reached by TLS as localhost, and takes all; with the certificate that it shows, which is signed by itself.
+    pub fn secure() -> (Self, String) {
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new(["localhost".to_owned()])
+            .unwrap()
+            .self_signed(&key)
+            .unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![certificate.der().clone()],
+                PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
+            )
+            .unwrap();
+        let config = Arc::new(config);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let taken: Arc<Mutex<Vec<Taken>>> = Arc::default();
+        let server = Self {
+            port,
+            taken: Arc::clone(&taken),
+        };
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let taken = Arc::clone(&taken);
+                let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
+                let stream = StreamOwned::new(connection, stream);
+                std::thread::spawn(move || serve(stream, &taken, &|_| Reply::status(204, "")));
+            }
+        });
+        (server, certificate.pem())
+    }
+
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
     pub fn address(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
@@ -86,8 +128,7 @@ impl Receiver {
     }
 }
 
-fn serve(stream: TcpStream, taken: &Mutex<Vec<Taken>>, answer: &dyn Fn(usize) -> Reply) {
-    let mut writer = stream.try_clone().unwrap();
+fn serve(stream: impl Read + Write, taken: &Mutex<Vec<Taken>>, answer: &dyn Fn(usize) -> Reply) {
     let mut reader = BufReader::new(stream);
     loop {
         let mut line = String::new();
@@ -135,7 +176,13 @@ fn serve(stream: TcpStream, taken: &Mutex<Vec<Taken>>, answer: &dyn Fn(usize) ->
             return;
         }
         let length = says.len();
-        if write!(writer, "HTTP/1.1 {status} X\r\ncontent-length: {length}\r\n\r\n{says}").is_err() {
+        let answer = format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\n\r\n{says}");
+        let writer = reader.get_mut();
+        if writer
+            .write_all(answer.as_bytes())
+            .and_then(|()| writer.flush())
+            .is_err()
+        {
             return;
         }
     }
