@@ -10,12 +10,16 @@ mod skoop;
 
 use receiver::{Receiver, Reply};
 use serde_json::Value;
-use skoop::{Run, run, with_helper};
+use skoop::{A, ARMED, DONE, DROP, Fake, GOING, HELLO, Run, STOPPED, run, with_helper};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+/// A first and a last reading of nothing.
+const ROUND: &str = r#"{"round":{"window":$id,"number":1,"at_ns":1100000000}}"#;
+const LAST_ROUND: &str = r#"{"round":{"window":$id,"number":2,"at_ns":1900000000}}"#;
 
 /// A network namespace of its own with a device that swallows all; it goes with this.
 struct Netns(String);
@@ -630,6 +634,50 @@ fn one_bad_sink_stops_no_other_and_what_it_did_not_take_is_counted() {
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
     assert_eq!(of_lines(&kept, &netns), (5, Some(6)));
+}
+
+#[test]
+fn events_that_a_node_did_not_tell_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("skoop.prom");
+    let going = &[GOING, DROP, ROUND];
+    let stopped = STOPPED
+        .replace(
+            r#""lost":[]"#,
+            r#""lost":[{"probe":"drop","ring_full":5,"over_budget":7}]"#,
+        )
+        .replace("41", "13");
+    let fake = Fake::new(&[
+        ("hello", &[HELLO]),
+        ("resolve", &[A]),
+        ("arm", &[ARMED]),
+        ("go", going),
+        ("stop", &[LAST_ROUND, &stopped]),
+        ("bye", &[DONE, "!exit 0"]),
+    ]);
+    let told = fake.run(&format!(
+        "export netns/a --for 300ms --probe drop --to stdout --to openmetrics={}",
+        file.display()
+    ));
+    assert_eq!(told.code, Some(0), "{told:?}");
+    assert!(
+        told.err
+            .contains("12 events of probe drop on n1 were not told one by one"),
+        "{told:?}"
+    );
+    let text = std::fs::read_to_string(file).unwrap();
+    let untold = value(
+        &text,
+        "skoop_export_untold_events_total",
+        &["node=\"n1\"", "probe=\"drop\""],
+    );
+    assert_eq!(untold, Some(12), "{text}");
+    let events = value(
+        &text,
+        "skoop_drop_events_total",
+        &["reason=\"NETFILTER_DROP\"", "what=\"drop\""],
+    );
+    assert_eq!(events, Some(1), "{text}");
 }
 
 #[test]

@@ -142,6 +142,16 @@ impl ExportCommand {
         feed.reading(&session.state, rounds(&session.state));
         session.dismiss().await;
         feed.finish().await;
+        for node in &session.state.evidence.nodes {
+            for lost in node.lost.iter().filter(|lost| lost.untold() > 0) {
+                note(&format!(
+                    "{} events of probe {} on {} were not told one by one: more came than there was room for; counters of the kernel have them all",
+                    lost.untold(),
+                    lost.probe,
+                    node.name
+                ));
+            }
+        }
         let places = session.state.numbers.places();
         let unread = places.flat_map(|(_, _, place)| &place.missing);
         let unread: BTreeSet<String> = unread

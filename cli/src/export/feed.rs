@@ -126,6 +126,7 @@ impl ExportFeed {
         }
         set.settle();
         self.sinks.add_counts(&mut set);
+        ExportSinks::add_untold(&mut set, &state.evidence.nodes);
         self.sinks.reading(&Arc::new(set));
     }
 

@@ -19,6 +19,7 @@ use crate::exit::WrongUsage;
 use crate::names;
 use crate::render::note;
 use anyhow::Result;
+use model::evidence::NodeEvidence;
 use model::series::SeriesKind;
 use std::path::Path;
 use std::sync::Arc;
@@ -323,6 +324,22 @@ impl ExportSinks {
             Vec::new(),
             left_out,
         );
+    }
+
+    /// Events that no sink can have: their nodes did not tell them one by one, as they say when the window closes.
+    pub fn add_untold(set: &mut MetricSet, nodes: &[NodeEvidence]) {
+        let name = own(
+            "skoop_export_untold_events",
+            "events that a node did not tell one by one: more came than there was room for",
+            SeriesKind::Counter,
+        );
+        for node in nodes {
+            for lost in node.lost.iter().filter(|lost| lost.untold() > 0) {
+                let labels = [("node", &node.name), ("probe", &lost.probe)];
+                let labels = labels.map(|(name, value)| (name.to_owned(), value.clone()));
+                set.add_own(&name, labels.to_vec(), lost.untold());
+            }
+        }
     }
 
     /// Gives an event to all.
