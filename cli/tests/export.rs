@@ -508,7 +508,9 @@ fn a_store_that_was_away_gets_every_reading_once_and_a_collector_both() {
     skoop::signal(&child, "INT");
     let run = ended(child);
     assert!(!run.err.contains("did not go out"), "{run:?}");
-    let values = sent();
+    let mut values = sent();
+    let (_, last) = values.pop().unwrap();
+    assert_eq!(last.to_bits(), 0x7ff0_0000_0000_0002, "the series has not ended");
     assert!(
         values.is_sorted_by(|one, next| one.0 < next.0 && one.1 <= next.1),
         "{values:?}"

@@ -55,17 +55,20 @@ impl RemoteWrite {
             _ => 0,
         };
         for (number, part) in all.chunks(REQUEST).enumerate().skip(begun) {
-            let body = request(part, set.at_ns / 1_000_000);
-            let body = snap::raw::Encoder::new()
-                .compress_vec(&body)
-                .map_err(|error| DeliveryError::lasting(format!("compressing failed: {error}")))?;
-            self.server.post_as("application/x-protobuf", "snappy", body).await?;
+            send(&self.server, part, set.at_ns / 1_000_000).await?;
             self.under_way = Some((set.at_ns, number + 1));
         }
         self.under_way = None;
         self.known = now;
         Ok(())
     }
+}
+
+async fn send(server: &PushServer, series: &[(&SeriesKey, u64)], at_ms: u64) -> Result<(), DeliveryError> {
+    let body = snap::raw::Encoder::new()
+        .compress_vec(&request(series, at_ms))
+        .map_err(|error| DeliveryError::lasting(format!("compressing failed: {error}")))?;
+    server.post_as("application/x-protobuf", "snappy", body).await.map(drop)
 }
 
 /// All series of a reading, each with the bits of its value.
@@ -142,6 +145,16 @@ impl ExportSink for RemoteWrite {
             self.newest = Some(set.at_ns);
         }
         Ok(refused)
+    }
+
+    /// Nobody looks any more: what was last is not what is now.
+    async fn end(&mut self) -> Result<(), DeliveryError> {
+        let all: Vec<(&SeriesKey, u64)> = self.known.keys().map(|key| (key, STALE)).collect();
+        let at_ms = self.newest.unwrap_or_default() / 1_000_000 + 1;
+        for part in all.chunks(REQUEST) {
+            send(&self.server, part, at_ms).await?;
+        }
+        Ok(())
     }
 }
 

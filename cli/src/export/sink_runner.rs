@@ -60,6 +60,11 @@ impl DeliveryError {
 pub trait ExportSink: Send + 'static {
     /// Lets this go out; all of it, or an error. So much of it was refused for good.
     fn deliver(&mut self, batch: &SinkBatch) -> impl Future<Output = Result<u64, DeliveryError>> + Send;
+
+    /// Nothing more will come.
+    fn end(&mut self) -> impl Future<Output = Result<(), DeliveryError>> + Send {
+        std::future::ready(Ok(()))
+    }
 }
 
 /// Lets all go out that comes into a queue, until it is closed and empty.
@@ -98,6 +103,9 @@ pub async fn run(mut sink: impl ExportSink, queue: Arc<SinkQueue>) {
             wait = (wait * 2).min(LONGEST);
         }
         queue.let_go();
+    }
+    if let Err(error) = sink.end().await {
+        note(&format!("{}: {}", queue.name, error.why));
     }
 }
 
