@@ -5,6 +5,7 @@ mod commands;
 mod conversation;
 mod evidence;
 mod exit;
+mod export;
 mod inquiry;
 mod interrupt;
 mod kubernetes;

@@ -5,43 +5,10 @@
 
 mod skoop;
 
-use skoop::{Run, signal};
+use skoop::{Run, signal, with_helper as skoop};
 use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-
-/// The program with a helper, or the reason why there is none to try.
-fn program() -> Result<PathBuf, String> {
-    let root = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    if !root.lines().any(|line| line.starts_with("Uid:\t0\t0")) {
-        return Err("not root".to_owned());
-    }
-    let own = Path::new(env!("CARGO_BIN_EXE_kubectl-skoop"));
-    match std::env::var_os("SKOOP_BIN").map(PathBuf::from) {
-        Some(built) if built.is_file() => Ok(built),
-        _ if own.with_file_name("node-helper").is_file() => Ok(own.to_owned()),
-        _ => Err("no client with a helper: run `make build`, or `cargo build -p node-helper`".to_owned()),
-    }
-}
-
-/// The program's command line, or `None` after saying why this cannot be tried here.
-fn skoop(arguments: &str) -> Option<Command> {
-    match program() {
-        Ok(program) => {
-            let mut command = Command::new(program);
-            command
-                .args(arguments.split_whitespace())
-                .stdin(Stdio::null())
-                .env("NO_COLOR", "1");
-            Some(command)
-        }
-        Err(why) => {
-            println!("skipped: {why}");
-            None
-        }
-    }
-}
 
 /// The helpers of a client: its children.
 fn helpers(client: &Child) -> Vec<u32> {

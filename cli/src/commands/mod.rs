@@ -15,6 +15,7 @@ mod context;
 mod diagnose;
 mod doctor;
 mod explain;
+mod export;
 mod inspect;
 mod node_findings;
 mod numbers_look;
@@ -25,6 +26,7 @@ mod reach_options;
 mod rules;
 mod schema;
 mod scope_options;
+mod sink_options;
 mod site_options;
 mod surroundings;
 mod top;
@@ -78,6 +80,7 @@ pub const COMMANDS: &[CommandEntry] = &[
     CommandEntry::of::<top::TopCommand>(),
     CommandEntry::of::<inspect::InspectCommand>(),
     CommandEntry::of::<compare::CompareCommand>(),
+    CommandEntry::of::<export::ExportCommand>(),
     CommandEntry::of::<doctor::Doctor>(),
     CommandEntry::of::<cleanup::Cleanup>(),
     CommandEntry::of::<probes::Probes>(),

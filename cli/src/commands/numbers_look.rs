@@ -62,7 +62,14 @@ impl NumbersLook<'_> {
         wanted.ask(&mut session);
         session.hello().await?;
         let hello = session.state.nodes.iter().find_map(|node| node.hello.clone());
-        let probes = self.known(&hello.unwrap_or_default())?;
+        let hello = hello.unwrap_or_default();
+        let probes = if self.probes.is_empty() {
+            let reading = hello.probes.iter().filter(|probe| probe.reads);
+            reading.map(|probe| probe.name.clone()).collect()
+        } else {
+            self.probes.clone()
+        };
+        known_probes(&probes, &hello)?;
         check(context, &site, &session)?;
         let endpoints = wanted.resolved(&mut session).await?;
         let names = PlaceNames::of(wanted.inventory.as_ref());
@@ -115,30 +122,26 @@ impl NumbersLook<'_> {
         let read = |state: &ConversationState| state.all(|node| node.read.contains(&id));
         session.need("reading settings", read).await
     }
+}
 
-    /// The probes asked for, each of them one there is.
-    fn known(&self, hello: &Hello) -> Result<Vec<String>> {
-        if self.probes.is_empty() {
-            let reading = hello.probes.iter().filter(|probe| probe.reads);
-            return Ok(reading.map(|probe| probe.name.clone()).collect());
+/// Each of these probes is one there is.
+pub fn known_probes(probes: &[String], hello: &Hello) -> Result<()> {
+    let known = || hello.probes.iter().map(|probe| probe.name.as_str());
+    for name in probes {
+        if !known().any(|other| other == name) {
+            let all: Vec<&str> = known().collect();
+            let hint = names::hint(name, known());
+            return Err(NotThere::error(format!(
+                "there is no probe `{name}`{hint} (probes: {})",
+                all.join(", ")
+            )));
         }
-        let known = || hello.probes.iter().map(|probe| probe.name.as_str());
-        for name in &self.probes {
-            if !known().any(|other| other == name) {
-                let all: Vec<&str> = known().collect();
-                let hint = names::hint(name, known());
-                return Err(NotThere::error(format!(
-                    "there is no probe `{name}`{hint} (probes: {})",
-                    all.join(", ")
-                )));
-            }
-        }
-        Ok(self.probes.clone())
     }
+    Ok(())
 }
 
 /// Readings that are complete at every node that still speaks.
-fn rounds(state: &ConversationState) -> u64 {
+pub fn rounds(state: &ConversationState) -> u64 {
     let nodes = state.nodes.iter().enumerate().filter(|(_, node)| !node.over());
     let complete = nodes.map(|(at, _)| state.numbers.round(at).map_or(0, |round| round.number));
     complete.min().unwrap_or_default()

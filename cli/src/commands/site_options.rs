@@ -2,6 +2,7 @@
 
 use super::CommandContext;
 use super::command_line::{TYPED, command};
+use super::sink_options;
 use crate::conversation::session::Session;
 use crate::exit::WrongUsage;
 use crate::inquiry::known_ends::KnownEnds;
@@ -21,8 +22,8 @@ use std::time::Duration;
 
 /// The options that say where to look stand under this in the help.
 const HEADING: &str = "Where to look";
-/// All options under these headings say where to look ...
-const WHERE_HEADINGS: [&str; 3] = [HEADING, cluster::HEADING, site::cluster::HEADING];
+/// All options under these headings say where to look, or where to what was seen is given ...
+const WHERE_HEADINGS: [&str; 4] = [HEADING, cluster::HEADING, site::cluster::HEADING, sink_options::HEADING];
 /// ... and, by their ids, a few that also change what is found out: they are part of the question.
 const OF_THE_QUESTION: [&str; 3] = ["namespace", "no_helper", "dry_run"];
 /// The ids of options that only say how the answer is printed or kept.
@@ -230,6 +231,7 @@ mod tests {
             "--helper h --color never -v",
             "--image i --image-pull-policy Never --image-pull-secret s --helper-namespace n --privileged --inject=i",
             "--kubeconfig k --context c --cluster c --user u --as a --as-group g --request-timeout 5s",
+            "--to loki=https://host --bearer-from loki=token --to=stdout",
             "--evidence e --record=x --record-payloads --verbose --output yaml",
         ] {
             assert_eq!(question(&words(&format!("{asked} {with}"))), words(asked));

@@ -4,7 +4,7 @@ use crate::conversation::numbers::{Movement, Since};
 use crate::conversation::state::ConversationState;
 use diagnoses::kernel::drops::{self, Class};
 use model::event::TcpState;
-use model::inventory::Inventory;
+use model::inventory::{Inventory, Pod};
 use model::numbers;
 use model::owner::Owner;
 use model::protocol::Total;
@@ -54,6 +54,20 @@ impl PlaceNames {
                 })
                 .collect(),
             of_cluster: inventory.is_some(),
+        }
+    }
+
+    /// Namespace and name of a pod, by its uid.
+    pub fn pod(&self, uid: &str) -> Option<(&str, &str)> {
+        let (namespace, name, _) = self.pods.get(uid)?;
+        Some((namespace, name))
+    }
+
+    /// Pods that have come since.
+    pub fn meet(&mut self, pods: &[Pod]) {
+        for pod in pods {
+            let names = (pod.namespace.clone(), pod.name.clone(), pod.node.clone());
+            self.pods.insert(pod.uid.clone(), names);
         }
     }
 }
@@ -167,7 +181,7 @@ fn lost_because(what: &str) -> Option<String> {
 }
 
 /// What has no pod's name: a container by its short id beside the process, a namespace by its own name.
-fn outside_name(name: &str, owner: &Owner) -> String {
+pub fn outside_name(name: &str, owner: &Owner) -> String {
     match owner {
         Owner::Container { id } => format!("container/{}", id.get(..12).unwrap_or(id)),
         Owner::Pod { uid, .. } => format!("pod/{uid}"),

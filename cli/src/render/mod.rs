@@ -7,6 +7,7 @@
 
 mod capture_totals;
 mod comparison;
+mod event_json;
 mod event_lines;
 mod event_phrases;
 mod event_printer;
@@ -27,6 +28,7 @@ mod top;
 mod untrusted_text;
 
 pub use capture_totals::CaptureTotals;
+pub use event_json::EventJson;
 pub use event_lines::EventNames;
 pub use event_phrases::PodNames;
 pub use event_printer::{EventFormat, EventPrinter};
@@ -88,6 +90,11 @@ fn paper(colour: Colour) -> paper::Paper {
 /// As JSON in plain letters.
 fn json(document: &impl serde::Serialize) -> Result<String> {
     Ok(untrusted_text::json(&serde_json::to_string_pretty(document)?) + "\n")
+}
+
+/// As JSON in plain letters and in one line, without its end.
+pub fn json_line(document: &impl serde::Serialize) -> serde_json::Result<String> {
+    Ok(untrusted_text::json(&serde_json::to_string(document)?))
 }
 
 /// The same document as the JSON, in YAML: written directly, enums would become tags, which few other tools read.

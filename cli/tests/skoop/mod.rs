@@ -1,8 +1,13 @@
 //! The real program with a helper that says what a test wants to be said.
 #![allow(dead_code, reason = "each test file uses what it needs")]
-#![allow(clippy::unwrap_used, clippy::format_push_string, reason = "this is a test's")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::format_push_string,
+    clippy::print_stdout,
+    reason = "this is a test's"
+)]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use tempfile::TempDir;
 
@@ -134,6 +139,38 @@ pub fn skoop(arguments: &str) -> Command {
         .stdin(Stdio::null())
         .env("NO_COLOR", "1");
     command
+}
+
+/// The program with a helper, or the reason why there is none to try.
+fn program_with_helper() -> Result<PathBuf, String> {
+    let root = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    if !root.lines().any(|line| line.starts_with("Uid:\t0\t0")) {
+        return Err("not root".to_owned());
+    }
+    let own = Path::new(env!("CARGO_BIN_EXE_kubectl-skoop"));
+    match std::env::var_os("SKOOP_BIN").map(PathBuf::from) {
+        Some(built) if built.is_file() => Ok(built),
+        _ if own.with_file_name("node-helper").is_file() => Ok(own.to_owned()),
+        _ => Err("no client with a helper: run `make build`, or `cargo build -p node-helper`".to_owned()),
+    }
+}
+
+/// The program's command line, or `None` after saying why this cannot be tried here.
+pub fn with_helper(arguments: &str) -> Option<Command> {
+    match program_with_helper() {
+        Ok(program) => {
+            let mut command = Command::new(program);
+            command
+                .args(arguments.split_whitespace())
+                .stdin(Stdio::null())
+                .env("NO_COLOR", "1");
+            Some(command)
+        }
+        Err(why) => {
+            println!("skipped: {why}");
+            None
+        }
+    }
 }
 
 /// What a run gave.
