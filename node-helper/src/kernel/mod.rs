@@ -8,6 +8,8 @@ pub mod btf;
 pub mod filter;
 /// Constants of this kernel, written into programs.
 pub mod fold;
+/// Times that were counted in the kernel.
+pub mod histograms;
 pub mod load;
 pub mod probe;
 pub mod programs;
