@@ -15,6 +15,7 @@ mod diagnose;
 mod doctor;
 mod explain;
 mod inspect;
+mod latency;
 mod node_findings;
 mod numbers_look;
 mod one_end_options;
@@ -76,6 +77,7 @@ pub const COMMANDS: &[CommandEntry] = &[
     CommandEntry::of::<capture::Capture>(),
     CommandEntry::of::<top::TopCommand>(),
     CommandEntry::of::<inspect::InspectCommand>(),
+    CommandEntry::of::<latency::LatencyCommand>(),
     CommandEntry::of::<doctor::Doctor>(),
     CommandEntry::of::<cleanup::Cleanup>(),
     CommandEntry::of::<probes::Probes>(),

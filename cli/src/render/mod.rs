@@ -13,6 +13,7 @@ mod findings;
 #[cfg(test)]
 mod hostile;
 mod inspection;
+mod latency;
 mod lists;
 mod one_end;
 mod paper;
@@ -36,7 +37,7 @@ use crate::exit::WrongUsage;
 use anyhow::{Context as _, Result};
 use model::protocol::{Hello, ProbeStatus};
 use model::report::{OneEndReport, Report};
-use model::views::{Inspect, Top, TopColumn};
+use model::views::{Inspect, Latency, Top, TopColumn};
 use std::io::{IsTerminal as _, Write as _};
 
 /// How to print an answer.
@@ -172,6 +173,14 @@ pub fn inspection(inspect: &Inspect, format: NumbersFormat, colour: Colour, repa
     numbers(inspect, format, repaint, || {
         let paper = paper(colour);
         paper.write(&inspection::page(inspect, paper))
+    })
+}
+
+/// Prints where time passes.
+pub fn latency(latency: &Latency, format: NumbersFormat, colour: Colour, repaint: Repaint) -> Result<()> {
+    numbers(latency, format, repaint, || {
+        let paper = paper(colour);
+        paper.write(&latency::page(latency, paper))
     })
 }
 

@@ -1,10 +1,10 @@
 //! The JSON Schema of all documents that are printed.
 
 use model::report::{OneEndReport, Report};
-use model::views::{Inspect, Top};
+use model::views::{Inspect, Latency, Top};
 use schemars::JsonSchema;
 
-/// What `diagnose` answers, about a path between two ends or about one end, and what `top` and `inspect` show.
+/// What `diagnose` answers, about a path between two ends or about one end, and what `top`, `inspect` and `latency` show.
 #[derive(JsonSchema)]
 #[schemars(untagged)]
 #[expect(dead_code, reason = "only its shape is asked for")]
@@ -18,6 +18,8 @@ enum SkoopDocument {
     Top(Top),
     /// All numbers of some places.
     Inspect(Inspect),
+    /// Where time passes.
+    Latency(Latency),
 }
 
 /// The schema of what `-o json` prints, as text.
