@@ -5,10 +5,10 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::PerCpuHashMap;
 use model::histogram::{BucketKey, Measure, bucket};
 
-/// Some thirty namespaces of which every bucket that times usually fall into is met. With the rest of a probe that measures
-/// this stays below 512 KiB where there are two processors; a further one takes 20 KiB.
+/// Some twenty-five namespaces in which times are as different as they usually are. With the rest of a probe that measures this
+/// stays below 512 KiB where there are two processors; a further one takes 16 KiB.
 #[map]
-static HISTOGRAMS: PerCpuHashMap<BucketKey, u64> = PerCpuHashMap::with_max_entries(2560, 1);
+static HISTOGRAMS: PerCpuHashMap<BucketKey, u64> = PerCpuHashMap::with_max_entries(2048, 1);
 
 /// One value more. What finds no place is counted as lost by program number `slot`.
 #[inline(always)]

@@ -18,7 +18,7 @@ const SLACK_NS: u64 = 60_000;
 
 /// What is counted while this is there.
 struct Counted {
-    _armed: Armed,
+    armed: Armed,
     map: HistogramMap,
 }
 
@@ -28,7 +28,7 @@ fn count(lab: &NetnsBed) -> Counted {
         assert_eq!(status.unsupported, None);
     }
     let map = armed.histograms().unwrap().pop().unwrap();
-    Counted { _armed: armed, map }
+    Counted { armed, map }
 }
 
 impl Counted {
@@ -94,10 +94,11 @@ fn connected(lab: &NetnsBed) -> (TcpStream, TcpStream) {
     (client, server)
 }
 
+const SERVER: &str = "10.77.2.2:53";
+
 fn datagrams(lab: &NetnsBed) -> (UdpSocket, UdpSocket) {
-    let server = lab.inside("c", || UdpSocket::bind("10.77.2.2:53")).unwrap();
+    let server = lab.inside("c", || UdpSocket::bind(SERVER)).unwrap();
     let client = lab.inside("a", || UdpSocket::bind("10.77.1.2:0")).unwrap();
-    client.connect("10.77.2.2:53").unwrap();
     (client, server)
 }
 
@@ -115,12 +116,13 @@ fn a_program_that_reads_200_ms_late_is_measured_each_time_and_its_end_is_no_data
     let mut waits = Vec::new();
     for _ in 0..5 {
         let (sent, ()) = timed(|| client.write_all(b"ask").unwrap());
-        // More comes meanwhile; what waits longest counts.
+        // More comes meanwhile, and the program looks and takes nothing; what waits longest counts.
+        until_ns(sent.1 + SLOW_NS / 2);
         client.write_all(b"more").unwrap();
+        server.peek(&mut buffer).unwrap();
         until_ns(sent.1 + SLOW_NS);
         let (read, ()) = timed(|| server.read_exact(&mut buffer[..2]).unwrap());
-        // The rest of the same data is no further wait, nor is a look that takes nothing.
-        server.peek(&mut buffer).unwrap();
+        // The rest of the same data is no further wait.
         server.read_exact(&mut buffer[..5]).unwrap();
         waits.push(Waited { sent, read });
     }
@@ -211,23 +213,59 @@ fn datagrams_are_measured_from_the_first_that_waits_and_a_look_takes_none() {
     let mut buffer = [0; 64];
     let mut waits = Vec::new();
     for _ in 0..5 {
-        let (sent, _) = timed(|| client.send(b"ask").unwrap());
-        client.send(b"").unwrap();
+        let (sent, _) = timed(|| client.send_to(b"ask", SERVER).unwrap());
+        client.send_to(b"", SERVER).unwrap();
         until_ns(sent.1 + SLOW_NS / 4);
         server.peek(&mut buffer).unwrap();
         let (read, length) = timed(|| server.recv(&mut buffer).unwrap());
+        until_ns(sent.1 + SLOW_NS / 2);
         assert_eq!((length, server.recv(&mut buffer).unwrap()), (3, 0));
         waits.push(Waited { sent, read });
     }
-    // An end with unread data leaves nothing to the next socket, wherever that lies in memory.
-    client.send(b"never").unwrap();
+    // An end with unread data leaves nothing to the sockets after it, one of which lies in its place in memory.
+    client.send_to(b"never", SERVER).unwrap();
     drop(server);
-    let next = lab.inside("c", || UdpSocket::bind("10.77.2.2:53")).unwrap();
-    let (sent, _) = timed(|| client.send(b"ask").unwrap());
-    let (read, _) = timed(|| next.recv(&mut buffer).unwrap());
-    waits.push(Waited { sent, read });
+    until_ns(now_ns() + SLOW_NS);
+    let next: Vec<UdpSocket> = lab.inside("c", || {
+        (0..64).map(|_| UdpSocket::bind("10.77.2.2:0").unwrap()).collect()
+    });
+    for socket in &next {
+        let (sent, _) = timed(|| client.send_to(b"ask", socket.local_addr().unwrap()).unwrap());
+        let (read, _) = timed(|| socket.recv(&mut buffer).unwrap());
+        waits.push(Waited { sent, read });
+    }
     assert_waits(&counted.of(&lab, "c", Measure::ReadUdp), &waits);
     assert_eq!(counted.of(&lab, "c", Measure::ReadTcp), []);
+}
+
+#[test]
+fn a_write_takes_as_long_as_the_buffer_of_its_socket_is_full() {
+    const MUCH: usize = 16 * 1024 * 1024;
+    let lab = NetnsBed::routed();
+    let (mut client, mut server) = connected(&lab);
+    let counted = count(&lab);
+    let mut waits = Vec::new();
+    for _ in 0..5 {
+        let ((from, to), ()) = timed(|| client.write_all(b"ask").unwrap());
+        waits.push(Waited {
+            sent: (from, to),
+            read: (0, to),
+        });
+    }
+    // More than fits: the write ends when the far end has read most of it.
+    let (began, read) = std::thread::scope(|scope| {
+        let much = vec![0; MUCH];
+        let writer = scope.spawn(move || timed(|| client.write_all(&much).unwrap()).0);
+        until_ns(now_ns() + SLOW_NS);
+        let (read, ()) = timed(|| server.read_exact(&mut vec![0; MUCH + 15]).unwrap());
+        let (began, ended) = writer.join().unwrap();
+        assert!(began < read.0 && ended > read.0, "it fitted");
+        ((began, began + SLACK_NS), (read.0, ended))
+    });
+    waits.push(Waited { sent: began, read });
+    let values = counted.of(&lab, "a", Measure::WriteTcp);
+    assert_waits(&values, &waits);
+    assert_eq!(counted.of(&lab, "c", Measure::WriteTcp), []);
 }
 
 #[test]
@@ -255,7 +293,7 @@ fn several_readers_of_one_socket_count_each_wait_once() {
         }
         let mut buffer = [0; 64];
         for _ in 0..MESSAGES {
-            client.send(b"x").unwrap();
+            client.send_to(b"x", SERVER).unwrap();
             client.recv(&mut buffer).unwrap();
             stream.write_all(b"x").unwrap();
             stream.read_exact(&mut buffer[..1]).unwrap();
@@ -265,9 +303,10 @@ fn several_readers_of_one_socket_count_each_wait_once() {
             counted.of(&lab, "c", Measure::ReadTcp),
         );
         for _ in 0..3 {
-            client.send(b"").unwrap();
+            client.send_to(b"", SERVER).unwrap();
         }
         drop(stream);
-        assert_eq!((udp.len(), tcp.len()), (MESSAGES, MESSAGES));
+        let lost = counted.armed.stop().lost;
+        assert_eq!((udp.len(), tcp.len()), (MESSAGES, MESSAGES), "{lost:?}");
     });
 }

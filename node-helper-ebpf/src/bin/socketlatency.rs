@@ -1,13 +1,16 @@
-//! `socketlatency`: how long data that is ready waits in a socket until the program reads it.
+//! `socketlatency`: how long data that is ready waits in a socket until the program reads it, and how long writes take.
 //!
 //! A wait begins when data comes and none that came before is waiting to be timed; it ends when the program takes the first of it.
 //! TCP is judged by its sequence numbers: what came out of order is not ready, an end of the stream is no data, and a read that
 //! takes nothing ends no wait. UDP is judged by how many datagrams are left in the socket's queues.
+//!
+//! A write begins when the socket is about to take the first of it, and ends when the program is told how much was taken: it is
+//! long where the socket's buffer is full.
 #![no_std]
 #![no_main]
 
-use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_ebpf::helpers::generated::bpf_get_socket_cookie;
+use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns};
 use aya_ebpf::macros::{btf_tracepoint, map};
 use aya_ebpf::maps::HashMap;
 use aya_ebpf::programs::BtfTracePointContext;
@@ -49,6 +52,18 @@ struct Wait {
 /// Sockets with unread data.
 #[map]
 static WAITS: HashMap<u64, Wait> = HashMap::with_max_entries(2048, 0);
+
+/// Who writes what: a thread to a socket.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Writer {
+    thread: u64,
+    place: u64,
+}
+
+/// When writes began that are not over.
+#[map]
+static WRITES: HashMap<Writer, u64> = HashMap::with_max_entries(1024, 0);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -239,15 +254,21 @@ fn datagram_is_ready(sk: *const u8) -> Option<()> {
             return None;
         }
     }
-    if datagrams(sk, place) != 0 && is_asked_for(sk, UDP, 0) {
-        let wait = Wait {
-            at_ns: now(),
-            cookie,
-            first: 0,
-            later: 0,
-        };
-        begin(place, wait, 0);
+    if !is_asked_for(sk, UDP, 0) {
+        return None;
     }
+    if datagrams(sk, place) == 0 {
+        // A program that was about to look anyway took it before the kernel called.
+        count(netns::of_known_socket(sk), Measure::ReadUdp, 0, 0);
+        return None;
+    }
+    let wait = Wait {
+        at_ns: now(),
+        cookie,
+        first: 0,
+        later: 0,
+    };
+    begin(place, wait, 0);
     Some(())
 }
 
@@ -281,4 +302,45 @@ fn datagram_is_read(sk: *const u8, length: i32) -> Option<()> {
         count(netns::of_known_socket(sk), Measure::ReadUdp, now() - known.at_ns, 2);
     }
     Some(())
+}
+
+/// A socket is about to take a part of what a program writes.
+#[btf_tracepoint(function = "tcp_sendmsg_locked")]
+fn tcp_sendmsg_locked(context: BtfTracePointContext) -> i32 {
+    let sk: *const u8 = context.arg(0);
+    let writer = writer(sk);
+    if WRITES.get_ptr(&writer).is_none()
+        && kind(sk) == Kind::Tcp
+        && is_asked_for(sk, TCP, current_pid())
+        && WRITES.insert(&writer, &now(), 0).is_err()
+        && let Some(losses) = losses(3)
+    {
+        losses.uncounted += 1;
+    }
+    0
+}
+
+/// A write is over: a socket has taken `length` bytes, or there is an error.
+#[btf_tracepoint(function = "sock_send_length")]
+fn sock_send_length(context: BtfTracePointContext) -> i32 {
+    let sk: *const u8 = context.arg(0);
+    let length: i32 = context.arg(1);
+    let writer = writer(sk);
+    if let Some(began) = WRITES.get_ptr(&writer) {
+        // SAFETY: a value of the map, and this thread's own.
+        let began = unsafe { *began };
+        let _ = WRITES.remove(&writer);
+        if length > 0 {
+            count(netns::of_known_socket(sk), Measure::WriteTcp, now() - began, 3);
+        }
+    }
+    0
+}
+
+#[inline(always)]
+fn writer(sk: *const u8) -> Writer {
+    Writer {
+        thread: bpf_get_current_pid_tgid(),
+        place: address(sk),
+    }
 }

@@ -1,7 +1,7 @@
-//! `socketlatency`: how long data waits in sockets until programs read it.
+//! `socketlatency`: how long data waits in sockets until programs read it, and how long programs write.
 
 use crate::kernel::load::ProgramHook;
-use crate::kernel::probe::Probe;
+use crate::kernel::probe::{Detail, Probe};
 use crate::kernel::programs;
 
 const fn typed(at: &'static str) -> ProgramHook {
@@ -11,8 +11,8 @@ const fn typed(at: &'static str) -> ProgramHook {
 /// See [`super::PROBES`].
 pub const PROBE: Probe = Probe {
     name: "socketlatency",
-    about: "how long data that is ready waits in a socket until the program reads it, as a histogram for each namespace",
-    cost: "about 0.3 us for each time data is ready and read, nothing else",
+    about: "how long data that is ready waits in a socket until the program reads it, and how long a program's writes take, as histograms for each namespace",
+    cost: "about 0.3 us for each time data is ready and read, and for each write; nothing else",
     elf: programs::SOCKETLATENCY,
     places: &[
         &[typed("sk_data_ready")],
@@ -23,6 +23,9 @@ pub const PROBE: Probe = Probe {
             program: "forget_connection",
         }],
     ],
-    details: &[],
+    details: &[Detail::seen_at(
+        &[typed("tcp_sendmsg_locked"), typed("sock_send_length")],
+        "how long writes take",
+    )],
     ring_bytes: 0,
 };
