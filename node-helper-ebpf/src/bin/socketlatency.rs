@@ -12,11 +12,11 @@
 use aya_ebpf::helpers::generated::bpf_get_socket_cookie;
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns};
 use aya_ebpf::macros::{btf_tracepoint, map};
-use aya_ebpf::maps::HashMap;
+use aya_ebpf::maps::{Array, HashMap};
 use aya_ebpf::programs::BtfTracePointContext;
 use model::flow::{Flow, TCP, UDP};
 use model::histogram::Measure;
-use node_helper_ebpf::atomic::add_one;
+use node_helper_ebpf::atomic::add;
 use node_helper_ebpf::budget::losses;
 use node_helper_ebpf::direct_access::{address, load, load_at};
 use node_helper_ebpf::draft::current_pid;
@@ -39,7 +39,7 @@ const MSG_PEEK: i32 = 2;
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Wait {
-    /// Since when; 0 where there is unread data of which it is not known, because it came with other data.
+    /// Since when; 0 where nothing waits, or only what came with other data, so that it is not known since when.
     at_ns: u64,
     /// Of UDP: which socket this is; its place in memory may be another's by now. 0 of TCP, which tells of its end.
     cookie: u64,
@@ -49,7 +49,7 @@ struct Wait {
     later: u64,
 }
 
-/// Sockets with unread data.
+/// Sockets with unread data, and some of those that had some.
 #[map]
 static WAITS: HashMap<u64, Wait> = HashMap::with_max_entries(2048, 0);
 
@@ -61,9 +61,41 @@ struct Writer {
     place: u64,
 }
 
-/// When writes began that are not over.
+/// When writes began that are not over; 0 where one is.
 #[map]
 static WRITES: HashMap<Writer, u64> = HashMap::with_max_entries(1024, 0);
+
+/// How many entries of connections [`WAITS`] has, and how many [`WRITES`] has.
+#[map]
+static KNOWN: Array<u64> = Array::with_max_entries(2, 0);
+/// Of so many connections and writers the entry stays when nothing waits any more: to put in and take out costs more than all the
+/// rest. Others find room beside them.
+const STAYING: u64 = 512;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+enum Map {
+    Waits,
+    Writes,
+}
+
+/// An entry more or less.
+#[inline(always)]
+fn known(map: Map, more: i64) {
+    if let Some(known) = KNOWN.get_ptr_mut(map as u32) {
+        // SAFETY: a value of the map.
+        unsafe { add(known, more) };
+    }
+}
+
+/// Whether there are so few entries that one may stay.
+#[inline(always)]
+fn may_stay(map: Map) -> bool {
+    // SAFETY: an aligned word; one more or less does not matter.
+    KNOWN
+        .get_ptr(map as u32)
+        .is_some_and(|known| unsafe { core::ptr::read_volatile(known) } <= STAYING)
+}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -135,11 +167,34 @@ fn now() -> u64 {
 }
 
 #[inline(always)]
-fn begin(place: u64, wait: Wait, slot: u32) {
-    if WAITS.insert(&place, &wait, 0).is_err()
-        && let Some(losses) = losses(slot)
-    {
+fn begin(place: u64, wait: Wait, slot: u32) -> bool {
+    if WAITS.insert(&place, &wait, 0).is_ok() {
+        return true;
+    }
+    if let Some(losses) = losses(slot) {
         losses.uncounted += 1;
+    }
+    false
+}
+
+/// The same of a connection, which is not known yet.
+#[inline(always)]
+fn begin_connection(place: u64, at_ns: u64, (expected, unread): (u64, u64), slot: u32) {
+    let wait = Wait {
+        at_ns,
+        cookie: 0,
+        first: unread,
+        later: expected,
+    };
+    if begin(place, wait, slot) {
+        known(Map::Waits, 1);
+    }
+}
+
+#[inline(always)]
+fn forget(place: u64) {
+    if WAITS.remove(&place).is_ok() {
+        known(Map::Waits, -1);
     }
 }
 
@@ -168,13 +223,7 @@ fn bytes_are_ready(sk: *const u8) -> Option<()> {
     }
     let Some(known) = WAITS.get_ptr_mut(&place) else {
         if is_asked_for(sk, TCP, 0) {
-            let wait = Wait {
-                at_ns: now(),
-                cookie: 0,
-                first: unread,
-                later: expected,
-            };
-            begin(place, wait, 0);
+            begin_connection(place, now(), (expected, unread), 0);
         }
         return None;
     };
@@ -206,13 +255,7 @@ fn bytes_are_read(sk: *const u8) -> Option<()> {
         // What is left of data that came before this program: what follows it is told from it.
         let (expected, unread) = numbers(sk, place)?;
         if is_after(expected, unread) && is_asked_for(sk, TCP, 0) {
-            let wait = Wait {
-                at_ns: 0,
-                cookie: 0,
-                first: unread,
-                later: expected,
-            };
-            begin(place, wait, 1);
+            begin_connection(place, 0, (expected, unread), 1);
         }
         return None;
     };
@@ -227,7 +270,11 @@ fn bytes_are_read(sk: *const u8) -> Option<()> {
         }
     }
     if !is_after(expected, unread) {
-        let _ = WAITS.remove(&place);
+        if may_stay(Map::Waits) {
+            known.later = expected;
+        } else {
+            forget(place);
+        }
     }
     Some(())
 }
@@ -235,7 +282,7 @@ fn bytes_are_read(sk: *const u8) -> Option<()> {
 /// A connection's socket is gone.
 #[btf_tracepoint(function = "tcp_destroy_sock")]
 fn forget_connection(context: BtfTracePointContext) -> i32 {
-    let _ = WAITS.remove(&address(context.arg(0)));
+    forget(address(context.arg(0)));
     0
 }
 
@@ -250,7 +297,7 @@ fn datagram_is_ready(sk: *const u8) -> Option<()> {
         let known = unsafe { &mut *known };
         if known.cookie == cookie {
             // SAFETY: an aligned word of it.
-            unsafe { add_one(&raw mut known.later) };
+            unsafe { add(&raw mut known.later, 1) };
             return None;
         }
     }
@@ -308,16 +355,28 @@ fn datagram_is_read(sk: *const u8, length: i32) -> Option<()> {
 #[btf_tracepoint(function = "tcp_sendmsg_locked")]
 fn tcp_sendmsg_locked(context: BtfTracePointContext) -> i32 {
     let sk: *const u8 = context.arg(0);
-    let writer = writer(sk);
-    if WRITES.get_ptr(&writer).is_none()
-        && kind(sk) == Kind::Tcp
-        && is_asked_for(sk, TCP, current_pid())
-        && WRITES.insert(&writer, &now(), 0).is_err()
-        && let Some(losses) = losses(3)
-    {
-        losses.uncounted += 1;
+    if kind(sk) == Kind::Tcp {
+        write_begins(sk);
     }
     0
+}
+
+#[inline(always)]
+fn write_begins(sk: *const u8) {
+    let writer = writer(sk);
+    if let Some(began) = WRITES.get_ptr_mut(&writer) {
+        // SAFETY: a value of the map, and this thread's own.
+        let began = unsafe { &mut *began };
+        if *began == 0 {
+            *began = now();
+        }
+    } else if is_asked_for(sk, TCP, current_pid()) {
+        if WRITES.insert(&writer, &now(), 0).is_ok() {
+            known(Map::Writes, 1);
+        } else if let Some(losses) = losses(3) {
+            losses.uncounted += 1;
+        }
+    }
 }
 
 /// A write is over: a socket has taken `length` bytes, or there is an error.
@@ -326,12 +385,16 @@ fn sock_send_length(context: BtfTracePointContext) -> i32 {
     let sk: *const u8 = context.arg(0);
     let length: i32 = context.arg(1);
     let writer = writer(sk);
-    if let Some(began) = WRITES.get_ptr(&writer) {
+    if let Some(known) = WRITES.get_ptr_mut(&writer) {
         // SAFETY: a value of the map, and this thread's own.
-        let began = unsafe { *began };
-        let _ = WRITES.remove(&writer);
-        if length > 0 {
+        let known = unsafe { &mut *known };
+        let began = *known;
+        *known = 0;
+        if length > 0 && began != 0 {
             count(netns::of_known_socket(sk), Measure::WriteTcp, now() - began, 3);
+        }
+        if !may_stay(Map::Writes) && WRITES.remove(&writer).is_ok() {
+            self::known(Map::Writes, -1);
         }
     }
     0

@@ -12,7 +12,7 @@ const fn typed(at: &'static str) -> ProgramHook {
 pub const PROBE: Probe = Probe {
     name: "socketlatency",
     about: "how long data that is ready waits in a socket until the program reads it, and how long a program's writes take, as histograms for each namespace",
-    cost: "about 0.3 us for each time data is ready and read, and for each write; nothing else",
+    cost: "about 0.4 us for each time data is ready and read, and 0.3 us for each write; nothing else",
     elf: programs::SOCKETLATENCY,
     places: &[
         &[typed("sk_data_ready")],
