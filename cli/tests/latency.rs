@@ -25,14 +25,14 @@ fn read(number: u32, buckets: &str) -> [String; 2] {
 }
 
 /// Runs it with a helper that reads these buckets first and last, and lost that.
-fn run(first: &str, last: &str, lost: &str, arguments: &str) -> Run {
+fn run(first: &str, last: &str, losses: &str, arguments: &str) -> Run {
     let hello = HELLO.replace(
         r#"{"name":"tcpreset""#,
         r#"{"name":"socketlatency","about":"waits","cost":"little"},{"name":"tcpreset""#,
     );
     let [first, round] = read(1, first);
     let [last, end] = read(2, last);
-    let stopped = format!(r#"{{"stopped":{{"id":$id,"at_ns":4000000000,"events":0,"lost":{lost},"totals":[]}}}}"#);
+    let stopped = format!(r#"{{"stopped":{{"id":$id,"at_ns":4000000000,"events":0,"lost":{losses},"totals":[]}}}}"#);
     Fake::new(&[
         ("hello", &[&hello]),
         ("resolve", &[A]),
@@ -45,12 +45,12 @@ fn run(first: &str, last: &str, lost: &str, arguments: &str) -> Run {
 }
 
 /// Four values of 40 us from before, of which the window knows nothing; 98 more in it, and two of 200 ms.
-fn traffic(arguments: &str, lost: &str) -> Run {
+fn traffic(arguments: &str, losses: &str) -> Run {
     let (fast, slow) = (bucket(40_000), bucket(200_000_000));
     run(
         &format!("[[1,[[{fast},4]]]]"),
         &format!("[[1,[[{fast},102],[{slow},2]]]]"),
-        lost,
+        losses,
         arguments,
     )
 }

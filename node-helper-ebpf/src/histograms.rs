@@ -5,10 +5,10 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::PerCpuHashMap;
 use model::histogram::{BucketKey, Measure, bucket};
 
-/// Some twenty-five namespaces in which times are as different as they usually are. With the rest of a probe that measures this
-/// stays below 512 KiB where there are two processors; a further one takes 16 KiB.
+/// Some twenty namespaces in which times are as different as they usually are. With the rest of a probe that measures this stays
+/// below 512 KiB where there are two processors; a further one takes 12 KiB.
 #[map]
-static HISTOGRAMS: PerCpuHashMap<BucketKey, u64> = PerCpuHashMap::with_max_entries(2048, 1);
+static HISTOGRAMS: PerCpuHashMap<BucketKey, u64> = PerCpuHashMap::with_max_entries(1536, 1);
 
 /// One value more. What finds no place is counted as lost by program number `slot`.
 #[inline(always)]

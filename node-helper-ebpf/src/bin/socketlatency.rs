@@ -63,14 +63,14 @@ struct Writer {
 
 /// When writes began that are not over; 0 where one is.
 #[map]
-static WRITES: HashMap<Writer, u64> = HashMap::with_max_entries(1024, 0);
+static WRITES: HashMap<Writer, u64> = HashMap::with_max_entries(512, 0);
 
 /// How many entries of connections [`WAITS`] has, and how many [`WRITES`] has.
 #[map]
 static KNOWN: Array<u64> = Array::with_max_entries(2, 0);
 /// Of so many connections and writers the entry stays when nothing waits any more: to put in and take out costs more than all the
 /// rest. Others find room beside them.
-const STAYING: u64 = 512;
+const STAYING: u64 = 256;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]

@@ -2,7 +2,7 @@
 //! are made of both, loading and attaching.
 //!
 //! It uses `system` alone. Which probes there are stands in `probes`, who loads them in `servants`, and what comes out of the
-//! kernel is read in `capture`.
+//! kernel is read in `capture`, but for times that were counted there, which are read here and told by `readings`.
 
 pub mod btf;
 pub mod filter;
