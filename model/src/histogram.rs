@@ -2,6 +2,51 @@
 //!
 //! The kernel side counts into them (`no_std`), the helper says those that are not empty, and the client adds and reads them.
 
+/// What the kernel side measures, by the number that stands for it there.
+#[repr(u16)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Measure {
+    /// From data being ready in a TCP socket to the read that takes the first of it.
+    ReadTcp = 1,
+    /// The same of a datagram.
+    ReadUdp = 2,
+    /// From a TCP socket being given the first of what is written to the write's end.
+    WriteTcp = 3,
+}
+
+impl Measure {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::ReadTcp, Self::ReadUdp, Self::WriteTcp];
+
+    /// That of a number.
+    #[must_use]
+    pub fn decode(number: u16) -> Option<Self> {
+        Self::ALL.into_iter().find(|measure| *measure as u16 == number)
+    }
+
+    /// Its name among [`crate::numbers`], and the protocol for a label.
+    #[must_use]
+    pub const fn name(self) -> (&'static str, &'static str) {
+        match self {
+            Self::ReadTcp => ("socketlatency.read", "tcp"),
+            Self::ReadUdp => ("socketlatency.read", "udp"),
+            Self::WriteTcp => ("socketlatency.write", "tcp"),
+        }
+    }
+}
+
+/// Where the kernel side counts one bucket: a map has one number for each that is not empty.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BucketKey {
+    /// Namespace by inode.
+    pub netns: u32,
+    /// A [`Measure`].
+    pub measure: u16,
+    /// The bucket.
+    pub bucket: u16,
+}
+
 /// Buckets of one power of two, as a power of two.
 pub const SUB_BITS: u32 = 3;
 /// Below this each value has a bucket of its own.
@@ -39,7 +84,16 @@ const fn least(bucket: usize) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{BUCKETS, bounds, bucket};
+    use super::{BUCKETS, Measure, bounds, bucket};
+
+    #[test]
+    fn every_measure_has_a_number_and_a_name_of_its_own() {
+        for measure in Measure::ALL {
+            assert_eq!(Measure::decode(measure as u16), Some(measure));
+        }
+        assert_eq!(Measure::decode(0), None);
+        assert_ne!(Measure::ReadTcp.name(), Measure::ReadUdp.name());
+    }
 
     #[test]
     fn every_value_lies_within_the_bounds_of_its_bucket_which_is_no_wider_than_an_eighth() {

@@ -42,6 +42,17 @@ const fn gauge(name: &'static str, unit: Unit, labels: &'static [&'static str], 
     }
 }
 
+/// Of times that the kernel side measures.
+const fn histogram(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Number {
+    Number {
+        name,
+        kind: SeriesKind::Histogram,
+        unit: Unit::Nanoseconds,
+        help,
+        labels,
+    }
+}
+
 use Unit::{BitsPerSecond, Bytes, Count, Microseconds};
 
 const LINK: &[&str] = &["interface"];
@@ -51,6 +62,7 @@ const STATE: &[&str] = &["state"];
 const LISTENER: &[&str] = &["listener"];
 const PROCESS: &[&str] = &["process"];
 const DEVICE: &[&str] = &["device"];
+const PROTOCOL: &[&str] = &["protocol"];
 
 /// Every number that is no counter of the kernel's own tables.
 pub const NUMBERS: &[Number] = &[
@@ -367,6 +379,16 @@ pub const NUMBERS: &[Number] = &[
         "time that threads were ready to run and had no CPU (the schedulers' run delay, of those that live)",
     ),
     gauge("cpu.limit_percent", Count, &[], "the CPU limit, as percent of one CPU"),
+    histogram(
+        "socketlatency.read",
+        PROTOCOL,
+        "time from data being ready in a socket to the program's read of it",
+    ),
+    histogram(
+        "socketlatency.write",
+        PROTOCOL,
+        "time from a socket taking the first of what a program writes to the write's end",
+    ),
 ];
 
 /// The probes whose numbers the kernel names: its tables' heads, and the probe.

@@ -210,3 +210,57 @@ pub struct Difference {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
 }
+
+/// Where time passes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Latency {
+    /// [`API_VERSION`].
+    pub api_version: String,
+    /// `Latency`.
+    pub kind: String,
+    /// When it was read, RFC 3339.
+    pub at: String,
+    /// Seconds in which it was measured.
+    pub seconds: f64,
+    /// The places asked for.
+    pub places: Vec<LatencyPlace>,
+    /// What could not be measured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<Missing>,
+}
+
+/// One of them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct LatencyPlace {
+    /// The pod, node or namespace.
+    pub name: String,
+    /// The node.
+    pub node: String,
+    /// Inode of its network namespace.
+    pub netns: u32,
+    /// Where time passed, in the order in which data goes through; none where nothing was measured.
+    pub stages: Vec<LatencyStage>,
+}
+
+/// What happens to data at one point, and how long it takes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct LatencyStage {
+    /// What happens.
+    pub stage: String,
+    /// Where.
+    #[serde(rename = "where")]
+    pub location: String,
+    /// How often it was measured.
+    pub count: u64,
+    /// Half of them took no more, in microseconds; a bucket's upper bound, at most an eighth too much.
+    pub p50_us: f64,
+    /// 99 of 100 took no more.
+    pub p99_us: f64,
+    /// None took more.
+    pub max_us: f64,
+    /// From how many microseconds, to below how many, and how many took so long.
+    pub buckets: Vec<(f64, f64, u64)>,
+}

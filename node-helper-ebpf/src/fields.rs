@@ -32,6 +32,7 @@ globals! {
     sock_common__skc_net = ABSENT;
     sock_common__skc_family = ABSENT;
     sock_common__skc_state = ABSENT;
+    sock_common__skc_flags = ABSENT;
     sock_common__skc_num = ABSENT;
     sock_common__skc_dport = ABSENT;
     sock_common__skc_daddr = ABSENT;
@@ -39,12 +40,18 @@ globals! {
     sock_common__skc_v6_daddr = ABSENT;
     sock_common__skc_v6_rcv_saddr = ABSENT;
     sock__sk_protocol = ABSENT;
+    sock__sk_type = ABSENT;
+    sock__sk_receive_queue = ABSENT;
+    sk_buff_head__qlen = ABSENT;
+    udp_sock__reader_queue = ABSENT;
     sock__sk_err = ABSENT;
     sock__sk_err_soft = ABSENT;
     sock__sk_cgrp_data = ABSENT;
     inet_sock__inet_sport = ABSENT;
     tcp_sock__bytes_sent = ABSENT;
     tcp_sock__bytes_received = ABSENT;
+    tcp_sock__rcv_nxt = ABSENT;
+    tcp_sock__copied_seq = ABSENT;
     sock_cgroup_data__cgroup = ABSENT;
     cgroup__kn = ABSENT;
     kernfs_node__id = ABSENT;

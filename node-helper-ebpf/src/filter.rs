@@ -31,6 +31,12 @@ fn touches(addresses: &HashMap<[u8; 16], u8>, flow: &Flow) -> bool {
     holds(addresses, &flow.saddr) || holds(addresses, &flow.daddr)
 }
 
+/// Whether this namespace is asked for itself; its residents' packets elsewhere are not its own.
+#[inline(always)]
+pub fn holds_namespace(netns: u32) -> bool {
+    given(&set__netns) == 0 || holds(&NETNS, &netns)
+}
+
 /// Whether nothing but namespaces is asked for.
 #[inline(always)]
 pub fn is_of_namespaces_only() -> bool {

@@ -1,12 +1,15 @@
 //! What the kernel-side programs share: reading kernel objects by offsets found at load, headers, the filter, watched
-//! flows, and how a record is counted and sent (ring, budget, totals).
+//! flows, how a record is counted and sent (ring, budget, totals), and how times are counted (histograms).
 #![no_std]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
+pub mod atomic;
 pub mod budget;
 pub mod direct_access;
 pub mod draft;
 pub mod fields;
 pub mod filter;
+pub mod histograms;
 pub mod meeting;
 pub mod netns;
 pub mod packet;

@@ -52,6 +52,17 @@ pub fn of_known_device(device: *const u8) -> NetnsInterface {
     NetnsInterface { netns, ifindex }
 }
 
+/// That of a socket the verifier knows, without a call; 0 where it is not told so easily.
+#[inline(always)]
+pub fn of_known_socket(sk: *const u8) -> u32 {
+    let net: *const u8 = load(sk, &sock_common__skc_net);
+    if net.is_null() {
+        return 0;
+    }
+    let netns: u32 = load_at(net, given(&net__ns) + given(&ns_common__inum));
+    if netns < FIRST_INODE { 0 } else { netns }
+}
+
 /// That of a socket.
 #[inline(always)]
 pub fn of_socket(sk: u64) -> Option<NetnsInterface> {

@@ -28,7 +28,14 @@ struct Told {
 fn around(filter: &Filter, probes: &[&str], f: impl FnOnce()) -> Told {
     let (tell, told) = channel();
     let names: Vec<String> = probes.iter().map(|probe| (*probe).to_owned()).collect();
-    let rounds = Rounds::arm(1, &names, filter, Box::new(move |reply| drop(tell.send(reply.clone())))).unwrap();
+    let rounds = Rounds::arm(
+        1,
+        &names,
+        Vec::new(),
+        filter,
+        Box::new(move |reply| drop(tell.send(reply.clone()))),
+    )
+    .unwrap();
     for status in rounds.probes() {
         assert_eq!(status.unsupported, None, "{}", status.name);
     }
@@ -379,6 +386,7 @@ fn rounds_come_at_their_interval_and_say_what_they_cost() {
     let rounds = Rounds::arm(
         3,
         &names,
+        Vec::new(),
         &filter,
         Box::new(move |reply| drop(tell.send(reply.clone()))),
     )

@@ -25,7 +25,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Left out unless asked for: one follows every packet of a flow, the other reports every connection.
-pub const ONLY_WHEN_ASKED: [&str; 3] = ["path", "tcpstate", "transmit"];
+pub const ONLY_WHEN_ASKED: [&str; 4] = ["path", "tcpstate", "transmit", "socketlatency"];
 
 /// Watch drops, resets and other events of the kernel as they happen
 ///

@@ -17,6 +17,7 @@ mod doctor;
 mod explain;
 mod export;
 mod inspect;
+mod latency;
 mod node_findings;
 mod numbers_look;
 mod one_end_options;
@@ -81,6 +82,7 @@ pub const COMMANDS: &[CommandEntry] = &[
     CommandEntry::of::<inspect::InspectCommand>(),
     CommandEntry::of::<compare::CompareCommand>(),
     CommandEntry::of::<export::ExportCommand>(),
+    CommandEntry::of::<latency::LatencyCommand>(),
     CommandEntry::of::<doctor::Doctor>(),
     CommandEntry::of::<cleanup::Cleanup>(),
     CommandEntry::of::<probes::Probes>(),

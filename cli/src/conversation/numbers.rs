@@ -1,5 +1,6 @@
 //! The numbers of all places as they came: what each was first, the time before, and last. Pure.
 
+use model::histogram::BUCKETS;
 use model::missing::Missing;
 use model::series::{Round, Sample, Series, SeriesKind, Whose};
 use std::collections::BTreeMap;
@@ -35,6 +36,7 @@ pub struct PlaceNumbers {
 struct Reading {
     at_ns: u64,
     values: BTreeMap<u32, u64>,
+    buckets: BTreeMap<u32, BTreeMap<u16, u64>>,
 }
 
 /// What to reckon growth from.
@@ -55,6 +57,15 @@ pub struct Movement<'a> {
     pub now: u64,
     /// By how much a counter grew; 0 of a gauge.
     pub growth: u64,
+}
+
+/// A histogram of a place, and how many values fell into it.
+#[derive(Clone, Debug)]
+pub struct BucketGrowth<'a> {
+    /// What it is.
+    pub series: &'a Series,
+    /// By how much each bucket grew that did.
+    pub buckets: Vec<(u16, u64)>,
 }
 
 impl Numbers {
@@ -84,8 +95,14 @@ impl Numbers {
         place.previous = place.latest.clone();
         place.latest.at_ns = sample.at_ns;
         place.latest.values.extend(sample.values);
+        for (id, counts) in sample.buckets {
+            let there_are = |(bucket, _): &(u16, u64)| usize::from(*bucket) < BUCKETS;
+            let known = place.latest.buckets.entry(id).or_default();
+            known.extend(counts.into_iter().filter(there_are));
+        }
         for id in &sample.gone {
             place.latest.values.remove(id);
+            place.latest.buckets.remove(id);
         }
         if is_first {
             place.first = place.latest.clone();
@@ -97,7 +114,7 @@ impl Numbers {
         if !sample.missing.is_empty() {
             place.missing = sample.missing;
         }
-        let kept: usize = self.places.values().map(|place| place.latest.values.len()).sum();
+        let kept: usize = self.places.values().map(|place| place.latest.len()).sum();
         if kept > VALUES_MAX {
             return Err(format!("helpers tell more than {VALUES_MAX} numbers"));
         }
@@ -146,6 +163,34 @@ impl Numbers {
                 })
             })
         })
+    }
+}
+
+impl Numbers {
+    /// The histograms of a place, each with how its buckets grew.
+    pub fn histograms(&self, node: usize, netns: u32, since: Since) -> impl Iterator<Item = BucketGrowth<'_>> {
+        let place = self.places.get(&(node, netns));
+        place.into_iter().flat_map(move |place| {
+            let before = place.before(since);
+            place.latest.buckets.iter().filter_map(move |(id, counts)| {
+                let series = self.described.get(&(node, place.window, *id))?;
+                let then = before.buckets.get(id);
+                let growth = counts.iter().map(|(bucket, now)| {
+                    let then = then.and_then(|then| then.get(bucket)).copied().unwrap_or_default();
+                    // As of a counter.
+                    (*bucket, now.checked_sub(then).unwrap_or(*now))
+                });
+                let buckets = growth.filter(|(_, growth)| *growth > 0).collect();
+                Some(BucketGrowth { series, buckets })
+            })
+        })
+    }
+}
+
+impl Reading {
+    /// Numbers in it.
+    fn len(&self) -> usize {
+        self.values.len() + self.buckets.values().map(BTreeMap::len).sum::<usize>()
     }
 }
 
@@ -226,6 +271,24 @@ mod tests {
         sample.gone.push(3);
         numbers.take(0, sample).unwrap();
         assert_eq!(growth(&numbers, Since::Opening), [(1, 7, 7)]);
+    }
+
+    #[test]
+    fn a_bucket_grew_by_what_it_holds_more_than_before_and_one_that_cannot_be_is_none() {
+        let mut numbers = numbers(1);
+        let with = |at_ns: u64, buckets: &[(u16, u64)]| Sample {
+            buckets: vec![(3, buckets.to_vec())],
+            ..told(1, at_ns, &[])
+        };
+        numbers.take(0, with(1, &[(80, 4), (90, 1)])).unwrap();
+        numbers.take(0, with(2, &[(80, 6), (100, 3), (60_000, 7)])).unwrap();
+        numbers.take(0, with(3, &[(100, 5)])).unwrap();
+        let grown = |since| {
+            let all = numbers.histograms(0, 7, since);
+            all.map(|grown| grown.buckets).collect::<Vec<_>>()
+        };
+        assert_eq!(grown(Since::Opening), [[(80, 2), (100, 5)]]);
+        assert_eq!(grown(Since::Previous), [[(100, 2)]]);
     }
 
     #[test]

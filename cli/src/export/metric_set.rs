@@ -290,6 +290,7 @@ pub mod tests {
                 })
                 .collect(),
             drops: BTreeMap::new(),
+            histograms: Vec::new(),
         }
     }
 

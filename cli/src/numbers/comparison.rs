@@ -279,6 +279,7 @@ mod tests {
                 })
                 .collect(),
             drops: BTreeMap::new(),
+            histograms: Vec::new(),
         }
     }
 

@@ -3,8 +3,10 @@
 //! It may use the model, names of the inventory, and the state of the conversation; it neither asks nor prints.
 
 pub mod comparison;
+pub mod distribution;
 pub mod hurts;
 pub mod inspection;
+pub mod latency;
 pub mod place;
 pub mod top;
 pub mod views;

@@ -1,6 +1,6 @@
 //! One place with its numbers of a window: what lives there, what counters grew by, what levels are.
 
-use crate::conversation::numbers::{Movement, Since};
+use crate::conversation::numbers::{BucketGrowth, Movement, Since};
 use crate::conversation::state::ConversationState;
 use diagnoses::kernel::drops::{self, Class};
 use model::event::TcpState;
@@ -38,6 +38,8 @@ pub struct NumbersPlace<'a> {
     pub probes: Vec<&'a str>,
     /// Its numbers.
     pub movements: Vec<Movement<'a>>,
+    /// Its histograms.
+    pub histograms: Vec<BucketGrowth<'a>>,
     /// Packets that the kernel dropped there as a loss, by why; none where that was not looked at.
     pub drops: BTreeMap<String, u64>,
 }
@@ -116,6 +118,7 @@ impl<'a> NumbersPlace<'a> {
                     .map(|status| status.name.as_str())
                     .collect(),
                 movements: state.numbers.movements(node, netns, since).collect(),
+                histograms: state.numbers.histograms(node, netns, since).collect(),
                 drops,
             })
         };

@@ -15,6 +15,7 @@ mod findings;
 #[cfg(test)]
 mod hostile;
 mod inspection;
+mod latency;
 mod lists;
 mod one_end;
 mod paper;
@@ -39,7 +40,7 @@ use crate::exit::WrongUsage;
 use anyhow::{Context as _, Result};
 use model::protocol::{Hello, ProbeStatus};
 use model::report::{OneEndReport, Report};
-use model::views::{Compare, Inspect, Top, TopColumn};
+use model::views::{Compare, Inspect, Latency, Top, TopColumn};
 use std::io::{IsTerminal as _, Write as _};
 
 /// How to print an answer.
@@ -188,6 +189,14 @@ pub fn comparison(compare: &Compare, format: NumbersFormat, all: bool, colour: C
     numbers(compare, format, Repaint::Below, || {
         let paper = paper(colour);
         paper.write(&comparison::page(compare, all, paper))
+    })
+}
+
+/// Prints where time passes.
+pub fn latency(latency: &Latency, format: NumbersFormat, colour: Colour, repaint: Repaint) -> Result<()> {
+    numbers(latency, format, repaint, || {
+        let paper = paper(colour);
+        paper.write(&latency::page(latency, paper))
     })
 }
 

@@ -7,6 +7,7 @@ use super::symbols::Symbols;
 use super::totals::{self, LeftOut};
 use crate::kernel::btf::Layout;
 use crate::kernel::filter::{self, FilterMaps};
+use crate::kernel::histograms::HistogramMap;
 use crate::kernel::load::Loaded;
 use crate::kernel::probe::Probe;
 use crate::probes::{self, PROBES};
@@ -106,6 +107,7 @@ pub fn arm(probes: &[String], filter: &Filter, sink: Box<dyn FnMut(Event) + Send
 
     let sources = attached
         .iter()
+        .filter(|(_, loaded)| loaded.maps.contains_key("EVENTS"))
         .map(|(probe, loaded)| source(probe, loaded))
         .collect::<anyhow::Result<Vec<_>>>()?;
     // Names of functions take some milliseconds to read and were not needed to attach.
@@ -148,6 +150,13 @@ impl Armed {
     /// Each probe asked for: its hooks in use, or why it cannot run.
     pub fn probes(&self) -> &[ProbeStatus] {
         &self.statuses
+    }
+
+    /// What those of them that measure times have counted; it can be read while they run.
+    pub fn histograms(&self) -> anyhow::Result<Vec<HistogramMap>> {
+        let all = self.attached.iter();
+        all.filter_map(|(probe, loaded)| HistogramMap::of(probe.name, loaded).transpose())
+            .collect()
     }
 
     /// Follows one more flow.

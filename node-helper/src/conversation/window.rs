@@ -4,6 +4,7 @@ use super::input::Input;
 use super::workers::Workers;
 use super::writer::Writer;
 use crate::capture::armed::{self, Armed};
+use crate::kernel::histograms::HistogramMap;
 use crate::readings::{self, Rounds};
 use crate::system::clock;
 use model::attempt::{AttemptSpec, WatchedFlow};
@@ -77,36 +78,24 @@ impl Windows {
         let (reading, traced): (Vec<String>, Vec<String>) =
             names.iter().cloned().partition(|name| readings::find(name).is_some());
         let mut probes = Vec::new();
-        if !reading.is_empty() {
+        let mut histograms = Vec::new();
+        if !traced.is_empty() || reading.is_empty() {
+            match window.trace(&traced, &filter, &writer) {
+                Ok(counted) => histograms = counted,
+                Err(error) => probes.extend(unarmed(&traced, &error)),
+            }
+            probes.extend(window.armed.iter().flat_map(|armed| armed.probes().iter().cloned()));
+        }
+        if !reading.is_empty() || !histograms.is_empty() {
             let out = Arc::clone(&writer);
-            match Rounds::arm(id, &reading, &filter, Box::new(move |reply| out.stream(reply))) {
+            let say = Box::new(move |reply: &Reply| out.stream(reply));
+            match Rounds::arm(id, &reading, histograms, &filter, say) {
                 Ok(rounds) => {
                     probes.extend(rounds.probes().iter().cloned());
                     window.rounds = Some(rounds);
                 }
                 Err(error) => probes.extend(unarmed(&reading, &error)),
             }
-        }
-        if traced.is_empty() && !reading.is_empty() {
-            return writer.say(&Reply::Armed { id, probes });
-        }
-        let (out, since, told) = (
-            Arc::clone(&writer),
-            Arc::clone(&window.since_ns),
-            Arc::clone(&window.told),
-        );
-        let sink = Box::new(move |event: model::event::Event| {
-            if event.at_ns >= since.load(Ordering::Relaxed) {
-                told.fetch_add(1, Ordering::Relaxed);
-                out.stream(&Reply::Event(event));
-            }
-        });
-        match armed::arm(&traced, &filter, sink) {
-            Ok(armed) => {
-                probes.extend(armed.probes().iter().cloned());
-                window.armed = Some(armed);
-            }
-            Err(error) => probes.extend(unarmed(&traced, &error)),
         }
         writer.say(&Reply::Armed { id, probes });
     }
@@ -207,6 +196,23 @@ impl Windows {
             let what = format!("whether the probes of window {id} ran to its end and are detached");
             self.writer.say_failed("detach", Missing::new(what, why));
         }
+    }
+}
+
+impl Window {
+    /// Attaches probes; tells what those that measure times count.
+    fn trace(&mut self, names: &[String], filter: &Filter, writer: &Arc<Writer>) -> anyhow::Result<Vec<HistogramMap>> {
+        let (out, since, told) = (Arc::clone(writer), Arc::clone(&self.since_ns), Arc::clone(&self.told));
+        let sink = Box::new(move |event: model::event::Event| {
+            if event.at_ns >= since.load(Ordering::Relaxed) {
+                told.fetch_add(1, Ordering::Relaxed);
+                out.stream(&Reply::Event(event));
+            }
+        });
+        let armed = armed::arm(names, filter, sink)?;
+        let histograms = armed.histograms()?;
+        self.armed = Some(armed);
+        Ok(histograms)
     }
 }
 

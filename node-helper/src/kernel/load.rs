@@ -7,7 +7,7 @@ use crate::system::bpf::{self, MapShape, ProgramKind};
 use crate::system::door;
 use anyhow::{Context, anyhow};
 use aya_obj::Object;
-use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
+use object::{Object as _, ObjectSection as _, ObjectSymbol as _, RelocationTarget};
 use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -166,6 +166,21 @@ pub fn globals(elf: &[u8]) -> anyhow::Result<Vec<Global>> {
         .collect())
 }
 
+/// The maps that an ELF's programs use, of all that the linker kept. Whoever sends events has a budget.
+fn used_maps(elf: &[u8]) -> anyhow::Result<HashSet<String>> {
+    let file = object::File::parse(elf).context("an embedded program is no ELF")?;
+    let relocations = file.sections().flat_map(|section| section.relocations());
+    let targets = relocations.filter_map(|(_, relocation)| match relocation.target() {
+        RelocationTarget::Symbol(symbol) => file.symbol_by_index(symbol).ok()?.name().ok(),
+        _ => None,
+    });
+    let mut used: HashSet<String> = targets.map(str::to_owned).collect();
+    if used.contains("EVENTS") {
+        used.insert("BUDGET".to_owned());
+    }
+    Ok(used)
+}
+
 /// A field as (structure, field): `sk_buff___skb_refdst` is (`sk_buff`, `_skb_refdst`).
 pub fn as_field(global: &str) -> Option<(String, String)> {
     let (of, field) = global.split_once("__")?;
@@ -231,6 +246,8 @@ pub fn load(plan: &LoadPlan<'_>, layout: &Layout, shared: &SharedMaps) -> anyhow
         })
         .collect();
 
+    let used = used_maps(plan.elf)?;
+    object.maps.retain(|name, _| is_constant(name) || used.contains(name));
     let mut maps = SharedMaps::new();
     for (name, map) in &mut object.maps {
         if let Some(map) = shared.get(name) {
@@ -441,7 +458,7 @@ fn link(hook: ProgramHook, program: BorrowedFd<'_>) -> anyhow::Result<OwnedFd> {
 
 #[cfg(test)]
 mod tests {
-    use super::{as_field, globals};
+    use super::{as_field, globals, used_maps};
 
     #[test]
     fn a_global_is_named_after_its_field() {
@@ -450,6 +467,15 @@ mod tests {
         assert_eq!(field("sk_buff___skb_refdst").as_deref(), Some("sk_buff._skb_refdst"));
         assert_eq!(field("args__kfree_skb"), None);
         assert_eq!(field("set__netns"), None);
+    }
+
+    #[test]
+    fn an_elf_gets_only_the_maps_its_programs_use() {
+        let has = |elf, map| used_maps(elf).unwrap().contains(map);
+        assert!(has(crate::kernel::programs::SOCKETLATENCY, "HISTOGRAMS"));
+        assert!(!has(crate::kernel::programs::SOCKETLATENCY, "EVENTS"));
+        assert!(has(crate::kernel::programs::UDPBUF, "EVENTS"));
+        assert!(!has(crate::kernel::programs::UDPBUF, "HISTOGRAMS"));
     }
 
     #[test]

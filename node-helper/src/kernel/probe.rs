@@ -39,6 +39,7 @@ enum Need {
     Arguments(&'static str, u32),
     Tracepoint(&'static str),
     NoTracepoint(&'static str),
+    Hooks,
 }
 
 impl Detail {
@@ -78,6 +79,15 @@ impl Detail {
         }
     }
 
+    /// Something that nothing but these hooks sees, all of which together are needed.
+    pub const fn seen_at(hooks: &'static [ProgramHook], lacks: &'static str) -> Self {
+        Self {
+            need: Need::Hooks,
+            lacks,
+            stand_ins: hooks,
+        }
+    }
+
     /// Further hooks, all of which together see what is lacking.
     #[must_use]
     pub const fn or_seen_at(mut self, stand_ins: &'static [ProgramHook]) -> Self {
@@ -104,6 +114,7 @@ impl Detail {
                 .is_none_or(|found| found.arguments < arguments),
             Need::Tracepoint(name) => !layout.tracepoints.contains_key(name),
             Need::NoTracepoint(tracepoint) => layout.tracepoints.contains_key(tracepoint),
+            Need::Hooks => true,
         }
     }
 }

@@ -21,6 +21,8 @@ pub mod icmp;
 pub mod neigh;
 /// The hop trail.
 pub mod path;
+/// How long data waits in sockets.
+pub mod socketlatency;
 /// Resets sent and accepted.
 pub mod tcpreset;
 /// Segments sent again.
@@ -44,6 +46,7 @@ pub const PROBES: &[&Probe] = &[
     &dns::PROBE,
     &path::PROBE,
     &transmit::PROBE,
+    &socketlatency::PROBE,
 ];
 
 /// What this kernel has of what all probes want; read once.

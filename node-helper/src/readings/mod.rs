@@ -1,7 +1,8 @@
 //! Probes that read: numbers of the kernel and of cgroups, read again and again while a window is open, and said as they change.
 //!
-//! One file of `probes` is one of them, and one line in [`READINGS`]; what facts read already is read by the same code. They use
-//! `facts`, `identity`, `system` and the usher of `servants`. Who listens is not known here: replies go to a sink.
+//! One file of `probes` is one of them, and one line in [`READINGS`]; what facts read already is read by the same code. Times that
+//! attached probes count in the kernel are told with the rest. They use `facts`, `identity`, `kernel`, `system` and the usher of
+//! `servants`. Who listens is not known here: replies go to a sink.
 
 mod place;
 mod probes;
@@ -82,13 +83,16 @@ impl ReadingProbe {
 #[cfg(test)]
 mod tests {
     use super::READINGS;
+    use crate::probes::PROBES;
     use model::numbers::NUMBERS;
     use std::collections::BTreeSet;
 
     #[test]
-    fn every_number_of_the_table_has_a_probe_that_reads_it() {
-        let probes: BTreeSet<&str> = READINGS.iter().map(|probe| probe.name).collect();
+    fn every_number_of_the_table_has_a_probe_that_reads_or_counts_it() {
+        let mut probes: BTreeSet<&str> = READINGS.iter().map(|probe| probe.name).collect();
         assert_eq!(probes.len(), READINGS.len());
+        probes.extend(PROBES.iter().map(|probe| probe.name));
+        assert_eq!(probes.len(), READINGS.len() + PROBES.len());
         for number in NUMBERS {
             let (probe, _) = number.name.split_once('.').unwrap();
             assert!(probes.contains(probe), "{} is read by no probe", number.name);

@@ -5,8 +5,10 @@ use super::sink::{NumberSink, SeriesIds};
 use super::{READINGS, ReadingProbe};
 use crate::identity::namespaces::{Namespaces, NetworkNamespace};
 use crate::identity::owner::{of_namespace, of_pid};
+use crate::kernel::histograms::{Buckets, HistogramMap};
 use crate::system::clock;
 use anyhow::Context as _;
+use model::histogram::Measure;
 use model::missing::Missing;
 use model::protocol::{Filter, ProbeStatus, Reply};
 use model::series::{Round, Sample, Series, Whose};
@@ -42,12 +44,21 @@ struct Told {
     place: ReadPlace,
     met: bool,
     values: HashMap<u32, u64>,
+    buckets: HashMap<u32, Buckets>,
+    missing: BTreeSet<(String, String)>,
+}
+
+/// Times that were counted in the kernel, by namespace, as they were at the beginning of a round; or why they are not known.
+#[derive(Default)]
+struct CountedTimes {
+    by_namespace: BTreeMap<u32, Vec<(Measure, Buckets)>>,
     missing: BTreeSet<(String, String)>,
 }
 
 struct Reader {
     window: u32,
     probes: Vec<&'static ReadingProbe>,
+    histograms: Vec<HistogramMap>,
     /// The namespaces asked for; none for all.
     wanted: Vec<u32>,
     node: Told,
@@ -59,13 +70,19 @@ struct Reader {
 
 impl Rounds {
     /// Opens what these probes read at the places of a filter; each is tried once, and one that can be read nowhere says why.
-    /// `names` are probes of [`READINGS`].
-    pub fn arm(window: u32, names: &[String], filter: &Filter, say: TellRound) -> anyhow::Result<Self> {
+    /// `names` are probes of [`READINGS`]; `histograms` is what attached probes count, which is told with the rest.
+    pub fn arm(
+        window: u32,
+        names: &[String],
+        histograms: Vec<HistogramMap>,
+        filter: &Filter,
+        say: TellRound,
+    ) -> anyhow::Result<Self> {
         allow_many_files();
         let probes = READINGS
             .iter()
             .filter(|probe| names.iter().any(|name| name == probe.name));
-        let mut reader = Reader::new(window, probes.copied().collect(), filter, say)?;
+        let mut reader = Reader::new(window, probes.copied().collect(), histograms, filter, say)?;
         let statuses = reader.try_all();
         let interval = match filter.interval_ms {
             0 => None,
@@ -120,13 +137,20 @@ impl Told {
             place,
             met: false,
             values: HashMap::new(),
+            buckets: HashMap::new(),
             missing: BTreeSet::new(),
         }
     }
 }
 
 impl Reader {
-    fn new(window: u32, probes: Vec<&'static ReadingProbe>, filter: &Filter, say: TellRound) -> anyhow::Result<Self> {
+    fn new(
+        window: u32,
+        probes: Vec<&'static ReadingProbe>,
+        histograms: Vec<HistogramMap>,
+        filter: &Filter,
+        say: TellRound,
+    ) -> anyhow::Result<Self> {
         let namespaces = Namespaces::scan();
         let host = namespaces
             .by_name("host")
@@ -134,6 +158,7 @@ impl Reader {
         let mut reader = Self {
             window,
             probes,
+            histograms,
             wanted: filter.netns.clone(),
             node: Told::of(ReadPlace::new(host.clone())),
             places: BTreeMap::new(),
@@ -221,25 +246,26 @@ impl Reader {
         if self.number > 1 {
             self.look_around(&Namespaces::scan());
         }
+        let mut times = CountedTimes::read(&self.histograms);
         let (window, probes, say) = (self.window, &self.probes, &self.say);
-        read_place(
-            window,
-            0,
-            &mut self.node,
-            probes.iter().filter(|probe| probe.of_node),
-            &mut self.ids,
-            say,
-        );
         for (inode, told) in &mut self.places {
+            let times = times.by_namespace.remove(inode).unwrap_or_default();
+            let probes = probes.iter().filter(|probe| !probe.of_node);
             read_place(
                 window,
                 *inode,
                 told,
-                probes.iter().filter(|probe| !probe.of_node),
+                (probes, times),
+                BTreeSet::new(),
                 &mut self.ids,
                 say,
             );
         }
+        // The node answers for what is of no place.
+        times.no_place();
+        let of_node = probes.iter().filter(|probe| probe.of_node);
+        let of_node = (of_node, Vec::new());
+        read_place(window, 0, &mut self.node, of_node, times.missing, &mut self.ids, say);
         say(&Reply::Round(Round {
             window,
             number: self.number,
@@ -261,19 +287,52 @@ fn allow_many_files() {
     }
 }
 
-/// Reads one place and tells what changed.
+impl CountedTimes {
+    fn read(histograms: &[HistogramMap]) -> Self {
+        let mut all = Self::default();
+        for histogram in histograms {
+            match histogram.read() {
+                Ok(counted) => {
+                    for ((netns, measure), buckets) in counted {
+                        all.by_namespace.entry(netns).or_default().push((measure, buckets));
+                    }
+                }
+                Err(error) => {
+                    let what = format!("numbers of probe {}", histogram.probe());
+                    all.missing.insert((what, format!("{error:#}")));
+                }
+            }
+        }
+        all
+    }
+
+    /// What is left was counted in namespaces that nobody reads.
+    fn no_place(&mut self) {
+        if !self.by_namespace.is_empty() {
+            let what = format!("times of {} network namespaces", self.by_namespace.len());
+            let why = "no process lives in them, or there are more than are read".to_owned();
+            self.missing.insert((what, why));
+        }
+    }
+}
+
+/// Reads one place and tells what changed: what probes read there, and the times that were counted.
 fn read_place<'a>(
     window: u32,
     netns: u32,
     told: &mut Told,
-    probes: impl Iterator<Item = &'a &'static ReadingProbe>,
+    (probes, times): (impl Iterator<Item = &'a &'static ReadingProbe>, Vec<(Measure, Buckets)>),
+    mut missing: BTreeSet<(String, String)>,
     ids: &mut SeriesIds,
     say: &TellRound,
 ) {
     let at_ns = clock::monotonic_ns();
     told.place.begin_round();
-    let mut missing = BTreeSet::new();
     let mut sink = NumberSink::new(ids);
+    for (measure, buckets) in times {
+        let (name, protocol) = measure.name();
+        sink.set_buckets(name, &[("protocol", protocol)], buckets);
+    }
     for probe in probes {
         if let Err(error) = (probe.read)(&mut told.place, &mut sink) {
             let what = format!("{} of {}", probe.name, told.place.namespace().name);
@@ -284,7 +343,7 @@ fn read_place<'a>(
         let what = format!("{} numbers of {}", sink.left_out, told.place.namespace().name);
         missing.insert((what, "there are more than one session tells of".to_owned()));
     }
-    let values = sink.values;
+    let (values, buckets) = (sink.values, sink.buckets);
     for series in ids.fresh() {
         say(&Reply::Describe(Series { window, ..series }));
     }
@@ -308,10 +367,23 @@ fn read_place<'a>(
     let gone = told.values.keys().filter(|id| !values.contains_key(id));
     sample.gone = gone.copied().collect();
     sample.gone.sort_unstable();
+    for (id, counts) in &buckets {
+        let before = told.buckets.get(id);
+        let changed = counts.iter().filter(|(bucket, count)| {
+            let before = before.and_then(|before| before.get(bucket));
+            before != Some(count)
+        });
+        let changed: Vec<(u16, u64)> = changed.map(|(bucket, count)| (*bucket, *count)).collect();
+        if !changed.is_empty() {
+            sample.buckets.push((*id, changed));
+        }
+    }
+    sample.buckets.sort_unstable();
     if missing != told.missing {
         sample.missing = missing.iter().map(|(what, why)| Missing::new(what, why)).collect();
         told.missing = missing;
     }
     told.values = values;
+    told.buckets = buckets;
     say(&Reply::Series(sample));
 }

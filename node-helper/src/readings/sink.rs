@@ -20,6 +20,8 @@ pub struct NumberSink<'a> {
     ids: &'a mut SeriesIds,
     /// The numbers, by id.
     pub(super) values: HashMap<u32, u64>,
+    /// Histograms, by id.
+    pub(super) buckets: HashMap<u32, BTreeMap<u16, u64>>,
     /// Numbers that there was no id left for.
     pub(super) left_out: u64,
     key: String,
@@ -37,6 +39,7 @@ impl<'a> NumberSink<'a> {
         Self {
             ids,
             values: HashMap::new(),
+            buckets: HashMap::new(),
             left_out: 0,
             key: String::new(),
         }
@@ -44,22 +47,34 @@ impl<'a> NumberSink<'a> {
 
     /// This number is that now. One that has never been anything but zero is not told.
     pub fn set(&mut self, name: &str, labels: &[(&str, &str)], value: u64) {
+        if let Some(id) = self.id(name, labels, value == 0) {
+            self.values.insert(id, value);
+        }
+    }
+
+    /// So many values fell into each of these buckets.
+    pub fn set_buckets(&mut self, name: &str, labels: &[(&str, &str)], buckets: BTreeMap<u16, u64>) {
+        if let Some(id) = self.id(name, labels, buckets.is_empty()) {
+            self.buckets.insert(id, buckets);
+        }
+    }
+
+    /// The id of a number; none of one that was always zero, or is one too many.
+    fn id(&mut self, name: &str, labels: &[(&str, &str)], is_zero: bool) -> Option<u32> {
         self.key.clear();
         self.key.push_str(name);
         for (label, of) in labels {
             self.key.extend(["\0", label, "\0", of]);
         }
         let known = self.ids.known.get(&self.key).copied();
-        let id = match known {
-            Some(id) => id,
-            None if value == 0 => return,
-            None if self.ids.known.len() >= SERIES_MAX => {
-                self.left_out += 1;
-                return;
-            }
-            None => self.describe(name, labels),
-        };
-        self.values.insert(id, value);
+        if known.is_some() || is_zero {
+            return known;
+        }
+        if self.ids.known.len() >= SERIES_MAX {
+            self.left_out += 1;
+            return None;
+        }
+        Some(self.describe(name, labels))
     }
 
     fn describe(&mut self, name: &str, labels: &[(&str, &str)]) -> u32 {

@@ -1,0 +1,312 @@
+//! How long data waits in sockets, against programs that read when the test says so. Needs root.
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+mod bed;
+
+use bed::NetnsBed;
+use model::histogram::{Measure, bounds};
+use nix::sys::time::TimeSpec;
+use nix::time::{ClockId, ClockNanosleepFlags, clock_gettime, clock_nanosleep};
+use node_helper::capture::armed::{Armed, arm};
+use node_helper::kernel::histograms::HistogramMap;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::time::Duration;
+
+/// What the kernel needs beside the wait: between our clock's readings and its own.
+const SLACK_NS: u64 = 60_000;
+
+/// What is counted while this is there.
+struct Counted {
+    armed: Armed,
+    map: HistogramMap,
+}
+
+fn count(lab: &NetnsBed) -> Counted {
+    let armed = arm(&["socketlatency".to_owned()], &lab.filter(), Box::new(|_| ())).unwrap();
+    for status in armed.probes() {
+        assert_eq!(status.unsupported, None);
+    }
+    let map = armed.histograms().unwrap().pop().unwrap();
+    Counted { armed, map }
+}
+
+impl Counted {
+    /// The bounds of each value of a namespace, in order.
+    fn of(&self, lab: &NetnsBed, name: &str, measure: Measure) -> Vec<(u64, u64)> {
+        let mut all = self.map.read().unwrap();
+        let buckets = all.remove(&(lab.namespace(name).inode, measure)).unwrap_or_default();
+        let each = buckets
+            .into_iter()
+            .map(|(bucket, count)| (bounds(usize::from(bucket)), count));
+        each.flat_map(|(bounds, count)| std::iter::repeat_n(bounds, count as usize))
+            .collect()
+    }
+}
+
+fn now_ns() -> u64 {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap();
+    now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64
+}
+
+/// Until that moment, and not until something is so.
+fn until_ns(at: u64) {
+    let at = TimeSpec::from_duration(Duration::from_nanos(at));
+    while clock_nanosleep(ClockId::CLOCK_MONOTONIC, ClockNanosleepFlags::TIMER_ABSTIME, &at).is_err() {}
+}
+
+/// The least and the most that data can have waited: it came between the first two moments and was read between the others.
+struct Waited {
+    sent: (u64, u64),
+    read: (u64, u64),
+}
+
+fn timed<T>(does: impl FnOnce() -> T) -> ((u64, u64), T) {
+    let from = now_ns();
+    let done = does();
+    ((from, now_ns()), done)
+}
+
+/// As many values as waits, and each within what it can have been.
+fn assert_waits(values: &[(u64, u64)], waits: &[Waited]) {
+    let mut least: Vec<u64> = waits
+        .iter()
+        .map(|wait| wait.read.0.saturating_sub(wait.sent.1))
+        .collect();
+    let mut most: Vec<u64> = waits.iter().map(|wait| wait.read.1 - wait.sent.0).collect();
+    least.sort_unstable();
+    most.sort_unstable();
+    assert_eq!(values.len(), waits.len(), "{values:?}, between {least:?} and {most:?}");
+    for ((from, to), (least, most)) in values.iter().zip(least.iter().zip(&most)) {
+        assert!(
+            *to + SLACK_NS >= *least && *from <= *most + SLACK_NS,
+            "{from}..{to} is not between {least} and {most}"
+        );
+    }
+}
+
+/// A client in `a`, and what it is connected to in `c`.
+fn connected(lab: &NetnsBed) -> (TcpStream, TcpStream) {
+    let listener = lab.inside("c", || TcpListener::bind("10.77.2.2:80")).unwrap();
+    let client = lab.inside("a", || TcpStream::connect("10.77.2.2:80")).unwrap();
+    client.set_nodelay(true).unwrap();
+    let (server, _) = listener.accept().unwrap();
+    (client, server)
+}
+
+const SERVER: &str = "10.77.2.2:53";
+
+fn datagrams(lab: &NetnsBed) -> (UdpSocket, UdpSocket) {
+    let server = lab.inside("c", || UdpSocket::bind(SERVER)).unwrap();
+    let client = lab.inside("a", || UdpSocket::bind("10.77.1.2:0")).unwrap();
+    (client, server)
+}
+
+const SLOW_NS: u64 = 200_000_000;
+
+#[test]
+fn a_program_that_reads_200_ms_late_is_measured_each_time_and_its_end_is_no_data() {
+    let lab = NetnsBed::routed();
+    // Open before the start, and with data that nobody has read.
+    let (mut client, mut server) = connected(&lab);
+    client.write_all(b"early").unwrap();
+    let counted = count(&lab);
+    let mut buffer = [0; 64];
+    server.read_exact(&mut buffer[..5]).unwrap();
+    let mut waits = Vec::new();
+    for _ in 0..5 {
+        let (sent, ()) = timed(|| client.write_all(b"ask").unwrap());
+        // More comes meanwhile, and the program looks and takes nothing; what waits longest counts.
+        until_ns(sent.1 + SLOW_NS / 2);
+        client.write_all(b"more").unwrap();
+        server.peek(&mut buffer).unwrap();
+        until_ns(sent.1 + SLOW_NS);
+        let (read, ()) = timed(|| server.read_exact(&mut buffer[..2]).unwrap());
+        // The rest of the same data is no further wait.
+        server.read_exact(&mut buffer[..5]).unwrap();
+        waits.push(Waited { sent, read });
+    }
+    drop(client);
+    assert_eq!(server.read(&mut buffer).unwrap(), 0);
+    drop(server);
+    assert_waits(&counted.of(&lab, "c", Measure::ReadTcp), &waits);
+    assert_eq!(counted.of(&lab, "a", Measure::ReadTcp), []);
+}
+
+#[test]
+fn a_program_that_waits_for_data_reads_it_at_once_however_long_the_connection_was_idle() {
+    let lab = NetnsBed::routed();
+    let (mut client, mut server) = connected(&lab);
+    let counted = count(&lab);
+    let mut buffer = [0; 64];
+    server.set_nonblocking(true).unwrap();
+    for _ in 0..10 {
+        let nothing = server.read(&mut buffer).unwrap_err();
+        assert_eq!(nothing.kind(), std::io::ErrorKind::WouldBlock);
+    }
+    server.set_nonblocking(false).unwrap();
+    let (asked, answered) = std::thread::scope(|scope| {
+        let server = scope.spawn(move || {
+            let mut buffer = [0; 64];
+            let mut reads = Vec::new();
+            while let (read, length @ 1..) = timed(|| server.read(&mut buffer).unwrap()) {
+                let (sent, ()) = timed(|| server.write_all(&buffer[..length]).unwrap());
+                reads.push((read, sent));
+            }
+            reads
+        });
+        let mut there = Vec::new();
+        for _ in 0..10 {
+            // Idle: the server sits in its read.
+            until_ns(now_ns() + SLOW_NS / 4);
+            let (sent, ()) = timed(|| client.write_all(b"ask").unwrap());
+            let (read, ()) = timed(|| client.read_exact(&mut buffer[..3]).unwrap());
+            there.push((sent, read));
+        }
+        drop(client);
+        (there, server.join().unwrap())
+    });
+    let pairs = || asked.iter().zip(&answered);
+    let waited = |sent, read: (u64, u64)| Waited {
+        sent,
+        // It began to read long before.
+        read: (0, read.1),
+    };
+    let asks: Vec<Waited> = pairs().map(|((sent, _), (read, _))| waited(*sent, *read)).collect();
+    let answers: Vec<Waited> = pairs().map(|((_, read), (_, sent))| waited(*sent, *read)).collect();
+    assert_waits(&counted.of(&lab, "c", Measure::ReadTcp), &asks);
+    assert_waits(&counted.of(&lab, "a", Measure::ReadTcp), &answers);
+}
+
+#[test]
+fn what_came_out_of_order_is_not_ready_before_the_gap_is_filled() {
+    let lab = NetnsBed::routed();
+    let (mut client, mut server) = connected(&lab);
+    let counted = count(&lab);
+    let reader = std::thread::spawn(move || {
+        let mut buffer = [0; 64];
+        timed(|| server.read_exact(&mut buffer[..9]).unwrap()).0
+    });
+    lab.run("c", "nft add table ip t");
+    lab.shell(
+        "c",
+        "nft 'add chain ip t in { type filter hook prerouting priority 0; }'",
+    );
+    // Whoever is three bytes long, with IP and TCP and its timestamps.
+    lab.run("c", "nft add rule ip t in tcp dport 80 meta length 55 drop");
+    client.write_all(b"one").unwrap();
+    let ((_, behind), ()) = timed(|| client.write_all(b"longer").unwrap());
+    until_ns(behind + SLOW_NS);
+    lab.run("c", "nft delete table ip t");
+    let read = reader.join().unwrap();
+    assert!(read.1 - behind >= SLOW_NS, "nothing was lost");
+    // All of it was ready when the first had come again, and not when the second had come.
+    let values = counted.of(&lab, "c", Measure::ReadTcp);
+    assert!(matches!(values[..], [(_, to)] if to < SLOW_NS / 2), "{values:?}");
+}
+
+#[test]
+fn datagrams_are_measured_from_the_first_that_waits_and_a_look_takes_none() {
+    let lab = NetnsBed::routed();
+    let (client, server) = datagrams(&lab);
+    let counted = count(&lab);
+    let mut buffer = [0; 64];
+    let mut waits = Vec::new();
+    for _ in 0..5 {
+        let (sent, _) = timed(|| client.send_to(b"ask", SERVER).unwrap());
+        client.send_to(b"", SERVER).unwrap();
+        until_ns(sent.1 + SLOW_NS / 4);
+        server.peek(&mut buffer).unwrap();
+        let (read, length) = timed(|| server.recv(&mut buffer).unwrap());
+        until_ns(sent.1 + SLOW_NS / 2);
+        assert_eq!((length, server.recv(&mut buffer).unwrap()), (3, 0));
+        waits.push(Waited { sent, read });
+    }
+    // An end with unread data leaves nothing to the sockets after it, one of which lies in its place in memory.
+    client.send_to(b"never", SERVER).unwrap();
+    drop(server);
+    until_ns(now_ns() + SLOW_NS);
+    let next: Vec<UdpSocket> = lab.inside("c", || {
+        (0..64).map(|_| UdpSocket::bind("10.77.2.2:0").unwrap()).collect()
+    });
+    for socket in &next {
+        let (sent, _) = timed(|| client.send_to(b"ask", socket.local_addr().unwrap()).unwrap());
+        let (read, _) = timed(|| socket.recv(&mut buffer).unwrap());
+        waits.push(Waited { sent, read });
+    }
+    assert_waits(&counted.of(&lab, "c", Measure::ReadUdp), &waits);
+    assert_eq!(counted.of(&lab, "c", Measure::ReadTcp), []);
+}
+
+#[test]
+fn a_write_takes_as_long_as_the_buffer_of_its_socket_is_full() {
+    const MUCH: usize = 16 * 1024 * 1024;
+    let lab = NetnsBed::routed();
+    let (mut client, mut server) = connected(&lab);
+    let counted = count(&lab);
+    let mut waits = Vec::new();
+    for _ in 0..5 {
+        let ((from, to), ()) = timed(|| client.write_all(b"ask").unwrap());
+        waits.push(Waited {
+            sent: (from, to),
+            read: (0, to),
+        });
+    }
+    // More than fits: the write ends when the far end has read most of it.
+    let (began, read) = std::thread::scope(|scope| {
+        let much = vec![0; MUCH];
+        let writer = scope.spawn(move || timed(|| client.write_all(&much).unwrap()).0);
+        until_ns(now_ns() + SLOW_NS);
+        let (read, ()) = timed(|| server.read_exact(&mut vec![0; MUCH + 15]).unwrap());
+        let (began, ended) = writer.join().unwrap();
+        assert!(began < read.0 && ended > read.0, "it fitted");
+        ((began, began + SLACK_NS), (read.0, ended))
+    });
+    waits.push(Waited { sent: began, read });
+    let values = counted.of(&lab, "a", Measure::WriteTcp);
+    assert_waits(&values, &waits);
+    assert_eq!(counted.of(&lab, "c", Measure::WriteTcp), []);
+}
+
+#[test]
+fn several_readers_of_one_socket_count_each_wait_once() {
+    const MESSAGES: usize = 200;
+    let lab = NetnsBed::routed();
+    let (client, server) = datagrams(&lab);
+    let (mut stream, accepted) = connected(&lab);
+    let counted = count(&lab);
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            let (server, accepted) = (server.try_clone().unwrap(), accepted.try_clone().unwrap());
+            scope.spawn(move || {
+                let mut buffer = [0; 64];
+                while let (length @ 1.., from) = server.recv_from(&mut buffer).unwrap() {
+                    server.send_to(&buffer[..length], from).unwrap();
+                }
+            });
+            scope.spawn(move || {
+                let mut buffer = [0; 64];
+                while let length @ 1.. = (&accepted).read(&mut buffer).unwrap() {
+                    (&accepted).write_all(&buffer[..length]).unwrap();
+                }
+            });
+        }
+        let mut buffer = [0; 64];
+        for _ in 0..MESSAGES {
+            client.send_to(b"x", SERVER).unwrap();
+            client.recv(&mut buffer).unwrap();
+            stream.write_all(b"x").unwrap();
+            stream.read_exact(&mut buffer[..1]).unwrap();
+        }
+        let (udp, tcp) = (
+            counted.of(&lab, "c", Measure::ReadUdp),
+            counted.of(&lab, "c", Measure::ReadTcp),
+        );
+        for _ in 0..3 {
+            client.send_to(b"", SERVER).unwrap();
+        }
+        drop(stream);
+        let lost = counted.armed.stop().lost;
+        assert_eq!((udp.len(), tcp.len()), (MESSAGES, MESSAGES), "{lost:?}");
+    });
+}
