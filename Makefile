@@ -113,7 +113,7 @@ cluster-down: ## take it down: nothing of it stays
 e2e: image ## on a real Kubernetes (KUBECONFIG, else one of its own): its scenarios (CNI=flannel: those that fit), that nothing stays, and its rules; also target/e2e.json
 	@AS_ROOT='$(AS_ROOT)' tests/on-cluster target/node-helper.tar '\
 		$(CARGO) run -p tests --bin scenario -- tests/scenarios/kubernetes --json target/e2e.json; scenarios=$$?; \
-		$(CARGO) test -p tests --test nothing_stays --test rbac --test kubeconfig --test attribution --no-fail-fast -- --test-threads=1 --nocapture; tests=$$?; \
+		$(CARGO) test -p tests --test nothing_stays --test rbac --test kubeconfig --test attribution --test numbers --no-fail-fast -- --test-threads=1 --nocapture; tests=$$?; \
 		tests/rules-of-nodes && [ $$tests = 0 ] && exit $$scenarios'
 
 # What a cluster has beside the bridge and nobody who enforces policies.

@@ -39,11 +39,14 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -s h -l help -
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -s V -l version -d 'Print version'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "diagnose" -d 'Find out what is wrong with a pod, or between two ends, and prove it'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "capture" -d 'Watch drops, resets and other events of the kernel as they happen'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "top" -d 'See who suffers: a row for each pod, the worst first'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "inspect" -d 'Show all numbers of a pod\'s or a node\'s network, and what they mean'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "compare" -d 'Compare two pods of the same kind, a sick one and a healthy one: what is different?'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "doctor" -d 'Check whether helpers can start on the cluster, and say what is missing; name its network plug-in and the state of its agents'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "cleanup" -d 'Delete what earlier runs left in a cluster; does not touch live runs'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "probes" -d 'List the probes, what they cost, and whether this kernel can run them'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "rules" -d 'List the rules: every cause that this program can name'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "explain" -d 'Explain a rule or a probe: what it means, how it knows, what to do'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "explain" -d 'Explain a rule, a probe or a number: what it means, how it knows, what to do'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "schema" -d 'Print the JSON Schema of the report that `-o json` and `-o yaml` give'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "completion" -d 'Print completions for a shell'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "version" -d 'Print the version of this program'
@@ -539,6 +542,128 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l 
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l no-helper -d 'Start no helper. Answer only from what the API says'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l dry-run -d 'Print the manifests of the helpers, and start nothing'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -s l -l selector -d 'Watch only pods with these labels' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -l node -d 'Watch this node; may be repeated' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -l max-nodes -d 'Refuse to watch more nodes than this' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -l view -d 'Which columns' -r -f -a "health\t'who suffers: connections, losses, waiting'
+tcp\t'TCP: connects, resets, segments sent again, full queues'
+sockets\t'sockets by state, and what waits in them'
+udp\t'UDP: datagrams, full buffers, ports where nobody listens'
+links\t'interfaces: traffic, and what device, driver and stack lost'
+queues\t'queueing disciplines: what waits, what was held back, what was dropped'
+conntrack\t'tables of tracked connections: how full, and what could not be tracked'
+files\t'open files against their limits, sockets apart'
+cpu\t'CPU: used, throttled, waited for'
+disk\t'block devices: read, written, waited for'
+softnet\t'each node\'s CPUs at work on packets'"
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -l for -d 'Look for this time, such as 5s or 1m [default: 5s; with -w until Ctrl-C]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -l interval -d 'With -w: how often' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -s o -l output -d 'How to print it' -r -f -a "table\t'For reading'
+json\t'One JSON object a line, each of one reading'"
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -l helper -d 'On this machine: use this helper program instead of the built-in one' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -l record -d 'Write all that the helpers say into this file. Only its owner can read it; it may hold secrets' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -l replay -d 'Answer from this recording instead of looking. The question must be the same' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -l image -d 'Start helpers from this image [default: the image of this version]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -l image-pull-policy -d 'When the nodes pull the image' -r -f -a "Always\t'At every start'
+IfNotPresent\t'Only if it is not on the node yet'
+Never\t'Never; it must be on the node already'"
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -l image-pull-secret -d 'Pull the image with this secret of the helpers\' namespace; may be repeated' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -l helper-namespace -d 'Start helpers in this namespace [default: the current one]. Whoever may create or exec pods there is root on the nodes' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -l inject -d 'Copy the helper into this image. The image needs a shell, and should be on the nodes already (`doctor` lists some)' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -l color -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -l kubeconfig -d 'Use this kubeconfig file [default: $KUBECONFIG, else ~/.kube/config]' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -l context -d 'Use this context of the kubeconfig' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -l cluster -d 'Use this cluster of the kubeconfig' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -l user -d 'Use this user of the kubeconfig' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -s n -l namespace -d 'Use this namespace for names that have none [default: the context\'s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -l as -d 'Act as this user' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -l as-group -d 'Act as this group too; may be repeated' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -l request-timeout -d 'Give up a call to the API server after this time; 0 waits without limit [default: 10s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -l all-nodes -d 'Watch all nodes'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -s w -l watch -d 'Show it again and again'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -l all -d 'Show every row'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -l local -d 'Look at this machine as one node, without a cluster'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -l record-payloads -d 'Record the text to send too, not only its length and hash'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -s v -l verbose -d 'Show the helper\'s own messages on stderr'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -l privileged -d 'Start helpers privileged, for nodes where single capabilities are not enough'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -l no-helper -d 'Start no helper. Answer only from what the API says'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -l dry-run -d 'Print the manifests of the helpers, and start nothing'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand inspect" -s l -l selector -d 'Watch only pods with these labels' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand inspect" -l node -d 'Watch this node; may be repeated' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand inspect" -l max-nodes -d 'Refuse to watch more nodes than this' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand inspect" -l for -d 'Look for this time, such as 5s or 1m' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand inspect" -l probe -d 'Read only these, separated by commas (`probes` lists them) [default: all that read]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand inspect" -s o -l output -d 'How to print it' -r -f -a "table\t'For reading'
+json\t'One JSON object a line, each of one reading'"
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand inspect" -l helper -d 'On this machine: use this helper program instead of the built-in one' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand inspect" -l record -d 'Write all that the helpers say into this file. Only its owner can read it; it may hold secrets' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand inspect" -l replay -d 'Answer from this recording instead of looking. The question must be the same' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand inspect" -l image -d 'Start helpers from this image [default: the image of this version]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand inspect" -l image-pull-policy -d 'When the nodes pull the image' -r -f -a "Always\t'At every start'
+IfNotPresent\t'Only if it is not on the node yet'
+Never\t'Never; it must be on the node already'"
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand inspect" -l image-pull-secret -d 'Pull the image with this secret of the helpers\' namespace; may be repeated' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand inspect" -l helper-namespace -d 'Start helpers in this namespace [default: the current one]. Whoever may create or exec pods there is root on the nodes' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand inspect" -l inject -d 'Copy the helper into this image. The image needs a shell, and should be on the nodes already (`doctor` lists some)' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand inspect" -l color -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand inspect" -l kubeconfig -d 'Use this kubeconfig file [default: $KUBECONFIG, else ~/.kube/config]' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand inspect" -l context -d 'Use this context of the kubeconfig' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand inspect" -l cluster -d 'Use this cluster of the kubeconfig' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand inspect" -l user -d 'Use this user of the kubeconfig' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand inspect" -s n -l namespace -d 'Use this namespace for names that have none [default: the context\'s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand inspect" -l as -d 'Act as this user' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand inspect" -l as-group -d 'Act as this group too; may be repeated' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand inspect" -l request-timeout -d 'Give up a call to the API server after this time; 0 waits without limit [default: 10s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand inspect" -l all-nodes -d 'Watch all nodes'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand inspect" -l all -d 'Show counters that did not grow, too'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand inspect" -l local -d 'Look at this machine as one node, without a cluster'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand inspect" -l record-payloads -d 'Record the text to send too, not only its length and hash'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand inspect" -s v -l verbose -d 'Show the helper\'s own messages on stderr'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand inspect" -l privileged -d 'Start helpers privileged, for nodes where single capabilities are not enough'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand inspect" -l no-helper -d 'Start no helper. Answer only from what the API says'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand inspect" -l dry-run -d 'Print the manifests of the helpers, and start nothing'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand inspect" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand compare" -s l -l selector -d 'Watch only pods with these labels' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand compare" -l node -d 'Watch this node; may be repeated' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand compare" -l max-nodes -d 'Refuse to watch more nodes than this' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand compare" -l for -d 'Look for this time, such as 5s or 1m' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand compare" -s o -l output -d 'How to print it' -r -f -a "table\t'For reading'
+json\t'One JSON object a line, each of one reading'"
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand compare" -l helper -d 'On this machine: use this helper program instead of the built-in one' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand compare" -l record -d 'Write all that the helpers say into this file. Only its owner can read it; it may hold secrets' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand compare" -l replay -d 'Answer from this recording instead of looking. The question must be the same' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand compare" -l image -d 'Start helpers from this image [default: the image of this version]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand compare" -l image-pull-policy -d 'When the nodes pull the image' -r -f -a "Always\t'At every start'
+IfNotPresent\t'Only if it is not on the node yet'
+Never\t'Never; it must be on the node already'"
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand compare" -l image-pull-secret -d 'Pull the image with this secret of the helpers\' namespace; may be repeated' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand compare" -l helper-namespace -d 'Start helpers in this namespace [default: the current one]. Whoever may create or exec pods there is root on the nodes' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand compare" -l inject -d 'Copy the helper into this image. The image needs a shell, and should be on the nodes already (`doctor` lists some)' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand compare" -l color -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand compare" -l kubeconfig -d 'Use this kubeconfig file [default: $KUBECONFIG, else ~/.kube/config]' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand compare" -l context -d 'Use this context of the kubeconfig' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand compare" -l cluster -d 'Use this cluster of the kubeconfig' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand compare" -l user -d 'Use this user of the kubeconfig' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand compare" -s n -l namespace -d 'Use this namespace for names that have none [default: the context\'s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand compare" -l as -d 'Act as this user' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand compare" -l as-group -d 'Act as this group too; may be repeated' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand compare" -l request-timeout -d 'Give up a call to the API server after this time; 0 waits without limit [default: 10s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand compare" -l all-nodes -d 'Watch all nodes'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand compare" -l all -d 'Show every difference'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand compare" -l local -d 'Look at this machine as one node, without a cluster'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand compare" -l record-payloads -d 'Record the text to send too, not only its length and hash'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand compare" -s v -l verbose -d 'Show the helper\'s own messages on stderr'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand compare" -l privileged -d 'Start helpers privileged, for nodes where single capabilities are not enough'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand compare" -l no-helper -d 'Start no helper. Answer only from what the API says'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand compare" -l dry-run -d 'Print the manifests of the helpers, and start nothing'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand compare" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand doctor" -l node -d 'Check this node; may be repeated [default: all nodes; --try uses the first one that can run a helper]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand doctor" -l image -d 'Start helpers from this image [default: the image of this version]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand doctor" -l image-pull-policy -d 'When the nodes pull the image' -r -f -a "Always\t'At every start'

@@ -342,7 +342,10 @@ pub struct ProbeStatus {
     pub about: String,
     /// What it costs, in words.
     pub cost: String,
-    /// Hooks in use, or those that would be.
+    /// It reads numbers again and again, and reports no events.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub reads: bool,
+    /// Hooks in use, or those that would be; of a probe that reads, what it reads.
     pub hooks: Vec<String>,
     /// Why it cannot run; absent when it can.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -23,6 +23,8 @@ pub struct Top {
     pub seconds: f64,
     /// Which columns.
     pub view: String,
+    /// Milliseconds on a CPU that the last reading took, on all nodes together.
+    pub reading_cpu_ms: f64,
     /// The rows.
     pub pods: Vec<TopRow>,
     /// What could not be read.
@@ -148,6 +150,60 @@ pub struct ShownNumber {
     pub limit: Option<u64>,
     /// By how much a counter grew in the window.
     pub growth: u64,
+    /// It growing says that something was lost, refused or late.
+    pub hurts: bool,
+    /// What it means, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
+}
+
+/// What is different between two places.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Compare {
+    /// [`API_VERSION`].
+    pub api_version: String,
+    /// `Compare`.
+    pub kind: String,
+    /// When it was read, RFC 3339.
+    pub at: String,
+    /// Seconds in which counters grew, as they were measured.
+    pub seconds: f64,
+    /// The one, and where it is.
+    pub one: ComparedPlace,
+    /// The other.
+    pub other: ComparedPlace,
+    /// What is different, what explains most first.
+    pub differences: Vec<Difference>,
+    /// Facts and numbers that are alike.
+    pub alike: usize,
+    /// What could not be read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<Missing>,
+}
+
+/// One of two places.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ComparedPlace {
+    /// The pod or namespace.
+    pub name: String,
+    /// The node.
+    pub node: String,
+    /// What hurts there, most first.
+    pub hurts: Vec<String>,
+}
+
+/// Something that is different.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Difference {
+    /// What.
+    pub what: String,
+    /// What it is at the one; empty where it is not there.
+    pub one: String,
+    /// What it is at the other.
+    pub other: String,
     /// It growing says that something was lost, refused or late.
     pub hurts: bool,
     /// What it means, where that is known.

@@ -229,12 +229,18 @@ impl Capture {
 
     /// The probes asked for, each of them one there is.
     fn probes(&self, hello: &Hello) -> Result<Vec<String>> {
-        let known = || hello.probes.iter().map(|probe| probe.name.as_str());
+        let reporting = hello.probes.iter().filter(|probe| !probe.reads);
+        let known = || reporting.clone().map(|probe| probe.name.as_str());
         if self.probes.is_empty() {
             let all = known().filter(|name| !ONLY_WHEN_ASKED.contains(name));
             return Ok(all.map(str::to_owned).collect());
         }
         for name in &self.probes {
+            if hello.probes.iter().any(|probe| probe.reads && probe.name == *name) {
+                return Err(WrongUsage::error(format!(
+                    "probe {name} reads numbers and reports no events; see them with `top` or `inspect --probe {name}`"
+                )));
+            }
             if !known().any(|other| other == name) {
                 let all: Vec<&str> = known().collect();
                 let hint = names::hint(name, known());

@@ -48,24 +48,6 @@ pub struct InspectCommand {
     place: SiteOptions,
 }
 
-/// Unless others are asked for: every probe that reads.
-const ALL: &[&str] = &[
-    "tcp",
-    "udp",
-    "tcpext",
-    "ip",
-    "sock",
-    "sockmem",
-    "tcpsummary",
-    "netdev",
-    "qdisc",
-    "softnet",
-    "conntrack",
-    "fd",
-    "io",
-    "cpu",
-];
-
 impl CliCommand for InspectCommand {
     const NAME: &'static str = "inspect";
 
@@ -81,14 +63,11 @@ impl CliCommand for InspectCommand {
 
 impl InspectCommand {
     async fn show(&self, context: &CommandContext) -> Result<Exit> {
-        let mut probes = self.probes.clone();
-        if probes.is_empty() {
-            probes = ALL.iter().map(|probe| (*probe).to_owned()).collect();
-        }
         let look = NumbersLook {
             scope: &self.scope,
             place: &self.place,
-            probes,
+            probes: self.probes.clone(),
+            facts: &[],
             length: Some(self.length),
             interval: None,
         };

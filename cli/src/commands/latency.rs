@@ -66,6 +66,7 @@ impl LatencyCommand {
             scope: &self.scope,
             place: &self.place,
             probes: PROBES.iter().map(|probe| (*probe).to_owned()).collect(),
+            facts: &[],
             length: Some(self.length),
             interval: None,
         };

@@ -8,6 +8,7 @@ mod candidates;
 mod capture;
 mod cleanup;
 mod command_line;
+mod compare;
 mod complete;
 mod completion;
 mod context;
@@ -78,6 +79,7 @@ pub const COMMANDS: &[CommandEntry] = &[
     CommandEntry::of::<top::TopCommand>(),
     CommandEntry::of::<inspect::InspectCommand>(),
     CommandEntry::of::<latency::LatencyCommand>(),
+    CommandEntry::of::<compare::CompareCommand>(),
     CommandEntry::of::<doctor::Doctor>(),
     CommandEntry::of::<cleanup::Cleanup>(),
     CommandEntry::of::<probes::Probes>(),

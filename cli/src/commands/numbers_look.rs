@@ -3,8 +3,9 @@
 use super::CommandContext;
 use super::scope_options::ScopeOptions;
 use super::site_options::{SiteOptions, check};
-use crate::capture::filter::CaptureFilter;
+use crate::capture::filter::{CaptureFilter, ResolvedEndpoint};
 use crate::capture::window::CaptureWindow;
+use crate::conversation::session::Session;
 use crate::conversation::state::ConversationState;
 use crate::exit::{Exit, NotThere};
 use crate::names;
@@ -12,7 +13,7 @@ use crate::numbers::PlaceNames;
 use crate::render;
 use anyhow::Result;
 use model::missing::Missing;
-use model::protocol::Hello;
+use model::protocol::{Ask, Hello, Request};
 use std::ops::ControlFlow;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -24,8 +25,10 @@ pub struct NumbersLook<'a> {
     pub scope: &'a ScopeOptions,
     /// Where to look.
     pub place: &'a SiteOptions,
-    /// The probes.
+    /// The probes; none for all that read.
     pub probes: Vec<String>,
+    /// Facts of these places that are read beside numbers.
+    pub facts: &'static [&'static str],
     /// How long; until Ctrl-C where it has no end.
     pub length: Option<Duration>,
     /// How often all is read; once when the window opens and once when it closes, where not.
@@ -59,11 +62,12 @@ impl NumbersLook<'_> {
         wanted.ask(&mut session);
         session.hello().await?;
         let hello = session.state.nodes.iter().find_map(|node| node.hello.clone());
-        self.known(&hello.unwrap_or_default())?;
+        let probes = self.known(&hello.unwrap_or_default())?;
         check(context, &site, &session)?;
         let endpoints = wanted.resolved(&mut session).await?;
         let names = PlaceNames::of(wanted.inventory.as_ref());
-        let window = CaptureWindow::open(&mut session, &wanted, &endpoints, &self.probes).await?;
+        let window = CaptureWindow::open(&mut session, &wanted, &endpoints, &probes).await?;
+        self.read_facts(&mut session, &endpoints).await?;
         let bound = self.length.map(|length| Instant::now() + length);
         let mut shown = 1;
         let mut outcome = Ok(ControlFlow::Continue(()));
@@ -92,8 +96,32 @@ impl NumbersLook<'_> {
         }
     }
 
-    /// Each of the probes is one there is.
-    fn known(&self, hello: &Hello) -> Result<()> {
+    /// Reads facts of the places that are asked for.
+    async fn read_facts(&self, session: &mut Session, endpoints: &[ResolvedEndpoint]) -> Result<()> {
+        if self.facts.is_empty() {
+            return Ok(());
+        }
+        let id = session.number();
+        for index in 0..session.state.nodes.len() {
+            let own = endpoints.iter().filter(|found| found.wanted && found.index == index);
+            let ask = Ask {
+                id,
+                netns: own.filter_map(|found| found.endpoint.netns).collect(),
+                facts: self.facts.iter().map(|fact| (*fact).to_owned()).collect(),
+                ..Ask::default()
+            };
+            session.ask_at(index, Request::Read(ask));
+        }
+        let read = |state: &ConversationState| state.all(|node| node.read.contains(&id));
+        session.need("reading settings", read).await
+    }
+
+    /// The probes asked for, each of them one there is.
+    fn known(&self, hello: &Hello) -> Result<Vec<String>> {
+        if self.probes.is_empty() {
+            let reading = hello.probes.iter().filter(|probe| probe.reads);
+            return Ok(reading.map(|probe| probe.name.clone()).collect());
+        }
         let known = || hello.probes.iter().map(|probe| probe.name.as_str());
         for name in &self.probes {
             if !known().any(|other| other == name) {
@@ -105,7 +133,7 @@ impl NumbersLook<'_> {
                 )));
             }
         }
-        Ok(())
+        Ok(self.probes.clone())
     }
 }
 

@@ -89,6 +89,7 @@ impl TopCommand {
             scope: &self.scope,
             place: &self.place,
             probes: view.probes.iter().map(|probe| (*probe).to_owned()).collect(),
+            facts: &[],
             length: self.length.or((!self.watch).then_some(LENGTH)),
             interval: self.watch.then_some(self.interval),
         };
@@ -97,7 +98,7 @@ impl TopCommand {
         let columns: Vec<TopColumn> = view.columns.iter().map(|shown| shown.column).collect();
         look.run(context, |state, names| {
             let places = NumbersPlace::all(state, names, since);
-            let document = top::document(view, &places, now(), missing(state));
+            let document = top::document(view, &places, now(), state.numbers.cpu_us(), missing(state));
             render::top(&document, &columns, self.output, self.all, context.colour, repaint)?;
             Ok(ControlFlow::Continue(()))
         })

@@ -131,6 +131,11 @@ impl Numbers {
         self.rounds.get(&node).copied()
     }
 
+    /// Time on CPUs that the last reading took, of all nodes together.
+    pub fn cpu_us(&self) -> u64 {
+        self.rounds.values().map(|round| round.cpu_us).sum()
+    }
+
     /// All places: node, namespace (0 for the node itself), numbers.
     pub fn places(&self) -> impl Iterator<Item = (usize, u32, &PlaceNumbers)> {
         self.places.iter().map(|((node, netns), place)| (*node, *netns, place))

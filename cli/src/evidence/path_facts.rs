@@ -66,6 +66,11 @@ pub async fn read_now(session: &mut Session, netns: Vec<u32>, facts: &[&str]) {
     read_netns(session, Phase::After, netns, Some(facts)).await;
 }
 
+/// Reads these facts of namespaces before the window once more.
+pub async fn read_again(session: &mut Session, netns: Vec<u32>, facts: &[&str]) {
+    read_netns(session, Phase::Before, netns, Some(facts)).await;
+}
+
 /// Reads these namespaces.
 pub async fn read_these(session: &mut Session, netns: Vec<u32>) {
     read_netns(session, Phase::Before, netns, None).await;

@@ -2,6 +2,7 @@
 //!
 //! It may use the model, names of the inventory, and the state of the conversation; it neither asks nor prints.
 
+pub mod comparison;
 pub mod distribution;
 pub mod hurts;
 pub mod inspection;

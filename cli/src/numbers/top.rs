@@ -9,7 +9,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 /// The document of a view, made of these places.
-pub fn document(view: &View, places: &[NumbersPlace], at: String, missing: Vec<Missing>) -> Top {
+pub fn document(view: &View, places: &[NumbersPlace], at: String, reading_cpu_us: u64, missing: Vec<Missing>) -> Top {
     let shown = |place: &&NumbersPlace| {
         if view.of_nodes {
             place.netns == 0
@@ -36,6 +36,7 @@ pub fn document(view: &View, places: &[NumbersPlace], at: String, missing: Vec<M
         at,
         seconds: places.iter().map(|place| place.seconds).fold(0.0, f64::max),
         view: view.name.to_owned(),
+        reading_cpu_ms: reading_cpu_us as f64 / 1e3,
         pods: rows.into_iter().map(|(_, row)| row).collect(),
         missing,
     }

@@ -8,6 +8,7 @@ mod arming;
 mod follow;
 mod kept_events;
 mod overflow_watch;
+mod own_place;
 mod question;
 mod surroundings;
 mod triage;

@@ -4,6 +4,7 @@ use super::arming::{arm, now_ns};
 use super::follow::{Followed, Followers};
 use super::kept_events::KeptEvents;
 use super::overflow_watch::OverflowWatch;
+use super::own_place;
 use super::question::OneEndQuestion;
 use super::surroundings::Surroundings;
 use crate::capture::event_order::EventOrder;
@@ -11,7 +12,8 @@ use crate::conversation::session::{STEP, Session, WaitEnd};
 use crate::evidence::{both_ends, path_facts};
 use crate::inquiry::known_ends::KnownEnds;
 use anyhow::{Result, anyhow};
-use diagnoses::conversations::{ConversationTable, Cost, Key, suffering};
+use diagnoses::conversations::{ConversationTable, Cost, Key, look_at_unread, open_connections, suffering};
+use model::attempt::WatchedFlow;
 use model::endpoint::{Endpoint, EndpointKind};
 use model::evidence::{Evidence, Intent, NetnsEvidence};
 use model::facts::Phase;
@@ -24,6 +26,8 @@ use tokio::time::Instant;
 
 /// It is looked so often for conversations that suffer.
 const LOOK_EVERY: Duration = Duration::from_millis(150);
+/// Open connections whose sockets are looked at for what is unread.
+const OPEN_MAX: usize = 32;
 /// A fault that was waited for is watched for so long.
 const AFTER_FAULT: Duration = Duration::from_secs(3);
 
@@ -143,6 +147,7 @@ pub async fn watch(
 async fn read_targets(session: &mut Session, targets: &[Endpoint]) {
     let own: Vec<u32> = targets.iter().filter_map(|target| target.netns).collect();
     path_facts::read_these(session, own.clone()).await;
+    own_place::place(session, targets).await;
     let evidence = &session.state.evidence;
     let mut around: Vec<u32> = evidence
         .nodes
@@ -307,10 +312,33 @@ impl Triage {
             // What only looks odd (a reset) is not kept at any price.
             kept.tidy(&self.table, &felt(&worst), now_ns);
             if listeners.is_due(question.until_fault) {
+                session.state.evidence.watched = self.open_flows();
                 listeners.look(session, &self.targets, followers).await;
+                self.look_for_unread(session);
             }
             self.follow(session, question, followers, &worst, around).await;
             self.table.look_at(places(session));
+        }
+    }
+
+    /// Connections to targets whose sockets are looked at.
+    fn open_flows(&self) -> Vec<WatchedFlow> {
+        let open = open_connections(&self.table, OPEN_MAX).into_iter();
+        let of_target = open.map(|(target, flow)| WatchedFlow {
+            attempt: 1,
+            netns: self.targets[target].netns.unwrap_or_default(),
+            flow,
+        });
+        of_target.collect()
+    }
+
+    /// What targets leave unread is seen in their sockets alone.
+    fn look_for_unread(&mut self, session: &Session) {
+        for (at, target) in self.targets.iter().enumerate() {
+            let known = target.netns.and_then(|netns| session.state.evidence.netns(netns));
+            if let Some(sockets) = known.and_then(|known| known.after.sockets.ok()) {
+                look_at_unread(&mut self.table, at, sockets);
+            }
         }
     }
 

@@ -3,6 +3,8 @@
 use super::paper::{Ink, Paper, TextLine, TextPage, wrap};
 use anyhow::{Context as _, Result};
 use model::protocol::{Hello, ProbeStatus};
+use model::series::{SeriesKind, Unit};
+use model::{kernel_counters, numbers};
 
 /// How to print a list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -25,24 +27,38 @@ pub fn probes(hello: &Hello, format: ListFormat, paper: Paper) -> Result<String>
             let mut page = TextPage::new();
             let head = format!("Probes on {}, kernel {} ({}):", hello.node, hello.kernel, hello.arch);
             page.line(TextLine::default().plain(&head));
-            for probe in &hello.probes {
-                let (mark, ink) = if probe.unsupported.is_some() {
-                    ("✗", Ink::Bad)
-                } else {
-                    ("✓", Ink::Good)
-                };
+            for (heading, reads) in [
+                ("Events, as they happen", false),
+                ("Numbers, read again and again", true),
+            ] {
                 page.blank();
-                page.line(
-                    TextLine::default()
-                        .ink(ink, mark)
-                        .plain(" ")
-                        .ink(Ink::Strong, &probe.name),
-                );
-                page.append(details(probe, paper));
+                page.line(TextLine::default().ink(Ink::Strong, heading));
+                page.append(of_kind(hello, reads, paper));
             }
             Ok(paper.write(&page))
         }
     }
+}
+
+/// The probes that read, or those that report.
+fn of_kind(hello: &Hello, reads: bool, paper: Paper) -> TextPage {
+    let mut page = TextPage::new();
+    for probe in hello.probes.iter().filter(|probe| probe.reads == reads) {
+        let (mark, ink) = if probe.unsupported.is_some() {
+            ("✗", Ink::Bad)
+        } else {
+            ("✓", Ink::Good)
+        };
+        page.blank();
+        page.line(
+            TextLine::default()
+                .ink(ink, mark)
+                .plain(" ")
+                .ink(Ink::Strong, &probe.name),
+        );
+        page.append(details(probe, paper));
+    }
+    page
 }
 
 fn details(probe: &ProbeStatus, paper: Paper) -> TextPage {
@@ -54,7 +70,7 @@ fn details(probe: &ProbeStatus, paper: Paper) -> TextPage {
     };
     say("sees", &probe.about);
     say("costs", &probe.cost);
-    say("hooks", &probe.hooks.join(", "));
+    say(if probe.reads { "reads" } else { "hooks" }, &probe.hooks.join(", "));
     if let Some(missing) = &probe.unsupported {
         say("cannot run", &missing.reason());
     }
@@ -113,6 +129,46 @@ fn parts(paragraph: &str) -> Vec<String> {
         }
     }
     parts
+}
+
+/// What a number means, and which probe reads it.
+pub fn number(name: &str, paper: Paper) -> TextPage {
+    let mut page = TextPage::new();
+    page.line(TextLine::default().ink(Ink::Strong, name));
+    page.blank();
+    let (kind, unit) = numbers::shape_of(name);
+    let moves = match kind {
+        SeriesKind::Counter => "a counter: what matters is by how much it grows",
+        SeriesKind::Gauge => "a level: what it is now",
+        SeriesKind::Histogram => "a distribution: how many values fell into each range",
+    };
+    let help =
+        numbers::help_of(name).unwrap_or("a counter of the kernel's own tables, for which this version has no words");
+    let units = match unit {
+        Unit::Count => "",
+        Unit::Bytes => ", in bytes",
+        Unit::Microseconds => ", in microseconds",
+        Unit::Nanoseconds => ", in nanoseconds",
+        Unit::BitsPerSecond => ", in bits a second",
+    };
+    let hurts = kernel_counters::of(name).is_some_and(|counter| counter.hurts);
+    let mut say = |label: &str, what: &str| {
+        if !what.is_empty() {
+            page.append(paper.labelled(label, &[what.to_owned()]));
+        }
+    };
+    say("means", help);
+    say("is", &format!("{moves}{units}"));
+    say(
+        "hurts",
+        if hurts {
+            "where it grows something was lost, refused or late"
+        } else {
+            ""
+        },
+    );
+    say("read by", &format!("probe {}", numbers::probe_of(name)));
+    page
 }
 
 /// A probe's own words.

@@ -6,6 +6,7 @@
 #![expect(clippy::format_push_string, reason = "one screen of text reads better than it runs")]
 
 mod capture_totals;
+mod comparison;
 mod event_lines;
 mod event_phrases;
 mod event_printer;
@@ -37,7 +38,7 @@ use crate::exit::WrongUsage;
 use anyhow::{Context as _, Result};
 use model::protocol::{Hello, ProbeStatus};
 use model::report::{OneEndReport, Report};
-use model::views::{Inspect, Latency, Top, TopColumn};
+use model::views::{Compare, Inspect, Latency, Top, TopColumn};
 use std::io::{IsTerminal as _, Write as _};
 
 /// How to print an answer.
@@ -184,6 +185,14 @@ pub fn latency(latency: &Latency, format: NumbersFormat, colour: Colour, repaint
     })
 }
 
+/// Prints what is different.
+pub fn comparison(compare: &Compare, format: NumbersFormat, all: bool, colour: Colour) -> Result<()> {
+    numbers(compare, format, Repaint::Below, || {
+        let paper = paper(colour);
+        paper.write(&comparison::page(compare, all, paper))
+    })
+}
+
 fn numbers(
     document: &impl serde::Serialize,
     format: NumbersFormat,
@@ -214,6 +223,12 @@ pub fn rules(rules: &[(&str, String)], format: ListFormat, colour: Colour) -> Re
 pub fn explain_rule(id: &str, head: &str, colour: Colour) -> Result<()> {
     let paper = paper(colour);
     print(&paper.write(&lists::rule(id, head, paper)))
+}
+
+/// Prints what a number means.
+pub fn explain_number(name: &str, colour: Colour) -> Result<()> {
+    let paper = paper(colour);
+    print(&paper.write(&lists::number(name, paper)))
 }
 
 /// Prints what a probe says of itself.

@@ -1,10 +1,10 @@
 //! The JSON Schema of all documents that are printed.
 
 use model::report::{OneEndReport, Report};
-use model::views::{Inspect, Latency, Top};
+use model::views::{Compare, Inspect, Latency, Top};
 use schemars::JsonSchema;
 
-/// What `diagnose` answers, about a path between two ends or about one end, and what `top`, `inspect` and `latency` show.
+/// What `diagnose` answers, about a path between two ends or about one end, and what `top`, `inspect`, `compare` and `latency` show.
 #[derive(JsonSchema)]
 #[schemars(untagged)]
 #[expect(dead_code, reason = "only its shape is asked for")]
@@ -20,6 +20,8 @@ enum SkoopDocument {
     Inspect(Inspect),
     /// Where time passes.
     Latency(Latency),
+    /// What is different between two places.
+    Compare(Compare),
 }
 
 /// The schema of what `-o json` prints, as text.

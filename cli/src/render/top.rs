@@ -32,9 +32,10 @@ pub fn page(top: &Top, all_columns: &[TopColumn], all: bool, paper: Paper) -> Te
     page.line(TextLine::default().ink(
         Ink::Quiet,
         &format!(
-            "{:.1} s{on} · {} · {order}",
+            "{:.1} s{on} · {} · {order} · read in {:.1} ms of CPU",
             top.seconds,
-            diagnoses::words::count(top.pods.len(), if is_of_nodes(top) { "node" } else { "place" })
+            diagnoses::words::count(top.pods.len(), if is_of_nodes(top) { "node" } else { "place" }),
+            top.reading_cpu_ms
         ),
     ));
     if !rows.is_empty() {

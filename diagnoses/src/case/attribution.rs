@@ -220,7 +220,7 @@ fn told(evidence: &Evidence, event: &Event) -> Option<(u32, Direction)> {
 }
 
 /// The marks that no translation changes agree.
-fn same_packet(one: Option<Packet>, other: Option<Packet>) -> bool {
+pub fn same_packet(one: Option<Packet>, other: Option<Packet>) -> bool {
     match (one, other) {
         (Some(one), Some(other)) => {
             one.seq == other.seq && one.ack == other.ack && one.tcp_flags == other.tcp_flags && one.ip_id == other.ip_id

@@ -1,6 +1,7 @@
 //! One connection (or the datagrams between two ports) as the kernel at one end of it saw it, and what became of it.
 
 use super::key::TargetRole;
+use super::unread::Unread;
 use model::attempt::{Attempt, Outcome};
 use model::errno::Errno;
 use model::event::Exchanged;
@@ -68,6 +69,8 @@ pub struct ObservedConnection {
     pub is_unsure: bool,
     /// Datagrams for which a socket had no room; newer kernels tell of each as dropped, too.
     pub overflowed: u32,
+    /// What the target's program left unread.
+    pub unread: Unread,
 }
 
 impl ObservedConnection {

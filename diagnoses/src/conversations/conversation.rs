@@ -41,8 +41,10 @@ impl Conversation {
     #[must_use]
     pub fn suffers(&self, now_ns: u64, slow_ns: u64) -> bool {
         let cost = self.cost(now_ns, slow_ns);
-        // A reset may be the client's own wish; who sent it is found out.
-        let odd = |connection: &ObservedConnection| connection.reset.is_some() || connection.is_one_sided();
+        // A reset may be the client's own wish, and a program may take its time; who waits for what is found out.
+        let odd = |connection: &ObservedConnection| {
+            connection.reset.is_some() || connection.is_one_sided() || connection.unread.stays()
+        };
         cost.is_felt() || self.connections.values().any(odd)
     }
 

@@ -6,6 +6,7 @@ use model::endpoint::Endpoint;
 use model::errno::Errno;
 use model::event::{Event, Seen};
 use model::flow::Flow;
+use std::collections::VecDeque;
 use std::net::IpAddr;
 
 /// A resolver goes on with the next name of its search list within this time of an answer.
@@ -18,6 +19,11 @@ const SAME_MESSAGE_NS: u64 = 1_000_000;
 const OPEN_MAX: usize = 1_024;
 /// Above this a lookup is slow, unless the user says otherwise; the rules decide about the limit that was set.
 const SLOW_NS: u64 = 1_000_000_000;
+
+/// Answers whose loss is told before they are.
+const EARLY_MAX: usize = 256;
+/// Events of one probe may come so much later than those of another.
+const OUT_OF_ORDER_NS: u64 = 500_000_000;
 
 const ECONNREFUSED: u16 = 111;
 
@@ -145,6 +151,8 @@ impl ObservedLookup {
 pub struct Lookups {
     targets: Vec<LookupEnd>,
     open: Vec<(usize, ObservedLookup)>,
+    /// Packets that were dropped before the answer in them was told: the tuple, the packet, and when it was dropped.
+    early: VecDeque<(Flow, u64, u64)>,
 }
 
 #[derive(Debug)]
@@ -169,6 +177,7 @@ impl Lookups {
         Self {
             targets: targets.iter().map(end).collect(),
             open: Vec::new(),
+            early: VecDeque::new(),
         }
     }
 
@@ -185,6 +194,7 @@ impl Lookups {
                     truncated,
                     ..
                 } => {
+                    let was_lost = self.was_lost(event);
                     if let Some((lookup, query)) = self.waiting(target, event.flow.reversed(), *id) {
                         let sent_ns = lookup.started_ns + lookup.queries[query].sent_ns;
                         if lookup.queries[query].rcode.is_some() {
@@ -193,6 +203,9 @@ impl Lookups {
                         }
                         lookup.packets[query] = event.skb;
                         lookup.last_ns = event.at_ns;
+                        if was_lost {
+                            return over;
+                        }
                         let query = &mut lookup.queries[query];
                         query.latency_ns = Some(event.at_ns.saturating_sub(sent_ns));
                         query.rcode = Some(rcode.clone());
@@ -215,8 +228,8 @@ impl Lookups {
             });
             let Some((lookup, at)) = found else { continue };
             if is_answer && lookup.packets[at] != event.skb {
-                // A second answer, which nobody waits for.
-                return;
+                // A second answer, which nobody waits for; or the first one, which is not told yet.
+                break;
             }
             let query = &mut lookup.queries[at];
             query.late_ns = query.latency_ns.filter(|_| nobody && is_answer);
@@ -227,6 +240,17 @@ impl Lookups {
             }
             return;
         }
+        if !nobody && event.skb != 0 {
+            self.early.truncate(EARLY_MAX - 1);
+            self.early.push_front((event.flow, event.skb, event.at_ns));
+        }
+    }
+
+    /// The packet of this answer was dropped, as was told before.
+    fn was_lost(&self, answer: &Event) -> bool {
+        let dropped = answer.at_ns..answer.at_ns.saturating_add(OUT_OF_ORDER_NS);
+        let mut early = self.early.iter();
+        early.any(|(flow, skb, at_ns)| (*flow, *skb) == (answer.flow, answer.skb) && dropped.contains(at_ns))
     }
 
     /// All that are left, where the window has closed.

@@ -11,12 +11,14 @@ mod expectation;
 mod innocence;
 mod key;
 mod lookup;
+mod open_sockets;
 mod outcomes;
 mod question;
 mod suffering;
 mod table;
 #[cfg(test)]
 mod tests;
+mod unread;
 
 pub use answer::{Looked, OneEndJudgement, Suffering, cost_in, judge_conversations, traffic_words};
 pub use connection::{ObservedConnection, Reset};
@@ -24,6 +26,7 @@ pub use conversation::Conversation;
 pub use expectation::is_expected;
 pub use key::{Cost, Key, TargetRole};
 pub use lookup::ObservedLookup;
+pub use open_sockets::{look_at_unread, open_connections};
 pub use question::{Ends, PathOf, question};
 pub use suffering::suffering;
 pub use table::ConversationTable;

@@ -7,9 +7,9 @@ use model::attempt::Outcome;
 use model::event::Seen;
 use model::evidence::Evidence;
 use model::facts::Socket;
-use model::flow::Flow;
+use model::flow::{Flow, RST, SYN};
 use model::protocol::Lost;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Resets that neither end sent, before it is said that somebody between them does.
 const FORGED_MIN: usize = 3;
@@ -18,6 +18,7 @@ const FORGED_MIN: usize = 3;
 pub fn complete(question: &mut Evidence, conversation: &Conversation, hop_by_hop: bool) {
     wait_in_vain(question, conversation);
     if hop_by_hop {
+        kept_from_sending(question, conversation);
         reset_by_nobody(question, conversation);
     }
     measure(question);
@@ -54,6 +55,40 @@ fn wait_in_vain(question: &mut Evidence, conversation: &Conversation) {
         let silent = matches!(attempt.outcome, Outcome::Ok | Outcome::Cancelled);
         if silent && one_sided.contains(&attempt.flow) && (unaccepted || unread.contains(&client(attempt.flow))) {
             attempt.outcome = Outcome::TimedOut { during: "read".into() };
+        }
+    }
+}
+
+/// Whoever sends to a program that reads nothing may not go on, where the last packet from there has closed the window.
+fn kept_from_sending(question: &mut Evidence, conversation: &Conversation) {
+    let of_client = |flow: Flow| (flow.src(), flow.sport);
+    let connections = conversation.connections.values();
+    let waiting: BTreeSet<_> = connections
+        .filter(|connection| connection.unread.stays() || connection.is_one_sided())
+        .map(|connection| of_client(connection.flow))
+        .collect();
+    let servers = servers(question);
+    let mut windows: BTreeMap<_, (u64, u16)> = BTreeMap::new();
+    for event in &question.events {
+        let answer = event.flow;
+        let met = matches!(event.seen, Seen::Hop { .. }) && servers.contains(&(event.netns, answer.sport));
+        // Those of SYN and RST say nothing.
+        let packet = event.packet.filter(|packet| met && packet.tcp_flags & (SYN | RST) == 0);
+        if let Some(packet) = packet {
+            let last = windows.entry(of_client(answer.reversed())).or_default();
+            *last = (*last).max((event.at_ns, packet.window));
+        }
+    }
+    for attempt in &mut question.attempts {
+        let silent = match &attempt.outcome {
+            Outcome::Ok | Outcome::Cancelled => true,
+            Outcome::TimedOut { during } => during == "read",
+            _ => false,
+        };
+        let client = of_client(attempt.flow);
+        let closed = windows.get(&client).is_some_and(|(_, window)| *window == 0);
+        if silent && closed && waiting.contains(&client) {
+            attempt.outcome = Outcome::TimedOut { during: "send".into() };
         }
     }
 }

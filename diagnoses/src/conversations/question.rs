@@ -6,6 +6,7 @@ use super::key::Key;
 use super::lookup::ObservedLookup;
 use super::outcomes;
 use super::table::ConversationTable;
+use crate::case::attribution::same_packet;
 use crate::kernel::walk;
 use model::attempt::{Attempt, WatchedFlow};
 use model::endpoint::{Endpoint, EndpointKind};
@@ -184,16 +185,34 @@ struct Asked {
     ports: HashMap<u16, u32>,
     /// Of the same server and port.
     other_clients: BTreeSet<IpAddr>,
+    /// When those began whose tuple an earlier connection had, too.
+    again: HashMap<u32, u64>,
+}
+
+/// Tuples that several connections had one after the other, and the last that has each.
+fn used_again(conversation: &Conversation) -> HashMap<Flow, u64> {
+    let mut last: HashMap<Flow, (usize, u64)> = HashMap::new();
+    let told = conversation.connections.iter();
+    for (id, connection) in told.filter(|(_, connection)| connection.flow.sport != 0) {
+        let (times, of) = last.entry(connection.flow).or_default();
+        (*times, *of) = (*times + 1, *id);
+    }
+    let again = last.into_iter().filter(|(_, (times, _))| *times > 1);
+    again.map(|(flow, (_, id))| (flow, id)).collect()
 }
 
 impl Asked {
     /// Of those that were watched hop by hop, where one of them failed; else of all, and then nobody watched.
     fn connect(&mut self, conversation: &Conversation, since_ns: Option<u64>, now_ns: u64, slow_ns: u64) {
         let since_ns = since_ns.unwrap_or(u64::MAX);
-        let watched = |connection: &ObservedConnection| connection.started_ns >= since_ns || connection.existed;
+        let watched = |connection: &ObservedConnection| {
+            // Of one that is not read, what its end says from then on is told by the packets, whenever it began.
+            connection.started_ns >= since_ns || connection.existed || connection.unread.stays()
+        };
         let bad = |connection: &ObservedConnection| {
             let slow = connection.connected_ns.is_some() && connection.waited_ns(now_ns) > slow_ns;
-            connection.failed(now_ns) || connection.reset.is_some() || connection.is_one_sided() || slow
+            let odd = connection.reset.is_some() || connection.is_one_sided() || connection.unread.stays();
+            connection.failed(now_ns) || odd || slow
         };
         let mut connections = conversation.connections.values();
         self.hop_by_hop = connections.any(|connection| watched(connection) && bad(connection));
@@ -208,9 +227,18 @@ impl Asked {
         chosen.truncate(ATTEMPTS_MAX);
         let mut ids: Vec<u64> = chosen.into_iter().map(|(id, _)| *id).collect();
         ids.sort_unstable();
+        let again = used_again(conversation);
         for id in ids {
             let connection = &conversation.connections[&id];
+            let last = again.get(&connection.flow);
+            // Packets cannot tell connections of one tuple apart.
+            if last.is_some_and(|last| *last != id) {
+                continue;
+            }
             let number = self.next();
+            if last.is_some() {
+                self.again.insert(number, connection.started_ns);
+            }
             self.connections.insert(id, number);
             self.flows.insert(connection.flow, number);
             self.ports.insert(connection.flow.sport, number);
@@ -249,30 +277,33 @@ impl Asked {
         let mut events = Vec::new();
         let trail = followed_as(seen, key);
         // A packet keeps its address while its tuple is translated.
-        let mut packets: HashMap<u64, (u32, u64)> = HashMap::new();
+        let mut packets: HashMap<u64, (u32, &Event)> = HashMap::new();
         for event in &seen.events {
-            let met = packets.get(&event.skb).copied();
-            // Unless it was freed meanwhile, and another conversation's packet has it now.
+            // Unless it was freed meanwhile, and a packet of another conversation or connection has it now.
             let is_anothers = || table.whose(event).is_some_and(|(of, ..)| of != key);
-            let same_packet =
-                met.filter(|(_, at_ns)| event.at_ns.saturating_sub(*at_ns) < ONE_WAY_NS && !is_anothers());
+            let carried = packets.get(&event.skb).filter(|(_, met)| {
+                let soon = event.at_ns.saturating_sub(met.at_ns) < ONE_WAY_NS;
+                soon && same_packet(met.packet, event.packet) && !is_anothers()
+            });
             let number = match event.attempt {
                 Some(_) if trail.is_some() && event.attempt == trail && event.quoted.is_none() => {
                     let number = self.of_client(event, key);
-                    number.or(same_packet.map(|(number, _)| number))
+                    number.or(carried.map(|(number, _)| *number))
                 }
                 Some(_) => None,
                 None => self.of_tuple(event, table, key),
             };
+            let number = number.filter(|number| !self.is_of_earlier(*number, event));
             if let Some(number) = number.filter(|_| event.skb != 0 && matches!(event.seen, Seen::Hop { .. })) {
-                packets.insert(event.skb, (number, event.at_ns));
+                packets.insert(event.skb, (number, event));
             }
             let told = |known: &Event| {
                 let drops = [known, event]
                     .iter()
                     .all(|event| matches!(event.seen, Seen::Drop { .. }));
+                // The packet that is dropped next may well have the address of the last one.
                 drops
-                    && (known.skb, known.netns) == (event.skb, event.netns)
+                    && (known.skb, known.netns, known.attempt) == (event.skb, event.netns, number)
                     && event.at_ns.abs_diff(known.at_ns) < SAME_DROP_NS
             };
             if event.skb != 0 && events.iter().rev().take(FEW).any(told) {
@@ -287,6 +318,12 @@ impl Asked {
             }
         }
         events
+    }
+
+    /// It was met before the connection began that has its tuple now.
+    fn is_of_earlier(&self, number: u32, event: &Event) -> bool {
+        let began_ns = self.again.get(&number);
+        began_ns.is_some_and(|began_ns| event.at_ns.saturating_add(ONE_WAY_NS) < *began_ns)
     }
 
     /// By the client's port, which no translation of the far end changes.

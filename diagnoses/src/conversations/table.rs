@@ -181,15 +181,18 @@ impl ConversationTable {
     /// A socket leaves CLOSE before it has a port; the next that is told of its connection, or of a packet of it, has one.
     fn learn_port(&mut self, event: &Event) {
         let flow = event.flow;
-        if flow.protocol != TCP
-            || flow.sport == 0
-            || flow.dport == 0
-            || self.index.of_flow(flow).is_some()
-            || self.index.of_flow(flow.reversed()).is_some()
-        {
+        if flow.protocol != TCP || flow.sport == 0 || flow.dport == 0 {
             return;
         }
         let own = self.index.of_socket(event);
+        let known = self.index.of_flow(flow).or_else(|| self.index.of_flow(flow.reversed()));
+        // A client may use its port again.
+        if let Some(known) = known.filter(|(key, id)| !self.has_ended(*key, *id, event.at_ns)) {
+            if let Some(own) = own {
+                self.unite(own, known);
+            }
+            return;
+        }
         if own.is_none() && event.sk != 0 && self.target_in(event.netns).is_some() {
             // A socket of a connection that was there before the window; no other has its port.
             return;
@@ -208,6 +211,31 @@ impl ConversationTable {
         if let Some(connection) = self.connection(key, id).filter(|connection| connection.flow.sport == 0) {
             connection.flow = flow;
             self.index.learn_flow(flow, (key, id));
+        }
+    }
+
+    /// Events of different probes come in no common order: what was told of a connection before its beginning was seemed to be of one
+    /// that had been there before the window.
+    fn unite(&mut self, (key, id): (Key, u64), (of, early): (Key, u64)) {
+        let Some(conversation) = self.conversations.get_mut(&key).filter(|_| of == key && early != id) else {
+            return;
+        };
+        let Some(own) = conversation.connections.get(&id).filter(|own| own.flow.sport == 0) else {
+            return;
+        };
+        let just_began = own.started_ns..own.started_ns.saturating_add(OUT_OF_ORDER_NS);
+        let is_early = |other: &ObservedConnection| other.existed && just_began.contains(&other.started_ns);
+        if !conversation.connections.get(&early).is_some_and(is_early) {
+            return;
+        }
+        let told = conversation.connections.remove(&early);
+        if let Some((told, own)) = told.zip(conversation.connections.get_mut(&id)) {
+            *own = ObservedConnection {
+                started_ns: own.started_ns,
+                existed: false,
+                ..told
+            };
+            self.index.learn_flow(own.flow, (key, id));
         }
     }
 
@@ -316,6 +344,11 @@ impl ConversationTable {
             let until_ns = connection.ended_ns.unwrap_or(u64::MAX);
             (connection.started_ns.saturating_sub(OUT_OF_ORDER_NS)..until_ns).contains(&at_ns)
         })
+    }
+
+    fn has_ended(&self, key: Key, id: u64, at_ns: u64) -> bool {
+        let connection = self.conversations.get(&key).and_then(|own| own.connections.get(&id));
+        connection.is_none_or(|connection| connection.ended_ns.is_some_and(|ended_ns| ended_ns < at_ns))
     }
 
     fn is_open(&self, key: Key, id: u64) -> bool {

@@ -1,6 +1,6 @@
 //! What a pod's own traffic looks like to the kernel, and which conversations suffer in it.
 
-use super::{ConversationTable, Cost, Ends, Key, PathOf, TargetRole, question, suffering};
+use super::{ConversationTable, Cost, Ends, Key, ObservedConnection, PathOf, TargetRole, question, suffering};
 use model::endpoint::Endpoint;
 use model::event::{Event, Exchanged, Packet, Seen, TcpState};
 use model::evidence::{Evidence, NetnsEvidence};
@@ -51,8 +51,8 @@ impl Watch {
         self
     }
 
-    fn tell(&mut self, netns: u32, sk: u64, flow: Flow, seen: Seen) {
-        let event = Event {
+    fn event(&self, netns: u32, sk: u64, flow: Flow, seen: Seen) -> Event {
+        Event {
             at_ns: self.now_ns,
             probe: "test".to_owned(),
             node: String::new(),
@@ -70,9 +70,17 @@ impl Watch {
             quoted: None,
             attempt: None,
             seen,
-        };
+        }
+    }
+
+    fn take(&mut self, event: Event) {
         self.table.take(&event);
         self.events.push(event);
+    }
+
+    fn tell(&mut self, netns: u32, sk: u64, flow: Flow, seen: Seen) {
+        let event = self.event(netns, sk, flow, seen);
+        self.take(event);
     }
 
     fn state(&mut self, sk: u64, flow: Flow, old: TcpState, new: TcpState) {
@@ -155,6 +163,25 @@ impl Watch {
         });
         self.table.take(&event);
         self.events.push(event);
+    }
+
+    /// The pod's kernel drops an answer to a SYN: a packet that has the address of the one before.
+    fn drops_answer(&mut self, answer: Flow) {
+        let seen = Seen::Drop {
+            reason: "NETFILTER_DROP".to_owned(),
+            location: Some("nft_do_chain".to_owned()),
+            state: TcpState::Unknown,
+        };
+        let packet = Packet {
+            tcp_flags: 18,
+            ..Packet::default()
+        };
+        let event = Event {
+            skb: 7,
+            packet: Some(packet),
+            ..self.event(POD, 0, answer, seen)
+        };
+        self.take(event);
     }
 
     fn accepted(&mut self, from: &str, to: &str) {
@@ -289,6 +316,75 @@ fn a_refusal_over_the_family_that_nobody_listens_on_is_nothing_where_the_other_o
 }
 
 #[test]
+fn a_reset_that_is_told_before_the_connection_began_is_of_that_connection() {
+    let mut watch = Watch::begin();
+    watch.made("10.0.0.2:80");
+    watch.sockets += 1;
+    let sk = watch.sockets;
+    let flow = tcp(&watch.own("[fd00::2]:80"), "[fd00::2]:80");
+    let state = TcpState::SynSent;
+    watch.tell(POD, sk, flow.reversed(), Seen::ResetReceived { state });
+    watch.now_ns -= 200_000;
+    let portless = Flow { sport: 0, ..flow };
+    watch.state(sk, portless, TcpState::Close, TcpState::SynSent);
+    watch.now_ns += 300_000;
+    watch.state(sk, flow, TcpState::SynSent, TcpState::Close);
+    watch.wait(2_000);
+    assert_eq!(watch.suffering(), [], "it was served over the other family");
+    let tried: Vec<u32> = watch.table.conversations.values().map(|own| own.tried).collect();
+    let kept = watch.table.conversations.values().map(|own| own.connections.len());
+    assert_eq!((tried, kept.collect::<Vec<_>>()), (vec![1, 1], vec![1, 1]));
+}
+
+#[test]
+fn a_port_that_a_client_uses_again_is_of_the_connection_that_has_it_now() {
+    let mut watch = Watch::begin();
+    watch.made("10.0.0.2:80");
+    let flow = tcp(&watch.own("[fd00::2]:80"), "[fd00::2]:80");
+    for sk in [77, 78] {
+        let portless = Flow { sport: 0, ..flow };
+        watch.state(sk, portless, TcpState::Close, TcpState::SynSent);
+        let state = TcpState::SynSent;
+        watch.wait(1);
+        watch.tell(POD, sk, flow.reversed(), Seen::ResetReceived { state });
+        watch.state(sk, flow, TcpState::SynSent, TcpState::Close);
+        watch.wait(1_000);
+    }
+    watch.wait(2_000);
+    let of_six: Vec<bool> = watch
+        .table
+        .conversations
+        .iter()
+        .filter(|(key, _)| key.server.is_ipv6())
+        .flat_map(|(_, own)| own.connections.values().map(ObservedConnection::refused))
+        .collect();
+    assert_eq!(of_six, [true, true]);
+    // Only what was met since then is told of the last one.
+    let mut keys = watch.table.conversations.keys();
+    let key = *keys.find(|key| key.server.is_ipv6()).unwrap();
+    let seen = Evidence {
+        events: watch.events.clone(),
+        netns: vec![NetnsEvidence {
+            id: POD,
+            ..NetnsEvidence::default()
+        }],
+        ..Evidence::default()
+    };
+    let path = PathOf {
+        key,
+        ends: Ends::default(),
+        inventory: Known::default(),
+        since_ns: Some(0),
+    };
+    let asked = question(&seen, &watch.table, &path, watch.now_ns);
+    let resets = asked
+        .events
+        .iter()
+        .filter(|event| matches!(event.seen, Seen::ResetReceived { .. }));
+    assert_eq!((asked.attempts.len(), resets.count()), (1, 1));
+}
+
+#[test]
 fn whoever_scans_ports_suffers_from_nothing() {
     let mut watch = Watch::begin();
     for port in [21, 22, 23, 25] {
@@ -384,6 +480,46 @@ fn a_question_without_an_answer_is_a_lookup_that_failed() {
     watch.table.close(watch.now_ns);
     let (key, cost) = watch.suffering()[0];
     assert_eq!((key.port, cost.failed, cost.lost), (53, 3, 6));
+}
+
+#[test]
+fn an_answer_whose_loss_is_told_before_it_is_did_not_get_through() {
+    let mut watch = Watch::begin();
+    let query = Flow::new(UDP, "10.0.0.9:5000".parse().unwrap(), "10.0.0.1:53".parse().unwrap());
+    let (name, qtype) = ("db.".to_owned(), "A".to_owned());
+    let (rcode, answers) = ("NOERROR".to_owned(), 1);
+    let asks = Seen::DnsQuery {
+        id: 7,
+        name: name.clone(),
+        qtype: qtype.clone(),
+    };
+    let answer = Seen::DnsAnswer {
+        id: 7,
+        name,
+        qtype,
+        rcode,
+        answers,
+        truncated: false,
+        latency_ns: 0,
+    };
+    let lost = Seen::Drop {
+        reason: "NETFILTER_DROP".to_owned(),
+        location: None,
+        state: TcpState::Unknown,
+    };
+    let packet = |watch: &Watch, after_ns, seen| Event {
+        at_ns: watch.now_ns + after_ns,
+        skb: 7,
+        ..watch.event(0, 0, query.reversed(), seen)
+    };
+    let dropped = packet(&watch, 900_000, lost);
+    let answered = packet(&watch, 800_000, answer);
+    watch.take(dropped);
+    watch.tell(POD, 0, query, asks);
+    watch.take(Event { netns: POD, ..answered });
+    watch.wait(6_000);
+    watch.table.close(watch.now_ns);
+    assert_eq!(watch.suffering()[0].1.failed, 1);
 }
 
 #[test]
@@ -497,4 +633,82 @@ fn a_packet_that_has_the_address_of_an_earlier_one_stays_with_its_own_conversati
     let asked = question(&seen, &watch.table, &path, watch.now_ns);
     let flows: Vec<Flow> = asked.events.iter().map(|event| event.flow).collect();
     assert_eq!(flows, [to_first.reversed(), to_first]);
+}
+
+#[test]
+fn two_packets_that_are_dropped_one_after_the_other_are_two_though_they_have_one_address() {
+    let mut watch = Watch::begin();
+    let of = ["10.0.0.8:50000", "10.0.0.8:50001"].map(|from| tcp(from, "10.0.0.1:80").reversed());
+    for answer in of {
+        watch.drops_answer(answer);
+    }
+    // The first one is told by a second program, too.
+    let twice = Event {
+        at_ns: watch.now_ns + 1_000,
+        ..watch.events[1].clone()
+    };
+    watch.events.push(twice);
+    watch.wait(2_000);
+    let (key, _) = watch.suffering()[0];
+    let seen = Evidence {
+        events: watch.events.clone(),
+        netns: vec![NetnsEvidence {
+            id: POD,
+            ..NetnsEvidence::default()
+        }],
+        ..Evidence::default()
+    };
+    let path = PathOf {
+        key,
+        ends: Ends::default(),
+        inventory: Known::default(),
+        since_ns: Some(0),
+    };
+    let asked = question(&seen, &watch.table, &path, watch.now_ns);
+    let flows: Vec<Flow> = asked.events.iter().map(|event| event.flow).collect();
+    assert_eq!(flows, of);
+}
+
+#[test]
+fn a_packet_that_has_the_address_of_an_earlier_one_stays_with_its_own_connection() {
+    let mut watch = Watch::begin();
+    let [refused, other] = ["10.0.0.8:50000", "10.0.0.8:50001"].map(|from| tcp(from, "10.0.0.1:80"));
+    watch.syn_dropped("10.0.0.8:50000", "10.0.0.1:80", "NO_SOCKET");
+    watch.syn_dropped("10.0.0.8:50009", "10.0.0.1:80", "NO_SOCKET");
+    let hook = Hook::Transmit;
+    let met = |flow: Flow, seq, tcp_flags, at_ns| Event {
+        at_ns,
+        flow,
+        skb: 7,
+        attempt: Some(1),
+        packet: Some(Packet {
+            seq,
+            tcp_flags,
+            ..Packet::default()
+        }),
+        seen: Seen::Hop { hook, learned: false },
+        ..watch.events[0].clone()
+    };
+    let now_ns = watch.now_ns;
+    let seen = Evidence {
+        events: vec![
+            met(refused, 1_000, 2, now_ns),
+            met(refused.reversed(), 0, 20, now_ns + 1_000),
+            met(other.reversed(), 9_000, 16, now_ns + 2_000),
+        ],
+        netns: vec![NetnsEvidence {
+            id: POD,
+            ..NetnsEvidence::default()
+        }],
+        ..Evidence::default()
+    };
+    let path = PathOf {
+        key: watch.suffering()[0].0,
+        ends: Ends::default(),
+        inventory: Known::default(),
+        since_ns: Some(0),
+    };
+    let asked = question(&seen, &watch.table, &path, now_ns);
+    let flows: Vec<Flow> = asked.events.iter().map(|event| event.flow).collect();
+    assert_eq!(flows, [refused, refused.reversed()]);
 }

@@ -1,7 +1,7 @@
 //! What a cgroup reads from and writes to block devices: `io.stat` (v2), or the throttling controller's sums (v1), which count all
 //! requests, throttled or not.
 
-use super::process::cgroup_of;
+use super::process::OwnGroup;
 use crate::identity::cgroups;
 use crate::system::door;
 use anyhow::Context as _;
@@ -29,18 +29,13 @@ pub(crate) struct GroupIo {
 /// Of the cgroup of this process, that of a pod where it lives in one.
 pub(crate) fn of_group(pid: u32) -> anyhow::Result<GroupIo> {
     let process = Process::new(i32::try_from(pid)?).context("the process is gone")?;
-    let (root, mounts) = cgroups::mounts().context("cannot read our own mounts")?;
-    let own = process.cgroups().context("cannot read its cgroups")?;
-    let text = |controller: &str, file: &str| {
-        let place = cgroup_of(&mounts, &own, controller)?.below(root);
-        let folder = place.mount.join(cgroups::of_owner(&place.path));
-        door::text(folder.join(file), door::FEW_LINES).ok()
-    };
+    let group = OwnGroup::of(&process)?;
+    let text = |controller: &str, file: &str| group.text(controller, file);
     let mut devices = if let Some(stat) = text("io", "io.stat") {
         parse_unified(&stat)
     } else {
-        let bytes = text("blkio", "blkio.throttle.io_service_bytes_recursive")
-            .context("no cgroup hierarchy counts input and output (`io` of v2, `blkio` of v1)")?;
+        // Who has no cgroup of its own has no numbers of its own.
+        let bytes = text("blkio", "blkio.throttle.io_service_bytes_recursive").unwrap_or_default();
         let requests = text("blkio", "blkio.throttle.io_serviced_recursive").unwrap_or_default();
         parse_own(&bytes, &requests)
     };
@@ -51,6 +46,18 @@ pub(crate) fn of_group(pid: u32) -> anyhow::Result<GroupIo> {
         devices,
         stalled_us: text("", "io.pressure").as_deref().map_or(0, cgroups::stalled_us),
     })
+}
+
+/// Bytes that a process read from and wrote to block devices (`/proc/PID/io`); none when it is gone.
+pub(crate) fn of_process(pid: u32) -> (u64, u64) {
+    let text = door::text(format!("/proc/{pid}/io"), door::FEW_LINES).unwrap_or_default();
+    let of = |name: &str| {
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        line.and_then(|value| value.trim().parse().ok()).unwrap_or_default()
+    };
+    (of("read_bytes"), of("write_bytes"))
 }
 
 /// `8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=5 dios=6`

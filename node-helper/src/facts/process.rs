@@ -69,6 +69,31 @@ pub(crate) fn waited_us(pid: u32) -> u64 {
     waited.sum::<u64>() / 1_000
 }
 
+/// The cgroup of a process in each hierarchy; that of a pod where it lives in one.
+pub(super) struct OwnGroup {
+    root: &'static Path,
+    mounts: MountInfos,
+    groups: ProcessCGroups,
+}
+
+impl OwnGroup {
+    pub(super) fn of(process: &Process) -> anyhow::Result<Self> {
+        let (root, mounts) = cgroups::mounts().context("cannot read our own mounts")?;
+        let groups = process.cgroups().context("cannot read its cgroups")?;
+        Ok(Self { root, mounts, groups })
+    }
+
+    /// A file of it, in the hierarchy of that controller; of none, in that of version 2. Who lives in a hierarchy's root has no
+    /// cgroup there: what stands in the root is of the whole node.
+    pub(super) fn text(&self, controller: &str, file: &str) -> Option<String> {
+        let place = cgroup_of(&self.mounts, &self.groups, controller)?.below(self.root);
+        let own = cgroups::of_owner(&place.path);
+        let is_root = own.as_os_str().is_empty();
+        let folder = place.mount.join(own);
+        (!is_root).then(|| door::text(folder.join(file), door::FEW_LINES).ok())?
+    }
+}
+
 /// What a cgroup had of CPUs.
 pub(crate) struct GroupCpu {
     /// Absent where no limit can be: in the root of a hierarchy of version 1.
@@ -81,13 +106,8 @@ pub(crate) struct GroupCpu {
 pub(crate) fn cpu_of_group(pid: u32) -> anyhow::Result<GroupCpu> {
     let process = Process::new(i32::try_from(pid)?).context("the process is gone")?;
     let throttling = throttling(&process).ok();
-    let (root, mounts) = cgroups::mounts().context("cannot read our own mounts")?;
-    let own = process.cgroups().context("cannot read its cgroups")?;
-    let text = |controller: &str, file: &str| {
-        let place = cgroup_of(&mounts, &own, controller)?.below(root);
-        let folder = place.mount.join(cgroups::of_owner(&place.path));
-        door::text(folder.join(file), door::FEW_LINES).ok()
-    };
+    let group = OwnGroup::of(&process)?;
+    let text = |controller: &str, file: &str| group.text(controller, file);
     let used = || {
         text("cpuacct", "cpuacct.usage")?
             .trim()

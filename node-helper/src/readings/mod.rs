@@ -13,6 +13,7 @@ pub use place::ReadPlace;
 pub use rounds::Rounds;
 pub use sink::NumberSink;
 
+use crate::system::door;
 use model::missing::Missing;
 use model::protocol::ProbeStatus;
 
@@ -27,6 +28,8 @@ pub struct ReadingProbe {
     pub cost: &'static str,
     /// What it reads, for people.
     pub sources: &'static [&'static str],
+    /// What a kernel may lack of it: a file, and what it is that is not there.
+    pub lacking: Option<(&'static str, &'static str)>,
     /// It reads the node's numbers, once a round, and not each namespace's.
     pub of_node: bool,
     /// Reads the numbers of one place.
@@ -59,10 +62,13 @@ pub fn find(name: &str) -> Option<&'static ReadingProbe> {
 impl ReadingProbe {
     /// What it can do here, before it is tried.
     pub fn status(&self) -> ProbeStatus {
+        let lacking = self.lacking.filter(|(file, _)| door::metadata(file).is_err());
         ProbeStatus {
+            unsupported: lacking.map(|(_, why)| self.missing(why)),
             name: self.name.to_owned(),
             about: self.about.to_owned(),
             cost: self.cost.to_owned(),
+            reads: true,
             hooks: self.sources.iter().map(|source| (*source).to_owned()).collect(),
             ..ProbeStatus::default()
         }

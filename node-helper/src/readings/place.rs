@@ -1,13 +1,16 @@
 //! A place whose numbers are read again and again: a network namespace with what was opened in it once, and who lives there.
 
+use crate::facts::{counters, links};
 use crate::identity::namespaces::NetworkNamespace;
 use crate::servants::usher::{self, KernelFile, SocketKind};
 use crate::system::door;
 use crate::system::netlink::Netlink;
 use anyhow::{Context as _, anyhow};
-use std::collections::HashMap;
+use model::facts::Link;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
 
 /// One namespace, or the node itself.
 pub struct ReadPlace {
@@ -15,6 +18,14 @@ pub struct ReadPlace {
     files: HashMap<KernelFile, Result<Option<File>, String>>,
     route: Option<Netlink>,
     diag: Option<Netlink>,
+    round: ReadThisRound,
+}
+
+/// What was read in this round already: several probes look at the same.
+#[derive(Default)]
+struct ReadThisRound {
+    counters: HashMap<KernelFile, Arc<BTreeMap<String, u64>>>,
+    links: Option<Arc<Vec<Link>>>,
 }
 
 impl ReadPlace {
@@ -25,7 +36,13 @@ impl ReadPlace {
             files: HashMap::new(),
             route: None,
             diag: None,
+            round: ReadThisRound::default(),
         }
+    }
+
+    /// What is read from now on is read anew.
+    pub fn begin_round(&mut self) {
+        self.round = ReadThisRound::default();
     }
 
     /// Which namespace it is.
@@ -70,6 +87,31 @@ impl ReadPlace {
     pub fn need(&mut self, file: KernelFile) -> anyhow::Result<String> {
         self.text(file)?
             .with_context(|| format!("this kernel has no {}", file.path()))
+    }
+
+    /// The counters of a table of the kernel's, by name; none where this kernel has no such table.
+    pub fn counters(&mut self, file: KernelFile) -> anyhow::Result<Arc<BTreeMap<String, u64>>> {
+        if let Some(counters) = self.round.counters.get(&file) {
+            return Ok(Arc::clone(counters));
+        }
+        let text = self.text(file)?.unwrap_or_default();
+        let parsed = match file {
+            KernelFile::Snmp6 => counters::parse_list(&text),
+            _ => counters::parse_pairs(&text),
+        };
+        let parsed = Arc::new(parsed);
+        self.round.counters.insert(file, Arc::clone(&parsed));
+        Ok(parsed)
+    }
+
+    /// Its interfaces with what they count.
+    pub fn links(&mut self) -> anyhow::Result<Arc<Vec<Link>>> {
+        if let Some(links) = &self.round.links {
+            return Ok(Arc::clone(links));
+        }
+        let links = Arc::new(links::counted(self.route()?)?);
+        self.round.links = Some(Arc::clone(&links));
+        Ok(links)
     }
 
     /// Its routing netlink.

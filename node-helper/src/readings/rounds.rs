@@ -12,6 +12,7 @@ use model::histogram::Measure;
 use model::missing::Missing;
 use model::protocol::{Filter, ProbeStatus, Reply};
 use model::series::{Round, Sample, Series, Whose};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
@@ -77,6 +78,7 @@ impl Rounds {
         filter: &Filter,
         say: TellRound,
     ) -> anyhow::Result<Self> {
+        allow_many_files();
         let probes = READINGS
             .iter()
             .filter(|probe| names.iter().any(|name| name == probe.name));
@@ -201,6 +203,7 @@ impl Reader {
                     Err(error) => why = Some(format!("{error:#}")),
                 }
             }
+            // What was read at one place at least can be read, whatever was thought before.
             status.unsupported = why.map(|why| probe.missing(why));
             statuses.push(status);
         }
@@ -274,6 +277,16 @@ impl Reader {
     }
 }
 
+/// Each place takes some ten descriptors, and a thousand are soon used up: as many as the process may have at all. Where that cannot be
+/// had, places that do not fit say so.
+fn allow_many_files() {
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < hard
+    {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}
+
 impl CountedTimes {
     fn read(histograms: &[HistogramMap]) -> Self {
         let mut all = Self::default();
@@ -314,6 +327,7 @@ fn read_place<'a>(
     say: &TellRound,
 ) {
     let at_ns = clock::monotonic_ns();
+    told.place.begin_round();
     let mut sink = NumberSink::new(ids);
     for (measure, buckets) in times {
         let (name, protocol) = measure.name();

@@ -15,6 +15,7 @@ use crate::case::{Case, Failure};
 use crate::rules::{Checked, Need};
 use crate::verdict::finding::fatal;
 use crate::words::{count, time};
+use model::attempt::Attempt;
 use model::event::Event;
 use model::facts::Socket;
 use model::flow::{RST, SYN, TCP};
@@ -83,16 +84,23 @@ pub fn check(case: &Case<'_>) -> Checked {
         .at(case.node(end.netns), &netns)
         .of(ids)
         .remedy(format!("see why {who} does not read (blocked, slow, too little CPU)"))
-        .because(format!(
-            "connected, {} of {} bytes acknowledged after {}, then the window stayed closed",
-            attempt.acknowledged_bytes.unwrap_or_default(),
-            attempt.sent_bytes,
-            time(attempt.took_ns)
-        ))
+        .because(how_far(attempt))
         .and_if((zero > 0).then(|| format!("{} with a window of 0 bytes seen", count(zero, "answer"))))
         .and_if((advertised > 0).then(|| format!("TCPToZeroWindowAdv of {netns} grew by {advertised}")))
         .and_if(queued.map(|bytes| format!("{bytes} bytes wait unread in the socket of {netns}"))),
     ])
+}
+
+/// How far the sender got.
+fn how_far(attempt: &Attempt) -> String {
+    let took = time(attempt.took_ns);
+    match (attempt.sent_bytes, attempt.acknowledged_bytes) {
+        (0, None) => format!("connected, and the window was still closed after {took}"),
+        (sent, acknowledged) => format!(
+            "connected, {} of {sent} bytes acknowledged after {took}, then the window stayed closed",
+            acknowledged.unwrap_or_default()
+        ),
+    }
 }
 
 /// Bytes that the program has not read, where the socket was seen.

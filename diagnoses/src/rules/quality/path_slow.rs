@@ -3,8 +3,9 @@
 //! Why it happens: distance, an overloaded link or device, a program on the way that holds packets back (an inspection agent
 //! behind NFQUEUE, a VPN), or power saving.
 //!
-//! How it knows: the handshake or the echoes took longer than the limit, although nothing was sent twice. Kernels answer both,
-//! so no application is involved. The hop trail shows between which two places most of the time passed.
+//! How it knows: the handshake or the echoes took longer than the limit, although nothing was sent twice: no kernel told of a
+//! segment that it sent again, and no SYN or answer to one was met twice at a place. Kernels answer both, so no application is
+//! involved. The hop trail shows between which two places most of the time passed.
 //!
 //! Remedy: look at what is between the two places that are named.
 //!
@@ -17,10 +18,15 @@ use crate::case::trail::{Leg, Stop};
 use crate::rules::{Checked, Need};
 use crate::verdict::finding::warning;
 use crate::words::{at, list, time};
+use model::event::{Event, Seen};
 use model::evidence::Clock;
+use model::flow::SYN;
 use model::report::{Direction, Happened};
 
 pub const NEEDS: &[Need] = &[Need::Probe("path"), Need::Probe("tcpretrans"), Need::Probe("drop")];
+
+/// Nothing is sent again sooner (`TCP_RTO_MIN` is 200 ms); one packet may be told of twice at once.
+const AGAIN_NS: u64 = 100_000_000;
 
 pub fn check(case: &Case<'_>) -> Checked {
     let limit_ns = case.evidence.limits.slow_ms * 1_000_000;
@@ -81,11 +87,32 @@ pub fn check(case: &Case<'_>) -> Checked {
     ])
 }
 
-/// Nothing of the attempt was lost or sent again.
+/// Nothing of the attempt was lost or sent again: neither end told so, and no packet that opens a connection was met twice.
 fn whole(case: &Case<'_>, attempt: u32) -> bool {
-    [Direction::Request, Direction::Answer].into_iter().all(|direction| {
-        case.leg(attempt, direction)
-            .is_none_or(|leg| leg.drops.is_empty() && Leg::retransmits(leg) == 0)
+    let answered_again = |event: &&Event| matches!(event.seen, Seen::RetransmitSynAck);
+    let in_one_go = [Direction::Request, Direction::Answer].into_iter().all(|direction| {
+        case.leg(attempt, direction).is_none_or(|leg| {
+            leg.drops.is_empty() && Leg::retransmits(leg) == 0 && !leg.others.iter().any(answered_again)
+        })
+    });
+    in_one_go && !opened_twice(case, attempt)
+}
+
+/// A SYN, or its answer, came to the same place again: the first one, or what answered it, was lost or came too late.
+fn opened_twice(case: &Case<'_>, attempt: u32) -> bool {
+    let forms = case.trail.forms(attempt);
+    let opens = |event: &&Event| {
+        let is_own = forms.contains(&event.flow) || forms.contains(&event.flow.reversed());
+        is_own && event.packet.is_some_and(|packet| packet.tcp_flags & SYN != 0)
+    };
+    let place = |event: &Event| match event.seen {
+        Seen::Hop { hook, .. } => Some((event.netns, event.ifindex, hook, event.flow)),
+        _ => None,
+    };
+    let met: Vec<&Event> = case.evidence.events.iter().filter(opens).collect();
+    met.iter().any(|first| {
+        let again = |event: &&&Event| event.at_ns.saturating_sub(first.at_ns) > AGAIN_NS;
+        place(first).is_some() && met.iter().filter(again).any(|event| place(event) == place(first))
     })
 }
 
@@ -210,5 +237,23 @@ mod tests {
             scene.saw(scenes::A, "", watched.flow, Seen::Retransmit { state, errno: 0 });
         }
         assert!(!scenes::causes(&judge(&scene.evidence)).contains(&"path-slow".to_owned()));
+    }
+
+    #[test]
+    fn a_handshake_whose_answer_was_sent_again_is_not() {
+        let mut scene = slow(&[1003, 1004, 1002]);
+        for watched in scene.evidence.watched.clone() {
+            scene.saw(scenes::C, "", watched.flow.reversed(), Seen::RetransmitSynAck);
+        }
+        assert_eq!(scenes::causes(&judge(&scene.evidence)), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_handshake_whose_first_packet_came_twice_is_not() {
+        let mut scene = slow(&[1003, 1004, 1002]);
+        for watched in scene.evidence.watched.clone() {
+            scene.pauses_ms(1_000).hop(scenes::C, "eth0", watched.flow, 77);
+        }
+        assert_eq!(scenes::causes(&judge(&scene.evidence)), Vec::<String>::new());
     }
 }

@@ -15,6 +15,10 @@ pub const CONNTRACK: ReadingProbe = ReadingProbe {
         "/proc/sys/net/netfilter/nf_conntrack_max",
         "/proc/net/stat/nf_conntrack",
     ],
+    lacking: Some((
+        "/proc/sys/net/netfilter/nf_conntrack_count",
+        "connection tracking is not loaded in this kernel",
+    )),
     of_node: false,
     read: |place, sink| {
         let Some(count) = place.text(KernelFile::ConntrackCount)? else {

@@ -9,6 +9,7 @@ pub const CPU: ReadingProbe = ReadingProbe {
     about: "time on a CPU, throttled by its limit, and waited for one, by the cgroup and threads of a pod",
     cost: "some 60 us a namespace and round, 5 us more a process",
     sources: &["cpu.stat", "cpu.pressure", "/proc/PID/schedstat"],
+    lacking: None,
     of_node: false,
     read: |place, sink| {
         if place.is_host() {

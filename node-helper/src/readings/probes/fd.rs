@@ -12,6 +12,7 @@ pub const FD: ReadingProbe = ReadingProbe {
     about: "open file descriptors by process, beside their limit, and how many of them are sockets",
     cost: "some 15 us a process and round; counting sockets 1 us a descriptor",
     sources: &["/proc/PID/fd", "/proc/PID/limits"],
+    lacking: None,
     of_node: false,
     read: |place, sink| {
         let mut all: Vec<_> = place.pids().iter().filter_map(|pid| process::files(*pid)).collect();

@@ -8,7 +8,13 @@ pub const IO: ReadingProbe = ReadingProbe {
     name: "io",
     about: "block devices: bytes and requests by device, and time stalled, by the cgroup of a pod",
     cost: "some 40 us a namespace and round",
-    sources: &["io.stat", "io.pressure", "blkio.throttle.io_service_bytes"],
+    sources: &[
+        "io.stat",
+        "io.pressure",
+        "blkio.throttle.io_service_bytes",
+        "/proc/PID/io",
+    ],
+    lacking: None,
     of_node: false,
     read: |place, sink| {
         if place.is_host() {
@@ -18,6 +24,18 @@ pub const IO: ReadingProbe = ReadingProbe {
             return Ok(());
         };
         let io = block_io::of_group(*first)?;
+        // A kernel may count for cgroups of version 1 only where a limit is set; for processes it always does.
+        if io.devices.is_empty() {
+            let of = [("device", "all")];
+            let (mut read, mut written) = (0, 0);
+            for pid in place.pids() {
+                let bytes = block_io::of_process(*pid);
+                read += bytes.0;
+                written += bytes.1;
+            }
+            sink.set("io.read_bytes", &of, read);
+            sink.set("io.written_bytes", &of, written);
+        }
         for device in &io.devices {
             let of = [("device", device.name.as_str())];
             sink.set("io.read_bytes", &of, device.read_bytes);

@@ -1,6 +1,5 @@
 //! `netdev`: what interfaces count, by interface: bytes, packets, and what each layer lost.
 
-use crate::facts::links;
 use crate::readings::ReadingProbe;
 use model::facts::LinkStats;
 
@@ -10,9 +9,10 @@ pub const NETDEV: ReadingProbe = ReadingProbe {
     about: "traffic and losses by interface: of the device, its driver, the stack",
     cost: "some 30 us a namespace and round, 5 us more an interface",
     sources: &["RTM_GETLINK"],
+    lacking: None,
     of_node: false,
     read: |place, sink| {
-        for link in links::counted(place.route()?)? {
+        for link in place.links()?.iter() {
             let LinkStats {
                 rx_packets,
                 tx_packets,

@@ -1,6 +1,6 @@
 //! `qdisc`: queueing disciplines by the interfaces of their own namespace: what passed, what waits, what was dropped.
 
-use crate::facts::{links, qdiscs};
+use crate::facts::qdiscs;
 use crate::readings::ReadingProbe;
 use std::collections::HashMap;
 
@@ -10,18 +10,16 @@ pub const QDISC: ReadingProbe = ReadingProbe {
     about: "queueing disciplines: packets sent, dropped, held back, waiting, and the rate",
     cost: "some 40 us a namespace and round",
     sources: &["RTM_GETQDISC", "RTM_GETLINK"],
+    lacking: None,
     of_node: false,
     read: |place, sink| {
-        let route = place.route()?;
-        let names: HashMap<u32, String> = links::counted(route)?
-            .into_iter()
-            .map(|link| (link.index, link.name))
-            .collect();
-        for (index, qdisc) in qdiscs::read(route)? {
+        let links = place.links()?;
+        let names: HashMap<u32, &str> = links.iter().map(|link| (link.index, link.name.as_str())).collect();
+        for (index, qdisc) in qdiscs::read(place.route()?)? {
             // It came after the interfaces were listed.
             let Some(interface) = names.get(&index) else { continue };
             let of = [
-                ("interface", interface.as_str()),
+                ("interface", *interface),
                 ("kind", qdisc.kind.as_str()),
                 ("handle", qdisc.handle.as_str()),
             ];

@@ -12,6 +12,7 @@ pub const SOCK: ReadingProbe = ReadingProbe {
     about: "sockets by protocol, connections in TIME_WAIT, datagrams that wait for fragments",
     cost: "some 20 us a namespace and round",
     sources: &["/proc/net/sockstat", "/proc/net/sockstat6"],
+    lacking: None,
     of_node: false,
     read: |place, sink| {
         let counts = counts(place)?;
@@ -37,6 +38,7 @@ pub const SOCKMEM: ReadingProbe = ReadingProbe {
         "/proc/sys/net/ipv4/tcp_mem",
         "/proc/sys/net/ipv4/udp_mem",
     ],
+    lacking: None,
     of_node: true,
     read: |place, sink| {
         let counts = counts(place)?;

@@ -9,6 +9,7 @@ pub const SOFTNET: ReadingProbe = ReadingProbe {
     about: "each CPU's work on packets: taken, dropped at a full backlog, left for want of time",
     cost: "some 20 us a round",
     sources: &["/proc/net/softnet_stat"],
+    lacking: None,
     of_node: true,
     read: |place, sink| {
         for row in parse(&place.need(KernelFile::SoftnetStat)?) {

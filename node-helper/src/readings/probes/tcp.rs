@@ -1,6 +1,5 @@
 //! `tcp`, `udp`, `tcpext`, `ip`: every counter of the kernel's tables `snmp`, `netstat` and `snmp6`.
 
-use crate::facts::counters;
 use crate::readings::{NumberSink, ReadPlace, ReadingProbe};
 use crate::servants::usher::KernelFile;
 use model::numbers;
@@ -13,6 +12,7 @@ pub const TCP: ReadingProbe = ReadingProbe {
     about: "TCP's counters: connects, segments, resets, segments sent again",
     cost: COST,
     sources: &["/proc/net/snmp"],
+    lacking: None,
     of_node: false,
     read: |place, sink| read(place, sink, "tcp", &[KernelFile::Snmp]),
 };
@@ -23,6 +23,7 @@ pub const UDP: ReadingProbe = ReadingProbe {
     about: "UDP's counters: datagrams, full buffers, ports where nobody listens",
     cost: COST,
     sources: &["/proc/net/snmp", "/proc/net/snmp6"],
+    lacking: None,
     of_node: false,
     read: |place, sink| read(place, sink, "udp", &[KernelFile::Snmp, KernelFile::Snmp6]),
 };
@@ -33,6 +34,7 @@ pub const TCPEXT: ReadingProbe = ReadingProbe {
     about: "Linux's own TCP counters: queues that overflowed, timeouts, why connections were given up",
     cost: COST,
     sources: &["/proc/net/netstat"],
+    lacking: None,
     of_node: false,
     read: |place, sink| read(place, sink, "tcpext", &[KernelFile::Netstat]),
 };
@@ -43,6 +45,7 @@ pub const IP: ReadingProbe = ReadingProbe {
     about: "IP's and ICMP's counters: packets without a route, broken ones, fragments, errors",
     cost: COST,
     sources: &["/proc/net/snmp", "/proc/net/netstat", "/proc/net/snmp6"],
+    lacking: None,
     of_node: false,
     read: |place, sink| {
         read(
@@ -57,15 +60,7 @@ pub const IP: ReadingProbe = ReadingProbe {
 /// The counters of these files that are this probe's.
 fn read(place: &mut ReadPlace, sink: &mut NumberSink, probe: &str, files: &[KernelFile]) -> anyhow::Result<()> {
     for file in files {
-        // Absent where IPv6 is.
-        let text = match file {
-            KernelFile::Snmp6 => place.text(*file)?.unwrap_or_default(),
-            _ => place.need(*file)?,
-        };
-        let all = match file {
-            KernelFile::Snmp6 => counters::parse_list(&text),
-            _ => counters::parse_pairs(&text),
-        };
+        let all = place.counters(*file)?;
         for (name, value) in all.iter().filter(|(name, _)| numbers::probe_of(name) == probe) {
             sink.set(name, &[], *value);
         }

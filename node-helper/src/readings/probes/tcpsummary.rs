@@ -16,6 +16,7 @@ pub const TCPSUMMARY: ReadingProbe = ReadingProbe {
     about: "TCP sockets by state, bytes nobody has read or acknowledged, accept queues, round trip times",
     cost: "some 1.5 us a socket and round",
     sources: &["SOCK_DIAG_BY_FAMILY"],
+    lacking: None,
     of_node: false,
     read: |place, sink| {
         summarize(&sockets::tcp(place.diag()?)?, sink);

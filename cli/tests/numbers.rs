@@ -1,0 +1,207 @@
+//! Numbers as their user meets them: `top` and `inspect`, what they say of a helper's readings, and how they end.
+
+#![allow(clippy::unwrap_used, reason = "this is a test's")]
+
+mod skoop;
+
+use serde_json::Value;
+use skoop::{A, DONE, Fake, HELLO};
+
+/// A helper that has the probes these commands ask for.
+fn hello() -> String {
+    let names = [
+        "drop",
+        "tcp",
+        "udp",
+        "tcpext",
+        "ip",
+        "sock",
+        "sockmem",
+        "tcpsummary",
+        "netdev",
+        "qdisc",
+        "softnet",
+        "conntrack",
+        "fd",
+        "io",
+        "cpu",
+    ];
+    let probes: Vec<String> = names
+        .iter()
+        .map(|name| {
+            format!(
+                r#"{{"name":"{name}","about":"x","cost":"x","reads":{}}}"#,
+                *name != "drop"
+            )
+        })
+        .collect();
+    let at = HELLO.find(r#""probes":"#).unwrap();
+    format!(r#"{}"probes":[{}]}}}}"#, &HELLO[..at], probes.join(","))
+}
+
+const GOING: &str = r#"{"going":{"id":$id,"at_ns":1000000000}}"#;
+const STOPPED: &str = r#"{"stopped":{"id":$id,"at_ns":5000000000,"events":0,"lost":[],
+    "totals":[{"probe":"drop","netns":7,"what":"drop NETFILTER_DROP nft_do_chain","count":9}],"bpf":null}}"#;
+
+fn described(id: u32, name: &str, kind: &str, labels: &str) -> String {
+    let probe = match name.split_once('.').unwrap().0 {
+        "Tcp" => "tcp",
+        "TcpExt" => "tcpext",
+        probe => probe,
+    };
+    format!(
+        r#"{{"describe":{{"window":2,"id":{id},"probe":"{probe}","name":"{name}","kind":"{kind}","unit":"count","labels":{{{labels}}}}}}}"#
+    )
+}
+
+/// A pod's namespace in which twelve connects fail, a queue overflows and nine packets are dropped in four seconds.
+fn suffering() -> Fake {
+    let hello = hello();
+    let armed: Vec<String> = ["drop", "tcp", "tcpext", "tcpsummary", "netdev"]
+        .iter()
+        .map(|name| format!(r#"{{"name":"{name}"}}"#))
+        .collect();
+    let armed = format!(
+        r#"{{"armed":{{"id":$id,"probes":[{},{{"name":"conntrack","unsupported":{{"what":"probe conntrack","why":"it is not loaded"}}}}]}}}}"#,
+        armed.join(",")
+    );
+    let describe = [
+        described(1, "Tcp.AttemptFails", "counter", ""),
+        described(2, "Tcp.ActiveOpens", "counter", ""),
+        described(3, "TcpExt.ListenOverflows", "counter", ""),
+        described(4, "tcpsummary.sockets", "gauge", r#""state":"ESTABLISHED""#),
+        described(5, "tcpsummary.waiting", "gauge", r#""listener":"0.0.0.0:80""#),
+        described(6, "tcpsummary.backlog", "gauge", r#""listener":"0.0.0.0:80""#),
+        described(7, "netdev.rx_dropped", "counter", r#""interface":"eth0""#),
+        described(8, "TcpExt.FromTheFuture", "counter", ""),
+    ];
+    let sample = |at_ns: u64, whose: &str, values: &str| {
+        format!(r#"{{"series":{{"window":2,"netns":7,"at_ns":{at_ns}{whose},"values":[{values}]}}}}"#)
+    };
+    let first = sample(
+        1_000_000_000,
+        r#","whose":{"name":"netns/a","owner":{"netns":{"name":"a"}},"processes":1}"#,
+        "[1,100],[2,1000],[4,3],[5,129],[6,128]",
+    );
+    let second = sample(5_000_000_000, "", "[1,112],[2,1038],[3,4],[4,6],[7,2],[8,5]");
+    let round = |number: u32| {
+        format!(r#"{{"round":{{"window":2,"number":{number},"at_ns":1,"took_us":100,"cpu_us":90,"late_us":0}}}}"#)
+    };
+    let (round_1, round_2) = (round(1), round(2));
+    let mut on_go: Vec<&str> = vec![GOING];
+    on_go.extend(describe.iter().map(String::as_str));
+    on_go.extend([first.as_str(), round_1.as_str()]);
+    Fake::new(&[
+        ("hello", &[hello.as_str()]),
+        ("resolve", &[A]),
+        ("arm", &[armed.as_str()]),
+        ("go", &on_go),
+        ("stop", &[second.as_str(), round_2.as_str(), STOPPED]),
+        ("bye", &[DONE, "!exit 0"]),
+    ])
+}
+
+#[test]
+fn who_suffers_stands_first_with_what_hurts_most() {
+    let run = suffering().run("top netns/a --for 100ms");
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let row = run.out.lines().find(|line| line.starts_with("netns/a")).unwrap();
+    let heading = run.out.lines().find(|line| line.starts_with("PLACE")).unwrap();
+    for column in ["CONNS", "FAILED", "DROPS", "WORST"] {
+        assert!(heading.contains(column), "{}", run.out);
+    }
+    assert!(
+        !heading.contains("THROTTLED"),
+        "a column without anything is left out: {heading}"
+    );
+    assert!(row.contains("12 of 38 connections failed to be made"), "{row}");
+    assert!(
+        run.out.contains("4.0 s on n1"),
+        "the time that was measured: {}",
+        run.out
+    );
+    assert!(
+        run.err.contains("probe conntrack is off: it is not loaded"),
+        "{}",
+        run.err
+    );
+}
+
+#[test]
+fn as_json_all_that_hurts_is_told_in_the_schemas_words() {
+    let run = suffering().run("top netns/a --for 100ms -o json");
+    let [line] = run.out.lines().collect::<Vec<_>>()[..] else {
+        panic!("{run:?}")
+    };
+    let top: Value = serde_json::from_str(line).unwrap();
+    fits_schema(&top);
+    assert_eq!((&top["kind"], &top["seconds"]), (&"Top".into(), &4.0.into()));
+    let pod = &top["pods"][0];
+    assert_eq!(pod["values"]["failed"], 12.0);
+    assert_eq!(
+        (&pod["values"]["conns"], &pod["values"]["drops"]),
+        (&6.0.into(), &9.0.into())
+    );
+    assert!(pod["values"].get("unread_bytes").is_some(), "{pod}");
+    assert!(
+        pod["values"].get("throttled_ratio").is_none(),
+        "what was not read is absent: {pod}"
+    );
+    let hurts: Vec<&str> = pod["hurts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|says| says.as_str().unwrap())
+        .collect();
+    assert_eq!(
+        hurts,
+        [
+            "12 of 38 connections failed to be made",
+            "the accept queue of 0.0.0.0:80 was full 4 times",
+            "9 packets dropped: drop NETFILTER_DROP nft_do_chain",
+            "eth0: 2 packets received and dropped by driver or stack",
+        ]
+    );
+}
+
+#[test]
+fn all_numbers_of_a_place_stand_in_groups_and_those_that_hurt_come_first() {
+    let run = suffering().run("inspect netns/a --for 100ms");
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let at = |text: &str| run.out.find(text).unwrap_or_else(|| panic!("{text}: {}", run.out));
+    assert!(at("✗ 12 of 38 connections") < at("failed and reset"));
+    assert!(at("+12  Tcp.AttemptFails  connections that were never made") < at("queues and buffers"));
+    at("+4  TcpExt.ListenOverflows");
+    at("129 of 128  tcpsummary.waiting (0.0.0.0:80)");
+    at("+5  TcpExt.FromTheFuture");
+    assert!(
+        !run.out.contains("tcpsummary.backlog"),
+        "a limit stands beside what it limits: {}",
+        run.out
+    );
+    let run = suffering().run("inspect netns/a --for 100ms -o json");
+    let inspect: Value = serde_json::from_str(&run.out).unwrap();
+    fits_schema(&inspect);
+    assert_eq!(inspect["places"][0]["groups"][0]["shown_by"], "nstat -asz");
+}
+
+#[test]
+fn what_cannot_be_meant_is_refused_before_anything_is_started() {
+    skoop::run("inspect --local").refused(2, "nothing is named to inspect");
+    skoop::run("top --local -w --interval 200ms").refused(2, "--interval is shorter than 500ms");
+    skoop::run("top --local --view weather").refused(2, "invalid value 'weather' for '--view <VIEW>'");
+    skoop::run("top netns/a --local --node n1").refused(2, "--node is about a cluster");
+    suffering()
+        .run("inspect netns/a --probe tpc")
+        .refused(2, "there is no probe `tpc`");
+}
+
+#[track_caller]
+fn fits_schema(document: &Value) {
+    let schema: Value = serde_json::from_str(&skoop::run("schema").out).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let errors: Vec<String> = validator.iter_errors(document).map(|error| error.to_string()).collect();
+    assert!(errors.is_empty(), "{errors:?}");
+    // One shape among several hides which: it has to be the one that is meant.
+    assert!(document["apiVersion"] == "skoop/v1");
+}
