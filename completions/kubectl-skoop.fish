@@ -42,6 +42,8 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "capture
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "top" -d 'See who suffers: a row for each pod, the worst first'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "inspect" -d 'Show all numbers of a pod\'s or a node\'s network, and what they mean'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "compare" -d 'Compare two pods of the same kind, a sick one and a healthy one: what is different?'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "export" -d 'Give numbers and events to monitoring while the window is open'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "latency" -d 'Show where time passes: how long data waits in sockets until the program reads it'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "doctor" -d 'Check whether helpers can start on the cluster, and say what is missing; name its network plug-in and the state of its agents'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "cleanup" -d 'Delete what earlier runs left in a cluster; does not touch live runs'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "probes" -d 'List the probes, what they cost, and whether this kernel can run them'
@@ -664,6 +666,90 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand compare" -l 
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand compare" -l no-helper -d 'Start no helper. Answer only from what the API says'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand compare" -l dry-run -d 'Print the manifests of the helpers, and start nothing'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand compare" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -s l -l selector -d 'Watch only pods with these labels' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -l node -d 'Watch this node; may be repeated' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -l max-nodes -d 'Refuse to watch more nodes than this' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -l for -d 'Look for this time, such as 5m or 1h [default: until Ctrl-C]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -l interval -d 'How often numbers are read' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -l probe -d 'Use only these probes, separated by commas (`probes` lists them) [default: all but path, tcpstate and transmit]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -l names -d 'By whose names numbers are told' -r -f -a "skoop\t'Ours: all numbers, as `skoop_<probe>_<name>`'
+kubeskoop\t'The predecessor\'s, for its dashboards: what both have, as `kubeskoop_<probe>_<name>`'"
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -l max-series -d 'Let no more samples out of one reading than this; what is left out is counted' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -l to -d 'Where to; may be repeated. openmetrics=FILE: the last reading as OpenMetrics text. prometheus=PORT: served at /metrics, to this machine alone unless an address is named (0.0.0.0:9464). file=FILE: events and numbers as JSON lines, in files that are rotated by size. stdout: events and numbers as JSON lines. loki=URL: events by Loki\'s push API. elasticsearch=URL: events by the bulk API of Elasticsearch and OpenSearch. remote-write=URL: numbers by Prometheus\' remote write (version 1). otlp=URL: numbers and events by OpenTelemetry\'s protocol over HTTP' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -l max-size -d 'With --to file: begin a new file when this one would be larger' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -l keep -d 'With --to file: keep so many files of before, as FILE.1, FILE.2 and so on' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -l index -d 'With --to elasticsearch: the index or data stream' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -l bearer-from -d 'Send the token that stands in this file, or in a variable, as bearer: loki=FILE, loki=env:NAME' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -l basic-from -d 'Send the USER:PASSWORD that stands in this file, or in a variable: loki=FILE, loki=env:NAME' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -l header-from -d 'Send the headers that stand in this file, or in a variable, each in a line `Name: value`: loki=FILE, loki=env:NAME' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -l tenant -d 'Send for this tenant (header X-Scope-OrgID): loki=TENANT' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -l ca -d 'Trust servers whose certificates are signed by those in this file, and no others: loki=FILE' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -l client-cert -d 'Show the server this certificate: loki=FILE' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -l client-key -d 'The key of that certificate: loki=FILE' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -l helper -d 'On this machine: use this helper program instead of the built-in one' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -l record -d 'Write all that the helpers say into this file. Only its owner can read it; it may hold secrets' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -l replay -d 'Answer from this recording instead of looking. The question must be the same' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -l image -d 'Start helpers from this image [default: the image of this version]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -l image-pull-policy -d 'When the nodes pull the image' -r -f -a "Always\t'At every start'
+IfNotPresent\t'Only if it is not on the node yet'
+Never\t'Never; it must be on the node already'"
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -l image-pull-secret -d 'Pull the image with this secret of the helpers\' namespace; may be repeated' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -l helper-namespace -d 'Start helpers in this namespace [default: the current one]. Whoever may create or exec pods there is root on the nodes' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -l inject -d 'Copy the helper into this image. The image needs a shell, and should be on the nodes already (`doctor` lists some)' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -l color -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -l kubeconfig -d 'Use this kubeconfig file [default: $KUBECONFIG, else ~/.kube/config]' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -l context -d 'Use this context of the kubeconfig' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -l cluster -d 'Use this cluster of the kubeconfig' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -l user -d 'Use this user of the kubeconfig' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -s n -l namespace -d 'Use this namespace for names that have none [default: the context\'s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -l as -d 'Act as this user' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -l as-group -d 'Act as this group too; may be repeated' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -l request-timeout -d 'Give up a call to the API server after this time; 0 waits without limit [default: 10s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -l all-nodes -d 'Watch all nodes'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -l local -d 'Look at this machine as one node, without a cluster'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -l record-payloads -d 'Record the text to send too, not only its length and hash'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -s v -l verbose -d 'Show the helper\'s own messages on stderr'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -l privileged -d 'Start helpers privileged, for nodes where single capabilities are not enough'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -l no-helper -d 'Start no helper. Answer only from what the API says'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -l dry-run -d 'Print the manifests of the helpers, and start nothing'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand latency" -s l -l selector -d 'Watch only pods with these labels' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand latency" -l node -d 'Watch this node; may be repeated' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand latency" -l max-nodes -d 'Refuse to watch more nodes than this' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand latency" -l for -d 'Measure for this time, such as 5s or 1m' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand latency" -s o -l output -d 'How to print it' -r -f -a "table\t'For reading'
+json\t'One JSON object a line, each of one reading'"
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand latency" -l helper -d 'On this machine: use this helper program instead of the built-in one' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand latency" -l record -d 'Write all that the helpers say into this file. Only its owner can read it; it may hold secrets' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand latency" -l replay -d 'Answer from this recording instead of looking. The question must be the same' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand latency" -l image -d 'Start helpers from this image [default: the image of this version]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand latency" -l image-pull-policy -d 'When the nodes pull the image' -r -f -a "Always\t'At every start'
+IfNotPresent\t'Only if it is not on the node yet'
+Never\t'Never; it must be on the node already'"
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand latency" -l image-pull-secret -d 'Pull the image with this secret of the helpers\' namespace; may be repeated' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand latency" -l helper-namespace -d 'Start helpers in this namespace [default: the current one]. Whoever may create or exec pods there is root on the nodes' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand latency" -l inject -d 'Copy the helper into this image. The image needs a shell, and should be on the nodes already (`doctor` lists some)' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand latency" -l color -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand latency" -l kubeconfig -d 'Use this kubeconfig file [default: $KUBECONFIG, else ~/.kube/config]' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand latency" -l context -d 'Use this context of the kubeconfig' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand latency" -l cluster -d 'Use this cluster of the kubeconfig' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand latency" -l user -d 'Use this user of the kubeconfig' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand latency" -s n -l namespace -d 'Use this namespace for names that have none [default: the context\'s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand latency" -l as -d 'Act as this user' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand latency" -l as-group -d 'Act as this group too; may be repeated' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand latency" -l request-timeout -d 'Give up a call to the API server after this time; 0 waits without limit [default: 10s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand latency" -l all-nodes -d 'Watch all nodes'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand latency" -l local -d 'Look at this machine as one node, without a cluster'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand latency" -l record-payloads -d 'Record the text to send too, not only its length and hash'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand latency" -s v -l verbose -d 'Show the helper\'s own messages on stderr'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand latency" -l privileged -d 'Start helpers privileged, for nodes where single capabilities are not enough'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand latency" -l no-helper -d 'Start no helper. Answer only from what the API says'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand latency" -l dry-run -d 'Print the manifests of the helpers, and start nothing'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand latency" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand doctor" -l node -d 'Check this node; may be repeated [default: all nodes; --try uses the first one that can run a helper]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand doctor" -l image -d 'Start helpers from this image [default: the image of this version]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand doctor" -l image-pull-policy -d 'When the nodes pull the image' -r -f -a "Always\t'At every start'

@@ -460,7 +460,7 @@ mod tests {
     #[test]
     fn what_waits_to_be_taken_is_bounded_in_bytes_too() {
         // Each would fill what may wait; the channel has places for both.
-        let probes = vec!["{}"; 20_000].join(",");
+        let probes = vec!["{}"; 17_700].join(",");
         let armed = |seq| format!("{{\"seq\":{seq},\"say\":{{\"armed\":{{\"id\":1,\"probes\":[{probes}]}}}}}}\n");
         let text = armed(1) + &armed(2) + "noise";
         let (sender, mut from) = mpsc::channel(16);
