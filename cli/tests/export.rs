@@ -167,7 +167,7 @@ fn a_server_has_the_last_reading_by_both_families_until_the_window_ends() {
     let netns = Netns::new("served");
     netns.send(11);
     let ask = format!(
-        "export netns/{} --local --probe udp,netdev --interval 500ms --to prometheus=0",
+        "export netns/{} --local --probe udp,netdev --for 1m --interval 500ms --to prometheus=0",
         netns.0
     );
     let Some(command) = with_helper(&ask) else { return };
@@ -302,7 +302,7 @@ fn a_reader_of_stdout_that_goes_ends_the_export_only_where_nobody_else_takes_any
     let netns = Netns::new("pipe");
     netns.send(2);
     let ask = format!(
-        "export netns/{} --local --probe udp --interval 500ms --to stdout",
+        "export netns/{} --local --probe udp --for 1m --interval 500ms --to stdout",
         netns.0
     );
     let Some(command) = with_helper(&ask) else { return };
