@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | `session` | the client, events, `/proc`, files of other roots | answers the client |
 //! | `armer` | requests of the session: numbers | loads and attaches eBPF programs |
-//! | `usher` | requests of the session: numbers and descriptors | opens sockets and starts processes in other network namespaces, names eBPF programs, opens Cilium's counters for reading |
+//! | `usher` | requests of the session: numbers and descriptors | opens sockets and the kernel's tables and starts processes in other network namespaces, names eBPF programs, opens Cilium's counters for reading |
 //! | `reader` | netlink, `/proc` of one namespace | reads that namespace's facts |
 //! | `sender` | orders of the session, answers from the network | makes the attempts of one source |
 //!

@@ -1,5 +1,5 @@
-//! The usher: the process that enters network namespaces, as one leads others to a door. The session asks it for a socket that
-//! was opened in a namespace, or for a process that was started in one. It also does the three things about eBPF programs that take the same capability.
+//! The usher: the process that enters network namespaces, as one leads others to a door. The session asks it for a socket or
+//! for one of the kernel's tables that was opened in a namespace, or for a process that was started in one. It also does the three things about eBPF programs that take the same capability.
 #![expect(unsafe_code, reason = "fork(2) and pidfd_open(2)")]
 
 use crate::attempts::worker;
