@@ -370,7 +370,9 @@ fn what_is_written_to_a_disk_is_told_in_bytes() {
         "import sys\nprint('ready', flush=True); sys.stdin.readline()",
     );
     let told = around(&bed.filter(), &["io"], || writer.go_on());
-    assert_eq!(told.growth(a, "io.written_bytes", ""), WRITES * 4096);
+    // The file system may write about the file, too.
+    let written = told.growth(a, "io.written_bytes", "");
+    assert!((WRITES * 4096..WRITES * 4096 + 65_536).contains(&written), "{written}");
     assert_eq!(told.growth(b, "io.written_bytes", ""), 0);
 }
 
