@@ -27,6 +27,9 @@ use tokio::time::Instant;
 /// Left out unless asked for: one follows every packet of a flow, the other reports every connection.
 pub const ONLY_WHEN_ASKED: [&str; 4] = ["path", "tcpstate", "transmit", "socketlatency"];
 
+/// It counts into distributions, and has nothing to report one by one.
+const MEASURES_TIMES: &str = "socketlatency";
+
 /// Watch drops, resets and other events of the kernel as they happen
 ///
 /// Without a target, it watches the pods of the current namespace, on the nodes where they run. With --local, it watches the whole machine.
@@ -234,6 +237,11 @@ impl Capture {
         if self.probes.is_empty() {
             let all = known().filter(|name| !ONLY_WHEN_ASKED.contains(name));
             return Ok(all.map(str::to_owned).collect());
+        }
+        if self.probes.iter().any(|name| name == MEASURES_TIMES) {
+            return Err(WrongUsage::error(format!(
+                "probe {MEASURES_TIMES} measures times and reports no events; see them with `latency`"
+            )));
         }
         for name in &self.probes {
             if hello.probes.iter().any(|probe| probe.reads && probe.name == *name) {
