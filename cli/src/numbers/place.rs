@@ -146,12 +146,12 @@ impl<'a> NumbersPlace<'a> {
 
     /// What they grew by, together.
     pub fn growth(&self, name: &str) -> u64 {
-        self.of(name).map(|moved| moved.growth).sum()
+        self.of(name).fold(0, |sum, moved| sum.saturating_add(moved.growth))
     }
 
     /// What they are now, together.
     pub fn now(&self, name: &str) -> u64 {
-        self.of(name).map(|moved| moved.now).sum()
+        self.of(name).fold(0, |sum, moved| sum.saturating_add(moved.now))
     }
 
     /// A second's part of what they grew by.
