@@ -1,5 +1,6 @@
 //! A process at one end: what it does, how full its descriptor table is, and whether its CPU is throttled.
 
+use crate::identity::cgroups::HostMounts;
 use crate::identity::{cgroups, owner};
 use crate::system::door;
 use anyhow::Context as _;
@@ -9,6 +10,7 @@ use procfs::process::{LimitValue, MountInfos, Process};
 use procfs::{ProcessCGroup, ProcessCGroups};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Reads the facts of one process; `None` when it is gone.
 pub fn read(pid: u32, netns: u32) -> Option<ProcessFacts> {
@@ -71,22 +73,22 @@ pub(crate) fn waited_us(pid: u32) -> u64 {
 
 /// The cgroup of a process in each hierarchy; that of a pod where it lives in one.
 pub(super) struct OwnGroup {
-    root: &'static Path,
-    mounts: MountInfos,
+    mounts: Arc<HostMounts>,
     groups: ProcessCGroups,
 }
 
 impl OwnGroup {
     pub(super) fn of(process: &Process) -> anyhow::Result<Self> {
-        let (root, mounts) = cgroups::mounts().context("cannot read our own mounts")?;
+        let mounts = cgroups::recent_mounts().context("cannot read our own mounts")?;
         let groups = process.cgroups().context("cannot read its cgroups")?;
-        Ok(Self { root, mounts, groups })
+        Ok(Self { mounts, groups })
     }
 
     /// A file of it, in the hierarchy of that controller; of none, in that of version 2. Who lives in a hierarchy's root has no
     /// cgroup there: what stands in the root is of the whole node.
     pub(super) fn text(&self, controller: &str, file: &str) -> Option<String> {
-        let place = cgroup_of(&self.mounts, &self.groups, controller)?.below(self.root);
+        let (root, mounts) = &*self.mounts;
+        let place = cgroup_of(mounts, &self.groups, controller)?.below(root);
         let own = cgroups::of_owner(&place.path);
         let is_root = own.as_os_str().is_empty();
         let folder = place.mount.join(own);
@@ -105,8 +107,9 @@ pub(crate) struct GroupCpu {
 /// Of the cgroup of this process, that of a pod where it lives in one.
 pub(crate) fn cpu_of_group(pid: u32) -> anyhow::Result<GroupCpu> {
     let process = Process::new(i32::try_from(pid)?).context("the process is gone")?;
-    let throttling = throttling(&process).ok();
     let group = OwnGroup::of(&process)?;
+    let (root, mounts) = &*group.mounts;
+    let throttling = throttling_of(root, mounts, &group.groups).ok();
     let text = |controller: &str, file: &str| group.text(controller, file);
     let used = || {
         text("cpuacct", "cpuacct.usage")?
@@ -157,7 +160,11 @@ fn count_files(folder: &Path) -> anyhow::Result<u64> {
 fn throttling(process: &Process) -> anyhow::Result<Throttling> {
     let (root, mounts) = cgroups::mounts().context("cannot read our own mounts")?;
     let cgroups = process.cgroups().context("cannot read its cgroups")?;
-    let place = cpu_cgroup(&mounts, &cgroups).context("no cgroup hierarchy with a CPU controller is mounted")?;
+    throttling_of(root, &mounts, &cgroups)
+}
+
+fn throttling_of(root: &Path, mounts: &MountInfos, cgroups: &ProcessCGroups) -> anyhow::Result<Throttling> {
+    let place = cpu_cgroup(mounts, cgroups).context("no cgroup hierarchy with a CPU controller is mounted")?;
     throttling_at(&place.below(root))
 }
 

@@ -6,6 +6,8 @@ use model::owner::Owner;
 use procfs::process::{MountInfo, MountInfos, Process};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// The host's mounts, and where its root is for us. A container sees its own part of the hierarchies; the host's first process sees
 /// all of them.
@@ -17,6 +19,25 @@ pub fn mounts() -> procfs::ProcResult<(&'static Path, MountInfos)> {
         Ok(mounts) if door::metadata(FIRST).is_ok() => Ok((Path::new(FIRST), mounts)),
         _ => Ok((Path::new("/"), Process::myself()?.mountinfo()?)),
     }
+}
+
+/// The host's mounts, and where its root is for us.
+pub type HostMounts = (&'static Path, MountInfos);
+
+/// The same as [`mounts`], read anew when they are half a minute old: whoever reads many cgroups again and again would read
+/// nothing else.
+pub fn recent_mounts() -> procfs::ProcResult<Arc<HostMounts>> {
+    const RECENT: Duration = Duration::from_secs(30);
+    static KNOWN: Mutex<Option<(Instant, Arc<HostMounts>)>> = Mutex::new(None);
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((read, mounts)) = &*known
+        && read.elapsed() < RECENT
+    {
+        return Ok(Arc::clone(mounts));
+    }
+    let mounts = Arc::new(mounts()?);
+    *known = Some((Instant::now(), Arc::clone(&mounts)));
+    Ok(mounts)
 }
 
 /// The uppermost mount of such a hierarchy, and one of the whole of it where there is one.
