@@ -180,6 +180,17 @@ fn a_program_that_waits_for_data_reads_it_at_once_however_long_the_connection_wa
 
 #[test]
 fn what_came_out_of_order_is_not_ready_before_the_gap_is_filled() {
+    // Seldom a read is timed as none (seen once in some eighty); never as one that waited for the gap.
+    const TIMES: usize = 3;
+    let timed = (0..TIMES)
+        .map(|_| read_behind_a_gap())
+        .find(|values| !values.is_empty());
+    let timed = timed.expect("a read that is timed");
+    assert!(matches!(timed[..], [(_, to)] if to < SLOW_NS / 2), "{timed:?}");
+}
+
+/// The times of one read, of two segments of which the first was lost and came again when both had been sent for long.
+fn read_behind_a_gap() -> Vec<(u64, u64)> {
     let lab = NetnsBed::routed();
     let (mut client, mut server) = connected(&lab);
     let counted = count(&lab);
@@ -201,8 +212,7 @@ fn what_came_out_of_order_is_not_ready_before_the_gap_is_filled() {
     let read = reader.join().unwrap();
     assert!(read.1 - behind >= SLOW_NS, "nothing was lost");
     // All of it was ready when the first had come again, and not when the second had come.
-    let values = counted.of(&lab, "c", Measure::ReadTcp);
-    assert!(matches!(values[..], [(_, to)] if to < SLOW_NS / 2), "{values:?}");
+    counted.of(&lab, "c", Measure::ReadTcp)
 }
 
 #[test]
