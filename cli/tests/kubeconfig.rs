@@ -4,9 +4,8 @@
 mod skoop;
 
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
-use rustls::pki_types::PrivateKeyDer;
-use rustls::{ServerConfig, ServerConnection};
-use skoop::{Run, skoop};
+use rustls::ServerConnection;
+use skoop::{Run, shows, skoop};
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
@@ -78,16 +77,7 @@ fn a_server_whose_certificate_has_expired_is_told_as_that() {
     let certificate = params.self_signed(&key).unwrap();
     let authority = folder.path().join("ca.crt");
     std::fs::write(&authority, certificate.pem()).unwrap();
-    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(
-            vec![certificate.der().clone()],
-            PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
-        )
-        .unwrap();
-    let config = Arc::new(config);
+    let config = shows(&certificate, &key);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {

@@ -1,6 +1,7 @@
 //! `capture`: events of the kernel as they come, filtered in the kernel, with exact totals at the end.
 
-use super::scope_options::ScopeOptions;
+use super::numbers_look::known_probe;
+use super::scope_options::{OPEN_ENDED, ScopeOptions};
 use super::site_options::{SiteOptions, block_on};
 use super::{CliCommand, CommandContext};
 use crate::capture::event_order::EventOrder;
@@ -8,11 +9,10 @@ use crate::capture::filter::CaptureFilter;
 use crate::capture::window::CaptureWindow;
 use crate::conversation::session::Session;
 use crate::conversation::state::ConversationState;
-use crate::exit::{Exit, NotThere, WrongUsage};
+use crate::exit::{Exit, WrongUsage};
 use crate::inquiry::durations;
 use crate::inquiry::named_end::{self, Grammar};
 use crate::kubernetes::new_pods::NewPods;
-use crate::names;
 use crate::render::{self, CaptureTotals, EventFormat, EventPrinter, is_broken_pipe};
 use anyhow::{Result, anyhow};
 use clap::Args;
@@ -80,9 +80,6 @@ pub struct Capture {
     #[command(flatten)]
     place: SiteOptions,
 }
-
-/// Without an end in sight, a cluster's helpers go after this: nobody watches for longer without looking away.
-const OPEN_ENDED: Duration = Duration::from_hours(1);
 
 impl CliCommand for Capture {
     const NAME: &'static str = "capture";
@@ -249,14 +246,7 @@ impl Capture {
                     "probe {name} reads numbers and reports no events; see them with `top` or `inspect --probe {name}`"
                 )));
             }
-            if !known().any(|other| other == name) {
-                let all: Vec<&str> = known().collect();
-                let hint = names::hint(name, known());
-                return Err(NotThere::error(format!(
-                    "there is no probe `{name}`{hint} (probes: {})",
-                    all.join(", ")
-                )));
-            }
+            known_probe(name, known())?;
         }
         let mut probes = self.probes.clone();
         probes.sort();

@@ -1,15 +1,15 @@
 //! `export`: numbers and events to where people keep them, for as long as the window is open.
 
 use super::capture::ONLY_WHEN_ASKED;
-use super::numbers_look::{known_probes, rounds};
-use super::scope_options::ScopeOptions;
+use super::numbers_look::{check_interval, interval_ms, known_probes, rounds};
+use super::scope_options::{OPEN_ENDED, ScopeOptions};
 use super::sink_options::SinkArguments;
 use super::site_options::{SiteOptions, block_on, check};
 use super::{CliCommand, CommandContext};
 use crate::capture::event_order::EventOrder;
 use crate::capture::filter::CaptureFilter;
 use crate::capture::window::CaptureWindow;
-use crate::exit::{Exit, WrongUsage};
+use crate::exit::Exit;
 use crate::export::feed::ExportFeed;
 use crate::export::metric_names::MetricNaming;
 use crate::inquiry::durations;
@@ -66,20 +66,11 @@ pub struct ExportCommand {
     place: SiteOptions,
 }
 
-/// Without an end in sight, helpers go after this.
-const OPEN_ENDED: Duration = Duration::from_hours(1);
-/// More often nothing could be read off.
-const SHORTEST: Duration = Duration::from_millis(500);
-
 impl CliCommand for ExportCommand {
     const NAME: &'static str = "export";
 
     fn run(self, context: &CommandContext) -> Result<Exit> {
-        if self.interval < SHORTEST {
-            return Err(WrongUsage::error(
-                "--interval is shorter than 500ms, in which little can be seen; make it longer",
-            ));
-        }
+        check_interval(self.interval)?;
         block_on(self.export(context))
     }
 }
@@ -88,7 +79,7 @@ impl ExportCommand {
     async fn export(&self, context: &CommandContext) -> Result<Exit> {
         let site = self.place.site(context).await?;
         let filter = CaptureFilter {
-            interval_ms: u32::try_from(self.interval.as_millis()).unwrap_or(u32::MAX),
+            interval_ms: interval_ms(self.interval),
             ..CaptureFilter::default()
         };
         let (wanted, ends) = self.scope.of(&site, filter, &[]).await?;

@@ -1,13 +1,13 @@
 //! Looking at numbers for a bounded window: helpers read them, and each complete reading of all nodes is shown or kept.
 
 use super::CommandContext;
-use super::scope_options::ScopeOptions;
+use super::scope_options::{OPEN_ENDED, ScopeOptions};
 use super::site_options::{SiteOptions, check};
 use crate::capture::filter::{CaptureFilter, ResolvedEndpoint};
 use crate::capture::window::CaptureWindow;
 use crate::conversation::session::Session;
 use crate::conversation::state::ConversationState;
-use crate::exit::{Exit, NotThere};
+use crate::exit::{Exit, NotThere, WrongUsage};
 use crate::names;
 use crate::numbers::PlaceNames;
 use crate::render;
@@ -35,8 +35,23 @@ pub struct NumbersLook<'a> {
     pub interval: Option<Duration>,
 }
 
-/// Without an end in sight, helpers go after this.
-const OPEN_ENDED: Duration = Duration::from_hours(1);
+/// More often nothing could be read off.
+const SHORTEST: Duration = Duration::from_millis(500);
+
+/// Refuses to read so often that nothing could be seen.
+pub fn check_interval(interval: Duration) -> Result<()> {
+    if interval < SHORTEST {
+        return Err(WrongUsage::error(
+            "--interval is shorter than 500ms, in which little can be seen; make it longer",
+        ));
+    }
+    Ok(())
+}
+
+/// As a filter has it.
+pub fn interval_ms(interval: Duration) -> u32 {
+    u32::try_from(interval.as_millis()).unwrap_or(u32::MAX)
+}
 
 impl NumbersLook<'_> {
     /// Looks. `each` is given every complete reading but the first, from which growth is reckoned; it may end the look.
@@ -47,9 +62,7 @@ impl NumbersLook<'_> {
     ) -> Result<Exit> {
         let site = self.place.site(context).await?;
         let filter = CaptureFilter {
-            interval_ms: self
-                .interval
-                .map_or(0, |interval| u32::try_from(interval.as_millis()).unwrap_or(u32::MAX)),
+            interval_ms: self.interval.map_or(0, interval_ms),
             ..CaptureFilter::default()
         };
         let (wanted, ends) = self.scope.of(&site, filter, &[]).await?;
@@ -126,18 +139,21 @@ impl NumbersLook<'_> {
 
 /// Each of these probes is one there is.
 pub fn known_probes(probes: &[String], hello: &Hello) -> Result<()> {
-    let known = || hello.probes.iter().map(|probe| probe.name.as_str());
-    for name in probes {
-        if !known().any(|other| other == name) {
-            let all: Vec<&str> = known().collect();
-            let hint = names::hint(name, known());
-            return Err(NotThere::error(format!(
-                "there is no probe `{name}`{hint} (probes: {})",
-                all.join(", ")
-            )));
-        }
+    let known = hello.probes.iter().map(|probe| probe.name.as_str());
+    probes.iter().try_for_each(|name| known_probe(name, known.clone()))
+}
+
+/// This probe is one of those that there are.
+pub fn known_probe<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> Result<()> {
+    if known.clone().any(|other| other == name) {
+        return Ok(());
     }
-    Ok(())
+    let hint = names::hint(name, known.clone());
+    let all: Vec<&str> = known.collect();
+    Err(NotThere::error(format!(
+        "there is no probe `{name}`{hint} (probes: {})",
+        all.join(", ")
+    )))
 }
 
 /// Readings that are complete at every node that still speaks.

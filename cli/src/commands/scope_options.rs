@@ -11,6 +11,10 @@ use crate::site::Site;
 use anyhow::Result;
 use clap::Args;
 use model::inventory::Pod;
+use std::time::Duration;
+
+/// Without an end in sight, a cluster's helpers go after this: nobody watches for longer without looking away.
+pub const OPEN_ENDED: Duration = Duration::from_hours(1);
 
 /// Whose they are.
 #[derive(Debug, Args)]

@@ -1,6 +1,6 @@
 //! `top`: who suffers here? A row for each pod, those that suffer most first.
 
-use super::numbers_look::{NumbersLook, missing, now};
+use super::numbers_look::{NumbersLook, check_interval, missing, now};
 use super::scope_options::ScopeOptions;
 use super::site_options::{SiteOptions, block_on};
 use super::{CliCommand, CommandContext};
@@ -63,18 +63,12 @@ pub struct TopCommand {
 
 /// A look that is not repeated takes so long.
 const LENGTH: Duration = Duration::from_secs(5);
-/// More often nothing could be read off.
-const SHORTEST: Duration = Duration::from_millis(500);
 
 impl CliCommand for TopCommand {
     const NAME: &'static str = "top";
 
     fn run(self, context: &CommandContext) -> Result<Exit> {
-        if self.interval < SHORTEST {
-            return Err(WrongUsage::error(
-                "--interval is shorter than 500ms, in which little can be seen; make it longer",
-            ));
-        }
+        check_interval(self.interval)?;
         let view = find(&self.view).ok_or_else(|| {
             let hint = names::hint(&self.view, VIEWS.iter().map(|view| view.name));
             WrongUsage::error(format!("there is no view `{}`{hint}", self.view))

@@ -1,5 +1,6 @@
 //! What is different between two places, as a table of two columns.
 
+use super::numbers_parts::foot;
 use super::paper::{Ink, Paper, TextLine, TextPage, columns};
 use super::untrusted_text::{CELL, shown};
 use diagnoses::words::count;
@@ -86,12 +87,6 @@ pub fn page(compare: &Compare, all: bool, paper: Paper) -> TextPage {
             compare.seconds
         ),
     ));
-    for missing in &compare.missing {
-        page.line(TextLine::default().ink(Ink::Open, "? ").plain(&format!(
-            "{}: {}",
-            shown(&missing.what, CELL),
-            shown(&missing.reason(), CELL)
-        )));
-    }
+    foot(&mut page, false, &compare.missing);
     page
 }

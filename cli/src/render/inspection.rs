@@ -1,5 +1,6 @@
 //! All numbers of some places as one screen: by group, what hurts first, each with what it means.
 
+use super::numbers_parts::{foot, place_head};
 use super::paper::{Ink, Paper, TextLine, TextPage, columns};
 use super::untrusted_text::{CELL, shown};
 use diagnoses::words;
@@ -19,31 +20,12 @@ pub fn page(inspect: &Inspect, paper: Paper) -> TextPage {
             self::group(&mut page, group, inspect.seconds, paper);
         }
     }
-    if inspect.places.is_empty() {
-        page.line(TextLine::default().ink(Ink::Open, "? ").plain("nothing was read"));
-    }
-    for missing in &inspect.missing {
-        page.line(TextLine::default().ink(Ink::Open, "? ").plain(&format!(
-            "{}: {}",
-            shown(&missing.what, CELL),
-            shown(&missing.reason(), CELL)
-        )));
-    }
+    foot(&mut page, inspect.places.is_empty(), &inspect.missing);
     page
 }
 
 fn head(page: &mut TextPage, place: &InspectedPlace, seconds: f64) {
-    let whole = if place.netns == 0 { " as a whole" } else { "" };
-    let on = if place.node.is_empty() || place.node == place.name {
-        String::new()
-    } else {
-        format!(" on {}", shown(&place.node, CELL))
-    };
-    page.line(
-        TextLine::default()
-            .ink(Ink::Strong, &format!("{}{whole}{on}", shown(&place.name, CELL)))
-            .ink(Ink::Quiet, &format!(" · in {seconds:.1} s")),
-    );
+    place_head(page, &place.name, &place.node, place.netns == 0, seconds);
     for hurt in &place.hurts {
         page.line(TextLine::default().ink(Ink::Bad, "  ✗ ").plain(hurt));
     }

@@ -1,6 +1,7 @@
 //! Where time passes, as a table: a row for each stage, with what half of all took, 99 of 100 and the slowest, and how they spread
 //! over decades.
 
+use super::numbers_parts::{foot, place_head};
 use super::paper::{Ink, Paper, TextLine, TextPage, columns};
 use super::untrusted_text::{CELL, shown};
 use diagnoses::words;
@@ -21,30 +22,12 @@ pub fn page(latency: &Latency, paper: Paper) -> TextPage {
         }
         self::place(&mut page, place, latency.seconds, paper);
     }
-    if latency.places.is_empty() {
-        page.line(TextLine::default().ink(Ink::Open, "? ").plain("nothing was read"));
-    }
-    for missing in &latency.missing {
-        page.line(TextLine::default().ink(Ink::Open, "? ").plain(&format!(
-            "{}: {}",
-            shown(&missing.what, CELL),
-            shown(&missing.reason(), CELL)
-        )));
-    }
+    foot(&mut page, latency.places.is_empty(), &latency.missing);
     page
 }
 
 fn place(page: &mut TextPage, place: &LatencyPlace, seconds: f64, paper: Paper) {
-    let on = if place.node.is_empty() || place.node == place.name {
-        String::new()
-    } else {
-        format!(" on {}", shown(&place.node, CELL))
-    };
-    page.line(
-        TextLine::default()
-            .ink(Ink::Strong, &format!("{}{on}", shown(&place.name, CELL)))
-            .ink(Ink::Quiet, &format!(" · in {seconds:.1} s")),
-    );
+    place_head(page, &place.name, &place.node, false, seconds);
     if place.stages.is_empty() {
         page.line(
             TextLine::default()

@@ -17,6 +17,7 @@ mod hostile;
 mod inspection;
 mod latency;
 mod lists;
+mod numbers_parts;
 mod one_end;
 mod paper;
 mod phrases;

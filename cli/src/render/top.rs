@@ -1,5 +1,6 @@
 //! Who suffers, as a table: columns that say nothing are left out, and so are rows without a finding beyond the first few.
 
+use super::numbers_parts::foot;
 use super::paper::{Ink, Paper, TextLine, TextPage, columns};
 use super::untrusted_text::{CELL, shown};
 use model::views::{ColumnUnit, Top, TopColumn, TopRow};
@@ -47,13 +48,7 @@ pub fn page(top: &Top, all_columns: &[TopColumn], all: bool, paper: Paper) -> Te
             &format!("... {} more without a finding (--all)", top.pods.len() - rows.len()),
         ));
     }
-    for missing in &top.missing {
-        page.line(TextLine::default().ink(Ink::Open, "? ").plain(&format!(
-            "{}: {}",
-            shown(&missing.what, CELL),
-            shown(&missing.reason(), CELL)
-        )));
-    }
+    foot(&mut page, false, &top.missing);
     page
 }
 

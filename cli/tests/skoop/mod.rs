@@ -7,8 +7,12 @@
     reason = "this is a test's"
 )]
 
+use rcgen::{Certificate, KeyPair};
+use rustls::ServerConfig;
+use rustls::pki_types::PrivateKeyDer;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
 use tempfile::TempDir;
 
 /// What a helper says that may look at everything.
@@ -221,4 +225,18 @@ pub fn signal(child: &Child, name: &str) {
         .status()
         .unwrap();
     assert!(sent.success());
+}
+
+/// A server that shows this certificate.
+pub fn shows(certificate: &Certificate, key: &KeyPair) -> Arc<ServerConfig> {
+    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![certificate.der().clone()],
+            PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
+        )
+        .unwrap();
+    Arc::new(config)
 }

@@ -50,14 +50,9 @@ pub(crate) fn of_group(pid: u32) -> anyhow::Result<GroupIo> {
 
 /// Bytes that a process read from and wrote to block devices (`/proc/PID/io`); none when it is gone.
 pub(crate) fn of_process(pid: u32) -> (u64, u64) {
-    let text = door::text(format!("/proc/{pid}/io"), door::FEW_LINES).unwrap_or_default();
-    let of = |name: &str| {
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
-        line.and_then(|value| value.trim().parse().ok()).unwrap_or_default()
-    };
-    (of("read_bytes"), of("write_bytes"))
+    let process = i32::try_from(pid).ok().and_then(|pid| Process::new(pid).ok());
+    let io = process.and_then(|process| process.io().ok());
+    io.map_or((0, 0), |io| (io.read_bytes, io.write_bytes))
 }
 
 /// `8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=5 dios=6`

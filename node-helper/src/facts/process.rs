@@ -50,16 +50,6 @@ pub(crate) fn files(pid: u32) -> Option<OpenFiles> {
     })
 }
 
-/// How many of them are sockets; of the first 65 536 files.
-pub(crate) fn sockets_among_files(pid: u32) -> u64 {
-    let files = door::entries(format!("/proc/{pid}/fd")).unwrap_or_default();
-    let sockets = files.iter().take(door::ENTRIES_MAX).filter(|file| {
-        let leads_to = door::link(file.path());
-        leads_to.is_ok_and(|to| to.to_string_lossy().starts_with("socket:"))
-    });
-    sockets.count() as u64
-}
-
 /// How long the threads of a process were ready to run and had no CPU (`/proc/PID/task/TID/schedstat`, second number), of those
 /// that live.
 pub(crate) fn waited_us(pid: u32) -> u64 {

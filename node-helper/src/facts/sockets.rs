@@ -264,11 +264,17 @@ fn note(holders: &mut BTreeMap<u64, Vec<u32>>, pid: u32, wanted: impl Fn(u64) ->
 
 /// Inodes of the sockets a process holds.
 pub fn held(pid: u32) -> Vec<u64> {
+    held_among(pid, usize::MAX)
+}
+
+/// The same, of so many of its open files.
+pub fn held_among(pid: u32, files: usize) -> Vec<u64> {
     let Ok(entries) = door::entries(format!("/proc/{pid}/fd")) else {
         return Vec::new();
     };
     entries
         .into_iter()
+        .take(files)
         .filter_map(|entry| {
             let target = door::link(entry.path()).ok()?;
             target

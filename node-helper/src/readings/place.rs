@@ -1,5 +1,6 @@
 //! A place whose numbers are read again and again: a network namespace with what was opened in it once, and who lives there.
 
+use crate::facts::socket_counts::parse_sockstat;
 use crate::facts::{counters, links};
 use crate::identity::namespaces::NetworkNamespace;
 use crate::servants::usher::{self, KernelFile, SocketKind};
@@ -26,6 +27,7 @@ pub struct ReadPlace {
 struct ReadThisRound {
     counters: HashMap<KernelFile, Arc<BTreeMap<String, u64>>>,
     links: Option<Arc<Vec<Link>>>,
+    sockets: Option<Arc<BTreeMap<String, u64>>>,
 }
 
 impl ReadPlace {
@@ -102,6 +104,20 @@ impl ReadPlace {
         let parsed = Arc::new(parsed);
         self.round.counters.insert(file, Arc::clone(&parsed));
         Ok(parsed)
+    }
+
+    /// How many sockets it has, by protocol and word as the kernel counts them: `tcp inuse`, `udp6 inuse`, `tcp TIME_WAIT`.
+    pub fn socket_counts(&mut self) -> anyhow::Result<Arc<BTreeMap<String, u64>>> {
+        if let Some(counts) = &self.round.sockets {
+            return Ok(Arc::clone(counts));
+        }
+        let mut counts = parse_sockstat(&self.need(KernelFile::Sockstat)?);
+        // Absent where IPv6 is.
+        let six = self.text(KernelFile::Sockstat6)?.unwrap_or_default();
+        counts.extend(parse_sockstat(&six));
+        let counts = Arc::new(counts);
+        self.round.sockets = Some(Arc::clone(&counts));
+        Ok(counts)
     }
 
     /// Its interfaces with what they count.

@@ -1,7 +1,8 @@
 //! `fd`: open file descriptors of the processes of a place against their limits, sockets apart.
 
-use crate::facts::process;
+use crate::facts::{process, sockets};
 use crate::readings::ReadingProbe;
+use crate::system::door;
 
 /// Processes told one by one, at most: those nearest to their limits.
 const PROCESSES_MAX: usize = 16;
@@ -23,7 +24,11 @@ pub const FD: ReadingProbe = ReadingProbe {
             let of = [("process", process.as_str())];
             sink.set("fd.open", &of, files.open);
             sink.set("fd.limit", &of, files.limit);
-            sink.set("fd.sockets", &of, process::sockets_among_files(files.pid));
+            sink.set(
+                "fd.sockets",
+                &of,
+                sockets::held_among(files.pid, door::ENTRIES_MAX).len() as u64,
+            );
         }
         Ok(())
     },

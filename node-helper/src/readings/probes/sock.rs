@@ -1,9 +1,7 @@
 //! `sock`: how many sockets there are; and `sockmem`: what they take of the node's memory, which no pod has for itself.
 
-use crate::facts::socket_counts::parse_sockstat;
-use crate::readings::{ReadPlace, ReadingProbe};
+use crate::readings::ReadingProbe;
 use crate::servants::usher::KernelFile;
-use std::collections::BTreeMap;
 
 /// Sockets of a namespace.
 pub const SOCK: ReadingProbe = ReadingProbe {
@@ -14,7 +12,7 @@ pub const SOCK: ReadingProbe = ReadingProbe {
     lacking: None,
     of_node: false,
     read: |place, sink| {
-        let counts = counts(place)?;
+        let counts = place.socket_counts()?;
         let of = |names: &[&str]| names.iter().filter_map(|name| counts.get(*name)).sum();
         sink.set("sock.used", &[], of(&["sockets used"]));
         sink.set("sock.tcp", &[], of(&["tcp inuse", "tcp6 inuse"]));
@@ -40,7 +38,7 @@ pub const SOCKMEM: ReadingProbe = ReadingProbe {
     lacking: None,
     of_node: true,
     read: |place, sink| {
-        let counts = counts(place)?;
+        let counts = place.socket_counts()?;
         let page = procfs::page_size();
         let of = |name: &str| counts.get(name).copied().unwrap_or_default();
         sink.set("sockmem.orphaned", &[], of("tcp orphan"));
@@ -61,11 +59,3 @@ pub const SOCKMEM: ReadingProbe = ReadingProbe {
         Ok(())
     },
 };
-
-fn counts(place: &mut ReadPlace) -> anyhow::Result<BTreeMap<String, u64>> {
-    let mut counts = parse_sockstat(&place.need(KernelFile::Sockstat)?);
-    // Absent where IPv6 is.
-    let six = place.text(KernelFile::Sockstat6)?.unwrap_or_default();
-    counts.extend(parse_sockstat(&six));
-    Ok(counts)
-}

@@ -1,9 +1,7 @@
 //! `tcpsummary`: a namespace's TCP sockets by state, what waits in them, their listeners' queues, their round trip times.
 
-use crate::facts::socket_counts::parse_sockstat;
 use crate::facts::sockets;
 use crate::readings::{NumberSink, ReadPlace, ReadingProbe};
-use crate::servants::usher::KernelFile;
 use model::facts::Socket;
 use model::flow::address;
 use std::collections::BTreeMap;
@@ -34,8 +32,7 @@ pub const TCPSUMMARY: ReadingProbe = ReadingProbe {
 
 /// Whether the place has no TCP socket at all, by the kernel's count. (That of `TIME_WAIT` is the whole node's before Linux 6.1.)
 fn has_none(place: &mut ReadPlace) -> anyhow::Result<bool> {
-    let mut counts = parse_sockstat(&place.need(KernelFile::Sockstat)?);
-    counts.extend(parse_sockstat(&place.text(KernelFile::Sockstat6)?.unwrap_or_default()));
+    let counts = place.socket_counts()?;
     let of = |name: &str| counts.get(name).copied().unwrap_or_default();
     Ok(of("tcp inuse") + of("tcp6 inuse") + of("tcp TIME_WAIT") == 0)
 }
