@@ -44,6 +44,7 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "inspect
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "compare" -d 'Compare two pods of the same kind, a sick one and a healthy one: what is different?'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "export" -d 'Give numbers and events to monitoring while the window is open'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "latency" -d 'Show where time passes: how long data waits in sockets until the program reads it'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "map" -d 'Show who talks to whom, how that is known, and where it is lost'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "doctor" -d 'Check whether helpers can start on the cluster, and say what is missing; name its network plug-in and the state of its agents'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "cleanup" -d 'Delete what earlier runs left in a cluster; does not touch live runs'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "probes" -d 'List the probes, what they cost, and whether this kernel can run them'
@@ -750,6 +751,44 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand latency" -l 
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand latency" -l no-helper -d 'Start no helper. Answer only from what the API says'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand latency" -l dry-run -d 'Print the manifests of the helpers, and start nothing'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand latency" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand map" -s l -l selector -d 'Watch only pods with these labels' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand map" -l node -d 'Watch this node; may be repeated' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand map" -l max-nodes -d 'Refuse to watch more nodes than this' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand map" -l for -d 'Watch for this time, such as 30s or 10m' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand map" -s o -l output -d 'How to print it' -r -f -a "table\t'A row for each edge, what suffers first'
+json\t'The map as JSON'
+mermaid\t'A flowchart of Mermaid, for tickets and wikis'
+dot\t'A graph for Graphviz'
+html\t'One page with a picture, to open in a browser'"
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand map" -l helper -d 'On this machine: use this helper program instead of the built-in one' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand map" -l record -d 'Write all that the helpers say into this file. Only its owner can read it; it may hold secrets' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand map" -l replay -d 'Answer from this recording instead of looking. The question must be the same' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand map" -l image -d 'Start helpers from this image [default: the image of this version]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand map" -l image-pull-policy -d 'When the nodes pull the image' -r -f -a "Always\t'At every start'
+IfNotPresent\t'Only if it is not on the node yet'
+Never\t'Never; it must be on the node already'"
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand map" -l image-pull-secret -d 'Pull the image with this secret of the helpers\' namespace; may be repeated' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand map" -l helper-namespace -d 'Start helpers in this namespace [default: the current one]. Whoever may create or exec pods there is root on the nodes' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand map" -l inject -d 'Copy the helper into this image. The image needs a shell, and should be on the nodes already (`doctor` lists some)' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand map" -l color -r -f -a "auto\t'On a terminal, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand map" -l kubeconfig -d 'Use this kubeconfig file [default: $KUBECONFIG, else ~/.kube/config]' -r -F
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand map" -l context -d 'Use this context of the kubeconfig' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand map" -l cluster -d 'Use this cluster of the kubeconfig' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand map" -l user -d 'Use this user of the kubeconfig' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand map" -s n -l namespace -d 'Use this namespace for names that have none [default: the context\'s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand map" -l as -d 'Act as this user' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand map" -l as-group -d 'Act as this group too; may be repeated' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand map" -l request-timeout -d 'Give up a call to the API server after this time; 0 waits without limit [default: 10s]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand map" -l all-nodes -d 'Watch all nodes'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand map" -l local -d 'Look at this machine as one node, without a cluster'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand map" -l record-payloads -d 'Record the text to send too, not only its length and hash'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand map" -s v -l verbose -d 'Show the helper\'s own messages on stderr'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand map" -l privileged -d 'Start helpers privileged, for nodes where single capabilities are not enough'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand map" -l no-helper -d 'Start no helper. Answer only from what the API says'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand map" -l dry-run -d 'Print the manifests of the helpers, and start nothing'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand map" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand doctor" -l node -d 'Check this node; may be repeated [default: all nodes; --try uses the first one that can run a helper]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand doctor" -l image -d 'Start helpers from this image [default: the image of this version]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand doctor" -l image-pull-policy -d 'When the nodes pull the image' -r -f -a "Always\t'At every start'

@@ -18,6 +18,7 @@ mod recording;
 mod render;
 mod report;
 mod site;
+mod traffic_map;
 
 pub use commands::{KUBECTL_COMPLETION, command, completion_script};
 pub use conversation::reply_stream::ReplyStream;

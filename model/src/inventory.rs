@@ -53,6 +53,9 @@ pub struct Pod {
     pub uid: String,
     /// Labels.
     pub labels: BTreeMap<String, String>,
+    /// What keeps it: the controller of its `ownerReferences`; of a Deployment's `ReplicaSet` the Deployment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workload: Option<ObjectRef>,
     /// Node it is bound to; empty when it is not scheduled.
     pub node: String,
     /// `status.podIPs`.

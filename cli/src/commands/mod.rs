@@ -18,6 +18,7 @@ mod explain;
 mod export;
 mod inspect;
 mod latency;
+mod map;
 mod node_findings;
 mod numbers_look;
 mod one_end_options;
@@ -83,6 +84,7 @@ pub const COMMANDS: &[CommandEntry] = &[
     CommandEntry::of::<compare::CompareCommand>(),
     CommandEntry::of::<export::ExportCommand>(),
     CommandEntry::of::<latency::LatencyCommand>(),
+    CommandEntry::of::<map::MapCommand>(),
     CommandEntry::of::<doctor::Doctor>(),
     CommandEntry::of::<cleanup::Cleanup>(),
     CommandEntry::of::<probes::Probes>(),

@@ -225,12 +225,10 @@ fn ask(state: &ConversationState, node: usize, ask: Ask) -> Ask {
     } else {
         diagnoses::needs(*intent).facts
     };
-    if after {
-        facts = if facts.is_empty() {
-            CHANGED_BY_TRAFFIC.to_vec()
-        } else {
-            facts
-        };
+    if after && !only {
+        if facts.is_empty() {
+            facts = CHANGED_BY_TRAFFIC.to_vec();
+        }
         facts.retain(|fact| CHANGED_BY_TRAFFIC.contains(fact));
     }
     let pids = if after {

@@ -13,6 +13,7 @@ mod ends_inventory;
 #[cfg(test)]
 pub mod fake_server;
 pub mod list;
+mod map_objects;
 mod named_object;
 pub mod new_pods;
 pub mod one_end;

@@ -52,6 +52,7 @@ pub fn pod(pod: core::Pod) -> Pod {
         .chain(spec.containers.into_iter().map(|one| container(one, false, &statuses)))
         .collect();
     Pod {
+        workload: workload(&meta),
         namespace: meta.namespace.unwrap_or_default(),
         name: meta.name.unwrap_or_default(),
         uid: meta.uid.unwrap_or_default(),
@@ -82,6 +83,29 @@ pub fn pod(pod: core::Pod) -> Pod {
             .unwrap_or_default(),
         containers,
     }
+}
+
+/// The label by which a Deployment tells its `ReplicaSets` apart; their names end with its value.
+const TEMPLATE_HASH: &str = "pod-template-hash";
+
+/// What keeps a pod.
+fn workload(pod: &meta::ObjectMeta) -> Option<ObjectRef> {
+    let mut owners = pod.owner_references.iter().flatten();
+    let controller = owners.find(|owner| owner.controller == Some(true))?;
+    let hash = pod.labels.iter().flatten().find(|(label, _)| *label == TEMPLATE_HASH);
+    let of_deployment = hash.filter(|_| controller.kind == "ReplicaSet").and_then(|(_, hash)| {
+        let name = controller.name.strip_suffix(hash.as_str())?;
+        name.strip_suffix('-')
+    });
+    let (kind, name) = match of_deployment {
+        Some(deployment) => ("Deployment", deployment),
+        None => (controller.kind.as_str(), controller.name.as_str()),
+    };
+    Some(ObjectRef {
+        kind: kind.to_owned(),
+        namespace: pod.namespace.clone().unwrap_or_default(),
+        name: name.to_owned(),
+    })
 }
 
 fn container(container: core::Container, init: bool, statuses: &[core::ContainerStatus]) -> Container {

@@ -12,13 +12,14 @@ use crate::conversation::session::{STEP, Session, WaitEnd};
 use crate::evidence::{both_ends, path_facts};
 use crate::inquiry::known_ends::KnownEnds;
 use anyhow::{Result, anyhow};
-use diagnoses::conversations::{ConversationTable, Cost, Key, look_at_unread, open_connections, suffering};
+use diagnoses::conversations::{
+    ConversationTable, Cost, Key, look_at_unread, open_connections, suffering, window_end_ns,
+};
 use model::attempt::WatchedFlow;
 use model::endpoint::{Endpoint, EndpointKind};
 use model::evidence::{Evidence, Intent, NetnsEvidence};
 use model::facts::Phase;
 use model::missing::Missing;
-use model::protocol::Lost;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -108,17 +109,7 @@ pub async fn watch(
         triage.table.take(&event);
         kept.push(event);
     }
-    for (target, end) in triage.targets.iter().enumerate() {
-        let node = session.state.evidence.node(&end.node);
-        if let Some(closed_ns) = node.map(|node| node.window.end_ns).filter(|end_ns| *end_ns != 0) {
-            triage.table.close_target(target, closed_ns);
-        }
-    }
-    let end_ns = triage.end_ns(&session.state.evidence);
-    triage.table.close(end_ns);
-    let lost = session.state.evidence.nodes.iter().flat_map(|node| &node.lost);
-    let of_sockets = lost.filter(|lost| lost.probe == "tcpstate");
-    triage.table.doubt(of_sockets.map(Lost::untold).sum());
+    let end_ns = triage.table.end(&triage.targets, &session.state.evidence);
     triage.suffering = suffering(&triage.table, end_ns, question.slow_ns());
     let after = Instant::now();
     let worst = triage.suffering.as_slice();
@@ -274,9 +265,7 @@ async fn open(session: &mut Session, targets: &[Endpoint]) -> Result<Vec<(usize,
 impl Triage {
     /// When the window closed, by the clock of the targets' nodes: that of another may be ahead.
     pub fn end_ns(&self, evidence: &Evidence) -> u64 {
-        let nodes = self.targets.iter().filter_map(|target| evidence.node(&target.node));
-        let ends = nodes.map(|node| node.window.end_ns).filter(|end_ns| *end_ns != 0);
-        ends.min().unwrap_or(evidence.window.end_ns)
+        window_end_ns(&self.targets, evidence)
     }
 
     /// Takes in events until the time is up, or a fault was seen long enough where one is waited for, and follows what suffers.

@@ -6,12 +6,16 @@ use super::event_lines::EventLines;
 use super::event_phrases::PodNames;
 use super::paper::{Paper, TextPage};
 use super::table::Sheet;
-use super::{CheckResult, findings, lists, untrusted_text};
+use super::{
+    CheckResult, comparison, findings, inspection, latency, lists, map, map_graphs, map_html, top, untrusted_text,
+};
 use model::evidence::Evidence;
 use model::letter::is_plain;
 use model::missing::Missing;
 use model::protocol::Hello;
 use model::report::{OneEndReport, Report};
+use model::traffic_map::TrafficMap;
+use model::views::{Compare, Inspect, Latency, Top};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -209,6 +213,37 @@ fn nothing_in_an_event_or_in_the_totals_does_either() {
         assert!(shown.len() <= 4, "{shown:#?}");
     }
     assert!(kinds.len() > 9, "every kind of event: {kinds:?}");
+}
+
+#[test]
+fn nothing_in_a_page_of_numbers_or_in_a_map_does_either() {
+    for width in [60, 200] {
+        let paper = Paper { colour: true, width };
+        let mut pages = Vec::new();
+        pages.extend(samples::<Top>().iter().map(|page| top::page(page, &[], true, paper)));
+        pages.extend(samples::<Inspect>().iter().map(|page| inspection::page(page, paper)));
+        pages.extend(
+            samples::<Compare>()
+                .iter()
+                .map(|page| comparison::page(page, true, paper)),
+        );
+        pages.extend(samples::<Latency>().iter().map(|page| latency::page(page, paper)));
+        pages.extend(samples::<TrafficMap>().iter().map(|page| map::page(page, paper)));
+        for page in &pages {
+            let lines = screen(page, width);
+            assert!(lines.len() < 60, "{lines:#?}");
+            assert!(lines.iter().all(|line| !line.starts_with('✓')), "{lines:#?}");
+        }
+    }
+}
+
+#[test]
+fn nothing_in_a_map_ends_what_other_programs_draw() {
+    for map in samples::<TrafficMap>() {
+        for text in [map_graphs::mermaid(&map), map_graphs::dot(&map), map_html::html(&map)] {
+            assert!(text.lines().all(|line| line.chars().all(is_plain)), "{text:?}");
+        }
+    }
 }
 
 #[test]

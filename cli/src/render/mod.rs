@@ -17,6 +17,11 @@ mod hostile;
 mod inspection;
 mod latency;
 mod lists;
+mod map;
+mod map_graphs;
+mod map_html;
+mod map_labels;
+mod map_layout;
 mod numbers_parts;
 mod one_end;
 mod paper;
@@ -41,6 +46,7 @@ use crate::exit::WrongUsage;
 use anyhow::{Context as _, Result};
 use model::protocol::{Hello, ProbeStatus};
 use model::report::{OneEndReport, Report};
+use model::traffic_map::TrafficMap;
 use model::views::{Compare, Inspect, Latency, Top, TopColumn};
 use std::io::{IsTerminal as _, Write as _};
 
@@ -199,6 +205,40 @@ pub fn latency(latency: &Latency, format: NumbersFormat, colour: Colour, repaint
         let paper = paper(colour);
         paper.write(&latency::page(latency, paper))
     })
+}
+
+/// How to print a map.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum MapFormat {
+    /// A row for each edge, what suffers first.
+    #[default]
+    Table,
+    /// The map as JSON.
+    Json,
+    /// A flowchart of Mermaid, for tickets and wikis.
+    Mermaid,
+    /// A graph for Graphviz.
+    Dot,
+    /// One page with a picture, to open in a browser.
+    Html,
+}
+
+/// Prints who talks to whom.
+pub fn traffic_map(map: &TrafficMap, format: MapFormat, colour: Colour) -> Result<()> {
+    let text = match format {
+        MapFormat::Table => {
+            let paper = paper(colour);
+            paper.write(&map::page(map, paper))
+        }
+        MapFormat::Json => json(map).context("writing the map as JSON")?,
+        MapFormat::Mermaid => map_graphs::mermaid(map),
+        MapFormat::Dot => map_graphs::dot(map),
+        MapFormat::Html => map_html::html(map),
+    };
+    match print(&text) {
+        Err(error) if is_broken_pipe(&error) => Ok(()),
+        printed => printed,
+    }
 }
 
 fn numbers(

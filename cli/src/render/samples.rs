@@ -4,6 +4,7 @@ use super::paper::Paper;
 use super::table::Sheet;
 use model::flow::{Flow, TCP};
 use model::report::{OneEndReport, Report};
+use model::traffic_map::TrafficMap;
 use serde_json::{Value, json};
 
 fn report(outcome: &str, headline: &str, parts: &Value) -> Report {
@@ -252,4 +253,35 @@ fn yaml_is_the_same_document_as_json() {
     assert!(!text.contains(": !"), "a tag: {text}");
     let back: Value = serde_yaml::from_str(&text).unwrap();
     assert_eq!(back, serde_json::to_value(&report).unwrap());
+}
+
+/// A map of two workloads, a service that nobody asked, and something outside.
+pub fn traffic_map() -> TrafficMap {
+    let workload = |name: &str| {
+        json!({"id": format!("Deployment/shop/{name}"), "kind": "workload", "object": "Deployment", "namespace": "shop",
+            "name": name, "watched": true})
+    };
+    let service = |namespace: &str, name: &str| {
+        json!({"id": format!("Service/{namespace}/{name}"), "kind": "service", "object": "Service", "namespace": namespace,
+            "name": name, "watched": false})
+    };
+    let map = json!({
+        "apiVersion": "skoop/v1", "kind": "Map", "at": "2026-11-30T10:00:00Z", "window_ms": 30_000,
+        "ends": [workload("web"), workload("db"), service("shop", "db"), service("kube-system", "kube-dns"),
+            {"id": "203.0.113.9", "kind": "outside", "name": "203.0.113.9"}],
+        "edges": [
+            {"source": "Deployment/shop/web", "destination": "Service/shop/db", "port": 5432, "protocol": "tcp",
+                "known": ["observed"], "ruling": "denied", "denied_by": ["shop/lockdown"], "connections": 12, "failed": 12,
+                "drops": [{"place": "n2", "why": "netfilter said so (NETFILTER_DROP)", "packets": 24}]},
+            {"source": "Deployment/shop/web", "destination": "Service/kube-system/kube-dns", "port": 53, "protocol": "udp",
+                "known": ["observed"], "ruling": "allowed", "lookups": 310},
+            {"source": "Deployment/shop/web", "destination": "203.0.113.9", "port": 443, "protocol": "tcp",
+                "known": ["observed"], "ruling": "allowed", "connections": 3, "open": 2, "retransmits": 1,
+                "sent_bytes": 900, "received_bytes": 1_048_576, "rtt_p50_us": 310},
+            {"source": "Service/shop/db", "destination": "Deployment/shop/db", "port": 5432, "protocol": "tcp",
+                "known": ["declared"]},
+        ],
+        "missing": [],
+    });
+    serde_json::from_value(map).unwrap()
 }

@@ -1,11 +1,12 @@
 //! The JSON Schema of all documents that are printed.
 
 use model::report::{OneEndReport, Report};
+use model::traffic_map::TrafficMap;
 use model::views::{Compare, Inspect, Latency, Top};
 use schemars::JsonSchema;
 
-/// What `diagnose` answers, about a path between two ends or about one end, and what `top`, `inspect`, `compare` and `latency`
-/// show.
+/// What `diagnose` answers, about a path between two ends or about one end, and what `top`, `inspect`, `compare`, `latency`
+/// and `map` show.
 #[derive(JsonSchema)]
 #[schemars(untagged)]
 #[expect(dead_code, reason = "only its shape is asked for")]
@@ -23,6 +24,8 @@ enum SkoopDocument {
     Compare(Compare),
     /// Where time passes.
     Latency(Latency),
+    /// Who talks to whom.
+    Map(TrafficMap),
 }
 
 /// The schema of what `-o json` prints, as text.

@@ -19,6 +19,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod unread;
+mod window_end;
 
 pub use answer::{Looked, OneEndJudgement, Suffering, cost_in, judge_conversations, traffic_words};
 pub use connection::{ObservedConnection, Reset};
@@ -30,3 +31,4 @@ pub use open_sockets::{look_at_unread, open_connections};
 pub use question::{Ends, PathOf, question};
 pub use suffering::suffering;
 pub use table::ConversationTable;
+pub use window_end::window_end_ns;

@@ -12,6 +12,7 @@ mod process;
 mod resolv_conf;
 mod routing;
 mod socket;
+mod socket_peer;
 
 pub use cilium::{CiliumCount, CiliumMetrics};
 pub use conntrack::{Conntrack, ConntrackEntry};
@@ -22,6 +23,7 @@ pub use process::{NodeFacts, ProcessFacts, Throttling};
 pub use resolv_conf::{HostsEntry, HostsFile, ResolvConf};
 pub use routing::{LookupAnswer, NextHop, Route, RouteKind, RouteLookup, RoutingRule};
 pub use socket::{Socket, TcpInfo};
+pub use socket_peer::SocketPeer;
 
 use crate::missing::Known;
 use schemars::JsonSchema;
@@ -62,6 +64,8 @@ pub struct NetnsFacts {
     pub sysctls: Known<BTreeMap<String, String>>,
     /// Listening sockets and those of the watched flows (`SOCK_DIAG`).
     pub sockets: Known<Vec<Socket>>,
+    /// Whom its sockets are connected to (`SOCK_DIAG`).
+    pub peers: Known<Vec<SocketPeer>>,
     /// Sockets by protocol and state, e.g. `tcp TIME_WAIT` 12.
     pub socket_counts: Known<BTreeMap<String, u64>>,
     /// `snmp`, `snmp6` and `netstat` counters by name, e.g. `TcpExt.ListenOverflows`, `Ip6.InNoRoutes`; those at zero are
@@ -98,6 +102,7 @@ impl NetnsFacts {
             fdb,
             sysctls,
             sockets,
+            peers,
             socket_counts,
             counters,
             conntrack,
@@ -120,6 +125,7 @@ impl NetnsFacts {
         self.fdb.or(fdb);
         self.sysctls.or(sysctls);
         self.sockets.or(sockets);
+        self.peers.or(peers);
         self.socket_counts.or(socket_counts);
         self.counters.or(counters);
         self.conntrack.or(conntrack);

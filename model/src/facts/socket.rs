@@ -57,4 +57,8 @@ pub struct TcpInfo {
     pub snd_mss: u32,
     /// Segments found out of order by the peer's acknowledgements.
     pub reord_seen: u32,
+    /// Bytes that the peer has acknowledged (`tcpi_bytes_acked`).
+    pub acknowledged_bytes: u64,
+    /// Bytes that came in order (`tcpi_bytes_received`).
+    pub received_bytes: u64,
 }

@@ -16,6 +16,7 @@ mod lookups;
 mod neighbours;
 pub(crate) mod netfilter;
 pub(crate) mod node;
+mod peers;
 pub(crate) mod process;
 pub(crate) mod qdiscs;
 mod queues;
@@ -67,6 +68,7 @@ pub(crate) const FACTS: &[Fact] = &[
     fdb::FACT,
     sysctls::FACT,
     sockets::FACT,
+    peers::FACT,
     socket_counts::FACT,
     conntrack::FACT,
     xfrm::FACT,
@@ -182,6 +184,7 @@ pub(crate) fn fill(facts: &mut NetnsFacts, missing: &Missing) {
         fdb,
         sysctls,
         sockets,
+        peers,
         socket_counts,
         counters,
         conntrack,
@@ -200,6 +203,7 @@ pub(crate) fn fill(facts: &mut NetnsFacts, missing: &Missing) {
     *fdb = Known::Missing(missing.clone());
     *sysctls = Known::Missing(missing.clone());
     *sockets = Known::Missing(missing.clone());
+    *peers = Known::Missing(missing.clone());
     *socket_counts = Known::Missing(missing.clone());
     *counters = Known::Missing(missing.clone());
     *conntrack = Known::Missing(missing.clone());

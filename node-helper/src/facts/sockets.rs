@@ -19,6 +19,7 @@ pub(super) const FACT: Fact = Fact {
 const FAMILIES: [i32; 2] = [libc::AF_INET, libc::AF_INET6];
 const ANY_STATE: u32 = u32::MAX;
 const LISTEN: u8 = 10;
+const ESTABLISHED: u8 = 1;
 
 fn read(look: &Look) -> anyhow::Result<Vec<Socket>> {
     let mut diag = Netlink::open(libc::NETLINK_SOCK_DIAG)?;
@@ -50,6 +51,15 @@ pub fn brief(diag: &mut Netlink, protocol: u8) -> anyhow::Result<Vec<Socket>> {
     let mut sockets = Vec::new();
     for family in FAMILIES {
         sockets.extend(dump(diag, family, protocol, ANY_STATE, 0)?);
+    }
+    Ok(sockets)
+}
+
+/// All UDP sockets that are connected.
+pub(crate) fn connected_udp(diag: &mut Netlink) -> anyhow::Result<Vec<Socket>> {
+    let mut sockets = Vec::new();
+    for family in FAMILIES {
+        sockets.extend(dump(diag, family, UDP, 1 << ESTABLISHED, 0)?);
     }
     Ok(sockets)
 }
@@ -180,6 +190,8 @@ pub fn tcp_info(info: &[u8]) -> TcpInfo {
         rtt_us: u32_at(info, 68),
         cwnd: u32_at(info, 80),
         total_retrans: u32_at(info, 100),
+        acknowledged_bytes: u64_at(info, 120),
+        received_bytes: u64_at(info, 128),
         not_sent_bytes: u32_at(info, 144),
         rwnd_limited_us: u64_at(info, 176),
         reord_seen: u32_at(info, 220),

@@ -1,0 +1,33 @@
+//! What a table of conversations learns when the windows of its targets are over.
+
+use super::table::ConversationTable;
+use model::endpoint::Endpoint;
+use model::evidence::Evidence;
+use model::protocol::Lost;
+
+/// When the window closed, by the clock of the targets' nodes: that of another may be ahead.
+#[must_use]
+pub fn window_end_ns(targets: &[Endpoint], evidence: &Evidence) -> u64 {
+    let nodes = targets.iter().filter_map(|target| evidence.node(&target.node));
+    let ends = nodes.map(|node| node.window.end_ns).filter(|end_ns| *end_ns != 0);
+    ends.min().unwrap_or(evidence.window.end_ns)
+}
+
+impl ConversationTable {
+    /// The windows of all targets are over: what is still waited for has come to its end, and where changes of sockets were not told,
+    /// it is doubted what they would have said. When that was.
+    pub fn end(&mut self, targets: &[Endpoint], evidence: &Evidence) -> u64 {
+        for (target, end) in targets.iter().enumerate() {
+            let node = evidence.node(&end.node);
+            if let Some(closed_ns) = node.map(|node| node.window.end_ns).filter(|end_ns| *end_ns != 0) {
+                self.close_target(target, closed_ns);
+            }
+        }
+        let end_ns = window_end_ns(targets, evidence);
+        self.close(end_ns);
+        let lost = evidence.nodes.iter().flat_map(|node| &node.lost);
+        let of_sockets = lost.filter(|lost| lost.probe == "tcpstate");
+        self.doubt(of_sockets.map(Lost::untold).sum());
+        end_ns
+    }
+}
