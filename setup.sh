@@ -35,13 +35,14 @@ for part; do
     kernels) packages="$packages $build $kernels" ;;
     bench) packages="$packages $build $bench" ;;
     fuzz) packages="$packages $build" fuzz=wanted ;;
+    browser) packages="$packages chromium" ;;
     cluster) packages="$packages $cluster" go=wanted ;;
     lint)
         packages="$packages $build rust-web-clippy"
         # The toolchain on PATH usually brings its own.
         .ci/cargo fmt --version >/dev/null 2>&1 || packages="$packages rustfmt-web"
         ;;
-    *) die "no such part: $part (build, arm64, test, kernels, bench, lint, fuzz, cluster)" ;;
+    *) die "no such part: $part (build, arm64, test, kernels, bench, lint, fuzz, cluster, browser)" ;;
     esac
 done
 

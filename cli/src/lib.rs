@@ -31,3 +31,9 @@ pub use render::schema::report_schema;
 pub fn report_of(evidence: model::evidence::Evidence) -> model::report::Report {
     report::of(evidence, model::report::Timing::default())
 }
+
+/// The page of a map that was made elsewhere, as a test has it.
+#[must_use]
+pub fn page_of(map: &model::traffic_map::TrafficMap) -> String {
+    render::map_page(map)
+}

@@ -34,8 +34,9 @@ table { border-collapse: collapse; margin-top: 16px; }
 th, td { text-align: left; padding: 3px 12px 3px 0; vertical-align: top; border-bottom: 1px solid color-mix(in srgb, var(--line) 35%, transparent); }
 td.number { text-align: right; }
 tr.bad td:first-child { color: var(--bad); font-weight: 600; }
+.rows { overflow-x: auto; }
 .quiet { color: var(--quiet); }
-@media print { .picture { max-height: none; overflow: visible; border: none; } }
+@media print { .picture, .rows { max-height: none; overflow: visible; border: none; } }
 ";
 
 /// Points at an end or an edge, and what has nothing to do with it fades.
@@ -255,7 +256,7 @@ fn table(map: &TrafficMap, labels: &EndLabels) -> String {
             .map(|drop| escaped(&format!("{} at {}: {}", drop.packets, drop.place, drop.why)));
         text += &format!("<td>{}</td></tr>\n", drops.collect::<Vec<_>>().join("<br>"));
     }
-    text + "</table>\n"
+    text + "</table></div>\n"
 }
 
 fn known(edge: &MapEdge) -> String {

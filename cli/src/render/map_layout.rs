@@ -1,7 +1,7 @@
 //! Where the ends of a map are drawn: columns from who asks to who answers, ends of a namespace beside each other. Pure.
 
 use model::traffic_map::TrafficMap;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// How often columns are put into the order of their neighbours.
 const SWEEPS: usize = 6;
@@ -34,7 +34,8 @@ pub fn layout(map: &TrafficMap) -> Vec<Cell> {
     rows(map, &columns, &edges)
 }
 
-/// The column of each end: behind all that ask it, where nobody asks in a circle.
+/// The column of each end: how many steps it is away from those that nobody asks. Of a circle that is reached from nowhere, the end
+/// that is asked least and asks most begins.
 fn columns(ends: usize, edges: &[(usize, usize)]) -> Vec<usize> {
     let mut asks: Vec<Vec<usize>> = vec![Vec::new(); ends];
     let mut asked = vec![0_usize; ends];
@@ -42,23 +43,27 @@ fn columns(ends: usize, edges: &[(usize, usize)]) -> Vec<usize> {
         asks[from].push(to);
         asked[to] += 1;
     }
-    let mut columns = vec![0; ends];
-    let mut is_done = vec![false; ends];
-    for _ in 0..ends {
-        // Nobody who is left asks it; where all are asked in a circle, it begins with the one that is asked least and asks most.
-        let next = (0..ends)
-            .filter(|end| !is_done[*end])
-            .min_by_key(|end| (asked[*end], core::cmp::Reverse(asks[*end].len()), *end));
-        let Some(next) = next else { break };
-        is_done[next] = true;
-        for &to in &asks[next] {
-            if !is_done[to] {
-                columns[to] = columns[to].max(columns[next] + 1);
-                asked[to] = asked[to].saturating_sub(1);
+    let mut columns: Vec<Option<usize>> = vec![None; ends];
+    let mut first: Vec<usize> = (0..ends).collect();
+    first.sort_by_key(|end| (asked[*end], core::cmp::Reverse(asks[*end].len())));
+    for root in first {
+        // Those that nobody asks begin together; any other only if none of them has led to it.
+        if columns[root].is_some() {
+            continue;
+        }
+        columns[root] = Some(0);
+        let mut next = VecDeque::from([root]);
+        while let Some(end) = next.pop_front() {
+            let column = columns[end].map_or(0, |column| column + 1);
+            for &to in &asks[end] {
+                if asked[to] > 0 && columns[to].is_none_or(|known| known > column) {
+                    columns[to] = Some(column);
+                    next.push_back(to);
+                }
             }
         }
     }
-    columns
+    columns.into_iter().map(Option::unwrap_or_default).collect()
 }
 
 /// Rows in which ends stand near those they talk to, with each namespace's ends beside each other.

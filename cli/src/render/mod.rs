@@ -41,6 +41,7 @@ pub use event_phrases::PodNames;
 pub use event_printer::{EventFormat, EventPrinter};
 pub use findings::CheckResult;
 pub use lists::ListFormat;
+pub use map_html::html as map_page;
 
 use crate::exit::WrongUsage;
 use anyhow::{Context as _, Result};
