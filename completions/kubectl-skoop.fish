@@ -83,7 +83,8 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; an
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod" -s o -l output -d 'How to print the answer' -r -f -a "table\t'One screen, the answer first'
 wide\t'Like table, with every attempt and every hop'
 json\t'The report as JSON'
-yaml\t'The report as YAML'"
+yaml\t'The report as YAML'
+html\t'One page to attach to a ticket: the path as a picture, the causes, the evidence folded'"
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod" -l helper -d 'On this machine: use this helper program instead of the built-in one' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod" -l record -d 'Write all that the helpers say into this file. Only its owner can read it; it may hold secrets' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod" -l replay -d 'Answer from this recording instead of looking. The question must be the same' -r -F
@@ -122,7 +123,8 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; an
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node" -s o -l output -d 'How to print the answer' -r -f -a "table\t'One screen, the answer first'
 wide\t'Like table, with every attempt and every hop'
 json\t'The report as JSON'
-yaml\t'The report as YAML'"
+yaml\t'The report as YAML'
+html\t'One page to attach to a ticket: the path as a picture, the causes, the evidence folded'"
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node" -l helper -d 'On this machine: use this helper program instead of the built-in one' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node" -l record -d 'Write all that the helpers say into this file. Only its owner can read it; it may hold secrets' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node" -l replay -d 'Answer from this recording instead of looking. The question must be the same' -r -F
@@ -161,7 +163,8 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; an
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from service" -s o -l output -d 'How to print the answer' -r -f -a "table\t'One screen, the answer first'
 wide\t'Like table, with every attempt and every hop'
 json\t'The report as JSON'
-yaml\t'The report as YAML'"
+yaml\t'The report as YAML'
+html\t'One page to attach to a ticket: the path as a picture, the causes, the evidence folded'"
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from service" -l helper -d 'On this machine: use this helper program instead of the built-in one' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from service" -l record -d 'Write all that the helpers say into this file. Only its owner can read it; it may hold secrets' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from service" -l replay -d 'Answer from this recording instead of looking. The question must be the same' -r -F
@@ -200,7 +203,8 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; an
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from namespace" -s o -l output -d 'How to print the answer' -r -f -a "table\t'One screen, the answer first'
 wide\t'Like table, with every attempt and every hop'
 json\t'The report as JSON'
-yaml\t'The report as YAML'"
+yaml\t'The report as YAML'
+html\t'One page to attach to a ticket: the path as a picture, the causes, the evidence folded'"
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from namespace" -l helper -d 'On this machine: use this helper program instead of the built-in one' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from namespace" -l record -d 'Write all that the helpers say into this file. Only its owner can read it; it may hold secrets' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from namespace" -l replay -d 'Answer from this recording instead of looking. The question must be the same' -r -F
@@ -244,7 +248,8 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; an
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -s o -l output -d 'How to print the answer' -r -f -a "table\t'One screen, the answer first'
 wide\t'Like table, with every attempt and every hop'
 json\t'The report as JSON'
-yaml\t'The report as YAML'"
+yaml\t'The report as YAML'
+html\t'One page to attach to a ticket: the path as a picture, the causes, the evidence folded'"
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l helper -d 'On this machine: use this helper program instead of the built-in one' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l record -d 'Write all that the helpers say into this file. Only its owner can read it; it may hold secrets' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-pod" -l replay -d 'Answer from this recording instead of looking. The question must be the same' -r -F
@@ -294,7 +299,8 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; an
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -s o -l output -d 'How to print the answer' -r -f -a "table\t'One screen, the answer first'
 wide\t'Like table, with every attempt and every hop'
 json\t'The report as JSON'
-yaml\t'The report as YAML'"
+yaml\t'The report as YAML'
+html\t'One page to attach to a ticket: the path as a picture, the causes, the evidence folded'"
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l helper -d 'On this machine: use this helper program instead of the built-in one' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l record -d 'Write all that the helpers say into this file. Only its owner can read it; it may hold secrets' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-service" -l replay -d 'Answer from this recording instead of looking. The question must be the same' -r -F
@@ -340,7 +346,8 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; an
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -s o -l output -d 'How to print the answer' -r -f -a "table\t'One screen, the answer first'
 wide\t'Like table, with every attempt and every hop'
 json\t'The report as JSON'
-yaml\t'The report as YAML'"
+yaml\t'The report as YAML'
+html\t'One page to attach to a ticket: the path as a picture, the causes, the evidence folded'"
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l helper -d 'On this machine: use this helper program instead of the built-in one' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l record -d 'Write all that the helpers say into this file. Only its owner can read it; it may hold secrets' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-node" -l replay -d 'Answer from this recording instead of looking. The question must be the same' -r -F
@@ -386,7 +393,8 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; an
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -s o -l output -d 'How to print the answer' -r -f -a "table\t'One screen, the answer first'
 wide\t'Like table, with every attempt and every hop'
 json\t'The report as JSON'
-yaml\t'The report as YAML'"
+yaml\t'The report as YAML'
+html\t'One page to attach to a ticket: the path as a picture, the causes, the evidence folded'"
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l helper -d 'On this machine: use this helper program instead of the built-in one' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l record -d 'Write all that the helpers say into this file. Only its owner can read it; it may hold secrets' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod-to-external" -l replay -d 'Answer from this recording instead of looking. The question must be the same' -r -F
@@ -425,7 +433,8 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; an
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -s o -l output -d 'How to print the answer' -r -f -a "table\t'One screen, the answer first'
 wide\t'Like table, with every attempt and every hop'
 json\t'The report as JSON'
-yaml\t'The report as YAML'"
+yaml\t'The report as YAML'
+html\t'One page to attach to a ticket: the path as a picture, the causes, the evidence folded'"
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l helper -d 'On this machine: use this helper program instead of the built-in one' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l record -d 'Write all that the helpers say into this file. Only its owner can read it; it may hold secrets' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from dns" -l replay -d 'Answer from this recording instead of looking. The question must be the same' -r -F
@@ -470,7 +479,8 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; an
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -s o -l output -d 'How to print the answer' -r -f -a "table\t'One screen, the answer first'
 wide\t'Like table, with every attempt and every hop'
 json\t'The report as JSON'
-yaml\t'The report as YAML'"
+yaml\t'The report as YAML'
+html\t'One page to attach to a ticket: the path as a picture, the causes, the evidence folded'"
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l helper -d 'On this machine: use this helper program instead of the built-in one' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l record -d 'Write all that the helpers say into this file. Only its owner can read it; it may hold secrets' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node-to-pod" -l replay -d 'Answer from this recording instead of looking. The question must be the same' -r -F

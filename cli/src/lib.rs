@@ -32,8 +32,11 @@ pub fn report_of(evidence: model::evidence::Evidence) -> model::report::Report {
     report::of(evidence, model::report::Timing::default())
 }
 
-/// The page of a map that was made elsewhere, as a test has it.
-#[must_use]
-pub fn page_of(map: &model::traffic_map::TrafficMap) -> String {
-    render::map_page(map)
+/// The page of HTML of a document that was printed as JSON, as a test has it: of a diagnosis or a map.
+///
+/// # Errors
+///
+/// Where it is neither.
+pub fn page_of(document: &str) -> serde_json::Result<String> {
+    render::page_of(document)
 }

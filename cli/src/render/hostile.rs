@@ -7,7 +7,7 @@ use super::event_phrases::PodNames;
 use super::paper::{Paper, TextPage};
 use super::table::Sheet;
 use super::{
-    CheckResult, comparison, findings, inspection, latency, lists, map, map_graphs, map_html, top, untrusted_text,
+    CheckResult, comparison, findings, html, inspection, latency, lists, map, map_graphs, top, untrusted_text,
 };
 use model::evidence::Evidence;
 use model::letter::is_plain;
@@ -240,10 +240,29 @@ fn nothing_in_a_page_of_numbers_or_in_a_map_does_either() {
 #[test]
 fn nothing_in_a_map_ends_what_other_programs_draw() {
     for map in samples::<TrafficMap>() {
-        for text in [map_graphs::mermaid(&map), map_graphs::dot(&map), map_html::html(&map)] {
+        for text in [map_graphs::mermaid(&map), map_graphs::dot(&map), html::map(&map)] {
             assert!(text.lines().all(|line| line.chars().all(is_plain)), "{text:?}");
         }
     }
+}
+
+#[test]
+fn nothing_in_a_page_is_markup_but_ours() {
+    let reports = samples::<Report>();
+    let one_end = samples::<OneEndReport>();
+    let pages = reports
+        .iter()
+        .map(html::report)
+        .chain(one_end.iter().map(html::one_end));
+    for page in pages {
+        assert!(page.lines().all(|line| line.chars().all(is_plain)), "{page:?}");
+        assert!(!page.contains("<script"), "{page}");
+    }
+    let mut report = reports[0].clone();
+    report.headline = "</title><script>alert(1)</script>".to_owned();
+    report.verdicts[0].remedy = "<img src=x onerror=alert(1)>".to_owned();
+    let page = html::report(&report);
+    assert!(!page.contains("<script") && !page.contains("<img"), "{page}");
 }
 
 #[test]

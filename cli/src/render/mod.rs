@@ -14,14 +14,13 @@ mod event_printer;
 mod findings;
 #[cfg(test)]
 mod hostile;
+mod html;
 mod inspection;
 mod latency;
 mod lists;
 mod map;
 mod map_graphs;
-mod map_html;
 mod map_labels;
-mod map_layout;
 mod numbers_parts;
 mod one_end;
 mod paper;
@@ -41,7 +40,6 @@ pub use event_phrases::PodNames;
 pub use event_printer::{EventFormat, EventPrinter};
 pub use findings::CheckResult;
 pub use lists::ListFormat;
-pub use map_html::html as map_page;
 
 use crate::exit::WrongUsage;
 use anyhow::{Context as _, Result};
@@ -63,6 +61,8 @@ pub enum Format {
     Json,
     /// The report as YAML.
     Yaml,
+    /// One page to attach to a ticket: the path as a picture, the causes, the evidence folded.
+    Html,
 }
 
 /// When to colour.
@@ -119,12 +119,24 @@ fn yaml(document: &impl serde::Serialize) -> Result<String> {
 
 /// Prints a report.
 pub fn report(report: &Report, format: Format, colour: Colour) -> Result<()> {
-    answer(report, format, colour, |sheet| sheet.report(report))
+    answer(
+        report,
+        format,
+        colour,
+        || html::report(report),
+        |sheet| sheet.report(report),
+    )
 }
 
 /// Prints a report about one end.
 pub fn one_end(report: &OneEndReport, format: Format, all: bool, colour: Colour) -> Result<()> {
-    answer(report, format, colour, |sheet| sheet.one_end(report, all || sheet.wide))
+    answer(
+        report,
+        format,
+        colour,
+        || html::one_end(report),
+        |sheet| sheet.one_end(report, all || sheet.wide),
+    )
 }
 
 /// Prints a report of either kind: as data, or as the sheet that people read.
@@ -132,11 +144,13 @@ fn answer(
     report: &impl serde::Serialize,
     format: Format,
     colour: Colour,
+    page: impl FnOnce() -> String,
     on: impl FnOnce(&table::Sheet) -> paper::TextPage,
 ) -> Result<()> {
     let text = match format {
         Format::Json => json(report).context("writing the report as JSON")?,
         Format::Yaml => yaml(report).context("writing the report as YAML")?,
+        Format::Html => page(),
         Format::Table | Format::Wide => {
             let paper = paper(colour);
             let wide = format == Format::Wide;
@@ -224,6 +238,17 @@ pub enum MapFormat {
     Html,
 }
 
+/// The page of a document that was printed as JSON: a diagnosis or a map.
+pub fn page_of(document: &str) -> serde_json::Result<String> {
+    if let Ok(report) = serde_json::from_str::<Report>(document) {
+        return Ok(html::report(&report));
+    }
+    if let Ok(report) = serde_json::from_str::<OneEndReport>(document) {
+        return Ok(html::one_end(&report));
+    }
+    Ok(html::map(&serde_json::from_str(document)?))
+}
+
 /// Prints who talks to whom.
 pub fn traffic_map(map: &TrafficMap, format: MapFormat, colour: Colour) -> Result<()> {
     let text = match format {
@@ -234,7 +259,7 @@ pub fn traffic_map(map: &TrafficMap, format: MapFormat, colour: Colour) -> Resul
         MapFormat::Json => json(map).context("writing the map as JSON")?,
         MapFormat::Mermaid => map_graphs::mermaid(map),
         MapFormat::Dot => map_graphs::dot(map),
-        MapFormat::Html => map_html::html(map),
+        MapFormat::Html => html::map(map),
     };
     match print(&text) {
         Err(error) if is_broken_pipe(&error) => Ok(()),

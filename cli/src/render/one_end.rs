@@ -42,7 +42,7 @@ impl Sheet {
 }
 
 /// The parts that both kinds of report have.
-fn common(report: &OneEndReport) -> Report {
+pub fn common(report: &OneEndReport) -> Report {
     Report {
         api_version: report.api_version.clone(),
         kind: report.kind.clone(),

@@ -130,30 +130,30 @@ impl Sheet {
     fn path(&self, report: &Report) -> TextPage {
         let mut lines = Vec::new();
         let width = self.paper.width - INDENT;
-        let is_ipv6 = |hop: &Hop| hop.flow.dst().is_ipv6();
-        let both_families = report.path.iter().any(is_ipv6) && !report.path.iter().all(is_ipv6);
-        for trail in trails(&report.path) {
-            if self.wide {
-                lines.extend(trail.iter().map(|hop| {
-                    let at = format!("+{}", phrases::time(hop.at_ns));
-                    format!(
-                        "{at:>9}  {:<16} {} ({} x {})",
-                        name(&hop.netns),
-                        name(&hop.says),
-                        hop.packets,
-                        hop.flow
-                    )
-                }));
-            } else {
-                let label = way(trail, both_families);
-                let mut pieces = pieces(trail, &report.attempts);
+        if self.wide {
+            lines.extend(report.path.iter().map(|hop| {
+                let at = format!("+{}", phrases::time(hop.at_ns));
+                format!(
+                    "{at:>9}  {:<16} {} ({} x {})",
+                    name(&hop.netns),
+                    name(&hop.says),
+                    hop.packets,
+                    hop.flow
+                )
+            }));
+        } else {
+            for PathLine {
+                label,
+                mut pieces,
+                said,
+            } in path_lines(report)
+            {
                 if let Some(piece) = pieces.first_mut() {
                     piece.insert_str(0, &label);
                 }
-                pieces.extend(never_reached(trail, report));
                 lines.extend(wrap_pieces(&pieces, " │ ", width));
                 let indent = " ".repeat(label.len());
-                for said in translations(trail, &report.attempts) {
+                for said in said {
                     let said = wrap(&said, width.saturating_sub(indent.len()));
                     lines.extend(said.iter().map(|line| format!("{indent}{line}")));
                 }
@@ -169,6 +169,32 @@ impl Sheet {
         }
         page
     }
+}
+
+/// One way of the packets: there or back, by attempt and family.
+#[derive(Debug)]
+pub struct PathLine {
+    /// Which way.
+    pub label: String,
+    /// A piece for each place, with its mark.
+    pub pieces: Vec<String>,
+    /// Translations and losses, each with its place.
+    pub said: Vec<String>,
+}
+
+/// All ways, each in its pieces. Names are shown in plain letters.
+pub fn path_lines(report: &Report) -> Vec<PathLine> {
+    let is_ipv6 = |hop: &Hop| hop.flow.dst().is_ipv6();
+    let both_families = report.path.iter().any(is_ipv6) && !report.path.iter().all(is_ipv6);
+    let line = |trail: &[Hop]| PathLine {
+        label: way(trail, both_families),
+        pieces: pieces(trail, &report.attempts)
+            .into_iter()
+            .chain(never_reached(trail, report))
+            .collect(),
+        said: translations(trail, &report.attempts),
+    };
+    trails(&report.path).map(line).collect()
 }
 
 /// Our marks in their colours; no name holds one (see [`name`]).
@@ -187,7 +213,7 @@ fn marked(line: TextLine, text: &str) -> TextLine {
 }
 
 /// A symptom, or something worth knowing, in one paragraph.
-fn aside(verdict: &Verdict) -> String {
+pub fn aside(verdict: &Verdict) -> String {
     let kind = match verdict.severity {
         Severity::Info => "",
         _ if verdict.cause => "",
@@ -325,7 +351,7 @@ fn translations(trail: &[Hop], attempts: &[Attempt]) -> Vec<String> {
 }
 
 /// One line for the attempts that were the same and ended the same way.
-fn attempts(attempts: &[Attempt], width: usize) -> Vec<String> {
+pub fn attempts(attempts: &[Attempt], width: usize) -> Vec<String> {
     let mut groups: Vec<(String, Vec<&Attempt>)> = Vec::new();
     for attempt in attempts {
         let what = phrases::sending(attempt);
@@ -356,7 +382,8 @@ fn attempts(attempts: &[Attempt], width: usize) -> Vec<String> {
         .collect()
 }
 
-fn looked(report: &Report, wide: bool) -> Vec<String> {
+/// Where it was looked, how long, and what it cost.
+pub fn looked(report: &Report, wide: bool) -> Vec<String> {
     let nodes = &report.nodes;
     if nodes.is_empty() {
         let took = phrases::time(report.timing.total_ms * 1_000_000);

@@ -1,8 +1,8 @@
 //! Who talks to whom, as one page of HTML that needs no network: a picture in SVG, and below it every edge in a table.
 
-use super::map_labels::{EndLabels, summary, traffic};
 use super::map_layout::{Cell, layout};
-use super::untrusted_text::{CELL, shown};
+use super::{HtmlPage, amount, escaped, not_seen, table};
+use crate::render::map_labels::{EndLabels, summary, traffic};
 use model::traffic_map::{EdgeRuling, MapEdge, MapEnd, MapEndKind, TrafficMap};
 use std::collections::BTreeMap;
 
@@ -19,9 +19,6 @@ const GAP: usize = 160;
 const MARGIN: usize = 24;
 
 const STYLE: &str = "
-:root { color-scheme: light dark; --ink: #1b1f24; --paper: #fff; --quiet: #667; --line: #8a94a0; --bad: #c62828; --box: #f3f5f7; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6e9ed; --paper: #14171a; --quiet: #99a; --line: #6b7580; --bad: #ff6b6b; --box: #23282e; } }
-body { font: 14px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); margin: 24px; }
 .picture { overflow: auto; max-height: 85vh; border: 1px solid var(--line); }
 svg text { font: 13px system-ui, sans-serif; fill: var(--ink); }
 svg rect { fill: var(--box); stroke: var(--line); }
@@ -30,13 +27,7 @@ svg path { fill: none; stroke: var(--line); stroke-width: 1.2; }
 svg path.bad { stroke: var(--bad); stroke-width: 2.4; }
 svg path.unseen { stroke-dasharray: 2 4; }
 svg.chosen path:not(.lit), svg.chosen g:not(.lit) { opacity: 0.12; }
-table { border-collapse: collapse; margin-top: 16px; }
-th, td { text-align: left; padding: 3px 12px 3px 0; vertical-align: top; border-bottom: 1px solid color-mix(in srgb, var(--line) 35%, transparent); }
-td.number { text-align: right; }
-tr.bad td:first-child { color: var(--bad); font-weight: 600; }
-.rows { overflow-x: auto; }
-.quiet { color: var(--quiet); }
-@media print { .picture, .rows { max-height: none; overflow: visible; border: none; } }
+@media print { .picture { max-height: none; overflow: visible; border: none; } }
 ";
 
 /// Points at an end or an edge, and what has nothing to do with it fades.
@@ -61,30 +52,28 @@ for (const group of picture.querySelectorAll('g[data-end]')) {
 ";
 
 /// The page.
-pub fn html(map: &TrafficMap) -> String {
+pub fn page(map: &TrafficMap) -> String {
     let labels = EndLabels::of(map);
     let seen = map.edges.iter().filter(|edge| edge.is_observed()).count();
     let suffer = map.edges.iter().filter(|edge| edge.suffers()).count();
-    let mut page = format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'\">\n\
-         <title>Who talks to whom</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>Who talks to whom</h1>\n\
-         <p class=\"quiet\">{} · {:.1} s · {} between {}, of which {suffer} suffer</p>\n",
+    let mut body = format!(
+        "<h1>Who talks to whom</h1>\n<p class=\"quiet\">{} · {:.1} s · {} between {}, of which {suffer} suffer</p>\n",
         escaped(&map.at),
         map.window_ms as f64 / 1e3,
         diagnoses::words::count(seen, "edge"),
         diagnoses::words::count(map.ends.len(), "end"),
     );
-    page += &picture(map, &labels);
-    page += &table(map, &labels);
-    if !map.missing.is_empty() {
-        page += "<h2>Not seen</h2>\n<ul>\n";
-        for missing in &map.missing {
-            page += &format!("<li>{}: {}</li>\n", escaped(&missing.what), escaped(&missing.reason()));
-        }
-        page += "</ul>\n";
+    body += &picture(map, &labels);
+    body += &table(&HEADINGS, NUMBERS_FROM, &rows(map, &labels));
+    body += &not_seen(&map.missing);
+    HtmlPage {
+        title: "Who talks to whom".to_owned(),
+        styles: &[STYLE],
+        script: SCRIPT,
+        is_wide: true,
+        body,
     }
-    page + &format!("<script>{SCRIPT}</script>\n</body>\n</html>\n")
+    .write()
 }
 
 /// Where a box is, in pixels.
@@ -224,20 +213,35 @@ fn short(name: &str) -> String {
     name.chars().take(NAME_MAX - 1).chain(['…']).collect()
 }
 
-fn table(map: &TrafficMap, labels: &EndLabels) -> String {
-    let mut text =
-        "<table>\n<tr><th>from</th><th>to</th><th>port</th><th>known</th><th>connections</th><th>lookups</th>\
-                    <th>failed</th><th>open</th><th>retransmits</th><th>resets</th><th>dropped</th></tr>\n"
-            .to_owned();
-    for edge in &map.edges {
-        let class = if edge.suffers() { " class=\"bad\"" } else { "" };
-        text += &format!(
-            "<tr{class}><td>{}</td><td>{}</td><td>{}</td><td>{}</td>",
+const HEADINGS: [&str; 11] = [
+    "from",
+    "to",
+    "port",
+    "known",
+    "dropped",
+    "connections",
+    "lookups",
+    "failed",
+    "open",
+    "retransmits",
+    "resets",
+];
+/// From here on they are numbers.
+const NUMBERS_FROM: usize = 5;
+
+fn rows(map: &TrafficMap, labels: &EndLabels) -> Vec<(bool, Vec<String>)> {
+    let row = |edge: &MapEdge| {
+        let drops = edge
+            .drops
+            .iter()
+            .map(|drop| escaped(&format!("{} at {}: {}", drop.packets, drop.place, drop.why)));
+        let texts = [
             escaped(labels.of_end(&edge.source)),
             escaped(labels.of_end(&edge.destination)),
             escaped(&traffic(edge)),
-            known(edge)
-        );
+            known(edge),
+            drops.collect::<Vec<_>>().join("<br>"),
+        ];
         let numbers = [
             edge.connections,
             edge.lookups,
@@ -246,17 +250,10 @@ fn table(map: &TrafficMap, labels: &EndLabels) -> String {
             edge.retransmits,
             edge.resets,
         ];
-        for number in numbers {
-            let number = if number == 0 { String::new() } else { number.to_string() };
-            text += &format!("<td class=\"number\">{number}</td>");
-        }
-        let drops = edge
-            .drops
-            .iter()
-            .map(|drop| escaped(&format!("{} at {}: {}", drop.packets, drop.place, drop.why)));
-        text += &format!("<td>{}</td></tr>\n", drops.collect::<Vec<_>>().join("<br>"));
-    }
-    text + "</table></div>\n"
+        let cells = texts.into_iter().chain(numbers.map(amount)).collect();
+        (edge.suffers(), cells)
+    };
+    map.edges.iter().map(row).collect()
 }
 
 fn known(edge: &MapEdge) -> String {
@@ -277,36 +274,20 @@ fn known(edge: &MapEdge) -> String {
     format!("{seen}{ruling}")
 }
 
-/// As text of HTML, in an attribute as well.
-fn escaped(text: &str) -> String {
-    let mut safe = String::new();
-    for letter in shown(text, CELL).chars() {
-        match letter {
-            '&' => safe += "&amp;",
-            '<' => safe += "&lt;",
-            '>' => safe += "&gt;",
-            '"' => safe += "&quot;",
-            '\'' => safe += "&#39;",
-            other => safe.push(other),
-        }
-    }
-    safe
-}
-
 #[cfg(test)]
 mod tests {
-    use super::html;
+    use super::page;
     use crate::render::samples::traffic_map;
 
     #[test]
     fn a_page_has_a_box_for_each_end_and_a_line_for_each_edge() {
         let map = traffic_map();
-        let page = html(&map);
-        assert_eq!(page.matches("<g").count(), map.ends.len());
-        assert_eq!(page.matches("<path").count(), map.edges.len());
-        assert_eq!(page.matches("class=\"bad\" data-from").count(), 1);
+        let drawn = page(&map);
+        assert_eq!(drawn.matches("<g").count(), map.ends.len());
+        assert_eq!(drawn.matches("<path").count(), map.edges.len());
+        assert_eq!(drawn.matches("class=\"bad\" data-from").count(), 1);
         assert!(
-            !page.contains("http://") && !page.contains("https://"),
+            !drawn.contains("http://") && !drawn.contains("https://"),
             "nothing is loaded from anywhere"
         );
     }
@@ -315,8 +296,8 @@ mod tests {
     fn a_name_is_no_markup() {
         let mut map = traffic_map();
         map.ends[0].name = "</title><script>alert(1)</script>\u{1b}\"'".to_owned();
-        let page = html(&map);
-        assert_eq!(page.matches("<script>").count(), 1, "ours alone");
-        assert!(page.contains("&lt;script&gt;alert(1)") && !page.contains('\u{1b}'));
+        let drawn = page(&map);
+        assert_eq!(drawn.matches("<script>").count(), 1, "ours alone");
+        assert!(drawn.contains("&lt;script&gt;alert(1)") && !drawn.contains('\u{1b}'));
     }
 }
