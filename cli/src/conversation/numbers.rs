@@ -66,6 +66,8 @@ pub struct BucketGrowth<'a> {
     pub series: &'a Series,
     /// By how much each bucket grew that did.
     pub buckets: Vec<(u16, u64)>,
+    /// What each bucket holds.
+    pub now: Vec<(u16, u64)>,
 }
 
 impl Numbers {
@@ -181,7 +183,8 @@ impl Numbers {
                     (*bucket, now.checked_sub(then).unwrap_or(*now))
                 });
                 let buckets = growth.filter(|(_, growth)| *growth > 0).collect();
-                Some(BucketGrowth { series, buckets })
+                let now = counts.iter().map(|(bucket, now)| (*bucket, *now)).collect();
+                Some(BucketGrowth { series, buckets, now })
             })
         })
     }

@@ -1,7 +1,8 @@
 //! Events and numbers as JSON lines: an event as `capture -o json` prints it, with the time of day, and of each reading one line
 //! a place. Pure.
 
-use super::metric_set::{MetricSample, MetricSet, PlaceLabels};
+use super::metric_histogram::bounds_s;
+use super::metric_set::{MetricSet, PlaceLabels};
 use super::sink_queue::SinkBatch;
 use model::series::SeriesKind;
 use serde::Serialize;
@@ -25,6 +26,9 @@ struct NumberLine<'a> {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     labels: BTreeMap<&'a str, &'a str>,
     value: serde_json::Number,
+    /// Of a distribution: how many values were no more than each bound, in seconds.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    buckets: Vec<(f64, u64)>,
 }
 
 /// A moment as RFC 3339 has it.
@@ -59,8 +63,18 @@ fn reading(set: &MetricSet, text: &mut String) -> serde_json::Result<()> {
         for sample in &family.samples {
             places.entry(&sample.place).or_default().push(NumberLine {
                 name: format!("{}{suffix}", family.name.family),
-                labels: labels(sample),
+                labels: labels(&sample.labels),
                 value: sample.value.json(),
+                buckets: Vec::new(),
+            });
+        }
+        for histogram in &family.histograms {
+            let below = bounds_s().zip(histogram.below);
+            places.entry(&histogram.place).or_default().push(NumberLine {
+                name: family.name.family.clone(),
+                labels: labels(&histogram.labels),
+                value: histogram.count.into(),
+                buckets: below.filter(|(_, below)| *below > 0).collect(),
             });
         }
     }
@@ -77,8 +91,8 @@ fn reading(set: &MetricSet, text: &mut String) -> serde_json::Result<()> {
     Ok(())
 }
 
-fn labels(sample: &MetricSample) -> BTreeMap<&str, &str> {
-    let labels = sample.labels.iter().filter(|(_, value)| !value.is_empty());
+fn labels(labels: &[(String, String)]) -> BTreeMap<&str, &str> {
+    let labels = labels.iter().filter(|(_, value)| !value.is_empty());
     labels.map(|(name, value)| (name.as_str(), value.as_str())).collect()
 }
 

@@ -1,5 +1,6 @@
 //! All metrics of one reading: what the numbers of all places come to, in families, bounded. Pure.
 
+use super::metric_histogram::{BOUNDS, MetricHistogram};
 use super::metric_names::{self, MetricName, MetricScale};
 use crate::numbers::NumbersPlace;
 use model::series::{SeriesKind, Unit};
@@ -29,6 +30,8 @@ pub struct MetricFamily {
     pub name: MetricName,
     /// Its samples.
     pub samples: Vec<MetricSample>,
+    /// Its distributions, where it is one.
+    pub histograms: Vec<MetricHistogram>,
 }
 
 /// Whose a number is, as labels: none stand for nobody in particular.
@@ -88,7 +91,7 @@ impl MetricSet {
         let mut names: HashMap<(&str, Unit), MetricName> = HashMap::new();
         for (place, labels) in places.iter().zip(labels) {
             for moved in &place.movements {
-                // Distributions are told with their buckets, which no place has yet.
+                // A distribution is told with its buckets.
                 if moved.series.kind == SeriesKind::Histogram {
                     continue;
                 }
@@ -97,6 +100,12 @@ impl MetricSet {
                 let sample = (Arc::clone(&labels), own.collect(), moved.now);
                 let known = names.entry((&moved.series.name, moved.series.unit));
                 self.add(known.or_insert_with(|| metric_names::of(moved.series)), sample);
+            }
+            for grown in &place.histograms {
+                let own = grown.series.labels.iter();
+                let own = own.map(|(name, value)| (metric_names::label(name), value.clone()));
+                let histogram = MetricHistogram::new(Arc::clone(&labels), own.collect(), &grown.now);
+                self.add_histogram(&metric_names::of(grown.series), histogram);
             }
         }
     }
@@ -108,6 +117,22 @@ impl MetricSet {
         } else {
             self.put(name, sample);
         }
+    }
+
+    /// One more distribution, if there is room for all of its samples.
+    fn add_histogram(&mut self, name: &MetricName, histogram: MetricHistogram) {
+        // A sample for each bound, for what is beyond, for the sum and for the number.
+        let samples = BOUNDS + 3;
+        let family = self
+            .families
+            .entry(name.family.clone())
+            .or_insert_with(|| MetricFamily::of(name));
+        if self.series + samples > self.most || family.name.kind != name.kind {
+            self.left_out += samples as u64;
+            return;
+        }
+        self.series += samples;
+        family.histograms.push(histogram);
     }
 
     /// One that says how this very reading fared, for which there is always room.
@@ -125,10 +150,7 @@ impl MetricSet {
         let family = self
             .families
             .entry(name.family.clone())
-            .or_insert_with(|| MetricFamily {
-                name: name.clone(),
-                samples: Vec::new(),
-            });
+            .or_insert_with(|| MetricFamily::of(name));
         if (family.name.kind, family.name.unit) == (name.kind, name.unit) {
             self.series += 1;
             family.samples.push(MetricSample { place, labels, value });
@@ -147,11 +169,19 @@ impl MetricSet {
             family
                 .samples
                 .dedup_by(|one, other| one.place == other.place && one.labels == other.labels);
-            let twice = before - family.samples.len();
+            let alike = family.histograms.len();
+            family
+                .histograms
+                .sort_by(|one, other| (&one.place, &one.labels).cmp(&(&other.place, &other.labels)));
+            family
+                .histograms
+                .dedup_by(|one, other| one.place == other.place && one.labels == other.labels);
+            let twice = before - family.samples.len() + (alike - family.histograms.len()) * (BOUNDS + 3);
             self.series -= twice;
             self.left_out += twice as u64;
         }
-        self.families.retain(|_, family| !family.samples.is_empty());
+        self.families
+            .retain(|_, family| !family.samples.is_empty() || !family.histograms.is_empty());
     }
 }
 
@@ -168,6 +198,17 @@ pub fn labels_of(places: &[NumbersPlace]) -> Vec<Arc<PlaceLabels>> {
         }
     }
     labels.into_iter().map(Arc::new).collect()
+}
+
+impl MetricFamily {
+    /// Of this name, without samples yet.
+    fn of(name: &MetricName) -> Self {
+        Self {
+            name: name.clone(),
+            samples: Vec::new(),
+            histograms: Vec::new(),
+        }
+    }
 }
 
 impl PlaceLabels {
@@ -249,9 +290,10 @@ impl fmt::Display for MetricValue {
 #[cfg(test)]
 pub mod tests {
     use super::{MetricSet, MetricValue};
-    use crate::conversation::numbers::Movement;
+    use crate::conversation::numbers::{BucketGrowth, Movement};
     use crate::export::metric_names::MetricScale;
     use crate::numbers::NumbersPlace;
+    use model::histogram::bucket;
     use model::numbers::shape_of;
     use model::series::Series;
     use std::collections::BTreeMap;
@@ -291,6 +333,19 @@ pub mod tests {
                 .collect(),
             drops: BTreeMap::new(),
             histograms: Vec::new(),
+        }
+    }
+
+    /// A place with a distribution: two values of 1 us, one of 2 ms.
+    pub fn measured<'a>((name, netns): (&str, u32), series: &'a Series) -> NumbersPlace<'a> {
+        let counts = vec![(bucket(1_000) as u16, 2), (bucket(2_000_000) as u16, 1)];
+        NumbersPlace {
+            histograms: vec![BucketGrowth {
+                series,
+                buckets: Vec::new(),
+                now: counts,
+            }],
+            ..place(("shop", name, netns), &[])
         }
     }
 

@@ -14,6 +14,7 @@ mod json_lines;
 mod kubeskoop_names;
 pub mod lines_file;
 mod loki;
+mod metric_histogram;
 pub mod metric_names;
 mod metric_set;
 mod openmetrics_file;

@@ -71,6 +71,21 @@ pub fn text(set: &MetricSet, dialect: MetricsDialect) -> String {
             }
             let _ = writeln!(text, " {}", sample.value);
         }
+        for histogram in &samples.histograms {
+            for (ending, bound, value) in histogram.series() {
+                text.push_str(family);
+                text.push_str(ending);
+                let mut labels = String::new();
+                for (label, value) in histogram.pairs() {
+                    add_label(&mut labels, &label, &value);
+                }
+                if let Some(bound) = bound {
+                    add_label(&mut labels, "le", &bound);
+                }
+                let end = if labels.is_empty() { "" } else { "}" };
+                let _ = writeln!(text, "{labels}{end} {value}");
+            }
+        }
     }
     if open {
         text.push_str("# EOF\n");
@@ -115,7 +130,7 @@ fn escaped(text: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::super::metric_set::MetricSet;
-    use super::super::metric_set::tests::{place, series};
+    use super::super::metric_set::tests::{measured, place, series};
     use super::MetricsDialect::{Classic, OpenMetrics};
     use super::text;
     use std::io::Write as _;
@@ -170,6 +185,42 @@ skoop_tcpsummary_sockets{node="n1",namespace="shop",pod="web-1",state="LISTEN"} 
     }
 
     #[test]
+    fn a_distribution_is_told_by_its_bounds_its_sum_and_its_number() {
+        let read = series("socketlatency.read", &[("protocol", "tcp")]);
+        let mut set = MetricSet::with_room(0, 100);
+        set.add_places(&[measured(("web-1", 7), &read)]);
+        set.settle();
+        let told = text(&set, OpenMetrics);
+        assert!(
+            told.starts_with(
+                "# TYPE skoop_socketlatency_read_seconds histogram
+# UNIT skoop_socketlatency_read_seconds seconds
+"
+            ),
+            "{told}"
+        );
+        let web = r#"{node="n1",namespace="shop",pod="web-1",protocol="tcp""#;
+        for line in [
+            format!("skoop_socketlatency_read_seconds_bucket{web},le=\"0.000001024\"}} 2"),
+            format!("skoop_socketlatency_read_seconds_bucket{web},le=\"0.001048576\"}} 2"),
+            format!("skoop_socketlatency_read_seconds_bucket{web},le=\"0.002097152\"}} 3"),
+            format!("skoop_socketlatency_read_seconds_bucket{web},le=\"+Inf\"}} 3"),
+            format!("skoop_socketlatency_read_seconds_count{web}}} 3"),
+        ] {
+            assert!(told.lines().any(|told| told == line), "{line} is not in {told}");
+        }
+        assert_eq!(set.len(), told.lines().filter(|line| !line.starts_with('#')).count());
+        let mut small = MetricSet::with_room(0, 5);
+        small.add_places(&[measured(("web-1", 7), &read)]);
+        small.settle();
+        assert_eq!(
+            (small.len(), small.left_out),
+            (0, 28),
+            "a distribution is told whole or not at all"
+        );
+    }
+
+    #[test]
     fn the_classic_text_names_counters_as_their_samples_and_has_neither_units_nor_an_end() {
         let classic = text(&sample(), Classic);
         assert!(classic.starts_with(
@@ -201,17 +252,21 @@ for family in read(sys.stdin.read()):
             println!("skipped: python3 has no prometheus_client (pip install prometheus_client)");
             return;
         }
+        let times = series("socketlatency.read", &[("protocol", "tcp")]);
+        let mut with_times = sample();
+        with_times.add_places(&[measured(("web-1", 7), &times)]);
+        with_times.settle();
         let mut child = python(&["-c", READ]).spawn().unwrap();
         let written = child
             .stdin
             .take()
             .unwrap()
-            .write_all(text(&sample(), OpenMetrics).as_bytes());
+            .write_all(text(&with_times, OpenMetrics).as_bytes());
         let output = child.wait_with_output().unwrap();
         written.unwrap();
         let read = String::from_utf8(output.stdout).unwrap();
         assert!(output.status.success(), "{read}");
-        assert_eq!(read.lines().count(), 6, "{read}");
+        assert_eq!(read.lines().count(), 6 + 28, "{read}");
         for line in [
             "counter seconds skoop_cpu_used_seconds_total [('namespace', 'shop'), ('node', 'n1'), ('pod', 'web-1')] 1.25",
             r#"gauge - skoop_fd_open [('node', 'n1'), ('place', 'netns/a'), ('process', 'a"b\\c\nd\\u{1b}[2J')] 9"#,

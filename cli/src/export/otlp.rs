@@ -2,6 +2,7 @@
 
 use super::exported_event::ExportedEvent;
 use super::http_push::PushServer;
+use super::metric_histogram::{MetricHistogram, bounds_s};
 use super::metric_names::MetricScale;
 use super::metric_set::{MetricFamily, MetricSample, MetricSet, PlaceLabels};
 use super::sink_queue::SinkBatch;
@@ -99,7 +100,34 @@ fn metric(family: &MetricFamily, samples: &[&MetricSample], at_ns: u64) -> Value
         ),
         SeriesKind::Gauge | SeriesKind::Histogram => ("gauge", json!({"dataPoints": points})),
     };
+    described(family, key, data)
+}
+
+fn described(family: &MetricFamily, key: &str, data: Value) -> Value {
+    let name = &family.name;
     json!({"name": name.family, "description": name.help, "unit": unit(name.unit), key: data})
+}
+
+/// A `HistogramDataPoint`: how many values fell between two bounds, with one more for those beyond the last.
+fn distribution(histogram: &MetricHistogram, at_ns: u64) -> Value {
+    let attributes = histogram
+        .labels
+        .iter()
+        .filter_map(|(name, value)| attribute(name, value));
+    let mut before = 0;
+    let within = histogram.below.into_iter().chain([histogram.count]).map(|below| {
+        let count = below - before;
+        before = below;
+        count.to_string()
+    });
+    json!({
+        "timeUnixNano": at_ns.to_string(),
+        "attributes": attributes.collect::<Vec<_>>(),
+        "count": histogram.count.to_string(),
+        "sum": histogram.sum_s(),
+        "bucketCounts": within.collect::<Vec<_>>(),
+        "explicitBounds": bounds_s().collect::<Vec<_>>(),
+    })
 }
 
 /// An `ExportMetricsServiceRequest`.
@@ -109,6 +137,19 @@ fn metrics(set: &MetricSet, cluster: &str) -> Value {
         let mut of: BTreeMap<&PlaceLabels, Vec<&MetricSample>> = BTreeMap::new();
         for sample in &family.samples {
             of.entry(&sample.place).or_default().push(sample);
+        }
+        let mut distributions: BTreeMap<&PlaceLabels, Vec<&MetricHistogram>> = BTreeMap::new();
+        for histogram in &family.histograms {
+            distributions.entry(&histogram.place).or_default().push(histogram);
+        }
+        for (place, histograms) in distributions {
+            let points: Vec<Value> = histograms.iter().map(|one| distribution(one, set.at_ns)).collect();
+            // 2 is cumulative.
+            let data = json!({"aggregationTemporality": 2, "dataPoints": points});
+            places
+                .entry(place)
+                .or_default()
+                .push(described(family, "histogram", data));
         }
         for (place, samples) in of {
             places

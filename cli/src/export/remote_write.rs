@@ -86,6 +86,15 @@ fn series(set: &MetricSet) -> BTreeMap<SeriesKey, u64> {
             key.sort();
             all.insert(key, sample.value.float().to_bits());
         }
+        for histogram in &family.histograms {
+            for (ending, bound, value) in histogram.series() {
+                let mut key: SeriesKey = histogram.pairs().collect();
+                key.extend(bound.map(|bound| ("le".to_owned(), bound)));
+                key.push(("__name__".to_owned(), format!("{}{ending}", family.name.family)));
+                key.sort();
+                all.insert(key, value.to_bits());
+            }
+        }
     }
     all
 }

@@ -97,6 +97,7 @@ mod tests {
         let grown = |series, buckets: &[(u16, u64)]| BucketGrowth {
             series,
             buckets: buckets.to_vec(),
+            now: Vec::new(),
         };
         let place = NumbersPlace {
             namespace: "shop".to_owned(),
