@@ -2,7 +2,7 @@
 
 use super::distribution::Distribution;
 use super::place::NumbersPlace;
-use model::stages::{STAGES, Stage};
+use model::stages::{STAGES, WaitStage};
 use model::views::{LatencyPlace, LatencyStage};
 
 /// What was measured at a place: the stages of which there is any value. Where there are some, those of its node stand between them,
@@ -34,7 +34,7 @@ fn rows(places: &[&NumbersPlace]) -> Vec<LatencyStage> {
     stages
 }
 
-fn row(stage: &Stage, of: &str, all: &Distribution) -> LatencyStage {
+fn row(stage: &WaitStage, of: &str, all: &Distribution) -> LatencyStage {
     let says = if of.is_empty() {
         stage.says.to_owned()
     } else {
