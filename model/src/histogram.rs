@@ -12,11 +12,36 @@ pub enum Measure {
     ReadUdp = 2,
     /// From a TCP socket being given the first of what is written to the write's end.
     WriteTcp = 3,
+    /// From a softirq that receives packets being raised on a CPU to its run; of the node.
+    SoftirqReceive = 4,
+    /// The same of the one that sends them.
+    SoftirqTransmit = 5,
+    /// From a TCP segment entering the stack from a device to its socket.
+    ReceiveTcp = 6,
+    /// The same of a datagram.
+    ReceiveUdp = 7,
+    /// From TCP sending a segment to the queue of a device.
+    SendTcp = 8,
+    /// From a packet entering the stack from a device to the queue of the device that it leaves through.
+    Forward = 9,
+    /// From the queue of a device to its driver.
+    Queue = 10,
 }
 
 impl Measure {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::ReadTcp, Self::ReadUdp, Self::WriteTcp];
+    pub const ALL: [Self; 10] = [
+        Self::ReadTcp,
+        Self::ReadUdp,
+        Self::WriteTcp,
+        Self::SoftirqReceive,
+        Self::SoftirqTransmit,
+        Self::ReceiveTcp,
+        Self::ReceiveUdp,
+        Self::SendTcp,
+        Self::Forward,
+        Self::Queue,
+    ];
 
     /// That of a number.
     #[must_use]
@@ -24,13 +49,29 @@ impl Measure {
         Self::ALL.into_iter().find(|measure| *measure as u16 == number)
     }
 
-    /// Its name among [`crate::numbers`], and the protocol for a label.
+    /// Its name among [`crate::numbers`].
     #[must_use]
-    pub const fn name(self) -> (&'static str, &'static str) {
+    pub const fn name(self) -> &'static str {
         match self {
-            Self::ReadTcp => ("socketlatency.read", "tcp"),
-            Self::ReadUdp => ("socketlatency.read", "udp"),
-            Self::WriteTcp => ("socketlatency.write", "tcp"),
+            Self::ReadTcp | Self::ReadUdp => "socketlatency.read",
+            Self::WriteTcp => "socketlatency.write",
+            Self::SoftirqReceive | Self::SoftirqTransmit => "kernellatency.softirq",
+            Self::ReceiveTcp | Self::ReceiveUdp => "kernellatency.receive",
+            Self::SendTcp => "kernellatency.send",
+            Self::Forward => "kernellatency.forward",
+            Self::Queue => "kernellatency.queue",
+        }
+    }
+
+    /// Its labels.
+    #[must_use]
+    pub const fn labels(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::ReadTcp | Self::WriteTcp | Self::ReceiveTcp | Self::SendTcp => &[("protocol", "tcp")],
+            Self::ReadUdp | Self::ReceiveUdp => &[("protocol", "udp")],
+            Self::SoftirqReceive => &[("softirq", "NET_RX")],
+            Self::SoftirqTransmit => &[("softirq", "NET_TX")],
+            Self::Forward | Self::Queue => &[],
         }
     }
 }
@@ -92,7 +133,9 @@ mod tests {
             assert_eq!(Measure::decode(measure as u16), Some(measure));
         }
         assert_eq!(Measure::decode(0), None);
-        assert_ne!(Measure::ReadTcp.name(), Measure::ReadUdp.name());
+        let names: std::collections::BTreeSet<_> =
+            Measure::ALL.map(|measure| (measure.name(), measure.labels())).into();
+        assert_eq!(names.len(), Measure::ALL.len());
     }
 
     #[test]

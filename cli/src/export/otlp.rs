@@ -105,7 +105,15 @@ fn metric(family: &MetricFamily, samples: &[&MetricSample], at_ns: u64) -> Value
 
 fn described(family: &MetricFamily, key: &str, data: Value) -> Value {
     let name = &family.name;
-    json!({"name": name.family, "description": name.help, "unit": unit(name.unit), key: data})
+    let mut metric = Map::from_iter([(key.to_owned(), data)]);
+    for (key, text) in [
+        ("name", name.family.as_str()),
+        ("description", &name.help),
+        ("unit", unit(name.unit)),
+    ] {
+        metric.insert(key.to_owned(), text.into());
+    }
+    Value::Object(metric)
 }
 
 /// A `HistogramDataPoint`: how many values fell between two bounds, with one more for those beyond the last.

@@ -2,55 +2,43 @@
 
 use super::distribution::Distribution;
 use super::place::NumbersPlace;
+use model::stages::{STAGES, WaitStage};
 use model::views::{LatencyPlace, LatencyStage};
 
-/// A stage: what is measured, what happens meanwhile, and where.
-struct Stage {
-    number: &'static str,
-    says: &'static str,
-    location: &'static str,
-}
-
-/// All of them, in the order in which data goes through them.
-const STAGES: &[Stage] = &[
-    Stage {
-        number: "socketlatency.write",
-        says: "written by application",
-        location: "socket",
-    },
-    Stage {
-        number: "socketlatency.read",
-        says: "read by application",
-        location: "socket",
-    },
-];
-
-/// What was measured at a place: the stages of which there is any value.
-pub fn of(place: &NumbersPlace) -> LatencyPlace {
-    let mut stages = Vec::new();
-    for stage in STAGES {
-        let here = place.histograms.iter();
-        for grown in here.filter(|grown| grown.series.name == stage.number) {
-            let all = Distribution::of(&grown.buckets);
-            if all.count > 0 {
-                let protocol = grown.series.labels.get("protocol");
-                stages.push(row(stage, protocol.map_or("", String::as_str), &all));
-            }
-        }
-    }
+/// What was measured at a place: the stages of which there is any value. Where there are some, those of its node stand between them,
+/// which its packets go through as others do.
+pub fn of(place: &NumbersPlace, node: Option<&NumbersPlace>) -> LatencyPlace {
+    let has_some = !rows(&[place]).is_empty();
+    let with_node: Vec<&NumbersPlace> = std::iter::once(place).chain(node.filter(|_| has_some)).collect();
     LatencyPlace {
         name: place.full_name(),
         node: place.node.clone(),
         netns: place.netns,
-        stages,
+        stages: rows(&with_node),
     }
 }
 
-fn row(stage: &Stage, protocol: &str, all: &Distribution) -> LatencyStage {
-    let says = if protocol.is_empty() {
+/// What was measured at these places, in the order in which data goes through.
+fn rows(places: &[&NumbersPlace]) -> Vec<LatencyStage> {
+    let mut stages = Vec::new();
+    for stage in STAGES {
+        let here = places.iter().flat_map(|place| &place.histograms);
+        for grown in here.filter(|grown| grown.series.name == stage.number) {
+            let all = Distribution::of(&grown.buckets);
+            if all.count > 0 {
+                let labels: Vec<&str> = grown.series.labels.values().map(String::as_str).collect();
+                stages.push(row(stage, &labels.join(" "), &all));
+            }
+        }
+    }
+    stages
+}
+
+fn row(stage: &WaitStage, of: &str, all: &Distribution) -> LatencyStage {
+    let says = if of.is_empty() {
         stage.says.to_owned()
     } else {
-        format!("{}, {protocol}", stage.says)
+        format!("{}, {of}", stage.says)
     };
     LatencyStage {
         stage: says,
@@ -73,18 +61,12 @@ fn microseconds(ns: u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{STAGES, of};
+    use super::of;
     use crate::conversation::numbers::BucketGrowth;
     use crate::numbers::NumbersPlace;
     use model::histogram::bucket;
-    use model::numbers;
     use model::series::Series;
     use std::collections::BTreeMap;
-
-    #[test]
-    fn every_stage_is_a_number_there_is() {
-        assert!(STAGES.iter().all(|stage| numbers::of(stage.number).is_some()));
-    }
 
     #[test]
     fn a_stage_is_told_by_protocol_and_one_without_values_is_not() {
@@ -99,19 +81,21 @@ mod tests {
             buckets: buckets.to_vec(),
             now: Vec::new(),
         };
-        let place = NumbersPlace {
+        let place = |netns, histograms| NumbersPlace {
             namespace: "shop".to_owned(),
             name: "web".to_owned(),
             node: "n1".to_owned(),
-            netns: 7,
-            is_node: false,
+            netns,
+            is_node: netns == 0,
             seconds: 10.0,
             probes: vec!["socketlatency"],
             movements: Vec::new(),
-            histograms: vec![grown(&tcp, &[(bucket(200_000_000) as u16, 4)]), grown(&udp, &[])],
+            histograms,
             drops: BTreeMap::new(),
         };
-        let told = of(&place);
+        let slow: &[(u16, u64)] = &[(bucket(200_000_000) as u16, 4)];
+        let web = place(7, vec![grown(&tcp, slow), grown(&udp, &[])]);
+        let told = of(&web, None);
         assert_eq!((told.name.as_str(), told.stages.len()), ("shop/web", 1));
         let row = &told.stages[0];
         assert_eq!(
@@ -120,5 +104,16 @@ mod tests {
         );
         assert!((200_000.0..=225_000.0).contains(&row.p50_us), "{row:?}");
         assert_eq!(row.buckets.len(), 1);
+        // The node's softirqs come before the program reads, and make no row where nothing else does.
+        let softirq = Series {
+            name: "kernellatency.softirq".to_owned(),
+            labels: [("softirq".to_owned(), "NET_RX".to_owned())].into(),
+            ..Series::default()
+        };
+        let node = place(0, vec![grown(&softirq, slow)]);
+        let stages = of(&web, Some(&node)).stages;
+        let says: Vec<&str> = stages.iter().map(|stage| stage.stage.as_str()).collect();
+        assert_eq!(says, ["softirq raised to run, NET_RX", "read by application, tcp"]);
+        assert_eq!(of(&place(8, Vec::new()), Some(&node)).stages, []);
     }
 }

@@ -17,6 +17,8 @@ pub mod dns;
 pub mod drop;
 /// ICMP errors sent, socket errors.
 pub mod icmp;
+/// Where packets spend their time inside the kernel.
+pub mod kernellatency;
 /// Neighbours that do not answer.
 pub mod neigh;
 /// The hop trail.
@@ -47,6 +49,7 @@ pub const PROBES: &[&Probe] = &[
     &path::PROBE,
     &transmit::PROBE,
     &socketlatency::PROBE,
+    &kernellatency::PROBE,
 ];
 
 /// What this kernel has of what all probes want; read once.

@@ -261,10 +261,10 @@ impl Reader {
                 say,
             );
         }
+        let of_node = probes.iter().filter(|probe| probe.of_node);
+        let of_node = (of_node, times.by_namespace.remove(&0).unwrap_or_default());
         // The node answers for what is of no place.
         times.no_place();
-        let of_node = probes.iter().filter(|probe| probe.of_node);
-        let of_node = (of_node, Vec::new());
         read_place(window, 0, &mut self.node, of_node, times.missing, &mut self.ids, say);
         say(&Reply::Round(Round {
             window,
@@ -330,8 +330,7 @@ fn read_place<'a>(
     told.place.begin_round();
     let mut sink = NumberSink::new(ids);
     for (measure, buckets) in times {
-        let (name, protocol) = measure.name();
-        sink.set_buckets(name, &[("protocol", protocol)], buckets);
+        sink.set_buckets(measure.name(), measure.labels(), buckets);
     }
     for probe in probes {
         if let Err(error) = (probe.read)(&mut told.place, &mut sink) {
