@@ -573,7 +573,8 @@ softnet\t'each node\'s CPUs at work on packets'"
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -l for -d 'Look for this time, such as 5s or 1m [default: 5s; with -w until Ctrl-C]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -l interval -d 'With -w: how often' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -s o -l output -d 'How to print it' -r -f -a "table\t'For reading'
-json\t'One JSON object a line, each of one reading'"
+json\t'One JSON object a line, each of one reading'
+html\t'One page of HTML to attach to a ticket'"
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -l helper -d 'On this machine: use this helper program instead of the built-in one' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -l record -d 'Write all that the helpers say into this file. Only its owner can read it; it may hold secrets' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -l replay -d 'Answer from this recording instead of looking. The question must be the same' -r -F
@@ -732,7 +733,8 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand latency" -l 
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand latency" -l max-nodes -d 'Refuse to watch more nodes than this' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand latency" -l for -d 'Measure for this time, such as 5s or 1m' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand latency" -s o -l output -d 'How to print it' -r -f -a "table\t'For reading'
-json\t'One JSON object a line, each of one reading'"
+json\t'One JSON object a line, each of one reading'
+html\t'One page of HTML to attach to a ticket'"
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand latency" -l helper -d 'On this machine: use this helper program instead of the built-in one' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand latency" -l record -d 'Write all that the helpers say into this file. Only its owner can read it; it may hold secrets' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand latency" -l replay -d 'Answer from this recording instead of looking. The question must be the same' -r -F

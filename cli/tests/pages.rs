@@ -42,6 +42,16 @@ document.title = JSON.stringify({ places: places.length, lost: document.querySel
   paper: getComputedStyle(document.body).backgroundColor, loaded: performance.getEntriesByType('resource').length });
 ";
 
+/// The same of times.
+const OF_TIMES: &str = "
+const outside = [...document.querySelectorAll('body *')].filter((one) => {
+  const box = one.getBoundingClientRect();
+  return one.textContent.trim() !== '' && (box.left < 0 || box.right > window.innerWidth + 1);
+}).map((one) => one.outerHTML.slice(0, 80));
+document.title = JSON.stringify({ charts: document.querySelectorAll('.chart').length, bars: document.querySelectorAll('.chart rect').length,
+  outside, places: document.querySelectorAll('h2').length, loaded: performance.getEntriesByType('resource').length });
+";
+
 /// A map of so many ends in five namespaces, some with names that a stranger chose.
 fn map(ends: usize, edges: usize) -> TrafficMap {
     let end = |at: usize| MapEnd {
@@ -196,5 +206,27 @@ fn a_diagnosis_is_readable_on_a_screen_and_on_a_telephone_by_day_and_by_night() 
             papers.insert(told["paper"].as_str().unwrap().to_owned());
         }
         assert_eq!(papers.len(), 2, "{papers:?}");
+    }
+}
+
+#[test]
+fn where_time_passes_is_drawn_beside_each_stage() {
+    let stage = |name: &str| {
+        json!({"stage": name, "where": "socket", "count": 10, "p50_us": 40.0, "p99_us": 230_000.0, "max_us": 230_000.0,
+            "buckets": [[0.5, 0.6, 1], [36.0, 40.0, 8], [200_000.0, 230_000.0, 1]]})
+    };
+    let latency = json!({"apiVersion": "skoop/v1", "kind": "Latency", "at": "2026-11-30T10:00:00Z", "seconds": 10.0, "places": [
+        {"name": "shop/web", "node": "n1", "netns": 7, "stages": [stage("read by application, tcp"), stage("written by application")]},
+        {"name": "shop/<b>db</b>", "node": "n1", "netns": 8, "stages": []}]});
+    let page = cli::page_of(&latency.to_string()).unwrap();
+    for width in [1280, 390] {
+        let Some((told, console)) = drawn(&page, OF_TIMES, width, "light") else {
+            return;
+        };
+        assert_eq!(console, "", "{told}");
+        assert_eq!(
+            told,
+            json!({"charts": 2, "bars": 6, "outside": [], "loaded": 0, "places": 2})
+        );
     }
 }

@@ -43,6 +43,7 @@ pub mod protocol;
 pub mod report;
 #[cfg(feature = "std")]
 pub mod series;
+#[cfg(feature = "std")]
 pub mod stages;
 #[cfg(feature = "std")]
 pub mod traffic_map;

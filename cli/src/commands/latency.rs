@@ -7,7 +7,7 @@ use super::site_options::{SiteOptions, block_on};
 use super::{CliCommand, CommandContext};
 use crate::exit::{Exit, WrongUsage};
 use crate::inquiry::durations;
-use crate::render::{self, NumbersFormat, Repaint};
+use crate::render::{self, NumbersPageFormat, Repaint};
 use anyhow::Result;
 use clap::Args;
 use std::ops::ControlFlow;
@@ -35,7 +35,7 @@ pub struct LatencyCommand {
     length: Duration,
     /// How to print it
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
-    output: NumbersFormat,
+    output: NumbersPageFormat,
     #[command(flatten)]
     place: SiteOptions,
 }

@@ -10,7 +10,7 @@ use crate::inquiry::durations;
 use crate::names;
 use crate::numbers::views::{VIEWS, View, find};
 use crate::numbers::{NumbersPlace, top};
-use crate::render::{self, NumbersFormat, Repaint};
+use crate::render::{self, NumbersPageFormat, Repaint};
 use anyhow::Result;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
@@ -56,7 +56,7 @@ pub struct TopCommand {
     all: bool,
     /// How to print it
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
-    output: NumbersFormat,
+    output: NumbersPageFormat,
     #[command(flatten)]
     place: SiteOptions,
 }
@@ -69,6 +69,11 @@ impl CliCommand for TopCommand {
 
     fn run(self, context: &CommandContext) -> Result<Exit> {
         check_interval(self.interval)?;
+        if self.watch && self.output == NumbersPageFormat::Html {
+            return Err(WrongUsage::error(
+                "-o html prints one page, and -w one reading after the other; leave one of them out",
+            ));
+        }
         let view = find(&self.view).ok_or_else(|| {
             let hint = names::hint(&self.view, VIEWS.iter().map(|view| view.name));
             WrongUsage::error(format!("there is no view `{}`{hint}", self.view))

@@ -174,6 +174,28 @@ pub enum NumbersFormat {
     Json,
 }
 
+/// How to print numbers that are worth a page as well.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum NumbersPageFormat {
+    /// For reading.
+    #[default]
+    Table,
+    /// One JSON object a line, each of one reading.
+    Json,
+    /// One page of HTML to attach to a ticket.
+    Html,
+}
+
+impl NumbersPageFormat {
+    /// Without a page.
+    const fn plain(self) -> NumbersFormat {
+        match self {
+            Self::Json => NumbersFormat::Json,
+            Self::Table | Self::Html => NumbersFormat::Table,
+        }
+    }
+}
+
 /// What is done with what stood on the screen before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Repaint {
@@ -187,12 +209,15 @@ pub enum Repaint {
 pub fn top(
     top: &Top,
     columns: &[TopColumn],
-    format: NumbersFormat,
+    format: NumbersPageFormat,
     all: bool,
     colour: Colour,
     repaint: Repaint,
 ) -> Result<()> {
-    numbers(top, format, repaint, || {
+    if format == NumbersPageFormat::Html {
+        return print(&html::top(top, columns));
+    }
+    numbers(top, format.plain(), repaint, || {
         let paper = paper(colour);
         paper.write(&top::page(top, columns, all, paper))
     })
@@ -215,8 +240,11 @@ pub fn comparison(compare: &Compare, format: NumbersFormat, all: bool, colour: C
 }
 
 /// Prints where time passes.
-pub fn latency(latency: &Latency, format: NumbersFormat, colour: Colour, repaint: Repaint) -> Result<()> {
-    numbers(latency, format, repaint, || {
+pub fn latency(latency: &Latency, format: NumbersPageFormat, colour: Colour, repaint: Repaint) -> Result<()> {
+    if format == NumbersPageFormat::Html {
+        return print(&html::latency(latency));
+    }
+    numbers(latency, format.plain(), repaint, || {
         let paper = paper(colour);
         paper.write(&latency::page(latency, paper))
     })
@@ -238,13 +266,16 @@ pub enum MapFormat {
     Html,
 }
 
-/// The page of a document that was printed as JSON: a diagnosis or a map.
+/// The page of a document that was printed as JSON: a diagnosis, times or a map.
 pub fn page_of(document: &str) -> serde_json::Result<String> {
     if let Ok(report) = serde_json::from_str::<Report>(document) {
         return Ok(html::report(&report));
     }
     if let Ok(report) = serde_json::from_str::<OneEndReport>(document) {
         return Ok(html::one_end(&report));
+    }
+    if let Ok(times) = serde_json::from_str::<Latency>(document) {
+        return Ok(html::latency(&times));
     }
     Ok(html::map(&serde_json::from_str(document)?))
 }

@@ -58,11 +58,10 @@ fn is_of_nodes(top: &Top) -> bool {
 }
 
 fn table(page: &mut TextPage, rows: &[&TopRow], all_columns: &[TopColumn], several: bool, paper: Paper) {
-    let says = |column: &&TopColumn| {
-        let values = rows.iter().filter_map(|row| row.values.get(column.key));
-        values.into_iter().any(|value| *value != 0.0)
-    };
-    let shown_columns: Vec<&TopColumn> = all_columns.iter().filter(says).collect();
+    let shown_columns: Vec<&TopColumn> = all_columns
+        .iter()
+        .filter(|column| says(rows.iter().copied(), column))
+        .collect();
     let of_nodes = rows.iter().all(|row| row.netns == 0);
     let has_pods = rows.iter().any(|row| !row.namespace.is_empty());
     let first = match (of_nodes, has_pods) {
@@ -143,7 +142,14 @@ fn table(page: &mut TextPage, rows: &[&TopRow], all_columns: &[TopColumn], sever
     }
 }
 
-fn cell(unit: ColumnUnit, value: Option<f64>) -> String {
+/// A column says something of any of these rows.
+pub fn says<'a>(rows: impl IntoIterator<Item = &'a TopRow>, column: &TopColumn) -> bool {
+    let mut values = rows.into_iter().filter_map(|row| row.values.get(column.key));
+    values.any(|value| *value != 0.0)
+}
+
+/// A number as its column writes it.
+pub fn cell(unit: ColumnUnit, value: Option<f64>) -> String {
     let Some(value) = value else { return "-".to_owned() };
     match unit {
         ColumnUnit::Rate if value == 0.0 => "0".to_owned(),

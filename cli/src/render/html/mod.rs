@@ -5,10 +5,12 @@
 
 mod map;
 mod map_layout;
+mod numbers;
 mod path;
 mod report;
 
 pub use map::page as map;
+pub use numbers::{latency, top};
 pub use report::{one_end, report};
 
 use super::untrusted_text::{CELL, PARAGRAPH, shown};
