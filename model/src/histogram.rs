@@ -12,11 +12,24 @@ pub enum Measure {
     ReadUdp = 2,
     /// From a TCP socket being given the first of what is written to the write's end.
     WriteTcp = 3,
+    /// From a request to read from a block device being made to its end.
+    DiskRead = 11,
+    /// The same of a request to write.
+    DiskWrite = 12,
+    /// The same of a request to bring what was written to where it stays.
+    DiskFlush = 13,
 }
 
 impl Measure {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::ReadTcp, Self::ReadUdp, Self::WriteTcp];
+    pub const ALL: [Self; 6] = [
+        Self::ReadTcp,
+        Self::ReadUdp,
+        Self::WriteTcp,
+        Self::DiskRead,
+        Self::DiskWrite,
+        Self::DiskFlush,
+    ];
 
     /// That of a number.
     #[must_use]
@@ -24,14 +37,32 @@ impl Measure {
         Self::ALL.into_iter().find(|measure| *measure as u16 == number)
     }
 
-    /// Its name among [`crate::numbers`], and the protocol for a label.
+    /// Its name among [`crate::numbers`].
     #[must_use]
-    pub const fn name(self) -> (&'static str, &'static str) {
+    pub const fn name(self) -> &'static str {
         match self {
-            Self::ReadTcp => ("socketlatency.read", "tcp"),
-            Self::ReadUdp => ("socketlatency.read", "udp"),
-            Self::WriteTcp => ("socketlatency.write", "tcp"),
+            Self::ReadTcp | Self::ReadUdp => "socketlatency.read",
+            Self::WriteTcp => "socketlatency.write",
+            Self::DiskRead => "biolatency.read",
+            Self::DiskWrite => "biolatency.write",
+            Self::DiskFlush => "biolatency.flush",
         }
+    }
+
+    /// Its labels.
+    #[must_use]
+    pub const fn labels(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::ReadTcp | Self::WriteTcp => &[("protocol", "tcp")],
+            Self::ReadUdp => &[("protocol", "udp")],
+            Self::DiskRead | Self::DiskWrite | Self::DiskFlush => &[],
+        }
+    }
+
+    /// Block devices are told apart in it ([`BucketKey::of`]); each is one more label.
+    #[must_use]
+    pub const fn is_of_device(self) -> bool {
+        matches!(self, Self::DiskRead | Self::DiskWrite | Self::DiskFlush)
     }
 }
 
@@ -39,8 +70,10 @@ impl Measure {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BucketKey {
-    /// Namespace by inode.
+    /// Namespace by inode; 0 for what is nobody's.
     pub netns: u32,
+    /// Which of several: of a disk its number, as the kernel has it (major << 20 | minor). Else 0.
+    pub of: u32,
     /// A [`Measure`].
     pub measure: u16,
     /// The bucket.
@@ -92,7 +125,8 @@ mod tests {
             assert_eq!(Measure::decode(measure as u16), Some(measure));
         }
         assert_eq!(Measure::decode(0), None);
-        assert_ne!(Measure::ReadTcp.name(), Measure::ReadUdp.name());
+        let told: std::collections::BTreeSet<_> = Measure::ALL.map(|measure| (measure.name(), measure.labels())).into();
+        assert_eq!(told.len(), Measure::ALL.len());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use model::histogram::{Measure, bounds};
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, ClockNanosleepFlags, clock_gettime, clock_nanosleep};
 use node_helper::capture::armed::{Armed, arm};
-use node_helper::kernel::histograms::HistogramMap;
+use node_helper::kernel::histograms::{HistogramMap, TimesKey};
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
@@ -35,7 +35,8 @@ impl Counted {
     /// The bounds of each value of a namespace, in order.
     fn of(&self, lab: &NetnsBed, name: &str, measure: Measure) -> Vec<(u64, u64)> {
         let mut all = self.map.read().unwrap();
-        let buckets = all.remove(&(lab.namespace(name).inode, measure)).unwrap_or_default();
+        let netns = lab.namespace(name).inode;
+        let buckets = all.remove(&TimesKey { netns, measure, of: 0 }).unwrap_or_default();
         let each = buckets
             .into_iter()
             .map(|(bucket, count)| (bounds(usize::from(bucket)), count));

@@ -25,10 +25,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Left out unless asked for: one follows every packet of a flow, the other reports every connection.
-pub const ONLY_WHEN_ASKED: [&str; 4] = ["path", "tcpstate", "transmit", "socketlatency"];
+pub const ONLY_WHEN_ASKED: [&str; 5] = ["path", "tcpstate", "transmit", "socketlatency", "biolatency"];
 
-/// It counts into distributions, and has nothing to report one by one.
-const MEASURES_TIMES: &str = "socketlatency";
+/// They count into distributions, and have nothing to report one by one.
+const MEASURE_TIMES: [&str; 2] = ["socketlatency", "biolatency"];
 
 /// Watch drops, resets and other events of the kernel as they happen
 ///
@@ -235,9 +235,9 @@ impl Capture {
             let all = known().filter(|name| !ONLY_WHEN_ASKED.contains(name));
             return Ok(all.map(str::to_owned).collect());
         }
-        if self.probes.iter().any(|name| name == MEASURES_TIMES) {
+        if let Some(name) = self.probes.iter().find(|name| MEASURE_TIMES.contains(&name.as_str())) {
             return Err(WrongUsage::error(format!(
-                "probe {MEASURES_TIMES} measures times and reports no events; see them with `latency`"
+                "probe {name} measures times and reports no events; see them with `latency`"
             )));
         }
         for name in &self.probes {

@@ -17,7 +17,7 @@ use model::views::{API_VERSION, Latency};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-/// Show where time passes: how long data waits in sockets until the program reads it
+/// Show where time passes: how long data waits in sockets until the program reads it, and how long disks take
 ///
 /// Times are measured in the kernel, of all traffic in the window, and shown as half of all, 99 of 100 and the slowest: each is at most an eighth too much. Nothing is sent and nothing is changed.
 #[derive(Debug, Args)]
@@ -45,7 +45,7 @@ pub struct LatencyCommand {
 }
 
 /// The probes that measure.
-const PROBES: &[&str] = &["socketlatency"];
+const PROBES: &[&str] = &["socketlatency", "biolatency"];
 
 impl CliCommand for LatencyCommand {
     const NAME: &'static str = "latency";
@@ -80,15 +80,17 @@ impl LatencyCommand {
                     kind: "Latency".to_owned(),
                     at: now(),
                     seconds: places.iter().map(|place| place.seconds).fold(0.0, f64::max),
-                    // Sockets are a namespace's, and the node as a whole has none.
                     places: places
                         .iter()
-                        .filter(|place| place.netns != 0)
                         .map(latency::of)
+                        // The node as a whole has no sockets, but what its kernel reads and writes for no pod.
+                        .filter(|place| place.netns != 0 || !place.stages.is_empty())
                         .collect(),
                     missing: missing(state).into_iter().chain(lost(state)).collect(),
                 };
-                is_empty = latency.places.iter().all(|place| place.stages.is_empty());
+                // What the kernel does for no pod is nobody's answer.
+                let mut pods = latency.places.iter().filter(|place| place.netns != 0);
+                is_empty = pods.all(|place| place.stages.is_empty());
                 render::latency(&latency, self.output, context.colour, Repaint::Below)?;
                 Ok(ControlFlow::Continue(()))
             })
@@ -109,7 +111,11 @@ fn lost(state: &ConversationState) -> Vec<Missing> {
         for lost in ours {
             if lost.uncounted > 0 {
                 let what = format!("{} times on {}", lost.uncounted, node.name);
-                let why = "more sockets had unread data, or more namespaces traffic, than there is room for";
+                let why = if lost.probe == "biolatency" {
+                    "more requests to disks were under way, or more devices in use, than there is room for"
+                } else {
+                    "more sockets had unread data, or more namespaces traffic, than there is room for"
+                };
                 all.push(Missing::new(what, why).remedy("name fewer targets"));
             }
             if lost.missed > 0 {

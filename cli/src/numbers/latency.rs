@@ -23,7 +23,25 @@ const STAGES: &[Stage] = &[
         says: "read by application",
         location: "socket",
     },
+    Stage {
+        number: "biolatency.read",
+        says: "disk read",
+        location: DISK,
+    },
+    Stage {
+        number: "biolatency.write",
+        says: "disk write",
+        location: DISK,
+    },
+    Stage {
+        number: "biolatency.flush",
+        says: "disk flush",
+        location: DISK,
+    },
 ];
+
+/// Where no device is told.
+const DISK: &str = "disk";
 
 /// What was measured at a place: the stages of which there is any value.
 pub fn of(place: &NumbersPlace) -> LatencyPlace {
@@ -33,8 +51,8 @@ pub fn of(place: &NumbersPlace) -> LatencyPlace {
         for grown in here.filter(|grown| grown.series.name == stage.number) {
             let all = Distribution::of(&grown.buckets);
             if all.count > 0 {
-                let protocol = grown.series.labels.get("protocol");
-                stages.push(row(stage, protocol.map_or("", String::as_str), &all));
+                let label = |name: &str| grown.series.labels.get(name).map(String::as_str);
+                stages.push(row(stage, label("protocol"), label("device"), &all));
             }
         }
     }
@@ -46,15 +64,11 @@ pub fn of(place: &NumbersPlace) -> LatencyPlace {
     }
 }
 
-fn row(stage: &Stage, protocol: &str, all: &Distribution) -> LatencyStage {
-    let says = if protocol.is_empty() {
-        stage.says.to_owned()
-    } else {
-        format!("{}, {protocol}", stage.says)
-    };
+fn row(stage: &Stage, protocol: Option<&str>, device: Option<&str>, all: &Distribution) -> LatencyStage {
+    let protocol = protocol.map_or_else(String::new, |protocol| format!(", {protocol}"));
     LatencyStage {
-        stage: says,
-        location: stage.location.to_owned(),
+        stage: format!("{}{protocol}", stage.says),
+        location: device.unwrap_or(stage.location).to_owned(),
         count: all.count,
         p50_us: microseconds(all.percentile(50)),
         p99_us: microseconds(all.percentile(99)),
@@ -87,6 +101,53 @@ mod tests {
     }
 
     #[test]
+    fn disks_come_last_each_where_it_is() {
+        let series = |name: &str, label: &str, of: &str| Series {
+            name: name.to_owned(),
+            labels: [(label.to_owned(), of.to_owned())].into(),
+            ..Series::default()
+        };
+        let all = [
+            series("biolatency.read", "device", "vda"),
+            series("biolatency.read", "device", "loop0"),
+            series("socketlatency.read", "protocol", "tcp"),
+        ];
+        let grown = |series| BucketGrowth {
+            series,
+            buckets: vec![(80, 1)],
+        };
+        let place = NumbersPlace {
+            histograms: all.iter().map(grown).collect(),
+            ..nowhere()
+        };
+        let told = of(&place).stages;
+        let told: Vec<_> = told
+            .iter()
+            .map(|row| (row.stage.as_str(), row.location.as_str()))
+            .collect();
+        let disk = |device| ("disk read", device);
+        assert_eq!(
+            told,
+            [("read by application, tcp", "socket"), disk("vda"), disk("loop0")]
+        );
+    }
+
+    fn nowhere<'a>() -> NumbersPlace<'a> {
+        NumbersPlace {
+            namespace: "shop".to_owned(),
+            name: "web".to_owned(),
+            node: "n1".to_owned(),
+            netns: 7,
+            is_node: false,
+            seconds: 10.0,
+            probes: Vec::new(),
+            movements: Vec::new(),
+            histograms: Vec::new(),
+            drops: BTreeMap::new(),
+        }
+    }
+
+    #[test]
     fn a_stage_is_told_by_protocol_and_one_without_values_is_not() {
         let series = |protocol: &str| Series {
             name: "socketlatency.read".to_owned(),
@@ -99,16 +160,8 @@ mod tests {
             buckets: buckets.to_vec(),
         };
         let place = NumbersPlace {
-            namespace: "shop".to_owned(),
-            name: "web".to_owned(),
-            node: "n1".to_owned(),
-            netns: 7,
-            is_node: false,
-            seconds: 10.0,
-            probes: vec!["socketlatency"],
-            movements: Vec::new(),
             histograms: vec![grown(&tcp, &[(bucket(200_000_000) as u16, 4)]), grown(&udp, &[])],
-            drops: BTreeMap::new(),
+            ..nowhere()
         };
         let told = of(&place);
         assert_eq!((told.name.as_str(), told.stages.len()), ("shop/web", 1));

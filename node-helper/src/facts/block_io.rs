@@ -100,6 +100,21 @@ fn parse_own(bytes: &str, requests: &str) -> Vec<DeviceIo> {
     devices.into_values().collect()
 }
 
+/// The name of a device by the kernel's number of it.
+pub(crate) fn device_name(number: u32) -> String {
+    /// `MINORBITS` of `linux/kdev_t.h`.
+    const MINOR_BITS: u32 = 20;
+    let numbers = format!("{}:{}", number >> MINOR_BITS, number & ((1 << MINOR_BITS) - 1));
+    name_of(Path::new("/sys"), &numbers)
+}
+
+/// The id of the cgroup that is charged for what the pod or container of this process reads and writes; none of a process that lives
+/// in neither: such a cgroup may be several namespaces'.
+pub(crate) fn charged_group(pid: u32) -> Option<u64> {
+    let process = Process::new(i32::try_from(pid).ok()?).ok()?;
+    OwnGroup::of(&process).ok()?.contained_id("blkio")
+}
+
 /// The name of a device by its numbers, as `lsblk` has it; the numbers where it is gone.
 fn name_of(sys: &Path, numbers: &str) -> String {
     let link = door::link(sys.join("dev/block").join(numbers));
