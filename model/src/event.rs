@@ -267,4 +267,23 @@ pub enum Seen {
         /// The error number the kernel gives.
         errno: u16,
     },
+    /// Something waited as long as was asked about, or longer.
+    Slow {
+        /// How long, in nanoseconds, all of its stages together.
+        took_ns: u64,
+        /// Where that time went, in the order in which it went.
+        stages: Vec<SlowStage>,
+        /// The block device, where it waited for one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        device: Option<String>,
+    },
+}
+
+/// One of the stages in which something waited.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SlowStage {
+    /// The number that measures it, such as `socketlatency.read` (see [`crate::numbers`]).
+    pub stage: String,
+    /// How long, in nanoseconds.
+    pub took_ns: u64,
 }

@@ -12,6 +12,20 @@ pub enum Measure {
     ReadUdp = 2,
     /// From a TCP socket being given the first of what is written to the write's end.
     WriteTcp = 3,
+    /// From a softirq that receives packets being raised on a CPU to its run; of the node.
+    SoftirqReceive = 4,
+    /// The same of the one that sends them.
+    SoftirqTransmit = 5,
+    /// From a TCP segment entering the stack from a device to its socket.
+    ReceiveTcp = 6,
+    /// The same of a datagram.
+    ReceiveUdp = 7,
+    /// From TCP sending a segment to the queue of a device.
+    SendTcp = 8,
+    /// From a packet entering the stack from a device to the queue of the device that it leaves through.
+    Forward = 9,
+    /// From the queue of a device to its driver.
+    Queue = 10,
     /// From a request to read from a block device being made to its end.
     DiskRead = 11,
     /// The same of a request to write.
@@ -22,10 +36,17 @@ pub enum Measure {
 
 impl Measure {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 13] = [
         Self::ReadTcp,
         Self::ReadUdp,
         Self::WriteTcp,
+        Self::SoftirqReceive,
+        Self::SoftirqTransmit,
+        Self::ReceiveTcp,
+        Self::ReceiveUdp,
+        Self::SendTcp,
+        Self::Forward,
+        Self::Queue,
         Self::DiskRead,
         Self::DiskWrite,
         Self::DiskFlush,
@@ -43,6 +64,11 @@ impl Measure {
         match self {
             Self::ReadTcp | Self::ReadUdp => "socketlatency.read",
             Self::WriteTcp => "socketlatency.write",
+            Self::SoftirqReceive | Self::SoftirqTransmit => "kernellatency.softirq",
+            Self::ReceiveTcp | Self::ReceiveUdp => "kernellatency.receive",
+            Self::SendTcp => "kernellatency.send",
+            Self::Forward => "kernellatency.forward",
+            Self::Queue => "kernellatency.queue",
             Self::DiskRead => "biolatency.read",
             Self::DiskWrite => "biolatency.write",
             Self::DiskFlush => "biolatency.flush",
@@ -53,9 +79,11 @@ impl Measure {
     #[must_use]
     pub const fn labels(self) -> &'static [(&'static str, &'static str)] {
         match self {
-            Self::ReadTcp | Self::WriteTcp => &[("protocol", "tcp")],
-            Self::ReadUdp => &[("protocol", "udp")],
-            Self::DiskRead | Self::DiskWrite | Self::DiskFlush => &[],
+            Self::ReadTcp | Self::WriteTcp | Self::ReceiveTcp | Self::SendTcp => &[("protocol", "tcp")],
+            Self::ReadUdp | Self::ReceiveUdp => &[("protocol", "udp")],
+            Self::SoftirqReceive => &[("softirq", "NET_RX")],
+            Self::SoftirqTransmit => &[("softirq", "NET_TX")],
+            Self::Forward | Self::Queue | Self::DiskRead | Self::DiskWrite | Self::DiskFlush => &[],
         }
     }
 
@@ -125,8 +153,9 @@ mod tests {
             assert_eq!(Measure::decode(measure as u16), Some(measure));
         }
         assert_eq!(Measure::decode(0), None);
-        let told: std::collections::BTreeSet<_> = Measure::ALL.map(|measure| (measure.name(), measure.labels())).into();
-        assert_eq!(told.len(), Measure::ALL.len());
+        let names: std::collections::BTreeSet<_> =
+            Measure::ALL.map(|measure| (measure.name(), measure.labels())).into();
+        assert_eq!(names.len(), Measure::ALL.len());
     }
 
     #[test]

@@ -44,4 +44,6 @@ pub mod report;
 #[cfg(feature = "std")]
 pub mod series;
 #[cfg(feature = "std")]
+pub mod stages;
+#[cfg(feature = "std")]
 pub mod views;

@@ -63,6 +63,7 @@ const LISTENER: &[&str] = &["listener"];
 const PROCESS: &[&str] = &["process"];
 const DEVICE: &[&str] = &["device"];
 const PROTOCOL: &[&str] = &["protocol"];
+const SOFTIRQ: &[&str] = &["softirq"];
 
 /// Every number that is no counter of the kernel's own tables.
 pub const NUMBERS: &[Number] = &[
@@ -390,6 +391,31 @@ pub const NUMBERS: &[Number] = &[
         "time from a socket taking the first of what a program writes to the write's end",
     ),
     histogram(
+        "kernellatency.send",
+        PROTOCOL,
+        "time from TCP sending a segment to the queue of a device: routing, firewalls, neighbours; what is sent later on purpose counts from then",
+    ),
+    histogram(
+        "kernellatency.queue",
+        &[],
+        "time from a packet being put into the queue of a device to its driver being given it: queueing disciplines",
+    ),
+    histogram(
+        "kernellatency.softirq",
+        SOFTIRQ,
+        "time from a softirq of the network being raised on a CPU to its run; of the node, not of a pod",
+    ),
+    histogram(
+        "kernellatency.forward",
+        &[],
+        "time from a packet entering the stack from a device to the queue of the device that it is forwarded to",
+    ),
+    histogram(
+        "kernellatency.receive",
+        PROTOCOL,
+        "time from a packet entering the stack from a device to its socket (of TCP, in an open connection)",
+    ),
+    histogram(
         "biolatency.read",
         DEVICE,
         "time from a request to read from a block device being made to its end, in the device's queue and in the device",
@@ -451,6 +477,16 @@ pub fn probe_of(name: &str) -> &str {
         None if of(name).is_some() => head,
         None => "",
     }
+}
+
+/// Whether a probe of that name measures times: its numbers are histograms.
+#[must_use]
+pub fn measures_times(probe: &str) -> bool {
+    let of_probe = |number: &&Number| number.name.split_once('.').is_some_and(|(head, _)| head == probe);
+    NUMBERS
+        .iter()
+        .filter(of_probe)
+        .any(|number| number.kind == SeriesKind::Histogram)
 }
 
 /// How a number of that name moves, and what it counts.

@@ -147,6 +147,9 @@ pub struct Filter {
     pub events_per_second: u32,
     /// For probes that read numbers: how often, in milliseconds. 0 for once when the window opens and once when it closes.
     pub interval_ms: u32,
+    /// For probes that measure times: what takes so many nanoseconds or more is an event of its own (whole microseconds count, up to an
+    /// hour). 0 for none.
+    pub slow_ns: u64,
 }
 
 /// What the helper says.

@@ -67,6 +67,14 @@ pub enum What {
     Hop { hook: u8, learned: bool },
     /// A receive buffer overflowed; `errno` as the kernel gives it.
     ReceiveBufferFull { errno: u16 },
+    /// Something waited as long as the user asked about, or longer: in the stage of that [`crate::histogram::Measure`] so long, after the
+    /// stage `before` (0: none that was seen) so long.
+    Slow {
+        measure: u16,
+        took_ns: u64,
+        before: u16,
+        before_ns: u64,
+    },
 }
 
 impl What {
@@ -95,6 +103,13 @@ impl What {
             Self::DnsAnswer { latency_ns } => (11, latency_ns, 0),
             Self::Hop { hook, learned } => (12, hook as u64, learned as u64),
             Self::ReceiveBufferFull { errno } => (13, errno as u64, 0),
+            // 48 bits of nanoseconds are three days.
+            Self::Slow {
+                measure,
+                took_ns,
+                before,
+                before_ns,
+            } => (14, measure as u64 | took_ns << 16, before as u64 | before_ns << 16),
         }
     }
 
@@ -143,6 +158,12 @@ impl What {
                 learned: b == 1,
             },
             13 => Self::ReceiveBufferFull { errno: a as u16 },
+            14 => Self::Slow {
+                measure: a as u16,
+                took_ns: a >> 16,
+                before: b as u16,
+                before_ns: b >> 16,
+            },
             _ => return None,
         })
     }
@@ -184,6 +205,12 @@ mod tests {
             What::DnsAnswer { latency_ns: 1 },
             What::Hop { hook: 3, learned: true },
             What::ReceiveBufferFull { errno: 12 },
+            What::Slow {
+                measure: 10,
+                took_ns: 50_000_000,
+                before: 8,
+                before_ns: (1 << 48) - 1,
+            },
         ];
         for (index, word) in words.into_iter().enumerate() {
             let (tag, a, b) = word.encode();
@@ -194,6 +221,6 @@ mod tests {
             );
             assert_eq!(What::decode(tag, a, b), Some(word));
         }
-        assert_eq!(What::decode(14, 0, 0), None);
+        assert_eq!(What::decode(15, 0, 0), None);
     }
 }

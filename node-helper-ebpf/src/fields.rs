@@ -20,6 +20,8 @@ globals! {
     sk_buff__head = ABSENT;
     sk_buff__data = ABSENT;
     sk_buff__len = ABSENT;
+    sk_buff__tstamp = ABSENT;
+    sk_buff__prev = ABSENT;
     sk_buff__protocol = ABSENT;
     sk_buff__network_header = ABSENT;
     sk_buff___skb_refdst = ABSENT;
@@ -43,6 +45,7 @@ globals! {
     sock__sk_type = ABSENT;
     sock__sk_receive_queue = ABSENT;
     sk_buff_head__qlen = ABSENT;
+    sk_buff_head__prev = ABSENT;
     udp_sock__reader_queue = ABSENT;
     sock__sk_err = ABSENT;
     sock__sk_err_soft = ABSENT;
@@ -88,6 +91,7 @@ globals! {
     args__tcp_send_reset = 0;
     args__tcp_retransmit_skb = 0;
     args__udp_fail_queue_rcv_skb = 0;
+    args__sk_data_ready = 0;
 }
 
 // What the helper asks for: `set__name`.
@@ -98,6 +102,8 @@ globals! {
     set__addresses = 0;
     set__ports = 0;
     set__pids = 0;
+    // From so many microseconds on a wait is told by itself; 0 for none.
+    set__slow_us = 0;
     // The verifier lets byte pointers be followed with plain loads (6.17 and later).
     set__direct = 0;
     // Bytes of a task's stack.

@@ -1,5 +1,6 @@
 //! Times, counted where they are measured: for each namespace and measure, and each of several things of it, a number for each bucket that is not empty.
 
+use crate::atomic::add;
 use crate::budget::losses;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::PerCpuHashMap;
@@ -41,7 +42,7 @@ fn add_known(key: &BucketKey) -> bool {
     let Some(count) = HISTOGRAMS.get_ptr_mut(key) else {
         return false;
     };
-    // SAFETY: this CPU's own, and no interrupt counts under a task's measure.
-    unsafe { *count += 1 };
+    // SAFETY: this CPU's own; an interrupt may count the same meanwhile.
+    unsafe { add(count, 1) };
     true
 }

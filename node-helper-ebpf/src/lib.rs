@@ -1,5 +1,5 @@
 //! What the kernel-side programs share: reading kernel objects by offsets found at load, headers, the filter, watched
-//! flows, how a record is counted and sent (ring, budget, totals), and how times are counted (histograms).
+//! flows, how a record is counted and sent (ring, budget, totals), how times are counted (histograms), and slow ones told.
 #![no_std]
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
@@ -13,7 +13,9 @@ pub mod histograms;
 pub mod meeting;
 pub mod netns;
 pub mod packet;
+pub mod packets_under_way;
 pub mod send;
+pub mod slow;
 pub mod socket;
 pub mod stand_in;
 pub mod totals;

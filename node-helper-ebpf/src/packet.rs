@@ -92,6 +92,37 @@ fn copy(to: &mut [u8; 16], from: &[u8; 40], at: usize) {
     }
 }
 
+/// The tuple of the TCP segment or datagram whose IP header is at `address`, where it has no headers between; `false` for others.
+#[inline(always)]
+pub fn tuple(address: u64, flow: &mut Flow) -> bool {
+    let mut ip = [0; 40];
+    if !read_into(&mut ip, address) {
+        return false;
+    }
+    let offset = match ip[0] >> 4 {
+        4 => {
+            map_v4(&mut flow.saddr, [ip[12], ip[13], ip[14], ip[15]]);
+            map_v4(&mut flow.daddr, [ip[16], ip[17], ip[18], ip[19]]);
+            flow.protocol = ip[9];
+            u64::from(ip[0] & 0xf) * 4
+        }
+        6 => {
+            copy(&mut flow.saddr, &ip, 8);
+            copy(&mut flow.daddr, &ip, 24);
+            flow.protocol = ip[6];
+            40
+        }
+        _ => return false,
+    };
+    let Some(ports) = read::<[u8; 4]>(address + offset) else {
+        return false;
+    };
+    flow.sport = u16::from_be_bytes([ports[0], ports[1]]);
+    flow.dport = u16::from_be_bytes([ports[2], ports[3]]);
+    flow.zero = [0; 3];
+    flow.protocol == TCP || flow.protocol == UDP
+}
+
 /// Turns a tuple round.
 #[inline(always)]
 pub fn reverse(draft: &mut Draft) {

@@ -6,6 +6,7 @@ mod bed;
 use bed::NetnsBed;
 use bed::inhabitant::{Inhabitant, TestGroup};
 use bed::loop_device::LoopDevice;
+use model::event::{Event, Seen};
 use model::histogram::bounds;
 use model::protocol::{Filter, Reply};
 use model::series::Series;
@@ -24,8 +25,8 @@ const UNIFIED: &str = "/sys/fs/cgroup/unified";
 /// How long a read takes under [`slow`].
 const SLOW_NS: u64 = 200_000_000;
 
-/// The bounds of each time, in order, by namespace, number and device.
-struct Times(BTreeMap<(u32, String, String), Vec<(u64, u64)>>);
+/// The bounds of each time, in order, by namespace, number and device; and what was told by itself.
+struct Times(BTreeMap<(u32, String, String), Vec<(u64, u64)>>, Vec<Event>);
 
 impl Times {
     fn of(&self, netns: u32, number: &str, device: &str) -> &[(u64, u64)] {
@@ -36,7 +37,9 @@ impl Times {
 
 /// What is counted while something is done.
 fn count(filter: &Filter, f: impl FnOnce()) -> Times {
-    let armed = arm(&["biolatency".to_owned()], filter, Box::new(|_| ())).unwrap();
+    let (tell_event, events) = channel();
+    let sink = Box::new(move |event| drop(tell_event.send(event)));
+    let armed = arm(&["biolatency".to_owned()], filter, sink).unwrap();
     for status in armed.probes() {
         assert_eq!(status.unsupported, None);
     }
@@ -50,7 +53,7 @@ fn count(filter: &Filter, f: impl FnOnce()) -> Times {
     all.extend(told.try_iter());
     let lost = armed.stop().lost;
     assert!(lost.iter().all(|lost| lost.uncounted == 0), "{lost:?}");
-    times_of(all)
+    Times(times_of(all), events.iter().collect())
 }
 
 fn until_round(told: &Receiver<Reply>) -> Vec<Reply> {
@@ -63,7 +66,7 @@ fn until_round(told: &Receiver<Reply>) -> Vec<Reply> {
     }
 }
 
-fn times_of(all: Vec<Reply>) -> Times {
+fn times_of(all: Vec<Reply>) -> BTreeMap<(u32, String, String), Vec<(u64, u64)>> {
     let mut series: BTreeMap<u32, Series> = BTreeMap::new();
     let mut buckets: BTreeMap<(u32, u32), BTreeMap<u16, u64>> = BTreeMap::new();
     for reply in all {
@@ -84,7 +87,7 @@ fn times_of(all: Vec<Reply>) -> Times {
         let key = (netns, series[&id].name.clone(), series[&id].labels["device"].clone());
         (key, each.collect())
     });
-    Times(named.collect())
+    named.collect()
 }
 
 /// A pod with a container: one namespace, one process, its cgroups in both hierarchies. They go when the process has ended.
@@ -187,15 +190,42 @@ fn a_slow_disk_is_measured_where_its_pod_waits_and_a_limit_is_no_time_of_the_dev
     let mut other = Pod::start(&bed, "b", &reader(&device, READS));
     slow(&pod, &disk_numbers);
     let (mut slow_ns, mut quick_ns) = (Vec::new(), Vec::new());
-    let times = count(&bed.filter(), || {
+    let filter = Filter {
+        slow_ns: SLOW_NS / 2,
+        ..bed.filter()
+    };
+    let times = count(&filter, || {
         quick_ns = other.calls_ns();
         slow_ns = pod.calls_ns();
     });
-    let there = times.of(a, "read", &device.name());
+    let device_name = device.name();
+    let there = times.of(a, "read", &device_name);
     assert_within(there, &slow_ns);
     // The first few may pass at once.
     let waited = there.iter().filter(|(_, to)| *to > SLOW_NS / 2).count();
     assert!(waited >= READS / 2, "{there:?}, of calls of {slow_ns:?}");
+    // Each of these is told, with who waited for it, and no other.
+    let told: Vec<&Event> = times.1.iter().filter(|event| event.netns == a).collect();
+    assert_eq!(told.len(), waited, "{told:?}");
+    for event in told {
+        let Seen::Slow {
+            took_ns,
+            stages,
+            device,
+        } = &event.seen
+        else {
+            panic!("{event:?}")
+        };
+        assert_eq!((event.pid, event.ifindex), (pod.process.pid(&bed, "a"), 0));
+        assert_eq!(
+            (stages[0].stage.as_str(), device.as_deref()),
+            ("biolatency.read", Some(device_name.as_str()))
+        );
+        assert!(
+            there.iter().any(|(from, to)| (from..to).contains(&took_ns)),
+            "{took_ns} of {there:?}"
+        );
+    }
     // What the loop device reads for the pod is the pod's, and waits before there is a request: the disk itself is quick.
     let below = times.of(a, "read", &disk);
     assert_eq!(below.len(), READS, "{below:?}");

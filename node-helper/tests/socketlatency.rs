@@ -2,88 +2,16 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 mod bed;
+mod counted;
 
 use bed::NetnsBed;
-use model::histogram::{Measure, bounds};
-use nix::sys::time::TimeSpec;
-use nix::time::{ClockId, ClockNanosleepFlags, clock_gettime, clock_nanosleep};
-use node_helper::capture::armed::{Armed, arm};
-use node_helper::kernel::histograms::{HistogramMap, TimesKey};
+use counted::{Counted, SLACK_NS, Waited, assert_waits, now_ns, timed, until_ns};
+use model::histogram::Measure;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream, UdpSocket};
-use std::time::Duration;
-
-/// What the kernel needs beside the wait: between our clock's readings and its own.
-const SLACK_NS: u64 = 60_000;
-
-/// What is counted while this is there.
-struct Counted {
-    armed: Armed,
-    map: HistogramMap,
-}
 
 fn count(lab: &NetnsBed) -> Counted {
-    let armed = arm(&["socketlatency".to_owned()], &lab.filter(), Box::new(|_| ())).unwrap();
-    for status in armed.probes() {
-        assert_eq!(status.unsupported, None);
-    }
-    let map = armed.histograms().unwrap().pop().unwrap();
-    Counted { armed, map }
-}
-
-impl Counted {
-    /// The bounds of each value of a namespace, in order.
-    fn of(&self, lab: &NetnsBed, name: &str, measure: Measure) -> Vec<(u64, u64)> {
-        let mut all = self.map.read().unwrap();
-        let netns = lab.namespace(name).inode;
-        let buckets = all.remove(&TimesKey { netns, measure, of: 0 }).unwrap_or_default();
-        let each = buckets
-            .into_iter()
-            .map(|(bucket, count)| (bounds(usize::from(bucket)), count));
-        each.flat_map(|(bounds, count)| std::iter::repeat_n(bounds, count as usize))
-            .collect()
-    }
-}
-
-fn now_ns() -> u64 {
-    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap();
-    now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64
-}
-
-/// Until that moment, and not until something is so.
-fn until_ns(at: u64) {
-    let at = TimeSpec::from_duration(Duration::from_nanos(at));
-    while clock_nanosleep(ClockId::CLOCK_MONOTONIC, ClockNanosleepFlags::TIMER_ABSTIME, &at).is_err() {}
-}
-
-/// The least and the most that data can have waited: it came between the first two moments and was read between the others.
-struct Waited {
-    sent: (u64, u64),
-    read: (u64, u64),
-}
-
-fn timed<T>(does: impl FnOnce() -> T) -> ((u64, u64), T) {
-    let from = now_ns();
-    let done = does();
-    ((from, now_ns()), done)
-}
-
-/// As many values as waits, and each within what it can have been.
-fn assert_waits(values: &[(u64, u64)], waits: &[Waited]) {
-    let mut least: Vec<u64> = waits
-        .iter()
-        .map(|wait| wait.read.0.saturating_sub(wait.sent.1))
-        .collect();
-    let mut most: Vec<u64> = waits.iter().map(|wait| wait.read.1 - wait.sent.0).collect();
-    least.sort_unstable();
-    most.sort_unstable();
-    assert_eq!(values.len(), waits.len(), "{values:?}, between {least:?} and {most:?}");
-    for ((from, to), (least, most)) in values.iter().zip(least.iter().zip(&most)) {
-        assert!(
-            *to + SLACK_NS >= *least && *from <= *most + SLACK_NS,
-            "{from}..{to} is not between {least} and {most}"
-        );
-    }
+    counted::count("socketlatency", &lab.filter())
 }
 
 /// A client in `a`, and what it is connected to in `c`.
@@ -317,7 +245,7 @@ fn several_readers_of_one_socket_count_each_wait_once() {
             client.send_to(b"", SERVER).unwrap();
         }
         drop(stream);
-        let lost = counted.armed.stop().lost;
+        let (_, lost) = counted.stop();
         assert_eq!((udp.len(), tcp.len()), (MESSAGES, MESSAGES), "{lost:?}");
     });
 }

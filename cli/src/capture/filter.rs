@@ -26,6 +26,8 @@ pub struct CaptureFilter {
     pub ports: Vec<u16>,
     /// How often numbers are read, in milliseconds; 0 for when the window opens and closes.
     pub interval_ms: u32,
+    /// What takes so many nanoseconds is an event; 0 for none.
+    pub slow_ns: u64,
     /// What the cluster's API says of the nodes.
     pub inventory: Option<Inventory>,
 }
@@ -166,6 +168,7 @@ impl CaptureFilter {
             ports: self.ports.clone(),
             events_per_second: EVENTS_PER_SECOND,
             interval_ms: self.interval_ms,
+            slow_ns: self.slow_ns,
             ..Filter::default()
         };
         if let Some(probe) = probes

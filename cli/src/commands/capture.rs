@@ -1,6 +1,8 @@
 //! `capture`: events of the kernel as they come, filtered in the kernel, with exact totals at the end.
 
+use super::measured_times::measured_times;
 use super::numbers_look::known_probe;
+use super::probe_costs::say_costs;
 use super::scope_options::{OPEN_ENDED, ScopeOptions};
 use super::site_options::{SiteOptions, block_on};
 use super::{CliCommand, CommandContext};
@@ -13,22 +15,28 @@ use crate::exit::{Exit, WrongUsage};
 use crate::inquiry::durations;
 use crate::inquiry::named_end::{self, Grammar};
 use crate::kubernetes::new_pods::NewPods;
+use crate::numbers::PlaceNames;
 use crate::render::{self, CaptureTotals, EventFormat, EventPrinter, is_broken_pipe};
 use anyhow::{Result, anyhow};
 use clap::Args;
 use diagnoses::kernel::drops::{Class, class_of};
 use model::event::Event;
 use model::missing::Missing;
+use model::numbers;
 use model::protocol::Hello;
 use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Left out unless asked for: one follows every packet of a flow, the other reports every connection.
-pub const ONLY_WHEN_ASKED: [&str; 5] = ["path", "tcpstate", "transmit", "socketlatency", "biolatency"];
-
-/// They count into distributions, and have nothing to report one by one.
-const MEASURE_TIMES: [&str; 2] = ["socketlatency", "biolatency"];
+/// Left out unless asked for: they follow every packet of a flow, report every connection, or measure every packet or request.
+pub const ONLY_WHEN_ASKED: [&str; 6] = [
+    "path",
+    "tcpstate",
+    "transmit",
+    "socketlatency",
+    "kernellatency",
+    "biolatency",
+];
 
 /// Watch drops, resets and other events of the kernel as they happen
 ///
@@ -45,12 +53,14 @@ const MEASURE_TIMES: [&str; 2] = ["socketlatency", "biolatency"];
   sudo kubectl-skoop capture --local
   # Resets and drops on port 5432 in one network namespace, for half a minute
   sudo kubectl-skoop capture netns/a --port 5432 --probe tcpreset,drop --local --for 30s
+  # What waits 50 ms or longer in a pod's sockets, in the kernel or for a disk, one by one, and all of it as distributions at the end
+  kubectl skoop capture web-7c9 --probe socketlatency,kernellatency,biolatency --slow 50ms --for 30s
   # One JSON object per line
   sudo kubectl-skoop capture --address 10.90.2.2 --local -o json | jq .seen")]
 pub struct Capture {
     #[command(flatten)]
     scope: ScopeOptions,
-    /// Use only these probes, separated by commas (`probes` lists them) [default: all but path, tcpstate and transmit]
+    /// Use only these probes, separated by commas (`probes` lists them) [default: all but path, tcpstate, transmit, socketlatency, kernellatency and biolatency]
     #[arg(long = "probe", value_name = "LIST", value_delimiter = ',')]
     probes: Vec<String>,
     /// With --local: watch only this network namespace, by name or path
@@ -68,6 +78,9 @@ pub struct Capture {
     /// Show harmless drops too: late duplicates, data left in a closed socket
     #[arg(long)]
     all_drops: bool,
+    /// Show each wait that takes this time or longer, such as 50ms, of the probes that measure times [their default: socketlatency, kernellatency and biolatency]
+    #[arg(long, value_name = "TIME", value_parser = durations::wait)]
+    slow: Option<Duration>,
     /// Stop after this time, such as 30s or 10m
     #[arg(long = "for", value_name = "TIME", value_parser = durations::parse)]
     length: Option<Duration>,
@@ -112,7 +125,10 @@ impl Capture {
         let probes = self.probes(&hello)?;
         super::site_options::check(context, &site, &session)?;
         let endpoints = wanted.resolved(&mut session).await?;
+        say_costs(&hello, &probes);
         let window = CaptureWindow::open(&mut session, &wanted, &endpoints, &probes).await?;
+        let measures = probes.iter().any(|name| numbers::measures_times(name));
+        let place_names = PlaceNames::of(wanted.inventory.as_ref());
         let names = wanted.names(&session, endpoints);
         let mut printer = EventPrinter::new(self.output, context.colour, names, &hello);
         let began = Instant::now();
@@ -124,7 +140,10 @@ impl Capture {
         session.dismiss().await;
         if !reader_has_gone {
             rest?;
-            summarize(&mut printer, &session.state, took)?;
+            if measures {
+                printer.times(&measured_times(&session.state, &place_names))?;
+            }
+            summarize(&mut printer, &session.state, took, measures)?;
             whole(&session.state)?;
         }
         Ok(recording.end(Exit::Fine))
@@ -192,6 +211,7 @@ impl Capture {
     fn fixed(&self) -> Result<CaptureFilter> {
         let mut wanted = CaptureFilter {
             pids: self.pid.clone(),
+            slow_ns: self.slow.map_or(0, |slow| slow.as_nanos() as u64),
             ..CaptureFilter::default()
         };
         for address in &self.address {
@@ -232,12 +252,17 @@ impl Capture {
         let reporting = hello.probes.iter().filter(|probe| !probe.reads);
         let known = || reporting.clone().map(|probe| probe.name.as_str());
         if self.probes.is_empty() {
-            let all = known().filter(|name| !ONLY_WHEN_ASKED.contains(name));
+            let all = known().filter(|name| match self.slow {
+                Some(_) => numbers::measures_times(name),
+                None => !ONLY_WHEN_ASKED.contains(name),
+            });
             return Ok(all.map(str::to_owned).collect());
         }
-        if let Some(name) = self.probes.iter().find(|name| MEASURE_TIMES.contains(&name.as_str())) {
+        if self.slow.is_some() && !self.probes.iter().any(|name| numbers::measures_times(name)) {
+            let measuring: Vec<&str> = known().filter(|name| numbers::measures_times(name)).collect();
             return Err(WrongUsage::error(format!(
-                "probe {name} measures times and reports no events; see them with `latency`"
+                "--slow is about times, which none of these probes measures; name one that does ({})",
+                measuring.join(", ")
             )));
         }
         for name in &self.probes {
@@ -256,7 +281,12 @@ impl Capture {
 }
 
 /// Prints what was seen in all.
-fn summarize(printer: &mut EventPrinter, state: &ConversationState, took: Duration) -> Result<()> {
+fn summarize(
+    printer: &mut EventPrinter,
+    state: &ConversationState,
+    took: Duration,
+    measured_times: bool,
+) -> Result<()> {
     let without_totals: Vec<&str> = state.without_totals().collect();
     let shown = state.evidence.nodes.iter().filter(|node| printer.has_shown(&node.name));
     let kernels: BTreeSet<&str> = shown.map(|node| node.boot_id.as_str()).collect();
@@ -266,6 +296,7 @@ fn summarize(printer: &mut EventPrinter, state: &ConversationState, took: Durati
         printed: printer.printed,
         left_out: printer.left_out,
         took,
+        measured_times,
         several_clocks: kernels.len() > 1,
     })
 }

@@ -1,25 +1,21 @@
 //! `latency`: where does time pass on the way of a pod's data?
 
-use super::numbers_look::{NumbersLook, missing, now};
+use super::measured_times::measured_times;
+use super::numbers_look::NumbersLook;
 use super::scope_options::ScopeOptions;
 use super::site_options::{SiteOptions, block_on};
 use super::{CliCommand, CommandContext};
-use crate::conversation::numbers::Since;
-use crate::conversation::state::ConversationState;
 use crate::exit::{Exit, WrongUsage};
 use crate::inquiry::durations;
-use crate::numbers::{NumbersPlace, latency};
 use crate::render::{self, NumbersFormat, Repaint};
 use anyhow::Result;
 use clap::Args;
-use model::missing::Missing;
-use model::views::{API_VERSION, Latency};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-/// Show where time passes: how long data waits in sockets until the program reads it, and how long disks take
+/// Show where time passes: in the program, its sockets, the kernel, the queues of devices, and disks
 ///
-/// Times are measured in the kernel, of all traffic in the window, and shown as half of all, 99 of 100 and the slowest: each is at most an eighth too much. Nothing is sent and nothing is changed.
+/// Times are measured in the kernel, of all traffic in the window, and shown as half of all, 99 of 100 and the slowest: each is at most an eighth too much. Nothing is sent and nothing is changed. It costs some time for each packet, as is said before it begins.
 #[derive(Debug, Args)]
 #[command(
     name = "latency",
@@ -45,7 +41,7 @@ pub struct LatencyCommand {
 }
 
 /// The probes that measure.
-const PROBES: &[&str] = &["socketlatency", "biolatency"];
+const PROBES: &[&str] = &["socketlatency", "kernellatency", "biolatency"];
 
 impl CliCommand for LatencyCommand {
     const NAME: &'static str = "latency";
@@ -74,23 +70,8 @@ impl LatencyCommand {
         let mut is_empty = false;
         let exit = look
             .run(context, |state, names| {
-                let places = NumbersPlace::all(state, names, Since::Opening);
-                let latency = Latency {
-                    api_version: API_VERSION.to_owned(),
-                    kind: "Latency".to_owned(),
-                    at: now(),
-                    seconds: places.iter().map(|place| place.seconds).fold(0.0, f64::max),
-                    places: places
-                        .iter()
-                        .map(latency::of)
-                        // The node as a whole has no sockets, but what its kernel reads and writes for no pod.
-                        .filter(|place| place.netns != 0 || !place.stages.is_empty())
-                        .collect(),
-                    missing: missing(state).into_iter().chain(lost(state)).collect(),
-                };
-                // What the kernel does for no pod is nobody's answer.
-                let mut pods = latency.places.iter().filter(|place| place.netns != 0);
-                is_empty = pods.all(|place| place.stages.is_empty());
+                let latency = measured_times(state, names);
+                is_empty = latency.places.iter().all(|place| place.stages.is_empty());
                 render::latency(&latency, self.output, context.colour, Repaint::Below)?;
                 Ok(ControlFlow::Continue(()))
             })
@@ -101,29 +82,4 @@ impl LatencyCommand {
             exit
         })
     }
-}
-
-/// What was not measured of what happened.
-fn lost(state: &ConversationState) -> Vec<Missing> {
-    let mut all = Vec::new();
-    for node in &state.evidence.nodes {
-        let ours = node.lost.iter().filter(|lost| PROBES.contains(&lost.probe.as_str()));
-        for lost in ours {
-            if lost.uncounted > 0 {
-                let what = format!("{} times on {}", lost.uncounted, node.name);
-                let why = if lost.probe == "biolatency" {
-                    "more requests to disks were under way, or more devices in use, than there is room for"
-                } else {
-                    "more sockets had unread data, or more namespaces traffic, than there is room for"
-                };
-                all.push(Missing::new(what, why).remedy("name fewer targets"));
-            }
-            if lost.missed > 0 {
-                let what = format!("up to {} times on {}", lost.missed, node.name);
-                let why = "an interrupt came while the kernel ran our programs, and it left them out then";
-                all.push(Missing::new(what, why));
-            }
-        }
-    }
-    all
 }

@@ -1,6 +1,7 @@
 //! Looking at numbers for a bounded window: helpers read them, and each complete reading of all nodes is shown or kept.
 
 use super::CommandContext;
+use super::probe_costs::say_costs;
 use super::scope_options::{OPEN_ENDED, ScopeOptions};
 use super::site_options::{SiteOptions, check};
 use crate::capture::filter::{CaptureFilter, ResolvedEndpoint};
@@ -86,6 +87,7 @@ impl NumbersLook<'_> {
         check(context, &site, &session)?;
         let endpoints = wanted.resolved(&mut session).await?;
         let names = PlaceNames::of(wanted.inventory.as_ref());
+        say_costs(&hello, &probes);
         let window = CaptureWindow::open(&mut session, &wanted, &endpoints, &probes).await?;
         self.read_facts(&mut session, &endpoints).await?;
         let bound = self.length.map(|length| Instant::now() + length);

@@ -32,15 +32,35 @@ pub fn limit(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// The longest wait that can be asked about: helpers count microseconds in 32 bits.
+const SLOWEST: Duration = Duration::from_hours(1);
+
+/// Parses a wait: any length from a microsecond to an hour.
+pub fn wait(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(wait) if wait.as_micros() > 0 && wait <= SLOWEST => Ok(wait),
+        Ok(_) => Err(format!("`{text}` is no wait that can be measured; use 1us to 1h")),
+        Err(_) => Err(format!("`{text}` is no length of time; write it as 50ms or 500us")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::{parse, wait};
     use std::time::Duration;
 
     #[test]
     fn lengths_are_as_people_write_them() {
         assert_eq!(parse("1m30s"), Ok(Duration::from_secs(90)));
         assert!(parse("30").unwrap_err().contains("30s"));
+    }
+
+    #[test]
+    fn a_wait_is_one_that_the_kernel_can_tell() {
+        assert_eq!(wait("500us"), Ok(Duration::from_micros(500)));
+        assert!(wait("0ms").unwrap_err().contains("1us"));
+        assert!(wait("2h").unwrap_err().contains("1h"));
+        assert!(wait("50").unwrap_err().contains("50ms"));
     }
 
     #[test]

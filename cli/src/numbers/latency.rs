@@ -2,73 +2,59 @@
 
 use super::distribution::Distribution;
 use super::place::NumbersPlace;
+use model::numbers;
+use model::stages::{STAGES, Stage};
 use model::views::{LatencyPlace, LatencyStage};
 
-/// A stage: what is measured, what happens meanwhile, and where.
-struct Stage {
-    number: &'static str,
-    says: &'static str,
-    location: &'static str,
-}
-
-/// All of them, in the order in which data goes through them.
-const STAGES: &[Stage] = &[
-    Stage {
-        number: "socketlatency.write",
-        says: "written by application",
-        location: "socket",
-    },
-    Stage {
-        number: "socketlatency.read",
-        says: "read by application",
-        location: "socket",
-    },
-    Stage {
-        number: "biolatency.read",
-        says: "disk read",
-        location: DISK,
-    },
-    Stage {
-        number: "biolatency.write",
-        says: "disk write",
-        location: DISK,
-    },
-    Stage {
-        number: "biolatency.flush",
-        says: "disk flush",
-        location: DISK,
-    },
-];
-
-/// Where no device is told.
-const DISK: &str = "disk";
-
-/// What was measured at a place: the stages of which there is any value.
-pub fn of(place: &NumbersPlace) -> LatencyPlace {
-    let mut stages = Vec::new();
-    for stage in STAGES {
-        let here = place.histograms.iter();
-        for grown in here.filter(|grown| grown.series.name == stage.number) {
-            let all = Distribution::of(&grown.buckets);
-            if all.count > 0 {
-                let label = |name: &str| grown.series.labels.get(name).map(String::as_str);
-                stages.push(row(stage, label("protocol"), label("device"), &all));
-            }
-        }
-    }
+/// What was measured at a place: the stages of which there is any value. Where there are some, those of its node stand between them,
+/// which its packets go through as others do.
+pub fn of(place: &NumbersPlace, node: Option<&NumbersPlace>) -> LatencyPlace {
+    let has_some = !rows(&[place]).is_empty();
+    let with_node: Vec<&NumbersPlace> = std::iter::once(place).chain(node.filter(|_| has_some)).collect();
     LatencyPlace {
         name: place.full_name(),
         node: place.node.clone(),
         netns: place.netns,
-        stages,
+        stages: rows(&with_node),
     }
 }
 
-fn row(stage: &Stage, protocol: Option<&str>, device: Option<&str>, all: &Distribution) -> LatencyStage {
-    let protocol = protocol.map_or_else(String::new, |protocol| format!(", {protocol}"));
+/// What was measured at these places, in the order in which data goes through.
+fn rows(places: &[&NumbersPlace]) -> Vec<LatencyStage> {
+    let mut stages = Vec::new();
+    for stage in STAGES {
+        for place in places {
+            let here = place.histograms.iter();
+            for grown in here.filter(|grown| grown.series.name == stage.number) {
+                let all = Distribution::of(&grown.buckets);
+                if all.count > 0 {
+                    let labels: Vec<&str> = grown.series.labels.values().map(String::as_str).collect();
+                    stages.push(LatencyStage {
+                        location: location(stage, place),
+                        ..row(stage, &labels.join(" "), &all)
+                    });
+                }
+            }
+        }
+    }
+    stages
+}
+
+/// Where a stage of a place is. Of disks the node has only what its kernel reads and writes for no pod.
+fn location(stage: &Stage, place: &NumbersPlace) -> String {
+    let for_nobody = place.netns == 0 && numbers::probe_of(stage.number) == "biolatency";
+    format!("{}{}", stage.location, if for_nobody { ", for no pod" } else { "" })
+}
+
+fn row(stage: &Stage, of: &str, all: &Distribution) -> LatencyStage {
+    let says = if of.is_empty() {
+        stage.says.to_owned()
+    } else {
+        format!("{}, {of}", stage.says)
+    };
     LatencyStage {
-        stage: format!("{}{protocol}", stage.says),
-        location: device.unwrap_or(stage.location).to_owned(),
+        stage: says,
+        location: String::new(),
         count: all.count,
         p50_us: microseconds(all.percentile(50)),
         p99_us: microseconds(all.percentile(99)),
@@ -87,65 +73,12 @@ fn microseconds(ns: u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{STAGES, of};
+    use super::of;
     use crate::conversation::numbers::BucketGrowth;
     use crate::numbers::NumbersPlace;
     use model::histogram::bucket;
-    use model::numbers;
     use model::series::Series;
     use std::collections::BTreeMap;
-
-    #[test]
-    fn every_stage_is_a_number_there_is() {
-        assert!(STAGES.iter().all(|stage| numbers::of(stage.number).is_some()));
-    }
-
-    #[test]
-    fn disks_come_last_each_where_it_is() {
-        let series = |name: &str, label: &str, of: &str| Series {
-            name: name.to_owned(),
-            labels: [(label.to_owned(), of.to_owned())].into(),
-            ..Series::default()
-        };
-        let all = [
-            series("biolatency.read", "device", "vda"),
-            series("biolatency.read", "device", "loop0"),
-            series("socketlatency.read", "protocol", "tcp"),
-        ];
-        let grown = |series| BucketGrowth {
-            series,
-            buckets: vec![(80, 1)],
-        };
-        let place = NumbersPlace {
-            histograms: all.iter().map(grown).collect(),
-            ..nowhere()
-        };
-        let told = of(&place).stages;
-        let told: Vec<_> = told
-            .iter()
-            .map(|row| (row.stage.as_str(), row.location.as_str()))
-            .collect();
-        let disk = |device| ("disk read", device);
-        assert_eq!(
-            told,
-            [("read by application, tcp", "socket"), disk("vda"), disk("loop0")]
-        );
-    }
-
-    fn nowhere<'a>() -> NumbersPlace<'a> {
-        NumbersPlace {
-            namespace: "shop".to_owned(),
-            name: "web".to_owned(),
-            node: "n1".to_owned(),
-            netns: 7,
-            is_node: false,
-            seconds: 10.0,
-            probes: Vec::new(),
-            movements: Vec::new(),
-            histograms: Vec::new(),
-            drops: BTreeMap::new(),
-        }
-    }
 
     #[test]
     fn a_stage_is_told_by_protocol_and_one_without_values_is_not() {
@@ -159,11 +92,21 @@ mod tests {
             series,
             buckets: buckets.to_vec(),
         };
-        let place = NumbersPlace {
-            histograms: vec![grown(&tcp, &[(bucket(200_000_000) as u16, 4)]), grown(&udp, &[])],
-            ..nowhere()
+        let place = |netns, histograms| NumbersPlace {
+            namespace: "shop".to_owned(),
+            name: "web".to_owned(),
+            node: "n1".to_owned(),
+            netns,
+            is_node: netns == 0,
+            seconds: 10.0,
+            probes: vec!["socketlatency"],
+            movements: Vec::new(),
+            histograms,
+            drops: BTreeMap::new(),
         };
-        let told = of(&place);
+        let slow: &[(u16, u64)] = &[(bucket(200_000_000) as u16, 4)];
+        let web = place(7, vec![grown(&tcp, slow), grown(&udp, &[])]);
+        let told = of(&web, None);
         assert_eq!((told.name.as_str(), told.stages.len()), ("shop/web", 1));
         let row = &told.stages[0];
         assert_eq!(
@@ -172,5 +115,35 @@ mod tests {
         );
         assert!((200_000.0..=225_000.0).contains(&row.p50_us), "{row:?}");
         assert_eq!(row.buckets.len(), 1);
+        // The node's softirqs come before the program reads, and make no row where nothing else does.
+        let softirq = Series {
+            name: "kernellatency.softirq".to_owned(),
+            labels: [("softirq".to_owned(), "NET_RX".to_owned())].into(),
+            ..Series::default()
+        };
+        let node = place(0, vec![grown(&softirq, slow)]);
+        let stages = of(&web, Some(&node)).stages;
+        let says: Vec<&str> = stages.iter().map(|stage| stage.stage.as_str()).collect();
+        assert_eq!(says, ["softirq raised to run, NET_RX", "read by application, tcp"]);
+        assert_eq!(of(&place(8, Vec::new()), Some(&node)).stages, []);
+        // Disks come last, and what the kernel writes for nobody beside what it does for the pod.
+        let disk = |device: &str| Series {
+            name: "biolatency.write".to_owned(),
+            labels: [("device".to_owned(), device.to_owned())].into(),
+            ..Series::default()
+        };
+        let (vda, vdb) = (disk("vda"), disk("vdb"));
+        let web = place(7, vec![grown(&vda, slow), grown(&tcp, slow)]);
+        let stages = of(&web, Some(&place(0, vec![grown(&vdb, slow)]))).stages;
+        let says: Vec<_> = stages
+            .iter()
+            .map(|row| (row.stage.as_str(), row.location.as_str()))
+            .collect();
+        let expected = [
+            ("read by application, tcp", "socket"),
+            ("disk write, vda", "disk"),
+            ("disk write, vdb", "disk, for no pod"),
+        ];
+        assert_eq!(says, expected);
     }
 }

@@ -4,6 +4,7 @@ use super::event_lines::NetnsNames;
 use super::paper::{Ink, TextLine, TextPage, columns};
 use super::untrusted_text::{CELL, shown};
 use model::evidence::NodeEvidence;
+use model::numbers;
 use model::protocol::BpfCost;
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ pub struct CaptureTotals<'a> {
     pub left_out: u64,
     /// How long it looked.
     pub took: Duration,
+    /// Times were measured, too: what of them was not is told with them.
+    pub measured_times: bool,
     /// The events printed happened on several kernels, each of which counts time by a clock of its own.
     pub several_clocks: bool,
 }
@@ -57,7 +60,8 @@ impl CaptureTotals<'_> {
         }
         rows.sort_by(|one, other| other.0.cmp(&one.0).then_with(|| one.1.cmp(&other.1)));
         let lost = || self.nodes.iter().flat_map(|node| &node.lost);
-        let uncounted: u64 = lost().map(|lost| lost.uncounted).sum();
+        let of_events = lost().filter(|lost| !numbers::measures_times(&lost.probe));
+        let uncounted: u64 = of_events.map(|lost| lost.uncounted).sum();
         let mut lacks = Vec::new();
         if uncounted > 0 {
             let events = super::phrases::count(uncounted, "event");
@@ -82,11 +86,12 @@ impl CaptureTotals<'_> {
         let mut page = TextPage::new();
         page.blank();
         let line = TextLine::default();
-        page.line(match (rows.is_empty(), self.without_totals) {
-            (false, _) => line.ink(Ink::Strong, &format!("Totals by cause, {head}")),
-            (true, []) => line.plain(&nothing),
-            (true, _) => line.plain("The totals are not known."),
-        });
+        match (rows.is_empty(), self.without_totals) {
+            (false, _) => page.line(line.ink(Ink::Strong, &format!("Totals by cause, {head}"))),
+            (true, []) if self.measured_times && lacks.is_empty() => {}
+            (true, []) => page.line(line.plain(&nothing)),
+            (true, _) => page.line(line.plain("The totals are not known.")),
+        }
         let widest = rows.iter().map(|(_, what, _)| columns(what)).max().unwrap_or_default();
         for (count, what, place) in &rows {
             let row = format!("  {count:>8}  {what:<widest$}  in {place}");

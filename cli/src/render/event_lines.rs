@@ -135,7 +135,8 @@ impl EventLines {
             Seen::ResetSent { .. }
             | Seen::ResetReceived { .. }
             | Seen::SocketError { .. }
-            | Seen::Retransmit { .. } => Ink::Open,
+            | Seen::Retransmit { .. }
+            | Seen::Slow { .. } => Ink::Open,
             _ => Ink::Quiet,
         };
         let whose = event_phrases::OwnerNames {

@@ -1,10 +1,12 @@
 //! One event in words: what, which flow, why.
 
+use diagnoses::words;
 use model::errno::name_of;
-use model::event::{Event, Packet, Seen, TcpState};
+use model::event::{Event, Packet, Seen, SlowStage, TcpState};
 use model::flow::{self, protocol_name};
 use model::inventory::{Container, Pod};
 use model::owner::Owner;
+use model::stages;
 use model::word::Hook;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -164,6 +166,7 @@ pub fn what(seen: &Seen) -> &'static str {
         Seen::DnsQuery { .. } | Seen::DnsAnswer { .. } | Seen::DnsUnanswered { .. } => "dns",
         Seen::Hop { .. } => "hop",
         Seen::ReceiveBufferFull { .. } => "buffer",
+        Seen::Slow { .. } => "slow",
     }
 }
 
@@ -244,7 +247,33 @@ pub fn why(event: &Event) -> String {
             format!("{hook}{}", if *learned { ", translated" } else { "" })
         }
         Seen::ReceiveBufferFull { errno: code } => format!("receive buffer full: {}", errno(*code)),
+        Seen::Slow {
+            took_ns,
+            stages: parts,
+            device,
+        } => slow(*took_ns, parts, device.as_deref(), event),
     }
+}
+
+/// How long something took, and where: `21 ms: socket to queue 20 ms, queue to device 1.0 ms`.
+fn slow(took_ns: u64, parts: &[SlowStage], device: Option<&str>, event: &Event) -> String {
+    let says = |part: &SlowStage| stages::of(&part.stage).map_or(part.stage.clone(), |stage| stage.says.to_owned());
+    let parts = match parts {
+        [one] => says(one),
+        several => {
+            let each = several
+                .iter()
+                .map(|part| format!("{} {}", says(part), words::time(part.took_ns)));
+            each.collect::<Vec<_>>().join(", ")
+        }
+    };
+    let by = match (&event.process, event.pid) {
+        (_, 0) => String::new(),
+        (Some(process), pid) => format!(" {process} ({pid})"),
+        (None, pid) => format!(" process {pid}"),
+    };
+    let on = device.map_or_else(String::new, |device| format!(" on {device}"));
+    format!("{}: {parts}{by}{on}", words::time(took_ns))
 }
 
 fn socket_state(state: TcpState) -> String {

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 use model::event::Event;
 use model::inventory::Pod;
 use model::protocol::Hello;
+use model::views::Latency;
 use std::collections::BTreeSet;
 use std::io::{BufWriter, Stdout, Write};
 use std::time::{Duration, Instant};
@@ -127,6 +128,22 @@ impl EventPrinter {
     pub fn flush(&mut self) -> Result<()> {
         self.flushed = Instant::now();
         self.out.flush().context("writing to standard output")
+    }
+
+    /// What was measured beside the events: a table to their reader, one more object where they are JSON.
+    pub fn times(&mut self, times: &Latency) -> Result<()> {
+        match self.format {
+            EventFormat::Json => {
+                let line = super::json_line(times).context("writing times as JSON")?;
+                writeln!(self.out, "{line}").context("writing to standard output")
+            }
+            EventFormat::Table => {
+                let mut page = TextPage::new();
+                page.blank();
+                self.write(&page)?;
+                self.write(&super::latency::page(times, self.paper))
+            }
+        }
     }
 
     /// The summary: to the data's reader as text, beside it when the data is JSON.

@@ -27,11 +27,7 @@ pub fn page(latency: &Latency, paper: Paper) -> TextPage {
 }
 
 fn place(page: &mut TextPage, place: &LatencyPlace, seconds: f64, paper: Paper) {
-    if place.netns == 0 {
-        place_head(page, &format!("{}, for no pod", place.name), "", false, seconds);
-    } else {
-        place_head(page, &place.name, &place.node, false, seconds);
-    }
+    place_head(page, &place.name, &place.node, false, seconds);
     if place.stages.is_empty() {
         page.line(
             TextLine::default()

@@ -15,12 +15,16 @@ use aya_ebpf::helpers::generated::bpf_get_current_task_btf;
 use aya_ebpf::macros::{btf_tracepoint, map};
 use aya_ebpf::maps::HashMap;
 use aya_ebpf::programs::BtfTracePointContext;
+use model::flow::Flow;
 use model::histogram::Measure;
+use model::word::What;
 use node_helper_ebpf::budget::losses;
 use node_helper_ebpf::direct_access::{address, load, load_at};
 use node_helper_ebpf::draft::current_pid;
 use node_helper_ebpf::fields::*;
 use node_helper_ebpf::histograms::count_of;
+use node_helper_ebpf::netns::NetnsInterface;
+use node_helper_ebpf::slow::{self, Waiter};
 use node_helper_ebpf::{filter, netns};
 
 node_helper_ebpf::license!();
@@ -175,7 +179,28 @@ fn ends(request: *const u8, bytes: u32) -> Option<()> {
         (_, 0) => Measure::DiskFlush,
         _ => Measure::DiskWrite,
     };
-    count_of(sent.netns, measure, device(request), took_ns, 1);
+    let device = device(request);
+    count_of(sent.netns, measure, device, took_ns, 1);
+    if slow::is_slow(took_ns) {
+        let what = What::Slow {
+            measure: measure as u16,
+            took_ns,
+            before: 0,
+            before_ns: 0,
+        };
+        // A device takes the place of an interface.
+        let place = NetnsInterface {
+            netns: sent.netns,
+            ifindex: device,
+        };
+        let waiter = Waiter {
+            place,
+            skb: 0,
+            sk: 0,
+            pid: sent.pid,
+        };
+        slow::tell(1, &what, &waiter, &Flow::default());
+    }
     Some(())
 }
 

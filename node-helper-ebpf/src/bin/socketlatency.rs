@@ -16,12 +16,15 @@ use aya_ebpf::maps::{Array, HashMap};
 use aya_ebpf::programs::BtfTracePointContext;
 use model::flow::{Flow, TCP, UDP};
 use model::histogram::Measure;
+use model::word::What;
 use node_helper_ebpf::atomic::add;
 use node_helper_ebpf::budget::losses;
 use node_helper_ebpf::direct_access::{address, load, load_at};
 use node_helper_ebpf::draft::current_pid;
 use node_helper_ebpf::fields::*;
 use node_helper_ebpf::histograms::count;
+use node_helper_ebpf::netns::NetnsInterface;
+use node_helper_ebpf::slow::{self, Waiter};
 use node_helper_ebpf::{filter, netns, socket};
 
 node_helper_ebpf::license!();
@@ -166,6 +169,35 @@ fn now() -> u64 {
     unsafe { bpf_ktime_get_ns() }
 }
 
+/// The program that runs has waited so long, or has let data wait: counts it, and tells a slow one.
+#[inline(always)]
+fn waited(sk: *const u8, measure: Measure, took_ns: u64, slot: u32) {
+    let netns = netns::of_known_socket(sk);
+    count(netns, measure, took_ns, slot);
+    if slow::is_slow(took_ns) {
+        let what = What::Slow {
+            measure: measure as u16,
+            took_ns,
+            before: 0,
+            before_ns: 0,
+        };
+        let waiter = Waiter {
+            place: NetnsInterface { netns, ifindex: 0 },
+            skb: 0,
+            sk: address(sk),
+            pid: current_pid(),
+        };
+        let protocol = if measure as u16 == Measure::ReadUdp as u16 {
+            UDP
+        } else {
+            TCP
+        };
+        let mut flow = Flow::default();
+        socket::flow(address(sk), protocol, &mut flow);
+        slow::tell(slot, &what, &waiter, &flow);
+    }
+}
+
 #[inline(always)]
 fn begin(place: u64, wait: Wait, slot: u32) -> bool {
     if WAITS.insert(&place, &wait, 0).is_ok() {
@@ -266,7 +298,7 @@ fn bytes_are_read(sk: *const u8) -> Option<()> {
         let took = now() - known.at_ns;
         known.at_ns = 0;
         if given(&set__pids) == 0 || is_asked_for(sk, TCP, current_pid()) {
-            count(netns::of_known_socket(sk), Measure::ReadTcp, took, 1);
+            waited(sk, Measure::ReadTcp, took, 1);
         }
     }
     if !is_after(expected, unread) {
@@ -346,7 +378,7 @@ fn datagram_is_read(sk: *const u8, length: i32) -> Option<()> {
     // SAFETY: as above.
     let is_same = known.cookie == unsafe { bpf_get_socket_cookie(sk.cast_mut().cast()) };
     if is_ours && is_same && (given(&set__pids) == 0 || is_asked_for(sk, UDP, current_pid())) {
-        count(netns::of_known_socket(sk), Measure::ReadUdp, now() - known.at_ns, 2);
+        waited(sk, Measure::ReadUdp, now() - known.at_ns, 2);
     }
     Some(())
 }
@@ -391,7 +423,7 @@ fn sock_send_length(context: BtfTracePointContext) -> i32 {
         let began = *known;
         *known = 0;
         if length > 0 && began != 0 {
-            count(netns::of_known_socket(sk), Measure::WriteTcp, now() - began, 3);
+            waited(sk, Measure::WriteTcp, now() - began, 3);
         }
         if !may_stay(Map::Writes) && WRITES.remove(&writer).is_ok() {
             self::known(Map::Writes, -1);

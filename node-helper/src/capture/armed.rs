@@ -97,7 +97,7 @@ pub fn arm(probes: &[String], filter: &Filter, sink: Box<dyn FnMut(Event) + Send
         asked => asked,
     };
 
-    let attempts = set.attach(&asked, per_second)?;
+    let attempts = set.attach(&asked, per_second, slow_us(filter))?;
     let mut statuses = Vec::new();
     let mut attached = Vec::new();
     for (probe, (said, loaded)) in asked.into_iter().zip(attempts) {
@@ -128,6 +128,11 @@ pub fn arm(probes: &[String], filter: &Filter, sink: Box<dyn FnMut(Event) + Send
         names: KernelNames::new(layout),
         meter,
     })
+}
+
+/// From how many microseconds on a wait is slow; 0 where nobody asks.
+fn slow_us(filter: &Filter) -> u32 {
+    u32::try_from(filter.slow_ns.div_ceil(1_000)).unwrap_or(u32::MAX)
 }
 
 fn source(probe: &'static Probe, loaded: &Loaded) -> anyhow::Result<Source> {

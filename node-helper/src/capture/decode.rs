@@ -2,8 +2,10 @@
 
 use super::symbols::Symbols;
 use crate::kernel::btf::{DROP_REASONS, Layout, RESET_REASONS};
-use model::event::{Event, Exchanged, Packet, Seen, TcpState};
+use crate::system::block_device;
+use model::event::{Event, Exchanged, Packet, Seen, SlowStage, TcpState};
 use model::flow::Flow;
+use model::histogram::Measure;
 use model::owner::Owner;
 use model::record::{PacketTail, Record};
 use model::word::{Hook, What};
@@ -108,19 +110,54 @@ impl KernelNames {
                 learned,
             },
             What::ReceiveBufferFull { errno } => Seen::ReceiveBufferFull { errno },
+            What::Slow {
+                measure,
+                took_ns,
+                before,
+                before_ns,
+            } => slow([(before, before_ns), (measure, took_ns)])?,
             What::DnsQuery | What::DnsAnswer { .. } => return None,
         })
     }
 
     /// The event of a record without its place's names. `None` when this version does not know the word.
     pub fn event(&mut self, probe: &str, record: &Record, tail: &[u8]) -> Option<Event> {
-        let seen = self.seen(What::decode(record.tag, record.a, record.b)?)?;
-        let mut event = bare(probe, record, seen);
+        let what = What::decode(record.tag, record.a, record.b)?;
+        let mut event = bare(probe, record, self.seen(what)?);
+        if let Seen::Slow { device, .. } = &mut event.seen
+            && is_of_device(what)
+        {
+            // Where packets have an interface.
+            *device = Some(block_device::name(record.ifindex));
+            event.ifindex = 0;
+        }
         event.packet = packet(tail);
         event.exchanged = exchanged(tail);
         event.quoted = tail.get(TAIL..TAIL + TUPLE).map(flow);
         Some(event)
     }
+}
+
+/// A wait that went through these stages, of which only the last is known for certain.
+fn slow(stages: [(u16, u64); 2]) -> Option<Seen> {
+    let [_, (last, _)] = stages;
+    Measure::decode(last)?;
+    let known = stages.into_iter().filter_map(|(measure, took_ns)| {
+        let stage = Measure::decode(measure)?.name().to_owned();
+        Some(SlowStage { stage, took_ns })
+    });
+    let stages: Vec<SlowStage> = known.collect();
+    Some(Seen::Slow {
+        took_ns: stages.iter().map(|stage| stage.took_ns).sum(),
+        stages,
+        device: None,
+    })
+}
+
+/// What it tells of waited for a block device.
+fn is_of_device(what: What) -> bool {
+    let What::Slow { measure, .. } = what else { return false };
+    Measure::decode(measure).is_some_and(Measure::is_of_device)
 }
 
 /// An event about a record, without what its tail tells.
@@ -264,6 +301,7 @@ pub fn particulars(seen: &Seen) -> String {
         Seen::DnsUnanswered { .. } => "dns-unanswered".to_owned(),
         Seen::Hop { hook, .. } => format!("hop {hook:?}").to_lowercase(),
         Seen::ReceiveBufferFull { errno } => format!("receive-buffer-full error {errno}"),
+        Seen::Slow { .. } => "slow".to_owned(),
     }
 }
 

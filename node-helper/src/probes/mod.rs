@@ -19,6 +19,8 @@ pub mod dns;
 pub mod drop;
 /// ICMP errors sent, socket errors.
 pub mod icmp;
+/// Where packets spend their time inside the kernel.
+pub mod kernellatency;
 /// Neighbours that do not answer.
 pub mod neigh;
 /// The hop trail.
@@ -49,6 +51,7 @@ pub const PROBES: &[&Probe] = &[
     &path::PROBE,
     &transmit::PROBE,
     &socketlatency::PROBE,
+    &kernellatency::PROBE,
     &biolatency::PROBE,
 ];
 

@@ -7,7 +7,7 @@ use crate::facts::block_io;
 use crate::identity::namespaces::{Namespaces, NetworkNamespace};
 use crate::identity::owner::{of_namespace, of_pid};
 use crate::kernel::histograms::{Buckets, HistogramMap, TimesKey};
-use crate::system::clock;
+use crate::system::{block_device, clock};
 use anyhow::Context as _;
 use model::missing::Missing;
 use model::protocol::{Filter, ProbeStatus, Reply};
@@ -283,11 +283,10 @@ impl Reader {
                 say,
             );
         }
-        // The node answers for what is of no place.
-        let of_nobody = times.of_nobody();
-        times.no_place();
         let of_node = probes.iter().filter(|probe| probe.of_node);
-        let of_node = (of_node, of_nobody);
+        let of_node = (of_node, times.by_namespace.remove(&0).unwrap_or_default());
+        // The node answers for what is of no place.
+        times.no_place();
         read_place(window, 0, &mut self.node, of_node, times.missing, &mut self.ids, say);
         say(&Reply::Round(Round {
             window,
@@ -329,16 +328,6 @@ impl CountedTimes {
         all
     }
 
-    /// What of the devices' times is nobody's.
-    fn of_nobody(&mut self) -> Vec<(TimesKey, Buckets)> {
-        let nobodys = self.by_namespace.remove(&0).unwrap_or_default();
-        let (devices, others): (Vec<_>, Vec<_>) =
-            nobodys.into_iter().partition(|(times, _)| times.measure.is_of_device());
-        self.by_namespace
-            .extend(Some((0, others)).filter(|(_, others)| !others.is_empty()));
-        devices
-    }
-
     /// What is left was counted in namespaces that nobody reads.
     fn no_place(&mut self) {
         if !self.by_namespace.is_empty() {
@@ -366,7 +355,7 @@ fn read_place<'a>(
     told.place.begin_round();
     let mut sink = NumberSink::new(ids);
     for (times, buckets) in times {
-        let device = times.measure.is_of_device().then(|| block_io::device_name(times.of));
+        let device = times.measure.is_of_device().then(|| block_device::name(times.of));
         let of_device = device.as_deref().map(|device| ("device", device));
         let labels: Vec<_> = times.measure.labels().iter().copied().chain(of_device).collect();
         sink.set_buckets(times.measure.name(), &labels, buckets);

@@ -102,16 +102,18 @@ impl ProbeSet {
         Ok(Self { number, shared })
     }
 
-    /// Attaches probes: in their order, what each can do, and what it was loaded with if it can run.
+    /// Attaches probes: in their order, what each can do, and what it was loaded with if it can run. They report so many events a second,
+    /// and those that measure times what takes so many microseconds (0: nothing).
     pub fn attach(
         &self,
         probes: &[&'static Probe],
         per_second: u32,
+        slow_us: u32,
     ) -> anyhow::Result<Vec<(ProbeStatus, Option<Loaded>)>> {
         let place = |probe: &Probe| PROBES.iter().position(|known| known.name == probe.name);
         let places: Vec<usize> = probes.iter().filter_map(|probe| place(probe)).collect();
         let bits = places.iter().fold(0, |bits, place| bits | 1 << place);
-        let asked = request(ATTACH, self.number, &[bits, per_second]);
+        let asked = request(ATTACH, self.number, &[bits, per_second, slow_us]);
         let answers = ours()?.ask_for(places.len(), ATTACHING, asked, &[])?;
         let mut by_place = BTreeMap::new();
         // The armer goes through the registry in its order.
@@ -193,7 +195,10 @@ fn serve(master: &Master) {
                 master.answer(made);
             }
             ATTACH => {
-                let [bits, per_second, ..] = rest;
+                let [bits, per_second, slow_us, ..] = rest;
+                if let Some(held) = sets.get_mut(&number) {
+                    held.settings.push(("slow_us", slow_us));
+                }
                 attach_all(master, sets.get_mut(&number), bits, per_second);
             }
             DETACH => {
@@ -326,7 +331,7 @@ fn attach(
     let plan = LoadPlan {
         elf: probe.elf,
         places: &places,
-        ring_bytes: probe.ring_bytes,
+        ring_bytes: ring_bytes(probe, settings),
         budget,
         settings,
     };
@@ -348,6 +353,17 @@ fn attach(
             said.unsupported = Some(probe.missing(format!("{error:#}")));
             (said, None)
         }
+    }
+}
+
+/// Bytes of a probe's ring. One that measures times has events only where slow ones are asked for; there is no ring smaller than a page.
+fn ring_bytes(probe: &Probe, settings: &[(&str, u32)]) -> u32 {
+    const SLOW_ONES: u32 = 64 * 1024;
+    let is_asked_for_slow_ones = settings.iter().any(|(name, value)| *name == "slow_us" && *value != 0);
+    match probe.ring_bytes {
+        0 if is_asked_for_slow_ones => SLOW_ONES,
+        0 => u32::try_from(procfs::page_size()).unwrap_or(SLOW_ONES),
+        bytes => bytes,
     }
 }
 
