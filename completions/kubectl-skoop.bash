@@ -152,7 +152,7 @@ _kubectl__skoop() {
             return 0
             ;;
         kubectl__subcmd__skoop__subcmd__capture)
-            opts="-l -o -v -n -h --selector --node --all-nodes --max-nodes --probe --netns --pid --address --port --all-drops --for --max-events --output --local --helper --record --record-payloads --replay --verbose --image --image-pull-policy --image-pull-secret --helper-namespace --privileged --inject --no-helper --dry-run --color --kubeconfig --context --cluster --user --namespace --as --as-group --request-timeout --help"
+            opts="-l -o -v -n -h --selector --node --all-nodes --max-nodes --probe --netns --pid --address --port --all-drops --slow --for --max-events --output --local --helper --record --record-payloads --replay --verbose --image --image-pull-policy --image-pull-secret --helper-namespace --privileged --inject --no-helper --dry-run --color --kubeconfig --context --cluster --user --namespace --as --as-group --request-timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -191,6 +191,10 @@ _kubectl__skoop() {
                     return 0
                     ;;
                 --port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --slow)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
