@@ -1,4 +1,5 @@
-//! `latency` as its user meets it: a row for each stage, a document as the schema says, and an honest end without traffic.
+//! `latency` and `capture --slow` as their user meets them: a row for each stage, a document as the schema says, each slow wait as a line,
+//! and an honest end without traffic.
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 mod skoop;
@@ -24,35 +25,71 @@ fn read(number: u32, buckets: &str) -> [String; 2] {
     ]
 }
 
+/// A packet waited in two stages, and a program let data wait.
+const SLOW: [&str; 2] = [
+    r#"{"event":{"at_ns":1500000000,"probe":"kernellatency","netns":7,"ifindex":2,"interface":"eth0",
+    "flow":{"src":"10.0.0.1","sport":41234,"dst":"10.0.0.2","dport":80,"protocol":"tcp"},"seen":{"what":"slow","took_ns":61000000,
+    "stages":[{"stage":"kernellatency.send","took_ns":20000000},{"stage":"kernellatency.queue","took_ns":41000000}]}}}"#,
+    r#"{"event":{"at_ns":1600000000,"probe":"socketlatency","netns":7,"pid":77,"process":"web",
+    "flow":{"src":"10.0.0.1","sport":80,"dst":"10.0.0.2","dport":41234,"protocol":"tcp"},
+    "seen":{"what":"slow","took_ns":200000000,"stages":[{"stage":"socketlatency.read","took_ns":200000000}]}}}"#,
+];
+
 /// Runs it with a helper that reads these buckets first and last, and lost that.
 fn run(first: &str, last: &str, losses: &str, arguments: &str) -> Run {
+    command(
+        first,
+        last,
+        losses,
+        &[],
+        &format!("latency netns/a --for 1s {arguments}"),
+    )
+}
+
+/// Runs a command with such a helper, which says these events, too.
+fn command(first: &str, last: &str, losses: &str, events: &[&str], arguments: &str) -> Run {
     let hello = HELLO.replace(
         r#"{"name":"tcpreset""#,
-        r#"{"name":"socketlatency","about":"waits","cost":"little"},{"name":"tcpreset""#,
+        r#"{"name":"socketlatency","about":"waits","cost":"0.4 us a read"},{"name":"kernellatency","about":"waits",
+        "cost":"0.3 us a packet"},{"name":"tcpreset""#,
     );
     let [first, round] = read(1, first);
     let [last, end] = read(2, last);
-    let stopped = format!(r#"{{"stopped":{{"id":$id,"at_ns":4000000000,"events":0,"lost":{losses},"totals":[]}}}}"#);
+    let going: Vec<&str> = [GOING, DESCRIBED, &first, &round]
+        .into_iter()
+        .chain(events.iter().copied())
+        .collect();
+    let stopped =
+        format!(r#"{{"stopped":{{"id":$id,"at_ns":4000000000,"events":$events,"lost":{losses},"totals":[]}}}}"#);
     Fake::new(&[
         ("hello", &[&hello]),
         ("resolve", &[A]),
         ("arm", &[ARMED]),
-        ("go", &[GOING, DESCRIBED, &first, &round]),
+        ("go", &going),
         ("stop", &[&last, &end, &stopped]),
         ("bye", &[DONE, "!exit 0"]),
     ])
-    .run(&format!("latency netns/a --for 1s {arguments}"))
+    .run(arguments)
 }
 
 /// Four values of 40 us from before, of which the window knows nothing; 98 more in it, and two of 200 ms.
-fn traffic(arguments: &str, losses: &str) -> Run {
+fn buckets() -> [String; 2] {
     let (fast, slow) = (bucket(40_000), bucket(200_000_000));
-    run(
-        &format!("[[1,[[{fast},4]]]]"),
-        &format!("[[1,[[{fast},102],[{slow},2]]]]"),
-        losses,
-        arguments,
-    )
+    [
+        format!("[[1,[[{fast},4]]]]"),
+        format!("[[1,[[{fast},102],[{slow},2]]]]"),
+    ]
+}
+
+fn traffic(arguments: &str, losses: &str) -> Run {
+    let [first, last] = buckets();
+    run(&first, &last, losses, arguments)
+}
+
+fn capture(arguments: &str, losses: &str, events: &[&str]) -> Run {
+    let [first, last] = buckets();
+    let arguments = format!("capture netns/a --for 1s {arguments}");
+    command(&first, &last, losses, events, &arguments)
 }
 
 #[test]
@@ -86,7 +123,7 @@ fn the_document_is_as_the_schema_says() {
     let buckets = stage["buckets"].as_array().unwrap();
     assert_eq!((&buckets[0][2], &buckets[1][2]), (&98.into(), &2.into()));
     // What was lost is told.
-    assert_eq!(document["missing"][0]["what"], "3 times on n1");
+    assert_eq!(document["missing"][0]["what"], "up to 3 times of socketlatency on n1");
 }
 
 #[test]
@@ -95,6 +132,76 @@ fn without_traffic_there_is_nothing_to_measure_and_that_is_no_answer() {
     let run = run(&before, "[]", "[]", "");
     assert_eq!(run.code, Some(3), "{run:?}");
     assert!(run.out.contains("nothing to measure"), "{}", run.out);
+}
+
+#[test]
+fn what_it_costs_is_said_beside_the_data_before_anything_is_measured() {
+    for run in [traffic("-o json", "[]"), capture("--slow 50ms -o json", "[]", &[])] {
+        assert!(run.err.contains("probe socketlatency costs 0.4 us a read"), "{run:?}");
+        assert!(run.err.contains("probe kernellatency costs 0.3 us a packet"), "{run:?}");
+    }
+}
+
+#[test]
+fn each_slow_wait_is_a_line_with_its_stages_and_its_process_and_the_distributions_come_at_the_end() {
+    let run = capture("--slow 50ms", LOST, &SLOW);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    for line in [
+        "61 ms: socket to queue 20 ms, queue to device 41 ms",
+        "200 ms: read by application web (77)",
+    ] {
+        assert!(run.out.contains(line), "{}", run.out);
+    }
+    let at = |text: &str| run.out.find(text).unwrap_or_else(|| panic!("no {text} in {}", run.out));
+    assert!(
+        at("200 ms: read") < at("read by application, tcp  socket    100"),
+        "{}",
+        run.out
+    );
+    assert!(
+        at("up to 3 times of socketlatency") < at("2 events shown, 0 lost"),
+        "{}",
+        run.out
+    );
+    // What was lost of times is no lost event, and that there are no totals by cause is as it should be.
+    assert!(
+        !run.out.contains("Totals") && !run.out.contains("Nothing was seen"),
+        "{}",
+        run.out
+    );
+}
+
+#[test]
+fn as_json_the_distributions_are_the_last_line() {
+    let run = capture("--slow 50ms -o json", "[]", &SLOW);
+    let lines: Vec<Value> = run
+        .out
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines.len(), 3, "{}", run.out);
+    assert_eq!(
+        lines[0]["seen"]["stages"][1],
+        serde_json::json!({"stage": "kernellatency.queue", "took_ns": 41_000_000})
+    );
+    assert_eq!(lines[1]["process"], "web");
+    let schema = serde_json::from_str(&cli::report_schema()).unwrap();
+    assert!(jsonschema::validator_for(&schema).unwrap().is_valid(&lines[2]));
+    assert_eq!(lines[2]["kind"], "Latency");
+}
+
+#[test]
+fn a_capture_of_a_probe_that_measures_shows_what_it_measured() {
+    let run = capture("--probe socketlatency", "[]", &[]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(
+        run.out.contains("read by application, tcp  socket    100"),
+        "{}",
+        run.out
+    );
+    // Without a probe that measures there are no times to be slow.
+    capture("--probe tcpreset --slow 50ms", "[]", &[]).refused(2, "socketlatency, kernellatency");
+    capture("--slow 2h", "[]", &[]).refused(2, "1us to 1h");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 /// A stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stage {
+pub struct WaitStage {
     /// The number that measures it, one of [`crate::numbers`].
     pub number: &'static str,
     /// What happens meanwhile.
@@ -12,53 +12,53 @@ pub struct Stage {
 }
 
 /// All of them, in the order in which data goes through them; what the program itself may wait for comes last.
-pub const STAGES: &[Stage] = &[
-    Stage {
+pub const STAGES: &[WaitStage] = &[
+    WaitStage {
         number: "socketlatency.write",
         says: "written by application",
         location: "socket",
     },
-    Stage {
+    WaitStage {
         number: "kernellatency.send",
         says: "socket to queue",
         location: "stack",
     },
-    Stage {
+    WaitStage {
         number: "kernellatency.queue",
         says: "queue to device",
         location: "qdisc",
     },
-    Stage {
+    WaitStage {
         number: "kernellatency.softirq",
         says: "softirq raised to run",
         location: "CPUs of the node",
     },
-    Stage {
+    WaitStage {
         number: "kernellatency.forward",
         says: "device to queue, forwarded",
         location: "stack",
     },
-    Stage {
+    WaitStage {
         number: "kernellatency.receive",
         says: "device to socket",
         location: "stack",
     },
-    Stage {
+    WaitStage {
         number: "socketlatency.read",
         says: "read by application",
         location: "socket",
     },
-    Stage {
+    WaitStage {
         number: "biolatency.read",
         says: "disk read",
         location: "disk",
     },
-    Stage {
+    WaitStage {
         number: "biolatency.write",
         says: "disk write",
         location: "disk",
     },
-    Stage {
+    WaitStage {
         number: "biolatency.flush",
         says: "disk flush",
         location: "disk",
@@ -67,7 +67,7 @@ pub const STAGES: &[Stage] = &[
 
 /// The stage that this number measures.
 #[must_use]
-pub fn of(number: &str) -> Option<&'static Stage> {
+pub fn of(number: &str) -> Option<&'static WaitStage> {
     STAGES.iter().find(|stage| stage.number == number)
 }
 

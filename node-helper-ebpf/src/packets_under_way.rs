@@ -16,7 +16,7 @@ use model::histogram::Measure;
 /// A packet that is somewhere.
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub struct Packet {
+pub struct PacketUnderWay {
     /// What it is known by.
     identity: u64,
     /// Since when; 0 where there is none.
@@ -24,7 +24,7 @@ pub struct Packet {
     /// How long it took to get there ([`earlier`]); 0 where that is not known.
     pub before: u64,
     /// Its namespace.
-    netns: u32,
+    pub netns: u32,
     /// The interface in whose queue it is; 0 for one that was received.
     ifindex: u32,
 }
@@ -33,12 +33,12 @@ const WAYS: usize = 4;
 const SETS: u32 = 1024;
 
 #[map]
-static PACKETS: Array<[Packet; WAYS]> = Array::with_max_entries(SETS, 0);
+static PACKETS: Array<[PacketUnderWay; WAYS]> = Array::with_max_entries(SETS, 0);
 
-/// A packet that was met so long ago has come to its end, most likely at a place where nobody looks: it was dropped, or no
-/// socket wanted it. Whoever takes its place takes it from nobody.
+/// A packet that was met so long ago has come to its end, most likely at a place where nobody looks. Whoever takes its place takes it from
+/// nobody.
 const SOON_NS: u64 = 2_000_000_000;
-/// Bit of what a packet's [`Packet::before`] holds: it has left, and others of the same identity may follow.
+/// Bit of what a packet's [`PacketUnderWay::before`] holds: it has left, and others of the same identity may follow.
 const HAS_LEFT: u64 = 1 << 15;
 /// For [`put`]: nobody will miss it.
 pub const NOT_MISSED: u64 = HAS_LEFT;
@@ -73,16 +73,16 @@ pub const fn identity(skb: u64, content: u64) -> u64 {
 }
 
 #[inline(always)]
-fn set_of(identity: u64, netns: u32) -> Option<&'static mut [Packet; WAYS]> {
+fn set_of(identity: u64) -> Option<&'static mut [PacketUnderWay; WAYS]> {
     // Fibonacci hashing.
-    let hash = (identity ^ u64::from(netns) << 20).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54;
+    let hash = identity.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54;
     let set = PACKETS.get_ptr_mut(hash as u32 & (SETS - 1))?;
     // SAFETY: a value of the map. Others may write to it at the same time: then what is read there is no packet, or one of theirs,
     // which is told by its identity, and was written at the same moment.
     Some(unsafe { &mut *set })
 }
 
-impl Packet {
+impl PacketUnderWay {
     #[inline(always)]
     fn is(&self, identity: u64, place: NetnsInterface) -> bool {
         self.identity == identity && self.netns == place.netns && self.ifindex == place.ifindex && self.at_ns != 0
@@ -103,8 +103,8 @@ impl Packet {
 
 /// The packet of that identity that is at that place.
 #[inline(always)]
-pub fn find(identity: u64, place: NetnsInterface) -> Option<&'static mut Packet> {
-    let set = set_of(identity, place.netns)?;
+pub fn find(identity: u64, place: NetnsInterface) -> Option<&'static mut PacketUnderWay> {
+    let set = set_of(identity)?;
     for packet in set {
         if packet.is(identity, place) {
             return Some(packet);
@@ -113,11 +113,34 @@ pub fn find(identity: u64, place: NetnsInterface) -> Option<&'static mut Packet>
     None
 }
 
+/// The received packet of that identity, in whichever namespace.
+#[inline(always)]
+pub fn find_received(identity: u64) -> Option<&'static mut PacketUnderWay> {
+    let set = set_of(identity)?;
+    for packet in set {
+        if packet.identity == identity && packet.ifindex == 0 && packet.at_ns != 0 {
+            return Some(packet);
+        }
+    }
+    None
+}
+
+/// A packet has come to its end.
+#[inline(always)]
+pub fn forget(identity: u64) {
+    let Some(set) = set_of(identity) else { return };
+    for packet in set {
+        if packet.identity == identity {
+            packet.forget();
+        }
+    }
+}
+
 /// A packet is at a place since now. One that is there already stays as it is if `first_counts`. Program number `slot` answers for the
 /// one that loses its place.
 #[inline(always)]
 pub fn put(identity: u64, place: NetnsInterface, now_ns: u64, before: u64, first_counts: bool, slot: u32) {
-    let Some(set) = set_of(identity, place.netns) else {
+    let Some(set) = set_of(identity) else {
         return;
     };
     let mut taken = 0;
@@ -144,7 +167,7 @@ pub fn put(identity: u64, place: NetnsInterface, now_ns: u64, before: u64, first
     {
         losses.uncounted += 1;
     }
-    *packet = Packet {
+    *packet = PacketUnderWay {
         identity,
         at_ns: now_ns,
         before,

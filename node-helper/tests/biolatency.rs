@@ -124,7 +124,7 @@ impl Pod {
     fn calls_ns(&mut self) -> Vec<u64> {
         let mut each: Vec<u64> = self
             .process
-            .go_on()
+            .answer()
             .split_whitespace()
             .map(|ns| ns.parse().unwrap())
             .collect();

@@ -9,8 +9,8 @@ use counted::{Counted, now_ns, until_ns};
 use model::event::{Event, Seen};
 use model::histogram::Measure;
 use model::protocol::Filter;
-use nfq::{Queue, Verdict};
-use std::io::{Read as _, Write as _};
+use nfq::{Message, Queue, Verdict};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
@@ -20,6 +20,9 @@ const AT_ONCE_NS: u64 = 10_000_000;
 /// No packet is held longer than it should be by more than this.
 const LATE_NS: u64 = 15_000_000;
 const SLOW_NS: u64 = 15_000_000;
+/// How often it is looked for a packet, and for how long.
+const TICK_NS: u64 = 100_000;
+const PATIENCE_NS: u64 = 5_000_000_000;
 
 fn count(lab: &NetnsBed) -> Counted {
     let filter = Filter {
@@ -43,6 +46,7 @@ impl<'a> Holder<'a> {
             let mut queue = Queue::open().unwrap();
             queue.bind(7).unwrap();
             queue.set_copy_range(7, 0).unwrap();
+            queue.set_nonblocking(true);
             queue
         });
         let rule = format!("{chain_and_match} -j NFQUEUE --queue-num 7");
@@ -50,14 +54,30 @@ impl<'a> Holder<'a> {
         Self { lab, name, rule, queue }
     }
 
-    /// Takes so many packets, and lets each go when it has been held.
-    fn hold(&mut self, packets: usize) {
-        for _ in 0..packets {
-            let mut message = self.queue.recv().unwrap();
-            until_ns(now_ns() + HELD_NS);
-            message.set_verdict(Verdict::Accept);
-            self.queue.verdict(message).unwrap();
+    /// The next packet, if one comes until then.
+    fn next(&mut self, until: u64) -> Option<Message> {
+        loop {
+            match self.queue.recv() {
+                Ok(message) => return Some(message),
+                Err(error) if error.kind() == ErrorKind::WouldBlock && now_ns() < until => {
+                    until_ns(now_ns() + TICK_NS);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return None,
+                Err(error) => panic!("{error}"),
+            }
         }
+    }
+
+    fn let_go(&mut self, mut message: Message) {
+        message.set_verdict(Verdict::Accept);
+        self.queue.verdict(message).unwrap();
+    }
+
+    /// Takes the next packet, and lets it go when it has been held.
+    fn hold(&mut self) {
+        let message = self.next(now_ns() + PATIENCE_NS).expect("a packet");
+        until_ns(now_ns() + HELD_NS);
+        self.let_go(message);
     }
 
     /// Takes no more.
@@ -105,12 +125,19 @@ fn connected(lab: &NetnsBed) -> (TcpStream, TcpStream) {
     let client = lab.inside("a", || TcpStream::connect("10.77.2.2:80")).unwrap();
     client.set_nodelay(true).unwrap();
     let (server, _) = listener.accept().unwrap();
+    for stream in [&client, &server] {
+        stream
+            .set_read_timeout(Some(Duration::from_nanos(PATIENCE_NS)))
+            .unwrap();
+    }
     (client, server)
 }
 
 fn datagrams(lab: &NetnsBed) -> (UdpSocket, UdpSocket) {
     let server = lab.inside("c", || UdpSocket::bind(SERVER)).unwrap();
-    server.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    server
+        .set_read_timeout(Some(Duration::from_nanos(PATIENCE_NS)))
+        .unwrap();
     let client = lab.inside("a", || UdpSocket::bind("10.77.1.2:0")).unwrap();
     (client, server)
 }
@@ -176,10 +203,10 @@ fn traffic_held_in(name: &'static str, chain: &str) -> (NetnsBed, Counted) {
     let mut buffer = [0; 64];
     for _ in 0..TIMES {
         sender.send_to(b"ask", SERVER).unwrap();
-        holder.hold(1);
+        holder.hold();
         assert_eq!(receiver.recv(&mut buffer).unwrap(), 3);
         client.write_all(b"ask").unwrap();
-        holder.hold(1);
+        holder.hold();
         server.read_exact(&mut buffer[..3]).unwrap();
     }
     holder.end();
@@ -253,7 +280,7 @@ fn what_is_held_behind_tcp_is_long_in_that_stage_alone() {
     let mut buffer = [0; 64];
     for _ in 0..TIMES {
         client.write_all(b"ask").unwrap();
-        holder.hold(1);
+        holder.hold();
         server.read_exact(&mut buffer[..3]).unwrap();
     }
     holder.end();
@@ -267,4 +294,216 @@ fn what_is_held_behind_tcp_is_long_in_that_stage_alone() {
         told.iter().all(|(_, _, stages)| stages[0].0 == "kernellatency.send"),
         "{told:?}"
     );
+}
+
+/// Lets 1 Mbit/s leave `a`, and nothing be dropped.
+fn throttle(lab: &NetnsBed) {
+    lab.run("a", "tc qdisc add dev eth0 root tbf rate 1mbit burst 2kb limit 10mb");
+}
+/// What a byte takes there.
+const BYTE_NS: u64 = 8_000;
+
+#[test]
+fn datagrams_that_wait_in_a_queue_are_long_in_that_stage_each_behind_those_before_it() {
+    const COUNT: usize = 12;
+    const BYTES: usize = 1000;
+    let lab = NetnsBed::routed();
+    let (sender, receiver) = datagrams(&lab);
+    throttle(&lab);
+    let counted = count(&lab);
+    for _ in 0..COUNT {
+        sender.send_to(&[0; BYTES], SERVER).unwrap();
+    }
+    for _ in 0..COUNT {
+        assert_eq!(receiver.recv(&mut [0; BYTES]).unwrap(), BYTES);
+    }
+    let values = counted.of(&lab, "a", Measure::Queue);
+    assert_eq!(values.len(), COUNT, "{values:?}");
+    // With their headers they are a little longer; the first two fit into the burst.
+    let each = (BYTES as u64 + 42) * BYTE_NS;
+    for (at, (from, to)) in values.iter().enumerate() {
+        let waits = (at as u64 + 1).saturating_sub(2) * each;
+        assert!(
+            *to + each >= waits && *from <= waits + each + LATE_NS,
+            "{at}: {values:?}"
+        );
+    }
+    assert_eq!(held(&counted.of(&lab, "c", Measure::ReceiveUdp)), []);
+    let (events, _) = counted.stop();
+    let told = slow(&events);
+    let most = values.iter().filter(|(_, to)| *to > SLOW_NS).count();
+    let least = values.iter().filter(|(from, _)| *from >= SLOW_NS).count();
+    assert!((least..=most).contains(&told.len()), "{least}..{most}: {told:?}");
+    for (flow, took_ns, stages) in told {
+        assert!(flow.ends_with("-> 10.77.2.2:53 udp"), "{flow}");
+        assert_eq!(stages, [("kernellatency.queue".to_owned(), took_ns)]);
+    }
+}
+
+#[test]
+fn segments_that_a_queue_cuts_out_of_larger_ones_are_measured_each() {
+    const BYTES: usize = 20_000;
+    let lab = NetnsBed::routed();
+    let (mut client, mut server) = connected(&lab);
+    throttle(&lab);
+    let counted = count(&lab);
+    client.write_all(&[0; BYTES]).unwrap();
+    server.read_exact(&mut [0; BYTES]).unwrap();
+    let values = counted.of(&lab, "a", Measure::Queue);
+    assert!(values.len() >= BYTES / 1448, "{values:?}");
+    // TCP sends ten segments and waits for an answer: none is behind more than those ten.
+    let longest = values.iter().map(|(from, _)| *from).max().unwrap();
+    let ten = 10 * 1514 * BYTE_NS;
+    assert!((ten / 2..ten + LATE_NS).contains(&longest), "{values:?}");
+    assert_eq!(held(&counted.of(&lab, "a", Measure::SendTcp)), []);
+    let (events, lost) = counted.stop();
+    let told = slow(&events);
+    assert!(told.len() >= 5, "{told:?}");
+    for (_, took_ns, stages) in told {
+        let names: Vec<&str> = stages.iter().map(|(stage, _)| stage.as_str()).collect();
+        assert_eq!(names, ["kernellatency.send", "kernellatency.queue"]);
+        assert_eq!(took_ns, stages[0].1 + stages[1].1);
+    }
+    assert_eq!(lost[0].uncounted, 0);
+}
+
+#[test]
+fn segments_that_come_in_another_order_are_measured_each_by_itself() {
+    let lab = NetnsBed::routed();
+    let (mut client, mut server) = connected(&lab);
+    let counted = count(&lab);
+    let mut holder = Holder::new(&lab, "c", "INPUT -d 10.77.2.2 -p tcp -m length --length 55");
+    for _ in 0..TIMES {
+        client.write_all(b"one").unwrap();
+        client.write_all(b"two").unwrap();
+        let first = holder.next(now_ns() + PATIENCE_NS).expect("the first segment");
+        let until = now_ns() + HELD_NS;
+        // Also those that TCP sends again, as it takes the first for lost.
+        while let Some(other) = holder.next(until) {
+            holder.let_go(other);
+        }
+        holder.let_go(first);
+        let mut buffer = [0; 6];
+        server.read_exact(&mut buffer).unwrap();
+        assert_eq!(&buffer, b"onetwo");
+    }
+    holder.end();
+    let values = counted.of(&lab, "c", Measure::ReceiveTcp);
+    assert_between(&held(&values), TIMES..=TIMES, HELD_NS, HELD_NS + LATE_NS);
+    assert!(values.len() >= 2 * TIMES, "{values:?}");
+}
+
+#[test]
+fn a_datagram_that_is_given_to_several_sockets_is_measured_once_and_those_that_went_nowhere_make_no_wait() {
+    const GROUP: &str = "239.7.7.7:5353";
+    let lab = NetnsBed::new(
+        &["a", "c"],
+        &[
+            "a: ip link add eth0 type veth peer name eth0 netns @c",
+            "a: ip addr add 10.77.2.1/24 dev eth0",
+            "a: ip link set eth0 up",
+            "a: ip route add 239.0.0.0/8 dev eth0",
+            "c: ip addr add 10.77.2.2/24 dev eth0",
+            "c: ip link set eth0 up",
+        ],
+    );
+    let sender = lab.inside("a", || UdpSocket::bind("10.77.2.1:0")).unwrap();
+    let counted = count(&lab);
+    // Nobody wants these, and the memory of each will be another's.
+    for _ in 0..200 {
+        sender.send_to(b"nobody", GROUP).unwrap();
+    }
+    let receivers = lab.inside("c", || {
+        [(); 4].map(|()| {
+            let socket = reusable(GROUP);
+            socket
+                .join_multicast_v4(&"239.7.7.7".parse().unwrap(), &"10.77.2.2".parse().unwrap())
+                .unwrap();
+            socket
+                .set_read_timeout(Some(Duration::from_nanos(PATIENCE_NS)))
+                .unwrap();
+            socket
+        })
+    });
+    until_ns(now_ns() + HELD_NS);
+    let mut buffer = [0; 64];
+    for _ in 0..TIMES {
+        sender.send_to(b"all", GROUP).unwrap();
+        for receiver in &receivers {
+            assert_eq!(receiver.recv(&mut buffer).unwrap(), 3);
+        }
+    }
+    let values = counted.of(&lab, "c", Measure::ReceiveUdp);
+    assert_between(&values, 1..=TIMES, 0, AT_ONCE_NS);
+    let (events, _) = counted.stop();
+    assert_eq!(slow(&events), []);
+}
+
+/// A socket at an address that others have too.
+fn reusable(address: &str) -> UdpSocket {
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, setsockopt, socket, sockopt};
+    use std::os::fd::AsRawFd as _;
+    let fd = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::empty(), None).unwrap();
+    setsockopt(&fd, sockopt::ReuseAddr, &true).unwrap();
+    let address: std::net::SocketAddrV4 = address.parse().unwrap();
+    bind(fd.as_raw_fd(), &SockaddrIn::from(address)).unwrap();
+    fd.into()
+}
+
+#[test]
+fn what_is_not_asked_for_is_not_measured() {
+    let lab = NetnsBed::routed();
+    let (mut client, mut server) = connected(&lab);
+    let (sender, receiver) = datagrams(&lab);
+    let filter = Filter {
+        netns: vec![lab.namespace("c").inode],
+        ports: vec![53],
+        ..Filter::default()
+    };
+    let counted = counted::count("kernellatency", &filter);
+    let mut buffer = [0; 64];
+    for _ in 0..TIMES {
+        client.write_all(b"ask").unwrap();
+        server.read_exact(&mut buffer[..3]).unwrap();
+        sender.send_to(b"ask", SERVER).unwrap();
+        receiver.recv(&mut buffer).unwrap();
+    }
+    assert_between(
+        &counted.of(&lab, "c", Measure::ReceiveUdp),
+        TIMES..=TIMES,
+        0,
+        AT_ONCE_NS,
+    );
+    for (name, measure) in [
+        ("c", Measure::ReceiveTcp),
+        ("c", Measure::SendTcp),
+        ("r", Measure::Forward),
+        ("a", Measure::Queue),
+    ] {
+        assert_eq!(counted.of(&lab, name, measure), [], "{name} {measure:?}");
+    }
+}
+
+#[test]
+fn packets_that_find_no_place_are_told_and_the_others_are_measured_right() {
+    const SENDERS: usize = 30;
+    // So many wait in the queue and not in their socket.
+    const EACH: usize = 200;
+    const PLACES: usize = 4096;
+    let lab = NetnsBed::routed();
+    let (_, receiver) = datagrams(&lab);
+    throttle(&lab);
+    let senders = lab.inside("a", || [(); SENDERS].map(|()| UdpSocket::bind("10.77.1.2:0").unwrap()));
+    let counted = count(&lab);
+    for sender in &senders {
+        for _ in 0..EACH {
+            sender.send_to(b"x", SERVER).unwrap();
+        }
+    }
+    receiver.recv(&mut [0; 1]).unwrap();
+    let measured = counted.of(&lab, "a", Measure::Queue).len();
+    let (_, lost) = counted.stop();
+    let uncounted = lost[0].uncounted as usize;
+    assert!(uncounted >= SENDERS * EACH - PLACES - measured, "{measured}: {lost:?}");
+    assert!(uncounted <= SENDERS * EACH - measured, "{measured}: {lost:?}");
 }

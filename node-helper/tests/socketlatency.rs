@@ -6,9 +6,16 @@ mod counted;
 
 use bed::NetnsBed;
 use counted::{Counted, SLACK_NS, Waited, assert_waits, now_ns, timed, until_ns};
+use model::event::Seen;
 use model::histogram::Measure;
+use model::protocol::Filter;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::Pid;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::fd::OwnedFd;
+use std::process::{Command, Stdio};
 
 fn count(lab: &NetnsBed) -> Counted {
     counted::count("socketlatency", &lab.filter())
@@ -248,4 +255,50 @@ fn several_readers_of_one_socket_count_each_wait_once() {
         let (_, lost) = counted.stop();
         assert_eq!((udp.len(), tcp.len()), (MESSAGES, MESSAGES), "{lost:?}");
     });
+}
+
+#[test]
+fn a_reader_that_is_stopped_is_a_slow_one_with_its_process_and_its_flow() {
+    let lab = NetnsBed::routed();
+    let (mut client, server) = connected(&lab);
+    let filter = Filter {
+        slow_ns: SLOW_NS / 2,
+        ..lab.filter()
+    };
+    let counted = counted::count("socketlatency", &filter);
+    let to = server.local_addr().unwrap();
+    let mut reader = Command::new("cat")
+        .stdin(OwnedFd::from(server))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let pid = Pid::from_raw(reader.id() as i32);
+    let mut read = reader.stdout.take().unwrap();
+    let mut buffer = [0; 3];
+    client.write_all(b"one").unwrap();
+    read.read_exact(&mut buffer).unwrap();
+    kill(pid, Signal::SIGSTOP).unwrap();
+    waitpid(pid, Some(WaitPidFlag::WUNTRACED)).unwrap();
+    let (sent, ()) = timed(|| client.write_all(b"two").unwrap());
+    until_ns(sent.1 + SLOW_NS);
+    kill(pid, Signal::SIGCONT).unwrap();
+    let (done, ()) = timed(|| read.read_exact(&mut buffer).unwrap());
+    drop(client);
+    reader.wait().unwrap();
+    let (events, _) = counted.stop();
+    assert_eq!(events.len(), 1, "{events:?}");
+    let event = &events[0];
+    let Seen::Slow { took_ns, stages, .. } = &event.seen else {
+        panic!("{event:?}")
+    };
+    assert!((SLOW_NS..=done.1 - sent.0).contains(took_ns), "{took_ns}");
+    assert_eq!(
+        (stages.len(), stages[0].stage.as_str(), stages[0].took_ns),
+        (1, "socketlatency.read", *took_ns)
+    );
+    assert_eq!(
+        (event.pid, event.process.as_deref()),
+        (pid.as_raw() as u32, Some("cat"))
+    );
+    assert_eq!((event.flow.src(), event.flow.sport), (to.ip(), to.port()));
 }

@@ -3,7 +3,7 @@
 use super::distribution::Distribution;
 use super::place::NumbersPlace;
 use model::numbers;
-use model::stages::{STAGES, Stage};
+use model::stages::{STAGES, WaitStage};
 use model::views::{LatencyPlace, LatencyStage};
 
 /// What was measured at a place: the stages of which there is any value. Where there are some, those of its node stand between them,
@@ -41,12 +41,12 @@ fn rows(places: &[&NumbersPlace]) -> Vec<LatencyStage> {
 }
 
 /// Where a stage of a place is. Of disks the node has only what its kernel reads and writes for no pod.
-fn location(stage: &Stage, place: &NumbersPlace) -> String {
+fn location(stage: &WaitStage, place: &NumbersPlace) -> String {
     let for_nobody = place.netns == 0 && numbers::probe_of(stage.number) == "biolatency";
     format!("{}{}", stage.location, if for_nobody { ", for no pod" } else { "" })
 }
 
-fn row(stage: &Stage, of: &str, all: &Distribution) -> LatencyStage {
+fn row(stage: &WaitStage, of: &str, all: &Distribution) -> LatencyStage {
     let says = if of.is_empty() {
         stage.says.to_owned()
     } else {

@@ -14,10 +14,11 @@ use model::flow::{Flow, RST, SYN, TCP, UDP};
 use model::histogram::Measure;
 use model::word::What;
 use node_helper_ebpf::direct_access::{NO_PROTOCOL, address, byte, ip_header, load, low_address, network_header};
+use node_helper_ebpf::draft::current_pid;
 use node_helper_ebpf::fields::*;
 use node_helper_ebpf::histograms::count;
 use node_helper_ebpf::netns::{self, NetnsInterface};
-use node_helper_ebpf::packets_under_way::{NOT_MISSED, Packet, earlier, earlier_of, find, put};
+use node_helper_ebpf::packets_under_way::{NOT_MISSED, PacketUnderWay, earlier, earlier_of, find, find_received, put};
 use node_helper_ebpf::slow::{self, Waiter};
 use node_helper_ebpf::{filter, packet, packets_under_way};
 
@@ -193,6 +194,42 @@ fn datagrams_have_come(sk: u64, place: NetnsInterface) -> Option<()> {
     Some(())
 }
 
+/// A program takes a datagram. One that is still under way was taken before the kernel called.
+#[btf_tracepoint(function = "skb_copy_datagram_iovec")]
+fn skb_copy_datagram_iovec(context: BtfTracePointContext) -> i32 {
+    let skb: *const u8 = context.arg(0);
+    let headers = headers(skb, false);
+    if headers.protocol == UDP
+        && let Some(packet) = find_received(identity(address(skb), &headers))
+    {
+        let took_ns = now() - packet.at_ns;
+        packet.forget();
+        let waiter = Waiter {
+            place: received(packet.netns),
+            skb: address(skb),
+            sk: 0,
+            pid: current_pid(),
+        };
+        took(Measure::ReceiveUdp, took_ns, 0, &waiter, address(headers.ip), 5);
+    }
+    0
+}
+
+/// A packet is dropped.
+#[btf_tracepoint(function = "kfree_skb")]
+fn forget_dropped(context: BtfTracePointContext) -> i32 {
+    let skb: *const u8 = context.arg(0);
+    let headers = headers(skb, false);
+    if headers.protocol != NO_PROTOCOL {
+        packets_under_way::forget(identity(address(skb), &headers));
+        let (identity, sent_ns) = leaving(skb, &headers);
+        if sent_ns != 0 {
+            packets_under_way::forget(identity);
+        }
+    }
+    0
+}
+
 /// What a packet that leaves is known by, and when TCP sent it; 0 for what TCP did not.
 #[inline(always)]
 fn leaving(skb: *const u8, headers: &Headers) -> (u64, u64) {
@@ -251,7 +288,7 @@ fn net_dev_start_xmit(context: BtfTracePointContext) -> i32 {
     let headers = headers(skb, false);
     let (identity, sent_ns) = leaving(skb, &headers);
     if let Some(packet) = find(identity, place) {
-        let Packet { at_ns, before, .. } = *packet;
+        let PacketUnderWay { at_ns, before, .. } = *packet;
         let took_ns = now() - at_ns;
         if sent_ns != 0 {
             packet.has_left();

@@ -21,9 +21,13 @@ pub const PROBE: Probe = Probe {
         &[typed("net_dev_start_xmit")],
         &[typed("softirq_raise")],
         &[typed("softirq_entry")],
+        &[ProgramHook::Typed {
+            at: "kfree_skb",
+            program: "forget_dropped",
+        }],
     ],
     details: &[Detail::seen_at(
-        &[typed("sk_data_ready")],
+        &[typed("sk_data_ready"), typed("skb_copy_datagram_iovec")],
         "how long datagrams take from a device to their socket: no tracepoint tells that one has come",
     )],
     ring_bytes: 0,

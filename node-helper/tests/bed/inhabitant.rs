@@ -37,8 +37,13 @@ impl Inhabitant {
         line
     }
 
-    /// Lets it go on until it has done its part: what it says then.
-    pub fn go_on(&mut self) -> String {
+    /// Lets it go on until it has done its part.
+    pub fn go_on(&mut self) {
+        self.answer();
+    }
+
+    /// The same; what it says then.
+    pub fn answer(&mut self) -> String {
         self.process.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
         self.hear()
     }

@@ -11,7 +11,8 @@ use model::flow::{Flow, TCP, UDP};
 use model::protocol::{Filter, ProbeStatus};
 use model::word::Hook;
 use serde::{Deserialize, Serialize};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
 /// A plain emulated machine needs its time.
@@ -52,11 +53,12 @@ pub fn run(helper_path: &str) -> Vec<Check> {
             return checks;
         }
     };
-    let scenes: [(&str, Scene); 7] = [
+    let scenes: [(&str, Scene); 8] = [
         ("a drop", drop_by_rule),
         ("a reset", reset),
         ("no DNS answer", dns_unanswered),
         ("the hop trail", trail),
+        ("waits in the kernel", waits),
         ("a disk's reads", disks::reads),
         ("a pod's disk", disks::io_of_a_pod),
         ("what is written later", disks::writeback_of_a_pod),
@@ -254,4 +256,48 @@ fn trail(helper: &mut Helper, bed: &Bed) -> Result<String> {
         "the skb changed its address on a veth"
     );
     Ok("sent by a, eth0 of a, eth0 of b, one skb".to_owned())
+}
+
+/// A few bytes go from one namespace into the other by TCP, and every wait of a microsecond is told.
+fn waits(helper: &mut Helper, bed: &Bed) -> Result<String> {
+    let listener = bed.b.inside(|| Ok(TcpListener::bind((B, 7004))?))?;
+    let mut client = bed.a.inside(|| Ok(TcpStream::connect((B, 7004))?))?;
+    let (mut server, _) = listener.accept()?;
+    let waited = |netns: u32, wanted: &'static str| {
+        move |event: &Event| {
+            let is_ours = event.netns == netns && event.flow.dst() == B && event.flow.dport == 7004;
+            let stages = match &event.seen {
+                Seen::Slow { stages, .. } => stages.as_slice(),
+                _ => &[],
+            };
+            is_ours && stages.iter().any(|stage| stage.stage == wanted)
+        }
+    };
+    let sent = waited(bed.a.id, "kernellatency.send");
+    let queued = waited(bed.a.id, "kernellatency.queue");
+    let received = waited(bed.b.id, "kernellatency.receive");
+    let events = helper.watch(
+        "kernellatency",
+        Filter {
+            netns: vec![bed.a.id, bed.b.id],
+            slow_ns: 1_000,
+            ..Filter::default()
+        },
+        WINDOW,
+        || {
+            for _ in 0..20 {
+                client.write_all(b"ask")?;
+                server.read_exact(&mut [0; 3])?;
+            }
+            Ok(())
+        },
+        |events| events.iter().any(received) && events.iter().any(queued),
+    )?;
+    ensure!(events.iter().any(sent), "no wait between socket and queue was told");
+    ensure!(events.iter().any(queued), "no wait between queue and device was told");
+    ensure!(
+        events.iter().any(received),
+        "no wait between device and socket was told"
+    );
+    Ok("send and queue in a, receive in b".to_owned())
 }
