@@ -192,6 +192,42 @@ fn packets_that_nobody_holds_are_in_every_stage_and_slow_in_none() {
     );
 }
 
+#[test]
+fn over_ipv6_and_inside_one_namespace_it_is_the_same() {
+    let lab = NetnsBed::new(&["a"], &[]);
+    let listener = lab.inside("a", || TcpListener::bind("[::1]:80")).unwrap();
+    let mut client = lab.inside("a", || TcpStream::connect("[::1]:80")).unwrap();
+    let (mut server, _) = listener.accept().unwrap();
+    let [receiver, sender] = [53, 0].map(|port| lab.inside("a", || UdpSocket::bind(("::1", port))).unwrap());
+    let filter = Filter {
+        slow_ns: 1,
+        ..lab.filter()
+    };
+    let counted = counted::count("kernellatency", &filter);
+    let mut buffer = [0; 64];
+    for _ in 0..TIMES {
+        client.write_all(b"ask").unwrap();
+        server.read_exact(&mut buffer[..3]).unwrap();
+        sender.send_to(b"ask", "[::1]:53").unwrap();
+        receiver.recv(&mut buffer).unwrap();
+    }
+    let segments = TIMES..=TIMES * 4;
+    for measure in [Measure::SendTcp, Measure::ReceiveTcp] {
+        assert_between(&counted.of(&lab, "a", measure), segments.clone(), 0, AT_ONCE_NS);
+    }
+    assert_between(
+        &counted.of(&lab, "a", Measure::ReceiveUdp),
+        TIMES..=TIMES,
+        0,
+        AT_ONCE_NS,
+    );
+    let (events, _) = counted.stop();
+    let flows: Vec<String> = slow(&events).into_iter().map(|(flow, ..)| flow).collect();
+    for end in ["-> [::1]:80 tcp", "-> [::1]:53 udp"] {
+        assert!(flows.iter().any(|flow| flow.ends_with(end)), "{end}: {flows:?}");
+    }
+}
+
 /// Sends `TIMES` datagrams and as many segments, of which each is held for 20 ms in that chain of that namespace; gives what was counted
 /// there, and the slow ones.
 fn traffic_held_in(name: &'static str, chain: &str) -> (NetnsBed, Counted) {
