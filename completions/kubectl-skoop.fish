@@ -43,7 +43,7 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "top" -d
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "inspect" -d 'Show all numbers of a pod\'s or a node\'s network, and what they mean'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "compare" -d 'Compare two pods of the same kind, a sick one and a healthy one: what is different?'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "export" -d 'Give numbers and events to monitoring while the window is open'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "latency" -d 'Show where time passes: in the program, its sockets, the kernel, and the queues of devices'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "latency" -d 'Show where time passes: in the program, its sockets, the kernel, the queues of devices, and disks'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "map" -d 'Show who talks to whom, how that is known, and where it is lost'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "doctor" -d 'Check whether helpers can start on the cluster, and say what is missing; name its network plug-in and the state of its agents'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "cleanup" -d 'Delete what earlier runs left in a cluster; does not touch live runs'
@@ -516,12 +516,12 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; an
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -s l -l selector -d 'Watch only pods with these labels' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l node -d 'Watch this node; may be repeated' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l max-nodes -d 'Refuse to watch more nodes than this' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l probe -d 'Use only these probes, separated by commas (`probes` lists them) [default: all but path, tcpstate, transmit, socketlatency and kernellatency]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l probe -d 'Use only these probes, separated by commas (`probes` lists them) [default: all but path, tcpstate, transmit, socketlatency, kernellatency and biolatency]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l netns -d 'With --local: watch only this network namespace, by name or path' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l pid -d 'With --local: watch only this process, in its network namespace' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l address -d 'Show only packets with this address at either end' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l port -d 'Show only packets with this port at either end' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l slow -d 'Show each wait that takes this time or longer, such as 50ms, of the probes that measure times [their default: socketlatency and kernellatency]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l slow -d 'Show each wait that takes this time or longer, such as 50ms, of the probes that measure times [their default: socketlatency, kernellatency and biolatency]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l for -d 'Stop after this time, such as 30s or 10m' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l max-events -d 'Stop after this many events' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -s o -l output -d 'How to print events' -r -f -a "table\t'Aligned lines'

@@ -26,11 +26,17 @@ pub enum Measure {
     Forward = 9,
     /// From the queue of a device to its driver.
     Queue = 10,
+    /// From a request to read from a block device being made to its end.
+    DiskRead = 11,
+    /// The same of a request to write.
+    DiskWrite = 12,
+    /// The same of a request to bring what was written to where it stays.
+    DiskFlush = 13,
 }
 
 impl Measure {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::ReadTcp,
         Self::ReadUdp,
         Self::WriteTcp,
@@ -41,6 +47,9 @@ impl Measure {
         Self::SendTcp,
         Self::Forward,
         Self::Queue,
+        Self::DiskRead,
+        Self::DiskWrite,
+        Self::DiskFlush,
     ];
 
     /// That of a number.
@@ -60,6 +69,9 @@ impl Measure {
             Self::SendTcp => "kernellatency.send",
             Self::Forward => "kernellatency.forward",
             Self::Queue => "kernellatency.queue",
+            Self::DiskRead => "biolatency.read",
+            Self::DiskWrite => "biolatency.write",
+            Self::DiskFlush => "biolatency.flush",
         }
     }
 
@@ -71,8 +83,14 @@ impl Measure {
             Self::ReadUdp | Self::ReceiveUdp => &[("protocol", "udp")],
             Self::SoftirqReceive => &[("softirq", "NET_RX")],
             Self::SoftirqTransmit => &[("softirq", "NET_TX")],
-            Self::Forward | Self::Queue => &[],
+            Self::Forward | Self::Queue | Self::DiskRead | Self::DiskWrite | Self::DiskFlush => &[],
         }
+    }
+
+    /// Block devices are told apart in it ([`BucketKey::of`]); each is one more label.
+    #[must_use]
+    pub const fn is_of_device(self) -> bool {
+        matches!(self, Self::DiskRead | Self::DiskWrite | Self::DiskFlush)
     }
 }
 
@@ -80,8 +98,10 @@ impl Measure {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BucketKey {
-    /// Namespace by inode.
+    /// Namespace by inode; 0 for what is nobody's.
     pub netns: u32,
+    /// Which of several: of a disk its number, as the kernel has it (major << 20 | minor). Else 0.
+    pub of: u32,
     /// A [`Measure`].
     pub measure: u16,
     /// The bucket.

@@ -415,6 +415,21 @@ pub const NUMBERS: &[Number] = &[
         PROTOCOL,
         "time from a packet entering the stack from a device to its socket (of TCP, in an open connection)",
     ),
+    histogram(
+        "biolatency.read",
+        DEVICE,
+        "time from a request to read from a block device being made to its end, in the device's queue and in the device",
+    ),
+    histogram(
+        "biolatency.write",
+        DEVICE,
+        "time from a request to write to a block device being made to its end, in the device's queue and in the device",
+    ),
+    histogram(
+        "biolatency.flush",
+        DEVICE,
+        "time that a block device took to bring what was written to where it stays (fsync waits for it)",
+    ),
 ];
 
 /// The probes whose numbers the kernel names: its tables' heads, and the probe.

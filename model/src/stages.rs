@@ -11,7 +11,7 @@ pub struct WaitStage {
     pub location: &'static str,
 }
 
-/// All of them, in the order in which data goes through them.
+/// All of them, in the order in which data goes through them; what the program itself may wait for comes last.
 pub const STAGES: &[WaitStage] = &[
     WaitStage {
         number: "socketlatency.write",
@@ -47,6 +47,21 @@ pub const STAGES: &[WaitStage] = &[
         number: "socketlatency.read",
         says: "read by application",
         location: "socket",
+    },
+    WaitStage {
+        number: "biolatency.read",
+        says: "disk read",
+        location: "disk",
+    },
+    WaitStage {
+        number: "biolatency.write",
+        says: "disk write",
+        location: "disk",
+    },
+    WaitStage {
+        number: "biolatency.flush",
+        says: "disk flush",
+        location: "disk",
     },
 ];
 

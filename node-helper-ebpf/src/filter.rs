@@ -37,6 +37,12 @@ pub fn holds_namespace(netns: u32) -> bool {
     given(&set__netns) == 0 || holds(&NETNS, &netns)
 }
 
+/// Whether this process is asked for.
+#[inline(always)]
+pub fn holds_process(pid: u32) -> bool {
+    given(&set__pids) == 0 || holds(&PIDS, &pid)
+}
+
 /// Whether nothing but namespaces is asked for.
 #[inline(always)]
 pub fn is_of_namespaces_only() -> bool {
@@ -57,5 +63,5 @@ pub fn lets_through(netns: u32, flow: &Flow, pid: u32) -> bool {
     if given(&set__ports) != 0 && !holds(&PORTS, &flow.sport) && !holds(&PORTS, &flow.dport) {
         return false;
     }
-    given(&set__pids) == 0 || pid == 0 || holds(&PIDS, &pid)
+    pid == 0 || holds_process(pid)
 }

@@ -1,4 +1,4 @@
-//! Times, counted where they are measured: for each namespace and measure a number for each bucket that is not empty.
+//! Times, counted where they are measured: for each namespace and measure, and each of several things of it, a number for each bucket that is not empty.
 
 use crate::atomic::add;
 use crate::budget::losses;
@@ -14,8 +14,15 @@ static HISTOGRAMS: PerCpuHashMap<BucketKey, u64> = PerCpuHashMap::with_max_entri
 /// One value more. What finds no place is counted as lost by program number `slot`.
 #[inline(always)]
 pub fn count(netns: u32, measure: Measure, value: u64, slot: u32) {
+    count_of(netns, measure, 0, value, slot);
+}
+
+/// The same of one of several, as [`BucketKey::of`] tells them apart.
+#[inline(always)]
+pub fn count_of(netns: u32, measure: Measure, of: u32, value: u64, slot: u32) {
     let key = BucketKey {
         netns,
+        of,
         measure: measure as u16,
         bucket: bucket(value) as u16,
     };

@@ -63,6 +63,21 @@ pub fn of_known_socket(sk: *const u8) -> u32 {
     if netns < FIRST_INODE { 0 } else { netns }
 }
 
+/// That of a task the verifier knows, without a call; 0 of one that is ending.
+#[inline(always)]
+pub fn of_known_task(task: *const u8) -> u32 {
+    let namespaces: *const u8 = load(task, &task_struct__nsproxy);
+    if namespaces.is_null() {
+        return 0;
+    }
+    let net: *const u8 = load(namespaces, &nsproxy__net_ns);
+    if net.is_null() {
+        return 0;
+    }
+    let netns: u32 = load_at(net, given(&net__ns) + given(&ns_common__inum));
+    if netns < FIRST_INODE { 0 } else { netns }
+}
+
 /// That of a socket.
 #[inline(always)]
 pub fn of_socket(sk: u64) -> Option<NetnsInterface> {

@@ -5,14 +5,13 @@
 mod bed;
 
 use bed::NetnsBed;
+use bed::inhabitant::{Inhabitant, TestGroup};
 use model::protocol::{Filter, Reply};
 use model::series::{Sample, Series, SeriesKind};
 use node_helper::readings::{READINGS, Rounds};
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::os::unix::fs::MetadataExt as _;
-use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -332,7 +331,7 @@ fn a_cpu_limit_that_is_reached_is_told_as_periods_and_time() {
     }
     let bed = NetnsBed::new(&["a"], &[]);
     let a = bed.namespace("a").inode;
-    let group = TestGroup::new(GROUP);
+    let group = TestGroup::new(GROUP, &format!("readings-{}", std::process::id()));
     group.set("cpu.cfs_period_us", "20000");
     group.set("cpu.cfs_quota_us", "2000");
     let script = "import sys\nprint('ready', flush=True); sys.stdin.readline()\n\
@@ -422,82 +421,4 @@ fn rounds_come_at_their_interval_and_say_what_they_cost() {
         samples[0].values.len() > 3 && samples[3].values.len() < 3,
         "{samples:?}"
     );
-}
-
-/// A process that lives in a namespace, in Python: it says a line when it is ready, goes on when it hears one, and says another.
-struct Inhabitant {
-    process: Child,
-    said: BufReader<std::process::ChildStdout>,
-}
-
-impl Inhabitant {
-    fn start(bed: &NetnsBed, name: &str, script: &str) -> Self {
-        let namespace = bed.namespace(name);
-        let mut process = Command::new("nsenter")
-            .arg(format!("--net={}", namespace.path.display()))
-            .args(["python3", "-c", script])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let said = BufReader::new(process.stdout.take().unwrap());
-        let mut inhabitant = Self { process, said };
-        inhabitant.hear();
-        inhabitant
-    }
-
-    fn hear(&mut self) {
-        let mut line = String::new();
-        self.said.read_line(&mut line).unwrap();
-        assert!(!line.is_empty(), "it has ended");
-    }
-
-    /// Lets it go on until it has done its part.
-    fn go_on(&mut self) {
-        self.process.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
-        self.hear();
-    }
-
-    /// nsenter becomes the program that it starts.
-    fn pid(&self, bed: &NetnsBed, name: &str) -> u32 {
-        let pid = self.process.id();
-        let inode = std::fs::metadata(format!("/proc/{pid}/ns/net")).unwrap().ino();
-        assert_eq!(inode, u64::from(bed.namespace(name).inode));
-        pid
-    }
-}
-
-impl Drop for Inhabitant {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-/// A cgroup of its own, which goes when all have left it.
-struct TestGroup(std::path::PathBuf);
-
-impl TestGroup {
-    fn new(hierarchy: &str) -> Self {
-        let group = std::path::Path::new(hierarchy).join(format!("readings-{}", std::process::id()));
-        std::fs::create_dir(&group).unwrap();
-        Self(group)
-    }
-
-    fn set(&self, file: &str, value: &str) {
-        std::fs::write(self.0.join(file), value).unwrap();
-    }
-}
-
-impl Drop for TestGroup {
-    fn drop(&mut self) {
-        let back = self.0.parent().unwrap().join("cgroup.procs");
-        for pid in std::fs::read_to_string(self.0.join("cgroup.procs"))
-            .unwrap_or_default()
-            .lines()
-        {
-            let _ = std::fs::write(&back, pid);
-        }
-        let _ = std::fs::remove_dir(&self.0);
-    }
 }

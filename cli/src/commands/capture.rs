@@ -28,8 +28,15 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Left out unless asked for: they follow every packet of a flow, report every connection, or measure every packet.
-pub const ONLY_WHEN_ASKED: [&str; 5] = ["path", "tcpstate", "transmit", "socketlatency", "kernellatency"];
+/// Left out unless asked for: they follow every packet of a flow, report every connection, or measure every packet or request.
+pub const ONLY_WHEN_ASKED: [&str; 6] = [
+    "path",
+    "tcpstate",
+    "transmit",
+    "socketlatency",
+    "kernellatency",
+    "biolatency",
+];
 
 /// Watch drops, resets and other events of the kernel as they happen
 ///
@@ -46,14 +53,14 @@ pub const ONLY_WHEN_ASKED: [&str; 5] = ["path", "tcpstate", "transmit", "socketl
   sudo kubectl-skoop capture --local
   # Resets and drops on port 5432 in one network namespace, for half a minute
   sudo kubectl-skoop capture netns/a --port 5432 --probe tcpreset,drop --local --for 30s
-  # What waits 50 ms or longer in a pod's sockets or in the kernel, one by one, and all of it as distributions at the end
-  kubectl skoop capture web-7c9 --probe socketlatency,kernellatency --slow 50ms --for 30s
+  # What waits 50 ms or longer in a pod's sockets, in the kernel or for a disk, one by one, and all of it as distributions at the end
+  kubectl skoop capture web-7c9 --probe socketlatency,kernellatency,biolatency --slow 50ms --for 30s
   # One JSON object per line
   sudo kubectl-skoop capture --address 10.90.2.2 --local -o json | jq .seen")]
 pub struct Capture {
     #[command(flatten)]
     scope: ScopeOptions,
-    /// Use only these probes, separated by commas (`probes` lists them) [default: all but path, tcpstate, transmit, socketlatency and kernellatency]
+    /// Use only these probes, separated by commas (`probes` lists them) [default: all but path, tcpstate, transmit, socketlatency, kernellatency and biolatency]
     #[arg(long = "probe", value_name = "LIST", value_delimiter = ',')]
     probes: Vec<String>,
     /// With --local: watch only this network namespace, by name or path
@@ -71,7 +78,7 @@ pub struct Capture {
     /// Show harmless drops too: late duplicates, data left in a closed socket
     #[arg(long)]
     all_drops: bool,
-    /// Show each wait that takes this time or longer, such as 50ms, of the probes that measure times [their default: socketlatency and kernellatency]
+    /// Show each wait that takes this time or longer, such as 50ms, of the probes that measure times [their default: socketlatency, kernellatency and biolatency]
     #[arg(long, value_name = "TIME", value_parser = durations::wait)]
     slow: Option<Duration>,
     /// Stop after this time, such as 30s or 10m

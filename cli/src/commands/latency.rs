@@ -13,7 +13,7 @@ use clap::Args;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-/// Show where time passes: in the program, its sockets, the kernel, and the queues of devices
+/// Show where time passes: in the program, its sockets, the kernel, the queues of devices, and disks
 ///
 /// Times are measured in the kernel, of all traffic in the window, and shown as half of all, 99 of 100 and the slowest: each is at most an eighth too much. Nothing is sent and nothing is changed. It costs some time for each packet, as is said before it begins.
 #[derive(Debug, Args)]
@@ -41,7 +41,7 @@ pub struct LatencyCommand {
 }
 
 /// The probes that measure.
-const PROBES: &[&str] = &["socketlatency", "kernellatency"];
+const PROBES: &[&str] = &["socketlatency", "kernellatency", "biolatency"];
 
 impl CliCommand for LatencyCommand {
     const NAME: &'static str = "latency";

@@ -24,6 +24,8 @@ const AFTERMATH: Duration = Duration::from_millis(300);
 const TRANSLATED_WITHIN: Duration = Duration::from_millis(150);
 /// A lookup that got no answer is given this long more, to distinguish a late answer from none.
 const LATE_ANSWER: Duration = Duration::from_secs(2);
+/// What makes an answer slow may wait for several things, one after the other; each that takes this part of what is called slow is told.
+const PARTS_OF_SLOW: u64 = 10;
 /// Between two looks at whether the answer is settled.
 const SETTLED_EVERY: Duration = Duration::from_millis(20);
 
@@ -195,6 +197,7 @@ fn arm_at(session: &mut Session, node: usize, id: u32, flows: Vec<WatchedFlow>) 
     let filter = Filter {
         netns,
         flows,
+        slow_ns: state.evidence.limits.slow_ms * 1_000_000 / PARTS_OF_SLOW,
         ..Filter::default()
     };
     let probes = probes(session, node);

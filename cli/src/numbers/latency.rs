@@ -2,6 +2,7 @@
 
 use super::distribution::Distribution;
 use super::place::NumbersPlace;
+use model::numbers;
 use model::stages::{STAGES, WaitStage};
 use model::views::{LatencyPlace, LatencyStage};
 
@@ -22,16 +23,27 @@ pub fn of(place: &NumbersPlace, node: Option<&NumbersPlace>) -> LatencyPlace {
 fn rows(places: &[&NumbersPlace]) -> Vec<LatencyStage> {
     let mut stages = Vec::new();
     for stage in STAGES {
-        let here = places.iter().flat_map(|place| &place.histograms);
-        for grown in here.filter(|grown| grown.series.name == stage.number) {
-            let all = Distribution::of(&grown.buckets);
-            if all.count > 0 {
-                let labels: Vec<&str> = grown.series.labels.values().map(String::as_str).collect();
-                stages.push(row(stage, &labels.join(" "), &all));
+        for place in places {
+            let here = place.histograms.iter();
+            for grown in here.filter(|grown| grown.series.name == stage.number) {
+                let all = Distribution::of(&grown.buckets);
+                if all.count > 0 {
+                    let labels: Vec<&str> = grown.series.labels.values().map(String::as_str).collect();
+                    stages.push(LatencyStage {
+                        location: location(stage, place),
+                        ..row(stage, &labels.join(" "), &all)
+                    });
+                }
             }
         }
     }
     stages
+}
+
+/// Where a stage of a place is. Of disks the node has only what its kernel reads and writes for no pod.
+fn location(stage: &WaitStage, place: &NumbersPlace) -> String {
+    let for_nobody = place.netns == 0 && numbers::probe_of(stage.number) == "biolatency";
+    format!("{}{}", stage.location, if for_nobody { ", for no pod" } else { "" })
 }
 
 fn row(stage: &WaitStage, of: &str, all: &Distribution) -> LatencyStage {
@@ -42,7 +54,7 @@ fn row(stage: &WaitStage, of: &str, all: &Distribution) -> LatencyStage {
     };
     LatencyStage {
         stage: says,
-        location: stage.location.to_owned(),
+        location: String::new(),
         count: all.count,
         p50_us: microseconds(all.percentile(50)),
         p99_us: microseconds(all.percentile(99)),
@@ -115,5 +127,24 @@ mod tests {
         let says: Vec<&str> = stages.iter().map(|stage| stage.stage.as_str()).collect();
         assert_eq!(says, ["softirq raised to run, NET_RX", "read by application, tcp"]);
         assert_eq!(of(&place(8, Vec::new()), Some(&node)).stages, []);
+        // Disks come last, and what the kernel writes for nobody beside what it does for the pod.
+        let disk = |device: &str| Series {
+            name: "biolatency.write".to_owned(),
+            labels: [("device".to_owned(), device.to_owned())].into(),
+            ..Series::default()
+        };
+        let (vda, vdb) = (disk("vda"), disk("vdb"));
+        let web = place(7, vec![grown(&vda, slow), grown(&tcp, slow)]);
+        let stages = of(&web, Some(&place(0, vec![grown(&vdb, slow)]))).stages;
+        let says: Vec<_> = stages
+            .iter()
+            .map(|row| (row.stage.as_str(), row.location.as_str()))
+            .collect();
+        let expected = [
+            ("read by application, tcp", "socket"),
+            ("disk write, vda", "disk"),
+            ("disk write, vdb", "disk, for no pod"),
+        ];
+        assert_eq!(says, expected);
     }
 }

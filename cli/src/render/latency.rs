@@ -32,7 +32,7 @@ fn place(page: &mut TextPage, place: &LatencyPlace, seconds: f64, paper: Paper) 
         page.line(
             TextLine::default()
                 .ink(Ink::Open, "  ? ")
-                .plain("nothing to measure: no data was read in this time"),
+                .plain("nothing to measure: nothing was read or written in this time"),
         );
         return;
     }
@@ -141,7 +141,7 @@ stage                     where   count    p50     p99     max  1us   10us  100u
 read by application, tcp  socket     10  40 us  230 ms  230 ms  ▁        █                     ▁
 
 shop/db on n1 · in 10.0 s
-  ? nothing to measure: no data was read in this time
+  ? nothing to measure: nothing was read or written in this time
 ";
         assert_eq!(drawn(120), wide);
         let narrow = drawn(80);

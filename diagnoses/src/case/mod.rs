@@ -15,6 +15,7 @@ mod fate;
 pub mod firewall_drops;
 pub(crate) mod foreign_answers;
 pub mod kept_connections;
+pub mod late_answers;
 pub(crate) mod lookups;
 pub mod lost_between_nodes;
 pub mod neighbours;
@@ -47,6 +48,7 @@ use model::evidence::Evidence;
 use model::facts::Link;
 use model::flow::{RST, TCP};
 use model::inventory::Inventory;
+use model::numbers;
 use model::owner::Owner;
 use model::report::Direction;
 use neighbours::{Silent, silent};
@@ -259,8 +261,10 @@ impl<'a> Case<'a> {
     /// Nothing of the watched flow was lost on its way here, or may have been: what was not seen did not happen where a
     /// probe looked.
     pub fn saw_all(&self) -> bool {
-        let mut lost = self.evidence.nodes.iter().flat_map(|node| &node.lost);
-        lost.all(|lost| lost.of_watched_at_most() == 0)
+        let lost = self.evidence.nodes.iter().flat_map(|node| &node.lost);
+        // What measures times tells of no packet.
+        let mut of_packets = lost.filter(|lost| !numbers::measures_times(&lost.probe));
+        of_packets.all(|lost| lost.of_watched_at_most() == 0)
     }
 
     /// The same of what these probes tell: what the kernel left out of others does not matter.

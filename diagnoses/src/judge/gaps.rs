@@ -7,6 +7,7 @@ use crate::kubernetes::policy::Ruling;
 use crate::words;
 use model::attempt::Outcome;
 use model::missing::{Known, Missing};
+use model::numbers;
 use model::protocol::Lost;
 use model::report::Direction;
 
@@ -56,7 +57,8 @@ pub fn gaps(case: &Case<'_>) -> Vec<Missing> {
             push(&mut gaps, of_node(lack));
         }
         // Whatever was not seen there, it kept nothing that was asked for from working.
-        let matters = |lost: &&Lost| lost.missed > 0 && !case.all_worked();
+        let of_packets = |lost: &Lost| !numbers::measures_times(&lost.probe);
+        let matters = |lost: &&Lost| lost.missed > 0 && of_packets(lost) && !case.all_worked();
         for lost in node.lost.iter().filter(matters) {
             let runs = words::count(lost.missed as usize, "run");
             let what = format!(

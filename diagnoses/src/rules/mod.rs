@@ -170,6 +170,7 @@ rules! {
     }
     end End {
         file_descriptors_exhausted "file-descriptors-exhausted"
+        disk_slow "disk-slow"
         application_stalled "application-stalled"
         accept_queue_full "accept-queue-full"
         syn_queue_full "syn-queue-full"

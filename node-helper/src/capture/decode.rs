@@ -2,6 +2,7 @@
 
 use super::symbols::Symbols;
 use crate::kernel::btf::{DROP_REASONS, Layout, RESET_REASONS};
+use crate::system::block_device;
 use model::event::{Event, Exchanged, Packet, Seen, SlowStage, TcpState};
 use model::flow::Flow;
 use model::histogram::Measure;
@@ -121,8 +122,15 @@ impl KernelNames {
 
     /// The event of a record without its place's names. `None` when this version does not know the word.
     pub fn event(&mut self, probe: &str, record: &Record, tail: &[u8]) -> Option<Event> {
-        let seen = self.seen(What::decode(record.tag, record.a, record.b)?)?;
-        let mut event = bare(probe, record, seen);
+        let what = What::decode(record.tag, record.a, record.b)?;
+        let mut event = bare(probe, record, self.seen(what)?);
+        if let Seen::Slow { device, .. } = &mut event.seen
+            && is_of_device(what)
+        {
+            // Where packets have an interface.
+            *device = Some(block_device::name(record.ifindex));
+            event.ifindex = 0;
+        }
         event.packet = packet(tail);
         event.exchanged = exchanged(tail);
         event.quoted = tail.get(TAIL..TAIL + TUPLE).map(flow);
@@ -144,6 +152,12 @@ fn slow(stages: [(u16, u64); 2]) -> Option<Seen> {
         stages,
         device: None,
     })
+}
+
+/// What it tells of waited for a block device.
+fn is_of_device(what: What) -> bool {
+    let What::Slow { measure, .. } = what else { return false };
+    Measure::decode(measure).is_some_and(Measure::is_of_device)
 }
 
 /// An event about a record, without what its tail tells.

@@ -3,11 +3,10 @@
 
 use super::process::OwnGroup;
 use crate::identity::cgroups;
-use crate::system::door;
+use crate::system::block_device;
 use anyhow::Context as _;
 use procfs::process::Process;
 use std::collections::BTreeMap;
-use std::path::Path;
 
 /// Of one block device.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -40,7 +39,7 @@ pub(crate) fn of_group(pid: u32) -> anyhow::Result<GroupIo> {
         parse_own(&bytes, &requests)
     };
     for device in &mut devices {
-        device.name = name_of(Path::new("/sys"), &device.name);
+        device.name = block_device::name_of(&device.name);
     }
     Ok(GroupIo {
         devices,
@@ -100,13 +99,11 @@ fn parse_own(bytes: &str, requests: &str) -> Vec<DeviceIo> {
     devices.into_values().collect()
 }
 
-/// The name of a device by its numbers, as `lsblk` has it; the numbers where it is gone.
-fn name_of(sys: &Path, numbers: &str) -> String {
-    let link = door::link(sys.join("dev/block").join(numbers));
-    let name = link
-        .ok()
-        .and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
-    name.unwrap_or_else(|| numbers.to_owned())
+/// The id of the cgroup that is charged for what the pod or container of this process reads and writes; none of a process that lives
+/// in neither: such a cgroup may be several namespaces'.
+pub(crate) fn charged_group(pid: u32) -> Option<u64> {
+    let process = Process::new(i32::try_from(pid).ok()?).ok()?;
+    OwnGroup::of(&process).ok()?.contained_id("blkio")
 }
 
 #[cfg(test)]

@@ -77,12 +77,24 @@ impl OwnGroup {
     /// A file of it, in the hierarchy of that controller; of none, in that of version 2. Who lives in a hierarchy's root has no
     /// cgroup there: what stands in the root is of the whole node.
     pub(super) fn text(&self, controller: &str, file: &str) -> Option<String> {
+        let folder = self.folder(controller, |_| true)?;
+        door::text(folder.join(file), door::FEW_LINES).ok()
+    }
+
+    /// The id of a pod's or container's cgroup in the hierarchy of that controller: its inode.
+    pub(super) fn contained_id(&self, controller: &str) -> Option<u64> {
+        let is_contained = |own: &Path| owner::is_contained(&owner::of_path(&own.to_string_lossy()));
+        let folder = self.folder(controller, is_contained)?;
+        Some(door::metadata(folder).ok()?.ino())
+    }
+
+    /// Where it lies in the hierarchy of that controller, if it is no root and `counts`.
+    fn folder(&self, controller: &str, counts: impl Fn(&Path) -> bool) -> Option<PathBuf> {
         let (root, mounts) = &*self.mounts;
         let place = cgroup_of(mounts, &self.groups, controller)?.below(root);
         let own = cgroups::of_owner(&place.path);
         let is_root = own.as_os_str().is_empty();
-        let folder = place.mount.join(own);
-        (!is_root).then(|| door::text(folder.join(file), door::FEW_LINES).ok())?
+        (!is_root && counts(&own)).then(|| place.mount.join(own))
     }
 }
 

@@ -11,6 +11,8 @@ use anyhow::bail;
 use std::sync::OnceLock;
 use strsim::levenshtein;
 
+/// How long block devices take.
+pub mod biolatency;
 /// DNS over UDP.
 pub mod dns;
 /// Packets that the kernel frees as a loss.
@@ -50,6 +52,7 @@ pub const PROBES: &[&Probe] = &[
     &transmit::PROBE,
     &socketlatency::PROBE,
     &kernellatency::PROBE,
+    &biolatency::PROBE,
 ];
 
 /// What this kernel has of what all probes want; read once.

@@ -132,6 +132,7 @@ pub const MAKE_SOCKETS: &[Call] = &[
 const MAP_CREATE: u64 = 0;
 const MAP_LOOKUP: u64 = 1;
 const MAP_UPDATE: u64 = 2;
+const MAP_DELETE: u64 = 3;
 const MAP_NEXT_KEY: u64 = 4;
 const PROG_LOAD: u64 = 5;
 const PROG_BY_ID: u64 = 13;
@@ -143,7 +144,11 @@ const MAP_FREEZE: u64 = 22;
 const ENABLE_STATS: u64 = 32;
 
 /// Maps and programs that are there.
-pub const READ_MAPS: &[Call] = &[one_of(libc::SYS_bpf, 0, &[MAP_LOOKUP, MAP_UPDATE, MAP_NEXT_KEY, INFO])];
+pub const READ_MAPS: &[Call] = &[one_of(
+    libc::SYS_bpf,
+    0,
+    &[MAP_LOOKUP, MAP_UPDATE, MAP_DELETE, MAP_NEXT_KEY, INFO],
+)];
 
 /// What is attached where.
 pub const QUERY_PROGRAMS: &[Call] = &[one_of(libc::SYS_bpf, 0, &[PROG_QUERY])];

@@ -3,12 +3,12 @@
 use super::place::ReadPlace;
 use super::sink::{NumberSink, SeriesIds};
 use super::{READINGS, ReadingProbe};
+use crate::facts::block_io;
 use crate::identity::namespaces::{Namespaces, NetworkNamespace};
 use crate::identity::owner::{of_namespace, of_pid};
-use crate::kernel::histograms::{Buckets, HistogramMap};
-use crate::system::clock;
+use crate::kernel::histograms::{Buckets, HistogramMap, TimesKey};
+use crate::system::{block_device, clock};
 use anyhow::Context as _;
-use model::histogram::Measure;
 use model::missing::Missing;
 use model::protocol::{Filter, ProbeStatus, Reply};
 use model::series::{Round, Sample, Series, Whose};
@@ -51,7 +51,7 @@ struct Told {
 /// Times that were counted in the kernel, by namespace, as they were at the beginning of a round; or why they are not known.
 #[derive(Default)]
 struct CountedTimes {
-    by_namespace: BTreeMap<u32, Vec<(Measure, Buckets)>>,
+    by_namespace: BTreeMap<u32, Vec<(TimesKey, Buckets)>>,
     missing: BTreeSet<(String, String)>,
 }
 
@@ -167,6 +167,7 @@ impl Reader {
             say,
         };
         reader.look_around(&namespaces);
+        reader.tell_owners(&namespaces)?;
         Ok(reader)
     }
 
@@ -183,6 +184,22 @@ impl Reader {
                 .place
                 .meet(&namespace.pids);
         }
+    }
+
+    /// Tells the probes that want to know it which cgroups are whose: of all pods, since what is another's is not nobody's.
+    fn tell_owners(&mut self, namespaces: &Namespaces) -> anyhow::Result<()> {
+        if !self.histograms.iter().any(HistogramMap::wants_owners) {
+            return Ok(());
+        }
+        let pods = namespaces.all().filter(|namespace| namespace.name != "host");
+        let owners = pods.filter_map(|namespace| {
+            let first = namespace.pids.first()?;
+            Some((block_io::charged_group(*first)?, namespace.inode))
+        });
+        let owners = owners.collect();
+        self.histograms
+            .iter_mut()
+            .try_for_each(|times| times.set_owners(&owners))
     }
 
     /// Reads all once and tells nothing, but which probes cannot be read at any place.
@@ -243,10 +260,15 @@ impl Reader {
     fn round(&mut self, due: Instant) {
         let (began, cpu) = (Instant::now(), clock::own_cpu_ns());
         self.number += 1;
+        let mut unknown = None;
         if self.number > 1 {
-            self.look_around(&Namespaces::scan());
+            let namespaces = Namespaces::scan();
+            self.look_around(&namespaces);
+            unknown = self.tell_owners(&namespaces).err();
         }
         let mut times = CountedTimes::read(&self.histograms);
+        let what = "which pods the kernel reads and writes for".to_owned();
+        times.missing.extend(unknown.map(|error| (what, format!("{error:#}"))));
         let (window, probes, say) = (self.window, &self.probes, &self.say);
         for (inode, told) in &mut self.places {
             let times = times.by_namespace.remove(inode).unwrap_or_default();
@@ -293,8 +315,8 @@ impl CountedTimes {
         for histogram in histograms {
             match histogram.read() {
                 Ok(counted) => {
-                    for ((netns, measure), buckets) in counted {
-                        all.by_namespace.entry(netns).or_default().push((measure, buckets));
+                    for (times, buckets) in counted {
+                        all.by_namespace.entry(times.netns).or_default().push((times, buckets));
                     }
                 }
                 Err(error) => {
@@ -321,7 +343,10 @@ fn read_place<'a>(
     window: u32,
     netns: u32,
     told: &mut Told,
-    (probes, times): (impl Iterator<Item = &'a &'static ReadingProbe>, Vec<(Measure, Buckets)>),
+    (probes, times): (
+        impl Iterator<Item = &'a &'static ReadingProbe>,
+        Vec<(TimesKey, Buckets)>,
+    ),
     mut missing: BTreeSet<(String, String)>,
     ids: &mut SeriesIds,
     say: &TellRound,
@@ -329,8 +354,11 @@ fn read_place<'a>(
     let at_ns = clock::monotonic_ns();
     told.place.begin_round();
     let mut sink = NumberSink::new(ids);
-    for (measure, buckets) in times {
-        sink.set_buckets(measure.name(), measure.labels(), buckets);
+    for (times, buckets) in times {
+        let device = times.measure.is_of_device().then(|| block_device::name(times.of));
+        let of_device = device.as_deref().map(|device| ("device", device));
+        let labels: Vec<_> = times.measure.labels().iter().copied().chain(of_device).collect();
+        sink.set_buckets(times.measure.name(), &labels, buckets);
     }
     for probe in probes {
         if let Err(error) = (probe.read)(&mut told.place, &mut sink) {

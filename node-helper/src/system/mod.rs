@@ -3,6 +3,7 @@
 //!
 //! It uses no other room of this crate, and knows nothing of probes, facts or the client.
 
+pub mod block_device;
 pub mod bpf;
 pub mod clock;
 /// The one door to files.

@@ -2,8 +2,10 @@
 #![allow(dead_code, reason = "each test file uses what it needs")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
+pub mod inhabitant;
 #[path = "../inside/mod.rs"]
 mod inside;
+pub mod loop_device;
 
 use inside::within;
 use model::protocol::Filter;

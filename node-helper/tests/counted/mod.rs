@@ -9,7 +9,7 @@ use model::protocol::{Filter, Lost};
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, ClockNanosleepFlags, clock_gettime, clock_nanosleep};
 use node_helper::capture::armed::{Armed, arm};
-use node_helper::kernel::histograms::HistogramMap;
+use node_helper::kernel::histograms::{HistogramMap, TimesKey};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ impl Counted {
     /// The same of one that has no name; 0 for the node.
     pub fn of_netns(&self, netns: u32, measure: Measure) -> Vec<(u64, u64)> {
         let mut all = self.map.read().unwrap();
-        let buckets = all.remove(&(netns, measure)).unwrap_or_default();
+        let buckets = all.remove(&TimesKey { netns, measure, of: 0 }).unwrap_or_default();
         let each = buckets
             .into_iter()
             .map(|(bucket, count)| (bounds(usize::from(bucket)), count));

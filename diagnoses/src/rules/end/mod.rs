@@ -4,6 +4,7 @@
 
 pub mod accept_queue_full;
 pub mod application_stalled;
+pub mod disk_slow;
 pub mod file_descriptors_exhausted;
 pub mod listener_on_other_address;
 pub mod port_closed;

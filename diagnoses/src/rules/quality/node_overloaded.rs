@@ -12,8 +12,9 @@
 //! Silent on: busy nodes on which the watched flow had no delay, throttled containers that answer in time, and slow paths
 //! (there, handshakes are slow too).
 
+use crate::case::Case;
 use crate::case::far_end::{Process, far_end, holders, listener, process_words};
-use crate::case::{Case, Failure};
+use crate::case::late_answers::late_answers;
 use crate::kernel::drops::Class;
 use crate::rules::{Checked, Need};
 use crate::verdict::finding::{Finding, fatal, warning};
@@ -74,24 +75,7 @@ fn backlog(case: &Case<'_>) -> Option<Finding> {
 }
 
 fn throttled(case: &Case<'_>) -> Option<Finding> {
-    let limit_ns = case.evidence.limits.slow_ms * 1_000_000;
-    let late: Vec<_> = case
-        .asked()
-        .filter(|tried| {
-            let attempt = tried.attempt;
-            let Some(connected) = attempt.connected_ns.filter(|ns| *ns < limit_ns) else {
-                return false;
-            };
-            let silent = matches!(tried.failure(), Some(Failure::Silent("read"))) && attempt.sent_bytes > 0;
-            let exchanged = attempt.sent_bytes > 0 && attempt.received_bytes > 0;
-            let slow = exchanged && attempt.took_ns.saturating_sub(connected) > limit_ns;
-            silent
-                || slow
-                || attempt
-                    .first_answer_ns
-                    .is_some_and(|first| first.saturating_sub(connected) > limit_ns)
-        })
-        .collect();
+    let late = late_answers(case);
     let first = late.first()?;
     let end = far_end(case, first.attempt.id)?;
     let socket = listener(case, end).ok()??;

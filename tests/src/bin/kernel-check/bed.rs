@@ -93,6 +93,13 @@ impl BedNetns {
         })
     }
 
+    /// A command inside, to be started.
+    pub fn command(&self, command: &[&str]) -> Command {
+        let mut inside = Command::new("ip");
+        inside.args(["netns", "exec", &self.name]).args(command);
+        inside
+    }
+
     /// Runs a command inside.
     pub fn run(&self, command: &[&str]) -> Result<()> {
         ip(&[&["netns", "exec", &self.name], command].concat())

@@ -2,6 +2,7 @@
 //! kernel.
 
 use crate::bed::{A, B, Bed};
+use crate::disks;
 use crate::helper::Helper;
 use anyhow::{Context, Result, ensure};
 use model::attempt::WatchedFlow;
@@ -52,12 +53,15 @@ pub fn run(helper_path: &str) -> Vec<Check> {
             return checks;
         }
     };
-    let scenes: [(&str, Scene); 5] = [
+    let scenes: [(&str, Scene); 8] = [
         ("a drop", drop_by_rule),
         ("a reset", reset),
         ("no DNS answer", dns_unanswered),
         ("the hop trail", trail),
         ("waits in the kernel", waits),
+        ("a disk's reads", disks::reads),
+        ("a pod's disk", disks::io_of_a_pod),
+        ("what is written later", disks::writeback_of_a_pod),
     ];
     for (name, scene) in scenes {
         checks.push(check(name, scene(&mut helper, &bed)));

@@ -3,6 +3,8 @@
 use anyhow::{Context, Result, bail};
 use model::event::Event;
 use model::protocol::{Filter, Hello, Line, Reply, Request, VERSION};
+use model::series::Series;
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -102,24 +104,7 @@ impl Helper {
         act: impl FnOnce() -> Result<()>,
         enough: impl Fn(&[Event]) -> bool,
     ) -> Result<Vec<Event>> {
-        self.id += 1;
-        let id = self.id;
-        self.say(Request::Arm {
-            id,
-            probes: vec![probe.to_owned()],
-            filter,
-        })?;
-        let armed = self.wait("armed", |reply| match reply {
-            Reply::Armed { probes, .. } => Some(probes),
-            _ => None,
-        })?;
-        if let Some(why) = armed.iter().find_map(|status| status.unsupported.as_ref()) {
-            self.say(Request::Stop { id })?;
-            self.wait("stopped", |reply| matches!(reply, Reply::Stopped { .. }).then_some(()))?;
-            bail!("{probe}: {}", why.why);
-        }
-        self.say(Request::Go { id })?;
-        self.wait("going", |reply| matches!(reply, Reply::Going { .. }).then_some(()))?;
+        let id = self.open(probe, filter)?;
         act()?;
         let mut events = Vec::new();
         let deadline = Instant::now() + bound;
@@ -134,16 +119,86 @@ impl Helper {
                 Err(RecvTimeoutError::Disconnected) => bail!("the helper ended in mid-window"),
             }
         }
-        self.say(Request::Stop { id })?;
-        self.wait("stopped", |reply| match reply {
-            Reply::Event(event) => {
-                events.push(event);
+        let rest = self.close(id)?;
+        events.extend(rest.into_iter().filter_map(|reply| match reply {
+            Reply::Event(event) => Some(event),
+            _ => None,
+        }));
+        Ok(events)
+    }
+
+    /// Arms `probe`, reads its numbers, lets `act` happen, reads them again: by how much each grew.
+    pub fn numbers(
+        &mut self,
+        probe: &str,
+        filter: Filter,
+        act: impl FnOnce() -> Result<()>,
+    ) -> Result<Vec<(Series, u64)>> {
+        let id = self.open(probe, filter)?;
+        let mut series = Vec::new();
+        let (mut before, mut after): (BTreeMap<u32, u64>, BTreeMap<u32, u64>) = Default::default();
+        self.wait("a reading", |reply| match reply {
+            Reply::Describe(described) => {
+                series.push(described);
                 None
             }
-            Reply::Stopped { .. } => Some(()),
+            Reply::Series(sample) => {
+                before.extend(sample.values);
+                None
+            }
+            Reply::Round(_) => Some(()),
             _ => None,
         })?;
-        Ok(events)
+        act()?;
+        for reply in self.close(id)? {
+            match reply {
+                Reply::Describe(described) => series.push(described),
+                Reply::Series(sample) => after.extend(sample.values),
+                _ => {}
+            }
+        }
+        let grown = series.into_iter().map(|series| {
+            let then = before.get(&series.id).copied().unwrap_or_default();
+            let now = after.get(&series.id).copied().unwrap_or(then);
+            (series, now.saturating_sub(then))
+        });
+        Ok(grown.collect())
+    }
+
+    /// Opens a window with this probe; its number.
+    fn open(&mut self, probe: &str, filter: Filter) -> Result<u32> {
+        self.id += 1;
+        let id = self.id;
+        self.say(Request::Arm {
+            id,
+            probes: vec![probe.to_owned()],
+            filter,
+        })?;
+        let armed = self.wait("armed", |reply| match reply {
+            Reply::Armed { probes, .. } => Some(probes),
+            _ => None,
+        })?;
+        if let Some(why) = armed.iter().find_map(|status| status.unsupported.as_ref()) {
+            self.close(id)?;
+            bail!("{probe}: {}", why.why);
+        }
+        self.say(Request::Go { id })?;
+        self.wait("going", |reply| matches!(reply, Reply::Going { .. }).then_some(()))?;
+        Ok(id)
+    }
+
+    /// Closes a window; what was said until then.
+    fn close(&mut self, id: u32) -> Result<Vec<Reply>> {
+        self.say(Request::Stop { id })?;
+        let mut all = Vec::new();
+        self.wait("stopped", |reply| match reply {
+            Reply::Stopped { .. } => Some(()),
+            other => {
+                all.push(other);
+                None
+            }
+        })?;
+        Ok(all)
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod bed;
 mod checks;
+mod disks;
 mod helper;
 mod table;
 
