@@ -103,6 +103,7 @@ impl PacketUnderWay {
 
 /// The packet of that identity that is at that place.
 #[inline(always)]
+#[expect(clippy::manual_find, reason = "a loop over four, which becomes four comparisons")]
 pub fn find(identity: u64, place: NetnsInterface) -> Option<&'static mut PacketUnderWay> {
     let set = set_of(identity)?;
     for packet in set {
@@ -115,6 +116,7 @@ pub fn find(identity: u64, place: NetnsInterface) -> Option<&'static mut PacketU
 
 /// The received packet of that identity, in whichever namespace.
 #[inline(always)]
+#[expect(clippy::manual_find, reason = "a loop over four, which becomes four comparisons")]
 pub fn find_received(identity: u64) -> Option<&'static mut PacketUnderWay> {
     let set = set_of(identity)?;
     for packet in set {

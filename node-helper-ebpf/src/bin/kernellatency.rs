@@ -261,7 +261,7 @@ fn net_dev_queue(context: BtfTracePointContext) -> i32 {
     let mut before = 0;
     if sent_ns != 0 {
         // One that is paced is sent at a later moment.
-        let took_ns = if sent_ns < now { now - sent_ns } else { 0 };
+        let took_ns = now.saturating_sub(sent_ns);
         if took_ns < LONGEST_NS {
             count(place.netns, Measure::SendTcp, took_ns, 3);
             before = earlier(Measure::SendTcp, took_ns);
