@@ -358,7 +358,7 @@ fn attach(
 
 /// Bytes of a probe's ring. One that measures times has events only where slow ones are asked for; there is no ring smaller than a page.
 fn ring_bytes(probe: &Probe, settings: &[(&str, u32)]) -> u32 {
-    const SLOW_ONES: u32 = 64 * 1024;
+    const SLOW_ONES: u32 = 32 * 1024;
     let is_asked_for_slow_ones = settings.iter().any(|(name, value)| *name == "slow_us" && *value != 0);
     match probe.ring_bytes {
         0 if is_asked_for_slow_ones => SLOW_ONES,

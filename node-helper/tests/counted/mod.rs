@@ -54,6 +54,11 @@ impl Counted {
             .collect()
     }
 
+    /// The next one that is told by itself.
+    pub fn next_event(&self) -> Event {
+        self.told.recv_timeout(Duration::from_secs(5)).unwrap()
+    }
+
     /// Ends it: what was told by itself, and what was lost.
     pub fn stop(self) -> (Vec<Event>, Vec<Lost>) {
         let lost = self.armed.stop().lost;
