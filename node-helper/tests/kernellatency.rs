@@ -5,7 +5,7 @@ mod bed;
 mod counted;
 
 use bed::NetnsBed;
-use counted::{Counted, now_ns, until_ns};
+use counted::{Counted, Waited, assert_waits, now_ns, timed, until_ns};
 use model::event::{Event, Seen};
 use model::histogram::Measure;
 use model::protocol::Filter;
@@ -14,19 +14,25 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
-const HELD_NS: u64 = 20_000_000;
+const HELD_NS: u64 = 60_000_000;
 /// What a packet takes where nobody holds it, on a machine that does other things beside.
-const AT_ONCE_NS: u64 = 10_000_000;
+const AT_ONCE_NS: u64 = 40_000_000;
 /// No packet is held longer than it should be by more than this.
-const LATE_NS: u64 = 15_000_000;
-const SLOW_NS: u64 = 15_000_000;
+const LATE_NS: u64 = 80_000_000;
+const SLOW_NS: u64 = 50_000_000;
 /// How often it is looked for a packet, and for how long.
 const TICK_NS: u64 = 100_000;
 const PATIENCE_NS: u64 = 5_000_000_000;
 
 fn count(lab: &NetnsBed) -> Counted {
+    count_ports(lab, &[])
+}
+
+/// The same of these ports alone: what a kernel sends by itself over IPv6 waits in queues, too.
+fn count_ports(lab: &NetnsBed, ports: &[u16]) -> Counted {
     let filter = Filter {
         slow_ns: SLOW_NS,
+        ports: ports.to_vec(),
         ..lab.filter()
     };
     counted::count("kernellatency", &filter)
@@ -73,11 +79,16 @@ impl<'a> Holder<'a> {
         self.queue.verdict(message).unwrap();
     }
 
-    /// Takes the next packet, and lets it go when it has been held.
-    fn hold(&mut self) {
+    /// Takes the next packet, which was sent then or later, and lets it go when it has been held.
+    fn hold(&mut self, sent_ns: u64) -> Waited {
         let message = self.next(now_ns() + PATIENCE_NS).expect("a packet");
-        until_ns(now_ns() + HELD_NS);
-        self.let_go(message);
+        let taken_ns = now_ns();
+        until_ns(taken_ns + HELD_NS);
+        let (read, ()) = timed(|| self.let_go(message));
+        Waited {
+            sent: (sent_ns, taken_ns),
+            read,
+        }
     }
 
     /// Takes no more.
@@ -101,8 +112,11 @@ fn held(values: &[(u64, u64)]) -> Vec<(u64, u64)> {
     values.iter().filter(|(from, _)| *from > AT_ONCE_NS).copied().collect()
 }
 
-/// Of each slow packet its flow, how long it took in all, and in each stage.
-fn slow(events: &[Event]) -> Vec<(String, u64, Vec<(String, u64)>)> {
+/// Of a slow packet its flow, how long it took in all, and in each stage.
+type SlowPacket = (String, u64, Vec<(String, u64)>);
+
+/// The slow ones among these.
+fn slow(events: &[Event]) -> Vec<SlowPacket> {
     let slow = |event: &Event| match &event.seen {
         Seen::Slow { took_ns, stages, .. } => {
             let stages = stages
@@ -228,43 +242,63 @@ fn over_ipv6_and_inside_one_namespace_it_is_the_same() {
     }
 }
 
-/// Sends `TIMES` datagrams and as many segments, of which each is held for 20 ms in that chain of that namespace; gives what was counted
-/// there, and the slow ones.
-fn traffic_held_in(name: &'static str, chain: &str) -> (NetnsBed, Counted) {
+/// Traffic of which each datagram and each segment with data was held in one chain of one namespace.
+struct HeldTraffic {
+    lab: NetnsBed,
+    counted: Counted,
+    datagrams: Vec<Waited>,
+    segments: Vec<Waited>,
+}
+
+fn held_in(name: &'static str, chain: &str) -> HeldTraffic {
     let lab = NetnsBed::routed();
     let (mut client, mut server) = connected(&lab);
     let (sender, receiver) = datagrams(&lab);
-    let counted = count(&lab);
+    let counted = count_ports(&lab, &[53, 80]);
     let mut holder = Holder::new(&lab, name, &format!("{chain} -d 10.77.2.2 -m length --length 30:60"));
     let mut buffer = [0; 64];
+    let (mut datagrams, mut segments) = (Vec::new(), Vec::new());
     for _ in 0..TIMES {
+        let sent_ns = now_ns();
         sender.send_to(b"ask", SERVER).unwrap();
-        holder.hold();
+        datagrams.push(holder.hold(sent_ns));
         assert_eq!(receiver.recv(&mut buffer).unwrap(), 3);
+        let sent_ns = now_ns();
         client.write_all(b"ask").unwrap();
-        holder.hold();
+        segments.push(holder.hold(sent_ns));
         server.read_exact(&mut buffer[..3]).unwrap();
     }
     holder.end();
-    (lab, counted)
+    HeldTraffic {
+        lab,
+        counted,
+        datagrams,
+        segments,
+    }
+}
+
+/// What those slow ones took whose time went into that stage, each as bounds.
+fn slow_in(events: &[Event], wanted: &str) -> Vec<(u64, u64)> {
+    let slow = slow(events).into_iter();
+    let mut took: Vec<u64> = slow
+        .flat_map(|(_, _, stages)| stages)
+        .filter(|(stage, took_ns)| stage == wanted && *took_ns > AT_ONCE_NS)
+        .map(|(_, took_ns)| took_ns)
+        .collect();
+    took.sort_unstable();
+    took.into_iter().map(|took| (took, took)).collect()
 }
 
 #[test]
 fn what_is_held_on_its_way_to_a_socket_is_long_in_that_stage_alone() {
-    let (lab, counted) = traffic_held_in("c", "INPUT");
-    let most = HELD_NS + LATE_NS;
-    assert_between(
-        &counted.of(&lab, "c", Measure::ReceiveUdp),
-        TIMES..=TIMES,
-        HELD_NS,
-        most,
-    );
-    assert_between(
-        &held(&counted.of(&lab, "c", Measure::ReceiveTcp)),
-        TIMES..=TIMES,
-        HELD_NS,
-        most,
-    );
+    let HeldTraffic {
+        lab,
+        counted,
+        mut datagrams,
+        segments,
+    } = held_in("c", "INPUT");
+    assert_waits(&counted.of(&lab, "c", Measure::ReceiveUdp), &datagrams);
+    assert_waits(&held(&counted.of(&lab, "c", Measure::ReceiveTcp)), &segments);
     for (name, measure) in [
         ("a", Measure::SendTcp),
         ("a", Measure::Queue),
@@ -274,35 +308,38 @@ fn what_is_held_on_its_way_to_a_socket_is_long_in_that_stage_alone() {
         assert_eq!(held(&counted.of(&lab, name, measure)), [], "{name} {measure:?}");
     }
     let (events, _) = counted.stop();
+    datagrams.extend(segments);
+    assert_waits(&slow_in(&events, "kernellatency.receive"), &datagrams);
     let told = slow(&events);
-    assert_eq!(told.len(), 2 * TIMES, "{told:?}");
-    for (flow, took_ns, stages) in told {
-        assert!(flow.contains("10.77.2.2:53") || flow.contains("10.77.2.2:80"), "{flow}");
-        assert!((HELD_NS..most).contains(&took_ns), "{took_ns}");
-        assert_eq!(stages, [("kernellatency.receive".to_owned(), took_ns)]);
+    for end in ["-> 10.77.2.2:53 udp", "-> 10.77.2.2:80 tcp"] {
+        let flows = told.iter().filter(|(flow, ..)| flow.ends_with(end));
+        assert!(flows.count() >= TIMES, "{end}: {told:?}");
     }
 }
 
 #[test]
 fn what_is_held_while_it_is_forwarded_is_long_in_that_stage_alone() {
-    let (lab, counted) = traffic_held_in("r", "FORWARD");
-    let most = HELD_NS + LATE_NS;
-    assert_between(
-        &held(&counted.of(&lab, "r", Measure::Forward)),
-        2 * TIMES..=2 * TIMES,
-        HELD_NS,
-        most,
-    );
-    assert_eq!(held(&counted.of(&lab, "r", Measure::Queue)), []);
-    assert_eq!(held(&counted.of(&lab, "c", Measure::ReceiveTcp)), []);
-    assert_eq!(held(&counted.of(&lab, "c", Measure::ReceiveUdp)), []);
+    let HeldTraffic {
+        lab,
+        counted,
+        mut datagrams,
+        segments,
+    } = held_in("r", "FORWARD");
+    datagrams.extend(segments);
+    assert_waits(&held(&counted.of(&lab, "r", Measure::Forward)), &datagrams);
+    for (name, measure) in [
+        ("r", Measure::Queue),
+        ("c", Measure::ReceiveTcp),
+        ("c", Measure::ReceiveUdp),
+    ] {
+        assert_eq!(held(&counted.of(&lab, name, measure)), [], "{name} {measure:?}");
+    }
     let (events, _) = counted.stop();
-    let told = slow(&events);
-    assert_eq!(told.len(), 2 * TIMES, "{told:?}");
-    for (_, took_ns, stages) in told {
+    assert_waits(&slow_in(&events, "kernellatency.forward"), &datagrams);
+    // Each as one line, with the stage that followed.
+    for (_, took_ns, stages) in slow(&events) {
         let names: Vec<&str> = stages.iter().map(|(stage, _)| stage.as_str()).collect();
         assert_eq!(names, ["kernellatency.forward", "kernellatency.queue"]);
-        assert!(stages[0].1 >= HELD_NS && stages[1].1 < AT_ONCE_NS, "{stages:?}");
         assert_eq!(took_ns, stages[0].1 + stages[1].1);
     }
 }
@@ -311,25 +348,21 @@ fn what_is_held_while_it_is_forwarded_is_long_in_that_stage_alone() {
 fn what_is_held_behind_tcp_is_long_in_that_stage_alone() {
     let lab = NetnsBed::routed();
     let (mut client, mut server) = connected(&lab);
-    let counted = count(&lab);
+    let counted = count_ports(&lab, &[80]);
     let mut holder = Holder::new(&lab, "a", "OUTPUT -d 10.77.2.2 -m length --length 55");
     let mut buffer = [0; 64];
+    let mut segments = Vec::new();
     for _ in 0..TIMES {
+        let sent_ns = now_ns();
         client.write_all(b"ask").unwrap();
-        holder.hold();
+        segments.push(holder.hold(sent_ns));
         server.read_exact(&mut buffer[..3]).unwrap();
     }
     holder.end();
-    let values = held(&counted.of(&lab, "a", Measure::SendTcp));
-    assert_between(&values, TIMES..=TIMES, HELD_NS, HELD_NS + LATE_NS);
+    assert_waits(&held(&counted.of(&lab, "a", Measure::SendTcp)), &segments);
     assert_eq!(held(&counted.of(&lab, "a", Measure::Queue)), []);
     let (events, _) = counted.stop();
-    let told = slow(&events);
-    assert_eq!(told.len(), TIMES, "{told:?}");
-    assert!(
-        told.iter().all(|(_, _, stages)| stages[0].0 == "kernellatency.send"),
-        "{told:?}"
-    );
+    assert_waits(&slow_in(&events, "kernellatency.send"), &segments);
 }
 
 /// Lets 1 Mbit/s leave `a`, and nothing be dropped.
@@ -346,7 +379,7 @@ fn datagrams_that_wait_in_a_queue_are_long_in_that_stage_each_behind_those_befor
     let lab = NetnsBed::routed();
     let (sender, receiver) = datagrams(&lab);
     throttle(&lab);
-    let counted = count(&lab);
+    let counted = count_ports(&lab, &[53]);
     for _ in 0..COUNT {
         sender.send_to(&[0; BYTES], SERVER).unwrap();
     }
@@ -354,18 +387,19 @@ fn datagrams_that_wait_in_a_queue_are_long_in_that_stage_each_behind_those_befor
         assert_eq!(receiver.recv(&mut [0; BYTES]).unwrap(), BYTES);
     }
     let values = counted.of(&lab, "a", Measure::Queue);
-    assert_eq!(values.len(), COUNT, "{values:?}");
+    let behind = counted.of(&lab, "c", Measure::ReceiveUdp);
+    let (events, lost) = counted.stop();
+    // Seldom some are not timed (seen once in some sixty times): Linux 6.18 may call no program where interrupts come.
+    let untimed = COUNT.saturating_sub(values.len());
+    assert!(values.len() <= COUNT && untimed <= 3, "{values:?}: {lost:?}");
     // With their headers they are a little longer; the first two fit into the burst.
     let each = (BYTES as u64 + 42) * BYTE_NS;
+    let waits = |at: usize| (at as u64 + 1).saturating_sub(2) * each;
     for (at, (from, to)) in values.iter().enumerate() {
-        let waits = (at as u64 + 1).saturating_sub(2) * each;
-        assert!(
-            *to + each >= waits && *from <= waits + each + LATE_NS,
-            "{at}: {values:?}"
-        );
+        let is_right = *to + each >= waits(at) && *from <= waits(at + untimed) + each + LATE_NS;
+        assert!(is_right, "{at}: {values:?}: {lost:?}");
     }
-    assert_eq!(held(&counted.of(&lab, "c", Measure::ReceiveUdp)), []);
-    let (events, _) = counted.stop();
+    assert_eq!(held(&behind), []);
     let told = slow(&events);
     let most = values.iter().filter(|(_, to)| *to > SLOW_NS).count();
     let least = values.iter().filter(|(from, _)| *from >= SLOW_NS).count();
@@ -382,9 +416,9 @@ fn segments_that_a_queue_cuts_out_of_larger_ones_are_measured_each() {
     let lab = NetnsBed::routed();
     let (mut client, mut server) = connected(&lab);
     throttle(&lab);
-    let counted = count(&lab);
-    client.write_all(&[0; BYTES]).unwrap();
-    server.read_exact(&mut [0; BYTES]).unwrap();
+    let counted = count_ports(&lab, &[80]);
+    client.write_all(&vec![0; BYTES]).unwrap();
+    server.read_exact(&mut vec![0; BYTES]).unwrap();
     let values = counted.of(&lab, "a", Measure::Queue);
     assert!(values.len() >= BYTES / 1448, "{values:?}");
     // TCP sends ten segments and waits for an answer: none is behind more than those ten.
@@ -394,7 +428,7 @@ fn segments_that_a_queue_cuts_out_of_larger_ones_are_measured_each() {
     assert_eq!(held(&counted.of(&lab, "a", Measure::SendTcp)), []);
     let (events, lost) = counted.stop();
     let told = slow(&events);
-    assert!(told.len() >= 5, "{told:?}");
+    assert!(told.len() >= 3, "{told:?}");
     for (_, took_ns, stages) in told {
         let names: Vec<&str> = stages.iter().map(|(stage, _)| stage.as_str()).collect();
         assert_eq!(names, ["kernellatency.send", "kernellatency.queue"]);
@@ -530,7 +564,7 @@ fn packets_that_find_no_place_are_told_and_the_others_are_measured_right() {
     let (_, receiver) = datagrams(&lab);
     throttle(&lab);
     let senders = lab.inside("a", || [(); SENDERS].map(|()| UdpSocket::bind("10.77.1.2:0").unwrap()));
-    let counted = count(&lab);
+    let counted = count_ports(&lab, &[53]);
     for sender in &senders {
         for _ in 0..EACH {
             sender.send_to(b"x", SERVER).unwrap();

@@ -85,6 +85,7 @@ pub fn timed<T>(does: impl FnOnce() -> T) -> ((u64, u64), T) {
 }
 
 /// As many values as waits, and each within what it can have been.
+#[track_caller]
 pub fn assert_waits(values: &[(u64, u64)], waits: &[Waited]) {
     let mut least: Vec<u64> = waits
         .iter()
