@@ -51,7 +51,7 @@ fn command(first: &str, last: &str, losses: &str, events: &[&str], arguments: &s
     let hello = HELLO.replace(
         r#"{"name":"tcpreset""#,
         r#"{"name":"socketlatency","about":"waits","cost":"0.4 us a read"},{"name":"kernellatency","about":"waits",
-        "cost":"0.3 us a packet"},{"name":"tcpreset""#,
+        "cost":"0.3 us a packet"},{"name":"biolatency","about":"disks","cost":"little"},{"name":"tcpreset""#,
     );
     let [first, round] = read(1, first);
     let [last, end] = read(2, last);

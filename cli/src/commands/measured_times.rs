@@ -35,7 +35,7 @@ fn lost(state: &ConversationState) -> Vec<Missing> {
         for lost in node.lost.iter().filter(|lost| numbers::measures_times(&lost.probe)) {
             if lost.uncounted > 0 {
                 let what = format!("up to {} times of {} on {}", lost.uncounted, lost.probe, node.name);
-                let why = "more packets, sockets with unread data or requests to disks were waited for, or more namespaces had traffic, than there is room for";
+                let why = "more packets, sockets with unread data or requests to disks were waited for, or more namespaces had traffic, than there is room for; or the end of a request to a disk was not seen";
                 all.push(Missing::new(what, why).remedy("name fewer targets"));
             }
             if lost.missed > 0 {

@@ -34,6 +34,8 @@ const OPERATION: u32 = 0xff;
 const READ: u32 = 0;
 const WRITE: u32 = 1;
 const ZONE_APPEND: u32 = 7;
+/// `BPF_NOEXIST`: only where there is none.
+const NEW: u64 = 1;
 /// A flag of a task: a thread of the kernel.
 const PF_KTHREAD: u32 = 0x0020_0000;
 /// How many cgroups stand one in the other, from the one that is charged to a pod's, at most.
@@ -78,10 +80,16 @@ fn begins(bio: *const u8) -> Option<()> {
     // SAFETY: no arguments.
     let at_ns = unsafe { bpf_ktime_get_ns() };
     let sent = Sent { at_ns, netns, pid };
-    if SENT.insert(&address(bio), &sent, 0).is_err()
-        && let Some(losses) = losses(0)
-    {
-        losses.uncounted += 1;
+    let place = address(bio);
+    if SENT.insert(&place, &sent, NEW).is_err() {
+        // Either there is no room, or the end of the one that lay here before was not seen: one is lost in any case.
+        if let Some(losses) = losses(0) {
+            losses.uncounted += 1;
+        }
+        if let Some(known) = SENT.get_ptr_mut(&place) {
+            // SAFETY: a value of the map; a request that is made has not ended yet.
+            unsafe { *known = sent };
+        }
     }
     Some(())
 }
