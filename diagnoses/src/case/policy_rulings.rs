@@ -165,12 +165,12 @@ fn ends(case: &Case<'_>, sent: Flow, came_to: Option<Flow>) -> Vec<PossibleEnd> 
 fn together<'a>(rulings: impl Iterator<Item = Ruling<'a>>) -> Ruling<'a> {
     let mut denied = None;
     let (mut allowed, mut doubt) = (false, None);
-    let mut in_all_modes = true;
+    let mut open_ends = Vec::new();
     for one in rulings {
         match one {
-            Ruling::Allowed { in_every_mode } => {
+            Ruling::Allowed { open } => {
                 allowed = true;
-                in_all_modes &= in_every_mode;
+                open_ends.extend(open);
             }
             Ruling::Unknown(why) => doubt = Some(why),
             Ruling::Denied(_) => denied = denied.or(Some(one)),
@@ -182,8 +182,6 @@ fn together<'a>(rulings: impl Iterator<Item = Ruling<'a>>) -> Ruling<'a> {
             Ruling::Unknown("some of the service's endpoints are forbidden and some are not".to_owned())
         }
         (_, _, Some(why)) => Ruling::Unknown(why),
-        (None, ..) => Ruling::Allowed {
-            in_every_mode: in_all_modes,
-        },
+        (None, ..) => Ruling::Allowed { open: open_ends },
     }
 }
