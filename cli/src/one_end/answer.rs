@@ -5,7 +5,8 @@ use super::question::OneEndQuestion;
 use super::triage::Triage;
 use crate::report::node;
 use diagnoses::conversations::{
-    Cost, Ends, Key, Looked, PathOf, Suffering, TargetRole, cost_in, is_expected, judge_conversations, question, refused_unseen,
+    Cost, Ends, Key, Looked, PathOf, Suffering, TargetRole, cost_in, is_expected, judge_conversations, question,
+    refused_unseen,
 };
 use model::endpoint::{Endpoint, EndpointKind};
 use model::evidence::Evidence;

@@ -134,7 +134,10 @@ fn listed(counts: &[CiliumCount], between: &str) -> String {
 fn rose(case: &Case<'_>, netns: u32) -> Option<Rose> {
     let node = case.node(netns);
     let host = case.evidence.node(&node).map(|node| node.host_netns);
-    let grown = [Some(netns), host].into_iter().flatten().find_map(|id| grown(case, id))?;
+    let grown = [Some(netns), host]
+        .into_iter()
+        .flatten()
+        .find_map(|id| grown(case, id))?;
     let here = |other: u32| other == netns || (!node.is_empty() && case.node(other) == node);
     let watched = case.all_drops(Class::Bpf);
     let watched = watched.iter().filter(|drop| here(drop.event.netns)).count() as u64;

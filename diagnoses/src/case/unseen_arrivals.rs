@@ -60,7 +60,9 @@ pub fn before<'c>(case: &'c Case<'_>, attempt: u32, target: u32) -> Option<(&'c 
     if !came_in || request.reached(target) || !request.drops.is_empty() {
         return None;
     }
-    let attached = case.after(stop.netns, "attached eBPF programs", |facts| &facts.bpf).ok()?;
+    let attached = case
+        .after(stop.netns, "attached eBPF programs", |facts| &facts.bpf)
+        .ok()?;
     let takes = |program: &&BpfAttachment| {
         program.id != 0 && program.ifindex == stop.ifindex && matches!(&*program.kind, "tc-ingress" | "tcx-ingress")
     };

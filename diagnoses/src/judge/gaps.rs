@@ -239,10 +239,7 @@ mod tests {
             let own = (scenes::ip("10.90.1.2"), port);
             let became = Flow::new(TCP, (sent.src(), sent.sport).into(), own.into());
             scene.watch(0, became);
-            scene
-                .hop(A, "lo", became, 1)
-                .attempt(0, sent, Outcome::Ok)
-                .connected_ns = Some(400_000);
+            scene.hop(A, "lo", became, 1).attempt(0, sent, Outcome::Ok).connected_ns = Some(400_000);
             local_proxy(&Case::new(cluster.evidence()))
         };
         assert_eq!(ended_at_port(80), None);

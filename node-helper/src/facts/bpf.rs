@@ -2,8 +2,8 @@
 
 use super::links::{self, LinkBrief};
 use super::{Fact, Look, qdiscs};
-use crate::identity::namespaces::NetworkNamespace;
 use crate::identity::cgroups;
+use crate::identity::namespaces::NetworkNamespace;
 use crate::system::bpf;
 use crate::system::door;
 use crate::system::netlink::{Netlink, attributes, text, u32_at};

@@ -7,7 +7,8 @@ use serde::Deserialize;
 use super::cluster::TestCluster;
 
 /// A service's address is the first thing in a key, an endpoint's the first in a value.
-const DUMP: &str = "for map in services_v2 backends_v3; do bpftool -j map dump pinned /sys/fs/bpf/tc/globals/cilium_lb4_$map; done";
+const DUMP: &str =
+    "for map in services_v2 backends_v3; do bpftool -j map dump pinned /sys/fs/bpf/tc/globals/cilium_lb4_$map; done";
 
 /// An entry of a map as `bpftool` shows it: each byte in hex. What it says by the map's types is not read.
 #[derive(Deserialize)]

@@ -39,8 +39,16 @@ pub fn wait(cluster: &TestCluster, namespace: &str) -> Result<()> {
         let mut lacking = unlisted(&services, &pods, &slices);
         for node in cluster.nodes().values() {
             let mut missing = wanted(&services, &slices, node);
-            let rules = if by_proxy { cluster.on_node(node, RULES)? } else { String::new() };
-            let told = if by_cilium { cilium_services::read(cluster, node)? } else { Vec::new() };
+            let rules = if by_proxy {
+                cluster.on_node(node, RULES)?
+            } else {
+                String::new()
+            };
+            let told = if by_cilium {
+                cilium_services::read(cluster, node)?
+            } else {
+                Vec::new()
+            };
             missing.retain(|rule| {
                 let lacks_proxys = by_proxy && !rule.is_in(&rules, namespace);
                 lacks_proxys || (by_cilium && !told.contains(&rule.address))

@@ -70,7 +70,11 @@ pub fn check(case: &Case<'_>) -> Checked {
         .map(|process| process_words(latest(process)));
     let who = program.as_deref().unwrap_or("the program");
     let seen = match (dropped.first(), &unseen) {
-        (_, Some(unseen)) => format!("{} of the request came to {}", count(usize::try_from(unseen.packets).unwrap_or(usize::MAX), "packet"), unseen.place),
+        (_, Some(unseen)) => format!(
+            "{} of the request came to {}",
+            count(usize::try_from(unseen.packets).unwrap_or(usize::MAX), "packet"),
+            unseen.place
+        ),
         (Some(drop), None) => format!(
             "{} of the watched handshake dropped in {netns} ({})",
             count(dropped.len(), "packet"),

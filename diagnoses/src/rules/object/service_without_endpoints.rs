@@ -494,7 +494,10 @@ mod tests {
             said.contains("an ICMP error from 10.96.0.20 answers it (services are programmed on the node by Cilium)"),
             "{said}"
         );
-        assert!(said.contains("throws that away: NOT_SPECIFIED in ip_rcv_core"), "{said}");
+        assert!(
+            said.contains("throws that away: NOT_SPECIFIED in ip_rcv_core"),
+            "{said}"
+        );
         let mut cluster = empty();
         let connect = program("cgroup-connect4", "cil_sock4_conne");
         let scene = &mut cluster.scene;

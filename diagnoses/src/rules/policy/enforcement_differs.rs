@@ -443,7 +443,10 @@ mod tests {
             "no policy forbids it, and Cilium drops it all the same on node y"
         );
         let proof = verdict.because.join("\n");
-        assert!(proof.contains("Cilium says: policy denied, ingress, 3 packets"), "{proof}");
+        assert!(
+            proof.contains("Cilium says: policy denied, ingress, 3 packets"),
+            "{proof}"
+        );
         // It drops for other reasons, too, and what a policy forbids.
         assert_eq!(scenes::causes(&judge(dropped(151).evidence())), ["bpf-drop"]);
         let mut cluster = deny_all(dropped(133));
