@@ -57,3 +57,37 @@ fn had_peers(evidence: &Evidence, target: &Endpoint) -> bool {
     let counts = netns.and_then(|netns| netns.before.socket_counts.ok());
     counts.is_some_and(|counts| counts.get("tcp ESTABLISHED").is_some_and(|count| *count > 0))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::refused_unseen;
+    use crate::scenes::{A, Scene};
+    use model::endpoint::Endpoint;
+    use model::facts::BpfAttachment;
+    use model::missing::Known;
+
+    #[test]
+    fn what_a_program_refuses_in_connect_is_seen_by_nobody() {
+        let asked = |kind: &str| {
+            let mut scene = Scene::two_nodes();
+            scene.facts(A, |facts| {
+                facts.bpf = Known::Known(vec![BpfAttachment {
+                    kind: kind.to_owned(),
+                    on: "/".to_owned(),
+                    ifindex: 0,
+                    id: 7,
+                    name: "cil_sock4_conne".to_owned(),
+                }]);
+            });
+            let target = Endpoint {
+                name: "shop/a".to_owned(),
+                netns: Some(A),
+                ..Endpoint::default()
+            };
+            refused_unseen(&scene.evidence, &[target])
+        };
+        let lack = asked("cgroup-connect4").unwrap();
+        assert!(lack.why.contains("cil_sock4_conne"), "{lack:?}");
+        assert_eq!(asked("cgroup-skb-egress"), None);
+    }
+}
