@@ -212,6 +212,12 @@ pub fn ruling<'a>(inventory: &'a Inventory, connection: &Connection<'a>) -> Ruli
     }
 }
 
+/// What enforces policies here knows a source by an identity that goes with the packet, whatever becomes of its address.
+#[must_use]
+pub fn judges_by_identity(inventory: &Inventory) -> bool {
+    inventory.policy_objects.serves(cilium::GROUP)
+}
+
 /// What comes of a connection at one end.
 enum SideRuling<'a> {
     Allowed {
