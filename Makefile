@@ -84,7 +84,7 @@ bench: build ## the figures of tests/bench/README.md; also target/bench.json
 	@[ -s target/scenarios.json ] || $(MAKE) --no-print-directory scenarios
 	$(CARGO) run --release -p tests --bin bench -- target/bench.json
 
-# How many nodes, which network they have (bridge, flannel, calico), and who enforces policies (none, kube-router, kube-network-policies).
+# How many nodes, which network they have (bridge, flannel, calico, cilium, cilium-kpr), and who enforces policies (none, kube-router, kube-network-policies).
 NODES = 2
 CNI ?= bridge
 POLICIES ?= none
@@ -93,12 +93,12 @@ CLUSTER := $(CURDIR)/target/cluster/cluster
 
 .PHONY: cluster-parts
 cluster-parts: image
-	@./setup.sh cluster
+	@./setup.sh cluster $(filter cilium,$(CNI:cilium-kpr=cilium))
 	@.ci/cross $(MACHINE) build -q -p tests --bin lab --release
 	@tests/cluster/build target/$(TARGET)/release/lab target/node-helper.tar
 
 .PHONY: cluster
-cluster: cluster-parts ## a real Kubernetes of NODES=2 nodes on this machine, with the network CNI=bridge, flannel or calico
+cluster: cluster-parts ## a real Kubernetes of NODES=2 nodes on this machine, with the network CNI=bridge, flannel, calico, cilium or cilium-kpr
 	@$(AS_ROOT) $(CLUSTER) up --nodes $(NODES) --cni $(CNI) --policies $(POLICIES)
 
 .PHONY: cluster-test

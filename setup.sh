@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what building, testing and trying kubectl-skoop needs, on Debian 12; says what it does before it does it.
 #
-#   setup.sh [build|arm64|test|kernels|bench|lint|fuzz|cluster]...      (nothing named: build and test)
+#   setup.sh [build|arm64|test|kernels|bench|lint|fuzz|cluster|cilium|browser]...      (nothing named: build and test)
 #
 # Quick when all is there. Root (sudo) is asked for only when a system package is missing.
 set -eu
@@ -18,6 +18,8 @@ arm64="gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-system-arm"
 kernels="qemu-system-x86 busybox-static cpio xz-utils $test"
 bench="bpftrace iperf3 $test"
 cluster="containerd runc containernetworking-plugins busybox-static util-linux ipset $test"
+# Cilium's agent compiles its eBPF programs on each node.
+cilium="clang-22"
 
 say() { echo "setup: $*"; }
 die() {
@@ -37,12 +39,13 @@ for part; do
     fuzz) packages="$packages $build" fuzz=wanted ;;
     browser) packages="$packages chromium" ;;
     cluster) packages="$packages $cluster" go=wanted ;;
+    cilium) packages="$packages $cluster $cilium" go=wanted ;;
     lint)
         packages="$packages $build rust-web-clippy"
         # The toolchain on PATH usually brings its own.
         .ci/cargo fmt --version >/dev/null 2>&1 || packages="$packages rustfmt-web"
         ;;
-    *) die "no such part: $part (build, arm64, test, kernels, bench, lint, fuzz, cluster, browser)" ;;
+    *) die "no such part: $part (build, arm64, test, kernels, bench, lint, fuzz, cluster, cilium, browser)" ;;
     esac
 done
 

@@ -76,7 +76,7 @@ func TestNothingStays(t *testing.T) {
 	t.Run("up without packages", func(t *testing.T) {
 		up := c.command("up")
 		up.Env = append(os.Environ(), "PATH="+t.TempDir())
-		refused(t, up, "missing packages: containerd runc", "./setup.sh cluster")
+		refused(t, up, "missing packages: containerd runc", "make cluster CNI=")
 		c.nothingStays(t)
 	})
 	for _, after := range []time.Duration{50 * time.Millisecond, 500 * time.Millisecond, 2 * time.Second, 6 * time.Second} {

@@ -83,6 +83,8 @@ func ownRun() error {
 
 // ownSys is the /sys of the machine's own network and cgroup namespaces.
 func ownSys(all []hierarchy) error {
+	// Below the new one the host's would still be listed, and Cilium wants no second bpf file system at one place.
+	_ = syscall.Unmount("/sys", syscall.MNT_DETACH)
 	if err := syscall.Mount("sysfs", "/sys", "sysfs", 0, ""); err != nil {
 		return fmt.Errorf("/sys: %w", err)
 	}
@@ -107,24 +109,26 @@ func ownSys(all []hierarchy) error {
 	return nil
 }
 
-// kubeletSettings are what a kubelet wants of a kernel, and sets where it finds it otherwise.
-var kubeletSettings = map[string]string{
-	"vm/overcommit_memory":      "1",
-	"vm/panic_on_oom":           "0",
-	"kernel/panic":              "10",
-	"kernel/panic_on_oops":      "1",
-	"kernel/keys/root_maxkeys":  "1000000",
-	"kernel/keys/root_maxbytes": "25000000",
+// wantedSettings are what a kubelet and Cilium's agent want of a kernel, and set where they find it otherwise.
+var wantedSettings = map[string]string{
+	"vm/overcommit_memory":             "1",
+	"vm/panic_on_oom":                  "0",
+	"kernel/panic":                     "10",
+	"kernel/panic_on_oops":             "1",
+	"kernel/keys/root_maxkeys":         "1000000",
+	"kernel/keys/root_maxbytes":        "25000000",
+	"kernel/timer_migration":           "0",
+	"kernel/unprivileged_bpf_disabled": "1",
 }
 
-// keepHostSettings lets a kubelet find the whole host's settings as it wants them, so that it leaves them alone: these
+// keepHostSettings lets them find the whole host's settings as they want them, so that they leave them alone: these
 // belong to no namespace, and would stay.
 func keepHostSettings() error {
 	folder := filepath.Join("/run", prefix+"-own", "settings")
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return err
 	}
-	for setting, wanted := range kubeletSettings {
+	for setting, wanted := range wantedSettings {
 		real := filepath.Join("/proc/sys", setting)
 		if _, err := os.Stat(real); err != nil {
 			continue

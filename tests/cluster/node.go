@@ -135,8 +135,10 @@ func nodeMachine(ca *authority, n int, p plan) (Machine, error) {
 				"--root-dir=/var/lib/kubelet",
 				"--cert-dir=/var/lib/kubelet/pki",
 			}, After: socket},
-			{Name: "kube-proxy", Argv: []string{kubernetes, "kube-proxy", "--config=" + inRun(name, "kube-proxy.yaml")}, After: apiReady},
 		},
+	}
+	if !p.replacesProxy() {
+		node.Services = append(node.Services, Service{Name: "kube-proxy", Argv: []string{kubernetes, "kube-proxy", "--config=" + inRun(name, "kube-proxy.yaml")}, After: apiReady})
 	}
 	for _, plugin := range p.plugins() {
 		if err := plugin.add(&node, ca, n, p); err != nil {

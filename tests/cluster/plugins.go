@@ -19,6 +19,8 @@ type plugin struct {
 	needs []need
 	// The router knows where pods are: their addresses are not hidden in a tunnel.
 	routesPods bool
+	// It serves services itself: no node has kube-proxy.
+	replacesProxy bool
 	// The archive of its image, beside the programs.
 	image string
 	// The file of its kinds of objects, beside the programs: without them no node becomes Ready.
@@ -30,7 +32,7 @@ type plugin struct {
 }
 
 // networks are what can give pods their network: `--cni`.
-var networks = byName(bridge, flannel, calico)
+var networks = byName(bridge, flannel, calico, cilium, ciliumAlone)
 
 // engines are what can enforce policies beside a network that does not: `--policies`.
 var engines = byName(nobody, kubeRouter, kubeNetworkPolicies)
@@ -80,6 +82,8 @@ func (p plan) arguments() []string { return []string{strconv.Itoa(p.nodes), p.ne
 func (p plan) plugins() []plugin { return []plugin{networks[p.network], engines[p.policies]} }
 
 func (p plan) routesPods() bool { return networks[p.network].routesPods }
+
+func (p plan) replacesProxy() bool { return networks[p.network].replacesProxy }
 
 func (p plan) String() string {
 	text := fmt.Sprintf("%d nodes, network %s", p.nodes, p.network)

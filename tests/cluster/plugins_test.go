@@ -22,7 +22,7 @@ func TestAClusterThatCannotBeIsRefused(t *testing.T) {
 	for _, wrong := range []struct{ words, says string }{
 		{"0 bridge none", "1 to 9"},
 		{"10 bridge none", "1 to 9"},
-		{"2 weave none", "bridge, calico, flannel"},
+		{"2 weave none", "bridge, calico, cilium, cilium-kpr, flannel"},
 		{"2 bridge everybody", "kube-network-policies, kube-router, none"},
 		{"2 bridge", "a policy engine"},
 	} {
@@ -34,7 +34,7 @@ func TestAClusterThatCannotBeIsRefused(t *testing.T) {
 
 // Pods of a tunnel are unknown between the nodes.
 func TestTheRouterKnowsPodsOfTheBridgeAlone(t *testing.T) {
-	for network, knows := range map[string]bool{"bridge": true, "flannel": false, "calico": false} {
+	for network, knows := range map[string]bool{"bridge": true, "flannel": false, "calico": false, "cilium": false, "cilium-kpr": false} {
 		setup := strings.Join(routerMachine(plan{2, network, "none"}, "coredns", "lab").Setup, "\n")
 		if strings.Contains(setup, podRange(1)) != knows {
 			t.Errorf("under %s the router has\n%s", network, setup)

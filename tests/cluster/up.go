@@ -142,7 +142,7 @@ func preflight(p plan) error {
 		}
 	}
 	if len(missing) > 0 {
-		return fmt.Errorf("missing packages: %s (`./setup.sh cluster` installs them on Debian)", strings.Join(missing, " "))
+		return fmt.Errorf("missing packages: %s (`make cluster %s` installs them on Debian)", strings.Join(missing, " "), p.asMakeSaysIt())
 	}
 	if all, err := hierarchies(); err != nil || len(all) == 0 {
 		return errors.New("no cgroups are mounted below /sys/fs/cgroup")

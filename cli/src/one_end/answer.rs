@@ -6,6 +6,7 @@ use super::triage::Triage;
 use crate::report::node;
 use diagnoses::conversations::{
     Cost, Ends, Key, Looked, PathOf, Suffering, TargetRole, cost_in, is_expected, judge_conversations, question,
+    refused_unseen,
 };
 use model::endpoint::{Endpoint, EndpointKind};
 use model::evidence::Evidence;
@@ -69,6 +70,7 @@ pub fn answer(
         seen: traffic.clone(),
         missing: gaps(&seen),
         expected: is_expected(&seen, &triage.targets),
+        unseen: refused_unseen(&seen, &triage.targets),
         unjudged: unjudged(triage),
     };
     let judged = judge_conversations(suffering, &looked);

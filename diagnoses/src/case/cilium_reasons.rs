@@ -14,71 +14,140 @@ const REASONS: &[(u8, &str)] = &[
     (132, "invalid source IP"),
     (133, "policy denied"),
     (134, "invalid packet"),
+    (135, "truncated or invalid header"),
     (136, "fragmentation needed"),
+    (137, "unknown protocol for connection tracking"),
+    (139, "unsupported layer 3 protocol"),
     (140, "missed tail call"),
+    (141, "error writing to the packet"),
+    (142, "unknown layer 4 protocol"),
+    (143, "unknown ICMPv4 code"),
+    (144, "unknown ICMPv4 type"),
+    (145, "unknown ICMPv6 code"),
+    (146, "unknown ICMPv6 type"),
+    (147, "no tunnel key"),
+    (150, "unknown layer 3 target address"),
     (151, "stale or unroutable IP"),
+    (153, "error correcting the layer 3 checksum"),
+    (154, "error correcting the layer 4 checksum"),
     (155, "connection tracking map insertion failed"),
+    (156, "invalid IPv6 extension header"),
     (157, "fragmentation not supported"),
     (158, "service backend not found"),
     (160, "no tunnel endpoint"),
+    (162, "beyond the horizon of the rate limit"),
+    (163, "unknown connection tracking state"),
+    (164, "host unreachable"),
+    (166, "unsupported layer 2 protocol"),
+    (167, "no mapping for masquerading"),
+    (168, "unsupported protocol for masquerading"),
     (169, "FIB lookup failed"),
+    (170, "encapsulation is prohibited"),
+    (171, "invalid identity"),
+    (172, "unknown sender"),
+    (174, "the address is a ClusterIP"),
+    (175, "first fragment not found"),
+    (176, "forbidden ICMPv6 message"),
+    (177, "not in the source range of the load balancer"),
+    (178, "socket lookup failed"),
+    (179, "socket assignment failed"),
+    (180, "no redirection to the proxy for this protocol"),
     (181, "denied by a rule of a policy that denies"),
+    (182, "VLAN not allowed"),
+    (183, "invalid network identifier of the tunnel"),
     (189, "authentication required"),
+    (190, "no connection tracking map"),
+    (191, "no NAT map"),
+    (194, "no egress gateway"),
     (195, "unencrypted traffic"),
+    (196, "TTL exceeded"),
+    (197, "no node ID"),
+    (198, "rate limited"),
     (202, "host not ready"),
     (203, "policy program of the endpoint not available"),
+    (204, "no egress IP"),
+    (207, "first fragment from outside not found"),
 ];
 
-/// What Cilium says of the watched packets that eBPF programs dropped on this node: a sentence for a proof. The counters are the
-/// node's, not the flow's, so it stands only where they rose by no less than the watched packets.
+/// Those by which a policy denies.
+const OF_POLICIES: [u8; 2] = [133, 181];
+
+/// The counters of a node that rose in the window. They are the node's, not the flow's: a reason that rose by fewer packets than
+/// were watched is not that of all of them.
+struct Rose {
+    /// By no fewer packets than were watched.
+    likely: Vec<CiliumCount>,
+    /// By fewer.
+    fewer: Vec<CiliumCount>,
+    /// Watched packets that eBPF programs dropped on the node.
+    watched: u64,
+}
+
+/// What Cilium says of the watched packets that eBPF programs dropped on this node: a sentence for a proof.
 pub fn said(case: &Case<'_>, netns: u32) -> Option<String> {
-    let node = case.node(netns);
-    let host = case.evidence.node(&node).map(|node| node.host_netns);
-    let rose = [Some(netns), host]
-        .into_iter()
-        .flatten()
-        .find_map(|id| rose(case, id))?;
-    let here = |other: u32| other == netns || (!node.is_empty() && case.node(other) == node);
-    let watched = case.all_drops(Class::Bpf);
-    let watched = watched.iter().filter(|drop| here(drop.event.netns)).count() as u64;
-    let all: u64 = rose.iter().map(|one| one.packets).sum();
-    match rose.as_slice() {
-        _ if all < watched => None,
+    let rose = rose(case, netns)?;
+    let others = match rose.fewer.as_slice() {
+        [] => "no other reason".to_owned(),
+        fewer => format!("other reasons for fewer than were watched: {}", listed(fewer, ", ")),
+    };
+    match rose.likely.as_slice() {
         [] => None,
         [one] => {
-            let others = if all > watched {
+            let with = if one.packets > rose.watched {
                 ", with those of other flows"
             } else {
                 ""
             };
             Some(format!(
-                "Cilium says: {}, {}, {} in the window{others}, no other reason",
+                "Cilium says: {}, {}, {} in the window{with}, {others}",
                 reason(one.reason),
                 direction(one.direction),
                 packets(one.packets)
             ))
         }
-        several => {
-            let words = several.iter().map(|one| {
-                format!(
-                    "{} ({}, {})",
-                    reason(one.reason),
-                    direction(one.direction),
-                    packets(one.packets)
-                )
-            });
-            let words: Vec<String> = words.collect();
-            Some(format!(
-                "Cilium says it is one of these, which rose in the window: {}",
-                words.join("; ")
-            ))
-        }
+        several => Some(format!(
+            "Cilium says it is one of these, which rose in the window: {}",
+            listed(several, "; ")
+        )),
     }
+}
+
+/// Cilium says that it was a policy, and no other reason is as likely.
+pub fn is_policy(case: &Case<'_>, netns: u32) -> bool {
+    let likely = rose(case, netns).map(|rose| rose.likely);
+    likely.is_some_and(|likely| matches!(likely.as_slice(), [one] if OF_POLICIES.contains(&one.reason)))
+}
+
+fn listed(counts: &[CiliumCount], between: &str) -> String {
+    let words = counts.iter().map(|one| {
+        format!(
+            "{} ({}, {})",
+            reason(one.reason),
+            direction(one.direction),
+            packets(one.packets)
+        )
+    });
+    words.collect::<Vec<String>>().join(between)
+}
+
+/// The reasons that rose, where they were counted twice; `None` too where none can be that of the watched packets.
+fn rose(case: &Case<'_>, netns: u32) -> Option<Rose> {
+    let node = case.node(netns);
+    let host = case.evidence.node(&node).map(|node| node.host_netns);
+    let grown = [Some(netns), host]
+        .into_iter()
+        .flatten()
+        .find_map(|id| grown(case, id))?;
+    let here = |other: u32| other == netns || (!node.is_empty() && case.node(other) == node);
+    let watched = case.all_drops(Class::Bpf);
+    let watched = watched.iter().filter(|drop| here(drop.event.netns)).count() as u64;
+    let (likely, fewer) = grown.into_iter().partition(|one| one.packets >= watched);
+    Some(Rose { likely, fewer, watched })
 }
 
 /// The drops that were counted in the window by the programs of a namespace, the most frequent first; `None` where they do not
 /// count, or were not read twice.
-fn rose(case: &Case<'_>, netns: u32) -> Option<Vec<CiliumCount>> {
+fn grown(case: &Case<'_>, netns: u32) -> Option<Vec<CiliumCount>> {
     let of = case.evidence.netns(netns)?;
     let (before, after) = (of.before.cilium_metrics.ok()?, of.after.cilium_metrics.ok()?);
     // Another map began at nothing.
@@ -176,10 +245,19 @@ mod tests {
             said(&because).unwrap(),
             "Cilium says: policy denied, ingress, 20 packets in the window, with those of other flows, no other reason"
         );
-        let because = dropped(&before, &metrics(9, &[(133, 1, 13), (201, 2, 7)]));
+        let because = dropped(&before, &metrics(9, &[(133, 1, 13), (211, 2, 7)]));
         assert_eq!(
             said(&because).unwrap(),
-            "Cilium says it is one of these, which rose in the window: reason 201 (egress, 7 packets); policy denied (ingress, 3 packets)"
+            "Cilium says it is one of these, which rose in the window: reason 211 (egress, 7 packets); policy denied (ingress, 3 packets)"
+        );
+    }
+
+    #[test]
+    fn what_rose_by_fewer_packets_than_were_watched_is_not_the_reason_of_all() {
+        let because = dropped(&metrics(9, &[(133, 1, 10)]), &metrics(9, &[(133, 1, 13), (139, 2, 1)]));
+        assert_eq!(
+            said(&because).unwrap(),
+            "Cilium says: policy denied, ingress, 3 packets in the window, other reasons for fewer than were watched: unsupported layer 3 protocol (egress, 1 packet)"
         );
     }
 

@@ -32,6 +32,7 @@ pub mod trail;
 pub(crate) mod tunnel_faults;
 pub mod tunnels;
 pub mod unheard_neighbours;
+pub mod unseen_arrivals;
 
 pub use fate::{Failure, Fate, Tried};
 pub use strays::strays;

@@ -1,6 +1,7 @@
 //! What was seen of an attempt, in words: the proofs that rules give for what they conclude.
 
 use crate::case::trail::Dropped;
+use crate::case::unseen_arrivals;
 use crate::case::{Case, Failure, Tried};
 use crate::kernel::drops::Class;
 use crate::verdict::finding::Finding;
@@ -49,7 +50,11 @@ pub fn last_seen(case: &Case<'_>, mut finding: Finding, attempt: u32) -> Finding
             .leg(attempt, Direction::Request)
             .is_some_and(|leg| leg.reached(destination));
         if !reached && case.watched_by("path") && case.saw_all() {
-            finding = finding.and(format!("it was never seen in {}", case.name(destination)));
+            let name = case.name(destination);
+            finding = finding.and(match unseen_arrivals::before(case, attempt, destination) {
+                Some((_, place)) => format!("whether it came into {name} cannot be told: it came to {place}"),
+                None => format!("it was never seen in {name}"),
+            });
         }
     }
     finding

@@ -4,7 +4,7 @@ use crate::case::attribution::is_icmp;
 use crate::case::services::{AskedService, services};
 use crate::case::{Case, Tried};
 use crate::kubernetes::pods::pod_of;
-use crate::kubernetes::policy::{Connection, Party, Ruling, ruling};
+use crate::kubernetes::policy::{Connection, Party, Ruling, judges_by_identity, ruling};
 use model::flow::{Flow, protocol_name};
 use model::inventory::Inventory;
 use model::report::Direction;
@@ -24,9 +24,22 @@ pub fn of_attempt<'a>(case: &Case<'a>, tried: &Tried<'a>) -> Option<Ruling<'a>> 
     };
     let ends = ends(case, flow, came_to);
     let protocol = protocol(flow.protocol)?;
-    Some(together(
-        ends.into_iter().map(|end| end.ruling(inventory, opener, protocol)),
-    ))
+    let ruled = |opener: Opener<'a>| together(ends.iter().map(|end| end.ruling(inventory, opener, protocol)));
+    let as_seen = ruled(opener);
+    if opener.seen_as.is_none() || !judges_by_identity(inventory) {
+        return Some(as_seen);
+    }
+    let as_sent = ruled(Opener {
+        seen_as: None,
+        ..opener
+    });
+    let alike = core::mem::discriminant(&as_seen) == core::mem::discriminant(&as_sent);
+    Some(if alike {
+        as_seen
+    } else {
+        let why = "Cilium judges a source by its identity: the source's own where the packet still carries it, or that of the address it was translated to";
+        Ruling::Unknown(why.to_owned())
+    })
 }
 
 /// The tuple that the place had before it which dropped the request.
@@ -165,12 +178,12 @@ fn ends(case: &Case<'_>, sent: Flow, came_to: Option<Flow>) -> Vec<PossibleEnd> 
 fn together<'a>(rulings: impl Iterator<Item = Ruling<'a>>) -> Ruling<'a> {
     let mut denied = None;
     let (mut allowed, mut doubt) = (false, None);
-    let mut in_all_modes = true;
+    let mut open_ends = Vec::new();
     for one in rulings {
         match one {
-            Ruling::Allowed { in_every_mode } => {
+            Ruling::Allowed { open } => {
                 allowed = true;
-                in_all_modes &= in_every_mode;
+                open_ends.extend(open);
             }
             Ruling::Unknown(why) => doubt = Some(why),
             Ruling::Denied(_) => denied = denied.or(Some(one)),
@@ -182,8 +195,6 @@ fn together<'a>(rulings: impl Iterator<Item = Ruling<'a>>) -> Ruling<'a> {
             Ruling::Unknown("some of the service's endpoints are forbidden and some are not".to_owned())
         }
         (_, _, Some(why)) => Ruling::Unknown(why),
-        (None, ..) => Ruling::Allowed {
-            in_every_mode: in_all_modes,
-        },
+        (None, ..) => Ruling::Allowed { open: open_ends },
     }
 }

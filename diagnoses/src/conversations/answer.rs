@@ -37,6 +37,8 @@ pub struct Looked {
     pub missing: Vec<Missing>,
     /// Others expect something of the target: a service selects it, or it had peers before.
     pub expected: bool,
+    /// What it may have tried of which nothing can be seen.
+    pub unseen: Option<Missing>,
     /// Conversations that suffer and were not judged: more than were asked for.
     pub unjudged: usize,
 }
@@ -112,6 +114,9 @@ pub fn judge_conversations(suffering: &[Suffering], looked: &Looked) -> OneEndJu
     let silent = seen.connections == 0 && seen.lookups == 0 && seen.datagrams == 0;
     if silent && looked.expected && !failed {
         missing.push(unheard(looked));
+    }
+    if silent && !failed {
+        missing.extend(looked.unseen.clone());
     }
     let outcome = if accused || failed {
         Conclusion::Fault

@@ -2,6 +2,7 @@
 
 use super::not_made::not_made;
 use crate::case::policy_rulings::{of_attempt, of_question};
+use crate::case::services::{AskedService, services};
 use crate::case::{Case, Fate};
 use crate::kubernetes::policy::Ruling;
 use crate::words;
@@ -195,6 +196,14 @@ fn local_proxy(case: &Case<'_>) -> Option<Missing> {
     })?;
     let forms = case.trail.forms(local.attempt.id);
     let end = forms.last().copied().unwrap_or(local.attempt.flow);
+    // A pod that asks a service may be what stands behind it.
+    let behind = |asked: &AskedService<'_>| {
+        let mut usable = asked.usable().into_iter();
+        usable.any(|backend| (backend.address, backend.port) == (end.dst(), end.dport))
+    };
+    if services(case).iter().any(behind) {
+        return None;
+    }
     Some(
         Missing::new(
             format!("whether {} was reached", case.target()),
@@ -211,4 +220,31 @@ fn local_proxy(case: &Case<'_>) -> Option<Missing> {
 
 fn is_loopback(case: &Case<'_>, netns: u32, ifindex: u32) -> bool {
     case.link(netns, ifindex).is_some_and(|link| link.loopback)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::local_proxy;
+    use crate::case::Case;
+    use crate::scenes::cluster::Cluster;
+    use crate::scenes::{self, A};
+    use model::attempt::Outcome;
+    use model::flow::{Flow, TCP};
+
+    #[test]
+    fn a_pod_that_stands_behind_the_service_it_asks_is_no_proxy() {
+        let ended_at_port = |port: u16| {
+            let mut cluster = Cluster::web();
+            cluster.slice("web").endpoints[0].addresses = vec![scenes::ip("10.90.1.2")];
+            let scene = &mut cluster.scene;
+            let sent = scene.flow(0);
+            let own = (scenes::ip("10.90.1.2"), port);
+            let became = Flow::new(TCP, (sent.src(), sent.sport).into(), own.into());
+            scene.watch(0, became);
+            scene.hop(A, "lo", became, 1).attempt(0, sent, Outcome::Ok).connected_ns = Some(400_000);
+            local_proxy(&Case::new(cluster.evidence()))
+        };
+        assert_eq!(ended_at_port(80), None);
+        assert!(ended_at_port(15_001).unwrap().why.contains("10.90.1.2:15001"));
+    }
 }

@@ -367,6 +367,12 @@ impl Agent {
         !self.enforces.tables.is_empty()
     }
 
+    /// It judges connections in eBPF programs at the pods' interfaces.
+    #[must_use]
+    pub const fn judges_in_programs(&self) -> bool {
+        !self.enforces.programs.is_empty()
+    }
+
     /// Its pod on a node, where it runs as one and that was read.
     #[must_use]
     pub fn pod<'a>(&self, inventory: &'a Inventory, node: &str) -> Option<&'a Pod> {

@@ -2,6 +2,7 @@
 
 use super::links::{self, LinkBrief};
 use super::{Fact, Look, qdiscs};
+use crate::identity::cgroups;
 use crate::identity::namespaces::NetworkNamespace;
 use crate::system::bpf;
 use crate::system::door;
@@ -12,7 +13,7 @@ use procfs::ProcessCGroups;
 use procfs::process::Process;
 use std::collections::BTreeSet;
 use std::os::fd::AsRawFd as _;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 pub(super) const FACT: Fact = Fact {
     name: "bpf",
@@ -161,12 +162,11 @@ fn parse_filter(message: &[u8]) -> Option<(u32, String)> {
 
 /// Programs in force for the cgroups of processes here, inherited ones too.
 fn of_cgroups(namespace: &NetworkNamespace, asked: &[u32]) -> anyhow::Result<Vec<BpfAttachment>> {
-    let mounts = Process::myself()
-        .and_then(|own| own.mountinfo())
-        .context("cannot read our own mounts")?;
-    let Some(mount) = mounts.iter().find(|mount| mount.fs_type == "cgroup2") else {
+    let (root, mounts) = cgroups::mounts().context("cannot read our own mounts")?;
+    let Some(mount) = cgroups::whole(&mounts, |mount| mount.fs_type == "cgroup2") else {
         return Ok(Vec::new());
     };
+    let top = cgroups::below(root, &mount.mount_point);
     let here = |pid: &&u32| namespace.pids.contains(pid);
     let first = asked.iter().filter(here);
     let mut seen = BTreeSet::new();
@@ -179,15 +179,15 @@ fn of_cgroups(namespace: &NetworkNamespace, asked: &[u32]) -> anyhow::Result<Vec
         .collect();
     let mut found = Vec::new();
     for path in paths {
-        found.extend(of_cgroup(&mount.mount_point, &path));
+        found.extend(of_cgroup(&top, &path));
     }
     found.sort_by(|a: &BpfAttachment, b| (&a.kind, a.id, &a.on).cmp(&(&b.kind, b.id, &b.on)));
     found.dedup_by(|a, b| a.kind == b.kind && a.id == b.id);
     Ok(found)
 }
 
-fn of_cgroup(mount: &Path, path: &Path) -> Vec<BpfAttachment> {
-    let Ok(folder) = door::folder(mount.join(path)) else {
+fn of_cgroup(top: &Path, path: &Path) -> Vec<BpfAttachment> {
+    let Ok(folder) = door::folder(top.join(path)) else {
         return Vec::new();
     };
     OF_CGROUP
@@ -205,10 +205,13 @@ fn of_cgroup(mount: &Path, path: &Path) -> Vec<BpfAttachment> {
         .collect()
 }
 
-/// A process's cgroup in the unified hierarchy, relative to its top.
+/// A process's cgroup in the unified hierarchy, relative to its top. Of one that is told from within another cgroup namespace it is
+/// not known where it is: it stands for the top, whose programs are in force for all.
 fn unified_path(cgroups: &ProcessCGroups) -> Option<PathBuf> {
     let own = cgroups.0.iter().find(|cgroup| cgroup.hierarchy == 0)?;
-    Some(PathBuf::from(own.pathname.trim_start_matches('/')))
+    let path = Path::new(own.pathname.trim_start_matches('/'));
+    let outside = path.components().any(|part| part == Component::ParentDir);
+    Some(if outside { PathBuf::new() } else { path.to_path_buf() })
 }
 
 #[cfg(test)]
@@ -247,5 +250,7 @@ mod tests {
     fn the_unified_hierarchy_is_found_beside_older_ones() {
         let cgroups = ProcessCGroups::from_buf_read("1:cpu:/x\n0::/a/b\n".as_bytes()).unwrap();
         assert_eq!(unified_path(&cgroups), Some(PathBuf::from("a/b")));
+        let elsewhere = ProcessCGroups::from_buf_read("0::/../../kubepods/b\n".as_bytes()).unwrap();
+        assert_eq!(unified_path(&elsewhere), Some(PathBuf::new()));
     }
 }

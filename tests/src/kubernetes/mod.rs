@@ -4,6 +4,7 @@
 //! What a scenario says is read in `scenario`; what is run alike in a lab and on a cluster is in `process` and `skoop`.
 pub mod audit;
 pub mod call;
+pub mod cilium_services;
 pub mod cleared;
 pub mod cluster;
 pub mod ground;

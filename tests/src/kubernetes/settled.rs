@@ -1,11 +1,12 @@
-//! Whether kube-proxy has written what the services of a namespace ask for. A service is not ready with its pods: rules
-//! follow up to a second later, and a run in between would see a fault that nobody made.
+//! Whether a node's kube-proxy, or Cilium in its place, has written what the services of a namespace ask for. A service is not
+//! ready with its pods: rules follow up to a second later, and a run in between would see a fault that nobody made.
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use serde_json::Value;
 
+use super::cilium_services;
 use super::cluster::TestCluster;
 
 const WITHIN: Duration = Duration::from_secs(15);
@@ -30,15 +31,29 @@ pub fn wait(cluster: &TestCluster, namespace: &str) -> Result<()> {
         sleep(UNSEEN);
         return Ok(());
     }
+    let network = cluster.network().map_or("", |network| network.name.as_str());
+    let (by_proxy, by_cilium) = (network != "cilium-kpr", network.starts_with("cilium"));
     let started = Instant::now();
     loop {
         let (pods, slices) = (list("pods")?, list("endpointslices.discovery.k8s.io")?);
         let mut lacking = unlisted(&services, &pods, &slices);
         for node in cluster.nodes().values() {
-            let rules = cluster.on_node(node, RULES)?;
-            let missing = wanted(&services, &slices, node)
-                .into_iter()
-                .filter(|rule| !rule.is_in(&rules, namespace));
+            let mut missing = wanted(&services, &slices, node);
+            let rules = if by_proxy {
+                cluster.on_node(node, RULES)?
+            } else {
+                String::new()
+            };
+            let told = if by_cilium {
+                cilium_services::read(cluster, node)?
+            } else {
+                Vec::new()
+            };
+            missing.retain(|rule| {
+                let lacks_proxys = by_proxy && !rule.is_in(&rules, namespace);
+                lacks_proxys || (by_cilium && !told.contains(&rule.address))
+            });
+            let missing = missing.into_iter();
             lacking.extend(missing.map(|rule| format!("a rule for {} of {} on {node}", rule.address, rule.service)));
         }
         if lacking.is_empty() {

@@ -72,7 +72,10 @@ impl<'w, 'a, 'u> Frame<'w, 'a, 'u> {
                 Some(Peer {
                     netns: Some(there),
                     ifindex,
-                }) => self.enter(there, ifindex),
+                }) => match self.by_program(facts, link) {
+                    Some(crossed) => crossed,
+                    None => self.enter(there, ifindex),
+                },
                 _ => Crossed::Ends(WalkEnd::Unknown(format!(
                     "the other end of {} was not found",
                     link.name
@@ -94,6 +97,31 @@ impl<'w, 'a, 'u> Frame<'w, 'a, 'u> {
             }
             _ => Crossed::Ends(WalkEnd::LeavesMachine),
         }
+    }
+
+    /// Into a pair whose ends are both here (Cilium's `cilium_host` and `cilium_net`): only its programs take what is sent into it.
+    /// They hand it to a pod of this node, or tell a tunnel its far end.
+    fn by_program(&mut self, facts: &'a NetnsFacts, link: &Link) -> Option<Crossed> {
+        let far = link.peer.as_ref().filter(|peer| peer.netns == Some(self.netns))?;
+        let ends = [link.index, far.ifindex];
+        let plugged = |index: &u32| interfaces::link(facts, *index).is_some_and(|end| end.master.is_some());
+        let mut programs = facts.bpf.ok()?.iter();
+        if ends.iter().any(plugged) || !programs.any(|program| ends.contains(&program.ifindex)) {
+            return None;
+        }
+        let mut others = self.walker.evidence.netns.iter().filter(|other| other.id != self.netns);
+        let owner = others.find(|other| interfaces::owns(&other.before, self.flow.dst()));
+        let mut links = facts.links.ok()?.iter();
+        let pod = owner.and_then(|owner| {
+            let towards = |peer: &&Peer| peer.netns == Some(owner.id);
+            let end = links.clone().filter_map(|link| link.peer.as_ref()).find(towards)?;
+            Some((owner.id, end.ifindex))
+        });
+        if let Some((there, ifindex)) = pod {
+            return Some(self.enter(there, ifindex));
+        }
+        let tunnel = links.find(|link| tunnel::is_external(link) && link.up)?;
+        Some(self.tunnel(tunnel))
     }
 
     /// It comes in by an interface of this namespace: it goes up the stack there, or through the bridge the interface belongs to.
@@ -426,9 +454,10 @@ fn no_lower_device(link: &Link) -> Crossed {
 
 #[cfg(test)]
 mod tests {
-    use crate::kernel::walk::{HopKind, WalkEnd, path};
+    use crate::kernel::walk::{HopKind, WalkEnd, WalkHop, path};
     use crate::scenes::{self, Scene, TUNNEL};
-    use model::facts::{Tunnel, Vxlan};
+    use model::facts::{BpfAttachment, Peer, Tunnel, Vxlan};
+    use model::missing::Known;
     use model::report::Direction;
 
     /// The nodes' tunnel is of this kind; pods of the other node are reached through its next hop, where there is one.
@@ -505,6 +534,52 @@ mod tests {
             });
         }
         assert_eq!(crossed(&mut vxlan), (17, far, 8472));
+    }
+
+    #[test]
+    fn what_is_routed_to_a_program_goes_on_by_the_tunnel_that_it_tells_the_far_end() {
+        let mut scene = Scene::over_vxlan();
+        for (node, far) in [(scenes::X, "10.90.2.0"), (scenes::Y, "10.90.1.0")] {
+            scene.link(node, "flannel.1", |link| {
+                link.vxlan = Some(Vxlan {
+                    port: 8472,
+                    external: true,
+                    ..Vxlan::default()
+                });
+            });
+            scene.without_routes_by(node, TUNNEL);
+            for other in ["10.90.1.0", "10.90.2.0"] {
+                scene.reroute(node, &scenes::route(other, 24, Some(far), 30));
+            }
+            scene.facts(node, |facts| {
+                if let Known::Known(links) = &mut facts.links {
+                    for (index, name, peer) in [(30, "cilium_host", 31), (31, "cilium_net", 30)] {
+                        let mut end = scenes::link(index, name, "veth");
+                        end.peer = Some(Peer {
+                            netns: Some(node),
+                            ifindex: peer,
+                        });
+                        links.push(end);
+                    }
+                }
+            });
+        }
+        let mut routed = scene.clone();
+        for node in [scenes::X, scenes::Y] {
+            scene.facts(node, |facts| {
+                facts.bpf = Known::Known(vec![BpfAttachment {
+                    kind: "tcx-egress".to_owned(),
+                    on: "cilium_host".to_owned(),
+                    ifindex: 30,
+                    id: 7,
+                    name: "cil_from_host".to_owned(),
+                }]);
+            });
+        }
+        assert_eq!(crossed(&mut scene), (17, "172.31.90.2".to_owned(), 8472));
+        routed.flow(0);
+        let tunnels = |hop: &WalkHop| hop.kind == HopKind::Tunnel;
+        assert!(!path(&routed.evidence).iter().any(tunnels), "nothing is attached there");
     }
 
     #[test]

@@ -68,9 +68,9 @@ pub enum Side {
 pub enum Ruling<'a> {
     /// Nothing selects the ends, or a rule allows it.
     Allowed {
-        /// It holds whatever the network plug-in does with a pod that nothing selects: Cilium's enforcement mode `always`, which no
-        /// object of the API tells, denies it all.
-        in_every_mode: bool,
+        /// Ends that nothing selects, where it matters what the network plug-in does then: Cilium's enforcement mode `always`, which
+        /// no object of the API tells, denies it all.
+        open: Vec<Side>,
     },
     /// At one end or both nothing allows it.
     Denied(Vec<Denial<'a>>),
@@ -193,11 +193,13 @@ pub fn ruling<'a>(inventory: &'a Inventory, connection: &Connection<'a>) -> Ruli
     }
     let mut denials = Vec::new();
     let mut doubt = None;
-    let mut in_every_mode = true;
+    let mut open = Vec::new();
     for side in [Side::Egress, Side::Ingress] {
         match one_side(inventory, side, connection) {
             Ok(SideRuling::Allowed { by_rule }) => {
-                in_every_mode &= by_rule || !inventory.policy_objects.serves(cilium::GROUP);
+                if !by_rule && inventory.policy_objects.serves(cilium::GROUP) {
+                    open.push(side);
+                }
             }
             Ok(SideRuling::Denied(denial)) => denials.push(denial),
             Err(why) => doubt = doubt.or(Some(why)),
@@ -206,8 +208,14 @@ pub fn ruling<'a>(inventory: &'a Inventory, connection: &Connection<'a>) -> Ruli
     match (denials.is_empty(), doubt) {
         (false, _) => Ruling::Denied(denials),
         (true, Some(why)) => Ruling::Unknown(why),
-        (true, None) => Ruling::Allowed { in_every_mode },
+        (true, None) => Ruling::Allowed { open },
     }
+}
+
+/// What enforces policies here knows a source by an identity that goes with the packet, whatever becomes of its address.
+#[must_use]
+pub fn judges_by_identity(inventory: &Inventory) -> bool {
+    inventory.policy_objects.serves(cilium::GROUP)
 }
 
 /// What comes of a connection at one end.

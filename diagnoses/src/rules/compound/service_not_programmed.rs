@@ -133,7 +133,8 @@ fn wrong(
                 "no netfilter rule of node {node} translates {}:{}",
                 flow.dst(),
                 flow.dport
-            ));
+            ))
+            .and_if(programmed_by(case, node));
         return Ok(Some(met(endpoints(finding, asked), case)));
     }
     Ok(None)
@@ -170,6 +171,16 @@ fn described(claim: Claim, case: &Case<'_>, asked: &AskedService<'_>, host: &Net
             )
             .say(if one { ", and restart it" } else { ", and restart them" }),
         )
+}
+
+/// `services are programmed on n1 by Cilium (cilium-agent)`.
+fn programmed_by(case: &Case<'_>, node: &str) -> Option<String> {
+    let agents = serving(case, node);
+    let words: Vec<String> = agents
+        .iter()
+        .map(|agent| format!("{} ({})", agent.name, agent.process))
+        .collect();
+    (!words.is_empty()).then(|| format!("services are programmed on {node} by {}", list(&words)))
 }
 
 fn endpoints(finding: Finding, asked: &AskedService<'_>) -> Finding {

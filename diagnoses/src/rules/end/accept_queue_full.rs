@@ -5,7 +5,8 @@
 //!
 //! How it knows: the listener of the watched flow holds more connections than it may (`Recv-Q` above `Send-Q`), and
 //! `TcpExt.ListenOverflows` of its namespace grew in the window, while the watched request arrived and got no answer. Or the
-//! kernel dropped the watched handshake itself for this reason. If several sockets share the port (`SO_REUSEPORT`), the rule
+//! kernel dropped the watched handshake itself for this reason. Where an eBPF program can hand the request to the pod unseen, as
+//! many overflows must have been counted as packets of the request came to the program. If several sockets share the port (`SO_REUSEPORT`), the rule
 //! means the one whose queue is full.
 //!
 //! Remedy: make the program accept faster, or raise its backlog (the argument of listen(2), and `net.core.somaxconn`).
@@ -14,6 +15,7 @@
 
 use crate::case::Case;
 use crate::case::far_end::{far_end, holders, latest, listeners, process_words, takes, target_words, unanswered};
+use crate::case::unseen_arrivals::unseen;
 use crate::kernel::drops::Class;
 use crate::rules::{Checked, Need};
 use crate::verdict::finding::fatal;
@@ -24,6 +26,7 @@ use model::report::Direction;
 pub const NEEDS: &[Need] = &[
     Need::Probe("drop"),
     Need::Probe("path"),
+    Need::Fact("bpf"),
     Need::Fact("sockets"),
     Need::Fact("counters"),
 ];
@@ -32,14 +35,19 @@ pub fn check(case: &Case<'_>) -> Checked {
     let mut dropped = case.all_drops(Class::ListenOverflow);
     dropped.retain(|drop| drop.direction == Direction::Request);
     let unanswered = unanswered(case);
+    let unseen = unseen(case).filter(|_| dropped.is_empty() && unanswered.is_empty());
     let Some(end) = dropped
         .first()
         .and_then(|drop| far_end(case, drop.attempt))
         .or_else(|| unanswered.first().map(|(_, end)| *end))
+        .or_else(|| unseen.as_ref().map(|unseen| unseen.end))
     else {
         return Ok(Vec::new());
     };
     let grew = case.growth(end.netns, "TcpExt.ListenOverflows")?;
+    if unseen.as_ref().is_some_and(|unseen| grew < unseen.packets) {
+        return Ok(Vec::new());
+    }
     // Several sockets may share the port (SO_REUSEPORT): the kernel gives each of them its share, however it fares.
     let sharing: Vec<&Socket> = listeners(case, end)?
         .into_iter()
@@ -55,18 +63,24 @@ pub fn check(case: &Case<'_>) -> Checked {
     }
     let mut ids: Vec<u32> = dropped.iter().map(|drop| drop.attempt).collect();
     ids.extend(unanswered.iter().map(|(id, _)| *id));
+    ids.extend(unseen.iter().flat_map(|unseen| &unseen.attempts));
     let netns = case.name(end.netns);
     let program = socket
         .and_then(|socket| holders(case, end.netns, socket).first().copied())
         .map(|process| process_words(latest(process)));
     let who = program.as_deref().unwrap_or("the program");
-    let seen = match dropped.first() {
-        Some(drop) => format!(
+    let seen = match (dropped.first(), &unseen) {
+        (_, Some(unseen)) => format!(
+            "{} of the request came to {}",
+            count(usize::try_from(unseen.packets).unwrap_or(usize::MAX), "packet"),
+            unseen.place
+        ),
+        (Some(drop), None) => format!(
             "{} of the watched handshake dropped in {netns} ({})",
             count(dropped.len(), "packet"),
             drop.words()
         ),
-        None => format!("the request arrived in {netns} and was not answered, and no drop of it was seen"),
+        (None, None) => format!("the request arrived in {netns} and was not answered, and no drop of it was seen"),
     };
     Ok(vec![
         fatal(
@@ -125,6 +139,38 @@ mod tests {
             .vanishes(3, scenes::C, "eth0")
             .grew(scenes::C, "TcpExt.ListenOverflows", 6);
         assert_eq!(scenes::causes(&judge(&scene.evidence)), ["accept-queue-full"]);
+    }
+
+    #[test]
+    fn what_a_program_hands_to_the_pod_unseen_is_known_by_as_many_overflows() {
+        let came_to_a_program = |overflows| {
+            let mut scene = Scene::two_nodes();
+            queue(&mut scene, 2, 1);
+            scene.facts(scenes::Y, |facts| {
+                facts.bpf = Known::Known(vec![model::facts::BpfAttachment {
+                    kind: "tcx-ingress".to_owned(),
+                    on: "up0".to_owned(),
+                    ifindex: 2,
+                    id: 7,
+                    name: "cil_from_netdev".to_owned(),
+                }]);
+            });
+            scene
+                .vanishes(3, scenes::Y, "up0")
+                .grew(scenes::C, "TcpExt.ListenOverflows", overflows);
+            judge(&scene.evidence)
+        };
+        let judgement = came_to_a_program(3);
+        assert_eq!(scenes::causes(&judgement), ["accept-queue-full"]);
+        let because = judgement.verdicts[0].because.join("\n");
+        assert!(because.contains("3 packets of the request came to"), "{because}");
+        let judgement = came_to_a_program(2);
+        assert_eq!(scenes::causes(&judgement), ["unexplained-timeout"]);
+        let because = judgement.verdicts[0].because.join("\n");
+        assert!(
+            because.contains("cannot be told") && !because.contains("never seen"),
+            "{because}"
+        );
     }
 
     #[test]

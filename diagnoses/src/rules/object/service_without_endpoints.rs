@@ -7,7 +7,8 @@
 //! How it knows: from the cluster's API. The `EndpointSlices` of the service list no ready address for the port, and none that
 //! still serves while it ends. The service's selector is compared with the pods of its namespace, and their state says the
 //! rest. Nothing that was sent to the service worked. How it ends depends on who programs services: kube-proxy's rules reject it,
-//! an eBPF datapath drops it, or refuses it in `connect()` so that no packet leaves; what was seen of that is said.
+//! an eBPF datapath drops it, answers with an ICMP error (which the source's kernel may throw away), or refuses it in `connect()`
+//! so that no packet leaves; what was seen of that is said.
 //!
 //! Remedy: correct the selector or the labels, or repair or start the pods.
 //!
@@ -26,7 +27,7 @@ use crate::rules::{Checked, Need};
 use crate::verdict::finding::{Finding, fatal};
 use crate::verdict::remedy::Remedy;
 use crate::words::shell::command;
-use crate::words::{at, count};
+use crate::words::{at, count, list};
 use model::inventory::{Node, Pod};
 use model::report::Direction;
 
@@ -130,6 +131,9 @@ fn ending(case: &Case<'_>) -> Option<String> {
     }
     let failed = case.failed();
     let first = failed.first()?;
+    if let Some(thrown) = answer_thrown_away(case, first.attempt.id) {
+        return Some(thrown);
+    }
     let at_once = matches!(
         first.failure(),
         Some(Failure::HostUnreachable | Failure::NetUnreachable | Failure::Refused | Failure::Forbidden)
@@ -150,6 +154,25 @@ fn ending(case: &Case<'_>) -> Option<String> {
             program.name, program.id
         )
     })
+}
+
+/// An ICMP error answers for the service, and the source's own kernel takes it for no valid packet: who asks waits in vain.
+fn answer_thrown_away(case: &Case<'_>, attempt: u32) -> Option<String> {
+    let source = case.evidence.source.netns?;
+    let request = case.leg(attempt, Direction::Request)?;
+    let error = request.lost_errors.iter().find(|lost| lost.event.netns == source)?;
+    let served = serving(case, &case.evidence.source.node);
+    let by: Vec<String> = served.iter().map(|agent| agent.name.to_owned()).collect();
+    let by = match by.as_slice() {
+        [] => String::new(),
+        by => format!(" (services are programmed on the node by {})", list(by)),
+    };
+    Some(format!(
+        "an ICMP error from {} answers it{by}, and the kernel of {} throws that away: {}",
+        error.event.flow.src(),
+        at(&case.name(source), Some(&case.interface(error.event))),
+        error.words()
+    ))
 }
 
 /// The node whose own endpoints alone may be used: the source's, or the one whose address was asked. For the latter pods are
@@ -454,6 +477,25 @@ mod tests {
         let said = proof(&mut cluster);
         assert!(
             said.contains("programmed there by Cilium) drops what is sent to it at x vetha"),
+            "{said}"
+        );
+        let mut cluster = empty();
+        let scene = &mut cluster.scene;
+        scene.facts(scenes::X, |facts| facts.bpf = Known::Known(vec![tc.clone()]));
+        let sent = scene.flow(0);
+        let error = scenes::icmp("10.96.0.20", "10.90.1.2");
+        scene.vanishes(1, scenes::X, "vetha");
+        scene.drop(scenes::A, "eth0", error, "NOT_SPECIFIED", "ip_rcv_core");
+        if let Some(event) = scene.evidence.events.last_mut() {
+            event.quoted = Some(sent);
+        }
+        let said = proof(&mut cluster);
+        assert!(
+            said.contains("an ICMP error from 10.96.0.20 answers it (services are programmed on the node by Cilium)"),
+            "{said}"
+        );
+        assert!(
+            said.contains("throws that away: NOT_SPECIFIED in ip_rcv_core"),
             "{said}"
         );
         let mut cluster = empty();

@@ -3,8 +3,8 @@
 //! Why it happens: the plug-in's agent on that node is behind, hangs, or failed at a part of its rules. Or the pod is so young
 //! that the agent has not come to it yet.
 //!
-//! How it knows: a rule that the plug-in made for policies dropped the watched packets, or its program said so, although every
-//! policy of both ends lets them pass and each that exists could be evaluated. Or the plug-in has no rules for the pod at all and
+//! How it knows: a rule that the plug-in made for policies dropped the watched packets, or its program said so, or Cilium's own
+//! counters tell that a policy was the reason, although every policy of both ends lets them pass and each that exists could be evaluated. Or the plug-in has no rules for the pod at all and
 //! drops what it sends or gets (Calico: `Unknown interface`). Or it is the reverse: a policy forbids the connection, a plug-in
 //! on that node enforces policies, and the connection worked: then it is a warning.
 //!
@@ -12,18 +12,18 @@
 //!
 //! Silent on: flows that a policy forbids (`network-policy-denies`), clusters without a plug-in that enforces, policies that could
 //! not be read or are not evaluated, and what a plug-in drops for other reasons than policies. Where Cilium's kinds are served, also
-//! on what no policy selects: in its enforcement mode `always` that is denied, and the API does not tell the mode. A pod younger
-//! than five seconds is only a warning.
+//! on what no policy selects, unless the source is such a pod and its node let the packets out: in the enforcement mode `always` they
+//! are denied, and the API does not tell the mode. A pod younger than five seconds is only a warning.
 
 use crate::case::firewall_drops::{Blocked, blocked};
 use crate::case::policy_denials::{engine, says, with_reasons};
 use crate::case::policy_rulings::of_attempt;
 use crate::case::trail::Dropped;
-use crate::case::{Case, Tried, node_agents, observations};
+use crate::case::{Case, Tried, cilium_reasons, node_agents, observations};
 use crate::kernel::drops::{self, Class};
 use crate::kernel::firewall::culprit::Culprit;
 use crate::kubernetes::agents::{self, Agent};
-use crate::kubernetes::policy::{Denial, Ruling};
+use crate::kubernetes::policy::{Denial, Ruling, Side};
 use crate::rules::{Checked, Need};
 use crate::verdict::finding::{Claim, Finding, fatal, info, warning};
 use crate::words::count;
@@ -35,6 +35,7 @@ pub const NEEDS: &[Need] = &[
     Need::Probe("path"),
     Need::Fact("netfilter"),
     Need::Fact("bpf"),
+    Need::Fact("cilium_metrics"),
     Need::Fact("links"),
 ];
 
@@ -50,6 +51,7 @@ pub fn check(case: &Case<'_>) -> Checked {
     if findings.is_empty() && case.inventory().is_some() {
         findings.extend(blocked.iter().filter_map(|blocked| dropped(case, blocked)));
         findings.extend(refused_by_program(case));
+        findings.extend(refused_by_datapath(case));
         findings.extend(let_through(case));
     }
     Ok(findings)
@@ -143,6 +145,28 @@ fn refused_by_program(case: &Case<'_>) -> Option<Finding> {
     )
 }
 
+/// Cilium's programs count a drop for a policy, and every policy lets it pass.
+fn refused_by_datapath(case: &Case<'_>) -> Option<Finding> {
+    let mut losses = case.drops(Class::Bpf);
+    losses.retain(|drop| drop.direction == Direction::Request);
+    let netns = losses.first()?.event.netns;
+    if !cilium_reasons::is_policy(case, netns) {
+        return None;
+    }
+    let node = case.node(netns);
+    let engines = node_agents::enforcing(case, &node);
+    let agent = engines.into_iter().find(|agent| agent.judges_in_programs())?;
+    let pod = admitted(case, &losses)?.pod;
+    let claim = by_age(case, pod, drops_all_the_same(case, netns, agent));
+    let finding = claim
+        .at(node, case.name(netns))
+        .interface(case.interface(losses.first()?.event))
+        .of(losses.iter().map(|drop| drop.attempt))
+        .remedy(node_agents::look_at(case, netns, agent).say(", and restart it"))
+        .because(observations::freed(case, &losses));
+    Some(finding.and_if(cilium_reasons::said(case, netns)).and(ADMITTED))
+}
+
 const ADMITTED: &str =
     "every policy that selects one of the ends lets it pass, and all kinds of policies that exist were evaluated";
 
@@ -166,10 +190,15 @@ fn admitted<'a>(case: &Case<'a>, drops: &[Dropped<'_>]) -> Option<Admitted<'a>> 
     if !inventory.other_policies.is_empty() || inventory.unread(&["polic", "namespaces"]).is_some() {
         return None;
     }
-    let mut tried = drops.iter().filter_map(|drop| case.attempt(drop.attempt));
     // A pod that no policy selects may be meant to be closed.
-    let surely = Some(Ruling::Allowed { in_every_mode: true });
-    if !tried.all(|tried| of_attempt(case, tried) == surely) {
+    let surely = |drop: &Dropped<'_>| {
+        let tried = case.attempt(drop.attempt)?;
+        let Ruling::Allowed { open } = of_attempt(case, tried)? else {
+            return None;
+        };
+        (open.is_empty() || (open.contains(&Side::Egress) && has_left_its_node(case, drop))).then_some(())
+    };
+    if !drops.iter().all(|drop| surely(drop).is_some()) {
         return None;
     }
     let flow = drops.first()?.event.flow;
@@ -178,6 +207,12 @@ fn admitted<'a>(case: &Case<'a>, drops: &[Dropped<'_>]) -> Option<Admitted<'a>> 
         .filter_map(|address| inventory.pods_at(address).next());
     let pod = ends.min_by_key(|pod| inventory.age_s(pod).unwrap_or(u64::MAX));
     Some(Admitted { pod })
+}
+
+/// The source's own node let it out. Where nothing selects the source either, the plug-in closes no pod for that alone.
+fn has_left_its_node(case: &Case<'_>, drop: &Dropped<'_>) -> bool {
+    let (from, at) = (&case.evidence.source.node, case.node(drop.event.netns));
+    !from.is_empty() && !at.is_empty() && *from != at
 }
 
 /// A policy forbids it, and the plug-in that enforces policies there let it through.
@@ -267,7 +302,7 @@ mod tests {
     use crate::judge;
     use crate::scenes::cluster::Cluster;
     use crate::scenes::{self, X, Y};
-    use model::facts::Action;
+    use model::facts::{Action, BpfAttachment, CiliumCount, CiliumMetrics};
     use model::inventory::{LabelSelector, NetworkPolicy, PolicyRule};
     use model::missing::{Known, Missing};
     use model::object_ref::ObjectRef;
@@ -278,10 +313,14 @@ mod tests {
 
     /// Calico's rules for shop/web-1 drop what shop/a sends.
     fn dropped_by_calico() -> Cluster {
+        dropped_by_calico_on(Y, "up0")
+    }
+
+    fn dropped_by_calico_on(node: u32, interface: &str) -> Cluster {
         let mut cluster = Cluster::pods();
         let scene = &mut cluster.scene;
-        scene.agents_rule(Y, "cali-tw-vethc", END_OF_TIER, &Action::Drop, 3);
-        scene.dropped(3, Y, "up0", "NETFILTER_DROP", "nf_hook_slow");
+        scene.agents_rule(node, "cali-tw-vethc", END_OF_TIER, &Action::Drop, 3);
+        scene.dropped(3, node, interface, "NETFILTER_DROP", "nf_hook_slow");
         cluster
     }
 
@@ -340,7 +379,7 @@ mod tests {
     #[test]
     fn where_cilium_may_deny_what_no_policy_selects_only_what_a_rule_allows_is_accused() {
         let served = |cluster: &mut Cluster| cluster.inventory().policy_objects.groups = vec!["cilium.io".to_owned()];
-        let mut cluster = dropped_by_calico();
+        let mut cluster = dropped_by_calico_on(X, "vetha");
         served(&mut cluster);
         assert_eq!(scenes::causes(&judge(cluster.evidence())), ["netfilter-drop"]);
         let allows_all = |name: &str, side: &str| NetworkPolicy {
@@ -356,6 +395,62 @@ mod tests {
         assert_eq!(scenes::causes(&judge(cluster.evidence())), ["netfilter-drop"]);
         cluster.inventory().policies = Known::Known(vec![allows_all("in", "Ingress"), allows_all("out", "Egress")]);
         assert_eq!(scenes::causes(&judge(cluster.evidence())), ["enforcement-differs"]);
+        // Where the source's node let out what nothing selects, that is not its mode.
+        let mut cluster = dropped_by_calico();
+        served(&mut cluster);
+        assert_eq!(scenes::causes(&judge(cluster.evidence())), ["enforcement-differs"]);
+        cluster.inventory().policies = Known::Known(vec![allows_all("out", "Egress")]);
+        assert_eq!(scenes::causes(&judge(cluster.evidence())), ["netfilter-drop"]);
+    }
+
+    #[test]
+    fn what_cilium_drops_for_a_policy_that_is_none_any_more_is_its_agents_doing() {
+        let dropped = |reason: u8| {
+            let metrics = |packets| {
+                let count = CiliumCount {
+                    reason,
+                    direction: 1,
+                    packets,
+                    bytes: 0,
+                };
+                Known::Known(CiliumMetrics {
+                    programs: vec![7],
+                    map: Some(9),
+                    counts: vec![count],
+                })
+            };
+            let mut cluster = Cluster::pods();
+            let scene = &mut cluster.scene;
+            scene.dropped(3, Y, "up0", "TC_INGRESS", "__netif_receive_skb_core");
+            scene.facts(Y, |facts| {
+                facts.cilium_metrics = metrics(1);
+                facts.bpf = Known::Known(vec![BpfAttachment {
+                    kind: "tcx-ingress".to_owned(),
+                    on: "vethc".to_owned(),
+                    ifindex: 5,
+                    id: 7,
+                    name: "cil_from_contai".to_owned(),
+                }]);
+            });
+            scene.after(Y, |facts| facts.cilium_metrics = metrics(4));
+            cluster
+        };
+        let judgement = judge(dropped(133).evidence());
+        assert_eq!(scenes::causes(&judgement), ["enforcement-differs"]);
+        let verdict = &judgement.verdicts[0];
+        assert_eq!(
+            verdict.says,
+            "no policy forbids it, and Cilium drops it all the same on node y"
+        );
+        let proof = verdict.because.join("\n");
+        assert!(
+            proof.contains("Cilium says: policy denied, ingress, 3 packets"),
+            "{proof}"
+        );
+        // It drops for other reasons, too, and what a policy forbids.
+        assert_eq!(scenes::causes(&judge(dropped(151).evidence())), ["bpf-drop"]);
+        let mut cluster = deny_all(dropped(133));
+        assert_eq!(scenes::causes(&judge(cluster.evidence())), ["network-policy-denies"]);
     }
 
     #[test]

@@ -9,7 +9,7 @@
 //! `CiliumNetworkPolicy` and `CiliumClusterwideNetworkPolicy` (cilium.io/v2), Calico's `NetworkPolicy` and `GlobalNetworkPolicy`
 //! (projectcalico.org/v3, crd.projectcalico.org/v1), `AdminNetworkPolicy` and `BaselineAdminNetworkPolicy`
 //! (policy.networking.k8s.io/v1alpha1), and `ClusterNetworkPolicy` (v1alpha2); for the source as the dropping place saw it (a node
-//! port shows the target a node's address, not the pod's). A drop proves that they are enforced, and
+//! port shows the target a node's address, not the pod's; Cilium goes by an identity that may stay the pod's). A drop proves that they are enforced, and
 //! shows how: a netfilter rule, a queue's agent or an eBPF program dropped the watched packets on their way to the target; Cilium's
 //! own counters tell its reason. If packets vanished without such a drop, or if nothing was sent, it is only a warning. If a
 //! forbidden connection works, nothing enforces the policy, and this is only an info. Where a policy of a plug-in's own kind could
@@ -510,6 +510,10 @@ mod tests {
             "{}",
             verdict.remedy
         );
+        // Cilium may know it as shop/a all the same.
+        let mut by_identity = cluster.clone();
+        by_identity.inventory().policy_objects.groups = vec!["cilium.io".to_owned()];
+        assert_eq!(scenes::causes(&judge(by_identity.evidence())), ["netfilter-drop"]);
         // The policy that lets the node in lets it in.
         let block = PolicyPeer {
             ip_block: Some(model::inventory::IpBlock {
