@@ -12,6 +12,7 @@ use model::attempt::{AttemptSpec, Outcome, Sending, WatchedFlow};
 use model::evidence::{Evidence, Intent, NetnsEvidence};
 use model::flow::{self, Flow};
 use model::missing::Missing;
+use model::numbers;
 use model::protocol::{Filter, Request};
 use model::report::Timing;
 use std::net::{IpAddr, SocketAddr};
@@ -279,7 +280,8 @@ fn probes(session: &mut Session, node: usize) -> Vec<String> {
     let (there, lacking): (Vec<&str>, Vec<&str>) = wanted
         .into_iter()
         .partition(|name| known.iter().any(|probe| probe.name == *name));
-    for name in lacking {
+    // How long things take explains what was late, and decides nothing else.
+    for name in lacking.into_iter().filter(|name| !numbers::measures_times(name)) {
         let missing = Missing::new(format!("probe {name}"), "this helper does not have it");
         state.miss(
             node,

@@ -1,6 +1,6 @@
 //! Whose an event is, in the labels by which numbers are known. Pure.
 
-use super::metric_set::{PlaceLabels, labels_of};
+use super::place_labels::{PlaceLabels, labels_of};
 use crate::numbers::place::outside_name;
 use crate::numbers::{NumbersPlace, PlaceNames};
 use model::event::Event;

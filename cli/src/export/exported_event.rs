@@ -2,7 +2,8 @@
 
 use super::kubeskoop_names;
 use super::metric_names::{MetricName, MetricScale, plain};
-use super::metric_set::{MetricSet, PlaceLabels};
+use super::metric_set::MetricSet;
+use super::place_labels::PlaceLabels;
 use model::errno::name_of;
 use model::event::Event;
 use model::series::SeriesKind;
@@ -115,8 +116,9 @@ impl EventCounts {
 #[cfg(test)]
 pub mod tests {
     use super::{EventCounts, ExportedEvent};
-    use crate::export::metric_set::{MetricSet, PlaceLabels};
+    use crate::export::metric_set::MetricSet;
     use crate::export::openmetrics_text::{MetricsDialect, text};
+    use crate::export::place_labels::PlaceLabels;
     use std::sync::Arc;
 
     /// An event of a pod on node n1.

@@ -2,7 +2,8 @@
 //! a place. Pure.
 
 use super::metric_histogram::bounds_s;
-use super::metric_set::{MetricSet, PlaceLabels};
+use super::metric_set::MetricSet;
+use super::place_labels::PlaceLabels;
 use super::sink_queue::SinkBatch;
 use model::series::SeriesKind;
 use serde::Serialize;

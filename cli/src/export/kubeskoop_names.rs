@@ -3,7 +3,8 @@
 //! There all are gauges, one for each pod: what we tell by interface, CPU or process is added up.
 
 use super::metric_names::{MetricName, MetricScale, plain};
-use super::metric_set::{MetricSet, PlaceLabels, labels_of};
+use super::metric_set::MetricSet;
+use super::place_labels::{PlaceLabels, labels_of};
 use crate::numbers::NumbersPlace;
 use model::numbers;
 use model::series::{Series, SeriesKind};

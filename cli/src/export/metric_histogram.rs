@@ -3,7 +3,7 @@
 //! The kernel side counts into buckets of an eighth of a power of two ([`model::histogram`]); a bound that is a power of two lies
 //! between two of them, so each count here is exact.
 
-use super::metric_set::PlaceLabels;
+use super::place_labels::PlaceLabels;
 use model::histogram::bounds;
 use std::sync::Arc;
 

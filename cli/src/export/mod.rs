@@ -20,6 +20,7 @@ mod metric_set;
 mod openmetrics_file;
 mod openmetrics_text;
 mod otlp;
+mod place_labels;
 mod prometheus_server;
 mod remote_write;
 mod sink_queue;

@@ -1,6 +1,7 @@
 //! Metrics as text: `OpenMetrics` (version 1.0), or the older classic one of Prometheus (version 0.0.4). Pure.
 
-use super::metric_set::{MetricSet, PlaceLabels};
+use super::metric_set::MetricSet;
+use super::place_labels::PlaceLabels;
 use model::letter::is_plain;
 use model::series::SeriesKind;
 use std::borrow::Cow;

@@ -1,6 +1,7 @@
 //! What was not seen and could change the answer: probes, events, objects, rules, and attempts that prove nothing.
 
 use super::not_made::not_made;
+use crate::case::late_answers::late_answers;
 use crate::case::policy_rulings::{of_attempt, of_question};
 use crate::case::services::{AskedService, services};
 use crate::case::{Case, Fate};
@@ -44,6 +45,7 @@ pub fn gaps(case: &Case<'_>) -> Vec<Missing> {
         for status in &node.probes {
             if let Some(why) = &status.unsupported
                 && wanted.contains(&status.name.as_str())
+                && (explains_more(&status.name) || !late_answers(case).is_empty())
             {
                 push(&mut gaps, of_node(why.clone()));
             }
@@ -78,6 +80,11 @@ pub fn gaps(case: &Case<'_>) -> Vec<Missing> {
         push(&mut gaps, lack);
     }
     gaps
+}
+
+/// A probe tells of more than how long things take, which explains nothing where no answer was late.
+fn explains_more(probe: &str) -> bool {
+    !numbers::measures_times(probe)
 }
 
 /// What the cluster's API did not tell. Where everything worked, it would change nothing; but a node that nobody looks into may
