@@ -24,6 +24,11 @@ const MORE: &str = "
   kind: Pod
   metadata: {name: agent}
   spec: {nodeName: n2, hostNetwork: true, containers: [{name: c, image: 'lab:1', command: [sleep, '100000']}]}
+  ---
+  apiVersion: v1
+  kind: Service
+  metadata: {name: front}
+  spec: {selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}
 ";
 
 /// Runs a command of ours for four seconds, and in its window connects from `a` to a port of `web` where nobody listens.
@@ -133,6 +138,37 @@ fn numbers_bear_the_names_of_pods_wherever_they_run() {
     assert!(
         differences.iter().any(|difference| difference["what"] == "Tcp.OutRsts"),
         "{compare}"
+    );
+
+    let output = while_refused(&stage, "map");
+    let map = document(&output);
+    let edge = |source: &str, destination: &str| {
+        let id = |name: &str| name.replace("NS", stage.namespace());
+        let edges = map["edges"].as_array().unwrap();
+        let found = edges
+            .iter()
+            .find(|edge| edge["source"] == id(source) && edge["destination"] == id(destination));
+        found
+            .unwrap_or_else(|| panic!("{source} {destination}: {map:#}"))
+            .clone()
+    };
+    let refused = edge("Pod/NS/a", "Pod/NS/web");
+    assert!(refused["failed"].as_u64().unwrap() >= 1, "{refused}");
+    assert_eq!(
+        (&refused["port"], &refused["ruling"]),
+        (&9.into(), &"allowed".into()),
+        "{refused}"
+    );
+    assert_eq!(
+        refused["drops"][0]["place"],
+        format!("{}/web", stage.namespace()),
+        "{refused}"
+    );
+    let declared = edge("Service/NS/front", "Pod/NS/web-2");
+    assert_eq!(
+        declared["known"],
+        serde_json::json!(["declared"]),
+        "nobody asked it: {declared}"
     );
     stage.take_down().unwrap();
 }
