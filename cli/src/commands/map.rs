@@ -139,9 +139,11 @@ impl MapCommand {
         let end_ns = fold.table.end(&targets, &session.state.evidence);
         let mut ends = MapEnds::new(&targets, inventory.as_ref());
         let mut lacks = missing(&session.state);
-        lacks.extend(unread(&session.state.evidence, &fold));
+        lacks.extend(unread(&session.state.evidence, &targets, &fold));
         if let Some(inventory) = &mut inventory {
-            self.meet_strangers(&site, inventory, &mut ends, &fold).await;
+            ends.meet_nodes(&session.state.evidence);
+            let met = met(&session.state.evidence, &fold);
+            self.meet_strangers(&site, inventory, &mut ends, met).await;
             lacks.append(&mut inventory.missing);
         }
         let (ends, edges) = traffic_map::traffic_map(&TrafficSeen {
@@ -174,8 +176,17 @@ impl MapCommand {
             .filter(|place| place.netns != 0)
             .map(|place| traffic_map::endpoint_of(place, Vec::new()))
             .collect();
+        for target in &targets {
+            if let (Some(node), Some(netns)) = (session.state.named(&target.node), target.netns) {
+                session.state.kernels.claim(node, netns);
+            }
+        }
         let netns = targets.iter().filter_map(|target| target.netns).collect();
         path_facts::read_again(session, netns, &FACTS).await;
+        // Pods meet their nodes by addresses that the API does not tell.
+        let nodes = session.state.evidence.nodes.iter().map(|node| node.host_netns);
+        let nodes = nodes.filter(|netns| *netns != 0).collect();
+        path_facts::read_again(session, nodes, &FACTS[..1]).await;
         for target in &mut targets {
             let facts = target.netns.and_then(|netns| session.state.evidence.netns(netns));
             let own = facts
@@ -188,10 +199,8 @@ impl MapCommand {
     }
 
     /// Asks the API whose the addresses are that nobody is known to have.
-    async fn meet_strangers(&self, site: &Site, inventory: &mut Inventory, ends: &mut MapEnds, fold: &TrafficFold) {
+    async fn meet_strangers(&self, site: &Site, inventory: &mut Inventory, ends: &mut MapEnds, met: BTreeSet<IpAddr>) {
         let Some(cluster) = site.cluster_of() else { return };
-        let keys = fold.table.conversations.keys();
-        let met: BTreeSet<IpAddr> = keys.flat_map(|key| [key.client, key.server]).collect();
         let unknown = met.into_iter().filter(|address| ends.is_unknown(*address)).collect();
         let found = cluster.owners_of(unknown).await;
         ends.meet(&found);
@@ -199,6 +208,16 @@ impl MapCommand {
         inventory.pods.extend(found.pods);
         inventory.services.extend(found.services);
     }
+}
+
+/// Every address that was seen.
+fn met(evidence: &Evidence, fold: &TrafficFold) -> BTreeSet<IpAddr> {
+    let conversations = fold.table.conversations.keys().flat_map(|key| [key.client, key.server]);
+    let facts = evidence.netns.iter().flat_map(|netns| [&netns.before, &netns.after]);
+    let peers = facts.filter_map(|facts| facts.peers.ok()).flatten();
+    conversations
+        .chain(peers.flat_map(|peer| [peer.client, peer.server]))
+        .collect()
 }
 
 /// An address by which others can reach it.
@@ -221,7 +240,7 @@ fn table(evidence: &Evidence, targets: &[Endpoint]) -> ConversationTable {
 }
 
 /// What is not on the map for want of room or because it was not told.
-fn unread(evidence: &Evidence, fold: &TrafficFold) -> Vec<Missing> {
+fn unread(evidence: &Evidence, targets: &[Endpoint], fold: &TrafficFold) -> Vec<Missing> {
     let mut all = Vec::new();
     if fold.table.left_out > 0 {
         let what = format!("{} conversations", fold.table.left_out);
@@ -234,10 +253,18 @@ fn unread(evidence: &Evidence, fold: &TrafficFold) -> Vec<Missing> {
             all.push(Missing::new(what, why).remedy("name fewer targets, or look when they are less busy"));
         }
     }
-    for netns in &evidence.netns {
+    for target in targets {
+        let Some(netns) = target.netns.and_then(|netns| evidence.netns(netns)) else {
+            continue;
+        };
         for facts in [&netns.before.peers, &netns.after.peers] {
-            if let Err(missing) = facts.get() {
-                all.push(missing.clone());
+            match facts.get() {
+                Err(missing) if missing.what.is_empty() => {
+                    let what = format!("the sockets of {}", target.name);
+                    all.push(Missing::new(what, "they were not read"));
+                }
+                Err(missing) => all.push(missing.clone()),
+                Ok(_) => {}
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::numbers::NumbersPlace;
 use model::endpoint::{Endpoint, EndpointKind};
+use model::evidence::Evidence;
 use model::inventory::{Inventory, Pod, Service};
 use model::traffic_map::{MapEnd, MapEndKind};
 use std::collections::BTreeMap;
@@ -43,6 +44,18 @@ impl MapEnds {
         let of_nodes = nodes.flat_map(|node| node.addresses.iter().map(|address| (*address, of_node(&node.name))));
         for (address, end) in of_pods.chain(of_services).chain(of_nodes) {
             self.by_address.entry(address).or_insert(end);
+        }
+    }
+
+    /// Adds the addresses that nodes have of their own.
+    pub fn meet_nodes(&mut self, evidence: &Evidence) {
+        for node in &evidence.nodes {
+            let facts = evidence.host(&node.name).and_then(|netns| netns.before.addresses.ok());
+            for own in facts.into_iter().flatten().filter(|own| !own.address.is_loopback()) {
+                self.by_address
+                    .entry(own.address)
+                    .or_insert_with(|| of_node(&node.name));
+            }
         }
     }
 
