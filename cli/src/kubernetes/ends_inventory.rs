@@ -11,7 +11,6 @@ use futures_util::future::join_all;
 use k8s_openapi::jiff::Timestamp;
 use model::inventory::{Inventory, Node, Pod, Service};
 use model::missing::{Known, Missing};
-use model::policy_objects::PolicyObjects;
 use std::collections::{BTreeSet, HashSet};
 
 /// A kubelet that has not renewed its Lease for this long starts nothing: it renews every 10 s.
@@ -84,19 +83,7 @@ impl EndsInventory {
                 Err(refused) => inventory.missing.push(refused.missing("pods behind the service")),
             }
         }
-        let mut unread = std::mem::take(&mut inventory.policy_objects.unread);
-        unread.extend(foreign.objects.unread);
-        inventory.policy_objects = PolicyObjects {
-            unread,
-            ..foreign.objects
-        };
-        inventory.other_policies = foreign.unevaluated;
-        inventory.policies = policies
-            .into_iter()
-            .collect::<Result<Vec<_>, Refusal>>()
-            .map(|lists| lists.concat())
-            .map_err(|refused| refused.missing("network policies"))
-            .into();
+        foreign.keep(policies, &mut inventory);
         let mut gathered = Self { inventory };
         gathered.read_rest(cluster, destination, &namespaces, groups.now).await;
         gathered

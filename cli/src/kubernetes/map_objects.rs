@@ -8,7 +8,6 @@ use super::refusal::Refusal;
 use futures_util::future::join_all;
 use model::inventory::Inventory;
 use model::missing::Missing;
-use model::policy_objects::PolicyObjects;
 use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
 
@@ -52,23 +51,12 @@ impl ClusterApi {
                 Err(refused) => inventory.missing.push(refused.missing("services")),
             }
         }
-        let together = policies.into_iter().collect::<Result<Vec<_>, Refusal>>();
-        inventory.policies = together
-            .map(|lists| lists.concat())
-            .map_err(|refused| refused.missing("network policies"))
-            .into();
+        foreign.keep(policies, inventory);
         let together = labels.into_iter().collect::<Result<Vec<_>, Refusal>>();
         inventory.namespaces = together
             .map(|found| found.into_iter().flatten().collect())
             .map_err(|refused| refused.missing("labels of the namespaces"))
             .into();
-        let mut unread = std::mem::take(&mut inventory.policy_objects.unread);
-        unread.extend(foreign.objects.unread);
-        inventory.policy_objects = PolicyObjects {
-            unread,
-            ..foreign.objects
-        };
-        inventory.other_policies = foreign.unevaluated;
     }
 
     /// The pods and services that have these addresses. What cannot be asked stays an address.

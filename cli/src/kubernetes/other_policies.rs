@@ -8,6 +8,7 @@ use super::cluster::ClusterApi;
 use super::refusal::{Refusal, RefusalKind};
 use futures_util::future::{join_all, try_join_all};
 use kube::api::{ApiResource, GroupVersionKind};
+use model::inventory::{Inventory, NetworkPolicy};
 use model::missing::Missing;
 use model::object_ref::ObjectRef;
 use model::policy_objects::{PolicyObject, PolicyObjects};
@@ -172,6 +173,22 @@ pub struct OtherPolicies {
     pub objects: PolicyObjects,
     /// Of the others.
     pub unevaluated: Vec<ObjectRef>,
+}
+
+impl OtherPolicies {
+    /// Puts all policies that were read into an inventory: these, and the `NetworkPolicies` of each namespace.
+    pub fn keep(self, policies: Vec<Result<Vec<NetworkPolicy>, Refusal>>, inventory: &mut Inventory) {
+        let mut unread = std::mem::take(&mut inventory.policy_objects.unread);
+        unread.extend(self.objects.unread);
+        inventory.policy_objects = PolicyObjects { unread, ..self.objects };
+        inventory.other_policies = self.unevaluated;
+        inventory.policies = policies
+            .into_iter()
+            .collect::<Result<Vec<_>, Refusal>>()
+            .map(|lists| lists.concat())
+            .map_err(|refused| refused.missing("network policies"))
+            .into();
+    }
 }
 
 /// One answer of the API.
