@@ -2,6 +2,8 @@
 //!
 //! A word is a tag and two numbers. The kernel side calls [`What::encode`], the helper [`What::decode`].
 
+use crate::histogram::Measure;
+
 /// Where on its way a packet was met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(
@@ -78,6 +80,19 @@ pub enum What {
 }
 
 impl What {
+    /// A slow wait, of which no stage before was seen.
+    #[must_use]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "BPF programs have no calls to spare")]
+    pub const fn slow_alone(measure: Measure, took_ns: u64) -> Self {
+        Self::Slow {
+            measure: measure as u16,
+            took_ns,
+            before: 0,
+            before_ns: 0,
+        }
+    }
+
     /// The word as (tag, a, b).
     #[must_use]
     #[inline(always)]

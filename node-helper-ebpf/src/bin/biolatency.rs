@@ -190,12 +190,7 @@ fn ends(request: *const u8, bytes: u32) -> Option<()> {
     let device = device(request);
     count_of(sent.netns, measure, device, took_ns, 1);
     if slow::is_slow(took_ns) {
-        let what = What::Slow {
-            measure: measure as u16,
-            took_ns,
-            before: 0,
-            before_ns: 0,
-        };
+        let what = What::slow_alone(measure, took_ns);
         // A device takes the place of an interface.
         let place = NetnsInterface {
             netns: sent.netns,

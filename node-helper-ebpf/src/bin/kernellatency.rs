@@ -355,12 +355,7 @@ fn softirq_entry(context: BtfTracePointContext) -> i32 {
         };
         count(0, measure, took_ns, 6);
         if slow::is_slow(took_ns) {
-            let what = What::Slow {
-                measure: measure as u16,
-                took_ns,
-                before: 0,
-                before_ns: 0,
-            };
+            let what = What::slow_alone(measure, took_ns);
             slow::tell(6, &what, &waiter, &Flow::default());
         }
     }

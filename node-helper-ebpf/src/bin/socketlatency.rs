@@ -175,12 +175,7 @@ fn waited(sk: *const u8, measure: Measure, took_ns: u64, slot: u32) {
     let netns = netns::of_known_socket(sk);
     count(netns, measure, took_ns, slot);
     if slow::is_slow(took_ns) {
-        let what = What::Slow {
-            measure: measure as u16,
-            took_ns,
-            before: 0,
-            before_ns: 0,
-        };
+        let what = What::slow_alone(measure, took_ns);
         let waiter = Waiter {
             place: NetnsInterface { netns, ifindex: 0 },
             skb: 0,
