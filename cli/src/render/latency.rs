@@ -1,7 +1,7 @@
 //! Where time passes, as a table: a row for each stage, with what half of all took, 99 of 100 and the slowest, and how they spread
 //! over decades.
 
-use super::numbers_parts::{foot, place_head};
+use super::numbers_parts::{aligned, foot, place_head};
 use super::paper::{Ink, Paper, TextLine, TextPage, columns};
 use super::untrusted_text::{CELL, shown};
 use diagnoses::words;
@@ -39,9 +39,8 @@ fn place(page: &mut TextPage, place: &LatencyPlace, seconds: f64, paper: Paper) 
     let lines: Vec<[String; 6]> = std::iter::once(["stage", "where", "count", "p50", "p99", "max"].map(str::to_owned))
         .chain(place.stages.iter().map(cells))
         .collect();
-    let widths: [usize; 6] =
-        std::array::from_fn(|at| lines.iter().map(|line| columns(&line[at])).max().unwrap_or_default());
-    let used = widths.iter().map(|width| width + 2).sum::<usize>();
+    let rows = aligned(&lines, 2);
+    let used = columns(&rows[0]) + 2;
     let each = if used + DECADES.len() * WIDE <= paper.width {
         WIDE
     } else {
@@ -53,15 +52,8 @@ fn place(page: &mut TextPage, place: &LatencyPlace, seconds: f64, paper: Paper) 
         "1us..1s".to_owned()
     };
     let charts = std::iter::once(scale).chain(place.stages.iter().map(|stage| chart(stage, each)));
-    for (at, (line, chart)) in lines.iter().zip(charts).enumerate() {
-        let padded = line.iter().zip(widths).enumerate().map(|(at, (cell, width))| {
-            if at < 2 {
-                format!("{cell:<width$}")
-            } else {
-                format!("{cell:>width$}")
-            }
-        });
-        let text = format!("{}  {chart}", padded.collect::<Vec<_>>().join("  "));
+    for (at, (row, chart)) in rows.iter().zip(charts).enumerate() {
+        let text = format!("{row}  {chart}");
         let text = text.trim_end();
         page.line(match at {
             0 => TextLine::default().ink(Ink::Strong, text),

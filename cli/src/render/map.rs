@@ -1,8 +1,8 @@
 //! Who talks to whom, as a table: a row for each edge, what suffers first, and below it where packets were lost and what denies it.
 
 use super::map_labels::{EndLabels, traffic};
-use super::numbers_parts::foot;
-use super::paper::{Ink, Paper, TextLine, TextPage, columns};
+use super::numbers_parts::{aligned, amount, foot};
+use super::paper::{Ink, Paper, TextLine, TextPage};
 use super::untrusted_text::{CELL, shown};
 use diagnoses::words::count;
 use model::traffic_map::{EdgeRuling, MapEdge, TrafficMap};
@@ -86,24 +86,12 @@ fn table(page: &mut TextPage, map: &TrafficMap, labels: &EndLabels, paper: Paper
         let texts = texts.map(|text| shown(&text, CELL));
         lines.push(texts.chain(amounts.iter().map(|column| (column.1)(edge))).collect());
     }
-    let widths: Vec<usize> = (0..lines[0].len())
-        .map(|at| lines.iter().map(|line| columns(&line[at])).max().unwrap_or_default())
-        .collect();
-    let row = |cells: &[String]| {
-        let padded = cells.iter().zip(&widths).enumerate().map(|(at, (cell, width))| {
-            if at < texts {
-                format!("{cell:<width$}")
-            } else {
-                format!("{cell:>width$}")
-            }
-        });
-        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    };
-    page.line(TextLine::default().ink(Ink::Strong, &format!("  {}", row(&lines[0]))));
-    for (edge, cells) in map.edges.iter().zip(&lines[1..]) {
-        let text = row(cells);
+    let rows = aligned(&lines, texts);
+    let rows: Vec<&str> = rows.iter().map(|row| row.trim_end()).collect();
+    page.line(TextLine::default().ink(Ink::Strong, &format!("  {}", rows[0])));
+    for (edge, text) in map.edges.iter().zip(&rows[1..]) {
         page.line(match (edge.suffers(), edge.is_observed()) {
-            (true, _) => TextLine::default().ink(Ink::Bad, "✗ ").plain(&text),
+            (true, _) => TextLine::default().ink(Ink::Bad, "✗ ").plain(text),
             (false, true) => TextLine::default().plain(&format!("  {text}")),
             (false, false) => TextLine::default().ink(Ink::Quiet, &format!("  {text}")),
         });
@@ -143,10 +131,6 @@ fn reasons(edge: &MapEdge) -> Vec<String> {
     });
     let denied = (!edge.denied_by.is_empty()).then(|| format!("denied by {}", shown(&edge.denied_by.join(", "), CELL)));
     drops.chain(denied).collect()
-}
-
-fn amount(number: u64) -> String {
-    if number == 0 { String::new() } else { number.to_string() }
 }
 
 fn bytes(number: u64) -> String {

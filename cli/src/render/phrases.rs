@@ -1,5 +1,7 @@
 //! Times, places and attempts in words, for the screen.
 
+pub use diagnoses::words::time;
+
 use model::attempt::{Attempt, DnsLookup, Outcome};
 use model::object_ref::ObjectRef;
 use model::protocol::{BpfCost, Lost};
@@ -9,17 +11,6 @@ use std::net::{IpAddr, SocketAddr};
 
 /// An attempt that was ended sooner had sent nothing.
 const BEGUN_NS: u64 = 1_000;
-
-/// Nanoseconds for people: `85 us`, `4.2 ms`, `1.2 s`.
-pub fn time(ns: u64) -> String {
-    match ns {
-        0..1_000 => format!("{ns} ns"),
-        1_000..1_000_000 => format!("{} us", ns / 1_000),
-        1_000_000..10_000_000 => format!("{:.1} ms", ns as f64 / 1e6),
-        10_000_000..1_000_000_000 => format!("{} ms", ns / 1_000_000),
-        _ => format!("{:.1} s", ns as f64 / 1e9),
-    }
-}
 
 /// From the shortest to the longest: one time when they read the same.
 pub fn times(ns: impl Iterator<Item = u64> + Clone) -> String {

@@ -1,6 +1,6 @@
 //! Who suffers, as a table: columns that say nothing are left out, and so are rows without a finding beyond the first few.
 
-use super::numbers_parts::foot;
+use super::numbers_parts::{aligned, foot};
 use super::paper::{Ink, Paper, TextLine, TextPage, columns};
 use super::untrusted_text::{CELL, shown};
 use model::views::{ColumnUnit, Top, TopColumn, TopRow};
@@ -99,31 +99,18 @@ fn table(page: &mut TextPage, rows: &[&TopRow], all_columns: &[TopColumn], sever
         })
         .collect();
     let texts = head.len() - shown_columns.len();
-    let widths: Vec<usize> = (0..head.len())
-        .map(|at| {
-            let cells = lines.iter().filter_map(|line| line.get(at)).map(|cell| columns(cell));
-            cells.chain([columns(&head[at])]).max().unwrap_or_default()
-        })
-        .collect();
-    let row_text = |cells: &[String]| {
-        let padded = cells.iter().zip(&widths).enumerate().map(|(at, (cell, width))| {
-            if at < texts {
-                format!("{cell:<width$}")
-            } else {
-                format!("{cell:>width$}")
-            }
-        });
-        padded.collect::<Vec<_>>().join("  ")
-    };
+    let all: Vec<Vec<String>> = std::iter::once(head).chain(lines).collect();
+    let all = aligned(&all, texts);
     let hurts = rows.iter().any(|row| row.worst.is_some());
-    let mut heading = row_text(&head);
+    let mut heading = all[0].clone();
     if hurts {
         heading += "  WORST";
     }
     page.line(TextLine::default().ink(Ink::Strong, &heading));
-    let room = paper.width.saturating_sub(columns(&row_text(&head)) + 2).max(24);
-    for (row, cells) in rows.iter().zip(&lines) {
-        let line = TextLine::default().plain(&row_text(cells));
+    let width = columns(&all[0]) + 2;
+    let room = paper.width.saturating_sub(width).max(24);
+    for (row, text) in rows.iter().zip(&all[1..]) {
+        let line = TextLine::default().plain(text);
         match (&row.worst, hurts) {
             (Some(worst), _) => {
                 let words = super::paper::wrap(worst, room);
@@ -131,7 +118,7 @@ fn table(page: &mut TextPage, rows: &[&TopRow], all_columns: &[TopColumn], sever
                     let begin = if at == 0 {
                         line.clone().plain("  ")
                     } else {
-                        TextLine::default().plain(&" ".repeat(columns(&row_text(&head)) + 2))
+                        TextLine::default().plain(&" ".repeat(width))
                     };
                     page.line(begin.ink(Ink::Bad, words));
                 }

@@ -1,8 +1,9 @@
 //! Who talks to whom, as one page of HTML that needs no network: a picture in SVG, and below it every edge in a table.
 
 use super::map_layout::{Cell, layout};
-use super::{HtmlPage, amount, escaped, not_seen, table};
+use super::{HtmlPage, escaped, not_seen, table};
 use crate::render::map_labels::{EndLabels, summary, traffic};
+use crate::render::numbers_parts::amount;
 use model::traffic_map::{EdgeRuling, MapEdge, MapEnd, MapEndKind, TrafficMap};
 use std::collections::BTreeMap;
 

@@ -120,11 +120,6 @@ fn list(lines: &[String]) -> String {
     format!("<ul>\n{}</ul>\n", lines.collect::<String>())
 }
 
-/// A number, or nothing for zero.
-fn amount(number: u64) -> String {
-    if number == 0 { String::new() } else { number.to_string() }
-}
-
 /// A name or a short text, as markup.
 fn escaped(text: &str) -> String {
     markup(&shown(text, CELL))

@@ -1,6 +1,7 @@
 //! A diagnosis as a page: the answer, each cause with its proof and its remedy, the path as a picture, and the evidence folded.
 
 use super::{HtmlPage, escaped, not_seen, paragraph, path, section, table};
+use crate::render::numbers_parts::amount;
 use crate::render::one_end::common;
 use crate::render::phrases;
 use crate::render::table::{aside, attempts, looked};
@@ -132,7 +133,7 @@ fn conversations(all: &[ConversationReport]) -> String {
                 escaped(&format!("{}/{}", one.port, one.protocol)),
                 one.tried.to_string(),
                 one.failed.to_string(),
-                super::amount(u64::from(one.lost)),
+                amount(u64::from(one.lost)),
                 waited,
             ];
             (one.failed > 0, cells)
