@@ -111,7 +111,7 @@ impl MapCommand {
         let opened = Instant::now();
         session.until(Some(opened + STEP), |state| rounds(state) > 0).await;
         let names = PlaceNames::of(wanted.inventory.as_ref());
-        let targets = self.targets(&mut session, &names).await;
+        let targets = targets(&mut session, &names).await;
         let mut inventory = wanted.inventory;
         if let (Some(cluster), Some(inventory)) = (site.cluster_of(), inventory.as_mut()) {
             let own = targets.iter().filter_map(|target| target.name.split_once('/'));
@@ -143,7 +143,7 @@ impl MapCommand {
         if let Some(inventory) = &mut inventory {
             ends.meet_nodes(&session.state.evidence);
             let met = met(&session.state.evidence, &fold);
-            self.meet_strangers(&site, inventory, &mut ends, met).await;
+            meet_strangers(&site, inventory, &mut ends, met).await;
             lacks.append(&mut inventory.missing);
         }
         let (ends, edges) = traffic_map::traffic_map(&TrafficSeen {
@@ -166,48 +166,48 @@ impl MapCommand {
         };
         Ok(Some((map, recording)))
     }
+}
 
-    /// The places that are looked at, with their addresses.
-    async fn targets(&self, session: &mut Session, names: &PlaceNames) -> Vec<Endpoint> {
-        session.progress.stage("reading sockets");
-        let places = NumbersPlace::all(&session.state, names, Since::Opening);
-        let mut targets: Vec<Endpoint> = places
-            .iter()
-            .filter(|place| place.netns != 0)
-            .map(|place| traffic_map::endpoint_of(place, Vec::new()))
-            .collect();
-        for target in &targets {
-            if let (Some(node), Some(netns)) = (session.state.named(&target.node), target.netns) {
-                session.state.kernels.claim(node, netns);
-            }
+/// The places that are looked at, with their addresses.
+async fn targets(session: &mut Session, names: &PlaceNames) -> Vec<Endpoint> {
+    session.progress.stage("reading sockets");
+    let places = NumbersPlace::all(&session.state, names, Since::Opening);
+    let mut targets: Vec<Endpoint> = places
+        .iter()
+        .filter(|place| place.netns != 0)
+        .map(|place| traffic_map::endpoint_of(place, Vec::new()))
+        .collect();
+    for target in &targets {
+        if let (Some(node), Some(netns)) = (session.state.named(&target.node), target.netns) {
+            session.state.kernels.claim(node, netns);
         }
-        let netns = targets.iter().filter_map(|target| target.netns).collect();
-        path_facts::read_again(session, netns, &FACTS).await;
-        // Pods meet their nodes by addresses that the API does not tell.
-        let nodes = session.state.evidence.nodes.iter().map(|node| node.host_netns);
-        let nodes = nodes.filter(|netns| *netns != 0).collect();
-        path_facts::read_again(session, nodes, &FACTS[..1]).await;
-        for target in &mut targets {
-            let facts = target.netns.and_then(|netns| session.state.evidence.netns(netns));
-            let own = facts
-                .and_then(|facts| facts.before.addresses.ok())
-                .into_iter()
-                .flatten();
-            target.addresses = own.map(|own| own.address).filter(is_others).collect();
-        }
-        targets
     }
+    let netns = targets.iter().filter_map(|target| target.netns).collect();
+    path_facts::read_again(session, netns, &FACTS).await;
+    // Pods meet their nodes by addresses that the API does not tell.
+    let nodes = session.state.evidence.nodes.iter().map(|node| node.host_netns);
+    let nodes = nodes.filter(|netns| *netns != 0).collect();
+    path_facts::read_again(session, nodes, &FACTS[..1]).await;
+    for target in &mut targets {
+        let facts = target.netns.and_then(|netns| session.state.evidence.netns(netns));
+        let own = facts
+            .and_then(|facts| facts.before.addresses.ok())
+            .into_iter()
+            .flatten();
+        target.addresses = own.map(|own| own.address).filter(is_others).collect();
+    }
+    targets
+}
 
-    /// Asks the API whose the addresses are that nobody is known to have.
-    async fn meet_strangers(&self, site: &Site, inventory: &mut Inventory, ends: &mut MapEnds, met: BTreeSet<IpAddr>) {
-        let Some(cluster) = site.cluster_of() else { return };
-        let unknown = met.into_iter().filter(|address| ends.is_unknown(*address)).collect();
-        let found = cluster.owners_of(unknown).await;
-        ends.meet(&found);
-        inventory.missing.extend(found.missing);
-        inventory.pods.extend(found.pods);
-        inventory.services.extend(found.services);
-    }
+/// Asks the API whose the addresses are that nobody is known to have.
+async fn meet_strangers(site: &Site, inventory: &mut Inventory, ends: &mut MapEnds, met: BTreeSet<IpAddr>) {
+    let Some(cluster) = site.cluster_of() else { return };
+    let unknown = met.into_iter().filter(|address| ends.is_unknown(*address)).collect();
+    let found = cluster.owners_of(unknown).await;
+    ends.meet(&found);
+    inventory.missing.extend(found.missing);
+    inventory.pods.extend(found.pods);
+    inventory.services.extend(found.services);
 }
 
 /// Every address that was seen.

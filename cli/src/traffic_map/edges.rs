@@ -93,13 +93,11 @@ impl Edges<'_> {
         let is_lookup = !conversation.lookups.is_empty();
         let cost = conversation.cost(seen.end_ns, u64::MAX);
         let events = seen.fold.events(key);
-        let through_service = self.is_other_side(key);
-        let drops: Vec<(DropPlace, u64)> = events.into_iter().flat_map(|events| events.drops.clone()).collect();
+        let drops = events.into_iter().flat_map(|events| &events.drops);
         let drops: Vec<((String, String), u64)> = drops
-            .into_iter()
-            .map(|(place, packets)| ((self.place(&place), place.why), packets))
+            .map(|(place, packets)| ((self.place(place), place.why.clone()), *packets))
             .collect();
-        let Some(sum) = self.edge(key, through_service) else {
+        let Some(sum) = self.edge(key) else {
             return;
         };
         let edge = &mut sum.edge;
@@ -122,15 +120,11 @@ impl Edges<'_> {
         edge.received_bytes += events.map_or(0, |events| events.received_bytes);
     }
 
-    /// Its client is watched, too, and tells of it by itself: as a connection to this place, or to a service.
-    fn is_other_side(&self, key: &Key) -> bool {
-        self.seen.fold.table.is_twin(key)
-    }
-
     /// The edge of a conversation. What a client tells by itself is counted there; what came to a place through a service is an
     /// edge from that service.
-    fn edge(&mut self, key: &Key, is_other_side: bool) -> Option<&mut EdgeSum> {
+    fn edge(&mut self, key: &Key) -> Option<&mut EdgeSum> {
         let seen = self.seen;
+        let is_other_side = seen.fold.table.is_twin(key);
         let own = seen.ends.target(key.target);
         let (source, destination) = match key.role {
             TargetRole::Client => (own, seen.ends.at(key.server)),
@@ -226,8 +220,7 @@ impl Edges<'_> {
     /// Sockets of a place before the window.
     fn was_open(&mut self, at: usize, peer: &SocketPeer) {
         let key = Self::key_of(at, peer);
-        let other = self.is_other_side(&key);
-        if let Some(sum) = self.edge(&key, other) {
+        if let Some(sum) = self.edge(&key) {
             let (sent, received) = directions(peer);
             sum.before = (sum.before.0 + sent, sum.before.1 + received);
         }
@@ -236,8 +229,7 @@ impl Edges<'_> {
     /// Sockets of a place after it.
     fn is_open(&mut self, at: usize, peer: &SocketPeer) {
         let key = Self::key_of(at, peer);
-        let other = self.is_other_side(&key);
-        if let Some(sum) = self.edge(&key, other) {
+        if let Some(sum) = self.edge(&key) {
             let (sent, received) = directions(peer);
             sum.edge.sent_bytes += sent;
             sum.edge.received_bytes += received;
