@@ -82,7 +82,8 @@ install_packages() {
 }
 
 install_bpf_linker() {
-    [ -n "$packages" ] || return 0
+    # Only what builds needs it, and what it is built upon is there only then.
+    case "$packages" in *llvm-$llvm-dev*) ;; *) return 0 ;; esac
     PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin command -v bpf-linker >/dev/null && return 0
     say "building bpf-linker $bpf_linker upon LLVM $llvm with $(.ci/cargo --which) (two minutes), into ${CARGO_HOME:-$HOME/.cargo}/bin"
     LLVM_PREFIX=/usr/lib/llvm-$llvm .ci/cargo install bpf-linker --version $bpf_linker --locked --quiet \
