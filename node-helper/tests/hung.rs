@@ -23,18 +23,29 @@ const IN_TIME: Duration = Duration::from_secs(9);
 struct Hung(Pid);
 
 impl Hung {
-    /// That part of the helper.
+    /// That part of the helper, as soon as it bears its name.
     fn part(helper: &RunningHelper, role: &ProcessRole) -> Self {
-        let threads = fs::read_dir(format!("/proc/{}/task", helper.pid())).unwrap();
-        let children: String = threads
-            .map(|thread| fs::read_to_string(thread.unwrap().path().join("children")).unwrap_or_default())
-            .collect();
-        let is = |pid: &&str| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap().trim() == role.name;
-        let pid = children.split_whitespace().find(is).unwrap();
-        let pid = Pid::from_raw(pid.parse().unwrap());
+        let end = Instant::now() + IN_TIME;
+        let pid = loop {
+            if let Some(pid) = child_named(helper.pid(), role.name) {
+                break pid;
+            }
+            assert!(Instant::now() < end, "no part of the helper is called {}", role.name);
+            std::thread::yield_now();
+        };
         kill(pid, Signal::SIGSTOP).unwrap();
         Self(pid)
     }
+}
+
+fn child_named(parent: u32, name: &str) -> Option<Pid> {
+    let threads = fs::read_dir(format!("/proc/{parent}/task")).unwrap();
+    let children: String = threads
+        .map(|thread| fs::read_to_string(thread.unwrap().path().join("children")).unwrap_or_default())
+        .collect();
+    let is = |pid: &&str| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim() == name);
+    let pid = children.split_whitespace().find(is)?;
+    Some(Pid::from_raw(pid.parse().unwrap()))
 }
 
 impl Drop for Hung {
