@@ -1,6 +1,7 @@
 //! Rules: pure functions from evidence to verdicts. No I/O, no clock, no kernel, no Kubernetes.
 //!
-//! [`needs`] says what a run must bring, [`settled()`] when it may stop early, [`judge()`] what it means.
+//! [`needs`] says what a run must bring, [`settled()`] when it may stop early, [`tunnel_way_to_try()`] what else it should try,
+//! [`judge()`] what it means.
 
 pub mod case;
 pub mod conversations;
@@ -14,6 +15,7 @@ pub mod words;
 #[cfg(test)]
 mod scenes;
 
+pub use case::tunnel_way::{TunnelWay, tunnel_way_to_try};
 pub use judge::early_end::{answer_due, settled};
 pub use judge::{Judgement, judge};
 

@@ -9,6 +9,7 @@ use crate::missing::{Known, Missing};
 use crate::protocol::{BpfCost, Lost, ProbeStatus, Total};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 
 /// What the user wants to know.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -66,6 +67,9 @@ pub struct Evidence {
     pub found_by: Option<DnsLookup>,
     /// The tuples followed.
     pub watched: Vec<WatchedFlow>,
+    /// What packets of our own met on the way of a tunnel's packets; `None` where none of those was lost between nodes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tunnel_way: Option<TunnelWayTry>,
     /// Events in time order, of watched flows and of others.
     pub events: Vec<Event>,
     /// What was not seen, besides the facts that say so themselves.
@@ -78,6 +82,25 @@ pub struct Evidence {
     pub window: Window,
     /// Limits that were set for this run.
     pub limits: Limits,
+}
+
+/// A tunnel's packets were lost between two nodes: does what is sent from node to node outside the tunnel arrive?
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TunnelWayTry {
+    /// The address of the tunnel's sending end.
+    pub from: IpAddr,
+    /// That of its far end.
+    pub to: IpAddr,
+    /// The tunnel's UDP port.
+    pub port: u16,
+    /// Echo requests sent to the far end.
+    pub echoes_sent: u32,
+    /// Of them answered.
+    pub echoes_answered: u32,
+    /// Datagrams sent to the far end's port, small ones.
+    pub datagrams_sent: u32,
+    /// Of them seen at the far node.
+    pub datagrams_arrived: u32,
 }
 
 /// The window's bounds.

@@ -118,6 +118,20 @@ impl Session {
         nodes.filter(|(_, node)| living(node)).map(|(at, _)| at).collect()
     }
 
+    /// The same without one of them.
+    pub fn living_besides(&self, node: usize) -> Vec<usize> {
+        self.living().into_iter().filter(|other| *other != node).collect()
+    }
+
+    /// Waits for the tuples of what was planned at a node under this number.
+    pub async fn planned(&mut self, node: usize, id: u32) {
+        let holds = |state: &mut ConversationState| {
+            let node = &state.nodes[node];
+            node.planned.contains(&id) || node.has_failed("plan") || node.over()
+        };
+        self.until(Some(Instant::now() + STEP), holds).await;
+    }
+
     /// Waits until every helper has greeted or is over. A helper of another version counts as none.
     pub async fn hello(&mut self) -> Result<()> {
         let ended = self.until(None, |state| state.all(|node| node.hello.is_some())).await;

@@ -2,7 +2,9 @@
 //! everything was answered, the rules need no more, or time is up.
 
 use super::flow_forms;
+use super::later_attempts;
 use super::translated_target;
+use super::tunnel_way;
 use crate::conversation::helper_conversation::HelperConversation;
 use crate::conversation::session::{STEP, Session, WaitEnd};
 use crate::conversation::state::ConversationState;
@@ -96,6 +98,9 @@ pub async fn window(
                 .until(Some(late), |state| !diagnoses::answer_due(&state.evidence))
                 .await;
         }
+        if !question.passive && !session.interrupted() {
+            tunnel_way::try_it(session, id).await;
+        }
     }
     if let Some(id) = second {
         session.ask_at(source(session), Request::Stop { id });
@@ -113,7 +118,7 @@ pub async fn window(
 /// Plans at the source's node and arms everywhere; opens the window when all are armed, or have reported why not.
 async fn arm(session: &mut Session, question: &DiagnosisQuestion, id: u32, attempts: Vec<AttemptSpec>) -> WaitEnd {
     let node = source(session);
-    let others = others(session, node);
+    let others = session.living_besides(node);
     if !question.passive {
         session.ask_at(node, Request::Plan { id, attempts });
     }
@@ -126,7 +131,7 @@ async fn arm(session: &mut Session, question: &DiagnosisQuestion, id: u32, attem
     if !others.is_empty() {
         if !question.passive {
             // Other nodes watch what was planned, and all that it may have become on its way there.
-            planned(session, node, id).await;
+            session.planned(node, id).await;
         }
         for other in &others {
             let flows = flow_forms::flows(&session.state, &session.state.evidence.watched);
@@ -167,23 +172,10 @@ async fn arm(session: &mut Session, question: &DiagnosisQuestion, id: u32, attem
         .await
 }
 
-/// Waits for the tuples of a plan.
-async fn planned(session: &mut Session, node: usize, id: u32) {
-    let holds = |state: &mut ConversationState| {
-        let node = &state.nodes[node];
-        node.planned.contains(&id) || node.has_failed("plan") || node.over()
-    };
-    session.until(Some(Instant::now() + STEP), holds).await;
-}
-
 /// The node that sends.
 fn source(session: &Session) -> usize {
     let state = &session.state;
     state.named(&state.evidence.source.node).unwrap_or(0)
-}
-
-fn others(session: &Session, node: usize) -> Vec<usize> {
-    session.living().into_iter().filter(|other| *other != node).collect()
 }
 
 /// Arms the probes at a node. It lets through what happens in the namespaces on the way there, and follows these flows.
@@ -241,22 +233,8 @@ async fn send_later(
             planned.send = spec.send.clone();
         }
     }
-    // A window of its own, watched by the probes of the first.
-    let id = session.number();
     let node = source(session);
-    session.ask_at(node, Request::Plan { id, attempts: later });
-    if session.living().len() > 1 {
-        let known = session.state.evidence.watched.len();
-        planned(session, node, id).await;
-        let flows = session.state.evidence.watched.split_off(known);
-        for other in others(session, node) {
-            let flows = flow_forms::flows(&session.state, &flows);
-            session.ask_at(other, Request::Watch { id: window, flows });
-        }
-        session.state.evidence.watched.extend(flows);
-    }
-    session.ask_at(node, Request::Go { id });
-    Some(id)
+    Some(later_attempts::send(session, node, window, later).await)
 }
 
 /// Where the packets to this echo's address were sent on to.

@@ -7,6 +7,8 @@ mod attempt_window;
 pub mod both_ends;
 pub mod flow_forms;
 pub mod gathering;
+mod later_attempts;
 mod passive_connections;
 pub mod path_facts;
 mod translated_target;
+mod tunnel_way;

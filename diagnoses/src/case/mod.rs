@@ -30,6 +30,7 @@ pub mod services;
 mod strays;
 pub mod trail;
 pub(crate) mod tunnel_faults;
+pub(crate) mod tunnel_way;
 pub mod tunnels;
 pub mod unheard_neighbours;
 pub mod unseen_arrivals;

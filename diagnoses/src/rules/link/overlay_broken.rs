@@ -16,12 +16,11 @@
 //! (`interface-down`), and tunnels that are not on the way.
 
 use crate::case::Case;
-use crate::case::lost_between_nodes;
 use crate::case::observations;
 use crate::case::trail::Dropped;
 use crate::case::tunnel_faults;
-use crate::case::tunnels::{self, Crossing, crossings};
-use crate::case::{Failure, Tried};
+use crate::case::tunnel_way;
+use crate::case::tunnels::{self, crossings};
 use crate::kernel::drops::Class;
 use crate::kernel::tunnel;
 use crate::rules::{Checked, Need};
@@ -307,26 +306,7 @@ fn gone(case: &Case<'_>) -> Option<Finding> {
 
 /// The tunnel's packets left one node and never came in at the other.
 fn vanished(case: &Case<'_>) -> Option<Finding> {
-    let failed = case.failed();
-    let silent = |tried: &&&Tried<'_>| matches!(tried.failure(), Some(Failure::Silent(_)) | None);
-    let (crossing, words) = failed.iter().filter(silent).find_map(|tried| {
-        let id = tried.attempt.id;
-        let answered = case.leg(id, Direction::Answer).is_some_and(|leg| !leg.stops.is_empty());
-        let direction = if answered {
-            Direction::Answer
-        } else {
-            Direction::Request
-        };
-        let leg = case.leg(id, direction).filter(|leg| leg.drops.is_empty())?;
-        let last = leg.farthest()?;
-        let words = lost_between_nodes::lost(case, id, direction, last)?;
-        let mut all = crossings(case).into_iter();
-        let crossing = all.find(|crossing| (crossing.netns, crossing.direction) == (last.netns, direction))?;
-        let left = |under: &Link| under.index == last.ifindex;
-        // The packets of other kinds of tunnels are not seen at the interface below.
-        let seen_below = crossing.under.is_some_and(left) || crossing.link.kind == "wireguard";
-        seen_below.then_some((crossing, words))
-    })?;
+    let (crossing, words) = tunnel_way::lost_between(case)?;
     let (netns, link) = (crossing.netns, crossing.link);
     let name = case.name(netns);
     let outer = crossing.outer_words()?;
@@ -334,8 +314,9 @@ fn vanished(case: &Case<'_>) -> Option<Finding> {
         "the packets of {} ({outer}) leave it and are lost between the nodes",
         link.name
     );
+    let tried = tunnel_way::tried(case, &crossing);
     let finding = claim(case, netns, &link.name, &why)
-        .remedy(open_the_way(case, &crossing)?)
+        .remedy(tunnel_way::remedy(case, &crossing, tried)?)
         .of(case.failed_ids())
         .because(words)
         .and(format!(
@@ -343,25 +324,7 @@ fn vanished(case: &Case<'_>) -> Option<Finding> {
             link.name,
             at(&name, crossing.under.map(|under| under.name.as_str()))
         ));
-    Some(finding)
-}
-
-/// What to let pass, and how to tell the port from the whole way between the nodes.
-fn open_the_way(case: &Case<'_>, crossing: &Crossing<'_>) -> Option<Remedy> {
-    let outer = crossing.outer?;
-    let (near, far) = (outer.src(), outer.dst());
-    let what = match tunnel::udp_port(crossing.link) {
-        Some(port) => format!("UDP port {port}"),
-        None => format!("{} packets", crossing.link.kind),
-    };
-    let remedy = format!(
-        "let {what} pass between {near} and {far}, both ways: in the security group or the firewall between the nodes"
-    );
-    Some(Remedy::from(remedy).tell(
-        "; if ",
-        case.command(crossing.netns, "ping -c 3 {}", &[&far]),
-        " is not answered either, the nodes do not reach each other at all",
-    ))
+    Some(finding.and_if(tried.map(|tried| tunnel_way::met(case, &crossing, tried))))
 }
 
 fn vxlan<'a>(case: &Case<'a>, netns: u32, ifindex: u32) -> Option<(&'a Link, &'a Vxlan)> {
@@ -418,6 +381,8 @@ mod tests {
     use crate::judge;
     use crate::scenes::cluster::Cluster;
     use crate::scenes::{self, Scene, TUNNEL};
+    use crate::tunnel_way_to_try;
+    use model::evidence::TunnelWayTry;
     use model::facts::{Link, Tunnel, Vxlan};
     use model::missing::Known;
     use model::report::Verdict;
@@ -552,6 +517,69 @@ mod tests {
         let mut scene = Scene::over_vxlan();
         scene.vanishes(3, scenes::X, "flannel.1");
         assert!(!scenes::causes(&judge(&scene.evidence)).contains(&"overlay-broken".to_owned()));
+    }
+
+    #[test]
+    fn what_was_tried_outside_the_tunnel_tells_a_port_that_is_shut_from_a_way_that_is() {
+        let tried = |echoes_answered, datagrams_arrived| {
+            let mut scene = Scene::over_vxlan();
+            scene.vanishes(3, scenes::X, "up0");
+            scene.evidence.tunnel_way = Some(TunnelWayTry {
+                from: scenes::ip("172.31.90.1"),
+                to: scenes::ip("172.31.90.2"),
+                port: 8472,
+                echoes_sent: 3,
+                echoes_answered,
+                datagrams_sent: 3,
+                datagrams_arrived,
+            });
+            let verdict = broken(&scene);
+            (verdict.because.join("; "), verdict.remedy)
+        };
+        let (because, remedy) = tried(3, 0);
+        assert!(
+            because.contains(
+                "an echo from netns/x to 172.31.90.2 is answered, but none of 3 datagrams to its UDP port 8472"
+            ),
+            "{because}"
+        );
+        assert!(
+            remedy.contains("security group") && !remedy.contains("ping"),
+            "{remedy}"
+        );
+        let (because, remedy) = tried(0, 0);
+        assert!(
+            because.contains("is not answered, and none of 3 datagrams"),
+            "{because}"
+        );
+        assert!(
+            remedy.contains("nothing passes from 172.31.90.1 to 172.31.90.2"),
+            "{remedy}"
+        );
+        let (because, remedy) = tried(2, 3);
+        assert!(because.contains("is answered, and 3 of 3 datagrams"), "{because}");
+        assert!(remedy.contains("small datagrams to UDP port 8472 pass"), "{remedy}");
+    }
+
+    #[test]
+    fn the_way_outside_the_tunnel_is_tried_from_the_node_that_the_packets_left() {
+        let mut scene = Scene::over_vxlan();
+        scene.vanishes(3, scenes::X, "up0");
+        let way = tunnel_way_to_try(&scene.evidence).unwrap();
+        assert_eq!(
+            (way.netns, way.to, way.port),
+            (scenes::X, scenes::ip("172.31.90.2"), 8472)
+        );
+        let mut scene = Scene::over_vxlan();
+        scene.answers_vanish(3);
+        let way = tunnel_way_to_try(&scene.evidence).unwrap();
+        assert_eq!((way.netns, way.to), (scenes::Y, scenes::ip("172.31.90.1")));
+        let mut scene = Scene::over_vxlan();
+        scene.connects(3);
+        assert_eq!(tunnel_way_to_try(&scene.evidence), None);
+        let mut scene = Scene::two_machines();
+        scene.vanishes(3, scenes::X, "up0");
+        assert_eq!(tunnel_way_to_try(&scene.evidence), None, "there is no tunnel");
     }
 
     #[test]
