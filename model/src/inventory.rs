@@ -82,6 +82,21 @@ pub struct Pod {
     pub dns_nameservers: Vec<String>,
     /// Its containers, init containers (with `init` set) first.
     pub containers: Vec<Container>,
+    /// What events of type `Warning` say about it, the newest first; read only of a pod that is not ready.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<PodWarning>,
+}
+
+/// An event of type `Warning` about a pod.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct PodWarning {
+    /// Who says it: `kubelet`, `default-scheduler`.
+    pub component: String,
+    /// In one word: `FailedMount`, `FailedCreatePodSandBox`, `FailedScheduling`.
+    pub reason: String,
+    /// In its own words.
+    pub message: String,
 }
 
 /// A container of a pod.

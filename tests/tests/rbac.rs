@@ -106,6 +106,7 @@ const COMMANDS: &[&str] = &[
     "diagnose pod-to-pod a rs/no-such:1",
     "diagnose pod-to-pod a selector/app=web:8080",
     "diagnose pod-to-pod a no-such-pod:1",
+    "diagnose pod-to-pod a stuck:8080",
     "diagnose pod-to-pod a no-such-namespace/web:1",
     "diagnose pod-to-node a node/n2:10250",
     "diagnose pod-to-node a node/no-such:1",
@@ -220,6 +221,12 @@ fn what_is_granted_is_enough_and_nothing_in_it_is_superfluous() {
     let Some(cluster) = own_cluster() else { return };
     let scenario = Scenario::parse(GROUND).unwrap();
     let stage = stage(&cluster, &scenario).unwrap();
+    // Of a pod that no node is good enough for, events say so.
+    let namespace = stage.namespace();
+    let nowhere = r#"--overrides={"spec": {"nodeSelector": {"disk": "fast"}}}"#;
+    cluster
+        .ask(&["-n", namespace, "run", "stuck", "--image=lab:1", nowhere])
+        .unwrap();
     let _granted = grant(&cluster, stage.namespace());
     let mut audit = Audit::from_now().unwrap();
     let mut said = Vec::new();

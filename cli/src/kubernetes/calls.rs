@@ -13,7 +13,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject, ListParams};
 use kube::core::PartialObjectMeta;
-use model::inventory::{EndpointSlice, Namespace, NetworkPolicy, Node, Pod, Service};
+use model::inventory::{EndpointSlice, Namespace, NetworkPolicy, Node, Pod, PodWarning, Service};
 use model::object_ref::ObjectRef;
 use model::policy_objects::PolicyObject;
 use serde::Deserialize;
@@ -28,6 +28,8 @@ const NAMES: u32 = 500;
 const FOREIGN: u32 = 50;
 /// Where kubelets renew their Leases.
 const LEASES: &str = "kube-node-lease";
+/// Events about one pod that are kept while they are read.
+const EVENTS_KEPT: usize = 50;
 /// Pods that have ended for good have no packets, and a namespace may hold any number of them.
 const NOT_ENDED: &str = "status.phase!=Succeeded,status.phase!=Failed";
 
@@ -93,6 +95,23 @@ impl ClusterApi {
     pub async fn pods_at(&self, address: IpAddr) -> Result<Vec<Pod>, Refusal> {
         let params = ListParams::default().fields(&format!("status.podIP={address}"));
         self.list::<core::Pod, _, _>(None, params, plain_objects::pod).await
+    }
+
+    /// What events of type `Warning` say about a pod, the newest first, each reason once.
+    pub async fn warnings(&self, pod: &Pod) -> Result<Vec<PodWarning>, Refusal> {
+        // By its identity: whoever may write events may write any about a pod of that name.
+        let wanted = format!("involvedObject.uid={},type=Warning", pod.uid);
+        let params = ListParams::default().fields(&wanted);
+        let kept = |newest: &mut Vec<core::Event>, event| {
+            newest.push(event);
+            if newest.len() > 2 * EVENTS_KEPT {
+                plain_objects::newest_first(newest);
+                newest.truncate(EVENTS_KEPT);
+            }
+            ControlFlow::Continue(())
+        };
+        let listed = self.fold::<core::Event, _, Vec<core::Event>>(Some(&pod.namespace), params, kept);
+        Ok(plain_objects::warnings(listed.await?.kept))
     }
 
     /// A service, if there is one of this name.

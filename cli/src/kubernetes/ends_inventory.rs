@@ -17,6 +17,8 @@ use std::collections::{BTreeSet, HashSet};
 const LEASE_STALE_S: u64 = 15;
 /// Nodes of pods that are not ready are read, this many at most.
 const OTHER_NODES: usize = 4;
+/// Pods that are not ready and of which events are read, at most.
+const PODS_EXPLAINED: usize = 4;
 /// Addresses of endpoints without a known owner that are asked for, at most.
 const OWNERS_ASKED: usize = 4;
 
@@ -85,19 +87,22 @@ impl EndsInventory {
         }
         foreign.keep(policies, &mut inventory);
         let mut gathered = Self { inventory };
-        gathered.read_rest(cluster, destination, &namespaces, groups.now).await;
+        let ends = [source, destination];
+        gathered.read_rest(cluster, ends, &namespaces, groups.now).await;
         gathered
     }
 
-    /// What depends on what was read: labels of namespaces, owners of endpoints, nodes of pods that are not ready.
+    /// What depends on what was read: labels of namespaces, owners of endpoints, nodes of pods that are not ready and events about
+    /// them.
     async fn read_rest(
         &mut self,
         cluster: &ClusterApi,
-        destination: &NamedObject,
+        ends: [&NamedObject; 2],
         namespaces: &BTreeSet<String>,
         now: Option<Timestamp>,
     ) {
         let inventory = &mut self.inventory;
+        let [_, destination] = ends;
         // Each of the other kinds has its own way to select by them.
         let of_other_kinds = !inventory.policy_objects.objects.is_empty();
         let by_namespace = of_other_kinds
@@ -157,10 +162,12 @@ impl EndsInventory {
             let lack = Missing::not_asked(format!("the pod that has {address}"));
             inventory.missing.push(lack);
         }
-        let (labels, nodes, owners) = tokio::join!(
+        let unready = unready(inventory, ends);
+        let (labels, nodes, owners, warnings) = tokio::join!(
             labels,
             join_all(other.iter().map(|node| read_node(cluster, node, now))),
             join_all(orphans.iter().map(|address| cluster.pods_at(*address))),
+            join_all(unready.iter().map(|pod| cluster.warnings(pod))),
         );
         inventory.namespaces = Known::from(labels);
         inventory.add_nodes(nodes);
@@ -170,6 +177,19 @@ impl EndsInventory {
                 Err(refused) => inventory
                     .missing
                     .push(refused.missing(format!("the pod that has {address}"))),
+            }
+        }
+        for (warnings, about) in warnings.into_iter().zip(unready) {
+            match warnings {
+                Ok(warnings) => {
+                    let mut pods = inventory.pods.iter_mut();
+                    if let Some(pod) = pods.find(|pod| pod.uid == about.uid) {
+                        pod.warnings = warnings;
+                    }
+                }
+                Err(refused) => inventory
+                    .missing
+                    .push(refused.missing(format!("events about pod {}", about.full_name()))),
             }
         }
     }
@@ -194,6 +214,20 @@ impl EndsInventory {
         }
         watched
     }
+}
+
+/// The pods among the ends, or behind them, that are not ready and have not ended for good.
+fn unready(inventory: &Inventory, ends: [&NamedObject; 2]) -> Vec<Pod> {
+    let is_meant = |pod: &&Pod| {
+        ends.iter().any(|end| match end {
+            NamedObject::Pod { pod: end, .. } => end.uid == pod.uid,
+            NamedObject::Service { service, .. } => selects(service, pod),
+            _ => false,
+        })
+    };
+    let pods = inventory.pods.iter().filter(is_meant);
+    let unready = pods.filter(|pod| !pod.ready && matches!(pod.phase.as_str(), "Pending" | "Running"));
+    unready.take(PODS_EXPLAINED).cloned().collect()
 }
 
 /// Why nothing is started on a node.

@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use model::inventory::{
     Container, ContainerPort, EndpointSlice, IpBlock, LabelExpression, LabelSelector, NetworkPolicy, Node, Pod,
-    PolicyPeer, PolicyPort, PolicyRule, Port, Service, ServicePort, SliceEndpoint,
+    PodWarning, PolicyPeer, PolicyPort, PolicyRule, Port, Service, ServicePort, SliceEndpoint,
 };
 use model::object_ref::ObjectRef;
 use std::net::IpAddr;
@@ -82,7 +82,41 @@ pub fn pod(pod: core::Pod) -> Pod {
             .and_then(|config| config.nameservers)
             .unwrap_or_default(),
         containers,
+        warnings: Vec::new(),
     }
+}
+
+/// Puts events in order, those that happened last first.
+pub fn newest_first(events: &mut [core::Event]) {
+    let seconds = |event: &core::Event| {
+        let last = event.last_timestamp.as_ref().map(|moment| moment.0.as_second());
+        let series = event
+            .series
+            .as_ref()
+            .and_then(|series| series.last_observed_time.as_ref());
+        let series = series.map(|moment| moment.0.as_second());
+        last.max(series)
+            .max(event.event_time.as_ref().map(|moment| moment.0.as_second()))
+    };
+    events.sort_by_key(|event| std::cmp::Reverse(seconds(event)));
+}
+
+/// What events say, the newest first, each reason once.
+pub fn warnings(mut events: Vec<core::Event>) -> Vec<PodWarning> {
+    newest_first(&mut events);
+    let mut warnings: Vec<PodWarning> = Vec::new();
+    for event in events {
+        let component = event.source.and_then(|source| source.component);
+        let warning = PodWarning {
+            component: component.or(event.reporting_component).unwrap_or_default(),
+            reason: event.reason.unwrap_or_default(),
+            message: event.message.unwrap_or_default(),
+        };
+        if !warnings.iter().any(|known| known.reason == warning.reason) {
+            warnings.push(warning);
+        }
+    }
+    warnings
 }
 
 /// The label by which a Deployment tells its `ReplicaSets` apart; their names end with its value.

@@ -75,7 +75,7 @@ const fn read(group: &'static str, resource: &'static str, verbs: &'static [&'st
     right(RightScope::Cluster, group, resource, verbs, why)
 }
 
-const RIGHTS: [Right; 16] = [
+const RIGHTS: [Right; 17] = [
     helpers(
         "batch",
         "jobs",
@@ -104,6 +104,7 @@ const RIGHTS: [Right; 16] = [
         "labels that policies select by, what admission allows, near names",
     ),
     read("", "nodes", &["get", "list"], "readiness, addresses, architecture"),
+    read("", "events", &["list"], "why a pod does not run"),
     read(
         "coordination.k8s.io",
         "leases",

@@ -199,6 +199,40 @@ async fn a_pod_that_does_not_run_is_evidence_and_nothing_is_sent() {
 }
 
 #[tokio::test]
+async fn events_are_read_of_an_end_that_is_not_ready_and_of_no_other() {
+    let mut pending = pod("b", "n2", "10.244.2.2");
+    pending["status"] = json!({"phase": "Pending"});
+    let warning = |reason: &str, last: &str, says: &str| {
+        json!({"metadata": {}, "involvedObject": {}, "type": "Warning", "reason": reason, "message": says,
+            "lastTimestamp": last, "source": {"component": "kubelet"}})
+    };
+    let fake = shop().object(&format!("{PODS}/b"), pending).list(
+        "/api/v1/namespaces/shop/events?&fieldSelector=involvedObject.uid%3Duid-b%2Ctype%3DWarning",
+        &json!([
+            warning("FailedMount", "2026-11-23T07:59:00Z", "once"),
+            warning("FailedMount", "2026-11-23T08:00:10Z", "secret \"keys\" not found"),
+            warning("Slow", "2026-11-23T07:58:00Z", "earlier"),
+        ]),
+    );
+    let ResolvedEnds { ends, .. } = ask(&fake, Some(Intent::PodToPod), "a", "b:80").await.unwrap();
+    let inventory = ends.inventory.get().unwrap();
+    let told = |name: &str| -> Vec<(String, String)> {
+        let warnings = inventory.pod("shop", name).unwrap().warnings.iter();
+        warnings
+            .map(|warning| (warning.reason.clone(), warning.message.clone()))
+            .collect()
+    };
+    let (mount, slow) = (
+        ("FailedMount".to_owned(), "secret \"keys\" not found".to_owned()),
+        ("Slow".to_owned(), "earlier".to_owned()),
+    );
+    assert_eq!(told("b"), [mount, slow], "the newest first, each reason once");
+    assert_eq!(told("a"), []);
+    let about_events = fake.asked().iter().filter(|asked| asked.contains("/events?")).count();
+    assert_eq!(about_events, 1, "{:?}", fake.asked());
+}
+
+#[tokio::test]
 async fn on_a_node_that_is_not_heard_of_nothing_is_started() {
     let unready = shop().object("/api/v1/nodes/n2", node("n2", "Unknown"));
     let stale = shop().object(

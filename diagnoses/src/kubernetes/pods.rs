@@ -2,7 +2,7 @@
 
 use model::endpoint::Endpoint;
 use model::evidence::{Evidence, NodeEvidence};
-use model::inventory::{Inventory, Pod, Port, ServicePort};
+use model::inventory::{Inventory, Pod, PodWarning, Port, ServicePort};
 use model::object_ref::ObjectRef;
 
 /// The pod that an end is.
@@ -95,8 +95,25 @@ pub fn target_numbers(pod: &Pod, port: &ServicePort) -> Vec<u16> {
     }
 }
 
-/// Why a pod is not ready or not there, in a few words: what its containers wait for, else its conditions.
+/// What an event says of a pod: `kubelet warns: FailedMount: secret "keys" not found`.
+pub fn warning_words(warning: &PodWarning) -> String {
+    let who = match warning.component.as_str() {
+        "" => "an event",
+        component => component,
+    };
+    format!("{who} warns: {}: {}", warning.reason, warning.message)
+}
+
+/// Why a pod is not ready or not there, in a few words: what its containers wait for, else its conditions; and what was warned of.
 pub fn not_ready(inventory: &Inventory, pod: &Pod) -> Option<String> {
+    let why = lacks(inventory, pod)?;
+    Some(match pod.warnings.first() {
+        Some(warning) => format!("{why}; {}", warning_words(warning)),
+        None => why,
+    })
+}
+
+fn lacks(inventory: &Inventory, pod: &Pod) -> Option<String> {
     let node = inventory.node(&pod.node).filter(|node| !node.ready);
     if let Some(node) = node {
         return Some(format!("its node {} is not ready", node.name));
@@ -154,10 +171,29 @@ pub fn not_ready(inventory: &Inventory, pod: &Pod) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::name_of;
+    use super::{name_of, not_ready};
     use crate::judge;
     use crate::scenes;
     use crate::scenes::cluster::Cluster;
+    use model::inventory::PodWarning;
+
+    #[test]
+    fn why_a_pod_is_not_ready_is_told_with_what_its_kubelet_warns_of() {
+        let mut cluster = Cluster::pods();
+        cluster.unready("shop/web-1", "running", "");
+        cluster.pod("shop/web-1").warnings = vec![PodWarning {
+            component: "kubelet".to_owned(),
+            reason: "Unhealthy".to_owned(),
+            message: "Readiness probe failed: HTTP probe failed with statuscode: 503".to_owned(),
+        }];
+        let inventory = cluster.scene.evidence.inventory.ok().unwrap();
+        let why = not_ready(inventory, inventory.pod("shop", "web-1").unwrap()).unwrap();
+        assert_eq!(
+            why,
+            "container main runs and is not ready (its readiness probe fails); \
+             kubelet warns: Unhealthy: Readiness probe failed: HTTP probe failed with statuscode: 503"
+        );
+    }
 
     #[test]
     fn namespaces_are_called_by_their_pods_and_nodes() {

@@ -3,8 +3,8 @@
 //! Why it happens: it is not scheduled, its image cannot be pulled, one of its containers crashes again and again, it has
 //! ended, it was evicted, or it is being deleted.
 //!
-//! How it knows: from the cluster's API: the pod's phase, what its containers wait for, how they ended last, and its
-//! conditions. A pod whose phase is `Running` counts only if one of its containers does not run, and the attempts met nothing
+//! How it knows: from the cluster's API: the pod's phase, what its containers wait for, how they ended last, its
+//! conditions, and the events that warn of it. A pod whose phase is `Running` counts only if one of its containers does not run, and the attempts met nothing
 //! else than a closed port. Without a cluster, from the addresses of the destination's namespace: it has none that others can
 //! send to.
 //!
@@ -16,7 +16,7 @@
 use crate::case::Case;
 use crate::case::observations;
 use crate::kernel::drops::Class;
-use crate::kubernetes::pods::pod_of;
+use crate::kubernetes::pods::{self, pod_of};
 use crate::rules::{Checked, Need};
 use crate::verdict::finding::{Finding, fatal};
 use crate::verdict::remedy::Remedy;
@@ -27,6 +27,9 @@ use model::inventory::{Container, Pod};
 use model::report::Direction;
 
 pub const NEEDS: &[Need] = &[];
+
+/// Of the events that warn of a pod, so many are told.
+const WARNINGS_TOLD: usize = 2;
 
 pub fn check(case: &Case<'_>) -> Checked {
     if !case.worked().is_empty() {
@@ -139,6 +142,9 @@ fn finding(case: &Case<'_>, pod: &Pod) -> Option<Finding> {
     {
         finding = finding.and(container_words(container));
     }
+    for warning in pod.warnings.iter().take(WARNINGS_TOLD) {
+        finding = finding.and(pods::warning_words(warning));
+    }
     Some(
         finding
             .and_if((!pod.message.is_empty()).then(|| pod.message.clone()))
@@ -173,13 +179,29 @@ fn why(case: &Case<'_>, pod: &Pod) -> Option<Why> {
             says: format!("does not run: container {} waits: {}", container.name, container.reason),
             remedy: describe("correct the image or the credentials for it"),
         },
+        (_, Some(container)) if never_started(container) => Why {
+            says: format!(
+                "does not run: container {} waits: {}{}",
+                container.name,
+                container.reason,
+                because(newest_warning(pod))
+            ),
+            remedy: describe("see what it waits for"),
+        },
         (_, Some(container)) => crashed(pod, container),
         _ if pod.node.is_empty() => Why {
             says: format!("is not scheduled{}", because(&pod.reason)),
             remedy: describe("see what it waits for"),
         },
         (phase, None) => Why {
-            says: format!("is not running: its phase is {phase}{}", because(&pod.reason)),
+            says: format!(
+                "is not running: its phase is {phase}{}",
+                because(
+                    Some(newest_warning(pod))
+                        .filter(|newest| !newest.is_empty())
+                        .unwrap_or(&pod.reason)
+                )
+            ),
             remedy: describe("see what it waits for"),
         },
     };
@@ -193,6 +215,16 @@ fn stuck(container: &Container) -> bool {
         "terminated" => !container.init || container.exit_code.is_some_and(|code| code != 0),
         _ => false,
     }
+}
+
+/// It waits for what it needs, and has no log.
+fn never_started(container: &Container) -> bool {
+    container.state == "waiting" && container.restarts == 0 && container.exit_code.is_none()
+}
+
+/// The reason of what was warned of last.
+fn newest_warning(pod: &Pod) -> &str {
+    pod.warnings.first().map_or("", |warning| warning.reason.as_str())
 }
 
 fn is_image(container: &Container) -> bool {
@@ -264,6 +296,7 @@ mod tests {
     use crate::judge;
     use crate::scenes;
     use crate::scenes::cluster::Cluster;
+    use model::inventory::PodWarning;
     use model::missing::Known;
     use model::report::Conclusion;
 
@@ -296,6 +329,36 @@ mod tests {
             judgement.verdicts[0].says.contains("checked for duplicates"),
             "{}",
             judgement.verdicts[0].says
+        );
+    }
+
+    #[test]
+    fn what_a_pod_waits_for_is_told_by_the_events_about_it() {
+        let mut cluster = pending("ContainerCreating");
+        cluster.pod("shop/web-1").warnings = vec![PodWarning {
+            component: "kubelet".to_owned(),
+            reason: "FailedMount".to_owned(),
+            message: "MountVolume.SetUp failed for volume \"keys\" : secret \"keys\" not found".to_owned(),
+        }];
+        let verdict = judge(cluster.evidence()).verdicts[0].clone();
+        assert!(
+            verdict
+                .says
+                .contains("container main waits: ContainerCreating (FailedMount)"),
+            "{}",
+            verdict.says
+        );
+        assert!(
+            verdict
+                .because
+                .iter()
+                .any(|fact| fact.starts_with("kubelet warns: FailedMount: MountVolume.SetUp failed")),
+            "{verdict:?}"
+        );
+        assert!(
+            !verdict.remedy.contains("--previous"),
+            "it has no log: {}",
+            verdict.remedy
         );
     }
 
