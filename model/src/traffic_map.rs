@@ -70,6 +70,8 @@ pub enum EdgeSource {
     Observed,
     /// A service stands for these pods.
     Declared,
+    /// Network policies select the pods that answer, and let these in. Told only where it is asked for.
+    Permitted,
 }
 
 /// What policies say about it.

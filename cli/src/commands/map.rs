@@ -12,6 +12,7 @@ use crate::conversation::session::{STEP, Session};
 use crate::evidence::path_facts;
 use crate::exit::{Exit, WrongUsage};
 use crate::inquiry::durations;
+use crate::inquiry::named_end::Grammar;
 use crate::numbers::{NumbersPlace, PlaceNames};
 use crate::recording::OpenRecording;
 use crate::render::{self, MapFormat};
@@ -42,6 +43,8 @@ use tokio::time::Instant;
   kubectl skoop map -n shop --for 30s
   # As a picture for a ticket
   kubectl skoop map deploy/web -o mermaid
+  # Also what policies permit and nobody uses
+  kubectl skoop map -n shop --for 10m --permitted
   # One page with a picture, to open in a browser
   kubectl skoop map --all-nodes -o html > map.html
   # Everything of one machine, for Graphviz
@@ -53,6 +56,9 @@ pub struct MapCommand {
     /// Watch for this time, such as 30s or 10m
     #[arg(long = "for", value_name = "TIME", value_parser = durations::parse, default_value = "10s")]
     length: Duration,
+    /// Also show who may reach whom by network policies that select it, and was not seen to do it
+    #[arg(long)]
+    permitted: bool,
     /// How to print it
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     output: MapFormat,
@@ -72,6 +78,11 @@ impl CliCommand for MapCommand {
     const NAME: &'static str = "map";
 
     fn run(self, context: &CommandContext) -> Result<Exit> {
+        if self.permitted && self.place.grammar() == Grammar::Machine {
+            return Err(WrongUsage::error(
+                "--permitted is about network policies, and --local looks at a machine; leave one of them out",
+            ));
+        }
         if self.length < Duration::from_secs(1) {
             return Err(WrongUsage::error(
                 "--for is shorter than 1s, in which little can be seen; make it longer",
@@ -146,12 +157,19 @@ impl MapCommand {
             meet_strangers(&site, inventory, &mut ends, met).await;
             lacks.append(&mut inventory.missing);
         }
+        let mut permitted = Vec::new();
+        if let Some(inventory) = inventory.as_ref().filter(|_| self.permitted) {
+            let (edges, lack) = traffic_map::permitted(inventory, &targets);
+            permitted = edges;
+            lacks.extend(lack);
+        }
         let (ends, edges) = traffic_map::traffic_map(&TrafficSeen {
             targets: &targets,
             fold: &fold,
             evidence: &session.state.evidence,
             ends: &ends,
             inventory: inventory.as_ref(),
+            permitted: &permitted,
             end_ns,
         });
         session.progress.clear();

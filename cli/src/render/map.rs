@@ -1,6 +1,6 @@
 //! Who talks to whom, as a table: a row for each edge, what suffers first, and below it where packets were lost and what denies it.
 
-use super::map_labels::{EndLabels, traffic};
+use super::map_labels::{EndLabels, how_known, traffic};
 use super::numbers_parts::{aligned, amount, foot};
 use super::paper::{Ink, Paper, TextLine, TextPage};
 use super::untrusted_text::{CELL, shown};
@@ -101,22 +101,6 @@ fn table(page: &mut TextPage, map: &TrafficMap, labels: &EndLabels, paper: Paper
             }
         }
     }
-}
-
-/// How an edge is known, in words.
-fn how_known(edge: &MapEdge) -> String {
-    let seen = if edge.is_observed() {
-        "observed"
-    } else {
-        "declared, not seen"
-    };
-    let ruling = match edge.ruling {
-        EdgeRuling::Allowed => ", allowed",
-        EdgeRuling::Denied => ", denied",
-        EdgeRuling::Mixed => ", allowed for some pods",
-        EdgeRuling::Unknown => "",
-    };
-    format!("{seen}{ruling}")
 }
 
 /// What is said of an edge below its row.

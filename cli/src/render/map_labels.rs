@@ -1,7 +1,7 @@
 //! What the ends and edges of a map are called: short where that is clear, and the command that asks on.
 
 use diagnoses::words::shell;
-use model::traffic_map::{MapEdge, MapEnd, MapEndKind, TrafficMap};
+use model::traffic_map::{EdgeRuling, EdgeSource, MapEdge, MapEnd, MapEndKind, TrafficMap};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The names of all ends of a map.
@@ -93,6 +93,23 @@ pub fn traffic(edge: &MapEdge) -> String {
         "tcp" => edge.port.to_string(),
         other => format!("{}/{other}", edge.port),
     }
+}
+
+/// How an edge is known, in words, and what policies say about it.
+pub fn how_known(edge: &MapEdge) -> String {
+    let seen = match edge.known.first() {
+        _ if edge.is_observed() => "observed",
+        Some(EdgeSource::Permitted) => "permitted, not seen",
+        _ => "declared, not seen",
+    };
+    let ruling = match edge.ruling {
+        EdgeRuling::Allowed if seen.starts_with("permitted") => "",
+        EdgeRuling::Allowed => ", allowed",
+        EdgeRuling::Denied => ", denied",
+        EdgeRuling::Mixed => ", allowed for some pods",
+        EdgeRuling::Unknown => "",
+    };
+    format!("{seen}{ruling}")
 }
 
 /// What an edge carries and suffers, in a few words.

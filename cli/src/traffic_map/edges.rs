@@ -2,6 +2,7 @@
 
 use super::ends::{MapEnds, of_pod, of_service};
 use super::fold::{DropPlace, TrafficFold};
+use super::permitted::PermittedEdge;
 use super::rulings::{EdgeRulings, behind, selected};
 use diagnoses::conversations::{Key, ObservedConnection, TargetRole};
 use model::endpoint::Endpoint;
@@ -27,6 +28,8 @@ pub struct TrafficSeen<'a> {
     pub ends: &'a MapEnds,
     /// The API's objects, where there are any.
     pub inventory: Option<&'a Inventory>,
+    /// What policies expressly permit, where that was asked for.
+    pub permitted: &'a [PermittedEdge],
     /// When the window closed, by the nodes' clock.
     pub end_ns: u64,
 }
@@ -70,6 +73,9 @@ pub fn traffic_map(seen: &TrafficSeen) -> (Vec<MapEnd>, Vec<MapEdge>) {
         }
     }
     edges.declare();
+    for permitted in seen.permitted {
+        edges.permit(permitted);
+    }
     edges.told()
 }
 
@@ -271,6 +277,30 @@ impl Edges<'_> {
                     .push(EdgeSource::Declared);
             }
         }
+    }
+
+    /// Policies let one workload in at another. Where it asked a service that stands for that one, the permission was used.
+    fn permit(&mut self, permitted: &PermittedEdge) {
+        let PermittedEdge {
+            source,
+            destination,
+            port,
+            protocol,
+        } = permitted;
+        let sums = &self.sums;
+        let stands_for_it = |service: &str| {
+            let key = (service.to_owned(), destination.id.clone(), *port, protocol.clone());
+            sums.contains_key(&key)
+        };
+        let mut asked = sums
+            .values()
+            .filter(|sum| sum.edge.is_observed() && sum.edge.source == source.id);
+        if asked.any(|sum| sum.edge.destination.starts_with("Service/") && stands_for_it(&sum.edge.destination)) {
+            return;
+        }
+        let sum = self.between(source.clone(), destination.clone(), *port, protocol);
+        sum.edge.known.push(EdgeSource::Permitted);
+        sum.rulings.permit();
     }
 
     /// Where packets were dropped, as people call it.

@@ -5,6 +5,7 @@
 mod edges;
 mod ends;
 mod fold;
+mod permitted;
 mod rulings;
 #[cfg(test)]
 mod tests;
@@ -12,3 +13,4 @@ mod tests;
 pub use edges::{TrafficSeen, traffic_map};
 pub use ends::{MapEnds, endpoint_of};
 pub use fold::TrafficFold;
+pub use permitted::permitted;

@@ -47,6 +47,11 @@ impl EdgeRulings {
         }
     }
 
+    /// It is known already that policies allow it.
+    pub fn permit(&mut self) {
+        self.allowed = true;
+    }
+
     fn take<'a>(
         &mut self,
         inventory: &'a Inventory,
@@ -105,6 +110,11 @@ pub fn behind<'a>(inventory: &'a Inventory, service: &'a Service, port: u16, pro
 
 /// The pods that a service selects.
 pub fn selected<'a>(inventory: &'a Inventory, service: &'a Service) -> impl Iterator<Item = &'a Pod> {
-    let pods = inventory.pods.iter().filter(|pod| pod.namespace == service.namespace);
-    pods.filter(|pod| !service.selector.is_empty() && has_all(&service.selector, &pod.labels))
+    inventory.pods.iter().filter(|pod| selects(service, pod))
+}
+
+/// A service selects a pod.
+pub fn selects(service: &Service, pod: &Pod) -> bool {
+    let own = pod.namespace == service.namespace && !service.selector.is_empty();
+    own && has_all(&service.selector, &pod.labels)
 }

@@ -1,11 +1,13 @@
 //! Which edges sockets of pods make: through services, directly, denied, to the outside.
 
-use super::{MapEnds, TrafficFold, TrafficSeen, traffic_map};
+use super::{MapEnds, TrafficFold, TrafficSeen, permitted, traffic_map};
 use diagnoses::conversations::ConversationTable;
 use model::endpoint::Endpoint;
 use model::evidence::{Evidence, NetnsEvidence};
 use model::facts::{NetnsFacts, SocketPeer};
-use model::inventory::{Inventory, LabelSelector, NetworkPolicy, Pod, Port, Service, ServicePort};
+use model::inventory::{
+    Inventory, LabelSelector, NetworkPolicy, Pod, PolicyPeer, PolicyRule, Port, Service, ServicePort,
+};
 use model::missing::Known;
 use model::object_ref::ObjectRef;
 use model::traffic_map::{EdgeRuling, EdgeSource, MapEdge};
@@ -100,12 +102,14 @@ fn edges(inventory: &Inventory, places: Vec<(u32, &str, Vec<SocketPeer>, Vec<Soc
     };
     let fold = TrafficFold::of(ConversationTable::of(&targets, |_| Vec::new()), &targets);
     let ends = MapEnds::new(&targets, Some(inventory));
+    let (permitted, _) = permitted(inventory, &targets);
     let seen = TrafficSeen {
         targets: &targets,
         fold: &fold,
         evidence: &evidence,
         ends: &ends,
         inventory: Some(inventory),
+        permitted: &permitted,
         end_ns: 1,
     };
     traffic_map(&seen).1
@@ -187,4 +191,66 @@ fn an_address_that_nobody_has_is_outside() {
     let edges = edges(&inventory(), vec![(1, "shop/web-1", Vec::new(), asks)]);
     assert_eq!(edges[0].destination, "203.0.113.9");
     assert_eq!(edges[0].ruling, EdgeRuling::Allowed, "no policy selects the pod");
+}
+
+/// `db` is closed to all but `web`, by a policy.
+fn guarded() -> Inventory {
+    let mut inventory = inventory();
+    let only = |app: &str| LabelSelector {
+        match_labels: labels(app),
+        ..LabelSelector::default()
+    };
+    let from_web = PolicyRule {
+        peers: vec![PolicyPeer {
+            pod_selector: Some(only("web")),
+            ..PolicyPeer::default()
+        }],
+        ..PolicyRule::default()
+    };
+    inventory.policies = Known::Known(vec![NetworkPolicy {
+        namespace: "shop".to_owned(),
+        name: "from-web".to_owned(),
+        pod_selector: only("db"),
+        policy_types: vec!["Ingress".to_owned()],
+        ingress: vec![from_web],
+        ..NetworkPolicy::default()
+    }]);
+    inventory
+}
+
+#[test]
+fn what_policies_permit_and_nobody_was_seen_to_use_is_an_edge_of_its_own() {
+    let quiet = || {
+        vec![
+            (1, "shop/web-1", Vec::new(), Vec::new()),
+            (3, "shop/db-3", Vec::new(), Vec::new()),
+        ]
+    };
+    let permitted = edges(&guarded(), quiet());
+    let to_db = edge(&permitted, WEB, DB);
+    assert_eq!((to_db.port, &to_db.known[..]), (15_432, &[EdgeSource::Permitted][..]));
+    assert_eq!(to_db.ruling, EdgeRuling::Allowed);
+    assert!(
+        !permitted.iter().any(|edge| edge.source == DB),
+        "no policy selects web: {permitted:?}"
+    );
+    let open = edges(&inventory(), quiet());
+    assert!(open.iter().all(|edge| edge.known == [EdgeSource::Declared]), "{open:?}");
+}
+
+#[test]
+fn a_permission_that_was_used_by_way_of_the_service_is_none_unused() {
+    let asks = vec![peer(false, "10.0.0.1", "10.96.0.7", 5432, 1, 0)];
+    let places = vec![
+        (1, "shop/web-1", Vec::new(), asks),
+        (3, "shop/db-3", Vec::new(), Vec::new()),
+    ];
+    let edges = edges(&guarded(), places);
+    assert!(edge(&edges, WEB, SERVICE).is_observed());
+    assert!(
+        !edges
+            .iter()
+            .any(|edge| (edge.source.as_str(), edge.destination.as_str()) == (WEB, DB)),
+        "{edges:?}"
+    );
 }

@@ -2,9 +2,9 @@
 
 use super::map_layout::{Cell, layout};
 use super::{HtmlPage, escaped, not_seen, table};
-use crate::render::map_labels::{EndLabels, summary, traffic};
+use crate::render::map_labels::{EndLabels, how_known, summary, traffic};
 use crate::render::numbers_parts::amount;
-use model::traffic_map::{EdgeRuling, MapEdge, MapEnd, MapEndKind, TrafficMap};
+use model::traffic_map::{MapEdge, MapEnd, MapEndKind, TrafficMap};
 use std::collections::BTreeMap;
 
 /// Pixels from one row to the next, and of a box.
@@ -258,21 +258,11 @@ fn rows(map: &TrafficMap, labels: &EndLabels) -> Vec<(bool, Vec<String>)> {
 }
 
 fn known(edge: &MapEdge) -> String {
-    let seen = if edge.is_observed() {
-        "observed"
-    } else {
-        "declared, not seen"
-    };
-    let ruling = match edge.ruling {
-        EdgeRuling::Allowed => ", allowed".to_owned(),
-        EdgeRuling::Denied | EdgeRuling::Mixed if !edge.denied_by.is_empty() => {
-            format!(", denied by {}", escaped(&edge.denied_by.join(", ")))
-        }
-        EdgeRuling::Denied => ", denied".to_owned(),
-        EdgeRuling::Mixed => ", allowed for some pods".to_owned(),
-        EdgeRuling::Unknown => String::new(),
-    };
-    format!("{seen}{ruling}")
+    let known = how_known(edge);
+    if edge.denied_by.is_empty() {
+        return known;
+    }
+    format!("{known} (denied by {})", escaped(&edge.denied_by.join(", ")))
 }
 
 #[cfg(test)]
