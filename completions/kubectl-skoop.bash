@@ -378,11 +378,11 @@ _kubectl__skoop() {
                     return 0
                     ;;
                 --output)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json html" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json html" -- "${cur}"))
                     return 0
                     ;;
                 --helper)
@@ -2130,11 +2130,11 @@ _kubectl__skoop() {
                     return 0
                     ;;
                 --output)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json html" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json html" -- "${cur}"))
                     return 0
                     ;;
                 --helper)
@@ -2331,7 +2331,7 @@ _kubectl__skoop() {
             return 0
             ;;
         kubectl__subcmd__skoop__subcmd__map)
-            opts="-l -o -v -n -h --selector --node --all-nodes --max-nodes --for --output --local --helper --record --record-payloads --replay --verbose --image --image-pull-policy --image-pull-secret --helper-namespace --privileged --inject --no-helper --dry-run --color --kubeconfig --context --cluster --user --namespace --as --as-group --request-timeout --help"
+            opts="-l -o -v -n -h --selector --node --all-nodes --max-nodes --for --permitted --output --local --helper --record --record-payloads --replay --verbose --image --image-pull-policy --image-pull-secret --helper-namespace --privileged --inject --no-helper --dry-run --color --kubeconfig --context --cluster --user --namespace --as --as-group --request-timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

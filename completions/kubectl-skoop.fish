@@ -612,7 +612,8 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand inspect" -l 
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand inspect" -l for -d 'Look for this time, such as 5s or 1m' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand inspect" -l probe -d 'Read only these, separated by commas (`probes` lists them) [default: all that read]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand inspect" -s o -l output -d 'How to print it' -r -f -a "table\t'For reading'
-json\t'One JSON object a line, each of one reading'"
+json\t'One JSON object a line, each of one reading'
+html\t'One page of HTML to attach to a ticket'"
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand inspect" -l helper -d 'On this machine: use this helper program instead of the built-in one' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand inspect" -l record -d 'Write all that the helpers say into this file. Only its owner can read it; it may hold secrets' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand inspect" -l replay -d 'Answer from this recording instead of looking. The question must be the same' -r -F
@@ -648,7 +649,8 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand compare" -l 
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand compare" -l max-nodes -d 'Refuse to watch more nodes than this' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand compare" -l for -d 'Look for this time, such as 5s or 1m' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand compare" -s o -l output -d 'How to print it' -r -f -a "table\t'For reading'
-json\t'One JSON object a line, each of one reading'"
+json\t'One JSON object a line, each of one reading'
+html\t'One page of HTML to attach to a ticket'"
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand compare" -l helper -d 'On this machine: use this helper program instead of the built-in one' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand compare" -l record -d 'Write all that the helpers say into this file. Only its owner can read it; it may hold secrets' -r -F
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand compare" -l replay -d 'Answer from this recording instead of looking. The question must be the same' -r -F
@@ -795,6 +797,7 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand map" -l as -
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand map" -l as-group -d 'Act as this group too; may be repeated' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand map" -l request-timeout -d 'Give up a call to the API server after this time; 0 waits without limit [default: 10s]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand map" -l all-nodes -d 'Watch all nodes'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand map" -l permitted -d 'Also show who may reach whom by network policies that select it, and was not seen to do it'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand map" -l local -d 'Look at this machine as one node, without a cluster'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand map" -l record-payloads -d 'Record the text to send too, not only its length and hash'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand map" -s v -l verbose -d 'Show the helper\'s own messages on stderr'

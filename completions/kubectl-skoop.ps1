@@ -789,6 +789,7 @@ Register-ArgumentCompleter -Native -CommandName 'kubectl-skoop' -ScriptBlock {
             [CompletionResult]::new('--as-group', '--as-group', [CompletionResultType]::ParameterName, 'Act as this group too; may be repeated')
             [CompletionResult]::new('--request-timeout', '--request-timeout', [CompletionResultType]::ParameterName, 'Give up a call to the API server after this time; 0 waits without limit [default: 10s]')
             [CompletionResult]::new('--all-nodes', '--all-nodes', [CompletionResultType]::ParameterName, 'Watch all nodes')
+            [CompletionResult]::new('--permitted', '--permitted', [CompletionResultType]::ParameterName, 'Also show who may reach whom by network policies that select it, and was not seen to do it')
             [CompletionResult]::new('--local', '--local', [CompletionResultType]::ParameterName, 'Look at this machine as one node, without a cluster')
             [CompletionResult]::new('--record-payloads', '--record-payloads', [CompletionResultType]::ParameterName, 'Record the text to send too, not only its length and hash')
             [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Show the helper''s own messages on stderr')

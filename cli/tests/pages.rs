@@ -34,22 +34,28 @@ const boxes = places.map((place) => place.getBoundingClientRect());
 const overlap = (a, b) => a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1;
 let overlaps = 0;
 for (let i = 0; i < boxes.length; i++) for (let j = 0; j < i; j++) overlaps += overlap(boxes[i], boxes[j]) ? 1 : 0;
-const outside = [...document.querySelectorAll('body *')].filter((one) => {
-  const box = one.getBoundingClientRect();
-  return one.textContent.trim() !== '' && (box.left < 0 || box.right > window.innerWidth + 1);
-}).map((one) => one.outerHTML.slice(0, 80));
-document.title = JSON.stringify({ places: places.length, lost: document.querySelector('.lost').textContent, overlaps, outside,
+document.title = JSON.stringify({ places: places.length, lost: document.querySelector('.lost').textContent, overlaps, outside: textOutside(),
   paper: getComputedStyle(document.body).backgroundColor, loaded: performance.getEntriesByType('resource').length });
 ";
 
 /// The same of times.
 const OF_TIMES: &str = "
-const outside = [...document.querySelectorAll('body *')].filter((one) => {
+document.title = JSON.stringify({ charts: document.querySelectorAll('.chart').length, bars: document.querySelectorAll('.chart rect').length,
+  outside: textOutside(), places: document.querySelectorAll('h2').length, loaded: performance.getEntriesByType('resource').length });
+";
+
+/// The same of tables.
+const OF_TABLES: &str = "
+document.title = JSON.stringify({ rows: document.querySelectorAll('tbody tr').length, bad: document.querySelectorAll('td.bad').length,
+  outside: textOutside(), loaded: performance.getEntriesByType('resource').length });
+";
+
+/// Text that stands outside the window, which every page may be asked for.
+const TEXT_OUTSIDE: &str = "
+const textOutside = () => [...document.querySelectorAll('body *')].filter((one) => {
   const box = one.getBoundingClientRect();
   return one.textContent.trim() !== '' && (box.left < 0 || box.right > window.innerWidth + 1);
 }).map((one) => one.outerHTML.slice(0, 80));
-document.title = JSON.stringify({ charts: document.querySelectorAll('.chart').length, bars: document.querySelectorAll('.chart rect').length,
-  outside, places: document.querySelectorAll('h2').length, loaded: performance.getEntriesByType('resource').length });
 ";
 
 /// A map of so many ends in five namespaces, some with names that a stranger chose.
@@ -99,7 +105,10 @@ fn drawn(page: &str, questions: &str, width: u32, scheme: &str) -> Option<(Value
     let file = directory.join("page.html");
     fs::write(
         &file,
-        page.replace("</body>", &format!("<script>{{{questions}}}</script></body>")),
+        page.replace(
+            "</body>",
+            &format!("<script>{{{TEXT_OUTSIDE}{questions}}}</script></body>"),
+        ),
     )
     .unwrap();
     let scheme = format!("--blink-settings=preferredColorScheme={}", i32::from(scheme == "light"));
@@ -228,5 +237,30 @@ fn where_time_passes_is_drawn_beside_each_stage() {
             told,
             json!({"charts": 2, "bars": 6, "outside": [], "loaded": 0, "places": 2})
         );
+    }
+}
+
+#[test]
+fn all_numbers_and_what_is_different_stand_in_tables_that_fit() {
+    let number = |name: &str, hurts: bool| {
+        json!({"name": name, "labels": {"interface": "eth0"}, "kind": "counter", "unit": "count", "now": 10, "growth": 3,
+            "hurts": hurts, "help": "segments that were sent again"})
+    };
+    let inspect = json!({"apiVersion": "skoop/v1", "kind": "Inspect", "at": "2026-12-01T10:00:00Z", "seconds": 5.0, "places": [
+        {"name": "shop/web", "node": "n1", "netns": 7, "hurts": ["3 segments were sent again"],
+            "groups": [{"name": "TCP", "shown_by": "nstat -z", "numbers": [number("Tcp.RetransSegs", true), number("Tcp.<b>", false)]}]}]});
+    let compare = json!({"apiVersion": "skoop/v1", "kind": "Compare", "at": "2026-12-01T10:00:00Z", "seconds": 5.0, "alike": 180,
+        "one": {"name": "shop/web-7c9", "node": "n1", "hurts": ["it is throttled"]}, "other": {"name": "shop/web-5d2", "node": "n2", "hurts": []},
+        "differences": [{"what": "MTU of eth0", "one": "1400", "other": "1450", "hurts": false},
+            {"what": "Tcp.RetransSegs", "one": "+31", "other": "", "hurts": true, "help": "segments that were sent again"}]});
+    for (document, rows) in [(inspect, 2), (compare, 2)] {
+        let page = cli::page_of(&document.to_string()).unwrap();
+        for width in [1280, 390] {
+            let Some((told, console)) = drawn(&page, OF_TABLES, width, "dark") else {
+                return;
+            };
+            assert_eq!(console, "", "{told}");
+            assert_eq!(told, json!({"rows": rows, "bad": 1, "outside": [], "loaded": 0}));
+        }
     }
 }

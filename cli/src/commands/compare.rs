@@ -9,7 +9,7 @@ use crate::exit::{Exit, WrongUsage};
 use crate::inquiry::durations;
 use crate::numbers::NumbersPlace;
 use crate::numbers::comparison::{self, Compared};
-use crate::render::{self, NumbersFormat};
+use crate::render::{self, NumbersPageFormat};
 use anyhow::Result;
 use clap::Args;
 use model::views::{API_VERSION, Compare};
@@ -39,7 +39,7 @@ pub struct CompareCommand {
     all: bool,
     /// How to print it
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
-    output: NumbersFormat,
+    output: NumbersPageFormat,
     #[command(flatten)]
     place: SiteOptions,
 }

@@ -36,13 +36,7 @@ pub fn page(compare: &Compare, all: bool, paper: Paper) -> TextPage {
         format!("  {:what$}  {one:<left$}  {other:<right$}", "").trim_end(),
     ));
     for row in &rows {
-        let text = |text: &str| {
-            if text.is_empty() {
-                "-".to_owned()
-            } else {
-                shown(text, CELL)
-            }
-        };
+        let text = |text: &str| shown(told(text), CELL);
         let cells = format!(
             "{:<what$}  {:<left$}  {:<right$}",
             text(&row.what),
@@ -89,4 +83,9 @@ pub fn page(compare: &Compare, all: bool, paper: Paper) -> TextPage {
     ));
     foot(&mut page, false, &compare.missing);
     page
+}
+
+/// A value, or that there is none.
+pub fn told(value: &str) -> &str {
+    if value.is_empty() { "-" } else { value }
 }

@@ -251,10 +251,14 @@ fn nothing_in_a_map_ends_what_other_programs_draw() {
 fn nothing_in_a_page_is_markup_but_ours() {
     let reports = samples::<Report>();
     let one_end = samples::<OneEndReport>();
+    let (inspected, compared, times) = (samples::<Inspect>(), samples::<Compare>(), samples::<Latency>());
     let pages = reports
         .iter()
         .map(html::report)
-        .chain(one_end.iter().map(html::one_end));
+        .chain(one_end.iter().map(html::one_end))
+        .chain(inspected.iter().map(html::inspection))
+        .chain(compared.iter().map(html::comparison))
+        .chain(times.iter().map(html::latency));
     for page in pages {
         assert!(page.lines().all(|line| line.chars().all(is_plain)), "{page:?}");
         assert!(!page.contains("<script"), "{page}");

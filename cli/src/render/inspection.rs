@@ -66,7 +66,7 @@ fn group(page: &mut TextPage, group: &NumberGroup, seconds: f64, paper: Paper) {
 }
 
 /// Its name, and which of several it is.
-fn name(number: &ShownNumber) -> String {
+pub fn name(number: &ShownNumber) -> String {
     let labels: Vec<&str> = number.labels.values().map(String::as_str).collect();
     let labels = if labels.is_empty() {
         String::new()
@@ -76,7 +76,8 @@ fn name(number: &ShownNumber) -> String {
     format!("{}{labels}", shown(&number.name, CELL))
 }
 
-fn value(number: &ShownNumber, seconds: f64) -> String {
+/// How much it is, or grew.
+pub fn value(number: &ShownNumber, seconds: f64) -> String {
     let amount = if number.kind == SeriesKind::Gauge {
         number.now
     } else {

@@ -224,16 +224,22 @@ pub fn top(
 }
 
 /// Prints all numbers of some places.
-pub fn inspection(inspect: &Inspect, format: NumbersFormat, colour: Colour, repaint: Repaint) -> Result<()> {
-    numbers(inspect, format, repaint, || {
+pub fn inspection(inspect: &Inspect, format: NumbersPageFormat, colour: Colour, repaint: Repaint) -> Result<()> {
+    if format == NumbersPageFormat::Html {
+        return print(&html::inspection(inspect));
+    }
+    numbers(inspect, format.plain(), repaint, || {
         let paper = paper(colour);
         paper.write(&inspection::page(inspect, paper))
     })
 }
 
 /// Prints what is different.
-pub fn comparison(compare: &Compare, format: NumbersFormat, all: bool, colour: Colour) -> Result<()> {
-    numbers(compare, format, Repaint::Below, || {
+pub fn comparison(compare: &Compare, format: NumbersPageFormat, all: bool, colour: Colour) -> Result<()> {
+    if format == NumbersPageFormat::Html {
+        return print(&html::comparison(compare));
+    }
+    numbers(compare, format.plain(), Repaint::Below, || {
         let paper = paper(colour);
         paper.write(&comparison::page(compare, all, paper))
     })
@@ -266,18 +272,19 @@ pub enum MapFormat {
     Html,
 }
 
-/// The page of a document that was printed as JSON: a diagnosis, times or a map.
+/// The page of a document that was printed as JSON: a diagnosis, numbers or a map.
 pub fn page_of(document: &str) -> serde_json::Result<String> {
-    if let Ok(report) = serde_json::from_str::<Report>(document) {
-        return Ok(html::report(&report));
-    }
-    if let Ok(report) = serde_json::from_str::<OneEndReport>(document) {
-        return Ok(html::one_end(&report));
-    }
-    if let Ok(times) = serde_json::from_str::<Latency>(document) {
-        return Ok(html::latency(&times));
-    }
-    Ok(html::map(&serde_json::from_str(document)?))
+    let kind: serde_json::Value = serde_json::from_str(document)?;
+    Ok(match kind["kind"].as_str() {
+        Some("Inspect") => html::inspection(&serde_json::from_str(document)?),
+        Some("Compare") => html::comparison(&serde_json::from_str(document)?),
+        Some("Latency") => html::latency(&serde_json::from_str(document)?),
+        Some("Map") => html::map(&serde_json::from_str(document)?),
+        _ => match serde_json::from_str::<Report>(document) {
+            Ok(report) => html::report(&report),
+            Err(_) => html::one_end(&serde_json::from_str(document)?),
+        },
+    })
 }
 
 /// Prints who talks to whom.

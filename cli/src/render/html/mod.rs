@@ -10,7 +10,7 @@ mod path;
 mod report;
 
 pub use map::page as map;
-pub use numbers::{latency, top};
+pub use numbers::{comparison, inspection, latency, top};
 pub use report::{one_end, report};
 
 use super::untrusted_text::{CELL, PARAGRAPH, shown};

@@ -1,9 +1,14 @@
-//! Who suffers, and where time passes, as pages: a row for each place or stage, with its distribution drawn beside it.
+//! Numbers as pages: who suffers, all of a place's, what is different between two, and where time passes, with distributions drawn.
 
-use super::{HtmlPage, escaped, not_seen, table};
+use super::{HtmlPage, escaped, not_seen, paragraph, section, table};
+use crate::render::comparison::told;
+use crate::render::inspection::{name, value};
 use crate::render::phrases;
 use crate::render::top::{cell, says};
-use model::views::{Latency, LatencyPlace, LatencyStage, Top, TopColumn};
+use diagnoses::words::count;
+use model::views::{
+    Compare, Inspect, InspectedPlace, Latency, LatencyPlace, LatencyStage, NumberGroup, Top, TopColumn,
+};
 
 const STYLE: &str = "
 .chart { vertical-align: middle; }
@@ -37,11 +42,98 @@ pub fn top(top: &Top, all_columns: &[TopColumn]) -> String {
         "<h1>Who suffers</h1>\n<p class=\"quiet\">{} · {:.1} s · {}, of which {suffer} suffer</p>\n{}{}",
         escaped(&top.at),
         top.seconds,
-        diagnoses::words::count(top.pods.len(), "place"),
+        count(top.pods.len(), "place"),
         table(&headings, 3, &rows),
         not_seen(&top.missing)
     );
     written("Who suffers", body)
+}
+
+/// The page of all numbers of some places.
+pub fn inspection(inspect: &Inspect) -> String {
+    let group = |group: &NumberGroup| {
+        let rows: Vec<(bool, Vec<String>)> = group
+            .numbers
+            .iter()
+            .map(|number| {
+                let help = number.help.as_deref().unwrap_or_default();
+                let value = escaped(&value(number, inspect.seconds));
+                (number.hurts, vec![escaped(&name(number)), paragraph(help), value])
+            })
+            .collect();
+        format!(
+            "<h3>{} <code class=\"quiet\">{}</code></h3>\n{}",
+            escaped(&group.name),
+            escaped(&group.shown_by),
+            table(&["number", "what it means", "value"], 2, &rows)
+        )
+    };
+    let place = |place: &InspectedPlace| {
+        let groups: String = place.groups.iter().map(group).collect();
+        format!(
+            "<h2>{}</h2>\n{}{groups}",
+            heading(&place.name, &place.node),
+            hurts(&place.hurts)
+        )
+    };
+    let body = format!(
+        "<h1>All that the kernel counts</h1>\n<p class=\"quiet\">{} · in {:.1} s</p>\n{}{}",
+        escaped(&inspect.at),
+        inspect.seconds,
+        inspect.places.iter().map(place).collect::<String>(),
+        not_seen(&inspect.missing)
+    );
+    written("All that the kernel counts", body)
+}
+
+/// The page of what is different.
+pub fn comparison(compare: &Compare) -> String {
+    let rows: Vec<(bool, Vec<String>)> = compare
+        .differences
+        .iter()
+        .map(|row| {
+            let help = row.help.as_deref().unwrap_or_default();
+            let [what, one, other] = [&row.what, &row.one, &row.other].map(|text| escaped(told(text)));
+            (row.hurts, vec![what, one, other, paragraph(help)])
+        })
+        .collect();
+    let (one, other) = (&compare.one, &compare.other);
+    let [of_one, of_other] = [one, other].map(|place| escaped(&format!("{} ({})", place.name, place.node)));
+    let different = match rows.as_slice() {
+        [] => "<p class=\"good\">Nothing is different.</p>\n".to_owned(),
+        rows => table(&["what", &of_one, &of_other, "what it means"], usize::MAX, rows),
+    };
+    let place = |name: &str, own: &[String]| {
+        let named: Vec<String> = own.iter().map(|hurt| format!("{name}: {hurt}")).collect();
+        hurts(&named)
+    };
+    let body = format!(
+        "<h1>What is different</h1>\n<p class=\"quiet\">{} · in {:.1} s · {} alike, {} different</p>\n{}{}{different}{}",
+        escaped(&compare.at),
+        compare.seconds,
+        count(compare.alike, "fact"),
+        compare.differences.len(),
+        place(&one.name, &one.hurts),
+        place(&other.name, &other.hurts),
+        not_seen(&compare.missing)
+    );
+    written("What is different", body)
+}
+
+/// What hurts, as a list.
+fn hurts(hurts: &[String]) -> String {
+    match section("What hurts", hurts) {
+        list if list.is_empty() => list,
+        list => format!("<div class=\"bad\">{list}</div>\n"),
+    }
+}
+
+/// A place, and the node that it is on.
+fn heading(name: &str, node: &str) -> String {
+    match node {
+        "" => escaped(name),
+        node => format!("{} <span class=\"quiet\">on {}</span>", escaped(name), escaped(node)),
+    }
 }
 
 /// The page of where time passes.
@@ -67,14 +159,7 @@ fn written(title: &str, body: String) -> String {
 }
 
 fn place(place: &LatencyPlace) -> String {
-    let heading = match place.node.as_str() {
-        "" => escaped(&place.name),
-        node => format!(
-            "{} <span class=\"quiet\">on {}</span>",
-            escaped(&place.name),
-            escaped(node)
-        ),
-    };
+    let heading = heading(&place.name, &place.node);
     if place.stages.is_empty() {
         return format!("<h2>{heading}</h2>\n<p>Nothing to measure: there was no traffic in this time.</p>\n");
     }
