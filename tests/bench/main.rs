@@ -13,8 +13,11 @@ mod decode;
 mod figure;
 mod flood;
 mod helper;
+mod kept;
+mod measured_times;
 mod path;
 mod peer;
+mod readings;
 mod scenarios;
 mod start;
 mod traffic;
@@ -31,6 +34,8 @@ const GROUPS: &[Group] = &[
     ("start", start::take),
     ("flood", flood::take),
     ("path", path::take),
+    ("times", measured_times::take),
+    ("readings", readings::take),
     ("scenarios", scenarios::take),
     ("decode", decode::take),
 ];

@@ -1,7 +1,8 @@
 //! What the hop trail costs traffic that is not watched: a hook, bulk TCP, small datagrams.
 
-use crate::figure::{Figure, median};
+use crate::figure::Figure;
 use crate::helper::Helper;
+use crate::kept::kept;
 use crate::peer;
 use crate::traffic::Net;
 use anyhow::Result;
@@ -9,7 +10,6 @@ use model::attempt::WatchedFlow;
 use model::flow::{Flow, TCP};
 use model::protocol::Filter;
 
-const ROUNDS: usize = 24;
 const ROUND_MS: u64 = 400;
 
 /// Cost per hook, and traffic kept, in percent of unwatched.
@@ -21,10 +21,10 @@ pub fn take() -> Result<Vec<Figure>> {
         ("bulk", "TCP bulk over a veth, kept while watched", 97.0),
         ("packets", "small UDP packets over a veth, kept while watched", 95.0),
     ] {
-        let (kept, control) = kept(&net, &filter, kind)?;
+        let kept = kept(&["path"], &filter, || net.run(kind, "10.99.0.2", ROUND_MS))?;
         figures.push(
-            Figure::new(name, kept, "%")
-                .beside("off against off", Some(control))
+            Figure::new(name, kept.armed, "%")
+                .beside("off against off", Some(kept.control))
                 .at_least(least),
         );
     }
@@ -76,31 +76,4 @@ fn per_hook(net: &Net, filter: &Filter) -> Result<Figure> {
         None => Figure::new(format!("{name}, the clock included"), ns, "ns"),
     }
     .at_most(25.0))
-}
-
-/// Attach and detach in one process, rounds in an irregular order, median of pairs; beside it pairs that are both unwatched.
-fn kept(net: &Net, filter: &Filter, kind: &str) -> Result<(f64, f64)> {
-    let mut helper = Helper::start()?;
-    let (mut kept, mut control) = (Vec::new(), Vec::new());
-    for round in 0..ROUNDS {
-        let watched = |helper: &mut Helper| -> Result<f64> {
-            helper.arm(&["path"], filter.clone())?;
-            helper.go()?;
-            let value = net.run(kind, "10.99.0.2", ROUND_MS)?;
-            helper.stop()?;
-            Ok(value)
-        };
-        let unwatched = || net.run(kind, "10.99.0.2", ROUND_MS);
-        // 0b1011_0010 and its rest: neither order comes first more often.
-        let (on, off) = if 0b1011_0010_u32.rotate_left(round as u32) & 1 == 0 {
-            let on = watched(&mut helper)?;
-            (on, unwatched()?)
-        } else {
-            let off = unwatched()?;
-            (watched(&mut helper)?, off)
-        };
-        kept.push(on / off * 100.0);
-        control.push(unwatched()? / unwatched()? * 100.0);
-    }
-    Ok((median(&kept), median(&control)))
 }

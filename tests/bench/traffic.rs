@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 
 /// The port that sinks listen on.
 pub const PORT: u16 = 9000;
+/// The port on which they answer.
+const ANSWERING_PORT: u16 = 9001;
+const REQUEST_BYTES: usize = 64;
 
 /// The worker's side.
 #[expect(clippy::print_stdout, reason = "two numbers for the parent")]
@@ -25,7 +28,9 @@ pub fn main(args: &[String]) -> Result<()> {
         "flood" => flood(to, amount)?,
         "bulk" => bulk(to, Duration::from_millis(amount))?,
         "packets" => packets(to, Duration::from_millis(amount))?,
+        "exchange" => exchange(to, Duration::from_millis(amount))?,
         "sink" => return sink(to),
+        "sockets" => return sockets(to, amount),
         other => bail!("no traffic of kind `{other}`"),
     };
     println!("{sent} {}", processor_time()?.saturating_sub(start).as_nanos());
@@ -72,11 +77,48 @@ fn packets(to: SocketAddr, time: Duration) -> Result<u64> {
     Ok(sent)
 }
 
-/// Takes what comes, over TCP and UDP, until killed.
+/// Requests of one TCP connection, each sent when the one before it was answered.
+fn exchange(to: SocketAddr, time: Duration) -> Result<u64> {
+    let to = SocketAddr::new(to.ip(), ANSWERING_PORT);
+    let mut stream = TcpStream::connect_timeout(&to, Duration::from_secs(2))?;
+    stream.set_nodelay(true)?;
+    let (start, mut answered, mut block) = (Instant::now(), 0, [0u8; REQUEST_BYTES]);
+    while start.elapsed() < time {
+        stream.write_all(&block)?;
+        stream.read_exact(&mut block)?;
+        answered += 1;
+    }
+    Ok(answered)
+}
+
+/// So many connections of this process with itself, until killed.
+#[expect(clippy::print_stdout, reason = "tells the parent that they are there")]
+fn sockets(at: SocketAddr, count: u64) -> Result<()> {
+    let listener = TcpListener::bind(at)?;
+    let mut open = Vec::new();
+    for _ in 0..count / 2 {
+        open.push(TcpStream::connect(at)?);
+        open.push(listener.accept()?.0);
+    }
+    println!("ready");
+    loop {
+        std::thread::park();
+    }
+}
+
+/// Takes what comes, over TCP and UDP, and answers on one port more, until killed.
 #[expect(clippy::print_stdout, reason = "tells the parent that it listens")]
 fn sink(at: SocketAddr) -> Result<()> {
     let (listener, datagrams) = (TcpListener::bind(at)?, UdpSocket::bind(at)?);
+    let answering = TcpListener::bind(SocketAddr::new(at.ip(), ANSWERING_PORT))?;
     println!("ready");
+    std::thread::spawn(move || {
+        for mut stream in answering.incoming().flatten() {
+            let _ = stream.set_nodelay(true);
+            let mut block = [0u8; REQUEST_BYTES];
+            while stream.read_exact(&mut block).is_ok() && stream.write_all(&block).is_ok() {}
+        }
+    });
     std::thread::spawn(move || {
         let mut buffer = [0u8; 2048];
         while datagrams.recv(&mut buffer).is_ok() {}
@@ -92,7 +134,8 @@ fn sink(at: SocketAddr) -> Result<()> {
 /// Namespaces of this run, taken down on drop.
 pub struct Net {
     names: Vec<String>,
-    sink: Option<Child>,
+    /// What runs in them: of a pair the sink.
+    others: Vec<Child>,
 }
 
 fn ip(args: &str) -> Result<()> {
@@ -111,10 +154,38 @@ impl Net {
         ip(&format!("netns add {name}"))?;
         let net = Self {
             names: vec![name],
-            sink: None,
+            others: Vec::new(),
         };
         ip(&format!("-n {} link set lo up", net.names[0]))?;
         Ok(net)
+    }
+
+    /// So many namespaces with loopback only, in each a process with so many TCP sockets.
+    pub fn crowd(namespaces: usize, sockets: u64) -> Result<Self> {
+        let mut net = Self {
+            names: Vec::new(),
+            others: Vec::new(),
+        };
+        for index in 0..namespaces {
+            let name = format!("skoopbench{}c{index}", std::process::id());
+            ip(&format!("netns add {name}"))?;
+            net.names.push(name);
+            ip(&format!("-n {} link set lo up", net.names[index]))?;
+            net.start(index, "sockets", "127.0.0.1", sockets)?;
+        }
+        Ok(net)
+    }
+
+    /// Starts what stays, and waits until it is ready.
+    fn start(&mut self, index: usize, kind: &str, to: &str, amount: u64) -> Result<()> {
+        let child = self.command(index, kind, to, amount)?.stdout(Stdio::piped()).spawn()?;
+        self.others.push(child);
+        let mut said = [0u8; 6];
+        let output = self.others.last_mut().and_then(|child| child.stdout.as_mut());
+        output
+            .context("it has no output")?
+            .read_exact(&mut said)
+            .with_context(|| format!("wait for {kind}"))
     }
 
     /// Two namespaces joined by a veth, 10.99.0.1 and 10.99.0.2, with a sink in the second.
@@ -125,7 +196,7 @@ impl Net {
             .collect();
         let mut net = Self {
             names: Vec::new(),
-            sink: None,
+            others: Vec::new(),
         };
         for name in names {
             ip(&format!("netns add {name}"))?;
@@ -138,14 +209,7 @@ impl Net {
             ip(&format!("-n {name} link set eth0 up"))?;
             ip(&format!("-n {name} link set lo up"))?;
         }
-        let mut sink = net.command(1, "sink", "10.99.0.2", 0)?.stdout(Stdio::piped()).spawn()?;
-        let mut said = [0u8; 6];
-        sink.stdout
-            .as_mut()
-            .context("the sink has no output")?
-            .read_exact(&mut said)
-            .context("wait for the sink")?;
-        net.sink = Some(sink);
+        net.start(1, "sink", "10.99.0.2", 0)?;
         Ok(net)
     }
 
@@ -158,12 +222,15 @@ impl Net {
         Ok(command)
     }
 
-    /// Runs traffic in the first namespace; tells how much was sent in a second of processor time: the sender's, and in
-    /// bulk the receiver's as well, whose reading is what keeps bulk going.
+    /// Runs traffic in the first namespace; tells how much was sent in a second of processor time: the sender's, and in bulk and
+    /// exchanges the receiver's as well, whose reading is what keeps them going.
     pub fn run(&self, kind: &str, to: &str, amount: u64) -> Result<f64> {
         let before = self.sink_ns()?;
         let output = self.command(0, kind, to, amount)?.stderr(Stdio::inherit()).output()?;
-        let read = if kind == "bulk" { self.sink_ns()? - before } else { 0.0 };
+        let read = match kind {
+            "bulk" | "exchange" => self.sink_ns()? - before,
+            _ => 0.0,
+        };
         let text = String::from_utf8_lossy(&output.stdout);
         let (sent, ns) = text
             .trim()
@@ -174,7 +241,9 @@ impl Net {
 
     /// The sink's processor time so far, all its threads together.
     fn sink_ns(&self) -> Result<f64> {
-        let Some(sink) = &self.sink else { return Ok(0.0) };
+        let Some(sink) = self.others.first() else {
+            return Ok(0.0);
+        };
         let mut sum = 0.0;
         for thread in std::fs::read_dir(format!("/proc/{}/task", sink.id()))? {
             let text = std::fs::read_to_string(thread?.path().join("schedstat"))?;
@@ -186,16 +255,22 @@ impl Net {
 
     /// Inode of the first namespace.
     pub fn inode(&self) -> Result<u32> {
+        self.inodes()?.first().copied().context("there is no namespace")
+    }
+
+    /// Inodes of all.
+    pub fn inodes(&self) -> Result<Vec<u32>> {
         use std::os::unix::fs::MetadataExt as _;
-        Ok(std::fs::metadata(format!("/run/netns/{}", self.names[0]))?.ino() as u32)
+        let inode = |name: &String| Ok(std::fs::metadata(format!("/run/netns/{name}"))?.ino() as u32);
+        self.names.iter().map(inode).collect()
     }
 }
 
 impl Drop for Net {
     fn drop(&mut self) {
-        if let Some(mut sink) = self.sink.take() {
-            let _ = sink.kill();
-            let _ = sink.wait();
+        for other in &mut self.others {
+            let _ = other.kill();
+            let _ = other.wait();
         }
         for name in &self.names {
             let _ = ip(&format!("netns del {name}"));
