@@ -9,13 +9,14 @@ import (
 var kubeNetworkPoliciesManifest string
 
 // kubeNetworkPolicies enforces policies beside a network that does not, and asks a program about the first packet of each
-// connection: the packet waits in a queue for the answer. It runs as its own daemon set.
+// connection: the packet waits in a queue for the answer. It also knows the policies of admins. It runs as its own daemon set.
 var kubeNetworkPolicies = plugin{
 	name:      "kube-network-policies",
 	programs:  []string{"kube-network-policies"},
 	image:     "kube-network-policies.tar",
 	manifest:  kubeNetworkPoliciesManifest,
 	daemonSet: "kube-network-policies",
+	kinds:     "kube-network-policies-kinds.yaml",
 	add:       addKubeNetworkPolicies,
 }
 
