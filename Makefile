@@ -120,9 +120,10 @@ e2e: image ## on a real Kubernetes (KUBECONFIG, else one of its own): its scenar
 OWN = $(if $(filter none,$(POLICIES)),$(CNI),$(POLICIES))
 
 .PHONY: e2e-own
-e2e-own: image ## only the scenarios that a network (CNI=flannel) or a policy engine (POLICIES=...) has for itself; also target/e2e-*.json
-	@AS_ROOT='$(AS_ROOT)' tests/on-cluster target/node-helper.tar \
-		'$(CARGO) run -p tests --bin scenario -- tests/scenarios/kubernetes --own $(OWN) --json target/e2e-$(OWN).json'
+e2e-own: image ## only the scenarios that a network (CNI=flannel) or a policy engine (POLICIES=...) has for itself, and pairs of pods against its policies; also target/e2e-*.json
+	@AS_ROOT='$(AS_ROOT)' tests/on-cluster target/node-helper.tar '\
+		$(CARGO) run -p tests --bin scenario -- tests/scenarios/kubernetes --own $(OWN) --json target/e2e-$(OWN).json; scenarios=$$?; \
+		$(CARGO) test -p tests --test policy_pairs -- --nocapture && exit $$scenarios'
 
 .PHONY: bench-cluster
 bench-cluster: image ## thirty runs on a cluster, stage by stage: the figures of tests/bench/README.md; also target/bench-cluster.json
