@@ -1,6 +1,7 @@
 //! Who suffers, and where time passes, as pages: a row for each place or stage, with its distribution drawn beside it.
 
 use super::{HtmlPage, escaped, not_seen, table};
+use crate::render::latency::{attempts, nothing};
 use crate::render::phrases;
 use crate::render::top::{cell, says};
 use model::views::{Latency, LatencyPlace, LatencyStage, Top, TopColumn};
@@ -47,10 +48,16 @@ pub fn top(top: &Top, all_columns: &[TopColumn]) -> String {
 /// The page of where time passes.
 pub fn latency(latency: &Latency) -> String {
     let places: String = latency.places.iter().map(place).collect();
+    let paragraph = |text: &str| format!("<p>{}</p>\n", escaped(text));
+    let worst = latency.worst.as_deref().map(paragraph).unwrap_or_default();
+    let sent = latency
+        .sent
+        .map(|sent| paragraph(&format!("Sent: {}.", attempts(sent))));
     let body = format!(
-        "<h1>Where time passes</h1>\n<p class=\"quiet\">{} · {:.1} s · half of all, 99 of 100 and the slowest; each at most an eighth too much</p>\n{places}{}",
+        "<h1>Where time passes</h1>\n<p class=\"quiet\">{} · {:.1} s · half of all, 99 of 100 and the slowest; each at most an eighth too much</p>\n{worst}{}{places}{}",
         escaped(&latency.at),
         latency.seconds,
+        sent.unwrap_or_default(),
         not_seen(&latency.missing)
     );
     written("Where time passes", body)
@@ -67,16 +74,17 @@ fn written(title: &str, body: String) -> String {
 }
 
 fn place(place: &LatencyPlace) -> String {
-    let heading = match place.node.as_str() {
-        "" => escaped(&place.name),
-        node => format!(
+    let heading = match (place.node.as_str(), &place.with) {
+        (_, Some(with)) => format!("{} and {}", escaped(&place.name), escaped(with)),
+        ("", None) => escaped(&place.name),
+        (node, None) => format!(
             "{} <span class=\"quiet\">on {}</span>",
             escaped(&place.name),
             escaped(node)
         ),
     };
     if place.stages.is_empty() {
-        return format!("<h2>{heading}</h2>\n<p>Nothing to measure: there was no traffic in this time.</p>\n");
+        return format!("<h2>{heading}</h2>\n<p>{}</p>\n", escaped(nothing(place)));
     }
     let rows: Vec<(bool, Vec<String>)> = place
         .stages
