@@ -35,9 +35,10 @@ pub fn page(latency: &Latency, paper: Paper) -> TextPage {
 /// `3 attempts, 1 of them failed`.
 pub fn attempts(sent: SentAttempts) -> String {
     let made = words::count(sent.made, "attempt");
-    match sent.failed {
-        0 => format!("{made}, none of them failed"),
-        failed => format!("{made}, {failed} of them failed"),
+    match (sent.made, sent.failed) {
+        (0, _) => "no attempt was over in this time".to_owned(),
+        (_, 0) => format!("{made}, none of them failed"),
+        (_, failed) => format!("{made}, {failed} of them failed"),
     }
 }
 
