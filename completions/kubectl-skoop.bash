@@ -2217,7 +2217,7 @@ _kubectl__skoop() {
             return 0
             ;;
         kubectl__subcmd__skoop__subcmd__latency)
-            opts="-l -o -v -n -h --selector --node --all-nodes --max-nodes --for --output --local --helper --record --record-payloads --replay --verbose --image --image-pull-policy --image-pull-secret --helper-namespace --privileged --inject --no-helper --dry-run --color --kubeconfig --context --cluster --user --namespace --as --as-group --request-timeout --help"
+            opts="-l -o -v -n -h --selector --node --all-nodes --max-nodes --peer --protocol --send --http --bytes --attempts --for --output --local --helper --record --record-payloads --replay --verbose --image --image-pull-policy --image-pull-secret --helper-namespace --privileged --inject --no-helper --dry-run --color --kubeconfig --context --cluster --user --namespace --as --as-group --request-timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2236,6 +2236,30 @@ _kubectl__skoop() {
                     return 0
                     ;;
                 --max-nodes)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --peer)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --protocol)
+                    COMPREPLY=($(compgen -W "tcp udp icmp" -- "${cur}"))
+                    return 0
+                    ;;
+                --send)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --http)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --bytes)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --attempts)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -43,7 +43,7 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "top" -d
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "inspect" -d 'Show all numbers of a pod\'s or a node\'s network, and what they mean'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "compare" -d 'Compare two pods of the same kind, a sick one and a healthy one: what is different?'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "export" -d 'Give numbers and events to monitoring while the window is open'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "latency" -d 'Show where time passes: in the program, its sockets, the kernel, the queues of devices, and disks'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "latency" -d 'Show where time passes: in connecting, in the program, its sockets, the kernel, the queues of devices, and disks'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "map" -d 'Show who talks to whom, how that is known, and where it is lost'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "doctor" -d 'Check whether helpers can start on the cluster, and say what is missing; name its network plug-in and the state of its agents'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "cleanup" -d 'Delete what earlier runs left in a cluster; does not touch live runs'
@@ -733,6 +733,14 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -s h
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand latency" -s l -l selector -d 'Watch only pods with these labels' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand latency" -l node -d 'Watch this node; may be repeated' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand latency" -l max-nodes -d 'Refuse to watch more nodes than this' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand latency" -l peer -d 'The other end, whatever the port and whoever of the two connects' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand latency" -l protocol -d 'What to send [default: the protocol that the port is declared with, else tcp]' -r -f -a "tcp\t'Connections'
+udp\t'Datagrams'
+icmp\t'Echo requests'"
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand latency" -l send -d 'Send this text, and read the answer to its end' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand latency" -l http -d 'Send an HTTP request for this path, and read the answer to its end' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand latency" -l bytes -d 'Send this many bytes on each connection. The server must read them' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand latency" -l attempts -d 'Make this many connections in a round, or send this many datagrams or echo requests' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand latency" -l for -d 'Measure for this time, such as 5s or 1m' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand latency" -s o -l output -d 'How to print it' -r -f -a "table\t'For reading'
 json\t'One JSON object a line, each of one reading'

@@ -208,3 +208,69 @@ fn a_capture_of_a_probe_that_measures_shows_what_it_measured() {
 fn it_measures_nobody_who_is_not_named() {
     skoop::run("latency --local").refused(2, "nothing is named to measure");
 }
+
+#[test]
+fn ends_and_what_is_sent_to_them_that_cannot_be_meant_are_refused() {
+    for (arguments, says) in [
+        ("netns/a netns/b:80 netns/c", "one or two ends can be measured"),
+        ("netns/a --send hello", "write latency A B:PORT"),
+        ("netns/a api.example.com:80", "write its address"),
+        ("netns/a netns/b:80 --peer netns/b", "leave one of them out"),
+        ("netns/a --peer netns/b:80", "--peer is about all ports"),
+        ("netns/a --peer netns/b --http /", "--peer names none"),
+        ("netns/a netns/b --http /", "tcp needs a port"),
+        ("netns/a netns/b:80 --protocol icmp", "--protocol is icmp"),
+        ("netns/a netns/b:80 --node n1", "--node names more"),
+    ] {
+        skoop::run(&format!("latency {arguments} --local")).refused(2, says);
+    }
+}
+
+#[test]
+fn the_first_line_says_which_stage_takes_the_time() {
+    let run = traffic("", "[]");
+    let first = run.out.lines().next().unwrap();
+    assert!(
+        first.starts_with("nearly all of the measured time is read by application, tcp (netns/a socket): 100 times"),
+        "{first}"
+    );
+}
+
+/// Resolves `netns/b` to a namespace of its own, and all else to `netns/a`.
+const BOTH: &str = r#"!case $line in *netns/b*) say '{"resolved":{"known":{"asked":"netns/b","kind":"netns","node":"n1","netns":8,
+    "name":"netns/b","addresses":["10.0.0.2"]}}}' ;; *) say '{"resolved":{"known":{"asked":"netns/a","kind":"netns","node":"n1",
+    "netns":7,"name":"netns/a","addresses":["10.0.0.1"]}}}' ;; esac"#;
+
+#[test]
+fn between_two_ends_a_row_says_of_which_it_is_and_an_end_that_saw_nothing_is_told() {
+    let [first, last] = buckets();
+    let ([first, round], [last, end]) = (read(1, &first), read(2, &last));
+    let folder = tempfile::TempDir::new().unwrap();
+    let asked = folder.path().join("asked");
+    let note = format!("!printf '%s\\n' \"$line\" >> {}", asked.display());
+    let stopped = r#"{"stopped":{"id":$id,"at_ns":4000000000,"events":0,"lost":[],"totals":[]}}"#;
+    let both = BOTH.replace('\n', " ");
+    let run = Fake::new(&[
+        ("hello", &[HELLO]),
+        ("resolve", &[&both]),
+        ("arm", &[&note, ARMED]),
+        ("go", &[GOING, DESCRIBED, &first, &round]),
+        ("stop", &[&last, &end, stopped]),
+        ("bye", &[DONE, "!exit 0"]),
+    ])
+    .run("latency netns/a netns/b:80 --for 1s");
+    assert_eq!(run.code, Some(0), "{run:?}");
+    for line in [
+        "netns/a and netns/b:80 · in 2.0 s",
+        "read by application, tcp  netns/a socket    100",
+        "the times at netns/b:80: ",
+    ] {
+        assert!(run.out.contains(line), "{line}: {}", run.out);
+    }
+    // The kernel is asked for nothing else.
+    let armed: Value = serde_json::from_str(std::fs::read_to_string(asked).unwrap().trim()).unwrap();
+    let filter = &armed["say"]["arm"]["filter"];
+    let expected = serde_json::json!([[7, 8], ["10.0.0.1"], ["10.0.0.2"], [80]]);
+    let sent = ["netns", "addresses", "peers", "ports"].map(|list| filter[list].clone());
+    assert_eq!(Value::from(sent.to_vec()), expected);
+}

@@ -32,11 +32,17 @@ pub enum Measure {
     DiskWrite = 12,
     /// The same of a request to bring what was written to where it stays.
     DiskFlush = 13,
+    /// From a TCP socket beginning to connect to its connection being made.
+    Connect = 14,
+    /// The same, to its connection being refused or given up.
+    ConnectFailed = 15,
+    /// From TCP sending a segment to its acknowledgement.
+    RoundTrip = 16,
 }
 
 impl Measure {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::ReadTcp,
         Self::ReadUdp,
         Self::WriteTcp,
@@ -50,6 +56,9 @@ impl Measure {
         Self::DiskRead,
         Self::DiskWrite,
         Self::DiskFlush,
+        Self::Connect,
+        Self::ConnectFailed,
+        Self::RoundTrip,
     ];
 
     /// That of a number.
@@ -72,6 +81,8 @@ impl Measure {
             Self::DiskRead => "biolatency.read",
             Self::DiskWrite => "biolatency.write",
             Self::DiskFlush => "biolatency.flush",
+            Self::Connect | Self::ConnectFailed => "socketlatency.connect",
+            Self::RoundTrip => "kernellatency.round_trip",
         }
     }
 
@@ -83,7 +94,14 @@ impl Measure {
             Self::ReadUdp | Self::ReceiveUdp => &[("protocol", "udp")],
             Self::SoftirqReceive => &[("softirq", "NET_RX")],
             Self::SoftirqTransmit => &[("softirq", "NET_TX")],
-            Self::Forward | Self::Queue | Self::DiskRead | Self::DiskWrite | Self::DiskFlush => &[],
+            Self::ConnectFailed => &[("outcome", "failed")],
+            Self::Connect
+            | Self::RoundTrip
+            | Self::Forward
+            | Self::Queue
+            | Self::DiskRead
+            | Self::DiskWrite
+            | Self::DiskFlush => &[],
         }
     }
 

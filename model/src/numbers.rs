@@ -64,6 +64,7 @@ const PROCESS: &[&str] = &["process"];
 const DEVICE: &[&str] = &["device"];
 const PROTOCOL: &[&str] = &["protocol"];
 const SOFTIRQ: &[&str] = &["softirq"];
+const OUTCOME: &[&str] = &["outcome"];
 
 /// Every number that is no counter of the kernel's own tables.
 pub const NUMBERS: &[Number] = &[
@@ -381,6 +382,11 @@ pub const NUMBERS: &[Number] = &[
     ),
     gauge("cpu.limit_percent", Count, &[], "the CPU limit, as percent of one CPU"),
     histogram(
+        "socketlatency.connect",
+        OUTCOME,
+        "time from a TCP socket beginning to connect to its connection being made; or, with outcome=failed, to its being refused or given up",
+    ),
+    histogram(
         "socketlatency.read",
         PROTOCOL,
         "time from data being ready in a socket to the program's read of it",
@@ -389,6 +395,11 @@ pub const NUMBERS: &[Number] = &[
         "socketlatency.write",
         PROTOCOL,
         "time from a socket taking the first of what a program writes to the write's end",
+    ),
+    histogram(
+        "kernellatency.round_trip",
+        &[],
+        "time from TCP sending a segment to its acknowledgement, as TCP measures it: the path there and back, and up to 40 ms for which the other end may wait to send data with it",
     ),
     histogram(
         "kernellatency.send",

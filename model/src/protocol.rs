@@ -139,6 +139,9 @@ pub struct Filter {
     pub pids: Vec<u32>,
     /// Addresses, either end.
     pub addresses: Vec<IpAddr>,
+    /// Addresses of the other end: of what one of `addresses` is an end of, only that whose other end is one of these. Without
+    /// addresses they mean nothing.
+    pub peers: Vec<IpAddr>,
     /// Ports, either end.
     pub ports: Vec<u16>,
     /// Flows to follow hop by hop. What was planned is always among them.

@@ -9,60 +9,43 @@ pub struct WaitStage {
     pub says: &'static str,
     /// Where.
     pub location: &'static str,
+    /// It spans both ends and what lies between them, of which other stages measure parts.
+    pub spans_both_ends: bool,
+}
+
+/// Where a stage that spans both ends is.
+const PATH: &str = "path";
+
+const fn at(location: &'static str, number: &'static str, says: &'static str) -> WaitStage {
+    WaitStage {
+        number,
+        says,
+        location,
+        spans_both_ends: false,
+    }
+}
+
+const fn of_both_ends(number: &'static str, says: &'static str) -> WaitStage {
+    WaitStage {
+        spans_both_ends: true,
+        ..at(PATH, number, says)
+    }
 }
 
 /// All of them, in the order in which data goes through them; what the program itself may wait for comes last.
 pub const STAGES: &[WaitStage] = &[
-    WaitStage {
-        number: "socketlatency.write",
-        says: "written by application",
-        location: "socket",
-    },
-    WaitStage {
-        number: "kernellatency.send",
-        says: "socket to queue",
-        location: "stack",
-    },
-    WaitStage {
-        number: "kernellatency.queue",
-        says: "queue to device",
-        location: "qdisc",
-    },
-    WaitStage {
-        number: "kernellatency.softirq",
-        says: "softirq raised to run",
-        location: "CPUs of the node",
-    },
-    WaitStage {
-        number: "kernellatency.forward",
-        says: "device to queue, forwarded",
-        location: "stack",
-    },
-    WaitStage {
-        number: "kernellatency.receive",
-        says: "device to socket",
-        location: "stack",
-    },
-    WaitStage {
-        number: "socketlatency.read",
-        says: "read by application",
-        location: "socket",
-    },
-    WaitStage {
-        number: "biolatency.read",
-        says: "disk read",
-        location: "disk",
-    },
-    WaitStage {
-        number: "biolatency.write",
-        says: "disk write",
-        location: "disk",
-    },
-    WaitStage {
-        number: "biolatency.flush",
-        says: "disk flush",
-        location: "disk",
-    },
+    of_both_ends("socketlatency.connect", "connect"),
+    of_both_ends("kernellatency.round_trip", "round trip"),
+    at("socket", "socketlatency.write", "written by application"),
+    at("stack", "kernellatency.send", "socket to queue"),
+    at("qdisc", "kernellatency.queue", "queue to device"),
+    at("CPUs of the node", "kernellatency.softirq", "softirq raised to run"),
+    at("stack", "kernellatency.forward", "device to queue, forwarded"),
+    at("stack", "kernellatency.receive", "device to socket"),
+    at("socket", "socketlatency.read", "read by application"),
+    at("disk", "biolatency.read", "disk read"),
+    at("disk", "biolatency.write", "disk write"),
+    at("disk", "biolatency.flush", "disk flush"),
 ];
 
 /// The stage that this number measures.

@@ -223,11 +223,27 @@ pub struct Latency {
     pub at: String,
     /// Seconds in which it was measured.
     pub seconds: f64,
+    /// Which stage takes most of the time that was measured, in words; absent where nothing was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worst: Option<String>,
+    /// What was sent to have something to measure; absent where nothing was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent: Option<SentAttempts>,
     /// The places asked for.
     pub places: Vec<LatencyPlace>,
     /// What could not be measured.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<Missing>,
+}
+
+/// Attempts that were made while it was measured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct SentAttempts {
+    /// All of them that were over in time.
+    pub made: usize,
+    /// Those of them that failed.
+    pub failed: usize,
 }
 
 /// One of them.
@@ -240,6 +256,9 @@ pub struct LatencyPlace {
     pub node: String,
     /// Inode of its network namespace.
     pub netns: u32,
+    /// The other end, where only what goes on between the two was measured; then the stages are those at both.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub with: Option<String>,
     /// Where time passed, in the order in which data goes through; none where nothing was measured.
     pub stages: Vec<LatencyStage>,
 }

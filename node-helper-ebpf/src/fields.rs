@@ -55,6 +55,9 @@ globals! {
     tcp_sock__bytes_received = ABSENT;
     tcp_sock__rcv_nxt = ABSENT;
     tcp_sock__copied_seq = ABSENT;
+    tcp_sock__snd_una = ABSENT;
+    tcp_sock__rack = ABSENT;
+    tcp_rack__rtt_us = ABSENT;
     sock_cgroup_data__cgroup = ABSENT;
     cgroup__kn = ABSENT;
     kernfs_node__id = ABSENT;
@@ -100,6 +103,7 @@ globals! {
     set__netns = 0;
     set__residents = 0;
     set__addresses = 0;
+    set__peers = 0;
     set__ports = 0;
     set__pids = 0;
     // From so many microseconds on a wait is told by itself; 0 for none.

@@ -11,7 +11,7 @@ pub static NETNS: HashMap<u32, u8> = HashMap::with_max_entries(1024, 1);
 /// Addresses of what lives in those namespaces, either end: let through in every namespace.
 #[map]
 pub static RESIDENTS: HashMap<[u8; 16], u8> = HashMap::with_max_entries(1024, 1);
-/// Addresses, either end.
+/// Addresses, each with the ends that it may be: [`ONE_END`], [`OTHER_END`] where it is a peer's.
 #[map]
 pub static ADDRESSES: HashMap<[u8; 16], u8> = HashMap::with_max_entries(1024, 1);
 /// Ports, either end.
@@ -21,6 +21,11 @@ pub static PORTS: HashMap<u16, u8> = HashMap::with_max_entries(1024, 1);
 #[map]
 pub static PIDS: HashMap<u32, u8> = HashMap::with_max_entries(1024, 1);
 
+/// It may be either end, or, where there are peers, the end that is none of them.
+const ONE_END: u8 = 1;
+/// It may be the end of a peer.
+const OTHER_END: u8 = 2;
+
 #[inline(always)]
 fn holds<K>(list: &HashMap<K, u8>, entry: &K) -> bool {
     list.get_ptr(entry).is_some()
@@ -29,6 +34,24 @@ fn holds<K>(list: &HashMap<K, u8>, entry: &K) -> bool {
 #[inline(always)]
 fn touches(addresses: &HashMap<[u8; 16], u8>, flow: &Flow) -> bool {
     holds(addresses, &flow.saddr) || holds(addresses, &flow.daddr)
+}
+
+/// The ends that an address may be.
+#[inline(always)]
+fn ends(address: &[u8; 16]) -> u8 {
+    // SAFETY: a value of the map, which never changes.
+    ADDRESSES.get_ptr(address).map_or(0, |ends| unsafe { *ends })
+}
+
+/// Whether a flow has an address that is asked for; where peers are, whether it is between one of the addresses and one of them.
+#[inline(always)]
+fn is_of_addresses(flow: &Flow) -> bool {
+    if given(&set__peers) == 0 {
+        return touches(&ADDRESSES, flow);
+    }
+    let (source, destination) = (ends(&flow.saddr), ends(&flow.daddr));
+    let is_between = |one: u8, other: u8| one & ONE_END != 0 && other & OTHER_END != 0;
+    is_between(source, destination) || is_between(destination, source)
 }
 
 /// Whether this namespace is asked for itself; its residents' packets elsewhere are not its own.
@@ -57,7 +80,7 @@ pub fn lets_through(netns: u32, flow: &Flow, pid: u32) -> bool {
     if given(&set__netns) != 0 && !holds(&NETNS, &netns) && !is_of_resident() {
         return false;
     }
-    if given(&set__addresses) != 0 && !touches(&ADDRESSES, flow) {
+    if given(&set__addresses) != 0 && !is_of_addresses(flow) {
         return false;
     }
     if given(&set__ports) != 0 && !holds(&PORTS, &flow.sport) && !holds(&PORTS, &flow.dport) {

@@ -3,26 +3,23 @@
 
 mod bed;
 mod counted;
+mod holder;
 
 use bed::NetnsBed;
-use counted::{Counted, Waited, assert_waits, now_ns, timed, until_ns};
+use counted::{Counted, Waited, assert_waits, now_ns, until_ns};
+use holder::{HELD_NS, Holder, PATIENCE_NS};
 use model::event::{Event, Seen};
 use model::histogram::Measure;
 use model::protocol::Filter;
-use nfq::{Message, Queue, Verdict};
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
-const HELD_NS: u64 = 60_000_000;
 /// What a packet takes where nobody holds it, on a machine that does other things beside.
 const AT_ONCE_NS: u64 = 40_000_000;
 /// No packet is held longer than it should be by more than this.
 const LATE_NS: u64 = 80_000_000;
 const SLOW_NS: u64 = 50_000_000;
-/// How often it is looked for a packet, and for how long.
-const TICK_NS: u64 = 100_000;
-const PATIENCE_NS: u64 = 5_000_000_000;
 
 fn count(lab: &NetnsBed) -> Counted {
     count_ports(lab, &[])
@@ -36,66 +33,6 @@ fn count_ports(lab: &NetnsBed, ports: &[u16]) -> Counted {
         ..lab.filter()
     };
     counted::count("kernellatency", &filter)
-}
-
-/// A program that holds packets of a chain of a namespace until it is dropped.
-struct Holder<'a> {
-    lab: &'a NetnsBed,
-    name: &'static str,
-    rule: String,
-    queue: Queue,
-}
-
-impl<'a> Holder<'a> {
-    fn new(lab: &'a NetnsBed, name: &'static str, chain_and_match: &str) -> Self {
-        let queue = lab.inside(name, || {
-            let mut queue = Queue::open().unwrap();
-            queue.bind(7).unwrap();
-            queue.set_copy_range(7, 0).unwrap();
-            queue.set_nonblocking(true);
-            queue
-        });
-        let rule = format!("{chain_and_match} -j NFQUEUE --queue-num 7");
-        lab.run(name, &format!("iptables-legacy -w -t mangle -A {rule}"));
-        Self { lab, name, rule, queue }
-    }
-
-    /// The next packet, if one comes until then.
-    fn next(&mut self, until: u64) -> Option<Message> {
-        loop {
-            match self.queue.recv() {
-                Ok(message) => return Some(message),
-                Err(error) if error.kind() == ErrorKind::WouldBlock && now_ns() < until => {
-                    until_ns(now_ns() + TICK_NS);
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return None,
-                Err(error) => panic!("{error}"),
-            }
-        }
-    }
-
-    fn let_go(&mut self, mut message: Message) {
-        message.set_verdict(Verdict::Accept);
-        self.queue.verdict(message).unwrap();
-    }
-
-    /// Takes the next packet, which was sent then or later, and lets it go when it has been held.
-    fn hold(&mut self, sent_ns: u64) -> Waited {
-        let message = self.next(now_ns() + PATIENCE_NS).expect("a packet");
-        let taken_ns = now_ns();
-        until_ns(taken_ns + HELD_NS);
-        let (read, ()) = timed(|| self.let_go(message));
-        Waited {
-            sent: (sent_ns, taken_ns),
-            read,
-        }
-    }
-
-    /// Takes no more.
-    fn end(self) {
-        self.lab
-            .run(self.name, &format!("iptables-legacy -w -t mangle -D {}", self.rule));
-    }
 }
 
 /// All values lie between these.
@@ -576,4 +513,40 @@ fn packets_that_find_no_place_are_told_and_the_others_are_measured_right() {
     let uncounted = lost[0].uncounted as usize;
     assert!(uncounted >= SENDERS * EACH - PLACES - measured, "{measured}: {lost:?}");
     assert!(uncounted <= SENDERS * EACH - measured, "{measured}: {lost:?}");
+}
+
+#[test]
+fn a_segment_that_is_held_makes_a_long_round_trip_and_those_of_other_conversations_do_not_count() {
+    let lab = NetnsBed::routed();
+    let (mut client, mut server) = connected(&lab);
+    // Between `a` and its router, and between the router and `c`.
+    let listener = lab.inside("r", || TcpListener::bind("10.77.1.1:80")).unwrap();
+    let mut near = lab.inside("a", || TcpStream::connect("10.77.1.1:80")).unwrap();
+    let (mut router, _) = listener.accept().unwrap();
+    let filter = Filter {
+        addresses: vec!["10.77.1.2".parse().unwrap()],
+        peers: vec!["10.77.2.2".parse().unwrap()],
+        ports: vec![80],
+        ..lab.filter()
+    };
+    let counted = counted::count("kernellatency", &filter);
+    let mut holder = Holder::new(&lab, "c", "INPUT -d 10.77.2.2 -m length --length 55");
+    let mut buffer = [0; 64];
+    for _ in 0..TIMES {
+        client.write_all(b"ask").unwrap();
+        holder.hold(now_ns());
+        server.read_exact(&mut buffer[..3]).unwrap();
+        server.write_all(b"answer").unwrap();
+        client.read_exact(&mut buffer[..6]).unwrap();
+        near.write_all(b"ask").unwrap();
+        router.read_exact(&mut buffer[..3]).unwrap();
+    }
+    holder.end();
+    // What TCP found by the last acknowledgement is told with the next.
+    let values = counted.of(&lab, "a", Measure::RoundTrip);
+    assert_between(&held(&values), TIMES - 1..=TIMES - 1, HELD_NS, HELD_NS + LATE_NS);
+    assert_eq!(counted.of(&lab, "r", Measure::RoundTrip), []);
+    let received = counted.of(&lab, "c", Measure::ReceiveTcp);
+    assert_eq!(held(&received).len(), TIMES, "{received:?}");
+    assert_eq!(counted.of(&lab, "r", Measure::ReceiveTcp), []);
 }

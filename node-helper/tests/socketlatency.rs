@@ -3,9 +3,11 @@
 
 mod bed;
 mod counted;
+mod holder;
 
 use bed::NetnsBed;
 use counted::{Counted, SLACK_NS, Waited, assert_waits, now_ns, timed, until_ns};
+use holder::Holder;
 use model::event::Seen;
 use model::histogram::Measure;
 use model::protocol::Filter;
@@ -302,4 +304,73 @@ fn a_reader_that_is_stopped_is_a_slow_one_with_its_process_and_its_flow() {
         (pid.as_raw() as u32, Some("cat"))
     );
     assert_eq!((event.flow.src(), event.flow.sport), (to.ip(), to.port()));
+}
+
+#[test]
+fn a_connect_takes_until_its_syn_is_answered_and_one_that_is_refused_is_told_apart() {
+    let lab = NetnsBed::routed();
+    let listener = lab.inside("c", || TcpListener::bind("10.77.2.2:80")).unwrap();
+    let counted = count(&lab);
+    let mut holder = Holder::new(&lab, "c", "INPUT -p tcp --syn");
+    let mut waits = Vec::new();
+    for _ in 0..3 {
+        let (held, connect) = std::thread::scope(|scope| {
+            let client = scope.spawn(|| timed(|| lab.inside("a", || TcpStream::connect("10.77.2.2:80").unwrap())).0);
+            let held = holder.hold(0);
+            (held, client.join().unwrap())
+        });
+        waits.push(Waited {
+            sent: (connect.0, held.sent.1),
+            read: (held.read.0, connect.1),
+        });
+    }
+    holder.end();
+    lab.inside("a", || TcpStream::connect("10.77.2.2:81")).unwrap_err();
+    assert_waits(&counted.of(&lab, "a", Measure::Connect), &waits);
+    assert_eq!(counted.of(&lab, "a", Measure::ConnectFailed).len(), 1);
+    // The other end does not connect.
+    assert_eq!(counted.of(&lab, "c", Measure::Connect), []);
+    drop(listener);
+}
+
+#[test]
+fn of_two_ends_only_what_goes_on_between_them_is_measured() {
+    let lab = NetnsBed::routed();
+    let filter = Filter {
+        addresses: vec!["10.77.1.2".parse().unwrap()],
+        peers: vec!["10.77.2.2".parse().unwrap()],
+        ports: vec![80],
+        ..lab.filter()
+    };
+    let counted = counted::count("socketlatency", &filter);
+    let mut buffer = [0; 64];
+    let mut waits = Vec::new();
+    // The same server for the router, the same two ends on another port, and `a` with the router.
+    let all = [
+        ("a", "c", "10.77.2.2:80"),
+        ("r", "c", "10.77.2.2:80"),
+        ("a", "c", "10.77.2.2:81"),
+        ("a", "r", "10.77.1.1:80"),
+    ];
+    for (at, (from, to, address)) in all.into_iter().enumerate() {
+        let listener = lab.inside(to, || TcpListener::bind(address)).unwrap();
+        let mut client = lab.inside(from, || TcpStream::connect(address)).unwrap();
+        let (mut server, _) = listener.accept().unwrap();
+        let (sent, ()) = timed(|| client.write_all(b"ask").unwrap());
+        until_ns(sent.1 + SLOW_NS / 4);
+        let (read, ()) = timed(|| server.read_exact(&mut buffer[..3]).unwrap());
+        if at == 0 {
+            waits.push(Waited { sent, read });
+        }
+    }
+    assert_waits(&counted.of(&lab, "c", Measure::ReadTcp), &waits);
+    assert_eq!(counted.of(&lab, "a", Measure::Connect).len(), 1);
+    assert_eq!(counted.of(&lab, "a", Measure::WriteTcp).len(), 1);
+    for (name, measure) in [
+        ("r", Measure::ReadTcp),
+        ("r", Measure::Connect),
+        ("r", Measure::WriteTcp),
+    ] {
+        assert_eq!(counted.of(&lab, name, measure), [], "{name} {measure:?}");
+    }
 }

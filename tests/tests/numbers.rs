@@ -1,5 +1,5 @@
 //! Numbers on the project's own cluster: `top` of a namespace over two nodes, `inspect` of a pod and of a node, `compare` of two
-//! pods of one kind. Where that cluster is not up (`make cluster`), these tests say so and pass.
+//! pods of one kind, `latency` between two pods. Where that cluster is not up (`make cluster`), these tests say so and pass.
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 use std::process::Output;
 use std::time::Duration;
@@ -139,6 +139,27 @@ fn numbers_bear_the_names_of_pods_wherever_they_run() {
         differences.iter().any(|difference| difference["what"] == "Tcp.OutRsts"),
         "{compare}"
     );
+
+    // The refused connects go to another port, and are not of this conversation.
+    let output = while_refused(&stage, "latency a web:8080 --http /");
+    let latency = document(&output);
+    let stages = latency["places"][0]["stages"].as_array().unwrap();
+    let full = |name: &str| format!("{}/{name}", stage.namespace());
+    let row = |says: &str, place: String| {
+        let found = stages.iter().find(|row| row["stage"] == says && row["where"] == place);
+        found.unwrap_or_else(|| panic!("{says} {place}: {latency:#}")).clone()
+    };
+    let connects = row("connect", format!("{} -> {}:8080", full("a"), full("web")));
+    let made = latency["sent"]["made"].as_u64().unwrap();
+    assert_eq!((made, &connects["count"]), (12, &made.into()), "{latency:#}");
+    assert_eq!(latency["sent"]["failed"], 0, "{latency:#}");
+    let read = row("read by application, tcp", format!("{} socket", full("web")));
+    assert_eq!(read["count"], made, "at the other node: {latency:#}");
+    assert!(
+        stages.iter().all(|row| row["stage"] != "connect, failed"),
+        "{latency:#}"
+    );
+    assert!(latency["worst"].is_string());
 
     let output = while_refused(&stage, "map");
     let map = document(&output);

@@ -22,6 +22,8 @@ pub struct CaptureFilter {
     pub pids: Vec<u32>,
     /// Addresses, either end.
     pub addresses: Vec<IpAddr>,
+    /// Addresses of the other end; none for any.
+    pub peers: Vec<IpAddr>,
     /// Ports, either end.
     pub ports: Vec<u16>,
     /// How often numbers are read, in milliseconds; 0 for when the window opens and closes.
@@ -165,6 +167,7 @@ impl CaptureFilter {
             netns,
             pids: self.pids.clone(),
             addresses: self.addresses.clone(),
+            peers: self.peers.clone(),
             ports: self.ports.clone(),
             events_per_second: EVENTS_PER_SECOND,
             interval_ms: self.interval_ms,

@@ -1,8 +1,10 @@
 //! `latency`: where does time pass on the way of a pod's data?
 
+use super::latency_between::LatencyBetween;
 use super::measured_times::measured_times;
 use super::numbers_look::NumbersLook;
 use super::scope_options::ScopeOptions;
+use super::sending_options::SendingOptions;
 use super::site_options::{SiteOptions, block_on};
 use super::{CliCommand, CommandContext};
 use crate::exit::{Exit, WrongUsage};
@@ -13,15 +15,22 @@ use clap::Args;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-/// Show where time passes: in the program, its sockets, the kernel, the queues of devices, and disks
+/// Show where time passes: in connecting, in the program, its sockets, the kernel, the queues of devices, and disks
 ///
-/// Times are measured in the kernel, of all traffic in the window, and shown as half of all, 99 of 100 and the slowest: each is at most an eighth too much. Nothing is sent and nothing is changed. It costs some time for each packet, as is said before it begins.
+/// Times are measured in the kernel, of all traffic in the window, and shown as half of all, 99 of 100 and the slowest: each is at most an eighth too much. With a second end, only what goes on between the two is measured, and the stages of both ends are shown where a helper can look at them. Nothing is sent, unless --send, --http or --bytes says what, and nothing is changed. It costs some time for each packet, as is said before it begins.
 #[derive(Debug, Args)]
 #[command(
     name = "latency",
+    mut_arg("targets", |argument| argument.help("Whose time: a pod, workload, service or node; with --local netns/NAME, pid/N, container/ID or host. A second one is the other end, such as db:5432, as in diagnose")),
     after_help = "Examples:
   # Does the program of a pod read in time? For 10 s
   kubectl skoop latency web-7c9
+  # It is slow between web-7c9 and db: at which end, in which stage, or in connecting?
+  kubectl skoop latency web-7c9 db:5432
+  # All that goes on between two pods, on whatever port
+  kubectl skoop latency web-7c9 --peer cart-66b
+  # Without traffic of their own: three requests a second
+  kubectl skoop latency web-7c9 svc/api:80 --http /healthz
   # All pods of a deployment, for a minute, as JSON
   kubectl skoop latency deploy/web --for 1m -o json
   # A network namespace of this machine
@@ -30,6 +39,11 @@ use std::time::Duration;
 pub struct LatencyCommand {
     #[command(flatten)]
     scope: ScopeOptions,
+    /// The other end, whatever the port and whoever of the two connects
+    #[arg(long, value_name = "TARGET")]
+    peer: Option<String>,
+    #[command(flatten)]
+    sending: SendingOptions,
     /// Measure for this time, such as 5s or 1m
     #[arg(long = "for", value_name = "TIME", value_parser = durations::parse, default_value = "10s")]
     length: Duration,
@@ -40,28 +54,65 @@ pub struct LatencyCommand {
     place: SiteOptions,
 }
 
-/// The probes that measure.
-const PROBES: &[&str] = &["socketlatency", "kernellatency", "biolatency"];
+/// The probes that measure what of packets and sockets can be told to be of a conversation ...
+const OF_CONVERSATIONS: [&str; 2] = ["socketlatency", "kernellatency"];
+/// ... and what else a place has.
+const OF_PLACES: [&str; 1] = ["biolatency"];
 
 impl CliCommand for LatencyCommand {
     const NAME: &'static str = "latency";
 
     fn run(self, context: &CommandContext) -> Result<Exit> {
-        if self.scope.targets.is_empty() {
-            return Err(WrongUsage::error(
-                "nothing is named to measure; name a pod or node/NAME, with --local netns/NAME or host",
-            ));
+        let wrong = |says: &str| Err(WrongUsage::error(says));
+        match (self.scope.targets.as_slice(), &self.peer) {
+            ([], _) => wrong("nothing is named to measure; name a pod or node/NAME, with --local netns/NAME or host"),
+            ([one], Some(other)) | ([one, other], None) => block_on(self.show_between(one, other, context)),
+            ([_], None) if self.sending.names_content() => {
+                wrong("--send, --http and --bytes send to the other end, and none is named; write latency A B:PORT")
+            }
+            ([_], None) => block_on(self.show(context)),
+            ([_, other, ..], Some(peer)) => Err(WrongUsage::error(format!(
+                "`{other}` names the other end, and so does --peer {peer}; leave one of them out"
+            ))),
+            (_, None) => wrong(
+                "one or two ends can be measured; for several pods name a workload (deploy/NAME) or a service, or begin it several times",
+            ),
         }
-        block_on(self.show(context))
     }
 }
 
 impl LatencyCommand {
+    async fn show_between(&self, one: &str, other: &str, context: &CommandContext) -> Result<Exit> {
+        if let Some(option) = self.scope.beside_targets() {
+            return Err(WrongUsage::error(format!(
+                "{option} names more than the two ends `{one}` and `{other}`; leave it out"
+            )));
+        }
+        let between = LatencyBetween {
+            one,
+            other,
+            any_port: self.peer.is_some(),
+            sending: &self.sending,
+            length: self.length,
+            place: &self.place,
+            probes: &OF_CONVERSATIONS.map(str::to_owned),
+        };
+        let Some((latency, exit)) = between.measure(context).await? else {
+            return Ok(Exit::Fine);
+        };
+        render::latency(&latency, self.output, context.colour, Repaint::Below)?;
+        Ok(exit)
+    }
+
     async fn show(&self, context: &CommandContext) -> Result<Exit> {
         let look = NumbersLook {
             scope: &self.scope,
             place: &self.place,
-            probes: PROBES.iter().map(|probe| (*probe).to_owned()).collect(),
+            probes: OF_CONVERSATIONS
+                .iter()
+                .chain(&OF_PLACES)
+                .map(|probe| (*probe).to_owned())
+                .collect(),
             facts: &[],
             length: Some(self.length),
             interval: None,

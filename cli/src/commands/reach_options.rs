@@ -1,8 +1,9 @@
 //! The options of a diagnosis: both ends, what to send and for how long; combinations that cannot be meant are refused.
 
+use super::sending_options::SendingOptions;
 use super::site_options::SiteOptions;
 use crate::exit::WrongUsage;
-use crate::inquiry::attempt_plan::{ATTEMPTS, AttemptPlan, IpFamily, Protocol};
+use crate::inquiry::attempt_plan::{AttemptPlan, IpFamily, Protocol, rounds_in};
 use crate::inquiry::durations;
 use crate::inquiry::named_end::{self, Grammar, NamedEnd, NamedPlace};
 use crate::inquiry::question::{DiagnosisQuestion, Inquiry, Via};
@@ -14,14 +15,8 @@ use model::evidence::{Intent, Limits};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The most attempts in one round.
-const ATTEMPTS_MAX: u32 = 1_000;
-/// The most bytes a connection may send: a few seconds of a fast link.
-const BYTES_MAX: u64 = 10_000_000_000;
-/// The most bytes a datagram may carry (65 535 less IP and UDP headers).
-const DATAGRAM_MAX: u64 = 65_507;
 /// Until an attempt is given up.
-const TIMEOUT: Duration = Duration::from_secs(2);
+pub const TIMEOUT: Duration = Duration::from_secs(2);
 /// Until a lookup is given up: glibc's own wait for one answer (resolv.conf(5)).
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest an attempt may take.
@@ -39,21 +34,8 @@ pub struct ReachOptions {
     source: String,
     /// The end that should answer, with its port, such as db:5432 or db:pg. Written like the source, or an address or a host name
     destination: String,
-    /// What to send [default: the protocol that the port is declared with, else tcp]
-    #[arg(long, value_enum)]
-    protocol: Option<Protocol>,
-    /// Send this text, and read the answer to its end
-    #[arg(long, value_name = "TEXT", conflicts_with_all = ["http", "bytes"])]
-    send: Option<String>,
-    /// Send an HTTP request for this path, and read the answer to its end
-    #[arg(long, value_name = "PATH", conflicts_with = "bytes")]
-    http: Option<String>,
-    /// Send this many bytes on each connection. The server must read them
-    #[arg(long, value_name = "N")]
-    bytes: Option<u64>,
-    /// Make this many connections in a round, or send this many datagrams or echo requests
-    #[arg(long, value_name = "N", default_value_t = ATTEMPTS)]
-    attempts: u32,
+    #[command(flatten)]
+    sending: SendingOptions,
     /// Send nothing. Watch the traffic that runs between the two ends anyway
     #[arg(long, conflicts_with_all = ["send", "http", "bytes", "until_fault"])]
     passive: bool,
@@ -98,10 +80,10 @@ impl ReachOptions {
         let grammar = self.how.place.grammar();
         let (source, destination) = (grammar.source(&self.source)?, grammar.destination(&self.destination)?);
         let bare_name = matches!(destination.place, NamedPlace::Name(_)) && destination.port.is_none();
-        if intent.is_none() && self.protocol.is_none() && bare_name {
+        if intent.is_none() && self.sending.protocol.is_none() && bare_name {
             return lookup(&self.source, &self.destination, &self.how);
         }
-        let protocol = self.protocol.unwrap_or_default();
+        let protocol = self.sending.protocol.unwrap_or_default();
         if grammar == Grammar::Machine {
             check_port(&destination, &self.destination, protocol)?;
         }
@@ -116,9 +98,9 @@ impl ReachOptions {
             intent: intent.unwrap_or_default(),
             plan: AttemptPlan {
                 protocol,
-                attempts: self.attempts()?,
+                attempts: self.sending.attempts()?,
                 timeout: self.how.timeout(TIMEOUT)?,
-                exchange: self.exchange(&destination)?,
+                exchange: self.sending.exchange(&destination)?,
                 rounds: self.how.rounds(length),
             },
             family: self.how.family(),
@@ -132,64 +114,9 @@ impl ReachOptions {
         Ok(Inquiry {
             question,
             intent,
-            protocol: self.protocol,
+            protocol: self.sending.protocol,
             via: Via::default(),
         })
-    }
-
-    fn attempts(&self) -> Result<u32> {
-        match self.attempts {
-            0 => Err(WrongUsage::error(
-                "--attempts 0 sends nothing; use 1 or more, or --passive to watch your own traffic",
-            )),
-            many if many > ATTEMPTS_MAX => Err(WrongUsage::error(format!(
-                "--attempts {many} is too many; use up to {ATTEMPTS_MAX}"
-            ))),
-            some => Ok(some),
-        }
-    }
-
-    fn exchange(&self, destination: &NamedEnd) -> Result<Exchange> {
-        let protocol = self.protocol.unwrap_or_default();
-        let wrong = |option: &str, only: &str| {
-            Err(WrongUsage::error(format!(
-                "{option} is for {only}, and --protocol is {}",
-                protocol.name()
-            )))
-        };
-        match (&self.send, &self.http, self.bytes, protocol) {
-            (None, None, None, _) => Ok(Exchange::None),
-            (Some(_), _, _, Protocol::Icmp) => wrong("--send", "tcp and udp"),
-            (_, _, Some(_), Protocol::Icmp) => wrong("--bytes", "tcp and udp"),
-            (_, Some(_), _, Protocol::Udp | Protocol::Icmp) => wrong("--http", "tcp"),
-            (Some(text), ..) => Ok(Exchange::Text(text.clone().into_bytes())),
-            (_, Some(path), ..)
-                if !path.starts_with('/') || path.contains(|c: char| c.is_whitespace() || c.is_control()) =>
-            {
-                Err(WrongUsage::error(format!(
-                    "`{path}` is no path of an HTTP request; write it as /healthz"
-                )))
-            }
-            (_, Some(path), ..) => {
-                // The name is what a virtual host goes by; an address is filled in where there is none.
-                let host = match &destination.place {
-                    NamedPlace::Name(name) => format!("{name}:{}", destination.port.unwrap_or(80)),
-                    _ => String::new(),
-                };
-                Ok(Exchange::Http {
-                    path: path.clone(),
-                    host,
-                })
-            }
-            (_, _, Some(0), _) => Err(WrongUsage::error("--bytes 0 sends nothing; use 1 or more")),
-            (_, _, Some(count), Protocol::Udp) if count > DATAGRAM_MAX => Err(WrongUsage::error(format!(
-                "--bytes {count} is more than a datagram carries; use up to {DATAGRAM_MAX}"
-            ))),
-            (_, _, Some(count), _) if count > BYTES_MAX => Err(WrongUsage::error(format!(
-                "--bytes {count} is too many; use up to {BYTES_MAX}"
-            ))),
-            (_, _, Some(count), _) => Ok(Exchange::Bytes(count)),
-        }
     }
 }
 
@@ -276,7 +203,7 @@ impl DiagnosisOptions {
     /// A watch without an end in sight plans its rounds at once: as many as fit.
     fn rounds(&self, length: Option<Duration>) -> u32 {
         match length {
-            Some(length) if !self.until_fault => (length.as_secs() as u32).clamp(1, ROUNDS_MAX),
+            Some(length) if !self.until_fault => rounds_in(length),
             _ => 1,
         }
     }
@@ -292,10 +219,8 @@ impl DiagnosisOptions {
     }
 }
 
-/// Most rounds of one watch: each has sockets of its own, with their ports reserved beforehand.
-const ROUNDS_MAX: u32 = 600;
-
-fn check_port(destination: &NamedEnd, text: &str, protocol: Protocol) -> Result<()> {
+/// Refuses a port that the protocol has not, and that there is none where it has.
+pub fn check_port(destination: &NamedEnd, text: &str, protocol: Protocol) -> Result<()> {
     match (protocol, destination.port) {
         (Protocol::Icmp, Some(port)) => Err(WrongUsage::error(format!(
             "icmp has no ports, and `{text}` names port {port}; write `{}`",

@@ -50,18 +50,23 @@ impl ScopeOptions {
         }
     }
 
+    /// An option by which more is named than by targets, if there is one.
+    pub fn beside_targets(&self) -> Option<&'static str> {
+        let all = [
+            (self.selector.is_some(), "--selector"),
+            (!self.node.is_empty(), "--node"),
+            (self.all_nodes, "--all-nodes"),
+        ];
+        all.into_iter().find_map(|(given, option)| given.then_some(option))
+    }
+
     fn on_machine(
         &self,
         site: &Site,
         mut wanted: CaptureFilter,
         further: &[String],
     ) -> Result<(CaptureFilter, KnownEnds)> {
-        let of_a_cluster = [
-            (self.selector.is_some(), "--selector"),
-            (!self.node.is_empty(), "--node"),
-            (self.all_nodes, "--all-nodes"),
-        ];
-        if let Some((_, option)) = of_a_cluster.into_iter().find(|(given, _)| *given) {
+        if let Some(option) = self.beside_targets() {
             return Err(WrongUsage::error(format!(
                 "{option} is about a cluster, and this looks at one machine; leave it out, or leave --local out"
             )));

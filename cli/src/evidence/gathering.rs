@@ -150,7 +150,8 @@ fn lookup(from: AttemptSource, name: &str, resolv: &ResolvConf, question: &Diagn
     }
 }
 
-fn specs(session: &Session, question: &DiagnosisQuestion, from: AttemptSource) -> Result<Vec<AttemptSpec>> {
+/// The attempts of a question, from there.
+pub fn specs(session: &Session, question: &DiagnosisQuestion, from: AttemptSource) -> Result<Vec<AttemptSpec>> {
     let Evidence {
         source, destination, ..
     } = &session.state.evidence;

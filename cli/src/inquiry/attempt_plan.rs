@@ -18,6 +18,8 @@ const ECHOES: (u32, u64) = (20, 10);
 const FULL_SIZE: u32 = 2;
 /// An echo that takes longer than this will not come, in milliseconds.
 const ECHO_TIMEOUT_MS: u64 = 1_000;
+/// Most rounds of one watch: each has sockets of its own, with their ports reserved beforehand.
+const ROUNDS_MAX: u32 = 600;
 /// Port of DNS: its servers answer queries, not empty datagrams.
 const DNS_PORT: u16 = 53;
 
@@ -153,6 +155,12 @@ fn exchange_with(exchange: &Exchange, to: IpAddr, port: u16) -> Exchange {
         },
         other => other.clone(),
     }
+}
+
+/// Rounds, one a second, that fit into this time.
+#[must_use]
+pub fn rounds_in(length: Duration) -> u32 {
+    (length.as_secs() as u32).clamp(1, ROUNDS_MAX)
 }
 
 /// Milliseconds until the last of them is over, one way or the other.

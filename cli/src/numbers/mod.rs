@@ -8,6 +8,7 @@ pub mod hurts;
 pub mod inspection;
 pub mod latency;
 pub mod place;
+pub mod slowest_stage;
 pub mod top;
 pub mod views;
 

@@ -5,7 +5,7 @@ use super::numbers_parts::{aligned, foot, place_head};
 use super::paper::{Ink, Paper, TextLine, TextPage, columns};
 use super::untrusted_text::{CELL, shown};
 use diagnoses::words;
-use model::views::{Latency, LatencyPlace, LatencyStage};
+use model::views::{Latency, LatencyPlace, LatencyStage, SentAttempts};
 
 /// Names of decades, each as wide as its columns; the first has all that is less, the last all that is more.
 const DECADES: [&str; 7] = ["1us", "10us", "100us", "1ms", "10ms", "100ms", "1s"];
@@ -16,6 +16,12 @@ const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█']
 /// The page.
 pub fn page(latency: &Latency, paper: Paper) -> TextPage {
     let mut page = TextPage::new();
+    if let Some(worst) = &latency.worst {
+        page.line(TextLine::default().ink(Ink::Strong, &shown(worst, CELL)));
+    }
+    if let Some(sent) = &latency.sent {
+        page.line(TextLine::default().ink(Ink::Quiet, &format!("sent: {}", attempts(*sent))));
+    }
     for (at, place) in latency.places.iter().enumerate() {
         if at > 0 {
             page.blank();
@@ -26,14 +32,32 @@ pub fn page(latency: &Latency, paper: Paper) -> TextPage {
     page
 }
 
+/// `3 attempts, 1 of them failed`.
+pub fn attempts(sent: SentAttempts) -> String {
+    let made = words::count(sent.made, "attempt");
+    match (sent.made, sent.failed) {
+        (0, _) => "no attempt was over in this time".to_owned(),
+        (_, 0) => format!("{made}, none of them failed"),
+        (_, failed) => format!("{made}, {failed} of them failed"),
+    }
+}
+
+/// Why there is no stage of a place.
+pub const fn nothing(place: &LatencyPlace) -> &'static str {
+    if place.with.is_some() {
+        "nothing to measure: nothing was seen between the two in this time; --send TEXT, --http PATH or --bytes N sends something"
+    } else {
+        "nothing to measure: nothing was read or written in this time"
+    }
+}
+
 fn place(page: &mut TextPage, place: &LatencyPlace, seconds: f64, paper: Paper) {
-    place_head(page, &place.name, &place.node, false, seconds);
+    match &place.with {
+        Some(with) => place_head(page, &format!("{} and {with}", place.name), "", false, seconds),
+        None => place_head(page, &place.name, &place.node, false, seconds),
+    }
     if place.stages.is_empty() {
-        page.line(
-            TextLine::default()
-                .ink(Ink::Open, "  ? ")
-                .plain("nothing to measure: nothing was read or written in this time"),
-        );
+        page.line(TextLine::default().ink(Ink::Open, "  ? ").plain(nothing(place)));
         return;
     }
     let lines: Vec<[String; 6]> = std::iter::once(["stage", "where", "count", "p50", "p99", "max"].map(str::to_owned))
@@ -111,6 +135,7 @@ mod tests {
             name: name.to_owned(),
             node: "n1".to_owned(),
             netns: 7,
+            with: None,
             stages,
         };
         let latency = Latency {
@@ -118,6 +143,8 @@ mod tests {
             kind: "Latency".to_owned(),
             at: String::new(),
             seconds: 10.0,
+            worst: Some("nearly all of the measured time is this".to_owned()),
+            sent: None,
             places: vec![place("shop/web", vec![stage]), place("shop/db", Vec::new())],
             missing: Vec::new(),
         };
@@ -128,6 +155,7 @@ mod tests {
     #[test]
     fn a_row_is_drawn_over_decades_and_a_place_without_traffic_says_so() {
         let wide = "\
+nearly all of the measured time is this
 shop/web on n1 · in 10.0 s
 stage                     where   count    p50     p99     max  1us   10us  100us 1ms   10ms  100ms 1s
 read by application, tcp  socket     10  40 us  230 ms  230 ms  ▁        █                     ▁
@@ -138,7 +166,7 @@ shop/db on n1 · in 10.0 s
         assert_eq!(drawn(120), wide);
         let narrow = drawn(80);
         let lines: Vec<&str> = narrow.lines().collect();
-        assert!(lines[1].ends_with("max  1us..1s"), "{narrow}");
-        assert!(lines[2].ends_with("230 ms  ▁█   ▁"), "{narrow}");
+        assert!(lines[2].ends_with("max  1us..1s"), "{narrow}");
+        assert!(lines[3].ends_with("230 ms  ▁█   ▁"), "{narrow}");
     }
 }

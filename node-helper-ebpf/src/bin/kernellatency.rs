@@ -1,8 +1,9 @@
 //! `kernellatency`: where packets spend their time inside the kernel.
 //!
 //! On the way in: from a device's packet entering the stack to its socket, or to the queue of the device that it is forwarded to. On
-//! the way out: from TCP sending a segment to the queue of a device, and from there to the device's driver. Of the node: from
-//! a softirq of the network being raised to its run.
+//! the way out: from TCP sending a segment to the queue of a device, and from there to the device's driver; and, of all of the way there
+//! and back, what TCP itself takes for the time to a segment's acknowledgement. Of the node: from a softirq of the network being raised
+//! to its run.
 #![no_std]
 #![no_main]
 
@@ -13,7 +14,7 @@ use aya_ebpf::programs::BtfTracePointContext;
 use model::flow::{Flow, RST, SYN, TCP, UDP};
 use model::histogram::Measure;
 use model::word::What;
-use node_helper_ebpf::direct_access::{NO_PROTOCOL, address, byte, ip_header, load, low_address, network_header};
+use node_helper_ebpf::direct_access::{NO_PROTOCOL, address, byte, four, ip_header, load, low_address, network_header};
 use node_helper_ebpf::draft::current_pid;
 use node_helper_ebpf::fields::*;
 use node_helper_ebpf::histograms::count;
@@ -147,8 +148,27 @@ fn tcp_probe(context: BtfTracePointContext) -> i32 {
             pid: 0,
         };
         took(Measure::ReceiveTcp, took_ns, 0, &waiter, address(headers.ip), 1);
+        round_trip(address(sk), &headers, place.netns);
     }
     0
+}
+
+/// A segment that acknowledges something has come, and TCP has not seen it yet: what it found by the one before it is counted.
+#[inline(always)]
+fn round_trip(sk: u64, headers: &Headers, netns: u32) -> Option<()> {
+    if !has(&tcp_sock__rack) || !has(&tcp_rack__rtt_us) {
+        return None;
+    }
+    let acknowledges = u32::from_be(four(headers.ip, headers.length + 8));
+    let first_unacknowledged: u32 = field(sk, &tcp_sock__snd_una)?;
+    if (acknowledges.wrapping_sub(first_unacknowledged) as i32) <= 0 {
+        return None;
+    }
+    let rtt_us: u32 = field(sk + u64::from(given(&tcp_sock__rack)), &tcp_rack__rtt_us)?;
+    if rtt_us != 0 {
+        count(netns, Measure::RoundTrip, u64::from(rtt_us) * 1000, 1);
+    }
+    Some(())
 }
 
 /// Datagrams have come to their socket: the last ones of its queue.

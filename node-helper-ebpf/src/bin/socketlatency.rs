@@ -1,4 +1,5 @@
-//! `socketlatency`: how long data that is ready waits in a socket until the program reads it, and how long writes take.
+//! `socketlatency`: how long data that is ready waits in a socket until the program reads it, how long writes take, and how long
+//! connects do.
 //!
 //! A wait begins when data comes and none that came before is waiting to be timed; it ends when the program takes the first of it.
 //! TCP is judged by its sequence numbers: what came out of order is not ready, an end of the stream is no data, and a read that
@@ -34,6 +35,9 @@ const AF_INET6: u16 = 10;
 const SOCK_STREAM: u16 = 1;
 const SOCK_DGRAM: u16 = 2;
 const LISTEN: u8 = 10;
+const ESTABLISHED: u32 = 1;
+const SYN_SENT: u32 = 2;
+const CLOSE: u32 = 7;
 /// Bit of a socket's flags: the far end has sent all (`SOCK_DONE`).
 const DONE: u64 = 1 << 1;
 const MSG_PEEK: i32 = 2;
@@ -169,9 +173,9 @@ fn now() -> u64 {
     unsafe { bpf_ktime_get_ns() }
 }
 
-/// The program that runs has waited so long, or has let data wait: counts it, and tells a slow one.
+/// A program has waited so long, or has let data wait: counts it, and tells a slow one. `pid` is asked which process it is.
 #[inline(always)]
-fn waited(sk: *const u8, measure: Measure, took_ns: u64, slot: u32) {
+fn waited(sk: *const u8, measure: Measure, took_ns: u64, pid: impl FnOnce() -> u32, slot: u32) {
     let netns = netns::of_known_socket(sk);
     count(netns, measure, took_ns, slot);
     if slow::is_slow(took_ns) {
@@ -180,7 +184,7 @@ fn waited(sk: *const u8, measure: Measure, took_ns: u64, slot: u32) {
             place: NetnsInterface { netns, ifindex: 0 },
             skb: 0,
             sk: address(sk),
-            pid: current_pid(),
+            pid: pid(),
         };
         let protocol = if measure as u16 == Measure::ReadUdp as u16 {
             UDP
@@ -293,7 +297,7 @@ fn bytes_are_read(sk: *const u8) -> Option<()> {
         let took = now() - known.at_ns;
         known.at_ns = 0;
         if given(&set__pids) == 0 || is_asked_for(sk, TCP, current_pid()) {
-            waited(sk, Measure::ReadTcp, took, 1);
+            waited(sk, Measure::ReadTcp, took, current_pid, 1);
         }
     }
     if !is_after(expected, unread) {
@@ -373,7 +377,7 @@ fn datagram_is_read(sk: *const u8, length: i32) -> Option<()> {
     // SAFETY: as above.
     let is_same = known.cookie == unsafe { bpf_get_socket_cookie(sk.cast_mut().cast()) };
     if is_ours && is_same && (given(&set__pids) == 0 || is_asked_for(sk, UDP, current_pid())) {
-        waited(sk, Measure::ReadUdp, now() - known.at_ns, 2);
+        waited(sk, Measure::ReadUdp, now() - known.at_ns, current_pid, 2);
     }
     Some(())
 }
@@ -394,7 +398,8 @@ fn write_begins(sk: *const u8) {
     if let Some(began) = WRITES.get_ptr_mut(&writer) {
         // SAFETY: a value of the map, and this thread's own.
         let began = unsafe { &mut *began };
-        if *began == 0 {
+        // The place in memory may be another socket's by now, which is not asked for.
+        if *began == 0 && (filter::is_of_namespaces_only() || is_asked_for(sk, TCP, current_pid())) {
             *began = now();
         }
     } else if is_asked_for(sk, TCP, current_pid()) {
@@ -418,7 +423,7 @@ fn sock_send_length(context: BtfTracePointContext) -> i32 {
         let began = *known;
         *known = 0;
         if length > 0 && began != 0 {
-            waited(sk, Measure::WriteTcp, now() - began, 3);
+            waited(sk, Measure::WriteTcp, now() - began, current_pid, 3);
         }
         if !may_stay(Map::Writes) && WRITES.remove(&writer).is_ok() {
             self::known(Map::Writes, -1);
@@ -433,4 +438,67 @@ fn writer(sk: *const u8) -> Writer {
         thread: bpf_get_current_pid_tgid(),
         place: address(sk),
     }
+}
+
+/// A connect that is not over.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Connect {
+    at_ns: u64,
+    pid: u64,
+}
+
+/// Sockets that connect.
+#[map]
+static CONNECTS: HashMap<u64, Connect> = HashMap::with_max_entries(1024, 1);
+
+/// A socket changes its state: it begins to connect, or has done that.
+#[btf_tracepoint(function = "inet_sock_set_state")]
+fn inet_sock_set_state(context: BtfTracePointContext) -> i32 {
+    let sk: *const u8 = context.arg(0);
+    let (old, new): (u32, u32) = (context.arg(1), context.arg(2));
+    if (old == SYN_SENT || new == SYN_SENT) && kind(sk) == Kind::Tcp {
+        if new == SYN_SENT {
+            connect_begins(sk);
+        } else {
+            connect_ends(sk, new);
+        }
+    }
+    0
+}
+
+#[inline(always)]
+fn connect_begins(sk: *const u8) {
+    if !filter::holds_namespace(netns::of_known_socket(sk)) {
+        return;
+    }
+    let connect = Connect {
+        at_ns: now(),
+        pid: u64::from(current_pid()),
+    };
+    if CONNECTS.insert(&address(sk), &connect, 0).is_err()
+        && let Some(losses) = losses(4)
+    {
+        losses.uncounted += 1;
+    }
+}
+
+/// Now that its port is known it is asked whether it is asked for.
+#[inline(always)]
+fn connect_ends(sk: *const u8, new: u32) -> Option<()> {
+    let place = address(sk);
+    // SAFETY: a value of the map, which never changes once written.
+    let connect = unsafe { *CONNECTS.get_ptr(&place)? };
+    let _ = CONNECTS.remove(&place);
+    let measure = match new {
+        ESTABLISHED => Measure::Connect,
+        CLOSE => Measure::ConnectFailed,
+        // Both ends connect to each other.
+        _ => return None,
+    };
+    let pid = connect.pid as u32;
+    if is_asked_for(sk, TCP, pid) {
+        waited(sk, measure, now() - connect.at_ns, || pid, 4);
+    }
+    Some(())
 }

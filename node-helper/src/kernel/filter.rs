@@ -7,6 +7,7 @@ use anyhow::Context;
 use model::attempt::WatchedFlow;
 use model::flow::{Flow, bytes};
 use model::protocol::Filter;
+use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
@@ -30,8 +31,12 @@ const MARK_TUNNEL: u8 = 2;
 /// UDP ports of VXLAN (IANA's and Linux's) and Geneve.
 const TUNNELS: [usize; 3] = [4789, 8472, 6081];
 
-/// Lists of a filter that are maps.
-pub const LISTS: usize = 5;
+/// Bits of an address, as in `node_helper_ebpf::filter`.
+const ONE_END: u8 = 1;
+const OTHER_END: u8 = 2;
+
+/// Lists of a filter that programs are told of.
+pub const LISTS: usize = 6;
 
 /// The shared maps, and how to add to them while programs run.
 #[derive(Debug)]
@@ -51,7 +56,7 @@ const fn hash(key: u32, value: u32, entries: u32) -> MapShape {
     }
 }
 
-/// How many entries each list has: namespaces, residents, addresses, ports, processes.
+/// How many entries each list has: namespaces, residents, addresses, ports, processes, peers.
 pub fn entries(filter: &Filter) -> [u32; LISTS] {
     [
         filter.netns.len() as u32,
@@ -59,30 +64,33 @@ pub fn entries(filter: &Filter) -> [u32; LISTS] {
         filter.addresses.len() as u32,
         filter.ports.len() as u32,
         filter.pids.len() as u32,
+        filter.peers.len() as u32,
     ]
 }
 
 /// The settings that tell programs which lists are in use.
 pub fn settings(entries: [u32; LISTS]) -> [(&'static str, u32); LISTS] {
-    let [netns, residents, addresses, ports, pids] = entries;
+    let [netns, residents, addresses, ports, pids, peers] = entries;
     [
         ("netns", netns),
         ("residents", residents),
         ("addresses", addresses),
         ("ports", ports),
         ("pids", pids),
+        ("peers", peers),
     ]
 }
 
 /// The maps by name, for lists of so many entries.
 pub fn shapes(entries: [u32; LISTS]) -> [(&'static str, MapShape); 11] {
-    let [netns, residents, addresses, ports, pids] = entries.map(|entries| entries.max(1));
+    let [netns, residents, addresses, ports, pids, peers] = entries;
+    let list = |key, entries: u32| hash(key, 1, entries.max(1));
     [
-        ("NETNS", hash(4, 1, netns)),
-        ("RESIDENTS", hash(16, 1, residents)),
-        ("ADDRESSES", hash(16, 1, addresses)),
-        ("PORTS", hash(2, 1, ports)),
-        ("PIDS", hash(4, 1, pids)),
+        ("NETNS", list(4, netns)),
+        ("RESIDENTS", list(16, residents)),
+        ("ADDRESSES", list(16, addresses.saturating_add(peers))),
+        ("PORTS", list(2, ports)),
+        ("PIDS", list(4, pids)),
         ("WATCHED", hash(40, 8, 4096)),
         ("STARTS", hash(8, 4, 1024)),
         ("ENDS", hash(20, 24, 256)),
@@ -138,10 +146,13 @@ impl FilterMaps {
         for netns in &filter.netns {
             maps.put("NETNS", &netns.to_ne_bytes(), &[1])?;
         }
-        for (list, addresses) in [("RESIDENTS", &filter.residents), ("ADDRESSES", &filter.addresses)] {
-            for address in addresses {
-                maps.put(list, &bytes(*address), &[1])?;
-            }
+        for resident in &filter.residents {
+            maps.put("RESIDENTS", &bytes(*resident), &[1])?;
+        }
+        for address in filter.addresses.iter().chain(&filter.peers) {
+            let is_in = |list: &[IpAddr], bit| if list.contains(address) { bit } else { 0 };
+            let ends = is_in(&filter.addresses, ONE_END) | is_in(&filter.peers, OTHER_END);
+            maps.put("ADDRESSES", &bytes(*address), &[ends])?;
         }
         for port in &filter.ports {
             maps.put("PORTS", &port.to_ne_bytes(), &[1])?;

@@ -3,6 +3,7 @@
 use super::{HtmlPage, escaped, not_seen, paragraph, section, table};
 use crate::render::comparison::told;
 use crate::render::inspection::{name, value};
+use crate::render::latency::{attempts, nothing};
 use crate::render::phrases;
 use crate::render::top::{cell, says};
 use diagnoses::words::count;
@@ -139,10 +140,16 @@ fn heading(name: &str, node: &str) -> String {
 /// The page of where time passes.
 pub fn latency(latency: &Latency) -> String {
     let places: String = latency.places.iter().map(place).collect();
+    let paragraph = |text: &str| format!("<p>{}</p>\n", escaped(text));
+    let worst = latency.worst.as_deref().map(paragraph).unwrap_or_default();
+    let sent = latency
+        .sent
+        .map(|sent| paragraph(&format!("Sent: {}.", attempts(sent))));
     let body = format!(
-        "<h1>Where time passes</h1>\n<p class=\"quiet\">{} · {:.1} s · half of all, 99 of 100 and the slowest; each at most an eighth too much</p>\n{places}{}",
+        "<h1>Where time passes</h1>\n<p class=\"quiet\">{} · {:.1} s · half of all, 99 of 100 and the slowest; each at most an eighth too much</p>\n{worst}{}{places}{}",
         escaped(&latency.at),
         latency.seconds,
+        sent.unwrap_or_default(),
         not_seen(&latency.missing)
     );
     written("Where time passes", body)
@@ -159,9 +166,12 @@ fn written(title: &str, body: String) -> String {
 }
 
 fn place(place: &LatencyPlace) -> String {
-    let heading = heading(&place.name, &place.node);
+    let heading = match &place.with {
+        Some(with) => format!("{} and {}", escaped(&place.name), escaped(with)),
+        None => heading(&place.name, &place.node),
+    };
     if place.stages.is_empty() {
-        return format!("<h2>{heading}</h2>\n<p>Nothing to measure: there was no traffic in this time.</p>\n");
+        return format!("<h2>{heading}</h2>\n<p>{}</p>\n", escaped(nothing(place)));
     }
     let rows: Vec<(bool, Vec<String>)> = place
         .stages
