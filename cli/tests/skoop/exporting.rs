@@ -29,7 +29,11 @@ impl Netns {
 
     /// Sends so many datagrams of ten letters.
     pub fn send(&self, count: u32) {
-        let send = format!("exec 3<>/dev/udp/10.99.7.2/9; for at in $(seq {count}); do printf 0123456789 >&3; done");
+        self.send_to("10.99.7.2", count);
+    }
+
+    fn send_to(&self, address: &str, count: u32) {
+        let send = format!("exec 3<>/dev/udp/{address}/9; for at in $(seq {count}); do printf 0123456789 >&3; done");
         self.inside(&send);
     }
 
@@ -48,12 +52,21 @@ impl Netns {
     pub fn be_dropped(&self, count: u32) {
         self.inside("iptables -A OUTPUT -p udp --dport 4444 -j DROP");
         let send = "printf lost 2>&- >&3 || true";
-        self.inside(&format!("exec 3<>/dev/udp/10.99.7.2/4444; for at in $(seq {count}); do {send}; done"));
+        self.inside(&format!(
+            "exec 3<>/dev/udp/10.99.7.2/4444; for at in $(seq {count}); do {send}; done"
+        ));
     }
 
     /// Reads so often what came over TCP a moment before.
     pub fn read_late(&self, count: u32) {
         self.inside(&format!("ip link set lo up && python3 -c '{READ_LATE}' {count}"));
+    }
+
+    /// Sends so many datagrams in a circle: out by one end of the pair, in by the other, and on by the first.
+    pub fn send_in_a_circle(&self, count: u32) {
+        self.inside("sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.other.rp_filter=0 net.ipv4.conf.other.accept_local=1");
+        self.inside("ip neigh add 10.99.7.3 lladdr $(cat /sys/class/net/other/address) dev swallow nud permanent");
+        self.send_to("10.99.7.3", count);
     }
 
     pub fn place(&self) -> String {
@@ -100,10 +113,14 @@ for at in range(int(sys.argv[1])):
 
 /// Begins an export of one namespace by these probes, and waits until it reads it. Its last reading is in the folder.
 pub fn reading(netns: &Netns, probes: &str, more: &str, folder: &Path) -> Option<Child> {
+    begin_export(&format!("netns/{} --probe {probes} {more}", netns.0), folder)
+}
+
+/// Begins an export on this machine, and waits until it reads. Its last reading is in the folder.
+pub fn begin_export(asked: &str, folder: &Path) -> Option<Child> {
     let ready = folder.join(READING);
     let ask = format!(
-        "export netns/{} --local --probe {probes} --for 1m --interval 500ms --to openmetrics={} {more}",
-        netns.0,
+        "export --local {asked} --for 1m --interval 500ms --to openmetrics={}",
         ready.display()
     );
     let child = begun(with_helper(&ask)?);

@@ -274,11 +274,7 @@ pub fn ended(child: Child) -> Run {
 pub fn asked(address: &str, request: &str, headers: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    write!(
-        stream,
-        "{request} HTTP/1.0\r\nhost: skoop\r\n{headers}\r\n"
-    )
-    .unwrap();
+    write!(stream, "{request} HTTP/1.0\r\nhost: skoop\r\n{headers}\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer

@@ -182,7 +182,10 @@ pub fn samples_of(text: &str) -> Samples {
         .map(|line| {
             let (series, value) = line.rsplit_once(' ').unwrap();
             let (name, labels) = series.split_once('{').unwrap_or((series, ""));
-            let labels = labels.trim_end_matches("\"}").split("\",").filter(|label| !label.is_empty());
+            let labels = labels
+                .trim_end_matches("\"}")
+                .split("\",")
+                .filter(|label| !label.is_empty());
             let labels = labels.map(|label| label.replacen("=\"", "=", 1));
             (named(name, labels.collect()), value.parse().unwrap())
         })

@@ -26,7 +26,12 @@ const INTERFACES: BoardRow = BoardRow {
     beside: 3,
     panels: &[
         panel("Bytes", Rate, &["netdev.rx_bytes", "netdev.tx_bytes"], "interface"),
-        panel("Packets", Rate, &["netdev.rx_packets", "netdev.tx_packets"], "interface"),
+        panel(
+            "Packets",
+            Rate,
+            &["netdev.rx_packets", "netdev.tx_packets"],
+            "interface",
+        ),
         panel(
             "Lost at an interface",
             Growth,
@@ -43,22 +48,52 @@ const INTERFACES: BoardRow = BoardRow {
             ],
             "interface",
         ),
-        panel("Bytes through queueing disciplines", Rate, &["qdisc.bytes"], "interface, kind, handle"),
-        panel("Packets through queueing disciplines", Rate, &["qdisc.packets"], "interface, kind, handle"),
+        panel(
+            "Bytes through queueing disciplines",
+            Rate,
+            &["qdisc.bytes"],
+            "interface, kind, handle",
+        ),
+        panel(
+            "Packets through queueing disciplines",
+            Rate,
+            &["qdisc.packets"],
+            "interface, kind, handle",
+        ),
         panel(
             "Held back or dropped by queueing disciplines",
             Growth,
             &["qdisc.drops", "qdisc.overlimits", "qdisc.requeues"],
             "interface, kind, handle",
         ),
-        panel("Bytes that wait to be sent", Level, &["qdisc.backlog_bytes"], "interface, kind, handle"),
-        panel("Packets that wait to be sent", Level, &["qdisc.backlog_packets"], "interface, kind, handle"),
-        panel("Rates that packets are held to", Level, &["qdisc.rate"], "interface, kind, handle"),
+        panel(
+            "Bytes that wait to be sent",
+            Level,
+            &["qdisc.backlog_bytes"],
+            "interface, kind, handle",
+        ),
+        panel(
+            "Packets that wait to be sent",
+            Level,
+            &["qdisc.backlog_packets"],
+            "interface, kind, handle",
+        ),
+        panel(
+            "Rates that packets are held to",
+            Level,
+            &["qdisc.rate"],
+            "interface, kind, handle",
+        ),
     ],
 };
 
 const DISKS: &[PanelPlan] = &[
-    panel("Bytes to and from disks", Rate, &["io.read_bytes", "io.written_bytes"], "device"),
+    panel(
+        "Bytes to and from disks",
+        Rate,
+        &["io.read_bytes", "io.written_bytes"],
+        "device",
+    ),
     panel("Requests to disks", Rate, &["io.reads", "io.writes"], "device"),
     panel("Time stalled for a disk", Rate, &["io.stalled"], ""),
     panel("Time of a read from a disk", Times, &["biolatency.read"], "device").saying(BIOLATENCY),

@@ -49,7 +49,10 @@ impl BoardScope {
     const fn asks(self) -> (&'static str, &'static str) {
         match self {
             Self::All => ("", "{node=~\"$node\"}"),
-            Self::Pods => ("node, namespace, pod, place", "{node=~\"$node\", namespace=~\"$namespace\", pod=~\"$pod\"}"),
+            Self::Pods => (
+                "node, namespace, pod, place",
+                "{node=~\"$node\", namespace=~\"$namespace\", pod=~\"$pod\"}",
+            ),
             Self::Nodes => ("node", "{node=~\"$node\", namespace=\"\", pod=\"\", place=\"\"}"),
         }
     }

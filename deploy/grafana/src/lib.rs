@@ -45,8 +45,16 @@ mod tests {
         for panel in BOARDS.iter().flat_map(|board| board.rows).flat_map(|row| row.panels) {
             shown.extend(panel.numbers());
         }
-        let hurting = COUNTERS.iter().filter(|counter| counter.hurts).map(|counter| counter.name);
-        let missed: Vec<&str> = NUMBERS.iter().map(|number| number.name).chain(hurting).filter(|name| !shown.contains(name)).collect();
+        let hurting = COUNTERS
+            .iter()
+            .filter(|counter| counter.hurts)
+            .map(|counter| counter.name);
+        let missed: Vec<&str> = NUMBERS
+            .iter()
+            .map(|number| number.name)
+            .chain(hurting)
+            .filter(|name| !shown.contains(name))
+            .collect();
         assert!(missed.is_empty(), "give these a panel in boards.rs: {missed:?}");
     }
 
@@ -61,7 +69,11 @@ mod tests {
                 let place = |key: &str| panel["gridPos"][key].as_u64().unwrap();
                 for x in place("x")..place("x") + place("w") {
                     for y in place("y")..place("y") + place("h") {
-                        assert!(x < 24 && taken.insert((x, y)), "{title} of {} covers another panel", board.name);
+                        assert!(
+                            x < 24 && taken.insert((x, y)),
+                            "{title} of {} covers another panel",
+                            board.name
+                        );
                     }
                 }
                 if panel["type"] == "row" {
@@ -69,7 +81,10 @@ mod tests {
                 }
                 assert!(!panel["description"].as_str().unwrap().is_empty(), "{title}");
                 let targets = panel["targets"].as_array().unwrap();
-                assert!(!targets.is_empty() && targets.iter().all(|target| target["expr"].is_string()), "{title}");
+                assert!(
+                    !targets.is_empty() && targets.iter().all(|target| target["expr"].is_string()),
+                    "{title}"
+                );
                 if panel["type"] != "logs" {
                     assert!(panel["fieldConfig"]["defaults"]["unit"].is_string(), "{title}");
                 }
@@ -82,7 +97,11 @@ mod tests {
     #[test]
     fn numbers_of_one_panel_have_one_unit() {
         for panel in BOARDS.iter().flat_map(|board| board.rows).flat_map(|row| row.panels) {
-            let units: BTreeSet<&str> = panel.numbers().iter().map(|name| PanelPlan::unit_of(panel.shows, name)).collect();
+            let units: BTreeSet<&str> = panel
+                .numbers()
+                .iter()
+                .map(|name| PanelPlan::unit_of(panel.shows, name))
+                .collect();
             assert!(units.len() <= 1, "{}: {units:?}", panel.title);
         }
     }

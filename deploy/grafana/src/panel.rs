@@ -51,7 +51,12 @@ pub struct PanelPlan {
 }
 
 /// A panel with these numbers.
-pub const fn panel(title: &'static str, shows: PanelShows, names: &'static [&'static str], by: &'static str) -> PanelPlan {
+pub const fn panel(
+    title: &'static str,
+    shows: PanelShows,
+    names: &'static [&'static str],
+    by: &'static str,
+) -> PanelPlan {
     PanelPlan {
         title,
         shows,
@@ -84,7 +89,9 @@ impl PanelPlan {
             (PanelShows::Events | PanelShows::Lines | PanelShows::Export, _) => Vec::new(),
             (_, PanelNumbers::Named(names)) => names.to_vec(),
             (_, PanelNumbers::Hurting(group)) => {
-                let all = COUNTERS.iter().filter(|counter| counter.hurts && counter.group == group);
+                let all = COUNTERS
+                    .iter()
+                    .filter(|counter| counter.hurts && counter.group == group);
                 all.map(|counter| counter.name).collect()
             }
         }
@@ -122,7 +129,11 @@ impl PanelPlan {
             PanelShows::Events | PanelShows::Lines | PanelShows::Export => "",
         };
         lines.extend((!how.is_empty()).then(|| how.to_owned()));
-        lines.extend(self.numbers().into_iter().map(|name| format!("- {name}: {}", help_of(name).unwrap_or_default())));
+        lines.extend(
+            self.numbers()
+                .into_iter()
+                .map(|name| format!("- {name}: {}", help_of(name).unwrap_or_default())),
+        );
         lines.join("\n")
     }
 
@@ -130,7 +141,11 @@ impl PanelPlan {
     fn queries(&self, own: &str, selector: &str) -> Vec<(String, String)> {
         let by: Vec<&str> = [own, self.by].into_iter().filter(|labels| !labels.is_empty()).collect();
         let by = by.join(", ");
-        let labels: String = by.split(", ").filter(|label| !label.is_empty()).map(|label| format!("{{{{{label}}}}} ")).collect();
+        let labels: String = by
+            .split(", ")
+            .filter(|label| !label.is_empty())
+            .map(|label| format!("{{{{{label}}}}} "))
+            .collect();
         let called = |name: &str| format!("{labels}{name}");
         let PanelNumbers::Named(named) = self.of else {
             let each = |name| (promql::growth(name, &by, selector), called(name));
@@ -147,11 +162,19 @@ impl PanelPlan {
                 PanelShows::Growth => promql::growth(name, &by, selector),
                 PanelShows::Level => promql::level(name, &by, selector),
                 PanelShows::Times => {
-                    let of = |share: &str, word: &str| (promql::quantile(share, name, &by, selector), called(format!("{} {word}", short(name)).trim()));
+                    let of = |share: &str, word: &str| {
+                        (
+                            promql::quantile(share, name, &by, selector),
+                            called(format!("{} {word}", short(name)).trim()),
+                        )
+                    };
                     return vec![of("0.5", "p50"), of("0.99", "p99")];
                 }
                 PanelShows::Most => {
-                    return vec![(format!("topk(10, {})", promql::growth(name, &by, selector)), called(&short(name)))];
+                    return vec![(
+                        format!("topk(10, {})", promql::growth(name, &by, selector)),
+                        called(&short(name)),
+                    )];
                 }
                 PanelShows::Events => return vec![(promql::events(name, &by, selector), format!("{labels}{name}"))],
                 PanelShows::Export => return vec![(promql::of_export(name), "{{sink}}".to_owned())],
@@ -163,7 +186,12 @@ impl PanelPlan {
     }
 
     /// The panel, at this place of its dashboard.
-    pub fn json(&self, id: usize, (x, y, width, height): (usize, usize, usize, usize), (own, selector): (&str, &str)) -> Value {
+    pub fn json(
+        &self,
+        id: usize,
+        (x, y, width, height): (usize, usize, usize, usize),
+        (own, selector): (&str, &str),
+    ) -> Value {
         let lines = self.shows == PanelShows::Lines;
         let (kind, source) = match self.shows {
             PanelShows::Lines => ("logs", json!({"type": "loki", "uid": "${logs}"})),
@@ -230,5 +258,9 @@ fn options(kind: &str) -> Value {
 /// A, B ... Z, A1, B1 ...
 fn reference(at: usize) -> String {
     let letter = char::from(b'A' + (at % 26) as u8);
-    if at < 26 { letter.to_string() } else { format!("{letter}{}", at / 26) }
+    if at < 26 {
+        letter.to_string()
+    } else {
+        format!("{letter}{}", at / 26)
+    }
 }

@@ -27,7 +27,11 @@ pub fn metric_of(number: &str) -> MetricName {
 /// As its samples are called.
 fn samples_of(number: &str) -> String {
     let metric = metric_of(number);
-    let suffix = if metric.kind == SeriesKind::Counter { "_total" } else { "" };
+    let suffix = if metric.kind == SeriesKind::Counter {
+        "_total"
+    } else {
+        ""
+    };
     format!("{}{suffix}", metric.family)
 }
 
@@ -38,21 +42,34 @@ fn read(selector: &str) -> String {
 
 /// Summed up; zero for a place that is read and of which nothing of it was told.
 fn summed(by: &str, all: &str, selector: &str) -> String {
-    let places: Vec<&str> = by.split(", ").filter(|label| PLACE.split(", ").any(|other| other == *label)).collect();
+    let places: Vec<&str> = by
+        .split(", ")
+        .filter(|label| PLACE.split(", ").any(|other| other == *label))
+        .collect();
     let places = places.join(", ");
-    format!("sum by ({by}) ({all}) or on ({places}) sum by ({places}) (0 * {})", read(selector))
+    format!(
+        "sum by ({by}) ({all}) or on ({places}) sum by ({places}) (0 * {})",
+        read(selector)
+    )
 }
 
 /// How much it has grown in an interval, from its first time on.
 pub fn growth(number: &str, by: &str, selector: &str) -> String {
     let counter = format!("{}{selector}", samples_of(number));
-    let born = format!("({counter} unless {counter} offset {INTERVAL}) and on ({PLACE}) ({} offset {INTERVAL})", read(selector));
+    let born = format!(
+        "({counter} unless {counter} offset {INTERVAL}) and on ({PLACE}) ({} offset {INTERVAL})",
+        read(selector)
+    );
     summed(by, &format!("({born}) or increase({counter}[{INTERVAL}])"), selector)
 }
 
 /// How much more there is each second.
 pub fn rate(number: &str, by: &str, selector: &str) -> String {
-    summed(by, &format!("rate({}{selector}[{INTERVAL}])", samples_of(number)), selector)
+    summed(
+        by,
+        &format!("rate({}{selector}[{INTERVAL}])", samples_of(number)),
+        selector,
+    )
 }
 
 /// How much there is.
@@ -63,13 +80,20 @@ pub fn level(number: &str, by: &str, selector: &str) -> String {
 /// No more than this for so many of all (`0.99`).
 pub fn quantile(share: &str, number: &str, by: &str, selector: &str) -> String {
     let comma = if by.is_empty() { "" } else { ", " };
-    format!("histogram_quantile({share}, sum by (le{comma}{by}) (rate({}_bucket{selector}[{INTERVAL}])))", samples_of(number))
+    format!(
+        "histogram_quantile({share}, sum by (le{comma}{by}) (rate({}_bucket{selector}[{INTERVAL}])))",
+        samples_of(number)
+    )
 }
 
 /// How many events of a probe were met in an interval. They are counted from when the export begins, so a new one began at zero.
 pub fn events(probe: &str, by: &str, selector: &str) -> String {
     let counter = format!("{}_total{selector}", cli::event_metric_name(probe).family);
-    summed(by, &format!("({counter} unless {counter} offset {INTERVAL}) or increase({counter}[{INTERVAL}])"), selector)
+    summed(
+        by,
+        &format!("({counter} unless {counter} offset {INTERVAL}) or increase({counter}[{INTERVAL}])"),
+        selector,
+    )
 }
 
 /// The same of what an export says of itself.
