@@ -14,11 +14,10 @@ use exporting::{FRAME, Netns, READING, reading, value};
 use receiver::{Receiver, Reply};
 use serde_json::Value;
 use skoop::{A, ARMED, DONE, DROP, Fake, GOING, HELLO, STOPPED, asked, begun, ended, run, soon, with_helper};
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What most of these read.
 const PROBES: &str = "udp,tcpreset";

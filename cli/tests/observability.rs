@@ -15,6 +15,7 @@ use serde_json::Value;
 use servers::{RealServer, Samples, free_port, samples_of};
 use skoop::{ended, signal, soon};
 use std::process::Child;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// What reads and sees the faults.
@@ -95,6 +96,28 @@ fn of_the_namespace(samples: &Samples) -> Samples {
         .collect()
 }
 
+/// What is not the same, or not there, among those: as it should be, and as it is.
+fn differing(exported: &Samples, there: &Samples) -> Vec<(String, f64, Option<f64>)> {
+    let all = exported
+        .iter()
+        .map(|(name, value)| (name.clone(), *value, there.get(name).copied()));
+    all.filter(|(_, value, there)| *there != Some(*value)).collect()
+}
+
+/// All of them come to be there, each as it was exported.
+#[track_caller]
+fn are_there(exported: &Samples, look: impl Fn() -> Samples) {
+    let begun = Instant::now();
+    while !differing(exported, &look()).is_empty() {
+        assert!(
+            begun.elapsed() < Duration::from_secs(20),
+            "{:#?}",
+            differing(exported, &look())
+        );
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
 #[test]
 fn prometheus_has_what_was_exported_by_scraping_and_by_remote_write() {
     let served = free_port();
@@ -110,9 +133,8 @@ fn prometheus_has_what_was_exported_by_scraping_and_by_remote_write() {
     };
     let exported = of_the_namespace(&samples_of(&run.reading()));
     assert!(exported.len() > 100, "{exported:#?}");
-    soon("all that is served in Prometheus", || {
-        let scraped = prometheus.samples(r#"{__name__=~"skoop_.+",job="skoop"}"#);
-        (of_the_namespace(&scraped) == exported).then_some(())
+    are_there(&exported, || {
+        of_the_namespace(&prometheus.samples(r#"{__name__=~"skoop_.+",job="skoop"}"#))
     });
     // The same distributions as native histograms: Prometheus' own count of each bucket is ours.
     let buckets = soon("native histograms", || {
@@ -127,8 +149,11 @@ fn prometheus_has_what_was_exported_by_scraping_and_by_remote_write() {
     );
     let last = run.ended();
     let written = prometheus.samples(r#"last_over_time({__name__=~"skoop_.+",job=""}[5m])"#);
-    let other: Samples = last.iter().filter(|(name, value)| written.get(*name) != Some(*value)).map(|(name, value)| (name.clone(), *value)).collect();
-    assert!(other.is_empty(), "of the last reading these were not written: {other:#?}");
+    assert!(
+        differing(&last, &written).is_empty(),
+        "{:#?}",
+        differing(&last, &written)
+    );
     let now = prometheus.queried(r#"{__name__=~"skoop_.+",job=""}"#);
     assert!(now.is_empty(), "series go on after the end: {now:#?}");
 }
@@ -174,15 +199,17 @@ fn are_told(logs: &RealServer, stream: &str, fields: Told<'_>, count: usize) {
             .collect::<Vec<_>>()
             .join(" ")
     );
-    let mut found = Vec::new();
-    let all = (0..400).any(|_| {
-        found = logs.logs(&query);
-        found.len() == count || {
-            std::thread::sleep(std::time::Duration::from_millis(50));
-            false
-        }
-    });
-    assert!(all, "{query}: {found:#?}, of {:#?}", logs.logs("* | limit 3"));
+    let begun = Instant::now();
+    while logs.logs(&query).len() != count {
+        let late = begun.elapsed() > Duration::from_secs(20);
+        assert!(
+            !late,
+            "{query}: {:#?}, of {:#?}",
+            logs.logs(&query),
+            logs.logs("* | limit 3")
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 #[test]
@@ -258,19 +285,30 @@ fn a_collector_gives_on_all_that_it_was_given() {
         .filter(|(name, _)| name.contains(&place))
         .map(|(name, value)| (without_place(&name), value))
         .collect();
-    soon("all numbers behind the collector", || {
+    are_there(&of_the_namespace, || {
         let there = prometheus.samples(&format!(
             r#"last_over_time({{__name__=~"skoop_.+",instance=~".*{place}"}}[5m])"#
         ));
-        (there == of_the_namespace).then_some(())
+        there
+            .into_iter()
+            .map(|(name, value)| (without_place(&name), value))
+            .collect()
     });
 }
 
-/// A series without the labels that say whose it is.
+/// A series without the labels that say whose it is. What comes by OTLP has its bounds written out by Prometheus, so they are
+/// compared as numbers.
 fn without_place(series: &str) -> String {
-    let whose = |part: &&str| !part.starts_with("node=") && !part.starts_with("place=");
     let (name, labels) = series.split_once(' ').unwrap();
-    let labels: Vec<&str> = labels.split(' ').filter(whose).collect();
+    let labels = labels
+        .split(' ')
+        .filter(|label| !label.starts_with("node=") && !label.starts_with("place="));
+    let labels: Vec<String> = labels
+        .map(|label| match label.strip_prefix("le=") {
+            Some(bound) => format!("le={}", bound.trim_start_matches('+').parse::<f64>().unwrap()),
+            None => label.to_owned(),
+        })
+        .collect();
     format!("{name} {}", labels.join(" "))
 }
 
@@ -337,6 +375,19 @@ fn every_query_of_the_dashboards_finds_numbers_of_a_fault() {
         unanswered.is_empty()
     });
     assert!(all, "{unanswered:#?}");
+    // The first reset of a namespace is one more than none.
+    let (_, resets) = asked
+        .iter()
+        .find(|(title, _)| title.ends_with("\"Resets sent\""))
+        .unwrap();
+    soon("the resets on the overview", || {
+        let most = prometheus.queried(&format!("max_over_time(({resets})[1m:500ms])"));
+        let place = format!("netns/{}", netns.0);
+        let ours = most
+            .into_iter()
+            .find(|series| series["metric"]["place"] == place.as_str())?;
+        (ours["value"][1] == "9").then_some(())
+    });
     signal(&export, "INT");
     ended(export);
 }

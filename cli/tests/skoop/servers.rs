@@ -146,7 +146,7 @@ service:
             let own = labels
                 .iter()
                 .filter(|(name, _)| !matches!(name.as_str(), "__name__" | "job" | "instance"))
-                .map(|(name, value)| format!("{name}={value}"));
+                .map(|(name, value)| format!("{name}={}", value.as_str().unwrap()));
             let name = labels["__name__"].as_str().unwrap();
             samples.insert(named(name, own.collect()), value);
         }
