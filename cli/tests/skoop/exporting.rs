@@ -120,7 +120,7 @@ pub fn reading(netns: &Netns, probes: &str, more: &str, folder: &Path) -> Option
 pub fn begin_export(asked: &str, folder: &Path) -> Option<Child> {
     let ready = folder.join(READING);
     let ask = format!(
-        "export --local {asked} --for 1m --interval 500ms --to openmetrics={}",
+        "export --local {asked} --for 2m --interval 500ms --to openmetrics={}",
         ready.display()
     );
     let child = begun(with_helper(&ask)?);
