@@ -347,6 +347,12 @@ fn every_query_of_the_dashboards_finds_numbers_of_a_fault() {
     let Some(export) = begin_export(&asked, folder.path()) else {
         return;
     };
+    // What happens in its first interval was never seen not to be.
+    let read = format!("skoop_tcp_RtoMin{{{}}} offset $__rate_interval", netns.place());
+    soon("an interval of readings", || {
+        let read = prometheus.queried(&with_all_chosen(&read));
+        (!read.is_empty()).then_some(())
+    });
     netns.be_refused(9);
     netns.be_dropped(5);
     netns.look_up_in_vain(3);
