@@ -68,7 +68,7 @@ observability-parts:
 
 .PHONY: observability
 observability: build observability-parts ## that what `export` sends arrives, in real ones of SERVERS='prometheus victoria-logs collector'
-	@$(CARGO) test -p cli --test observability
+	@$(CARGO) test --workspace --test observability
 
 .PHONY: dashboards
 dashboards: ## that deploy/grafana is as Grafana's published types and LogQL's grammar (npm) say

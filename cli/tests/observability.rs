@@ -1,4 +1,4 @@
-//! What is exported arrives in real servers as it was: Prometheus, VictoriaLogs, OpenTelemetry's collector.
+//! What is exported arrives in real servers as it was: Prometheus, `VictoriaLogs`, OpenTelemetry's collector.
 //!
 //! Needs root, a client that finds its helper, and servers that `make observability` builds.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "these are a test's")]

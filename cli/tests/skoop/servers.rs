@@ -52,7 +52,7 @@ scrape_configs:
         })
     }
 
-    /// VictoriaLogs.
+    /// `VictoriaLogs`.
     pub fn victoria_logs() -> Option<Self> {
         Self::start("victoria-logs", |folder, address| {
             vec![
@@ -62,7 +62,7 @@ scrape_configs:
         })
     }
 
-    /// OpenTelemetry's collector, which gives numbers on to this Prometheus and logs to this VictoriaLogs.
+    /// OpenTelemetry's collector, which gives numbers on to this Prometheus and logs to this `VictoriaLogs`.
     pub fn collector(numbers: &Self, logs: &Self) -> Option<Self> {
         Self::start("collector", |_, address| {
             let config = format!(
@@ -153,7 +153,7 @@ service:
         samples
     }
 
-    /// All that VictoriaLogs finds by a query.
+    /// All that `VictoriaLogs` finds by a query.
     pub fn logs(&self, query: &str) -> Vec<Value> {
         let found = self.asked("/select/logsql/query", query);
         found.lines().map(|line| serde_json::from_str(line).unwrap()).collect()

@@ -141,11 +141,11 @@ impl PanelPlan {
     fn queries(&self, own: &str, selector: &str) -> Vec<(String, String)> {
         let by: Vec<&str> = [own, self.by].into_iter().filter(|labels| !labels.is_empty()).collect();
         let by = by.join(", ");
-        let labels: String = by
-            .split(", ")
-            .filter(|label| !label.is_empty())
+        let labels = by.split(", ").filter(|label| !label.is_empty());
+        let labels = labels
             .map(|label| format!("{{{{{label}}}}} "))
-            .collect();
+            .collect::<Vec<_>>()
+            .concat();
         let called = |name: &str| format!("{labels}{name}");
         let PanelNumbers::Named(named) = self.of else {
             let each = |name| (promql::growth(name, &by, selector), called(name));
