@@ -58,6 +58,24 @@ test: build ## all tests, then the scenarios
 # What is asked about one end. `races` is asked for by name: there an answer may depend on how fast a machine is.
 ONE_END ?= faults|healthy|thin
 
+# The servers that tests export to: prometheus, victoria-logs, collector.
+SERVERS ?= prometheus victoria-logs collector
+
+.PHONY: observability-parts
+observability-parts:
+	@./setup.sh observability
+	@tests/observability/build $(SERVERS)
+
+.PHONY: observability
+observability: build observability-parts ## that what `export` sends arrives, in real ones of SERVERS='prometheus victoria-logs collector'
+	@$(CARGO) test --workspace --test observability
+
+.PHONY: dashboards
+dashboards: ## that deploy/grafana is as Grafana's published types and LogQL's grammar (npm) say
+	@./setup.sh dashboards
+	@mkdir -p target/dashboards && cp deploy/grafana/check/* target/dashboards/
+	@cd target/dashboards && npm ci --no-audit --no-fund --loglevel=error && node check.mjs $(CURDIR)/deploy/grafana
+
 .PHONY: scenarios
 scenarios: build ## every fault and every healthy control of the lab, those about one end two at once; also target/scenarios*.json
 	@$(CARGO) run -p tests --bin scenario -- tests/scenarios --only '^(faults|healthy|thin)/' --json target/scenarios.json; two_ends=$$?; \
@@ -143,7 +161,7 @@ lint: setup ## formatting, clippy on both sides, vet, and cargo-deny where it is
 		$(CARGO) deny --manifest-path $$manifest --config $(CURDIR)/deny.toml check -A duplicate -A license-not-encountered \
 			-A license-exception-not-encountered bans licenses sources || exit 1; done; \
 	else echo 'lint: cargo-deny is not installed; deny.toml was not checked'; fi
-	@cd tests/cluster && unformatted=$$("$$(./go env GOROOT)/bin/gofmt" -l .) && \
+	@cd tests/cluster && unformatted=$$("$$(./go env GOROOT)/bin/gofmt" -l . ../observability) && \
 		{ test -z "$$unformatted" || { echo "gofmt would change: $$unformatted"; exit 1; }; } && ./go vet . ./pause
 
 .PHONY: docs

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs what building, testing and trying kubectl-skoop needs, on Debian 12; says what it does before it does it.
 #
-#   setup.sh [build|arm64|test|kernels|bench|lint|fuzz|cluster|cilium|browser]...      (nothing named: build and test)
+#   setup.sh [build|arm64|test|kernels|bench|lint|fuzz|cluster|cilium|observability|dashboards|browser]...
+#                                                                     (nothing named: build and test)
 #
 # Quick when all is there. Root (sudo) is asked for only when a system package is missing.
 set -eu
@@ -40,12 +41,14 @@ for part; do
     browser) packages="$packages chromium" ;;
     cluster) packages="$packages $cluster" go=wanted ;;
     cilium) packages="$packages $cluster $cilium" go=wanted ;;
+    observability) packages="$packages $test" go=wanted ;;
+    dashboards) command -v npm >/dev/null || packages="$packages nodejs npm" ;;
     lint)
         packages="$packages $build rust-web-clippy"
         # The toolchain on PATH usually brings its own.
         .ci/cargo fmt --version >/dev/null 2>&1 || packages="$packages rustfmt-web"
         ;;
-    *) die "no such part: $part (build, arm64, test, kernels, bench, lint, fuzz, cluster, cilium, browser)" ;;
+    *) die "no such part: $part (build, arm64, test, kernels, bench, lint, fuzz, cluster, cilium, observability, dashboards, browser)" ;;
     esac
 done
 

@@ -22,6 +22,7 @@ mod traffic_map;
 
 pub use commands::{KUBECTL_COMPLETION, command, completion_script};
 pub use conversation::reply_stream::ReplyStream;
+pub use export::metric_names::{MetricName, MetricScale, of as metric_name, of_events as event_metric_name};
 pub use program::{main, replay};
 pub use recording::ended as ended_recording;
 pub use render::schema::report_schema;

@@ -4,96 +4,27 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "these are a test's")]
 #![cfg(target_os = "linux")]
 
+#[path = "skoop/exporting.rs"]
+mod exporting;
 #[path = "skoop/receiver.rs"]
 mod receiver;
 mod skoop;
 
+use exporting::{FRAME, Netns, READING, reading, value};
 use receiver::{Receiver, Reply};
 use serde_json::Value;
-use skoop::{A, ARMED, DONE, DROP, Fake, GOING, HELLO, Run, STOPPED, run, with_helper};
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use skoop::{A, ARMED, DONE, DROP, Fake, GOING, HELLO, STOPPED, asked, begun, ended, run, soon, with_helper};
+use std::io::{BufRead as _, BufReader};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+/// What most of these read.
+const PROBES: &str = "udp,tcpreset";
 
 /// A first and a last reading of nothing.
 const ROUND: &str = r#"{"round":{"window":$id,"number":1,"at_ns":1100000000}}"#;
 const LAST_ROUND: &str = r#"{"round":{"window":$id,"number":2,"at_ns":1900000000}}"#;
-
-/// A network namespace of its own with a device that swallows all; it goes with this.
-struct Netns(String);
-
-/// What one datagram is on that device: Ethernet, IPv4, UDP, and its text.
-const FRAME: u64 = 14 + 20 + 8 + 10;
-
-impl Netns {
-    fn new(name: &str) -> Self {
-        let netns = Self(format!("sk-export-{name}-{}", std::process::id()));
-        ip(&["netns", "add", &netns.0]);
-        // Without IPv6 nobody says anything by himself.
-        netns.inside("echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6");
-        netns.inside("ip link add swallow type veth peer name other && ip link set other up");
-        netns.inside("ip addr add 10.99.7.1/24 dev swallow && ip link set swallow up");
-        netns.inside("ip neigh add 10.99.7.2 lladdr 02:00:00:00:00:07 dev swallow nud permanent");
-        netns
-    }
-
-    fn inside(&self, script: &str) {
-        ip(&["netns", "exec", &self.0, "bash", "-c", script]);
-    }
-
-    /// Sends so many datagrams of ten letters.
-    fn send(&self, count: u32) {
-        let send = format!("exec 3<>/dev/udp/10.99.7.2/9; for at in $(seq {count}); do printf 0123456789 >&3; done");
-        self.inside(&send);
-    }
-
-    /// Connects so often to a port where nobody listens: each time a reset is sent, and received.
-    fn be_refused(&self, count: u32) {
-        let connect = format!("for at in $(seq {count}); do ! (exec 3<>/dev/tcp/127.0.0.1/4) 2>&-; done");
-        self.inside(&format!("ip link set lo up && {connect}"));
-    }
-
-    fn place(&self) -> String {
-        format!("place=\"netns/{}\"", self.0)
-    }
-}
-
-impl Drop for Netns {
-    fn drop(&mut self) {
-        let _ = Command::new("ip").args(["netns", "del", &self.0]).status();
-    }
-}
-
-#[track_caller]
-fn ip(arguments: &[&str]) {
-    let done = Command::new("ip").args(arguments).status().unwrap();
-    assert!(done.success(), "ip {arguments:?}");
-}
-
-/// Waits for something that must come true soon.
-#[track_caller]
-fn soon<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let begun = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(begun.elapsed() < Duration::from_secs(20), "{what} did not come");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-/// The sample of that name whose labels have all of these.
-fn value(text: &str, name: &str, labels: &[&str]) -> Option<u64> {
-    let mut lines = text
-        .lines()
-        .filter(|line| line.starts_with(&format!("{name}{{")) && labels.iter().all(|label| line.contains(label)));
-    let line = lines.next()?;
-    assert!(lines.next().is_none(), "{name} stands twice");
-    line.rsplit(' ').next()?.parse().ok()
-}
 
 /// The counters of one namespace: datagrams, frames, bytes.
 fn counters(text: &str, netns: &Netns) -> [Option<u64>; 3] {
@@ -108,16 +39,6 @@ fn counters(text: &str, netns: &Netns) -> [Option<u64>; 3] {
 
 fn all_of(datagrams: u64) -> [Option<u64>; 3] {
     [Some(datagrams), Some(datagrams), Some(datagrams * FRAME)]
-}
-
-fn ended(child: Child) -> Run {
-    let run = Run::of(child.wait_with_output().unwrap());
-    assert_eq!(run.code, Some(0), "{run:?}");
-    run
-}
-
-fn begun(mut command: Command) -> Child {
-    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
 #[test]
@@ -148,20 +69,6 @@ fn a_file_has_each_reading_whole_and_counters_as_the_kernel_has_them() {
     assert_eq!(left.len(), 1, "{left:?}");
 }
 
-/// What a server answers to a request with these headers.
-fn asked(address: &str, request: &str, headers: &str) -> String {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    write!(
-        stream,
-        "{request} HTTP/1.1\r\nhost: skoop\r\nconnection: close\r\n{headers}\r\n"
-    )
-    .unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
-}
-
 #[test]
 fn a_server_has_the_last_reading_by_both_families_until_the_window_ends() {
     let netns = Netns::new("served");
@@ -187,7 +94,7 @@ fn a_server_has_the_last_reading_by_both_families_until_the_window_ends() {
     for address in &served {
         let answer = soon("a reading", || {
             let answer = asked(address, "GET /metrics", "");
-            answer.starts_with("HTTP/1.1 200").then_some(answer)
+            answer.starts_with("HTTP/1.0 200").then_some(answer)
         });
         assert!(
             answer.contains("content-type: application/openmetrics-text; version=1.0.0; charset=utf-8"),
@@ -208,11 +115,11 @@ fn a_server_has_the_last_reading_by_both_families_until_the_window_ends() {
     );
     for (request, status) in [("GET /", "404"), ("POST /metrics", "405")] {
         let answer = asked(served[0], request, "");
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+        assert!(answer.starts_with(&format!("HTTP/1.0 {status}")), "{answer}");
     }
     // Who connects and says nothing hinders nobody.
     let _silent: Vec<TcpStream> = (0..4).map(|_| TcpStream::connect(served[0]).unwrap()).collect();
-    assert!(asked(served[0], "GET /metrics", "").starts_with("HTTP/1.1 200"));
+    assert!(asked(served[0], "GET /metrics", "").starts_with("HTTP/1.0 200"));
     skoop::signal(&child, "INT");
     assert!(child.wait().unwrap().success());
     assert!(TcpStream::connect(served[0]).is_err(), "it is served after the end");
@@ -239,32 +146,19 @@ fn of_lines(lines: &[Value], netns: &Netns) -> (usize, Option<u64>) {
     (resets.count(), datagrams.next_back())
 }
 
-/// Begins an export of one namespace, and waits until it reads it.
-fn reading(netns: &Netns, more: &str, folder: &Path) -> Option<Child> {
-    let ready = folder.join("ready.prom");
-    let ask = format!(
-        "export netns/{} --local --probe udp,tcpreset --for 1m --interval 500ms --to openmetrics={} {more}",
-        netns.0,
-        ready.display()
-    );
-    let child = begun(with_helper(&ask)?);
-    soon("the first reading", || ready.exists().then_some(()));
-    Some(child)
-}
-
 #[test]
 fn events_and_numbers_are_json_lines_in_files_and_on_stdout() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("events.jsonl");
     let netns = Netns::new("lines");
     let more = format!("--to stdout --to file={} --max-size 2k --keep 50", file.display());
-    let Some(child) = reading(&netns, &more, folder.path()) else {
+    let Some(child) = reading(&netns, PROBES, &more, folder.path()) else {
         return;
     };
     netns.be_refused(9);
     netns.send(13);
     soon("the last reading", || {
-        let text = std::fs::read_to_string(folder.path().join("ready.prom")).ok()?;
+        let text = std::fs::read_to_string(folder.path().join(READING)).ok()?;
         let resets = value(
             &text,
             "skoop_tcpreset_events_total",
@@ -311,13 +205,13 @@ fn a_reader_of_stdout_that_goes_ends_the_export_only_where_nobody_else_takes_any
     out.read_line(&mut String::new()).unwrap();
     drop(out);
     assert_eq!(ended(child).err, "");
-    let Some(mut child) = reading(&netns, "--to stdout", folder.path()) else {
+    let Some(mut child) = reading(&netns, PROBES, "--to stdout", folder.path()) else {
         return;
     };
     drop(child.stdout.take());
     netns.send(3);
     soon("a later reading", || {
-        let text = std::fs::read_to_string(folder.path().join("ready.prom")).ok()?;
+        let text = std::fs::read_to_string(folder.path().join(READING)).ok()?;
         (value(&text, "skoop_udp_OutDatagrams_total", &[&netns.place()]) == Some(5)).then_some(())
     });
     skoop::signal(&child, "INT");
@@ -365,7 +259,7 @@ fn a_server_that_puts_off_gets_every_event_once_and_no_secret_is_told() {
         elastic.address(),
         login.display()
     );
-    let Some(child) = reading(&netns, &more, folder.path()) else {
+    let Some(child) = reading(&netns, PROBES, &more, folder.path()) else {
         return;
     };
     netns.be_refused(7);
@@ -478,7 +372,7 @@ fn a_store_that_was_away_gets_every_reading_once_and_a_collector_both() {
         store.address(),
         collector.address()
     );
-    let Some(child) = reading(&netns, &more, folder.path()) else {
+    let Some(child) = reading(&netns, PROBES, &more, folder.path()) else {
         return;
     };
     netns.send(8);
@@ -582,7 +476,7 @@ fn a_server_is_trusted_by_its_own_authority_and_nobody_else() {
         authority.display(),
         authority.display()
     );
-    let Some(child) = reading(&netns, &more, folder.path()) else {
+    let Some(child) = reading(&netns, PROBES, &more, folder.path()) else {
         return;
     };
     netns.be_refused(2);
@@ -608,13 +502,13 @@ fn one_bad_sink_stops_no_other_and_what_it_did_not_take_is_counted() {
         stern.address(),
         lines.display()
     );
-    let Some(child) = reading(&netns, &more, folder.path()) else {
+    let Some(child) = reading(&netns, PROBES, &more, folder.path()) else {
         return;
     };
     netns.be_refused(5);
     netns.send(6);
     let text = soon("the failures in the numbers themselves", || {
-        let text = std::fs::read_to_string(folder.path().join("ready.prom")).ok()?;
+        let text = std::fs::read_to_string(folder.path().join(READING)).ok()?;
         let failed = value(&text, "skoop_export_failures_total", &["sink=\"loki\""])?;
         let dropped = value(&text, "skoop_export_dropped_total", &["sink=\"loki-2\""])?;
         (failed > 0 && dropped == 10).then_some(text)

@@ -20,6 +20,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("diagnoses", &["model"]),
     ("cli", &["model", "diagnoses"]),
     ("completions", &["model", "cli"]),
+    ("dashboards", &["model", "cli"]),
     ("image", &[]),
     ("targets", &["model", "node-helper", "cli"]),
 ];

@@ -1,12 +1,11 @@
 //! One event on its way to sinks: whose it is, when it was, and what it says. And how often each was met, as metrics. Pure.
 
 use super::kubeskoop_names;
-use super::metric_names::{MetricName, MetricScale, plain};
+use super::metric_names;
 use super::metric_set::MetricSet;
 use super::place_labels::PlaceLabels;
 use model::errno::name_of;
 use model::event::Event;
-use model::series::SeriesKind;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -84,13 +83,7 @@ impl EventCounts {
     /// As counters: `skoop_<probe>_events_total`.
     pub fn add_to(&self, set: &mut MetricSet) {
         for ((place, probe, what, reason), count) in &self.counts {
-            let name = MetricName {
-                family: format!("skoop_{}_events", plain(probe)),
-                unit: "",
-                scale: MetricScale::One,
-                kind: SeriesKind::Counter,
-                help: format!("events of probe {probe} that were told one by one since the export began"),
-            };
+            let name = metric_names::of_events(probe);
             let labels = [("what", what), ("reason", reason)];
             let labels = labels.map(|(name, value)| (name.to_owned(), value.clone()));
             set.add(&name, (Arc::clone(place), labels.to_vec(), *count));

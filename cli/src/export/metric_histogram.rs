@@ -68,7 +68,7 @@ impl MetricHistogram {
     pub fn series(&self) -> impl Iterator<Item = (&'static str, Option<String>, f64)> {
         let buckets = bounds_s()
             .zip(&self.below)
-            .map(|(bound, below)| ("_bucket", Some(bound.to_string()), *below as f64));
+            .map(|(bound, below)| ("_bucket", Some(bound_text(bound)), *below as f64));
         let all = ("_bucket", Some("+Inf".to_owned()), self.count as f64);
         buckets.chain([all, ("_sum", None, self.sum_s()), ("_count", None, self.count as f64)])
     }
@@ -80,9 +80,24 @@ impl MetricHistogram {
     }
 }
 
+/// As Prometheus 3 writes a bound that it scrapes, whatever it was served: what is written to it is the same series then.
+fn bound_text(bound: f64) -> String {
+    if bound >= 1e-4 {
+        return format!("{bound:?}");
+    }
+    let text = format!("{bound:e}");
+    match text
+        .split_once('e')
+        .map(|(digits, exponent)| (digits, exponent.parse::<i32>()))
+    {
+        Some((digits, Ok(exponent))) => format!("{digits}e{exponent:+03}"),
+        _ => text,
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{BOUNDS, MetricHistogram, bounds_s};
+    use super::{BOUNDS, MetricHistogram, bound_text, bounds_s};
     use model::histogram::bucket;
     use std::sync::Arc;
 
@@ -111,6 +126,18 @@ mod tests {
             );
         }
         assert_eq!((histogram.count, bounds_s().count()), (10, BOUNDS));
+    }
+
+    #[test]
+    fn bounds_are_written_as_prometheus_writes_them() {
+        for (bound, text) in [
+            (1.024e-6, "1.024e-06"),
+            (6.5536e-5, "6.5536e-05"),
+            (0.000_131_072, "0.000131072"),
+            (1.0, "1.0"),
+        ] {
+            assert_eq!(bound_text(bound), text);
+        }
     }
 
     #[test]

@@ -81,6 +81,17 @@ pub fn of(series: &Series) -> MetricName {
     }
 }
 
+/// How often events of a probe were met, which is counted here and not read.
+pub fn of_events(probe: &str) -> MetricName {
+    MetricName {
+        family: format!("skoop_{}_events", plain(probe)),
+        unit: "",
+        scale: MetricScale::One,
+        kind: SeriesKind::Counter,
+        help: format!("events of probe {probe} that were told one by one since the export began"),
+    }
+}
+
 /// The letters that names may have (`OpenMetrics`, "metric names"; a colon is for rules of a server).
 pub fn plain(name: &str) -> String {
     let letter = |letter: char| if letter.is_ascii_alphanumeric() { letter } else { '_' };

@@ -202,7 +202,7 @@ skoop_tcpsummary_sockets{node="n1",namespace="shop",pod="web-1",state="LISTEN"} 
         );
         let web = r#"{node="n1",namespace="shop",pod="web-1",protocol="tcp""#;
         for line in [
-            format!("skoop_socketlatency_read_seconds_bucket{web},le=\"0.000001024\"}} 2"),
+            format!("skoop_socketlatency_read_seconds_bucket{web},le=\"1.024e-06\"}} 2"),
             format!("skoop_socketlatency_read_seconds_bucket{web},le=\"0.001048576\"}} 2"),
             format!("skoop_socketlatency_read_seconds_bucket{web},le=\"0.002097152\"}} 3"),
             format!("skoop_socketlatency_read_seconds_bucket{web},le=\"+Inf\"}} 3"),

@@ -46,8 +46,11 @@ fn attribute(name: &str, value: &str) -> Option<Value> {
 /// Whose it is, by the names of the semantic conventions.
 fn resource(place: &PlaceLabels, cluster: &str) -> Value {
     let netns = place.netns.map(|netns| netns.to_string()).unwrap_or_default();
+    // Prometheus knows a resource by its name and its instance alone, unless it is told otherwise.
+    let instance: Vec<String> = place.pairs().map(|(_, value)| value).collect();
     let attributes: Vec<Value> = [
         ("service.name", "kubectl-skoop"),
+        ("service.instance.id", &instance.join("/")),
         ("k8s.cluster.name", cluster),
         ("k8s.node.name", &place.node),
         ("k8s.namespace.name", &place.namespace),
@@ -61,13 +64,13 @@ fn resource(place: &PlaceLabels, cluster: &str) -> Value {
     json!({"attributes": attributes})
 }
 
-/// A unit as UCUM writes it.
+/// A unit as UCUM writes it; none for things that are counted, which are no shares (`1`).
 fn unit(unit: &str) -> &str {
     match unit {
         "seconds" => "s",
         "bytes" => "By",
         "bytes_per_second" => "By/s",
-        _ => "1",
+        _ => "",
     }
 }
 
@@ -285,6 +288,7 @@ mod tests {
             json!({"resourceMetrics": [{
                 "resource": {"attributes": [
                     {"key": "service.name", "value": text("kubectl-skoop")},
+                    {"key": "service.instance.id", "value": text("n1/shop/web-1")},
                     {"key": "k8s.cluster.name", "value": text("prod")},
                     {"key": "k8s.node.name", "value": text("n1")},
                     {"key": "k8s.namespace.name", "value": text("shop")},
@@ -314,7 +318,7 @@ mod tests {
         };
         let logs = logs(&batch, "");
         let of = &logs["resourceLogs"][0];
-        assert_eq!(of["resource"]["attributes"].as_array().unwrap().len(), 4);
+        assert_eq!(of["resource"]["attributes"].as_array().unwrap().len(), 5);
         let record = &of["scopeLogs"][0]["logRecords"][0];
         assert_eq!(record["timeUnixNano"], "1700000000000000000");
         assert!(record["body"]["stringValue"].as_str().unwrap().contains("NO_SOCKET"));

@@ -10,9 +10,12 @@
 use rcgen::{Certificate, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// What a helper says that may look at everything.
@@ -239,4 +242,40 @@ pub fn shows(certificate: &Certificate, key: &KeyPair) -> Arc<ServerConfig> {
         )
         .unwrap();
     Arc::new(config)
+}
+
+/// Waits for something that must come true soon.
+#[track_caller]
+pub fn soon<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20), "{what} did not come");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A command that goes on.
+pub fn begun(mut command: Command) -> Child {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// What one that went well gave.
+#[track_caller]
+pub fn ended(child: Child) -> Run {
+    let run = Run::of(child.wait_with_output().unwrap());
+    assert_eq!(run.code, Some(0), "{run:?}");
+    run
+}
+
+/// What a server answers to a request with these headers, by the older HTTP, in which a body comes in one piece.
+pub fn asked(address: &str, request: &str, headers: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    write!(stream, "{request} HTTP/1.0\r\nhost: skoop\r\n{headers}\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
 }
