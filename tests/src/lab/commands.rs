@@ -24,7 +24,12 @@ impl Lab {
     pub fn diagnose(&self, arguments: &str, beside: &Path) -> Result<SkoopRun> {
         let directory = self.directory();
         let recording = directory.join("recording");
-        let command = self.diagnosis(arguments, &format!(" -o json --record {}", recording.display()))?;
+        // Keeping all that helpers say costs time, which a busy machine may not have.
+        let record = match std::env::var_os("SKOOP_REPLAY") {
+            Some(_) => format!(" --record {}", recording.display()),
+            None => String::new(),
+        };
+        let command = self.diagnosis(arguments, &format!(" -o json{record}"))?;
         let run = skoop::watched(&command, &directory, |line| self.start_in(None, line, beside))?;
         Ok(SkoopRun {
             recording: recording.is_file().then_some(recording),
