@@ -63,13 +63,16 @@ fn totals_are_not_called_exact_where_the_kernel_left_or_may_have_left_a_program_
 }
 
 #[test]
-fn as_json_an_event_is_a_line_and_nothing_else_is_on_stdout() {
+fn as_json_an_event_is_a_line_the_causes_are_the_last_and_nothing_else_is_on_stdout() {
     let run = Fake::capturing().run("capture netns/a --max-events 1 -o json");
-    let [line] = run.out.lines().collect::<Vec<_>>()[..] else {
+    let [line, last] = run.out.lines().collect::<Vec<_>>()[..] else {
         panic!("{run:?}")
     };
     let event: serde_json::Value = serde_json::from_str(line).unwrap();
     assert_eq!(event["seen"]["reason"], "NETFILTER_DROP");
+    let causes: serde_json::Value = serde_json::from_str(last).unwrap();
+    assert_eq!(causes["kind"], "Causes");
+    assert_eq!(causes["verdicts"], serde_json::json!([]), "one drop proves nothing");
     assert!(run.err.contains("41  drop"), "the summary is beside the data: {run:?}");
 }
 
@@ -103,7 +106,7 @@ fn that_nodes_have_clocks_of_their_own_is_said_where_events_of_several_kernels_a
     assert!(two.out.contains("2 events shown"), "{two:?}");
     assert_eq!(two.out.matches(SAYS).count(), 1, "{two:?}");
     let json = of_two_nodes("c", "-o json");
-    assert_eq!(json.out.lines().count(), 2, "{json:?}");
+    assert_eq!(json.out.lines().count(), 3, "two events and the causes: {json:?}");
     assert_eq!(json.err.matches(SAYS).count(), 1, "beside the data: {json:?}");
     let one_kernel = of_two_nodes("b", "");
     assert!(!one_kernel.out.contains(SAYS), "{one_kernel:?}");

@@ -163,6 +163,20 @@ pub struct OneEndReport {
     pub timing: Timing,
 }
 
+/// The causes that a capture proved by the way: the last line that `capture -o json` prints.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CausesReport {
+    /// Always `skoop/v1`.
+    pub api_version: String,
+    /// Always `Causes`.
+    pub kind: String,
+    /// The causes, the most expensive first.
+    pub verdicts: Vec<Verdict>,
+    /// Conversations in which something failed, and of which what was seen proves no cause.
+    pub unexplained: Vec<ConversationReport>,
+}
+
 /// A place.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]

@@ -5,9 +5,8 @@ use std::fmt::Write as _;
 use std::fs;
 use std::num::NonZero;
 use std::path::Path;
-use std::process::Command;
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, anyhow};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -217,10 +216,8 @@ pub fn told_otherwise(recording: &Path, arguments: &str) -> Result<Vec<String>> 
     let otherwise = |(ms, ppm): (i64, i64)| -> Result<Option<String>> {
         let file = recording.with_extension(format!("{ms}ms{ppm}ppm"));
         let got = told(&replay(&apart.shifted(other, ms, ppm), &file, arguments)?);
-        Ok((got != right).then(|| {
-            let how = first_difference(&got, &right);
-            format!("with the clock of {other} {ms} ms ahead and {ppm} ppm faster {how}")
-        }))
+        let how = first_difference(&got, &right);
+        Ok(how.map(|how| format!("with the clock of {other} {ms} ms ahead and {ppm} ppm faster {how}")))
     };
     let at_once = std::thread::available_parallelism().map_or(1, NonZero::get);
     let answers = std::thread::scope(|scope| {
@@ -235,8 +232,18 @@ pub fn told_otherwise(recording: &Path, arguments: &str) -> Result<Vec<String>> 
     answers.into_iter().flatten().filter_map(Result::transpose).collect()
 }
 
+/// Replays the recording of one run as it is, and says what came out differently than in the run itself.
+pub fn told_otherwise_again(recording: &Path, arguments: &str, report: &Value) -> Result<Vec<String>> {
+    let again = skoop::replay(recording, arguments)?;
+    let how = first_difference(&told(&again), &told(report));
+    Ok(how.map(|how| format!("replayed {how}")).into_iter().collect())
+}
+
 /// The first entry that differs between what was told and what is right.
-fn first_difference(got: &Value, right: &Value) -> String {
+fn first_difference(got: &Value, right: &Value) -> Option<String> {
+    if got == right {
+        return None;
+    }
     let entries = |told: &Value| -> Vec<String> {
         let listed = ["verdicts", "path"].into_iter().flat_map(|list| {
             let entries = told[list].as_array().cloned().unwrap_or_default();
@@ -255,27 +262,12 @@ fn first_difference(got: &Value, right: &Value) -> String {
         .find(|at| got.get(*at) != right.get(*at))
         .unwrap_or_default();
     let told = |entries: &[String]| entries.get(at).cloned().unwrap_or_else(end);
-    format!("it says {} instead of {}", told(&got), told(&right))
+    Some(format!("it says {} instead of {}", told(&got), told(&right)))
 }
 
 fn replay(recorded: &Recorded, file: &Path, arguments: &str) -> Result<Value> {
     recorded.write(file)?;
-    let line = format!(
-        "{} {} -o json --replay {}",
-        skoop::binary()?.display(),
-        arguments.trim(),
-        file.display()
-    );
-    let output = Command::new("/bin/sh")
-        .args(["-c", &line])
-        .output()
-        .context("replaying a recording")?;
-    ensure!(
-        !output.stdout.is_empty(),
-        "a recording could not be replayed: {}",
-        String::from_utf8_lossy(&output.stderr).trim()
-    );
-    serde_json::from_slice(&output.stdout).context("the replay of a recording printed no report")
+    skoop::replay(file, arguments)
 }
 
 #[cfg(test)]
@@ -324,11 +316,15 @@ mod tests {
         let told = |path: Value| json!({"outcome": "fault", "verdicts": [["reset"]], "path": path});
         let (long, short) = (told(json!([["a"], ["b"]])), told(json!([["a"]])));
         let says = first_difference(&long, &short);
-        assert_eq!(says, r#"it says path[1] ["b"] instead of nothing more"#);
+        assert_eq!(
+            says.as_deref(),
+            Some(r#"it says path[1] ["b"] instead of nothing more"#)
+        );
+        assert_eq!(first_difference(&long, &long), None);
         let healthy = json!({"outcome": "healthy"});
         assert_eq!(
-            first_difference(&healthy, &long),
-            r#"it says outcome "healthy" instead of outcome "fault""#
+            first_difference(&healthy, &long).as_deref(),
+            Some(r#"it says outcome "healthy" instead of outcome "fault""#)
         );
     }
 

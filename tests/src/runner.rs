@@ -80,6 +80,8 @@ impl Outturn {
 trait Ground {
     fn start(&self, step: &Step, beside: &Path) -> Result<LabProcess>;
     fn diagnose(&self, arguments: &str, beside: &Path) -> Result<SkoopRun>;
+    /// The arguments as the command gets them.
+    fn asked(&self, arguments: &str) -> Result<String>;
     /// What the scenario's names are called in reports.
     fn names(&self) -> BTreeMap<String, String>;
 }
@@ -91,6 +93,10 @@ impl Ground for Lab {
 
     fn diagnose(&self, arguments: &str, beside: &Path) -> Result<SkoopRun> {
         self.diagnose(arguments, beside)
+    }
+
+    fn asked(&self, arguments: &str) -> Result<String> {
+        self.asked(arguments)
     }
 
     fn names(&self) -> BTreeMap<String, String> {
@@ -108,6 +114,10 @@ impl Ground for Stage<'_> {
 
     fn diagnose(&self, arguments: &str, beside: &Path) -> Result<SkoopRun> {
         Self::diagnose(self, arguments, beside)
+    }
+
+    fn asked(&self, arguments: &str) -> Result<String> {
+        Ok(arguments.to_owned())
     }
 
     fn names(&self) -> BTreeMap<String, String> {
@@ -254,6 +264,7 @@ fn judged(
     let said: Vec<_> = during.iter().filter_map(LabProcess::last_said).collect();
     drop(during);
     outturn.took = run.took;
+    let is_about_one_end = !run.document["seen"].is_null();
     let report = match run.report {
         Ok(report) => report,
         Err(error) => {
@@ -292,7 +303,11 @@ fn judged(
         outturn.why.extend(said);
     } else if let Some(recording) = run.recording {
         // What several nodes saw means the same whatever their clocks say.
-        let otherwise = clocks::told_otherwise(&recording, &scenario.run).context("with other clocks")?;
+        let mut otherwise = clocks::told_otherwise(&recording, &scenario.run).context("with other clocks")?;
+        if is_about_one_end {
+            let asked = ground.asked(&scenario.run)?;
+            otherwise.extend(clocks::told_otherwise_again(&recording, &asked, &run.document)?);
+        }
         if !otherwise.is_empty() {
             outturn.class = OutturnClass::Wrong;
             outturn.why = otherwise;

@@ -1,8 +1,10 @@
 //! The program under test: where it is, and one run of it inside a bound.
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::Value;
 
 use crate::judge::PrintedReport;
 use crate::process::LabProcess;
@@ -14,6 +16,8 @@ const WITHIN: Duration = Duration::from_mins(1);
 pub struct SkoopRun {
     /// Its report, or why there is none.
     pub report: Result<PrintedReport>,
+    /// All of what it printed, where that is a report.
+    pub document: Value,
     /// Its exit code, when it ended by itself.
     pub exit_code: Option<i32>,
     /// How long it took.
@@ -55,6 +59,26 @@ pub fn helper_directory() -> Option<PathBuf> {
         .flatten()
 }
 
+/// The report of a recording that is replayed.
+pub fn replay(recording: &Path, arguments: &str) -> Result<Value> {
+    let line = format!(
+        "{} {} -o json --replay {}",
+        binary()?.display(),
+        arguments.trim(),
+        recording.display()
+    );
+    let output = Command::new("/bin/sh")
+        .args(["-c", &line])
+        .output()
+        .context("replaying a recording")?;
+    ensure!(
+        !output.stdout.is_empty(),
+        "a recording could not be replayed: {}",
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    serde_json::from_slice(&output.stdout).context("the replay of a recording printed no report")
+}
+
 /// One run of a shell command that prints a report, inside the bound; `start` starts it.
 pub fn watched(command: &str, directory: &Path, start: impl FnOnce(&str) -> Result<LabProcess>) -> Result<SkoopRun> {
     let (out, err) = (directory.join("report"), directory.join("stderr"));
@@ -70,14 +94,16 @@ pub fn watched(command: &str, directory: &Path, start: impl FnOnce(&str) -> Resu
             .unwrap_or_default()
     };
     let stderr = read(&err).trim().to_owned();
+    let printed = read(&out);
     let report = match status {
         None => Err(anyhow::anyhow!("it did not end within {} s", WITHIN.as_secs())),
-        Some(_) => serde_json::from_str(&read(&out))
+        Some(_) => serde_json::from_str(&printed)
             .context("it printed no report")
             .context(stderr.clone()),
     };
     Ok(SkoopRun {
         report,
+        document: serde_json::from_str(&printed).unwrap_or_default(),
         exit_code: status.and_then(|status| status.code()),
         took,
         stderr,

@@ -16,30 +16,48 @@ const LOOKS: u32 = 4;
 const WAITING: usize = 12_288;
 
 /// Lets events go in time order: those that were there already a while ago, since nothing earlier will come any more.
-#[derive(Default)]
+#[derive(Debug)]
 pub struct EventOrder {
+    began: Instant,
     /// When it was looked, and the latest event there was.
-    looks: VecDeque<(Instant, u64)>,
+    looks: VecDeque<(Duration, u64)>,
+}
+
+impl Default for EventOrder {
+    fn default() -> Self {
+        Self {
+            began: Instant::now(),
+            looks: VecDeque::new(),
+        }
+    }
 }
 
 impl EventOrder {
-    /// Those whose turn it is.
+    /// Those whose turn it is now.
     pub fn ready(&mut self, state: &mut ConversationState) -> Vec<Event> {
+        self.ready_at(state, self.began.elapsed())
+    }
+
+    /// Those whose turn it is at that time.
+    pub fn ready_at(&mut self, state: &mut ConversationState, now: Duration) -> Vec<Event> {
         let within = if state.nodes.len() > 1 {
             ORDER_ACROSS_NODES
         } else {
             ORDER_WITHIN
         };
-        let early = self.looks.back().is_some_and(|(at, _)| at.elapsed() < within / LOOKS);
+        let early = self
+            .looks
+            .back()
+            .is_some_and(|(at, _)| now.saturating_sub(*at) < within / LOOKS);
         if early && state.evidence.events.len() < 2 * WAITING {
             return Vec::new();
         }
         state.order();
         let events = &state.evidence.events;
         let latest = events.last().map_or(0, |event| event.at_ns);
-        self.looks.push_back((Instant::now(), latest));
+        self.looks.push_back((now, latest));
         let mut until_ns = 0;
-        while let Some((_, latest)) = self.looks.pop_front_if(|(at, _)| at.elapsed() >= within) {
+        while let Some((_, latest)) = self.looks.pop_front_if(|(at, _)| now.saturating_sub(*at) >= within) {
             until_ns = latest;
         }
         let ready = events.partition_point(|event| event.at_ns <= until_ns);

@@ -1,5 +1,6 @@
 //! `capture`: events of the kernel as they come, filtered in the kernel, with exact totals at the end.
 
+use super::capture_causes::{causes, onlooker};
 use super::measured_times::measured_times;
 use super::numbers_look::known_probe;
 use super::probe_costs::say_costs;
@@ -16,6 +17,7 @@ use crate::inquiry::durations;
 use crate::inquiry::named_end::{self, Grammar};
 use crate::kubernetes::new_pods::NewPods;
 use crate::numbers::PlaceNames;
+use crate::one_end::Onlooker;
 use crate::render::{self, CaptureTotals, EventFormat, EventPrinter, is_broken_pipe};
 use anyhow::{Result, anyhow};
 use clap::Args;
@@ -41,12 +43,15 @@ pub const ONLY_WHEN_ASKED: [&str; 6] = [
 /// Watch drops, resets and other events of the kernel as they happen
 ///
 /// Without a target, it watches the pods of the current namespace, on the nodes where they run. With --local, it watches the whole machine.
+/// At its end it says which causes the events prove, and then the totals. It sends nothing.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   # Everything that goes wrong with the pods of namespace shop, until Ctrl-C
   kubectl skoop capture -n shop
   # Who resets the connections of a deployment's pods? For half a minute
   kubectl skoop capture deploy/web --probe tcpreset --for 30s
+  # The same, and at the end the causes that were proven of what its pods met
+  kubectl skoop capture deploy/web --for 30s
   # Everything that goes wrong on one node
   kubectl skoop capture --node n1
   # Everything that goes wrong on this machine, until Ctrl-C
@@ -129,19 +134,29 @@ impl Capture {
         let window = CaptureWindow::open(&mut session, &wanted, &endpoints, &probes).await?;
         let measures = probes.iter().any(|name| numbers::measures_times(name));
         let place_names = PlaceNames::of(wanted.inventory.as_ref());
+        let mut onlooker = onlooker(&mut session, &wanted, &endpoints, &probes).await;
         let names = wanted.names(&session, endpoints);
         let mut printer = EventPrinter::new(self.output, context.colour, names, &hello);
         let began = Instant::now();
         let new_pods = site.cluster_of().cloned().map(NewPods::of);
-        let reader_has_gone = self.print(&mut session, &mut printer, new_pods).await?;
+        let reader_has_gone = self.print(&mut session, &mut printer, &mut onlooker, new_pods).await?;
         // What was on its way when the window closed is shown, too, as far as it was asked for.
-        let rest = self.print_rest(&mut printer, &window.close(&mut session).await);
+        let events = window.close(&mut session).await;
+        let rest = self.print_rest(&mut printer, &events);
         let took = began.elapsed();
+        let mut proven = None;
+        if let Some(mut onlooker) = onlooker.filter(|_| !reader_has_gone) {
+            events.into_iter().for_each(|event| onlooker.take(event));
+            proven = Some(causes(onlooker, &mut session, &site, &recording).await?);
+        }
         session.dismiss().await;
         if !reader_has_gone {
             rest?;
             if measures {
                 printer.times(&measured_times(&session.state, &place_names))?;
+            }
+            if let Some(proven) = &proven {
+                printer.causes(proven, session.state.nodes.len() > 1)?;
             }
             summarize(&mut printer, &session.state, took, measures)?;
             whole(&session.state)?;
@@ -154,6 +169,7 @@ impl Capture {
         &self,
         session: &mut Session,
         printer: &mut EventPrinter,
+        onlooker: &mut Option<Onlooker>,
         mut new_pods: Option<NewPods>,
     ) -> Result<bool> {
         let bound = self.length.map(|length| Instant::now() + length);
@@ -174,6 +190,9 @@ impl Capture {
                     }
                     if written.is_ok() && printer.printed < most {
                         written = self.show(printer, &event);
+                    }
+                    if let Some(onlooker) = onlooker {
+                        onlooker.take(event);
                     }
                 }
                 if written.is_ok() {

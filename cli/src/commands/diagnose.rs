@@ -269,11 +269,7 @@ async fn look(asked: &OneEndAsked, context: &CommandContext) -> Result<Option<(O
     super::site_options::check(context, &site, &session)?;
     let hello_ms = started.elapsed().as_millis() as u64;
     let target = ends.source.clone();
-    let around = SiteSurroundings {
-        site: &site,
-        interrupt: session.interrupt(),
-        recorder: recording.recorder(),
-    };
+    let around = SiteSurroundings::of(&site, session.interrupt(), recording.recorder())?;
     let triage = Box::pin(one_end::watch(&mut session, &question, ends, &around)).await?;
     let judging = Instant::now();
     session.dismiss().await;

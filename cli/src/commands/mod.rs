@@ -6,6 +6,7 @@
 
 mod candidates;
 mod capture;
+mod capture_causes;
 mod cleanup;
 mod command_line;
 mod compare;

@@ -3,13 +3,14 @@
 use super::CommandContext;
 use super::command_line::{TYPED, command};
 use super::sink_options;
+use crate::conversation::looks::Looks;
 use crate::conversation::session::Session;
 use crate::exit::WrongUsage;
 use crate::inquiry::known_ends::KnownEnds;
 use crate::inquiry::named_end::Grammar;
 use crate::interrupt::Interrupt;
 use crate::kubernetes::cluster;
-use crate::recording::{OpenRecording, Recorder};
+use crate::recording::{Note, OpenRecording, Recorder};
 use crate::render::progress::ProgressLine;
 use crate::site::cluster::HelperOptions;
 use crate::site::{self, Beginning, Site};
@@ -95,6 +96,10 @@ impl SiteOptions {
             let nodes = inventory.nodes.iter();
             session.state.kernels.beside(nodes.map(|node| node.boot_id.clone()));
         }
+        session.looks = match site.notes(Note::Looks)? {
+            Some(looks) => Looks::Then(looks),
+            None => Looks::Now(recorder),
+        };
         let doubt = site.doubt().map(|doubt| doubt.missing.clone());
         session.state.evidence.missing.extend(doubt);
         Ok((session, recording))

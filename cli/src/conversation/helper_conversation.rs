@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 /// How far the conversation with one helper is.
 #[derive(Debug, Default)]
 pub struct HelperConversation {
+    /// How many of its replies were taken in.
+    pub taken: u64,
     /// Who the helper is.
     pub hello: Option<Hello>,
     /// Endpoints, in the order in which they were asked for.

@@ -9,6 +9,7 @@ pub mod helper_conversation;
 pub mod kernels;
 pub mod line_weight;
 pub mod link;
+pub mod looks;
 pub mod numbers;
 pub mod reply_stream;
 mod retention;

@@ -2,6 +2,7 @@
 
 use super::helper_conversation::HelperConversation;
 use super::link::{HelperLink, LinkEvent};
+use super::looks::Looks;
 use super::state::ConversationState;
 use crate::interrupt::Interrupt;
 use crate::render::progress::ProgressLine;
@@ -32,6 +33,17 @@ pub enum WaitEnd {
     Cut,
 }
 
+/// What is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waiting {
+    /// Replies, unless the user wants it to end.
+    ForReplies,
+    /// Replies, whatever the user wants.
+    Whatever,
+    /// The next look.
+    ForLook,
+}
+
 /// A conversation.
 #[derive(Debug)]
 pub struct Session {
@@ -42,6 +54,8 @@ pub struct Session {
     pub progress: ProgressLine,
     /// What all replies have come to.
     pub state: ConversationState,
+    /// When it is looked at that while more comes.
+    pub looks: Looks,
     numbers: u32,
     /// The node that is polled first next time: one that sends much delays no other.
     turn: usize,
@@ -60,6 +74,7 @@ impl Session {
             interrupt,
             progress,
             state,
+            looks: Looks::Now(None),
             numbers: 0,
             turn: 0,
         };
@@ -104,6 +119,11 @@ impl Session {
     /// What tells that the user wants it to end.
     pub fn interrupt(&self) -> Interrupt {
         self.interrupt.clone()
+    }
+
+    /// The window that the user wanted to end has ended: what is read after it is read in order. A second wish ends the program.
+    pub fn go_on(&mut self) {
+        self.interrupt = Interrupt::never();
     }
 
     /// The user wants it to end.
@@ -165,12 +185,25 @@ impl Session {
         bound: Option<Instant>,
         holds: impl FnMut(&mut ConversationState) -> bool,
     ) -> WaitEnd {
-        self.listen(bound, true, holds).await
+        self.listen(bound, Waiting::ForReplies, holds).await
+    }
+
+    /// Waits for the next look: until then, or, of a recording, until all is taken again that had been taken at it.
+    pub async fn until_look(&mut self, then: Instant) -> WaitEnd {
+        // Of a recording it is no matter of time.
+        let bound = self.looks.next().is_none().then_some(then);
+        self.listen(bound, Waiting::ForLook, |_| false).await
+    }
+
+    /// Looks, so long after the window was opened: how long that was when it was looked first.
+    pub fn look(&mut self, elapsed: Duration) -> Duration {
+        self.looks.look(&self.state, elapsed)
     }
 
     /// The same, whatever the user presses: for putting things in order.
     pub async fn finish(&mut self, holds: impl FnMut(&mut ConversationState) -> bool) -> WaitEnd {
-        self.listen(Some(Instant::now() + ORDER), false, holds).await
+        self.listen(Some(Instant::now() + ORDER), Waiting::Whatever, holds)
+            .await
     }
 
     /// Closes a window at all nodes. Where one does not report what it came to, that is missing.
@@ -241,7 +274,7 @@ impl Session {
     async fn listen(
         &mut self,
         bound: Option<Instant>,
-        mind_user: bool,
+        waiting: Waiting,
         mut holds: impl FnMut(&mut ConversationState) -> bool,
     ) -> WaitEnd {
         let mut tick = tokio::time::interval(TICK);
@@ -253,14 +286,21 @@ impl Session {
             if self.state.over() {
                 return WaitEnd::Cut;
             }
+            if self.looks.is_reached(&self.state) {
+                if waiting == Waiting::ForLook {
+                    return WaitEnd::Bound;
+                }
+                self.looks.pass_by();
+                continue;
+            }
             if bound.is_some_and(|bound| Instant::now() >= bound) {
                 return WaitEnd::Bound;
             }
-            if mind_user && self.interrupt.asked() {
+            if waiting != Waiting::Whatever && self.interrupt.asked() {
                 return WaitEnd::Interrupted;
             }
             tokio::select! {
-                (node, received) = next(&mut self.links, &self.state, self.turn) => {
+                (node, received) = next(&mut self.links, &self.state, &self.looks, self.turn) => {
                     self.turn = (node + 1) % self.links.len();
                     match received {
                         LinkEvent::Reply(reply, room) => self.state.take(node, reply, room.bytes),
@@ -278,7 +318,7 @@ impl Session {
 
 /// The next event of any node's link. Until all have greeted, those that have are not polled any further: their replies can be
 /// translated only when all kernels are known.
-async fn next(links: &mut [HelperLink], state: &ConversationState, turn: usize) -> (usize, LinkEvent) {
+async fn next(links: &mut [HelperLink], state: &ConversationState, looks: &Looks, turn: usize) -> (usize, LinkEvent) {
     let greeted = |node: &HelperConversation| node.hello.is_some();
     let all_greeted = state
         .nodes
@@ -288,7 +328,7 @@ async fn next(links: &mut [HelperLink], state: &ConversationState, turn: usize) 
         let count = links.len();
         for at in (0..count).map(|step| (turn + step) % count) {
             let node = &state.nodes[at];
-            if node.over() || (!all_greeted && greeted(node)) {
+            if node.over() || (!all_greeted && greeted(node)) || looks.holds_back(state, at) {
                 continue;
             }
             if let Poll::Ready(received) = links[at].poll_next(task) {

@@ -101,6 +101,9 @@ impl ConversationState {
 
     /// Applies a reply of a node, which takes about so many bytes of memory. A node that sends too much is cut off.
     pub fn take(&mut self, node: usize, reply: Reply, bytes: usize) {
+        if let Some(helper) = self.nodes.get_mut(node) {
+            helper.taken += 1;
+        }
         if let Err(why) = self.kept.make_room(&reply, bytes) {
             self.cut(node, the_rest(why).remedy("look at fewer ends at once"));
             return;

@@ -6,7 +6,7 @@ use super::triage::Triage;
 use crate::report::node;
 use diagnoses::conversations::{
     Cost, Ends, Key, Looked, PathOf, Suffering, TargetRole, cost_in, is_expected, judge_conversations, question,
-    refused_unseen,
+    refused_unseen, routeless,
 };
 use model::endpoint::{Endpoint, EndpointKind};
 use model::evidence::Evidence;
@@ -68,7 +68,10 @@ pub fn answer(
         target: name(&target),
         seconds: triage.took.as_secs_f64(),
         seen: traffic.clone(),
-        missing: gaps(&seen),
+        missing: gaps(&seen)
+            .into_iter()
+            .chain(routeless(&seen, &triage.targets))
+            .collect(),
         expected: is_expected(&seen, &triage.targets),
         unseen: refused_unseen(&seen, &triage.targets),
         unjudged: unjudged(triage),

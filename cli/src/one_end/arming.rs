@@ -4,10 +4,10 @@ use crate::conversation::session::Session;
 use crate::conversation::state::ConversationState;
 use model::protocol::{Filter, Request};
 use std::net::IpAddr;
-use tokio::time::Instant;
+use std::time::Duration;
 
 /// What tells of faults and costs nothing while there are none.
-const PROBES: [&str; 8] = [
+pub const PROBES: [&str; 8] = [
     "drop",
     "tcpreset",
     "tcpretrans",
@@ -40,9 +40,8 @@ pub fn arm(session: &mut Session, node: usize, id: u32, netns: Vec<u32>, residen
     session.ask_at(node, Request::Go { id });
 }
 
-/// The time at the node that is looked at, as far as the client can tell.
-pub fn now_ns(state: &ConversationState, opened: Instant) -> u64 {
+/// The time at the node that is looked at so long after its window was opened, as far as the client can tell.
+pub fn now_ns(state: &ConversationState, elapsed: Duration) -> u64 {
     let latest = state.evidence.events.last().map_or(0, |event| event.at_ns);
-    let elapsed_ns = opened.elapsed().as_nanos() as u64;
-    latest.max(state.evidence.window.start_ns + elapsed_ns)
+    latest.max(state.evidence.window.start_ns + elapsed.as_nanos() as u64)
 }

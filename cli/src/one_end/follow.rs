@@ -81,6 +81,14 @@ impl Followers {
         }
     }
 
+    /// None yet, of a window that has closed.
+    pub fn after_window() -> Self {
+        Self {
+            closed: true,
+            ..Self::until(Instant::now(), Vec::new())
+        }
+    }
+
     /// So many.
     pub fn len(&self) -> usize {
         self.followed.len()
@@ -134,7 +142,10 @@ impl Followers {
         }
         path_facts::walk_one_more(session).await;
         // By now the trail is armed: helpers answer in the order in which they are asked, but for what takes long to read.
-        let since_ns = is_open.then(|| now_ns(&session.state, self.opened));
+        let since_ns = is_open.then(|| {
+            let elapsed = session.look(self.opened.elapsed());
+            now_ns(&session.state, elapsed)
+        });
         self.followed.push(Followed {
             key,
             ends,

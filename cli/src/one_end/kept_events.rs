@@ -40,9 +40,14 @@ impl KeptEvents {
         self.events.push(event);
     }
 
+    /// There are so many that it is worth the while to look them through.
+    pub fn is_due(&self) -> bool {
+        self.events.len() >= self.next
+    }
+
     /// Lets go what is of no further use: of no conversation that suffers, and old.
     pub fn tidy(&mut self, table: &ConversationTable, suffering: &BTreeSet<Key>, now_ns: u64) {
-        if self.events.len() < self.next {
+        if !self.is_due() {
             return;
         }
         let since_ns = now_ns.saturating_sub(self.keep_ns);

@@ -7,6 +7,7 @@ mod answer;
 mod arming;
 mod follow;
 mod kept_events;
+mod onlooker;
 mod overflow_watch;
 mod own_place;
 mod question;
@@ -14,6 +15,7 @@ mod surroundings;
 mod triage;
 
 pub use answer::{answer, questions};
+pub use onlooker::Onlooker;
 pub use question::OneEndQuestion;
 pub use surroundings::Surroundings;
-pub use triage::watch;
+pub use triage::{watch, with_neighbours};

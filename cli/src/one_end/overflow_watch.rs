@@ -10,7 +10,6 @@ use model::flow::TCP;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// Counters of a namespace that grow where a listener takes no more (Linux `include/uapi/linux/snmp.h`).
 const OVERFLOWS: [&str; 3] = ["TcpExt.ListenOverflows", "TcpExt.ListenDrops", "TcpExt.TCPReqQFullDrop"];
@@ -23,30 +22,24 @@ const TARGETS_MAX: usize = 64;
 const LISTENERS_MAX: usize = 8;
 
 /// When it was looked last, and what the counters were.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct OverflowWatch {
-    last: Instant,
+    last: Duration,
     overflows: BTreeMap<u32, u64>,
 }
 
-impl Default for OverflowWatch {
-    fn default() -> Self {
-        Self {
-            last: Instant::now(),
-            overflows: BTreeMap::new(),
-        }
-    }
-}
-
 impl OverflowWatch {
-    /// It is time to look again.
-    pub fn is_due(&self, waiting: bool) -> bool {
-        self.last.elapsed() >= if waiting { EVERY_WAITING } else { EVERY }
+    /// It is time to look again, so long after the window was opened.
+    pub fn is_due(&mut self, elapsed: Duration, waiting: bool) -> bool {
+        let is_due = elapsed.saturating_sub(self.last) >= if waiting { EVERY_WAITING } else { EVERY };
+        if is_due {
+            self.last = elapsed;
+        }
+        is_due
     }
 
     /// Reads the counters, and watches the listeners of a target where they grew.
     pub async fn look(&mut self, session: &mut Session, targets: &[Endpoint], followers: &mut Followers) {
-        self.last = Instant::now();
         let netns: Vec<u32> = targets
             .iter()
             .filter_map(|target| target.netns)

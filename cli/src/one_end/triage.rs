@@ -74,7 +74,8 @@ pub async fn watch(
     session.progress.stage("reading facts");
     read_targets(session, &targets).await;
     if question.intent == Intent::Node && targets.len() == 1 {
-        targets = with_neighbours(session, targets).await;
+        let node = targets.remove(0);
+        targets = with_neighbours(session, node, None).await;
     }
     let facts = began.elapsed();
     let mut table = ConversationTable::of(&targets, |netns| {
@@ -102,6 +103,7 @@ pub async fn watch(
     let mut followers = Followers::until(deadline, windows);
     let mut kept = triage.window(session, question, &mut followers, deadline, around).await;
     triage.took = opened.elapsed();
+    session.go_on();
     followers.close(session).await;
     session.state.order();
     let rest = std::mem::take(&mut session.state.evidence.events);
@@ -157,7 +159,7 @@ async fn read_targets(session: &mut Session, targets: &[Endpoint]) {
 }
 
 /// Of conversations that suffer those of which somebody feels it.
-fn felt(suffering: &[(Key, Cost)]) -> BTreeSet<Key> {
+pub fn felt(suffering: &[(Key, Cost)]) -> BTreeSet<Key> {
     let felt = suffering.iter().filter(|(_, cost)| cost.is_felt());
     felt.map(|(key, _)| *key).collect()
 }
@@ -175,9 +177,16 @@ fn led_to(netns: &NetnsEvidence) -> impl Iterator<Item = u32> {
     links.filter_map(|link| link.peer.as_ref()?.netns)
 }
 
-/// On a machine without a cluster, the pods of a node are the namespaces that its interfaces lead to, and that forward nothing.
-async fn with_neighbours(session: &mut Session, mut targets: Vec<Endpoint>) -> Vec<Endpoint> {
-    let Some(node) = targets[0].netns else { return targets };
+/// A node with its pods: the namespaces that its interfaces lead to, and that forward nothing. Of those that were not read yet all
+/// is read, or only these facts.
+pub async fn with_neighbours(session: &mut Session, node: Endpoint, only: Option<&[&str]>) -> Vec<Endpoint> {
+    let at = node.netns;
+    let mut targets = vec![node];
+    let Some(node) = at else { return targets };
+    let is_known = session.state.evidence.netns(node).is_some();
+    if let Some(facts) = only.filter(|_| !is_known) {
+        path_facts::read_again(session, vec![node], facts).await;
+    }
     let evidence = &session.state.evidence;
     let mut around: Vec<u32> = evidence
         .netns(node)
@@ -193,7 +202,10 @@ async fn with_neighbours(session: &mut Session, mut targets: Vec<Endpoint>) -> V
         .filter(|id| evidence.netns(*id).is_none())
         .collect();
     if !unread.is_empty() {
-        path_facts::read_these(session, unread).await;
+        match only {
+            Some(facts) => path_facts::read_again(session, unread, facts).await,
+            None => path_facts::read_these(session, unread).await,
+        }
     }
     let evidence = &session.state.evidence;
     for netns in around.into_iter().filter_map(|id| evidence.netns(id)) {
@@ -284,15 +296,22 @@ impl Triage {
         let mut listeners = OverflowWatch::default();
         loop {
             let next = until.min(Instant::now() + LOOK_EVERY);
-            let ended = session.until(Some(next), |_| false).await;
-            for event in order.ready(&mut session.state) {
+            let is_replayed = session.looks.next().is_some();
+            let ended = session.until_look(next).await;
+            let elapsed = session.look(opened.elapsed());
+            for event in order.ready_at(&mut session.state, elapsed) {
                 self.table.take(&event);
                 kept.push(event);
             }
-            if ended != WaitEnd::Bound || Instant::now() >= until {
+            let is_last = if is_replayed {
+                session.looks.next().is_none()
+            } else {
+                Instant::now() >= until
+            };
+            if ended != WaitEnd::Bound || is_last {
                 return kept;
             }
-            let now_ns = now_ns(&session.state, opened);
+            let now_ns = now_ns(&session.state, elapsed);
             let worst = suffering(&self.table, now_ns, question.slow_ns());
             if question.until_fault && until == deadline && worst.iter().any(|(_, cost)| cost.failed > 0) {
                 session.progress.stage("a fault was seen; watching it");
@@ -300,7 +319,7 @@ impl Triage {
             }
             // What only looks odd (a reset) is not kept at any price.
             kept.tidy(&self.table, &felt(&worst), now_ns);
-            if listeners.is_due(question.until_fault) {
+            if listeners.is_due(elapsed, question.until_fault) {
                 session.state.evidence.watched = self.open_flows();
                 listeners.look(session, &self.targets, followers).await;
                 self.look_for_unread(session);

@@ -39,6 +39,36 @@ struct Header {
     ends: KnownEnds,
 }
 
+/// A look of the client at what had come: it decided then what to ask next.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Look {
+    /// How long after the window was opened.
+    pub elapsed_ns: u64,
+    /// How many replies of each node it had taken in.
+    pub taken: Vec<u64>,
+}
+
+/// Notes of the client stand among the lines of nodes, each under a word that is the name of none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// Its looks at what had come.
+    Looks,
+    /// What the cluster's API said of the ends of conversations, in the order in which it was asked.
+    Ends,
+}
+
+impl Note {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Looks => "looks of the client",
+            Self::Ends => "ends of conversations",
+        }
+    }
+}
+
+/// Notes of one kind that are read, at most: seven looks in a second, for eight hours.
+const NOTES_MAX: usize = 200_000;
+
 /// Every other line but the last.
 #[derive(Debug, Serialize, Deserialize)]
 struct RecordedLine<'a> {

@@ -1,11 +1,13 @@
 //! A recorded run that is read again: its question is compared, its digest checked, and its lines are replayed.
 
-use super::{ClosingLine, FORM, Header, RecordedLine, Sum, sealed};
+use super::{ClosingLine, FORM, Header, NOTES_MAX, Note, RecordedLine, Sum, sealed};
 use crate::exit::NotThere;
 use crate::inquiry::known_ends::KnownEnds;
 use anyhow::{Context as _, Result, anyhow};
 use model::missing::Missing;
 use model::protocol::{LINE_MAX_BYTES, VERSION};
+use serde::de::DeserializeOwned;
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -70,6 +72,14 @@ impl Recording {
     /// Why it is not to be believed as it is.
     pub fn doubt(&self) -> Option<&RecordingDoubt> {
         self.doubt.as_ref()
+    }
+
+    /// The client's notes of one kind.
+    pub fn notes<T: DeserializeOwned>(&self, note: Note) -> Result<VecDeque<T>> {
+        let lines = self.play(note.word())?.lines().take(NOTES_MAX);
+        // What is no line of a recording is told by those who read its nodes.
+        let read = |line: std::io::Result<String>| serde_json::from_str(&line.ok()?).ok();
+        Ok(lines.map_while(read).collect())
     }
 
     /// The lines of a node, as its helper said them.

@@ -1,11 +1,12 @@
 //! The recorder: keeps every line of the helpers on file while a run goes on.
 
-use super::{ClosingLine, FORM, Header, NOTICE, RecordedLine, Sum, sealed};
+use super::{ClosingLine, FORM, Header, NOTICE, Note, RecordedLine, Sum, sealed};
 use crate::exit::Exit;
 use crate::inquiry::known_ends::KnownEnds;
 use crate::private_file;
 use anyhow::{Context as _, Result};
 use model::protocol::VERSION;
+use serde::Serialize;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -127,6 +128,13 @@ impl Recorder {
         };
         text.push(b'\n');
         self.file().line(&text);
+    }
+
+    /// Keeps a note of the client.
+    pub fn note(&self, note: Note, says: &impl Serialize) {
+        if let Ok(line) = serde_json::to_vec(says) {
+            self.for_node(note.word()).keep(&line);
+        }
     }
 
     /// Makes sure that all is on file.

@@ -3,10 +3,12 @@
 use super::capture_totals::CaptureTotals;
 use super::event_lines::{EventLines, EventNames};
 use super::paper::{Paper, TextPage};
+use super::table::Sheet;
 use anyhow::{Context as _, Result};
 use model::event::Event;
 use model::inventory::Pod;
 use model::protocol::Hello;
+use model::report::CausesReport;
 use model::views::Latency;
 use std::collections::BTreeSet;
 use std::io::{BufWriter, Stdout, Write};
@@ -133,10 +135,7 @@ impl EventPrinter {
     /// What was measured beside the events: a table to their reader, one more object where they are JSON.
     pub fn times(&mut self, times: &Latency) -> Result<()> {
         match self.format {
-            EventFormat::Json => {
-                let line = super::json_line(times).context("writing times as JSON")?;
-                writeln!(self.out, "{line}").context("writing to standard output")
-            }
+            EventFormat::Json => self.object(times),
             EventFormat::Table => {
                 let mut page = TextPage::new();
                 page.blank();
@@ -144,6 +143,27 @@ impl EventPrinter {
                 self.write(&super::latency::page(times, self.paper))
             }
         }
+    }
+
+    /// What was proven by the way, on one of several nodes: text where there is something to say, always one more object where
+    /// events are JSON.
+    pub fn causes(&mut self, causes: &CausesReport, several: bool) -> Result<()> {
+        match self.format {
+            EventFormat::Json => self.object(causes),
+            EventFormat::Table => {
+                let sheet = Sheet {
+                    paper: self.paper,
+                    wide: false,
+                };
+                self.write(&sheet.causes(causes, several))
+            }
+        }
+    }
+
+    /// One more object where events are JSON.
+    fn object(&mut self, object: &impl serde::Serialize) -> Result<()> {
+        let line = super::json_line(object).context("writing what was seen as JSON")?;
+        writeln!(self.out, "{line}").context("writing to standard output")
     }
 
     /// The summary: to the data's reader as text, beside it when the data is JSON.

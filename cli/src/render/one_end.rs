@@ -1,11 +1,11 @@
 //! The report about one end as one screen: the outcome, the causes by what they cost with the conversations they explain, what
 //! was seen to work, and what was looked at.
 
-use super::paper::TextPage;
+use super::paper::{Ink, TextLine, TextPage};
 use super::phrases;
 use super::table::Sheet;
 use super::untrusted_text::name;
-use model::report::{ConversationReport, OneEndReport, Report, Severity, Verdict};
+use model::report::{CausesReport, ConversationReport, OneEndReport, Report, Severity, Verdict};
 
 /// Causes that are shown in full.
 const IN_FULL: usize = 3;
@@ -19,14 +19,7 @@ impl Sheet {
         let mut sheet = self.headline(&common);
         let is_cause = |verdict: &&Verdict| verdict.cause && verdict.severity != Severity::Info;
         let (causes, others): (Vec<&Verdict>, Vec<&Verdict>) = report.verdicts.iter().partition(is_cause);
-        let in_full = if all { causes.len() } else { IN_FULL };
-        for cause in causes.iter().take(in_full) {
-            sheet.blank();
-            self.cause(cause, &common, &mut sheet);
-            sheet.append(self.paper.labelled("suffers", &conversations(cause, all)));
-        }
-        let further: Vec<String> = causes.iter().skip(in_full).map(|cause| short(cause)).collect();
-        sheet.append(self.block("also", &further));
+        self.suffered(&causes, all, &common.headline, common.nodes.len() > 1, &mut sheet);
         let others: Vec<String> = others.into_iter().map(short).collect();
         sheet.append(self.block("besides", &others));
         sheet.append(self.missing(&common));
@@ -37,6 +30,41 @@ impl Sheet {
             *first += " · nothing was sent";
         }
         sheet.append(self.block("looked", &looked));
+        sheet
+    }
+
+    /// Causes with the conversations that suffer from each: all in full, or the first ones and of the others a line each.
+    fn suffered(&self, causes: &[&Verdict], all: bool, headline: &str, several: bool, sheet: &mut TextPage) {
+        let in_full = if all { causes.len() } else { IN_FULL };
+        for cause in causes.iter().take(in_full) {
+            sheet.blank();
+            self.cause(cause, headline, several, sheet);
+            sheet.append(self.paper.labelled("suffers", &conversations(cause, all)));
+        }
+        let further: Vec<String> = causes.iter().skip(in_full).map(|cause| short(cause)).collect();
+        sheet.append(self.block("also", &further));
+    }
+
+    /// What a capture proved, if anything, and what it did not; on one of several nodes.
+    pub fn causes(&self, report: &CausesReport, several: bool) -> TextPage {
+        let mut sheet = TextPage::new();
+        let causes: Vec<&Verdict> = report.verdicts.iter().collect();
+        if !causes.is_empty() {
+            let were = if causes.len() == 1 { "was" } else { "were" };
+            let count = phrases::count(causes.len() as u64, "cause");
+            sheet.blank();
+            let line = TextLine::default().ink(Ink::Bad, "✗");
+            sheet.line(line.ink(Ink::Strong, &format!(" {count} {were} proven by what was seen")));
+            self.suffered(&causes, true, "", several, &mut sheet);
+        }
+        if let Some(worst) = report.unexplained.first() {
+            let count = phrases::count(report.unexplained.len() as u64, "conversation");
+            let line = format!(
+                "{count} failed, and what was seen proves no cause: {}; `diagnose` follows them hop by hop",
+                in_words(worst)
+            );
+            sheet.append(self.block("unproven", &[line]));
+        }
         sheet
     }
 }

@@ -1,12 +1,12 @@
 //! The JSON Schema of all documents that are printed.
 
-use model::report::{OneEndReport, Report};
+use model::report::{CausesReport, OneEndReport, Report};
 use model::traffic_map::TrafficMap;
 use model::views::{Compare, Inspect, Latency, Top};
 use schemars::JsonSchema;
 
 /// What `diagnose` answers, about a path between two ends or about one end, and what `top`, `inspect`, `compare`, `latency`
-/// and `map` show.
+/// and `map` show; of `capture` its last line.
 #[derive(JsonSchema)]
 #[schemars(untagged)]
 #[expect(dead_code, reason = "only its shape is asked for")]
@@ -16,6 +16,8 @@ enum SkoopDocument {
     Path(Report),
     /// About one end.
     OneEnd(OneEndReport),
+    /// What a capture proved.
+    Causes(CausesReport),
     /// Who suffers.
     Top(Top),
     /// All numbers of some places.

@@ -30,7 +30,7 @@ impl Sheet {
             .partition(|verdict| verdict.cause && verdict.severity != Severity::Info);
         for cause in &causes {
             sheet.blank();
-            self.cause(cause, report, &mut sheet);
+            self.cause(cause, &report.headline, report.nodes.len() > 1, &mut sheet);
         }
         let others: Vec<String> = others.into_iter().map(aside).collect();
         sheet.append(self.block("besides", &others));
@@ -87,17 +87,17 @@ impl Sheet {
         lines.iter().enumerate().map(line).collect()
     }
 
-    /// A cause, what proves it, and what to do.
-    pub fn cause(&self, verdict: &Verdict, report: &Report, sheet: &mut TextPage) {
+    /// A cause, what proves it, and what to do; under this headline, and of one of several nodes.
+    pub fn cause(&self, verdict: &Verdict, headline: &str, several: bool, sheet: &mut TextPage) {
         let place = phrases::place(&verdict.place);
-        let unsaid = |node: &&String| report.nodes.len() > 1 && verdict.place.netns.as_ref() != Some(*node);
+        let unsaid = |node: &&String| several && verdict.place.netns.as_ref() != Some(*node);
         let node = verdict.place.node.as_ref().filter(unsaid);
         let node = node.map_or_else(String::new, |node| format!(" (node {node})"));
         let separator = if place.is_empty() { "" } else { ", " };
         let mut what = vec![format!("{}{separator}{place}{node}", verdict.rule)];
         what.extend(verdict.place.rule.as_ref().map(phrases::rule));
         // The headline says the first one's sentence already.
-        if !report.headline.contains(&verdict.says) {
+        if !headline.contains(&verdict.says) {
             what.push(verdict.says.clone());
         }
         // The rule's own text stands above already.

@@ -15,12 +15,14 @@ use crate::interrupt::Interrupt;
 use crate::kubernetes::cluster::ClusterApi;
 use crate::kubernetes::one_end;
 use crate::kubernetes::resolved_ends::{self, EndsQuery};
-use crate::recording::{Recorder, Recording, RecordingDoubt};
+use crate::recording::{Note, Recorder, Recording, RecordingDoubt};
 use anyhow::{Result, anyhow};
 use cluster::{HelperOptions, Helpers};
 use k8s_openapi::api::batch::v1::Job;
 use model::evidence::Intent;
 use model::inventory::Node;
+use serde::de::DeserializeOwned;
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -154,6 +156,14 @@ impl Site {
         match self {
             Self::Kubernetes(site) => Some(&site.cluster),
             Self::Local(_) | Self::Recording(_) => None,
+        }
+    }
+
+    /// What the client noted, where all is recorded.
+    pub fn notes<T: DeserializeOwned>(&self, note: Note) -> Result<Option<VecDeque<T>>> {
+        match self {
+            Self::Recording(recording) => recording.notes(note).map(Some),
+            Self::Local(_) | Self::Kubernetes(_) => Ok(None),
         }
     }
 

@@ -5,6 +5,7 @@ use super::key::{Cost, TargetRole};
 use crate::case::Case;
 use crate::case::kept_connections::lost_requests;
 use crate::judge::{Judgement, judge};
+use crate::rules::{Layer, RULES};
 use crate::words::count;
 use model::evidence::Evidence;
 use model::missing::Missing;
@@ -132,6 +133,26 @@ pub fn judge_conversations(suffering: &[Suffering], looked: &Looked) -> OneEndJu
         verdicts,
         missing,
     }
+}
+
+/// The causes that were proven of conversations that suffer, and those conversations of which none was.
+#[must_use]
+pub fn proven_causes(suffering: &[Suffering]) -> (Vec<Verdict>, Vec<ConversationReport>) {
+    let mut causes = judge_conversations(suffering, &Looked::default()).verdicts;
+    let names_one = |verdict: &Verdict| verdict.cause && verdict.severity != Severity::Info && !is_unexplained(verdict);
+    causes.retain(names_one);
+    let explained = |report: &ConversationReport| causes.iter().any(|cause| cause.conversations.contains(report));
+    let failed = suffering
+        .iter()
+        .filter(|one| one.cost.failed > 0)
+        .map(|one| &one.report);
+    let unexplained = failed.filter(|report| !explained(report)).cloned().collect();
+    (causes, unexplained)
+}
+
+fn is_unexplained(verdict: &Verdict) -> bool {
+    let mut unexplained = RULES.iter().filter(|rule| rule.layer == Layer::Unexplained);
+    unexplained.any(|rule| rule.id == verdict.rule)
 }
 
 /// Nothing came, though something is expected to.

@@ -61,6 +61,8 @@ pub struct ObservedConnection {
     pub again: (u32, u32),
     /// The most often that one segment was sent again.
     pub stuck: u32,
+    /// When one was sent again last.
+    pub last_resent_ns: u64,
     /// Its packets that were dropped.
     pub dropped: u32,
     /// The last of them: its skb, and when it was dropped. Two programs may tell of one.
@@ -75,8 +77,9 @@ pub struct ObservedConnection {
 
 impl ObservedConnection {
     /// A segment was sent again.
-    pub fn resend(&mut self, seq: u32) {
+    pub fn resend(&mut self, seq: u32, at_ns: u64) {
         self.resent += 1;
+        self.last_resent_ns = at_ns;
         self.again = if self.again.0 == seq {
             (seq, self.again.1 + 1)
         } else {
@@ -91,6 +94,13 @@ impl ObservedConnection {
             self.dropped += 1;
         }
         self.last_dropped = (skb, at_ns);
+    }
+
+    /// Its first packet was lost each time it was sent, as far as that was told: whatever its socket came to, it was not made.
+    #[must_use]
+    pub fn is_lost_to_the_last(&self) -> bool {
+        let (_, dropped_ns) = self.last_dropped;
+        self.dropped > 0 && dropped_ns.saturating_add(AT_ONCE_NS) >= self.last_resent_ns
     }
 
     /// This drop was told already.
@@ -132,6 +142,9 @@ impl ObservedConnection {
         if let Some(number) = self.errno {
             return error("connect", number);
         }
+        if self.is_unsure {
+            return Outcome::Cancelled;
+        }
         if self.reset.is_some() {
             return error("connect", ECONNREFUSED);
         }
@@ -139,7 +152,7 @@ impl ObservedConnection {
         if self.is_refused_at_once() {
             return error("connect", ECONNREFUSED);
         }
-        if self.waited_ns(now_ns) >= PATIENCE_NS && !self.is_unsure {
+        if self.waited_ns(now_ns) >= PATIENCE_NS {
             return Outcome::TimedOut {
                 during: "connect".into(),
             };

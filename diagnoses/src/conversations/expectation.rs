@@ -3,9 +3,11 @@
 use crate::kubernetes::selector;
 use model::endpoint::Endpoint;
 use model::evidence::Evidence;
-use model::facts::BpfAttachment;
+use model::facts::{BpfAttachment, Route};
 use model::inventory::{Inventory, Pod};
 use model::missing::Missing;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 /// Somebody expects something of one of these targets: a service selects it, or it had peers before the window.
 #[must_use]
@@ -34,6 +36,33 @@ pub fn refused_unseen(evidence: &Evidence, targets: &[Endpoint]) -> Option<Missi
     Some(lack.remedy("ask about what it connects to: kubectl skoop diagnose POD SERVICE:PORT"))
 }
 
+/// Connects and datagrams of a target for which its kernel found no route: none of their packets leaves, and nobody tells where they
+/// were to go. Told where the target has an address of that family and no default route: other programs only ask which of several
+/// addresses could be reached (RFC 6724).
+#[must_use]
+pub fn routeless(evidence: &Evidence, targets: &[Endpoint]) -> Option<Missing> {
+    targets.iter().find_map(|target| {
+        let netns = evidence.netns(target.netns?)?;
+        let (before, after) = (netns.before.counters.ok()?, netns.after.counters.ok()?);
+        let routes = netns.before.routes.ok()?;
+        let family = |name: &str, is_of: fn(&IpAddr) -> bool| {
+            let value = |counters: &BTreeMap<String, u64>| counters.get(name).copied().unwrap_or(0);
+            let grown = value(after).saturating_sub(value(before));
+            let is_default = |route: &&Route| route.prefix == 0 && is_of(&route.dst) && !route.hops.is_empty();
+            let stranded = target.addresses.iter().any(is_of) && !routes.iter().any(|route| is_default(&route));
+            (stranded && grown > 0).then_some((name.to_owned(), grown))
+        };
+        let (counter, grown) =
+            family("Ip.OutNoRoutes", IpAddr::is_ipv4).or_else(|| family("Ip6.OutNoRoutes", IpAddr::is_ipv6))?;
+        let what = format!("where {grown} connects or datagrams of {} were to go", target.name);
+        let why = format!(
+            "its kernel found no route for them ({counter} grew by {grown}), and it has no default route; of what fails so, no packet leaves"
+        );
+        let lack = Missing::new(what, why);
+        Some(lack.remedy("see its routes (`ip route`), or ask about what it connects to: kubectl skoop diagnose POD SERVER:PORT"))
+    })
+}
+
 fn asked_in_connect<'a>(evidence: &'a Evidence, target: &Endpoint) -> Option<&'a BpfAttachment> {
     let mut attached = evidence.netns(target.netns?)?.before.bpf.ok()?.iter();
     attached.find(|program| program.kind.starts_with("cgroup-connect"))
@@ -60,7 +89,7 @@ fn had_peers(evidence: &Evidence, target: &Endpoint) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::refused_unseen;
+    use super::{refused_unseen, routeless};
     use crate::scenes::{A, Scene};
     use model::endpoint::Endpoint;
     use model::facts::BpfAttachment;
@@ -89,5 +118,29 @@ mod tests {
         let lack = asked("cgroup-connect4").unwrap();
         assert!(lack.why.contains("cil_sock4_conne"), "{lack:?}");
         assert_eq!(asked("cgroup-skb-egress"), None);
+    }
+
+    #[test]
+    fn what_finds_no_route_is_told_where_there_is_no_default_route() {
+        let asked = |grown: u64, has_default: bool| {
+            let mut scene = Scene::two_nodes();
+            scene.grew(A, "Ip.OutNoRoutes", grown);
+            if !has_default {
+                scene.facts(A, |facts| {
+                    if let Known::Known(routes) = &mut facts.routes {
+                        routes.retain(|route| route.prefix != 0);
+                    }
+                });
+            }
+            let target = Endpoint {
+                name: "shop/a".to_owned(),
+                netns: Some(A),
+                addresses: vec!["10.90.1.2".parse().unwrap()],
+                ..Endpoint::default()
+            };
+            routeless(&scene.evidence, &[target])
+        };
+        assert!(asked(3, false).is_some_and(|lack| lack.what.starts_with("where 3 connects")));
+        assert_eq!((asked(0, false), asked(3, true)), (None, None));
     }
 }

@@ -137,9 +137,10 @@ impl ObservedLookup {
         let answered = |query: &DnsExchange| query.rcode.is_some() || query.errno.is_some();
         let all_answered = self.queries.iter().all(answered);
         let quiet_ns = now_ns.saturating_sub(self.last_ns);
-        // A resolver asks for both families at once; the second question may not have been seen yet.
+        // A resolver asks for both families at once; the second question may not have been seen yet. And that an answer was lost after
+        // it was met is told by another probe.
         match (all_answered, self.found()) {
-            (true, true) => quiet_ns > SAME_MESSAGE_NS * 50,
+            (true, true) => quiet_ns > OUT_OF_ORDER_NS,
             (true, false) => quiet_ns > NEXT_NAME_NS,
             (false, _) => quiet_ns > PATIENCE_NS,
         }
@@ -280,10 +281,14 @@ impl Lookups {
         })
     }
 
+    /// Those that have come to their end; where there are too many, also the oldest that were answered.
     fn over(&mut self, now_ns: u64) -> Vec<(usize, ObservedLookup)> {
-        let (over, open) = std::mem::take(&mut self.open)
-            .into_iter()
-            .partition(|(_, lookup)| lookup.is_over(now_ns));
+        let mut surplus = self.open.len().saturating_sub(OPEN_MAX / 2);
+        let (over, open) = std::mem::take(&mut self.open).into_iter().partition(|(_, lookup)| {
+            let is_well = surplus > 0 && lookup.is_well();
+            surplus -= usize::from(is_well);
+            is_well || lookup.is_over(now_ns)
+        });
         self.open = open;
         over
     }

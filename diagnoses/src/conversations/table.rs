@@ -28,6 +28,8 @@ const EPHEMERAL: u16 = 32_768;
 const OUT_OF_ORDER_NS: u64 = 500_000_000;
 /// A socket sends its first packet within this time.
 const FIRST_PACKET_NS: u64 = 20_000_000;
+/// No port is left for a connection, or the address is not the machine's.
+const EADDRNOTAVAIL: u16 = 99;
 /// The port of name servers, whose messages are read one by one.
 const DNS: u16 = 53;
 
@@ -47,6 +49,26 @@ pub struct ConversationTable {
     pub lookup_ns: Vec<u64>,
     /// Conversations that found no room.
     pub left_out: u64,
+    /// What is told of sockets.
+    told: Told,
+}
+
+/// What is told of sockets: where less is, less is known of connections.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    /// Each change of their state.
+    changes: bool,
+    /// Each segment that is sent again.
+    resent: bool,
+}
+
+impl Default for Told {
+    fn default() -> Self {
+        Self {
+            changes: true,
+            resent: true,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -73,6 +95,17 @@ impl ConversationTable {
             lookups: Lookups::of(targets),
             ..Self::default()
         }
+    }
+
+    /// The same, told by these probes alone.
+    #[must_use]
+    pub fn told_by(mut self, probes: &[String]) -> Self {
+        let tells = |name: &str| probes.iter().any(|probe| probe == name);
+        self.told = Told {
+            changes: tells("tcpstate"),
+            resent: tells("tcpretrans"),
+        };
+        self
     }
 
     /// Takes in an event; those of a node in time order.
@@ -143,6 +176,22 @@ impl ConversationTable {
             for connection in untold {
                 connection.is_unsure = true;
             }
+        }
+    }
+
+    /// Where changes of sockets are not told, a connection was certainly not made only where its first packet was lost to the last.
+    /// So many that were sent again were not told.
+    pub fn doubt_untold(&mut self, lost_resent: u64) {
+        if self.told.changes {
+            return;
+        }
+        let is_whole = self.told.resent && lost_resent == 0;
+        let connections = self
+            .conversations
+            .values_mut()
+            .flat_map(|own| own.connections.values_mut());
+        for connection in connections {
+            connection.is_unsure = !(is_whole && connection.is_lost_to_the_last());
         }
     }
 
@@ -268,8 +317,13 @@ impl ConversationTable {
             (TcpState::Established, TcpState::FinWait1 | TcpState::CloseWait) => self.closing(event),
             (_, TcpState::Close | TcpState::TimeWait) => {
                 self.closing(event);
+                // Whatever was sent, was sent from a port.
+                let had_no_port = old == TcpState::SynSent && event.flow.sport == 0;
                 if let Some(connection) = self.met(event) {
                     connection.ended_ns = Some(event.at_ns);
+                    if had_no_port && connection.flow.sport == 0 {
+                        connection.errno.get_or_insert(EADDRNOTAVAIL);
+                    }
                 }
                 self.index.forget_socket(event);
             }
@@ -293,8 +347,11 @@ impl ConversationTable {
             self.called(event);
         }
         let seq = event.packet.map_or(0, |packet| packet.seq);
+        // Nothing else tells that it was made, nor when.
+        let is_made = !opening && !self.told.changes;
         if let Some(connection) = self.met(event) {
-            connection.resend(seq);
+            connection.resend(seq, event.at_ns);
+            connection.existed |= is_made;
         }
     }
 
@@ -425,8 +482,13 @@ impl ConversationTable {
     }
 
     fn called_by(&mut self, request: Flow, at_ns: u64) -> Option<(Key, u64)> {
-        let target = self.target_at(request.dst())?;
-        let key = key(target, TargetRole::Server, request);
+        // Of what a target asks for its socket tells, where anything is told of sockets.
+        let asks = self.target_at(request.src()).filter(|_| !self.told.changes);
+        let (target, role) = match asks {
+            Some(target) => (target, TargetRole::Client),
+            None => (self.target_at(request.dst())?, TargetRole::Server),
+        };
+        let key = key(target, role, request);
         let id = self.begin(key, request, at_ns)?;
         Some((key, id))
     }
@@ -458,7 +520,10 @@ impl ConversationTable {
         {
             match event.seen {
                 Seen::Drop { .. } => connection.lose(event.skb, event.at_ns),
-                _ => connection.resent += 1,
+                _ => {
+                    connection.resent += 1;
+                    connection.last_resent_ns = event.at_ns;
+                }
             }
         }
     }

@@ -1,5 +1,7 @@
 //! What a pod's own traffic looks like to the kernel, and which conversations suffer in it.
 
+mod untold;
+
 use super::{ConversationTable, Cost, Ends, Key, ObservedConnection, PathOf, TargetRole, question, suffering};
 use model::endpoint::Endpoint;
 use model::event::{Event, Exchanged, Packet, Seen, TcpState};
@@ -239,6 +241,19 @@ fn connections_that_are_made_are_counted_and_nobody_suffers() {
     assert_eq!(watch.suffering(), []);
     let made: u32 = watch.table.conversations.values().map(|own| own.made).sum();
     assert_eq!((made, watch.table.connect_ns.len()), (100, 100));
+}
+
+#[test]
+fn whoever_gets_no_port_has_failed_before_any_packet_left() {
+    let mut watch = Watch::begin();
+    for _ in 0..2 {
+        let (sk, flow) = watch.connect("10.0.0.2:80");
+        watch.state(sk, Flow { sport: 0, ..flow }, TcpState::SynSent, TcpState::Close);
+    }
+    let suffering = watch.suffering();
+    assert_eq!(suffering[0].1.failed, 2);
+    let conversation = &watch.table.conversations[&suffering[0].0];
+    assert!(conversation.connections.values().all(|one| one.errno == Some(99)));
 }
 
 #[test]
@@ -482,8 +497,8 @@ fn a_question_without_an_answer_is_a_lookup_that_failed() {
     assert_eq!((key.port, cost.failed, cost.lost), (53, 3, 6));
 }
 
-#[test]
-fn an_answer_whose_loss_is_told_before_it_is_did_not_get_through() {
+/// Lookups that failed of one whose answer was lost at once, as another probe tells so long after or before that.
+fn failed_where_the_loss_is_told(after_ms: Option<u64>) -> Option<u32> {
     let mut watch = Watch::begin();
     let query = Flow::new(UDP, "10.0.0.9:5000".parse().unwrap(), "10.0.0.1:53".parse().unwrap());
     let (name, qtype) = ("db.".to_owned(), "A".to_owned());
@@ -514,12 +529,27 @@ fn an_answer_whose_loss_is_told_before_it_is_did_not_get_through() {
     };
     let dropped = packet(&watch, 900_000, lost);
     let answered = packet(&watch, 800_000, answer);
-    watch.take(dropped);
+    if after_ms.is_none() {
+        watch.take(dropped.clone());
+    }
     watch.tell(POD, 0, query, asks);
     watch.take(Event { netns: POD, ..answered });
+    if let Some(after_ms) = after_ms {
+        // Meanwhile others ask.
+        watch.wait(after_ms).asks(40_000, 9, "cache.", "A");
+        watch.answered(40_000, 9, "NOERROR", 1);
+        watch.take(dropped);
+    }
     watch.wait(6_000);
     watch.table.close(watch.now_ns);
-    assert_eq!(watch.suffering()[0].1.failed, 1);
+    watch.suffering().first().map(|(_, cost)| cost.failed)
+}
+
+#[test]
+fn an_answer_whose_loss_is_told_before_or_some_time_after_it_is_did_not_get_through() {
+    for after_ms in [None, Some(10), Some(300)] {
+        assert_eq!(failed_where_the_loss_is_told(after_ms), Some(1), "{after_ms:?}");
+    }
 }
 
 #[test]

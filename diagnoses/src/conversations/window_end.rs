@@ -25,9 +25,12 @@ impl ConversationTable {
         }
         let end_ns = window_end_ns(targets, evidence);
         self.close(end_ns);
-        let lost = evidence.nodes.iter().flat_map(|node| &node.lost);
-        let of_sockets = lost.filter(|lost| lost.probe == "tcpstate");
-        self.doubt(of_sockets.map(Lost::untold).sum());
+        let untold = |probe: &str| {
+            let lost = evidence.nodes.iter().flat_map(|node| &node.lost);
+            lost.filter(|lost| lost.probe == probe).map(Lost::untold).sum()
+        };
+        self.doubt(untold("tcpstate"));
+        self.doubt_untold(untold("tcpretrans"));
         end_ns
     }
 }

@@ -22,17 +22,34 @@ impl Lab {
 
     /// Runs `kubectl-skoop ARGUMENTS --local -o json`, with the names of the lab's namespaces in braces filled in.
     pub fn diagnose(&self, arguments: &str, beside: &Path) -> Result<SkoopRun> {
-        let command = self.diagnosis(arguments, " -o json")?;
-        skoop::watched(&command, &self.directory(), |line| self.start_in(None, line, beside))
+        let directory = self.directory();
+        let recording = directory.join("recording");
+        // Keeping all that helpers say costs time, which a busy machine may not have.
+        let record = match std::env::var_os("SKOOP_REPLAY") {
+            Some(_) => format!(" --record {}", recording.display()),
+            None => String::new(),
+        };
+        let command = self.diagnosis(arguments, &format!(" -o json{record}"))?;
+        let run = skoop::watched(&command, &directory, |line| self.start_in(None, line, beside))?;
+        Ok(SkoopRun {
+            recording: recording.is_file().then_some(recording),
+            ..run
+        })
     }
 
     /// The shell command of a run of `kubectl-skoop`, as a person would type it.
     pub fn diagnosis(&self, arguments: &str, more: &str) -> Result<String> {
+        let asked = self.asked(arguments)?;
+        Ok(format!("{} {asked} --local{more}", skoop::binary()?.display()))
+    }
+
+    /// Arguments with the real names of namespaces.
+    pub fn asked(&self, arguments: &str) -> Result<String> {
         let mut text = arguments.trim().to_owned();
         for name in self.names() {
             text = text.replace(&format!("{{{name}}}"), &format!("netns/{}", self.netns(name)?));
         }
-        Ok(format!("{} {text} --local{more}", skoop::binary()?.display()))
+        Ok(text)
     }
 
     /// Starts `/bin/sh -c command` in a namespace by its real name (none: this one) with the built-in servers on PATH.

@@ -154,7 +154,7 @@ fn unsent(case: &Case<'_>) -> Option<Finding> {
         _ => return None,
     };
     let counter = if back.is_ipv6() {
-        "Ip6.Ip6OutNoRoutes"
+        "Ip6.OutNoRoutes"
     } else {
         "Ip.OutNoRoutes"
     };

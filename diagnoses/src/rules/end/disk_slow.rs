@@ -11,7 +11,8 @@
 //!
 //! Silent on: disks that others wait for, disks that are slow while no answer is late, and disks that take less than half of the time that
 //! an answer took. It sees no waits that are not for a device: network file systems, limits that hold a request back before the
-//! device is asked, and journals, which a thread of the kernel writes for all.
+//! device is asked, and journals, which a thread of the kernel writes for all. And one end alone (`diagnose web-7c9`): there nobody
+//! times the answers, and so disks are not watched either; `kubectl skoop latency` shows what takes the time.
 
 use crate::case::clocks::error_ns;
 use crate::case::far_end::{FarEnd, Process, far_end, holders, latest, listener, process_words};
