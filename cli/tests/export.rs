@@ -4,10 +4,13 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "these are a test's")]
 #![cfg(target_os = "linux")]
 
+#[path = "skoop/netns.rs"]
+mod netns;
 #[path = "skoop/receiver.rs"]
 mod receiver;
 mod skoop;
 
+use netns::Netns;
 use receiver::{Receiver, Reply};
 use serde_json::Value;
 use skoop::{A, ARMED, DONE, DROP, Fake, GOING, HELLO, Run, STOPPED, run, with_helper};
@@ -22,54 +25,37 @@ const ROUND: &str = r#"{"round":{"window":$id,"number":1,"at_ns":1100000000}}"#;
 const LAST_ROUND: &str = r#"{"round":{"window":$id,"number":2,"at_ns":1900000000}}"#;
 
 /// A network namespace of its own with a device that swallows all; it goes with this.
-struct Netns(String);
+struct Swallowing(Netns);
 
 /// What one datagram is on that device: Ethernet, IPv4, UDP, and its text.
 const FRAME: u64 = 14 + 20 + 8 + 10;
 
-impl Netns {
+impl Swallowing {
     fn new(name: &str) -> Self {
-        let netns = Self(format!("sk-export-{name}-{}", std::process::id()));
-        ip(&["netns", "add", &netns.0]);
+        let netns = Netns::new(&format!("export-{name}"));
         // Without IPv6 nobody says anything by himself.
         netns.inside("echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6");
         netns.inside("ip link add swallow type veth peer name other && ip link set other up");
         netns.inside("ip addr add 10.99.7.1/24 dev swallow && ip link set swallow up");
         netns.inside("ip neigh add 10.99.7.2 lladdr 02:00:00:00:00:07 dev swallow nud permanent");
-        netns
-    }
-
-    fn inside(&self, script: &str) {
-        ip(&["netns", "exec", &self.0, "bash", "-c", script]);
+        Self(netns)
     }
 
     /// Sends so many datagrams of ten letters.
     fn send(&self, count: u32) {
         let send = format!("exec 3<>/dev/udp/10.99.7.2/9; for at in $(seq {count}); do printf 0123456789 >&3; done");
-        self.inside(&send);
+        self.0.inside(&send);
     }
 
     /// Connects so often to a port where nobody listens: each time a reset is sent, and received.
     fn be_refused(&self, count: u32) {
         let connect = format!("for at in $(seq {count}); do ! (exec 3<>/dev/tcp/127.0.0.1/4) 2>&-; done");
-        self.inside(&format!("ip link set lo up && {connect}"));
+        self.0.inside(&format!("ip link set lo up && {connect}"));
     }
 
     fn place(&self) -> String {
-        format!("place=\"netns/{}\"", self.0)
+        format!("place=\"netns/{}\"", self.0.name)
     }
-}
-
-impl Drop for Netns {
-    fn drop(&mut self) {
-        let _ = Command::new("ip").args(["netns", "del", &self.0]).status();
-    }
-}
-
-#[track_caller]
-fn ip(arguments: &[&str]) {
-    let done = Command::new("ip").args(arguments).status().unwrap();
-    assert!(done.success(), "ip {arguments:?}");
 }
 
 /// Waits for something that must come true soon.
@@ -96,7 +82,7 @@ fn value(text: &str, name: &str, labels: &[&str]) -> Option<u64> {
 }
 
 /// The counters of one namespace: datagrams, frames, bytes.
-fn counters(text: &str, netns: &Netns) -> [Option<u64>; 3] {
+fn counters(text: &str, netns: &Swallowing) -> [Option<u64>; 3] {
     let place = netns.place();
     let on = [place.as_str(), "interface=\"swallow\""];
     [
@@ -124,11 +110,11 @@ fn begun(mut command: Command) -> Child {
 fn a_file_has_each_reading_whole_and_counters_as_the_kernel_has_them() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("skoop.prom");
-    let netns = Netns::new("file");
+    let netns = Swallowing::new("file");
     netns.send(37);
     let ask = format!(
         "export netns/{} --local --probe udp,netdev --for 4s --interval 500ms --to openmetrics={}",
-        netns.0,
+        netns.0.name,
         file.display()
     );
     let Some(command) = with_helper(&ask) else { return };
@@ -164,11 +150,11 @@ fn asked(address: &str, request: &str, headers: &str) -> String {
 
 #[test]
 fn a_server_has_the_last_reading_by_both_families_until_the_window_ends() {
-    let netns = Netns::new("served");
+    let netns = Swallowing::new("served");
     netns.send(11);
     let ask = format!(
         "export netns/{} --local --probe udp,netdev --for 1m --interval 500ms --to prometheus=0",
-        netns.0
+        netns.0.name
     );
     let Some(command) = with_helper(&ask) else { return };
     let mut child = begun(command);
@@ -223,9 +209,9 @@ fn lines(text: &str) -> Vec<Value> {
 }
 
 /// Resets sent, and datagrams sent as the last reading has them.
-fn of_lines(lines: &[Value], netns: &Netns) -> (usize, Option<u64>) {
+fn of_lines(lines: &[Value], netns: &Swallowing) -> (usize, Option<u64>) {
     let resets = lines.iter().filter(|line| line["seen"]["what"] == "reset-sent");
-    let place = format!("netns/{}", netns.0);
+    let place = format!("netns/{}", netns.0.name);
     let readings = lines
         .iter()
         .filter(|line| line["kind"] == "Numbers" && line["place"] == place.as_str());
@@ -240,11 +226,11 @@ fn of_lines(lines: &[Value], netns: &Netns) -> (usize, Option<u64>) {
 }
 
 /// Begins an export of one namespace, and waits until it reads it.
-fn reading(netns: &Netns, more: &str, folder: &Path) -> Option<Child> {
+fn reading(netns: &Swallowing, more: &str, folder: &Path) -> Option<Child> {
     let ready = folder.join("ready.prom");
     let ask = format!(
         "export netns/{} --local --probe udp,tcpreset --for 1m --interval 500ms --to openmetrics={} {more}",
-        netns.0,
+        netns.0.name,
         ready.display()
     );
     let child = begun(with_helper(&ask)?);
@@ -256,7 +242,7 @@ fn reading(netns: &Netns, more: &str, folder: &Path) -> Option<Child> {
 fn events_and_numbers_are_json_lines_in_files_and_on_stdout() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("events.jsonl");
-    let netns = Netns::new("lines");
+    let netns = Swallowing::new("lines");
     let more = format!("--to stdout --to file={} --max-size 2k --keep 50", file.display());
     let Some(child) = reading(&netns, &more, folder.path()) else {
         return;
@@ -299,11 +285,11 @@ fn events_and_numbers_are_json_lines_in_files_and_on_stdout() {
 #[test]
 fn a_reader_of_stdout_that_goes_ends_the_export_only_where_nobody_else_takes_anything() {
     let folder = tempfile::tempdir().unwrap();
-    let netns = Netns::new("pipe");
+    let netns = Swallowing::new("pipe");
     netns.send(2);
     let ask = format!(
         "export netns/{} --local --probe udp --for 1m --interval 500ms --to stdout",
-        netns.0
+        netns.0.name
     );
     let Some(command) = with_helper(&ask) else { return };
     let mut child = begun(command);
@@ -342,7 +328,7 @@ fn of_loki(receiver: &Receiver) -> Vec<(Value, Value, Value)> {
 #[test]
 fn a_server_that_puts_off_gets_every_event_once_and_no_secret_is_told() {
     let folder = tempfile::tempdir().unwrap();
-    let netns = Netns::new("loki");
+    let netns = Swallowing::new("loki");
     // It is slow, is overloaded, breaks off, and then is well.
     let loki = Receiver::new(|number| match number {
         0 => Reply::status(503, "s3cret-token is what you said"),
@@ -394,7 +380,7 @@ fn a_server_that_puts_off_gets_every_event_once_and_no_secret_is_told() {
             "{labels}"
         );
         assert_eq!(line["seen"]["what"], metadata["what"]);
-        assert_eq!(metadata["place"], format!("netns/{}", netns.0));
+        assert_eq!(metadata["place"], format!("netns/{}", netns.0.name));
     }
     for request in loki.all() {
         assert_eq!(request.path, "/base/loki/api/v1/push");
@@ -466,7 +452,7 @@ fn fields(message: &[u8], number: u8) -> Vec<Vec<u8>> {
 #[test]
 fn a_store_that_was_away_gets_every_reading_once_and_a_collector_both() {
     let folder = tempfile::tempdir().unwrap();
-    let netns = Netns::new("store");
+    let netns = Swallowing::new("store");
     netns.send(21);
     let store = Receiver::new(|number| match number {
         1..4 => Reply::status(503, ""),
@@ -483,7 +469,7 @@ fn a_store_that_was_away_gets_every_reading_once_and_a_collector_both() {
     };
     netns.send(8);
     netns.be_refused(3);
-    let place = format!("place=netns/{}", netns.0);
+    let place = format!("place=netns/{}", netns.0.name);
     let sent = || of_remote_write(&store, "skoop_udp_OutDatagrams_total", &place);
     soon("the last value in the store", || {
         sent()
@@ -537,11 +523,11 @@ fn a_store_that_was_away_gets_every_reading_once_and_a_collector_both() {
 fn by_the_predecessors_names_the_numbers_are_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("skoop.prom");
-    let netns = Netns::new("names");
+    let netns = Swallowing::new("names");
     netns.send(17);
     let ask = format!(
         "export netns/{} --local --names kubeskoop --probe udp,netdev --for 1s --to openmetrics={}",
-        netns.0,
+        netns.0.name,
         file.display()
     );
     let Some(command) = with_helper(&ask) else { return };
@@ -570,7 +556,7 @@ fn by_the_predecessors_names_the_numbers_are_the_same() {
 #[test]
 fn a_server_is_trusted_by_its_own_authority_and_nobody_else() {
     let folder = tempfile::tempdir().unwrap();
-    let netns = Netns::new("tls");
+    let netns = Swallowing::new("tls");
     let (trusted, certificate) = Receiver::secure();
     let (stranger, _) = Receiver::secure();
     let authority = folder.path().join("ca.pem");
@@ -599,7 +585,7 @@ fn a_server_is_trusted_by_its_own_authority_and_nobody_else() {
 #[test]
 fn one_bad_sink_stops_no_other_and_what_it_did_not_take_is_counted() {
     let folder = tempfile::tempdir().unwrap();
-    let netns = Netns::new("bad");
+    let netns = Swallowing::new("bad");
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let stern = Receiver::new(|_| Reply::status(400, "no such thing"));
     let lines = folder.path().join("lines");

@@ -28,14 +28,18 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Left out unless asked for: they follow every packet of a flow, report every connection, or measure every packet or request.
-pub const ONLY_WHEN_ASKED: [&str; 6] = [
+/// Left out unless asked for: they follow every packet of a flow, report every connection, measure every packet or request, or read one by
+/// one what others read as a whole.
+pub const ONLY_WHEN_ASKED: [&str; 9] = [
     "path",
     "tcpstate",
     "transmit",
     "socketlatency",
     "kernellatency",
     "biolatency",
+    "holders",
+    "process",
+    "peers",
 ];
 
 /// Watch drops, resets and other events of the kernel as they happen

@@ -62,6 +62,7 @@ impl LatencyCommand {
             scope: &self.scope,
             place: &self.place,
             probes: PROBES.iter().map(|probe| (*probe).to_owned()).collect(),
+            also: &[],
             facts: &[],
             length: Some(self.length),
             interval: None,
