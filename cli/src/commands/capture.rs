@@ -2,7 +2,7 @@
 
 use super::measured_times::measured_times;
 use super::numbers_look::known_probe;
-use super::probe_costs::say_costs;
+use super::probe_costs::{ONLY_WHEN_ASKED, say_costs};
 use super::scope_options::{OPEN_ENDED, ScopeOptions};
 use super::site_options::{SiteOptions, block_on};
 use super::{CliCommand, CommandContext};
@@ -27,20 +27,6 @@ use model::protocol::Hello;
 use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::Instant;
-
-/// Left out unless asked for: they follow every packet of a flow, report every connection, measure every packet or request, or read one by
-/// one what others read as a whole.
-pub const ONLY_WHEN_ASKED: [&str; 9] = [
-    "path",
-    "tcpstate",
-    "transmit",
-    "socketlatency",
-    "kernellatency",
-    "biolatency",
-    "holders",
-    "process",
-    "peers",
-];
 
 /// Watch drops, resets and other events of the kernel as they happen
 ///

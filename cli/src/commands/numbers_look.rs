@@ -1,8 +1,7 @@
 //! Looking at numbers for a bounded window: helpers read them, and each complete reading of all nodes is shown or kept.
 
 use super::CommandContext;
-use super::capture::ONLY_WHEN_ASKED;
-use super::probe_costs::say_costs;
+use super::probe_costs::{ONLY_WHEN_ASKED, say_costs};
 use super::scope_options::{OPEN_ENDED, ScopeOptions};
 use super::site_options::{SiteOptions, check};
 use crate::capture::filter::{CaptureFilter, ResolvedEndpoint};
