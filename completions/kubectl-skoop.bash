@@ -2679,7 +2679,7 @@ _kubectl__skoop() {
             return 0
             ;;
         kubectl__subcmd__skoop__subcmd__top)
-            opts="-l -w -o -v -n -h --selector --node --all-nodes --max-nodes --view --for --watch --interval --all --output --local --helper --record --record-payloads --replay --verbose --image --image-pull-policy --image-pull-secret --helper-namespace --privileged --inject --no-helper --dry-run --color --kubeconfig --context --cluster --user --namespace --as --as-group --request-timeout --help"
+            opts="-l -w -o -v -n -h --selector --node --all-nodes --max-nodes --view --by --for --watch --interval --all --output --local --helper --record --record-payloads --replay --verbose --image --image-pull-policy --image-pull-secret --helper-namespace --privileged --inject --no-helper --dry-run --color --kubeconfig --context --cluster --user --namespace --as --as-group --request-timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2702,7 +2702,11 @@ _kubectl__skoop() {
                     return 0
                     ;;
                 --view)
-                    COMPREPLY=($(compgen -W "health tcp sockets udp links queues conntrack files cpu disk softnet" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "health tcp sockets udp links queues conntrack dns files cpu disk softnet" -- "${cur}"))
+                    return 0
+                    ;;
+                --by)
+                    COMPREPLY=($(compgen -W "process peer" -- "${cur}"))
                     return 0
                     ;;
                 --for)

@@ -41,7 +41,7 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "diagnos
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "capture" -d 'Watch drops, resets and other events of the kernel as they happen'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "top" -d 'See who suffers: a row for each pod, the worst first'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "inspect" -d 'Show all numbers of a pod\'s or a node\'s network, and what they mean'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "compare" -d 'Compare two pods of the same kind, a sick one and a healthy one: what is different?'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "compare" -d 'Compare two pods of the same kind, a sick one and a healthy one: what is different? Or two recordings, before and after'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "export" -d 'Give numbers and events to monitoring while the window is open'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "latency" -d 'Show where time passes: in connecting, in the program, its sockets, the kernel, the queues of devices, and disks'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_needs_command" -f -a "map" -d 'Show who talks to whom, how that is known, and where it is lost'
@@ -565,11 +565,14 @@ sockets\t'sockets by state, and what waits in them'
 udp\t'UDP: datagrams, full buffers, ports where nobody listens'
 links\t'interfaces: traffic, and what device, driver and stack lost'
 queues\t'queueing disciplines: what waits, what was held back, what was dropped'
-conntrack\t'tables of tracked connections: how full, and what could not be tracked'
+conntrack\t'tables of tracked connections: how full, what could not be tracked, and who holds them'
+dns\t'DNS over UDP: answers, how long they took, queries that nobody answered'
 files\t'open files against their limits, sockets apart'
 cpu\t'CPU: used, throttled, waited for'
 disk\t'block devices: read, written, waited for'
 softnet\t'each node\'s CPUs at work on packets'"
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -l by -d 'A row for each of these in the place of whole pods' -r -f -a "process\t'each process: connections, what waits in them, files, CPU, disks'
+peer\t'each peer of their sockets: connections, round trip times, what waits, what was sent again'"
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -l for -d 'Look for this time, such as 5s or 1m [default: 5s; with -w until Ctrl-C]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -l interval -d 'With -w: how often' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -s o -l output -d 'How to print it' -r -f -a "table\t'For reading'
@@ -610,7 +613,7 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand inspect" -s 
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand inspect" -l node -d 'Watch this node; may be repeated' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand inspect" -l max-nodes -d 'Refuse to watch more nodes than this' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand inspect" -l for -d 'Look for this time, such as 5s or 1m' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand inspect" -l probe -d 'Read only these, separated by commas (`probes` lists them) [default: all that read]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand inspect" -l probe -d 'Read only these, separated by commas (`probes` lists them) [default: all that read, but process and peers]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand inspect" -s o -l output -d 'How to print it' -r -f -a "table\t'For reading'
 json\t'One JSON object a line, each of one reading'
 html\t'One page of HTML to attach to a ticket'"

@@ -24,6 +24,7 @@ impl Interrupt {
                     let _ = sender.send(true);
                     if signalled().await.is_ok() {
                         // A helper ends by itself when its standard input closes.
+                        crate::typed::restore();
                         std::process::exit(INTERRUPTED);
                     }
                 }

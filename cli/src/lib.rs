@@ -19,6 +19,7 @@ mod render;
 mod report;
 mod site;
 mod traffic_map;
+mod typed;
 
 pub use commands::{KUBECTL_COMPLETION, command, completion_script};
 pub use conversation::reply_stream::ReplyStream;

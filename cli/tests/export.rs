@@ -10,7 +10,7 @@ mod exporting;
 mod receiver;
 mod skoop;
 
-use exporting::{FRAME, Netns, READING, reading, value};
+use exporting::{FRAME, Swallowing, READING, reading, value};
 use receiver::{Receiver, Reply};
 use serde_json::Value;
 use skoop::{A, ARMED, DONE, DROP, Fake, GOING, HELLO, STOPPED, asked, begun, ended, run, soon, with_helper};
@@ -27,7 +27,7 @@ const ROUND: &str = r#"{"round":{"window":$id,"number":1,"at_ns":1100000000}}"#;
 const LAST_ROUND: &str = r#"{"round":{"window":$id,"number":2,"at_ns":1900000000}}"#;
 
 /// The counters of one namespace: datagrams, frames, bytes.
-fn counters(text: &str, netns: &Netns) -> [Option<u64>; 3] {
+fn counters(text: &str, netns: &Swallowing) -> [Option<u64>; 3] {
     let place = netns.place();
     let on = [place.as_str(), "interface=\"swallow\""];
     [
@@ -45,11 +45,11 @@ fn all_of(datagrams: u64) -> [Option<u64>; 3] {
 fn a_file_has_each_reading_whole_and_counters_as_the_kernel_has_them() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("skoop.prom");
-    let netns = Netns::new("file");
+    let netns = Swallowing::new("file");
     netns.send(37);
     let ask = format!(
         "export netns/{} --local --probe udp,netdev --for 4s --interval 500ms --to openmetrics={}",
-        netns.0,
+        netns.0.name,
         file.display()
     );
     let Some(command) = with_helper(&ask) else { return };
@@ -71,11 +71,11 @@ fn a_file_has_each_reading_whole_and_counters_as_the_kernel_has_them() {
 
 #[test]
 fn a_server_has_the_last_reading_by_both_families_until_the_window_ends() {
-    let netns = Netns::new("served");
+    let netns = Swallowing::new("served");
     netns.send(11);
     let ask = format!(
         "export netns/{} --local --probe udp,netdev --for 1m --interval 500ms --to prometheus=0",
-        netns.0
+        netns.0.name
     );
     let Some(command) = with_helper(&ask) else { return };
     let mut child = begun(command);
@@ -130,9 +130,9 @@ fn lines(text: &str) -> Vec<Value> {
 }
 
 /// Resets sent, and datagrams sent as the last reading has them.
-fn of_lines(lines: &[Value], netns: &Netns) -> (usize, Option<u64>) {
+fn of_lines(lines: &[Value], netns: &Swallowing) -> (usize, Option<u64>) {
     let resets = lines.iter().filter(|line| line["seen"]["what"] == "reset-sent");
-    let place = format!("netns/{}", netns.0);
+    let place = format!("netns/{}", netns.0.name);
     let readings = lines
         .iter()
         .filter(|line| line["kind"] == "Numbers" && line["place"] == place.as_str());
@@ -150,7 +150,7 @@ fn of_lines(lines: &[Value], netns: &Netns) -> (usize, Option<u64>) {
 fn events_and_numbers_are_json_lines_in_files_and_on_stdout() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("events.jsonl");
-    let netns = Netns::new("lines");
+    let netns = Swallowing::new("lines");
     let more = format!("--to stdout --to file={} --max-size 2k --keep 50", file.display());
     let Some(child) = reading(&netns, PROBES, &more, folder.path()) else {
         return;
@@ -193,11 +193,11 @@ fn events_and_numbers_are_json_lines_in_files_and_on_stdout() {
 #[test]
 fn a_reader_of_stdout_that_goes_ends_the_export_only_where_nobody_else_takes_anything() {
     let folder = tempfile::tempdir().unwrap();
-    let netns = Netns::new("pipe");
+    let netns = Swallowing::new("pipe");
     netns.send(2);
     let ask = format!(
         "export netns/{} --local --probe udp --for 1m --interval 500ms --to stdout",
-        netns.0
+        netns.0.name
     );
     let Some(command) = with_helper(&ask) else { return };
     let mut child = begun(command);
@@ -236,7 +236,7 @@ fn of_loki(receiver: &Receiver) -> Vec<(Value, Value, Value)> {
 #[test]
 fn a_server_that_puts_off_gets_every_event_once_and_no_secret_is_told() {
     let folder = tempfile::tempdir().unwrap();
-    let netns = Netns::new("loki");
+    let netns = Swallowing::new("loki");
     // It is slow, is overloaded, breaks off, and then is well.
     let loki = Receiver::new(|number| match number {
         0 => Reply::status(503, "s3cret-token is what you said"),
@@ -288,7 +288,7 @@ fn a_server_that_puts_off_gets_every_event_once_and_no_secret_is_told() {
             "{labels}"
         );
         assert_eq!(line["seen"]["what"], metadata["what"]);
-        assert_eq!(metadata["place"], format!("netns/{}", netns.0));
+        assert_eq!(metadata["place"], format!("netns/{}", netns.0.name));
     }
     for request in loki.all() {
         assert_eq!(request.path, "/base/loki/api/v1/push");
@@ -360,7 +360,7 @@ fn fields(message: &[u8], number: u8) -> Vec<Vec<u8>> {
 #[test]
 fn a_store_that_was_away_gets_every_reading_once_and_a_collector_both() {
     let folder = tempfile::tempdir().unwrap();
-    let netns = Netns::new("store");
+    let netns = Swallowing::new("store");
     netns.send(21);
     let store = Receiver::new(|number| match number {
         1..4 => Reply::status(503, ""),
@@ -377,7 +377,7 @@ fn a_store_that_was_away_gets_every_reading_once_and_a_collector_both() {
     };
     netns.send(8);
     netns.be_refused(3);
-    let place = format!("place=netns/{}", netns.0);
+    let place = format!("place=netns/{}", netns.0.name);
     let sent = || of_remote_write(&store, "skoop_udp_OutDatagrams_total", &place);
     soon("the last value in the store", || {
         sent()
@@ -431,11 +431,11 @@ fn a_store_that_was_away_gets_every_reading_once_and_a_collector_both() {
 fn by_the_predecessors_names_the_numbers_are_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("skoop.prom");
-    let netns = Netns::new("names");
+    let netns = Swallowing::new("names");
     netns.send(17);
     let ask = format!(
         "export netns/{} --local --names kubeskoop --probe udp,netdev --for 1s --to openmetrics={}",
-        netns.0,
+        netns.0.name,
         file.display()
     );
     let Some(command) = with_helper(&ask) else { return };
@@ -464,7 +464,7 @@ fn by_the_predecessors_names_the_numbers_are_the_same() {
 #[test]
 fn a_server_is_trusted_by_its_own_authority_and_nobody_else() {
     let folder = tempfile::tempdir().unwrap();
-    let netns = Netns::new("tls");
+    let netns = Swallowing::new("tls");
     let (trusted, certificate) = Receiver::secure();
     let (stranger, _) = Receiver::secure();
     let authority = folder.path().join("ca.pem");
@@ -493,7 +493,7 @@ fn a_server_is_trusted_by_its_own_authority_and_nobody_else() {
 #[test]
 fn one_bad_sink_stops_no_other_and_what_it_did_not_take_is_counted() {
     let folder = tempfile::tempdir().unwrap();
-    let netns = Netns::new("bad");
+    let netns = Swallowing::new("bad");
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let stern = Receiver::new(|_| Reply::status(400, "no such thing"));
     let lines = folder.path().join("lines");

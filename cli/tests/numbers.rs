@@ -6,11 +6,14 @@ mod skoop;
 
 use serde_json::Value;
 use skoop::{A, DONE, Fake, HELLO};
+use std::path::Path;
+use tempfile::TempDir;
 
 /// A helper that has the probes these commands ask for.
 fn hello() -> String {
     let names = [
         "drop",
+        "dns",
         "tcp",
         "udp",
         "tcpext",
@@ -31,7 +34,7 @@ fn hello() -> String {
         .map(|name| {
             format!(
                 r#"{{"name":"{name}","about":"x","cost":"x","reads":{}}}"#,
-                *name != "drop"
+                !matches!(*name, "drop" | "dns")
             )
         })
         .collect();
@@ -56,6 +59,22 @@ fn described(id: u32, name: &str, kind: &str, labels: &str) -> String {
 
 /// A pod's namespace in which twelve connects fail, a queue overflows and nine packets are dropped in four seconds.
 fn suffering() -> Fake {
+    meeting(
+        "[1,112],[2,1038],[3,4],[4,6],[7,2],[8,5]",
+        r#"{"facts":{"id":$id,"name":"netns/a","phase":"before","facts":{"netns":7,"at_ns":1,"links":{"known":[{"index":2,"name":"eth0","mtu":1400,"up":true,"carrier":true}]}}}}"#,
+    )
+}
+
+/// The same at another time: nothing fails.
+fn well() -> Fake {
+    meeting(
+        "[1,100],[2,1038],[3,0],[4,6],[7,0],[8,0]",
+        r#"{"facts":{"id":$id,"name":"netns/a","phase":"before","facts":{"netns":7,"at_ns":1,"links":{"known":[{"index":2,"name":"eth0","mtu":1500,"up":true,"carrier":true}]}}}}"#,
+    )
+}
+
+/// A namespace whose numbers come to these, with these settings.
+fn meeting(values: &str, facts: &str) -> Fake {
     let hello = hello();
     let armed: Vec<String> = ["drop", "tcp", "tcpext", "tcpsummary", "netdev"]
         .iter()
@@ -83,7 +102,7 @@ fn suffering() -> Fake {
         r#","whose":{"name":"netns/a","owner":{"netns":{"name":"a"}},"processes":1}"#,
         "[1,100],[2,1000],[4,3],[5,129],[6,128]",
     );
-    let second = sample(5_000_000_000, "", "[1,112],[2,1038],[3,4],[4,6],[7,2],[8,5]");
+    let second = sample(5_000_000_000, "", values);
     let round = |number: u32| {
         format!(r#"{{"round":{{"window":2,"number":{number},"at_ns":1,"took_us":100,"cpu_us":90,"late_us":0}}}}"#)
     };
@@ -96,6 +115,7 @@ fn suffering() -> Fake {
         ("resolve", &[A]),
         ("arm", &[armed.as_str()]),
         ("go", &on_go),
+        ("read", &[facts, r#"{"read":{"id":$id}}"#]),
         ("stop", &[second.as_str(), round_2.as_str(), STOPPED]),
         ("bye", &[DONE, "!exit 0"]),
     ])
@@ -185,6 +205,90 @@ fn all_numbers_of_a_place_stand_in_groups_and_those_that_hurt_come_first() {
     assert_eq!(inspect["places"][0]["groups"][0]["shown_by"], "nstat -asz");
 }
 
+/// Records what this helper says, as a file of that name.
+fn record(fake: &Fake, folder: &Path, command: &str, name: &str) -> String {
+    let file = folder.join(name).display().to_string();
+    let run = fake.run(&format!("{command} netns/a --for 100ms --record {file}"));
+    assert_eq!(run.code, Some(0), "{run:?}");
+    file
+}
+
+#[test]
+fn two_recordings_of_a_place_are_compared_by_settings_and_growth_before_and_after() {
+    let folder = TempDir::new().unwrap();
+    let before = record(&well(), folder.path(), "inspect", "before");
+    let after = record(&suffering(), folder.path(), "inspect", "after");
+    let run = skoop::run(&format!("compare {before} {after}"));
+    assert_eq!(run.code, Some(1), "{run:?}");
+    for says in [
+        "MTU of eth0",
+        "1400",
+        "1500",
+        "Tcp.AttemptFails",
+        "3.0/s",
+        "TcpExt.ListenOverflows",
+    ] {
+        assert!(run.out.contains(says), "{says}: {}", run.out);
+    }
+    assert!(
+        run.out.contains("read of neither, not compared: sysctls, "),
+        "{}",
+        run.out
+    );
+    let run = skoop::run(&format!("compare {before} {after} -o json"));
+    let compare: Value = serde_json::from_str(&run.out).unwrap();
+    fits_schema(&compare);
+    assert_eq!(compare["one"]["recording"], before.as_str());
+    assert_eq!(compare["differences"][0]["what"], "MTU of eth0");
+    assert_eq!(compare["other"]["hurts"][0], "12 of 38 connections failed to be made");
+    let same = skoop::run(&format!("compare {before} {before}"));
+    assert_eq!(same.code, Some(0), "{same:?}");
+    assert!(same.out.contains("nothing is different"), "{}", same.out);
+}
+
+#[test]
+fn what_only_one_recording_tells_is_said_and_is_no_difference() {
+    let folder = TempDir::new().unwrap();
+    let with_settings = record(&well(), folder.path(), "inspect", "with");
+    let without = record(&well(), folder.path(), "top", "without");
+    let run = skoop::run(&format!("compare {with_settings} {without}"));
+    assert_eq!(run.code, Some(3), "{run:?}");
+    assert!(run.out.contains("nothing is different"), "{}", run.out);
+    assert!(
+        run.out.contains(&format!(
+            "interfaces of netns/a in {without}: read only of netns/a in {with_settings}"
+        )),
+        "{}",
+        run.out
+    );
+}
+
+#[test]
+fn a_file_that_is_no_recording_or_was_changed_is_compared_with_nothing() {
+    let folder = TempDir::new().unwrap();
+    let whole = record(&well(), folder.path(), "inspect", "whole");
+    let (other, changed) = (folder.path().join("other"), folder.path().join("changed"));
+    std::fs::write(&other, "no recording at all").unwrap();
+    skoop::run(&format!("compare {whole} {}", other.display())).refused(2, "other is no recording");
+    skoop::run(&format!("compare {whole} netns/a --local")).refused(2, "is a file and netns/a is none");
+    skoop::run(&format!("compare {whole} {whole} --local")).refused(2, "nothing is looked at");
+    let text = std::fs::read_to_string(&whole).unwrap();
+    std::fs::write(&changed, text.replace("\"mtu\":1500", "\"mtu\":1400")).unwrap();
+    let run = skoop::run(&format!("compare {whole} {}", changed.display()));
+    assert_eq!(run.code, Some(3), "{run:?}");
+    assert!(run.out.contains("was changed after it was made"), "{}", run.out);
+    let cut = text
+        .lines()
+        .take(text.lines().count() - 2)
+        .collect::<Vec<_>>()
+        .join("\n");
+    std::fs::write(&changed, cut + "\n").unwrap();
+    assert_eq!(
+        skoop::run(&format!("compare {whole} {}", changed.display())).code,
+        Some(3)
+    );
+}
+
 #[test]
 fn what_cannot_be_meant_is_refused_before_anything_is_started() {
     skoop::run("inspect --local").refused(2, "nothing is named to inspect");
@@ -194,6 +298,32 @@ fn what_cannot_be_meant_is_refused_before_anything_is_started() {
     suffering()
         .run("inspect netns/a --probe tpc")
         .refused(2, "there is no probe `tpc`");
+}
+
+#[test]
+fn the_predecessors_names_of_probes_lead_to_ours_or_say_why_there_is_none() {
+    let fake = Fake::new(&[("hello", &[hello().as_str()]), ("bye", &[DONE, "!exit 0"])]);
+    let run = fake.run("explain packetloss");
+    assert_eq!(run.code, Some(0), "{run:?}");
+    for says in [
+        "a probe of KubeSkoop",
+        "here        drop: every drop with its reason",
+        "sees",
+    ] {
+        assert!(run.out.contains(says), "{says}: {}", run.out);
+    }
+    let run = skoop::run("explain rdma --helper /nonexistent");
+    assert!(
+        run.code == Some(0) && run.out.contains("not built: it reads counters of RDMA devices"),
+        "{run:?}"
+    );
+    let listed = fake.run("probes").out;
+    for says in ["packetloss      drop: ", "virtcmdlatency  not built: "] {
+        assert!(listed.contains(says), "{says}: {listed}");
+    }
+    suffering()
+        .run("inspect netns/a --probe packetloss")
+        .refused(2, "there is no probe `packetloss`: here it is `drop`");
 }
 
 #[track_caller]

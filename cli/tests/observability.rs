@@ -10,7 +10,7 @@ mod exporting;
 mod servers;
 mod skoop;
 
-use exporting::{Netns, READING, begin_export, reading, value};
+use exporting::{Swallowing, READING, begin_export, reading, value};
 use serde_json::Value;
 use servers::{RealServer, Samples, free_port, samples_of};
 use skoop::{ended, signal, soon};
@@ -26,7 +26,7 @@ const EVERYTHING: &str = "netdev,qdisc,softnet,sock,sockmem,tcpsummary,conntrack
 
 /// An export that goes on, of a namespace in which nothing happens any more.
 struct FaultRun {
-    netns: Netns,
+    netns: Swallowing,
     export: Child,
     folder: TempDir,
 }
@@ -34,7 +34,7 @@ struct FaultRun {
 impl FaultRun {
     /// Connections are refused, datagrams dropped, names not found, and messages read late, while it is exported.
     fn exported(name: &str, sinks: &str) -> Option<Self> {
-        let (netns, folder) = (Netns::new(name), TempDir::new().unwrap());
+        let (netns, folder) = (Swallowing::new(name), TempDir::new().unwrap());
         let export = reading(&netns, PROBES, sinks, folder.path())?;
         netns.be_refused(9);
         netns.be_dropped(5);
@@ -227,7 +227,7 @@ fn victoria_logs_finds_every_event_by_its_labels_however_it_was_sent() {
     let Some(run) = FaultRun::exported("logs", &sinks) else {
         return;
     };
-    let place = format!("netns/{}", run.netns.0);
+    let place = format!("netns/{}", run.netns.0.name);
     are_told(
         &logs,
         "node!=\"\"",
@@ -270,7 +270,7 @@ fn a_collector_gives_on_all_that_it_was_given() {
     let Some(run) = FaultRun::exported("collector", &format!("--to otlp=http://{}", collector.address)) else {
         return;
     };
-    let place = format!("netns/{}", run.netns.0);
+    let place = format!("netns/{}", run.netns.0.name);
     are_told(
         &logs,
         "\"skoop.place\"!=\"\"",
@@ -342,7 +342,7 @@ fn every_query_of_the_dashboards_finds_numbers_of_a_fault() {
     let Some(prometheus) = RealServer::prometheus(free_port()) else {
         return;
     };
-    let (netns, folder) = (Netns::new("dashboards"), TempDir::new().unwrap());
+    let (netns, folder) = (Swallowing::new("dashboards"), TempDir::new().unwrap());
     let asked = format!("--probe {EVERYTHING} --to remote-write=http://{}", prometheus.address);
     let Some(export) = begin_export(&asked, folder.path()) else {
         return;
@@ -391,7 +391,7 @@ fn every_query_of_the_dashboards_finds_numbers_of_a_fault() {
         .unwrap();
     soon("the resets on the overview", || {
         let most = prometheus.queried(&format!("max_over_time(({resets})[1m:500ms])"));
-        let place = format!("netns/{}", netns.0);
+        let place = format!("netns/{}", netns.0.name);
         let ours = most
             .into_iter()
             .find(|series| series["metric"]["place"] == place.as_str())?;

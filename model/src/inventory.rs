@@ -359,6 +359,25 @@ pub struct LabelExpression {
 }
 
 impl Inventory {
+    /// What lives at which address: services, pods that run and have networks of their own, nodes.
+    #[must_use]
+    pub fn address_names(&self) -> BTreeMap<IpAddr, String> {
+        let services = self.services.iter().flat_map(|service| {
+            let named = |ip: &IpAddr| (*ip, service.full_name());
+            service.cluster_ips.iter().map(named)
+        });
+        let own_network = |pod: &&Pod| !pod.host_network && pod.phase == "Running";
+        let pods = self.pods.iter().filter(own_network).flat_map(|pod| {
+            let named = |ip: &IpAddr| (*ip, pod.full_name());
+            pod.addresses.iter().map(named)
+        });
+        let nodes = self.nodes.iter().flat_map(|node| {
+            let named = |ip: &IpAddr| (*ip, node.name.clone());
+            node.addresses.iter().map(named)
+        });
+        services.chain(pods).chain(nodes).collect()
+    }
+
     /// What of it was not read: the first of these kinds that says so.
     #[must_use]
     pub fn unread(&self, kinds: &[&str]) -> Option<Missing> {

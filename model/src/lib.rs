@@ -38,6 +38,8 @@ pub mod owner;
 #[cfg(feature = "std")]
 pub mod policy_objects;
 #[cfg(feature = "std")]
+pub mod predecessor;
+#[cfg(feature = "std")]
 pub mod protocol;
 #[cfg(feature = "std")]
 pub mod report;

@@ -61,6 +61,7 @@ const CPU: &[&str] = &["cpu"];
 const STATE: &[&str] = &["state"];
 const LISTENER: &[&str] = &["listener"];
 const PROCESS: &[&str] = &["process"];
+const PEER: &[&str] = &["peer", "port", "role"];
 const DEVICE: &[&str] = &["device"];
 const PROTOCOL: &[&str] = &["protocol"];
 const SOFTIRQ: &[&str] = &["softirq"];
@@ -326,6 +327,24 @@ pub const NUMBERS: &[Number] = &[
         &[],
         "connections not taken in because too many share a place of the table",
     ),
+    gauge(
+        "holders.by_source",
+        Count,
+        &["source"],
+        "tracked connections that began at this address",
+    ),
+    gauge(
+        "holders.by_destination",
+        Count,
+        &["destination", "port"],
+        "tracked connections to this address and port",
+    ),
+    gauge(
+        "holders.by_pair",
+        Count,
+        &["source", "destination", "port"],
+        "tracked connections from this address to that address and port",
+    ),
     gauge("fd.open", Count, PROCESS, "open file descriptors of a process"),
     gauge(
         "fd.sockets",
@@ -381,6 +400,102 @@ pub const NUMBERS: &[Number] = &[
         "time that threads were ready to run and had no CPU (the schedulers' run delay, of those that live)",
     ),
     gauge("cpu.limit_percent", Count, &[], "the CPU limit, as percent of one CPU"),
+    gauge(
+        "process.connections",
+        Count,
+        PROCESS,
+        "TCP connections that a process holds",
+    ),
+    gauge(
+        "process.unread",
+        Bytes,
+        PROCESS,
+        "bytes that came on the connections of a process and that it has not read yet",
+    ),
+    gauge(
+        "process.unacknowledged",
+        Bytes,
+        PROCESS,
+        "bytes that a process wrote and the far ends have not acknowledged yet",
+    ),
+    gauge(
+        "process.resent",
+        Count,
+        PROCESS,
+        "segments that were sent again on the connections that a process holds",
+    ),
+    gauge("process.sockets", Count, PROCESS, "sockets that a process holds"),
+    gauge("process.open", Count, PROCESS, "open file descriptors of a process"),
+    gauge(
+        "process.limit",
+        Count,
+        PROCESS,
+        "the most file descriptors a process may have open",
+    ),
+    counter("process.used", Microseconds, PROCESS, "time of a process on a CPU"),
+    counter(
+        "process.waited",
+        Microseconds,
+        PROCESS,
+        "time that threads of a process were ready to run and had no CPU (of those that live)",
+    ),
+    counter(
+        "process.read_bytes",
+        Bytes,
+        PROCESS,
+        "bytes that a process had read from block devices",
+    ),
+    counter(
+        "process.written_bytes",
+        Bytes,
+        PROCESS,
+        "bytes that a process had written to block devices",
+    ),
+    gauge("process.left_out", Count, &[], "processes that are not told one by one"),
+    gauge("peers.connections", Count, PEER, "connections with a peer on a port"),
+    gauge(
+        "peers.opening",
+        Count,
+        PEER,
+        "connections with a peer that are asked for and not made yet",
+    ),
+    gauge(
+        "peers.rtt_p50",
+        Microseconds,
+        PEER,
+        "smoothed round trip time to a peer: half of the connections have no more",
+    ),
+    gauge(
+        "peers.unread",
+        Bytes,
+        PEER,
+        "bytes that came from a peer and no program has read yet",
+    ),
+    gauge(
+        "peers.unacknowledged",
+        Bytes,
+        PEER,
+        "bytes written that a peer has not acknowledged yet",
+    ),
+    gauge(
+        "peers.resent",
+        Count,
+        PEER,
+        "segments that were sent again on the connections with a peer",
+    ),
+    gauge(
+        "peers.sent_bytes",
+        Bytes,
+        PEER,
+        "bytes that a peer acknowledged on the connections that are open now",
+    ),
+    gauge(
+        "peers.received_bytes",
+        Bytes,
+        PEER,
+        "bytes that came from a peer on the connections that are open now",
+    ),
+    gauge("peers.left_out", Count, &[], "peers that are not told one by one"),
     histogram(
         "socketlatency.connect",
         OUTCOME,

@@ -8,6 +8,7 @@ use crate::owner::Owner;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 /// How a number moves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -98,6 +99,9 @@ pub struct Whose {
     pub owner: Owner,
     /// Processes that live in it.
     pub processes: u32,
+    /// Its addresses that others can reach.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<IpAddr>,
 }
 
 /// All namespaces were read once more.

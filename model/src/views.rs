@@ -27,6 +27,12 @@ pub struct Top {
     pub reading_cpu_ms: f64,
     /// The rows.
     pub pods: Vec<TopRow>,
+    /// Processes or peers that helpers did not tell one by one, because there are more than they tell.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub left_out: u64,
+    /// With the view `conntrack`: who holds the tables of tracked connections, most entries first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub holders: Vec<TableHolder>,
     /// What could not be read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<Missing>,
@@ -44,6 +50,12 @@ pub struct TopRow {
     pub node: String,
     /// Inode of its network namespace.
     pub netns: u32,
+    /// It shares its node's network: it has only what its cgroup and its sockets tell, and the rest is the node's.
+    #[serde(skip_serializing_if = "is_false")]
+    pub host_network: bool,
+    /// With `--by`: the process (its number and name) or the peer (its name, address and port).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub part: Option<String>,
     /// Its numbers by the column's key: growth is told for the whole window, levels as they are at its end, in units of the
     /// key's ending (`_s`, `_bytes`, `_ratio`), else as counts.
     pub values: BTreeMap<String, f64>,
@@ -53,6 +65,42 @@ pub struct TopRow {
     /// All that hurts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hurts: Vec<String>,
+}
+
+/// Who holds entries of a table of tracked connections. Absent ends stand for all of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct TableHolder {
+    /// Whose table it is.
+    pub table: String,
+    /// The node.
+    pub node: String,
+    /// What is counted: `source`, `destination`, or `pair` of both.
+    pub by: String,
+    /// Where the connections begin: an address, with the name of who lives there where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// Where they lead to, the same, with the port.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub destination: Option<String>,
+    /// It stands for all that are not told one by one.
+    #[serde(skip_serializing_if = "is_false")]
+    pub others: bool,
+    /// Entries.
+    pub entries: u64,
+    /// By how many they became more in the window, or fewer; absent where the first reading did not tell this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub growth: Option<i64>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives it so")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives it so")]
+const fn is_false(is: &bool) -> bool {
+    !*is
 }
 
 /// What a column's number is.
@@ -177,6 +225,9 @@ pub struct Compare {
     pub differences: Vec<Difference>,
     /// Facts and numbers that are alike.
     pub alike: usize,
+    /// What was read of neither, and so was not compared.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub in_neither: Vec<String>,
     /// What could not be read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<Missing>,
@@ -190,6 +241,9 @@ pub struct ComparedPlace {
     pub name: String,
     /// The node.
     pub node: String,
+    /// The recording it was read from; absent where it was looked at just now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recording: Option<String>,
     /// What hurts there, most first.
     pub hurts: Vec<String>,
 }

@@ -422,3 +422,137 @@ fn rounds_come_at_their_interval_and_say_what_they_cost() {
         "{samples:?}"
     );
 }
+
+#[test]
+fn who_holds_a_table_of_connections_is_told_with_the_number_and_where_they_lead() {
+    let bed = NetnsBed::new(
+        &["a"],
+        &["a: iptables -A OUTPUT -m conntrack --ctstate INVALID -j DROP"],
+    );
+    let a = bed.namespace("a").inode;
+    let open = |from: &str, to: &str, flows: u16| {
+        for port in 20_000..20_000 + flows {
+            let sender = UdpSocket::bind((from, port)).unwrap();
+            sender.send_to(&[7], to).unwrap();
+        }
+    };
+    let told = around(&bed.filter(), &["holders"], || {
+        bed.inside("a", || {
+            open("127.0.0.2", "127.0.0.9:53", 3_000);
+            open("127.0.0.3", "127.0.0.9:80", 40);
+            for host in 1..=20 {
+                open("127.0.0.4", &format!("127.0.1.{host}:9"), 1);
+            }
+        });
+    });
+    let by_source = |source: &str| told.now(a, "holders.by_source", source);
+    assert_eq!(
+        (
+            by_source("127.0.0.2"),
+            by_source("127.0.0.3"),
+            by_source("127.0.0.4"),
+            by_source("others")
+        ),
+        (3_000, 40, 20, 0)
+    );
+    assert_eq!(told.now(a, "holders.by_destination", "53/udp"), 3_000);
+    assert_eq!(told.now(a, "holders.by_pair", "80/udp"), 40);
+    assert_eq!(
+        told.now(a, "holders.by_pair", "127.0.0.4"),
+        8,
+        "those that are told of the twenty"
+    );
+    assert_eq!(told.now(a, "holders.by_pair", "others"), 12);
+}
+
+#[test]
+fn each_process_is_told_with_what_its_own_sockets_hold() {
+    let bed = NetnsBed::new(&["a"], &[]);
+    let a = bed.namespace("a").inode;
+    let reader = "import socket, sys\nserver = socket.create_server(('127.0.0.1', 7070))\n\
+        print('ready', flush=True)\nconnection, _ = server.accept()\nprint('accepted', flush=True)\nsys.stdin.readline()";
+    let writer = "import socket, sys\nconnection = socket.create_connection(('127.0.0.1', 7070))\n\
+        connection.sendall(b'x' * 50000)\nprint('written', flush=True)\nsys.stdin.readline()";
+    let mut slow = Inhabitant::start(&bed, "a", reader);
+    let fast = Inhabitant::start(&bed, "a", writer);
+    assert_eq!(slow.hear().trim(), "accepted");
+    let told = around(&bed.filter(), &["process"], || {});
+    let of = |inhabitant: &Inhabitant, number: &str| {
+        let process = format!("{} python3", inhabitant.pid(&bed, "a"));
+        told.now(a, &format!("process.{number}"), &process)
+    };
+    assert_eq!((of(&slow, "connections"), of(&slow, "unread")), (1, 50_000));
+    assert_eq!((of(&fast, "connections"), of(&fast, "unread")), (1, 0));
+    assert_eq!((of(&slow, "sockets"), of(&fast, "sockets")), (2, 1));
+    assert!(of(&slow, "limit") >= of(&slow, "open") && of(&slow, "open") >= 5);
+}
+
+#[test]
+fn a_peer_that_does_not_answer_is_told_apart_from_one_that_does_not_read() {
+    let bed = NetnsBed::routed();
+    bed.run("c", "iptables -A INPUT -p tcp --dport 81 -j DROP");
+    let (a, c) = (bed.namespace("a").inode, bed.namespace("c").inode);
+    let server = "import socket, sys\nserver = socket.create_server(('10.77.2.2', 80))\n\
+        print('ready', flush=True)\nconnection, _ = server.accept()\nprint('accepted', flush=True)\nsys.stdin.readline()";
+    let client = "import socket, sys\nconnection = socket.create_connection(('10.77.2.2', 80))\n\
+        connection.sendall(b'x' * 10000)\nother = socket.socket()\nother.setblocking(False)\n\
+        other.connect_ex(('10.77.2.2', 81))\nprint('ready', flush=True)\nsys.stdin.readline()";
+    let mut server = Inhabitant::start(&bed, "c", server);
+    let _client = Inhabitant::start(&bed, "a", client);
+    assert_eq!(server.hear().trim(), "accepted");
+    let told = around(&bed.filter(), &["peers"], || {});
+    assert_eq!(told.now(a, "peers.opening", "81/tcp"), 1);
+    assert_eq!(
+        (
+            told.now(a, "peers.connections", "80/tcp"),
+            told.now(a, "peers.connections", "81/tcp")
+        ),
+        (1, 0)
+    );
+    assert_eq!(
+        told.now(c, "peers.unread", "10.77.1.2"),
+        10_000,
+        "at the server, by its client"
+    );
+    assert!(told.now(a, "peers.rtt_p50", "80/tcp") > 0);
+}
+
+#[test]
+fn a_pod_in_the_nodes_own_network_is_told_by_its_cgroup_and_its_sockets() {
+    const GROUP: &str = "/sys/fs/cgroup/cpu";
+    if !std::path::Path::new(GROUP).is_dir() {
+        eprintln!("skipped: this machine has no hierarchy of cgroups of its own for CPUs");
+        return;
+    }
+    let uid = format!("00000000-0000-4000-8000-{:012x}", std::process::id());
+    let group = TestGroup::new(GROUP, &format!("pod{uid}"));
+    group.set("cpu.cfs_period_us", "100000");
+    group.set("cpu.cfs_quota_us", "50000");
+    let script = "import socket\nserver = socket.create_server(('127.0.0.1', 0))\n\
+        client = socket.create_connection(server.getsockname())\nclient.sendall(b'x' * 1000)\nprint('ready', flush=True)\ninput()";
+    let mut child = std::process::Command::new("python3")
+        .args(["-c", script])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut ready = [0; 6];
+    child.stdout.as_mut().unwrap().read_exact(&mut ready).unwrap();
+    group.set("cgroup.procs", &child.id().to_string());
+    let host = node_helper::identity::namespaces::own();
+    let filter = Filter {
+        netns: vec![host],
+        ..Filter::default()
+    };
+    let told = around(&filter, &["cpu", "tcpsummary"], || {});
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(told.now(host, "cpu.limit_percent", &uid), 50);
+    // One that nobody accepted yet has no inode, and is nobody's: what it holds is the node's alone.
+    assert_eq!(
+        told.now(host, "tcpsummary.sockets", &uid),
+        2,
+        "a listener, and the client's end"
+    );
+    assert!(told.now(host, "tcpsummary.unread", "") >= 1_000);
+}

@@ -48,6 +48,16 @@ impl CaptureFilter {
         }
     }
 
+    /// The uids of the pods that are asked for; none where a node is asked for as a whole.
+    pub fn pods(&self) -> Vec<String> {
+        if self.endpoints.values().any(Vec::is_empty) {
+            return Vec::new();
+        }
+        let all = self.endpoints.values().flatten();
+        all.filter_map(|endpoint| endpoint.strip_prefix("pod/").map(str::to_owned))
+            .collect()
+    }
+
     /// The names under which events are shown.
     pub fn names(&self, session: &Session, endpoints: Vec<ResolvedEndpoint>) -> EventNames {
         let several = session.state.evidence.nodes.len() > 1;
@@ -62,25 +72,7 @@ impl CaptureFilter {
                 .collect();
         }
         if let Some(inventory) = &self.inventory {
-            for service in &inventory.services {
-                known
-                    .addresses
-                    .extend(service.cluster_ips.iter().map(|ip| (*ip, service.full_name())));
-            }
-            for pod in inventory
-                .pods
-                .iter()
-                .filter(|pod| !pod.host_network && pod.phase == "Running")
-            {
-                known
-                    .addresses
-                    .extend(pod.addresses.iter().map(|ip| (*ip, pod.full_name())));
-            }
-            for node in &inventory.nodes {
-                known
-                    .addresses
-                    .extend(node.addresses.iter().map(|ip| (*ip, node.name.clone())));
-            }
+            known.addresses.extend(inventory.address_names());
             known.pods = inventory
                 .pods
                 .iter()

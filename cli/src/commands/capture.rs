@@ -3,7 +3,7 @@
 use super::capture_causes::{causes, onlooker};
 use super::measured_times::measured_times;
 use super::numbers_look::known_probe;
-use super::probe_costs::say_costs;
+use super::probe_costs::{ONLY_WHEN_ASKED, say_costs};
 use super::scope_options::{OPEN_ENDED, ScopeOptions};
 use super::site_options::{SiteOptions, block_on};
 use super::{CliCommand, CommandContext};
@@ -29,16 +29,6 @@ use model::protocol::Hello;
 use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::Instant;
-
-/// Left out unless asked for: they follow every packet of a flow, report every connection, or measure every packet or request.
-pub const ONLY_WHEN_ASKED: [&str; 6] = [
-    "path",
-    "tcpstate",
-    "transmit",
-    "socketlatency",
-    "kernellatency",
-    "biolatency",
-];
 
 /// Watch drops, resets and other events of the kernel as they happen
 ///

@@ -1,7 +1,7 @@
 //! `export`: numbers and events to where people keep them, for as long as the window is open.
 
-use super::capture::ONLY_WHEN_ASKED;
 use super::numbers_look::{check_interval, interval_ms, known_probes, rounds};
+use super::probe_costs::ONLY_WHEN_ASKED;
 use super::scope_options::{OPEN_ENDED, ScopeOptions};
 use super::sink_options::SinkArguments;
 use super::site_options::{SiteOptions, block_on, check};

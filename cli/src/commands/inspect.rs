@@ -1,6 +1,6 @@
 //! `inspect`: everything of one pod's or node's network in numbers, as it grew.
 
-use super::numbers_look::{NumbersLook, missing, now};
+use super::numbers_look::{NumbersLook, SETTINGS, missing, now};
 use super::scope_options::ScopeOptions;
 use super::site_options::{SiteOptions, block_on};
 use super::{CliCommand, CommandContext};
@@ -17,7 +17,7 @@ use std::time::Duration;
 
 /// Show all numbers of a pod's or a node's network, and what they mean
 ///
-/// Each line says something: counters are shown if they grew in the window, levels if they are not zero; what hurts stands first. Beside each group stands the ordinary command that shows the same.
+/// Each line says something: counters are shown if they grew in the window, levels if they are not zero; what hurts stands first. Beside each group stands the ordinary command that shows the same. With --record the settings of the place (MTU, sysctls, routes, rules) are kept, too, and `compare` compares two such files.
 #[derive(Debug, Args)]
 #[command(
     name = "inspect",
@@ -35,7 +35,7 @@ pub struct InspectCommand {
     /// Look for this time, such as 5s or 1m
     #[arg(long = "for", value_name = "TIME", value_parser = durations::parse, default_value = "5s")]
     length: Duration,
-    /// Read only these, separated by commas (`probes` lists them) [default: all that read]
+    /// Read only these, separated by commas (`probes` lists them) [default: all that read, but process and peers]
     #[arg(long = "probe", value_name = "LIST", value_delimiter = ',')]
     probes: Vec<String>,
     /// Show counters that did not grow, too
@@ -67,7 +67,9 @@ impl InspectCommand {
             scope: &self.scope,
             place: &self.place,
             probes: self.probes.clone(),
-            facts: &[],
+            also: &["holders"],
+            // They are not shown; `compare` takes them out of a recording.
+            facts: if self.place.records() { SETTINGS } else { &[] },
             length: Some(self.length),
             interval: None,
         };

@@ -113,6 +113,7 @@ impl LatencyCommand {
                 .chain(&OF_PLACES)
                 .map(|probe| (*probe).to_owned())
                 .collect(),
+            also: &[],
             facts: &[],
             length: Some(self.length),
             interval: None,

@@ -29,6 +29,7 @@ mod plugin_findings;
 mod probe_costs;
 mod probes;
 mod reach_options;
+mod recorded_look;
 mod rules;
 mod schema;
 mod scope_options;
@@ -38,6 +39,7 @@ mod site_options;
 mod surroundings;
 mod top;
 mod version;
+mod watch_orders;
 
 pub use command_line::{GlobalOptions, TYPED, command};
 pub use completion::{KUBECTL as KUBECTL_COMPLETION, script as completion_script};

@@ -1,7 +1,7 @@
 //! Looking at numbers for a bounded window: helpers read them, and each complete reading of all nodes is shown or kept.
 
 use super::CommandContext;
-use super::probe_costs::say_costs;
+use super::probe_costs::{ONLY_WHEN_ASKED, say_costs};
 use super::scope_options::{OPEN_ENDED, ScopeOptions};
 use super::site_options::{SiteOptions, check};
 use crate::capture::filter::{CaptureFilter, ResolvedEndpoint};
@@ -14,6 +14,7 @@ use crate::numbers::PlaceNames;
 use crate::render;
 use anyhow::Result;
 use model::missing::Missing;
+use model::predecessor;
 use model::protocol::{Ask, Hello, Request};
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -26,8 +27,10 @@ pub struct NumbersLook<'a> {
     pub scope: &'a ScopeOptions,
     /// Where to look.
     pub place: &'a SiteOptions,
-    /// The probes; none for all that read.
+    /// The probes; none for all that read and need not be asked for.
     pub probes: Vec<String>,
+    /// Besides those, where none are named.
+    pub also: &'static [&'static str],
     /// Facts of these places that are read beside numbers.
     pub facts: &'static [&'static str],
     /// How long; until Ctrl-C where it has no end.
@@ -35,6 +38,9 @@ pub struct NumbersLook<'a> {
     /// How often all is read; once when the window opens and once when it closes, where not.
     pub interval: Option<Duration>,
 }
+
+/// The settings that are compared.
+pub const SETTINGS: &[&str] = &["links", "sysctls", "routes", "rules", "netfilter", "bpf"];
 
 /// More often nothing could be read off.
 const SHORTEST: Duration = Duration::from_millis(500);
@@ -54,11 +60,32 @@ pub fn interval_ms(interval: Duration) -> u32 {
     u32::try_from(interval.as_millis()).unwrap_or(u32::MAX)
 }
 
+/// What the user wants while a look goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Steering {
+    /// Other probes from now on.
+    Probes(Vec<String>),
+    /// What was read last, shown in another way.
+    Shown,
+    /// Its end.
+    End,
+}
+
 impl NumbersLook<'_> {
     /// Looks. `each` is given every complete reading but the first, from which growth is reckoned; it may end the look.
     pub async fn run(
         &self,
         context: &CommandContext,
+        each: impl FnMut(&ConversationState, &PlaceNames) -> Result<ControlFlow<()>>,
+    ) -> Result<Exit> {
+        self.steered(context, |_, _| None, each).await
+    }
+
+    /// Looks, and is steered: `steer` is asked again and again, with the helpers' probes and those that are read.
+    pub async fn steered(
+        &self,
+        context: &CommandContext,
+        mut steer: impl FnMut(&Hello, &[String]) -> Option<Steering>,
         mut each: impl FnMut(&ConversationState, &PlaceNames) -> Result<ControlFlow<()>>,
     ) -> Result<Exit> {
         let site = self.place.site(context).await?;
@@ -77,36 +104,59 @@ impl NumbersLook<'_> {
         session.hello().await?;
         let hello = session.state.nodes.iter().find_map(|node| node.hello.clone());
         let hello = hello.unwrap_or_default();
-        let probes = if self.probes.is_empty() {
-            let reading = hello.probes.iter().filter(|probe| probe.reads);
-            reading.map(|probe| probe.name.clone()).collect()
+        let mut probes = if self.probes.is_empty() {
+            let is_there = |name: &&str| hello.probes.iter().any(|probe| probe.name == *name);
+            let also = self.also.iter().copied().filter(is_there);
+            let all = default_probes(&hello).into_iter().chain(also);
+            all.map(str::to_owned).collect()
         } else {
             self.probes.clone()
         };
         known_probes(&probes, &hello)?;
         check(context, &site, &session)?;
         let endpoints = wanted.resolved(&mut session).await?;
-        let names = PlaceNames::of(wanted.inventory.as_ref());
+        let names = PlaceNames::of(wanted.inventory.as_ref()).only(wanted.pods());
         say_costs(&hello, &probes);
-        let window = CaptureWindow::open(&mut session, &wanted, &endpoints, &probes).await?;
+        let mut window = CaptureWindow::open(&mut session, &wanted, &endpoints, &probes).await?;
         self.read_facts(&mut session, &endpoints).await?;
         let bound = self.length.map(|length| Instant::now() + length);
-        let mut shown = 1;
+        let (mut shown, mut kept) = (1, 0);
         let mut outcome = Ok(ControlFlow::Continue(()));
-        session
-            .until(bound, |state| {
-                let complete = rounds(state);
-                if complete > shown {
-                    shown = complete;
-                    if self.interval.is_some() {
-                        outcome = each(state, &names);
+        loop {
+            let mut steering = None;
+            session
+                .until(bound, |state| {
+                    let complete = rounds(state);
+                    if complete > shown {
+                        shown = complete;
+                        if self.interval.is_some() {
+                            outcome = each(state, &names);
+                            // Events of the reading before last are of no further use.
+                            state.let_go(kept);
+                            kept = state.evidence.events.len();
+                        }
                     }
+                    steering = steer(&hello, &probes);
+                    steering.is_some() || !matches!(outcome, Ok(ControlFlow::Continue(())))
+                })
+                .await;
+            match steering {
+                Some(Steering::Probes(next)) => {
+                    let added: Vec<String> = next.iter().filter(|name| !probes.contains(name)).cloned().collect();
+                    say_costs(&hello, &added);
+                    window.close(&mut session).await;
+                    session.state.forget_readings();
+                    window = CaptureWindow::open(&mut session, &wanted, &endpoints, &next).await?;
+                    (probes, shown, kept) = (next, 1, 0);
                 }
-                !matches!(outcome, Ok(ControlFlow::Continue(())))
-            })
-            .await;
+                // Before the second reading there is nothing to show.
+                Some(Steering::Shown) if shown > 1 => outcome = each(&session.state, &names),
+                Some(Steering::Shown) => {}
+                Some(Steering::End) | None => break,
+            }
+        }
         // What was dropped is told when the window closes.
-        window.close(&mut session).await;
+        session.state.evidence.events = window.close(&mut session).await;
         if self.interval.is_none() && matches!(outcome, Ok(ControlFlow::Continue(()))) {
             outcome = each(&session.state, &names);
         }
@@ -139,6 +189,13 @@ impl NumbersLook<'_> {
     }
 }
 
+/// The probes of a helper that read, but for those that have to be asked for.
+pub fn default_probes(hello: &Hello) -> Vec<&str> {
+    let reading = hello.probes.iter().filter(|probe| probe.reads);
+    let names = reading.map(|probe| probe.name.as_str());
+    names.filter(|name| !ONLY_WHEN_ASKED.contains(name)).collect()
+}
+
 /// Each of these probes is one there is.
 pub fn known_probes(probes: &[String], hello: &Hello) -> Result<()> {
     let known = hello.probes.iter().map(|probe| probe.name.as_str());
@@ -150,7 +207,11 @@ pub fn known_probe<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone)
     if known.clone().any(|other| other == name) {
         return Ok(());
     }
-    let hint = names::hint(name, known.clone());
+    let hint = match predecessor::find(name) {
+        Some(theirs) if !theirs.ours.is_empty() => format!(": here it is `{}`", theirs.ours.join("`, `")),
+        Some(theirs) => format!(": {}", theirs.says),
+        None => names::hint(name, known.clone()),
+    };
     let all: Vec<&str> = known.collect();
     Err(NotThere::error(format!(
         "there is no probe `{name}`{hint} (probes: {})",

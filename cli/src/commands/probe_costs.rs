@@ -1,8 +1,22 @@
-//! What probes cost that run for each packet or read, said before they are attached.
+//! What probes cost that run for each packet or read, said before they are attached; and which run only when asked for.
 
 use crate::render;
 use model::numbers;
 use model::protocol::Hello;
+
+/// Left out unless asked for: they follow every packet of a flow, report every connection, measure every packet or request, or read one by
+/// one what others read as a whole.
+pub const ONLY_WHEN_ASKED: [&str; 9] = [
+    "path",
+    "tcpstate",
+    "transmit",
+    "socketlatency",
+    "kernellatency",
+    "biolatency",
+    "holders",
+    "process",
+    "peers",
+];
 
 /// Of those of these probes that measure times.
 pub fn say_costs(hello: &Hello, probes: &[String]) {

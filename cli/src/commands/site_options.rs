@@ -85,23 +85,19 @@ impl SiteOptions {
         } else {
             Interrupt::listen()
         };
-        let links = site.helpers(&Beginning {
-            ends,
-            window,
-            recorder: recorder.as_ref(),
-            interrupt: &interrupt,
-        })?;
-        let mut session = Session::begin(links, interrupt, ProgressLine::new());
-        if let Ok(inventory) = ends.inventory.get() {
-            let nodes = inventory.nodes.iter();
-            session.state.kernels.beside(nodes.map(|node| node.boot_id.clone()));
-        }
+        let mut session = session_with(
+            site,
+            &Beginning {
+                ends,
+                window,
+                recorder: recorder.as_ref(),
+                interrupt: &interrupt,
+            },
+        )?;
         session.looks = match site.notes(Note::Looks)? {
             Some(looks) => Looks::Then(looks),
             None => Looks::Now(recorder),
         };
-        let doubt = site.doubt().map(|doubt| doubt.missing.clone());
-        session.state.evidence.missing.extend(doubt);
         Ok((session, recording))
     }
 
@@ -116,6 +112,16 @@ impl SiteOptions {
             })
         });
         jobs.transpose()
+    }
+
+    /// It says where to look, or where to keep what is seen.
+    pub fn given(&self) -> bool {
+        self.local || self.record.is_some() || self.replay.is_some()
+    }
+
+    /// What helpers say is kept in a file.
+    pub const fn records(&self) -> bool {
+        self.record.is_some()
     }
 
     /// What names mean here.
@@ -144,6 +150,19 @@ impl SiteOptions {
             None => Ok(Site::local(self.helper.clone(), self.verbose)),
         }
     }
+}
+
+/// A conversation with the helpers of a site, which has greeted nobody yet.
+pub fn session_with(site: &Site, beginning: &Beginning<'_>) -> Result<Session> {
+    let links = site.helpers(beginning)?;
+    let mut session = Session::begin(links, beginning.interrupt.clone(), ProgressLine::new());
+    if let Ok(inventory) = beginning.ends.inventory.get() {
+        let nodes = inventory.nodes.iter();
+        session.state.kernels.beside(nodes.map(|node| node.boot_id.clone()));
+    }
+    let doubt = site.doubt().map(|doubt| doubt.missing.clone());
+    session.state.evidence.missing.extend(doubt);
+    Ok(session)
 }
 
 /// An error, with the way out, where a helper lacks a capability.

@@ -4,6 +4,7 @@ use model::histogram::BUCKETS;
 use model::missing::Missing;
 use model::series::{Round, Sample, Series, SeriesKind, Whose};
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// Numbers that are kept, of all places.
 const VALUES_MAX: usize = 400_000;
@@ -55,6 +56,8 @@ pub struct Movement<'a> {
     pub series: &'a Series,
     /// What it is now.
     pub now: u64,
+    /// What it was before, where it was told.
+    pub then: Option<u64>,
     /// By how much a counter grew; 0 of a gauge.
     pub growth: u64,
 }
@@ -123,6 +126,18 @@ impl Numbers {
         Ok(())
     }
 
+    /// Forgets all readings, but not whose the places are.
+    pub fn forget(&mut self) {
+        self.rounds.clear();
+        self.described.clear();
+        for place in self.places.values_mut() {
+            *place = PlaceNumbers {
+                whose: std::mem::take(&mut place.whose),
+                ..PlaceNumbers::default()
+            };
+        }
+    }
+
     /// A node has read all its places once more.
     pub fn end_round(&mut self, node: usize, round: Round) {
         self.rounds.insert(node, round);
@@ -150,17 +165,19 @@ impl Numbers {
             let before = place.before(since);
             place.latest.values.iter().filter_map(move |(id, now)| {
                 let series = self.described.get(&(node, place.window, *id))?;
+                let then = before.values.get(id).copied();
                 let growth = match series.kind {
                     SeriesKind::Gauge => 0,
                     // What counts less than before began anew.
-                    SeriesKind::Counter | SeriesKind::Histogram => match before.values.get(id) {
-                        Some(then) if then <= now => now - then,
+                    SeriesKind::Counter | SeriesKind::Histogram => match then {
+                        Some(then) if then <= *now => now - then,
                         _ => *now,
                     },
                 };
                 Some(Movement {
                     series,
                     now: *now,
+                    then,
                     growth,
                 })
             })
@@ -202,6 +219,15 @@ impl PlaceNumbers {
     pub fn seconds(&self, since: Since) -> f64 {
         let ns = self.latest.at_ns.saturating_sub(self.before(since).at_ns);
         ns as f64 / 1e9
+    }
+
+    /// From when to when events belong to this window, by the node's clock. What is told as the whole window closes is of it, too.
+    pub const fn window_ns(&self, since: Since) -> Range<u64> {
+        let end = match since {
+            Since::Opening => u64::MAX,
+            Since::Previous => self.latest.at_ns,
+        };
+        self.before(since).at_ns..end
     }
 
     const fn before(&self, since: Since) -> &Reading {

@@ -368,6 +368,15 @@ impl ConversationState {
         self.evidence.missing.extend(missing);
     }
 
+    /// Forgets what was read in windows that are closed: the next ones read by other probes.
+    pub fn forget_readings(&mut self) {
+        self.numbers.forget();
+        for node in &mut self.evidence.nodes {
+            node.probes.clear();
+            node.totals.clear();
+        }
+    }
+
     /// Forgets a round that went well, to make room for the next.
     pub fn forget_round(&mut self) {
         self.evidence.attempts.clear();

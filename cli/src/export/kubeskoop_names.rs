@@ -7,6 +7,7 @@ use super::metric_set::MetricSet;
 use super::place_labels::{PlaceLabels, labels_of};
 use crate::numbers::NumbersPlace;
 use model::numbers;
+use model::predecessor;
 use model::series::{Series, SeriesKind};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -62,8 +63,8 @@ const STATES: &[(&str, &str)] = &[
 /// Tables of the kernel whose counters have its own names there, in small letters.
 const TABLES: &[(&str, &str)] = &[("Tcp", "tcp"), ("TcpExt", "tcpext"), ("Udp", "udp"), ("Ip", "ip")];
 
-/// Events that are counted there, by probe.
-const EVENTS: &[(&str, &str)] = &[("drop", "packetloss"), ("tcpretrans", "tcpretrans")];
+/// Its probes whose events are counted there.
+const COUNTED: [&str; 2] = ["packetloss", "tcpretrans"];
 
 /// Its name there; none where it is not told there.
 pub fn of(series: &Series) -> Option<MetricName> {
@@ -113,7 +114,8 @@ pub fn add_places(set: &mut MetricSet, places: &[NumbersPlace]) {
 
 /// The counter of a probe's events there.
 pub fn of_events(probe: &str) -> Option<MetricName> {
-    let (_, theirs) = EVENTS.iter().find(|(ours, _)| *ours == probe)?;
+    let tells = |theirs: &&str| predecessor::find(theirs).is_some_and(|theirs| theirs.ours.contains(&probe));
+    let theirs = COUNTED.into_iter().find(|theirs| tells(&theirs))?;
     Some(MetricName {
         family: format!("kubeskoop_{theirs}"),
         unit: "",

@@ -4,6 +4,7 @@ use super::metric_histogram::{BOUNDS, MetricHistogram};
 use super::metric_names::{self, MetricName, MetricScale};
 use super::place_labels::{PlaceLabels, labels_of};
 use crate::numbers::NumbersPlace;
+use crate::numbers::place::POD;
 use model::series::{SeriesKind, Unit};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -81,7 +82,8 @@ impl MetricSet {
                 if moved.series.kind == SeriesKind::Histogram {
                     continue;
                 }
-                let own = moved.series.labels.iter();
+                // Whose a number is, the place's labels tell.
+                let own = moved.series.labels.iter().filter(|(name, _)| *name != POD);
                 let own = own.map(|(name, value)| (metric_names::label(name), value.clone()));
                 let sample = (Arc::clone(&labels), own.collect(), moved.now);
                 let known = names.entry((&moved.series.name, moved.series.unit));
@@ -238,6 +240,7 @@ pub mod tests {
     use model::numbers::shape_of;
     use model::series::Series;
     use std::collections::BTreeMap;
+    use std::rc::Rc;
 
     /// What a helper describes as a number of this name, with at most one label.
     pub fn series(name: &str, label: &[(&str, &str)]) -> Series {
@@ -269,10 +272,14 @@ pub mod tests {
                 .map(|(series, now)| Movement {
                     series,
                     now: *now,
+                    then: None,
                     growth: 0,
                 })
                 .collect(),
             drops: BTreeMap::new(),
+            known: Rc::default(),
+            lookups_ns: Vec::new(),
+            shares_node: false,
             histograms: Vec::new(),
         }
     }

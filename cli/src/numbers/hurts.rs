@@ -1,5 +1,6 @@
 //! What of a place's numbers hurts, in words, with how much: the registry of what is looked for, worst first.
 
+use super::holders;
 use super::place::NumbersPlace;
 use diagnoses::words::bytes;
 use std::cmp::Ordering;
@@ -14,15 +15,16 @@ pub struct Hurt {
 }
 
 /// What fails, what is lost, and what waits; each outweighs the next.
-const FAILS: f64 = 1e6;
-const LOSES: f64 = 1e3;
-const WAITS: f64 = 1.0;
+pub(super) const FAILS: f64 = 1e6;
+pub(super) const LOSES: f64 = 1e3;
+pub(super) const WAITS: f64 = 1.0;
 
 /// What is looked for. Each tells what it finds at a place.
 const SIGNS: &[fn(&NumbersPlace) -> Vec<Hurt>] = &[
     connections_failed,
     nobody_answers,
     connections_reset,
+    lookups_unanswered,
     queues_overflowed,
     dropped_by_kernel,
     sent_again,
@@ -43,12 +45,17 @@ const SIGNS: &[fn(&NumbersPlace) -> Vec<Hurt>] = &[
 
 /// All that hurts at a place, worst first.
 pub fn all(place: &NumbersPlace) -> Vec<Hurt> {
-    let mut found: Vec<Hurt> = SIGNS.iter().flat_map(|sign| sign(place)).collect();
+    found_by(SIGNS, place)
+}
+
+/// What these look for and find, worst first.
+pub(super) fn found_by(signs: &[fn(&NumbersPlace) -> Vec<Hurt>], place: &NumbersPlace) -> Vec<Hurt> {
+    let mut found: Vec<Hurt> = signs.iter().flat_map(|sign| sign(place)).collect();
     found.sort_by(|one, other| other.weight.partial_cmp(&one.weight).unwrap_or(Ordering::Equal));
     found
 }
 
-fn hurt(weight: f64, says: String) -> Hurt {
+pub(super) fn hurt(weight: f64, says: String) -> Hurt {
     Hurt { says, weight }
 }
 
@@ -75,10 +82,11 @@ fn connections_failed(place: &NumbersPlace) -> Vec<Hurt> {
     vec![hurt(FAILS * failed as f64, of)]
 }
 
+/// A few connects are on their way at any time.
+pub(super) const ON_THEIR_WAY: u64 = 3;
+
 /// Whoever connects and hears nothing waits in `SYN_SENT`; what is given up there counts as failed nowhere.
 fn nobody_answers(place: &NumbersPlace) -> Vec<Hurt> {
-    /// A few are on their way at any time.
-    const ON_THEIR_WAY: u64 = 3;
     let mut found = grown(
         place,
         LOSES,
@@ -103,6 +111,23 @@ fn nobody_answers(place: &NumbersPlace) -> Vec<Hurt> {
         ));
     }
     found
+}
+
+fn lookups_unanswered(place: &NumbersPlace) -> Vec<Hurt> {
+    match place.lookups_ns.iter().filter(|took| took.is_none()).count() {
+        0 => Vec::new(),
+        unanswered => {
+            let says = format!(
+                "nobody answered {}",
+                if unanswered == 1 {
+                    "a DNS query".to_owned()
+                } else {
+                    format!("{unanswered} DNS queries")
+                }
+            );
+            vec![hurt(FAILS * unanswered as f64, says)]
+        }
+    }
 }
 
 fn connections_reset(place: &NumbersPlace) -> Vec<Hurt> {
@@ -315,9 +340,10 @@ fn no_way(place: &NumbersPlace) -> Vec<Hurt> {
     )
 }
 
+/// So many bytes wait somewhere; less is what a program is about to read, or what is on its way.
+pub(super) const MUCH: u64 = 64 * 1024;
+
 fn unread(place: &NumbersPlace) -> Vec<Hurt> {
-    /// Less is what a program is about to read.
-    const MUCH: u64 = 64 * 1024;
     let unread = place.now("tcpsummary.unread");
     let closed = place.growth("TcpExt.TCPToZeroWindowAdv");
     if closed > 0 {
@@ -340,7 +366,7 @@ fn unread(place: &NumbersPlace) -> Vec<Hurt> {
 }
 
 /// A level that is this near to its limit is told.
-const NEARLY_FULL: f64 = 0.9;
+pub(super) const NEARLY_FULL: f64 = 0.9;
 
 fn descriptors(place: &NumbersPlace) -> Vec<Hurt> {
     let told = place.by("fd.open", "process").filter_map(|(process, open)| {
@@ -374,7 +400,8 @@ fn connection_table(place: &NumbersPlace) -> Vec<Hurt> {
     );
     let (entries, limit) = (place.now("conntrack.entries"), place.now("conntrack.limit"));
     if limit > 0 && entries as f64 >= limit as f64 * NEARLY_FULL {
-        found.push(hurt(LOSES, format!("{entries} of {limit} connections tracked")));
+        let most = holders::most(place).map_or_else(String::new, |(who, held)| format!(", {held} of them from {who}"));
+        found.push(hurt(LOSES, format!("{entries} of {limit} connections tracked{most}")));
     }
     found
 }
@@ -399,12 +426,12 @@ fn throttled(place: &NumbersPlace) -> Vec<Hurt> {
 }
 
 /// A share of the window, of a time that grew in it.
-fn share_of_window(place: &NumbersPlace, name: &str) -> f64 {
+pub(super) fn share_of_window(place: &NumbersPlace, name: &str) -> f64 {
     place.per_second(name) / 1e6
 }
 
 /// Below this share of the window nobody feels it.
-const FELT_WAITING: f64 = 0.25;
+pub(super) const FELT_WAITING: f64 = 0.25;
 
 fn waits_for_cpu(place: &NumbersPlace) -> Vec<Hurt> {
     let share = share_of_window(place, "cpu.waited");

@@ -1,7 +1,7 @@
 //! All numbers of one place in groups: what each group speaks of, and the ordinary command that shows the same.
 
 use super::hurts;
-use super::place::NumbersPlace;
+use super::place::{NumbersPlace, POD};
 use crate::conversation::numbers::Movement;
 use model::kernel_counters::{self, CounterGroup};
 use model::numbers;
@@ -62,8 +62,8 @@ const GROUPS: &[Group] = &[
     },
     Group {
         name: "connection tracking",
-        shown_by: "conntrack -S; conntrack -C",
-        holds: |moved| of_probe(moved, &["conntrack"]),
+        shown_by: "conntrack -S; conntrack -C; conntrack -L",
+        holds: |moved| of_probe(moved, &["conntrack", "holders"]),
     },
     Group {
         name: "files",
@@ -79,6 +79,16 @@ const GROUPS: &[Group] = &[
         name: "disk",
         shown_by: "cat io.stat io.pressure",
         holds: |moved| of_probe(moved, &["io"]),
+    },
+    Group {
+        name: "processes",
+        shown_by: "ss -tpin; cat /proc/PID/stat /proc/PID/io",
+        holds: |moved| of_probe(moved, &["process"]),
+    },
+    Group {
+        name: "peers",
+        shown_by: "ss -tin",
+        holds: |moved| of_probe(moved, &["peers"]),
     },
     Group {
         name: "CPUs at work on packets",
@@ -110,17 +120,18 @@ pub fn of(place: &NumbersPlace, all: bool) -> InspectedPlace {
     for moved in place.movements.iter().filter(|moved| says_something(moved, all)) {
         let at = GROUPS.iter().position(|group| (group.holds)(moved));
         if let Some(group) = at.and_then(|at| groups.get_mut(at)) {
-            group.numbers.push(shown(moved, limit_of(place, moved)));
+            group.numbers.push(shown(place, moved));
         }
     }
     groups.retain(|group| !group.numbers.is_empty());
     for group in &mut groups {
-        // What hurts first, then what grew most, then by name.
+        // What hurts first, then what grew most, then by name, most of it first.
         group.numbers.sort_by(|one, other| {
             let order = |number: &ShownNumber| (!number.hurts, std::cmp::Reverse(number.growth));
             order(one)
                 .cmp(&order(other))
-                .then_with(|| (&one.name, &one.labels).cmp(&(&other.name, &other.labels)))
+                .then_with(|| one.name.cmp(&other.name))
+                .then_with(|| (other.now, &one.labels).cmp(&(one.now, &other.labels)))
         });
     }
     InspectedPlace {
@@ -135,6 +146,7 @@ pub fn of(place: &NumbersPlace, all: bool) -> InspectedPlace {
 /// What is limited by what.
 const LIMITS: &[(&str, &str)] = &[
     ("fd.open", "fd.limit"),
+    ("process.open", "process.limit"),
     ("conntrack.entries", "conntrack.limit"),
     ("tcpsummary.waiting", "tcpsummary.backlog"),
     ("sockmem.tcp", "sockmem.tcp_limit"),
@@ -160,16 +172,17 @@ fn says_something(moved: &Movement, all: bool) -> bool {
     }
 }
 
-fn shown(moved: &Movement, limit: Option<u64>) -> ShownNumber {
+fn shown(place: &NumbersPlace, moved: &Movement) -> ShownNumber {
     let name = &moved.series.name;
     let hurts = kernel_counters::of(name).is_some_and(|counter| counter.hurts) || HURTING.contains(&name.as_str());
+    let own = moved.series.labels.iter().filter(|(label, _)| *label != POD);
     ShownNumber {
         name: name.clone(),
-        labels: moved.series.labels.clone(),
+        labels: own.map(|(label, value)| (label.clone(), place.named(value))).collect(),
         kind: moved.series.kind,
         unit: moved.series.unit,
         now: moved.now,
-        limit,
+        limit: limit_of(place, moved),
         growth: moved.growth,
         hurts: hurts && moved.growth > 0,
         help: numbers::help_of(name).map(str::to_owned),

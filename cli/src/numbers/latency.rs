@@ -125,6 +125,7 @@ mod tests {
     use model::histogram::bucket;
     use model::series::Series;
     use std::collections::BTreeMap;
+    use std::rc::Rc;
 
     #[test]
     fn a_stage_is_told_by_protocol_and_one_without_values_is_not() {
@@ -150,6 +151,9 @@ mod tests {
             movements: Vec::new(),
             histograms,
             drops: BTreeMap::new(),
+            known: Rc::default(),
+            lookups_ns: Vec::new(),
+            shares_node: false,
         };
         let slow: &[(u16, u64)] = &[(bucket(200_000_000) as u16, 4)];
         let web = place(7, vec![grown(&tcp, slow), grown(&udp, &[])]);

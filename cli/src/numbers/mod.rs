@@ -3,10 +3,13 @@
 //! It may use the model, names of the inventory, and the state of the conversation; it neither asks nor prints.
 
 pub mod comparison;
+pub mod counterparts;
 pub mod distribution;
+pub mod holders;
 pub mod hurts;
 pub mod inspection;
 pub mod latency;
+pub mod parts;
 pub mod place;
 pub mod slowest_stage;
 pub mod top;

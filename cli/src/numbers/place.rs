@@ -3,24 +3,32 @@
 use crate::conversation::numbers::{BucketGrowth, Movement, Since};
 use crate::conversation::state::ConversationState;
 use diagnoses::kernel::drops::{self, Class};
-use model::event::TcpState;
+use model::event::{Seen, TcpState};
+use model::evidence::NetnsEvidence;
 use model::inventory::{Inventory, Pod};
 use model::numbers;
 use model::owner::Owner;
 use model::protocol::Total;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::ops::Range;
+use std::rc::Rc;
 
 /// What places are called.
 #[derive(Debug, Default)]
 pub struct PlaceNames {
     /// Pods by their uid: namespace, name, and the node they run on.
     pods: BTreeMap<String, (String, String, String)>,
+    /// What lives at which address.
+    addresses: BTreeMap<IpAddr, String>,
+    /// The pods that were asked for, by uid; all where none is named.
+    asked: BTreeSet<String>,
     /// Without a cluster there are no pods but those whose containers run here.
     of_cluster: bool,
 }
 
 /// A place.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct NumbersPlace<'a> {
     /// Its namespace of Kubernetes; empty outside of it.
     pub namespace: String,
@@ -32,6 +40,8 @@ pub struct NumbersPlace<'a> {
     pub netns: u32,
     /// It is the node, or its own namespace.
     pub is_node: bool,
+    /// It is a pod that shares the node's own namespace: only what its cgroup and its sockets tell is its own.
+    pub shares_node: bool,
     /// The window in which its counters grew, as it was measured.
     pub seconds: f64,
     /// The probes that were read.
@@ -42,6 +52,10 @@ pub struct NumbersPlace<'a> {
     pub histograms: Vec<BucketGrowth<'a>>,
     /// Packets that the kernel dropped there as a loss, by why; none where that was not looked at.
     pub drops: BTreeMap<String, u64>,
+    /// How long answers to DNS queries took, and `None` for each that did not come.
+    pub lookups_ns: Vec<Option<u64>>,
+    /// What lives at which address, of all that is known.
+    pub known: Rc<BTreeMap<IpAddr, String>>,
 }
 
 impl PlaceNames {
@@ -55,8 +69,17 @@ impl PlaceNames {
                     (pod.uid.clone(), names)
                 })
                 .collect(),
+            addresses: inventory.map(Inventory::address_names).unwrap_or_default(),
             of_cluster: inventory.is_some(),
+            asked: BTreeSet::new(),
         }
+    }
+
+    /// The same, where only these pods were asked for: others that share a node's network are not told.
+    #[must_use]
+    pub fn only(mut self, uids: impl IntoIterator<Item = String>) -> Self {
+        self.asked.extend(uids);
+        self
     }
 
     /// Namespace and name of a pod, by its uid.
@@ -110,6 +133,8 @@ impl<'a> NumbersPlace<'a> {
                 node: brought.name.clone(),
                 netns,
                 is_node,
+                shares_node: false,
+                lookups_ns: lookups(state, netns, numbers.window_ns(since)).collect(),
                 seconds: numbers.seconds(since),
                 probes: brought
                     .probes
@@ -120,9 +145,113 @@ impl<'a> NumbersPlace<'a> {
                 movements: state.numbers.movements(node, netns, since).collect(),
                 histograms: state.numbers.histograms(node, netns, since).collect(),
                 drops,
+                known: Rc::default(),
             })
         };
-        state.numbers.places().filter_map(place).collect()
+        let mut known = names.addresses.clone();
+        let mut all = Vec::new();
+        for told in state.numbers.places() {
+            let (_, _, numbers) = told;
+            if let Some(mut place) = place(told) {
+                // What the cluster's API says goes before.
+                for address in &numbers.whose.addresses {
+                    known.entry(*address).or_insert_with(|| place.full_name());
+                }
+                let within = place.take_pods(names);
+                all.push(place);
+                all.extend(within);
+            }
+        }
+        let known = Rc::new(known);
+        for place in &mut all {
+            place.known = Rc::clone(&known);
+        }
+        all
+    }
+
+    /// The pods that share the node's own namespace, each with its numbers: what its cgroup and its sockets tell. The node keeps the
+    /// rest.
+    fn take_pods(&mut self, names: &PlaceNames) -> Vec<Self> {
+        let mut pods: BTreeMap<&str, Vec<Movement<'a>>> = BTreeMap::new();
+        self.movements.retain(|moved| match moved.series.labels.get(POD) {
+            Some(uid) => {
+                pods.entry(uid).or_default().push(*moved);
+                false
+            }
+            None => true,
+        });
+        let place = |(uid, movements): (&str, Vec<Movement<'a>>)| {
+            if !names.asked.is_empty() && !names.asked.contains(uid) {
+                return None;
+            }
+            let (namespace, name) = match names.pod(uid) {
+                Some((namespace, name)) => (namespace.to_owned(), name.to_owned()),
+                None if names.of_cluster => return None,
+                None => (String::new(), format!("pod/{uid}")),
+            };
+            let told = |probe: &&&str| movements.iter().any(|moved| moved.series.probe == **probe);
+            Some(Self {
+                namespace,
+                name,
+                is_node: false,
+                shares_node: true,
+                probes: self.probes.iter().filter(told).copied().collect(),
+                ..self.narrowed(movements)
+            })
+        };
+        pods.into_iter().filter_map(place).collect()
+    }
+
+    /// Who lives at an address, where that is known.
+    pub fn who(&self, address: &str) -> Option<&str> {
+        self.known.get(&address.parse().ok()?).map(String::as_str)
+    }
+
+    /// An address, behind the name of who lives there.
+    pub fn named(&self, address: &str) -> String {
+        match self.who(address) {
+            Some(name) => format!("{name} ({address})"),
+            None => address.to_owned(),
+        }
+    }
+
+    /// The same place with only some of its numbers.
+    pub fn narrowed(&self, movements: Vec<Movement<'a>>) -> Self {
+        Self {
+            namespace: self.namespace.clone(),
+            name: self.name.clone(),
+            node: self.node.clone(),
+            netns: self.netns,
+            is_node: self.is_node,
+            shares_node: self.shares_node,
+            lookups_ns: Vec::new(),
+            seconds: self.seconds,
+            probes: self.probes.clone(),
+            movements,
+            histograms: Vec::new(),
+            drops: BTreeMap::new(),
+            known: Rc::clone(&self.known),
+        }
+    }
+
+    /// A place of which facts alone were read, owned by this one as far as that is known.
+    pub fn without_numbers(netns: &NetnsEvidence, owner: &Owner, names: &PlaceNames, is_node: bool) -> Self {
+        let pod = match owner {
+            Owner::Pod { uid, .. } => names.pod(uid),
+            _ => None,
+        };
+        let (namespace, name) = pod.map_or_else(
+            || (String::new(), outside_name(&netns.name, owner)),
+            |(namespace, name)| (namespace.to_owned(), name.to_owned()),
+        );
+        Self {
+            namespace,
+            name,
+            node: netns.node.clone(),
+            netns: netns.id,
+            is_node,
+            ..Self::default()
+        }
     }
 
     /// Namespace and name, as one.
@@ -149,6 +278,13 @@ impl<'a> NumbersPlace<'a> {
         self.of(name).fold(0, |sum, moved| sum.saturating_add(moved.growth))
     }
 
+    /// By how much they are more than they were before, together.
+    pub fn rise(&self, name: &str) -> u64 {
+        self.of(name).fold(0, |sum, moved| {
+            sum.saturating_add(moved.now.saturating_sub(moved.then.unwrap_or_default()))
+        })
+    }
+
     /// What they are now, together.
     pub fn now(&self, name: &str) -> u64 {
         self.of(name).fold(0, |sum, moved| sum.saturating_add(moved.now))
@@ -168,6 +304,23 @@ impl<'a> NumbersPlace<'a> {
         self.of(name)
             .map(move |moved| (moved.series.labels.get(label).map_or("", String::as_str), moved))
     }
+}
+
+/// The label of numbers of a pod that shares the node's own namespace: its uid.
+pub const POD: &str = "pod";
+
+/// A query that was waited for less when the window closed may be answered yet.
+const UNANSWERED_NS: u64 = 1_000_000_000;
+
+/// How long answers to DNS queries took in a namespace in this time, and `None` for each that did not come.
+fn lookups(state: &ConversationState, netns: u32, window_ns: Range<u64>) -> impl Iterator<Item = Option<u64>> {
+    let events = state.evidence.events.iter();
+    let own = events.filter(move |event| event.netns == netns && window_ns.contains(&event.at_ns));
+    own.filter_map(|event| match &event.seen {
+        Seen::DnsAnswer { latency_ns, .. } if *latency_ns > 0 => Some(Some(*latency_ns)),
+        Seen::DnsUnanswered { waited_ns, .. } if *waited_ns >= UNANSWERED_NS => Some(None),
+        _ => None,
+    })
 }
 
 /// Why packets of a total were lost; nothing for those that were of no further use, that nobody waited for, or of which nobody can
@@ -194,7 +347,66 @@ pub fn outside_name(name: &str, owner: &Owner) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::lost_because;
+    use super::{NumbersPlace, PlaceNames, lost_because};
+    use crate::conversation::numbers::Movement;
+    use model::inventory::{Inventory, Pod};
+    use model::series::Series;
+
+    #[test]
+    fn a_pod_that_shares_its_nodes_network_has_what_its_cgroup_and_sockets_tell_and_the_rest_is_the_nodes() {
+        let series = |name: &str, pod: &[(&str, &str)]| Series {
+            name: name.to_owned(),
+            probe: name.split_once('.').unwrap().0.to_lowercase(),
+            labels: pod
+                .iter()
+                .map(|(label, value)| ((*label).to_owned(), (*value).to_owned()))
+                .collect(),
+            ..Series::default()
+        };
+        let all = [
+            series("cpu.used", &[("pod", "u1")]),
+            series("cpu.used", &[("pod", "u2")]),
+            series("tcpsummary.unread", &[("pod", "u1")]),
+            series("tcpsummary.unread", &[]),
+            series("Tcp.AttemptFails", &[]),
+        ];
+        let moved = |(at, series)| Movement {
+            series,
+            now: at as u64 + 1,
+            then: None,
+            growth: 0,
+        };
+        let node = || NumbersPlace {
+            name: "n1".to_owned(),
+            is_node: true,
+            probes: vec!["cpu", "tcpsummary", "tcp", "io"],
+            movements: all.iter().enumerate().map(moved).collect(),
+            ..NumbersPlace::default()
+        };
+        let inventory = Inventory {
+            pods: vec![Pod {
+                namespace: "kube-system".to_owned(),
+                name: "proxy".to_owned(),
+                uid: "u1".to_owned(),
+                ..Pod::default()
+            }],
+            ..Inventory::default()
+        };
+        let names = PlaceNames::of(Some(&inventory));
+        let mut left = node();
+        let pods = left.take_pods(&names);
+        let [proxy] = &pods[..] else { panic!("{pods:?}") };
+        assert_eq!(proxy.full_name(), "kube-system/proxy");
+        assert!(proxy.shares_node && !proxy.is_node);
+        assert_eq!((proxy.now("cpu.used"), proxy.now("tcpsummary.unread")), (1, 3));
+        assert!(
+            proxy.reads("cpu.used") && !proxy.reads("Tcp.AttemptFails"),
+            "that is the node's"
+        );
+        assert_eq!((left.now("cpu.used"), left.now("tcpsummary.unread")), (0, 4));
+        let asked = PlaceNames::of(Some(&inventory)).only(["u9".to_owned()]);
+        assert!(node().take_pods(&asked).is_empty(), "nobody asked for it");
+    }
 
     #[test]
     fn packets_of_no_further_use_are_no_loss() {

@@ -1,50 +1,116 @@
 //! The rows of `top`: a view's columns for each place, those that suffer most first.
 
+use super::holders;
 use super::hurts::{self, Hurt};
+use super::parts::PartKind;
 use super::place::NumbersPlace;
-use super::views::View;
+use super::views::{View, ViewColumn};
 use model::missing::Missing;
 use model::views::{API_VERSION, Top, TopRow};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
+/// Which columns, and in which order the rows stand.
+#[derive(Clone, Debug)]
+pub struct TopShape {
+    /// The view that was asked for.
+    pub view: &'static View,
+    /// Its columns, and those of probes that were added.
+    pub columns: Vec<&'static ViewColumn>,
+    /// Rows are sorted by this column; by what hurts where none is chosen.
+    pub sorted_by: Option<usize>,
+}
+
 /// The document of a view, made of these places.
-pub fn document(view: &View, places: &[NumbersPlace], at: String, reading_cpu_us: u64, missing: Vec<Missing>) -> Top {
+pub fn document(
+    shape: &TopShape,
+    places: &[NumbersPlace],
+    at: String,
+    reading_cpu_us: u64,
+    missing: Vec<Missing>,
+) -> Top {
     let shown = |place: &&NumbersPlace| {
-        if view.of_nodes {
+        if shape.view.of_nodes {
             place.netns == 0
         } else {
             place.netns != 0
         }
     };
-    let mut rows: Vec<(Vec<Hurt>, TopRow)> = places.iter().filter(shown).map(|place| row(view, place)).collect();
-    let weight = |hurts: &[Hurt]| hurts.first().map_or(0.0, |hurt| hurt.weight);
-    let traffic = |row: &TopRow| {
-        view.columns
-            .first()
-            .and_then(|shown| row.values.get(shown.column.key).copied())
+    let rows = places
+        .iter()
+        .filter(shown)
+        .map(|place| row(shape, place, hurts::all(place)));
+    Top {
+        view: shape.view.name.to_owned(),
+        pods: sorted(shape, rows.collect()),
+        holders: places.iter().filter(shown).flat_map(holders::of).collect(),
+        ..empty(places, at, reading_cpu_us, missing)
+    }
+}
+
+/// The document of the parts of these places: a row for each process or peer.
+pub fn of_parts(
+    shape: &TopShape,
+    kind: &PartKind,
+    places: &[NumbersPlace],
+    at: String,
+    reading_cpu_us: u64,
+    missing: Vec<Missing>,
+) -> Top {
+    let of_place = |place: &NumbersPlace| -> Vec<(Vec<Hurt>, TopRow)> {
+        let told = |(name, part): (String, NumbersPlace)| {
+            let (hurts, row) = row(shape, &part, kind.hurts(&part));
+            let part = Some(name);
+            (hurts, TopRow { part, ..row })
+        };
+        kind.of(place).into_iter().map(told).collect()
     };
-    rows.sort_by(|(hurts, row), (others, other)| {
-        let by = |one: f64, two: f64| two.partial_cmp(&one).unwrap_or(Ordering::Equal);
-        by(weight(hurts), weight(others))
-            .then_with(|| by(traffic(row).unwrap_or_default(), traffic(other).unwrap_or_default()))
-            .then_with(|| (&row.namespace, &row.name).cmp(&(&other.namespace, &other.name)))
-    });
+    Top {
+        view: shape.view.name.to_owned(),
+        pods: sorted(shape, places.iter().flat_map(of_place).collect()),
+        left_out: places.iter().map(|place| kind.left_out(place)).sum(),
+        ..empty(places, at, reading_cpu_us, missing)
+    }
+}
+
+/// A document without rows.
+fn empty(places: &[NumbersPlace], at: String, reading_cpu_us: u64, missing: Vec<Missing>) -> Top {
     Top {
         api_version: API_VERSION.to_owned(),
         kind: "Top".to_owned(),
         at,
         seconds: places.iter().map(|place| place.seconds).fold(0.0, f64::max),
-        view: view.name.to_owned(),
+        view: String::new(),
         reading_cpu_ms: reading_cpu_us as f64 / 1e3,
-        pods: rows.into_iter().map(|(_, row)| row).collect(),
+        pods: Vec::new(),
+        left_out: 0,
+        holders: Vec::new(),
         missing,
     }
 }
 
-fn row(view: &View, place: &NumbersPlace) -> (Vec<Hurt>, TopRow) {
-    let hurts = hurts::all(place);
-    let values: BTreeMap<String, f64> = view
+/// Rows, those that suffer most first, then by the first column; or by the column that was chosen, and then by what they suffer.
+fn sorted(shape: &TopShape, mut rows: Vec<(Vec<Hurt>, TopRow)>) -> Vec<TopRow> {
+    let weight = |hurts: &[Hurt]| hurts.first().map_or(0.0, |hurt| hurt.weight);
+    let value = |row: &TopRow, column: usize| {
+        let key = shape.columns.get(column).map_or("", |shown| shown.column.key);
+        row.values.get(key).copied().unwrap_or_default()
+    };
+    rows.sort_by(|(hurts, row), (others, other)| {
+        let by = |one: f64, two: f64| two.partial_cmp(&one).unwrap_or(Ordering::Equal);
+        let chosen = shape
+            .sorted_by
+            .map_or(Ordering::Equal, |at| by(value(row, at), value(other, at)));
+        chosen
+            .then_with(|| by(weight(hurts), weight(others)))
+            .then_with(|| by(value(row, 0), value(other, 0)))
+            .then_with(|| (&row.namespace, &row.name, &row.part).cmp(&(&other.namespace, &other.name, &other.part)))
+    });
+    rows.into_iter().map(|(_, row)| row).collect()
+}
+
+fn row(shape: &TopShape, place: &NumbersPlace, hurts: Vec<Hurt>) -> (Vec<Hurt>, TopRow) {
+    let values: BTreeMap<String, f64> = shape
         .columns
         .iter()
         .filter_map(|shown| Some((shown.column.key.to_owned(), (shown.of)(place)?)))
@@ -54,6 +120,8 @@ fn row(view: &View, place: &NumbersPlace) -> (Vec<Hurt>, TopRow) {
         name: place.name.clone(),
         node: place.node.clone(),
         netns: place.netns,
+        host_network: place.shares_node,
+        part: None,
         values,
         worst: hurts.first().map(|hurt| hurt.says.clone()),
         hurts: hurts.iter().map(|hurt| hurt.says.clone()).collect(),

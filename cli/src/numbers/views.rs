@@ -1,5 +1,6 @@
 //! The views of `top`: which probes each needs, and its columns. A table, from which help and screens derive.
 
+use super::distribution::Distribution;
 use super::hurts;
 use super::place::NumbersPlace;
 use model::views::{ColumnUnit, TopColumn};
@@ -28,7 +29,7 @@ pub struct View {
     pub of_nodes: bool,
 }
 
-const fn column(
+pub(super) const fn column(
     key: &'static str,
     heading: &'static str,
     unit: ColumnUnit,
@@ -43,7 +44,7 @@ const fn column(
 use ColumnUnit::{Bytes, BytesPerSecond, Count, Rate, Seconds, Share};
 
 /// A level; one that has always been zero is not told by helpers.
-fn level(place: &NumbersPlace, name: &str) -> Option<f64> {
+pub(super) fn level(place: &NumbersPlace, name: &str) -> Option<f64> {
     place.reads(name).then(|| place.now(name) as f64)
 }
 
@@ -53,13 +54,21 @@ fn grown(place: &NumbersPlace, names: &[&str]) -> Option<f64> {
     (!read.is_empty()).then_some(growth as f64)
 }
 
-fn rate(place: &NumbersPlace, name: &str) -> Option<f64> {
+pub(super) fn rate(place: &NumbersPlace, name: &str) -> Option<f64> {
     place.reads(name).then(|| place.per_second(name))
 }
 
-fn microseconds(place: &NumbersPlace, name: &str) -> Option<f64> {
+pub(super) fn microseconds(place: &NumbersPlace, name: &str) -> Option<f64> {
     // No connection, no time.
     level(place, name).filter(|us| *us > 0.0).map(|us| us / 1e6)
+}
+
+/// So many of 100 answers to DNS queries took no longer, in seconds; nothing where none came.
+fn dns_within(place: &NumbersPlace, percent: usize) -> Option<f64> {
+    let mut took: Vec<u64> = place.lookups_ns.iter().flatten().copied().collect();
+    took.sort_unstable();
+    let at = (took.len() * percent).div_ceil(100).saturating_sub(1);
+    took.get(at).map(|ns| *ns as f64 / 1e9)
 }
 
 fn state(place: &NumbersPlace, state: &str) -> Option<f64> {
@@ -71,7 +80,7 @@ fn state(place: &NumbersPlace, state: &str) -> Option<f64> {
 }
 
 /// A share of the window, of a time in microseconds that grew in it.
-fn share_of_window(place: &NumbersPlace, name: &str) -> Option<f64> {
+pub(super) fn share_of_window(place: &NumbersPlace, name: &str) -> Option<f64> {
     rate(place, name).map(|us| us / 1e6)
 }
 
@@ -93,6 +102,7 @@ pub const VIEWS: &[View] = &[
         about: "who suffers: connections, losses, waiting",
         probes: &[
             "drop",
+            "dns",
             "tcp",
             "udp",
             "tcpext",
@@ -124,6 +134,7 @@ pub const VIEWS: &[View] = &[
                 let dropped: u64 = place.drops.values().sum();
                 place.probes.contains(&"drop").then_some(dropped as f64)
             }),
+            column("dns_p99_s", "DNS p99", Seconds, |place| dns_within(place, 99)),
             column("throttled_ratio", "THROTTLED", Share, hurts::throttled_share),
         ],
     },
@@ -256,8 +267,8 @@ pub const VIEWS: &[View] = &[
     },
     View {
         name: "conntrack",
-        about: "tables of tracked connections: how full, and what could not be tracked",
-        probes: &["conntrack"],
+        about: "tables of tracked connections: how full, what could not be tracked, and who holds them",
+        probes: &["conntrack", "holders"],
         of_nodes: false,
         columns: &[
             column("entries", "ENTRIES", Count, |place| level(place, "conntrack.entries")),
@@ -274,6 +285,24 @@ pub const VIEWS: &[View] = &[
             }),
             column("invalid", "INVALID", Count, |place| {
                 grown(place, &["conntrack.invalid"])
+            }),
+        ],
+    },
+    View {
+        name: "dns",
+        about: "DNS over UDP: answers, how long they took, queries that nobody answered",
+        probes: &["dns"],
+        of_nodes: false,
+        columns: &[
+            column("dns_answers", "ANSWERS", Count, |place| {
+                let answered = place.lookups_ns.iter().flatten().count();
+                place.probes.contains(&"dns").then_some(answered as f64)
+            }),
+            column("dns_p50_s", "p50", Seconds, |place| dns_within(place, 50)),
+            column("dns_p99_s", "p99", Seconds, |place| dns_within(place, 99)),
+            column("dns_unanswered", "UNANSWERED", Count, |place| {
+                let unanswered = place.lookups_ns.iter().filter(|took| took.is_none()).count();
+                place.probes.contains(&"dns").then_some(unanswered as f64)
             }),
         ],
     },
@@ -359,6 +388,72 @@ fn outer(place: &NumbersPlace, name: &str, per_second: bool) -> Option<f64> {
     (divisor > 0.0).then(|| growth as f64 / divisor)
 }
 
+/// Columns of probes that measure times: no view needs them, and they are shown where such a probe is added.
+const MEASURED: &[(&str, &[ViewColumn])] = &[
+    (
+        "socketlatency",
+        &[
+            column("read_p99_s", "READ p99", Seconds, |place| {
+                p99(place, "socketlatency.read")
+            }),
+            column("write_p99_s", "WRITE p99", Seconds, |place| {
+                p99(place, "socketlatency.write")
+            }),
+        ],
+    ),
+    (
+        "kernellatency",
+        &[
+            column("queue_p99_s", "QUEUE p99", Seconds, |place| {
+                p99(place, "kernellatency.queue")
+            }),
+            column("receive_p99_s", "RECEIVE p99", Seconds, |place| {
+                p99(place, "kernellatency.receive")
+            }),
+        ],
+    ),
+    (
+        "biolatency",
+        &[
+            column("disk_read_p99_s", "DISK READ p99", Seconds, |place| {
+                p99(place, "biolatency.read")
+            }),
+            column("disk_write_p99_s", "DISK WRITE p99", Seconds, |place| {
+                p99(place, "biolatency.write")
+            }),
+        ],
+    ),
+];
+
+/// What 99 of 100 of the times of that name did not exceed; nothing where none was measured.
+fn p99(place: &NumbersPlace, name: &str) -> Option<f64> {
+    let of = place.histograms.iter().filter(|grown| grown.series.name == name);
+    let buckets: Vec<(u16, u64)> = of.flat_map(|grown| grown.buckets.iter().copied()).collect();
+    let times = Distribution::of(&buckets);
+    (times.count > 0).then(|| times.percentile(99) as f64 / 1e9)
+}
+
+/// The columns of a view, and those of probes that are read beside the view's own: of the first view that is about such a probe.
+pub fn columns_with(view: &'static View, probes: &[String]) -> Vec<&'static ViewColumn> {
+    let mut columns: Vec<&'static ViewColumn> = view.columns.iter().collect();
+    for probe in probes.iter().filter(|probe| !view.probes.contains(&probe.as_str())) {
+        let measured = MEASURED
+            .iter()
+            .find(|(name, _)| name == probe)
+            .map(|(_, columns)| *columns);
+        let of_view = || VIEWS.iter().find(|other| other.probes.first() == Some(&probe.as_str()));
+        let added = measured
+            .or_else(|| of_view().map(|other| other.columns))
+            .unwrap_or_default();
+        for column in added {
+            if !columns.iter().any(|known| known.column.key == column.column.key) {
+                columns.push(column);
+            }
+        }
+    }
+    columns
+}
+
 /// The view of that name.
 pub fn find(name: &str) -> Option<&'static View> {
     VIEWS.iter().find(|view| view.name == name)
@@ -366,7 +461,7 @@ pub fn find(name: &str) -> Option<&'static View> {
 
 #[cfg(test)]
 mod tests {
-    use super::VIEWS;
+    use super::{VIEWS, columns_with};
     use std::collections::BTreeSet;
 
     #[test]
@@ -375,5 +470,20 @@ mod tests {
             let keys: BTreeSet<&str> = view.columns.iter().map(|of| of.column.key).collect();
             assert_eq!(keys.len(), view.columns.len(), "{}", view.name);
         }
+    }
+
+    #[test]
+    fn a_probe_that_is_added_brings_its_columns() {
+        let headings = |added: &[&str]| {
+            let probes: Vec<String> = added.iter().map(|name| (*name).to_owned()).collect();
+            let columns = columns_with(&VIEWS[0], &probes).into_iter();
+            columns
+                .map(|of| of.column.heading)
+                .skip(VIEWS[0].columns.len())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(headings(&["tcp"]), [""; 0]);
+        assert_eq!(headings(&["socketlatency"]), ["READ p99", "WRITE p99"]);
+        assert_eq!(headings(&["io"])[..2], ["READ", "WRITTEN"]);
     }
 }

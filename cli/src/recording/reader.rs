@@ -30,6 +30,7 @@ pub struct RecordingDoubt {
 #[derive(Debug)]
 pub struct Recording {
     path: PathBuf,
+    arguments: Vec<String>,
     ends: KnownEnds,
     doubt: Option<RecordingDoubt>,
 }
@@ -37,6 +38,19 @@ pub struct Recording {
 impl Recording {
     /// Checks that the file is one, and of the same question, and whether it is whole.
     pub fn open(path: PathBuf, arguments: &[String]) -> Result<Self> {
+        let recording = Self::of_any_run(path)?;
+        if sealed(&recording.arguments) != sealed(arguments) {
+            return Err(NotThere::error(format!(
+                "{} holds the run of `{}`; give the same arguments to replay it",
+                recording.path.display(),
+                recording.asked()
+            )));
+        }
+        Ok(recording)
+    }
+
+    /// Checks that the file is one, whatever was asked, and whether it is whole.
+    pub fn of_any_run(path: PathBuf) -> Result<Self> {
         let reading = || format!("reading the recording {}", path.display());
         let mut lines = reader(&path)?;
         let first = line_of(&mut lines, HEADER_MAX).with_context(reading)?;
@@ -49,19 +63,18 @@ impl Recording {
                 header.client
             ));
         }
-        if sealed(&header.arguments) != sealed(arguments) {
-            return Err(NotThere::error(format!(
-                "{} holds the run of `{}`; give the same arguments to replay it",
-                path.display(),
-                header.arguments.join(" ")
-            )));
-        }
         let doubt = doubt(&first, lines).with_context(reading)?;
         Ok(Self {
             path,
+            arguments: header.arguments,
             ends: header.ends,
             doubt,
         })
+    }
+
+    /// What was asked when it was made.
+    pub fn asked(&self) -> String {
+        self.arguments.join(" ")
     }
 
     /// What the site knew before any helper was asked.

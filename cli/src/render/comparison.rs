@@ -1,7 +1,7 @@
 //! What is different between two places, as a table of two columns.
 
 use super::numbers_parts::foot;
-use super::paper::{Ink, Paper, TextLine, TextPage, columns};
+use super::paper::{Ink, Paper, TextLine, TextPage, columns, paragraph};
 use super::untrusted_text::{CELL, shown};
 use diagnoses::words::count;
 use model::views::{Compare, ComparedPlace, Difference};
@@ -12,7 +12,10 @@ const SHOWN: usize = 20;
 /// The page.
 pub fn page(compare: &Compare, all: bool, paper: Paper) -> TextPage {
     let mut page = TextPage::new();
-    let head = |place: &ComparedPlace| shown(&format!("{} ({})", place.name, place.node), CELL);
+    let head = |place: &ComparedPlace| {
+        let from = place.recording.as_ref().unwrap_or(&place.node);
+        shown(&format!("{} ({from})", place.name), CELL)
+    };
     let (one, other) = (head(&compare.one), head(&compare.other));
     let rows: Vec<&Difference> = compare
         .differences
@@ -65,11 +68,11 @@ pub fn page(compare: &Compare, all: bool, paper: Paper) -> TextPage {
     }
     for place in [&compare.one, &compare.other] {
         for hurt in &place.hurts {
-            page.line(
-                TextLine::default()
-                    .ink(Ink::Bad, "  ✗ ")
-                    .plain(&format!("{}: {hurt}", shown(&place.name, CELL))),
-            );
+            page.line(TextLine::default().ink(Ink::Bad, "  ✗ ").plain(&format!(
+                "{}: {}",
+                head(place),
+                shown(hurt, CELL)
+            )));
         }
     }
     page.line(TextLine::default().ink(
@@ -81,6 +84,16 @@ pub fn page(compare: &Compare, all: bool, paper: Paper) -> TextPage {
             compare.seconds
         ),
     ));
+    if !compare.in_neither.is_empty() {
+        let says = format!("read of neither, not compared: {}", compare.in_neither.join(", "));
+        for line in paragraph(
+            TextLine::default().ink(Ink::Open, "? "),
+            &says,
+            paper.width.saturating_sub(4),
+        ) {
+            page.line(line);
+        }
+    }
     foot(&mut page, false, &compare.missing);
     page
 }

@@ -7,7 +7,7 @@ use super::event_phrases::PodNames;
 use super::paper::{Paper, TextPage};
 use super::table::Sheet;
 use super::{
-    CheckResult, comparison, findings, html, inspection, latency, lists, map, map_graphs, top, untrusted_text,
+    CheckResult, TopLook, comparison, findings, html, inspection, latency, lists, map, map_graphs, top, untrusted_text,
 };
 use model::evidence::Evidence;
 use model::letter::is_plain;
@@ -221,7 +221,11 @@ fn nothing_in_a_page_of_numbers_or_in_a_map_does_either() {
     for width in [60, 200] {
         let paper = Paper { colour: true, width };
         let mut pages = Vec::new();
-        pages.extend(samples::<Top>().iter().map(|page| top::page(page, &[], true, paper)));
+        let look = TopLook {
+            all: true,
+            ..TopLook::default()
+        };
+        pages.extend(samples::<Top>().iter().map(|page| top::page(page, &look, paper)));
         pages.extend(samples::<Inspect>().iter().map(|page| inspection::page(page, paper)));
         pages.extend(
             samples::<Compare>()

@@ -2,6 +2,7 @@
 
 use super::paper::{Ink, Paper, TextLine, TextPage, wrap};
 use anyhow::{Context as _, Result};
+use model::predecessor::{PREDECESSOR_PROBES, PredecessorProbe};
 use model::protocol::{Hello, ProbeStatus};
 use model::series::{SeriesKind, Unit};
 use model::{kernel_counters, numbers};
@@ -35,9 +36,57 @@ pub fn probes(hello: &Hello, format: ListFormat, paper: Paper) -> Result<String>
                 page.line(TextLine::default().ink(Ink::Strong, heading));
                 page.append(of_kind(hello, reads, paper));
             }
+            page.append(by_predecessors_names(paper));
             Ok(paper.write(&page))
         }
     }
+}
+
+/// The predecessor's probes that have another name here, or are not here.
+fn by_predecessors_names(paper: Paper) -> TextPage {
+    let mut page = TextPage::new();
+    page.blank();
+    page.line(TextLine::default().ink(
+        Ink::Strong,
+        "By the names that KubeSkoop, the predecessor, had for them",
+    ));
+    page.blank();
+    let renamed = PREDECESSOR_PROBES.iter().filter(|probe| !probe.has_same_name());
+    let rows: Vec<(&str, String)> = renamed.map(|probe| (probe.name(), became(probe))).collect();
+    page.append(two_columns(&rows, paper));
+    page
+}
+
+/// Names, and a text beside each.
+fn two_columns(rows: &[(&str, String)], paper: Paper) -> TextPage {
+    let column = rows.iter().map(|(name, _)| name.len()).max().unwrap_or_default() + 2;
+    let mut page = TextPage::new();
+    for (name, text) in rows {
+        for (index, line) in wrap(text, paper.width.saturating_sub(column)).iter().enumerate() {
+            let name = format!("{:<column$}", if index == 0 { name } else { "" });
+            page.line(TextLine::default().ink(Ink::Strong, &name).plain(line));
+        }
+    }
+    page
+}
+
+/// What became of a probe: which one it is here, or why it is none.
+fn became(probe: &PredecessorProbe) -> String {
+    match probe.ours {
+        [] => probe.says.to_owned(),
+        ours => format!("{}: {}", ours.join(", "), probe.says),
+    }
+}
+
+/// What became of a probe of the predecessor.
+pub fn predecessor(probe: &PredecessorProbe, paper: Paper) -> TextPage {
+    let mut page = TextPage::new();
+    page.line(TextLine::default().ink(Ink::Strong, probe.name()));
+    page.blank();
+    page.append(paper.labelled("is", &["a probe of KubeSkoop, the predecessor".to_owned()]));
+    page.append(paper.labelled("here", &[became(probe)]));
+    page.blank();
+    page
 }
 
 /// The probes that read, or those that report.
@@ -89,17 +138,7 @@ pub fn rules(rules: &[(&str, String)], format: ListFormat, paper: Paper) -> Resu
     match format {
         ListFormat::Json => super::json(&listed()).context("writing the rules as JSON"),
         ListFormat::Yaml => super::yaml(&listed()).context("writing the rules as YAML"),
-        ListFormat::Table => {
-            let column = rules.iter().map(|(id, _)| id.len()).max().unwrap_or_default() + 2;
-            let mut page = TextPage::new();
-            for (id, summary) in rules {
-                for (index, line) in wrap(summary, paper.width.saturating_sub(column)).iter().enumerate() {
-                    let id = format!("{:<column$}", if index == 0 { id } else { "" });
-                    page.line(TextLine::default().ink(Ink::Strong, &id).plain(line));
-                }
-            }
-            Ok(paper.write(&page))
-        }
+        ListFormat::Table => Ok(paper.write(&two_columns(rules, paper))),
     }
 }
 

@@ -12,6 +12,7 @@ mod event_lines;
 mod event_phrases;
 mod event_printer;
 mod findings;
+mod holders;
 #[cfg(test)]
 mod hostile;
 mod html;
@@ -43,6 +44,7 @@ pub use lists::ListFormat;
 
 use crate::exit::WrongUsage;
 use anyhow::{Context as _, Result};
+use model::predecessor::PredecessorProbe;
 use model::protocol::{Hello, ProbeStatus};
 use model::report::{OneEndReport, Report};
 use model::traffic_map::TrafficMap;
@@ -197,29 +199,38 @@ impl NumbersPageFormat {
 }
 
 /// What is done with what stood on the screen before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Repaint {
     /// Nothing: this stands below it.
+    #[default]
     Below,
     /// This stands in its place; where nobody looks at a terminal, below it.
     InPlace,
 }
 
+/// How `top` is shown.
+#[derive(Debug, Default)]
+pub struct TopLook {
+    /// Its columns.
+    pub columns: Vec<TopColumn>,
+    /// Rows are sorted by this column; by what hurts where none is chosen.
+    pub sorted_by: Option<usize>,
+    /// Every row is shown.
+    pub all: bool,
+    /// What keys there are, where there are any.
+    pub keys: Option<String>,
+    /// What becomes of the reading before.
+    pub repaint: Repaint,
+}
+
 /// Prints who suffers.
-pub fn top(
-    top: &Top,
-    columns: &[TopColumn],
-    format: NumbersPageFormat,
-    all: bool,
-    colour: Colour,
-    repaint: Repaint,
-) -> Result<()> {
+pub fn top(top: &Top, look: &TopLook, format: NumbersPageFormat, colour: Colour) -> Result<()> {
     if format == NumbersPageFormat::Html {
-        return print(&html::top(top, columns));
+        return print(&html::top(top, &look.columns));
     }
-    numbers(top, format.plain(), repaint, || {
+    numbers(top, format.plain(), look.repaint, || {
         let paper = paper(colour);
-        paper.write(&top::page(top, columns, all, paper))
+        paper.write(&top::page(top, look, paper))
     })
 }
 
@@ -341,6 +352,12 @@ pub fn explain_rule(id: &str, head: &str, colour: Colour) -> Result<()> {
 pub fn explain_number(name: &str, colour: Colour) -> Result<()> {
     let paper = paper(colour);
     print(&paper.write(&lists::number(name, paper)))
+}
+
+/// Prints what became of a probe of the predecessor.
+pub fn explain_predecessor(probe: &PredecessorProbe, colour: Colour) -> Result<()> {
+    let paper = paper(colour);
+    print(&paper.write(&lists::predecessor(probe, paper)))
 }
 
 /// Prints what a probe says of itself.

@@ -1,22 +1,22 @@
 //! Who suffers, as a table: columns that say nothing are left out, and so are rows without a finding beyond the first few.
 
+use super::TopLook;
+use super::holders;
 use super::numbers_parts::{aligned, foot};
-use super::paper::{Ink, Paper, TextLine, TextPage, columns};
+use super::paper::{Ink, Paper, TextLine, TextPage, columns, wrap};
 use super::untrusted_text::{CELL, shown};
+use diagnoses::words::count;
 use model::views::{ColumnUnit, Top, TopColumn, TopRow};
 
 /// Rows without a finding that are shown.
 const WELL_SHOWN: usize = 10;
 
 /// The page.
-pub fn page(top: &Top, all_columns: &[TopColumn], all: bool, paper: Paper) -> TextPage {
+pub fn page(top: &Top, look: &TopLook, paper: Paper) -> TextPage {
     let mut page = TextPage::new();
     let suffering = top.pods.iter().filter(|row| row.worst.is_some()).count();
-    let rows: Vec<&TopRow> = if all {
-        top.pods.iter().collect()
-    } else {
-        top.pods.iter().take(suffering + WELL_SHOWN).collect()
-    };
+    let shown_rows = if look.all { usize::MAX } else { suffering + WELL_SHOWN };
+    let rows: Vec<&TopRow> = top.pods.iter().take(shown_rows).collect();
     let mut nodes: Vec<&str> = top.pods.iter().map(|row| row.node.as_str()).collect();
     nodes.sort_unstable();
     nodes.dedup();
@@ -25,31 +25,60 @@ pub fn page(top: &Top, all_columns: &[TopColumn], all: bool, paper: Paper) -> Te
     } else {
         format!(" on {}", nodes.join(", "))
     };
-    let order = if suffering > 0 {
-        "sorted by what hurts"
-    } else {
-        "nothing hurts"
+    let chosen = look.sorted_by.and_then(|at| look.columns.get(at));
+    let order = match chosen {
+        Some(column) => format!("sorted by {}", column.heading),
+        None if suffering > 0 => "sorted by what hurts".to_owned(),
+        None => "nothing hurts".to_owned(),
     };
     page.line(TextLine::default().ink(
         Ink::Quiet,
         &format!(
             "{:.1} s{on} · {} · {order} · read in {:.1} ms of CPU",
             top.seconds,
-            diagnoses::words::count(top.pods.len(), if is_of_nodes(top) { "node" } else { "place" }),
+            in_words(top, top.pods.len()),
             top.reading_cpu_ms
         ),
     ));
     if !rows.is_empty() {
-        table(&mut page, &rows, all_columns, nodes.len() > 1, paper);
+        table(&mut page, &rows, (&look.columns, &top.view), nodes.len() > 1, paper);
     }
     if rows.len() < top.pods.len() {
         page.line(TextLine::default().ink(
             Ink::Quiet,
-            &format!("... {} more without a finding (--all)", top.pods.len() - rows.len()),
+            &format!(
+                "... {} more{} (--all)",
+                top.pods.len() - rows.len(),
+                if chosen.is_some() { "" } else { " without a finding" }
+            ),
         ));
     }
+    if top.left_out > 0 {
+        let parts = in_words(top, top.left_out as usize);
+        page.line(TextLine::default().ink(Ink::Quiet, &format!("... {parts} more are not told one by one")));
+    }
+    if rows.iter().any(|row| row.host_network) {
+        let says =
+            "* shares its node's network: it has what its cgroup and its sockets tell, and the rest is the node's";
+        page.line(TextLine::default().ink(Ink::Quiet, says));
+    }
+    holders::table(&mut page, &top.holders, look.all);
     foot(&mut page, false, &top.missing);
+    for line in look.keys.iter().flat_map(|keys| wrap(keys, paper.width)) {
+        page.line(TextLine::default().ink(Ink::Quiet, &line));
+    }
     page
+}
+
+/// So many rows: nodes, places, processes or peers.
+fn in_words(top: &Top, rows: usize) -> String {
+    let of_parts = top.pods.iter().any(|row| row.part.is_some());
+    match (of_parts, is_of_nodes(top)) {
+        (true, _) if top.view == "process" && rows != 1 => format!("{rows} processes"),
+        (true, _) => count(rows, &top.view),
+        (false, true) => count(rows, "node"),
+        (false, false) => count(rows, "place"),
+    }
 }
 
 /// Its rows are whole nodes.
@@ -57,7 +86,13 @@ fn is_of_nodes(top: &Top) -> bool {
     !top.pods.is_empty() && top.pods.iter().all(|row| row.netns == 0)
 }
 
-fn table(page: &mut TextPage, rows: &[&TopRow], all_columns: &[TopColumn], several: bool, paper: Paper) {
+fn table(
+    page: &mut TextPage,
+    rows: &[&TopRow],
+    (all_columns, part_heading): (&[TopColumn], &str),
+    several: bool,
+    paper: Paper,
+) {
     let shown_columns: Vec<&TopColumn> = all_columns
         .iter()
         .filter(|column| says(rows.iter().copied(), column))
@@ -76,9 +111,13 @@ fn table(page: &mut TextPage, rows: &[&TopRow], all_columns: &[TopColumn], sever
         } else {
             row.name.clone()
         };
-        shown(&name, CELL)
+        shown(&name, CELL) + if row.host_network { " *" } else { "" }
     };
     let mut head = vec![first.to_owned()];
+    let of_parts = rows.iter().any(|row| row.part.is_some());
+    if of_parts {
+        head.push(part_heading.to_uppercase());
+    }
     if several && !of_nodes {
         head.push("NODE".to_owned());
     }
@@ -87,6 +126,9 @@ fn table(page: &mut TextPage, rows: &[&TopRow], all_columns: &[TopColumn], sever
         .iter()
         .map(|row| {
             let mut cells = vec![name(row)];
+            if of_parts {
+                cells.push(shown(row.part.as_deref().unwrap_or_default(), CELL));
+            }
             if several && !of_nodes {
                 cells.push(shown(&row.node, CELL));
             }
@@ -113,7 +155,7 @@ fn table(page: &mut TextPage, rows: &[&TopRow], all_columns: &[TopColumn], sever
         let line = TextLine::default().plain(text);
         match (&row.worst, hurts) {
             (Some(worst), _) => {
-                let words = super::paper::wrap(worst, room);
+                let words = wrap(worst, room);
                 for (at, words) in words.iter().enumerate() {
                     let begin = if at == 0 {
                         line.clone().plain("  ")

@@ -86,6 +86,11 @@ impl Site {
         Ok(Self::Recording(Box::new(Recording::open(file, arguments)?)))
     }
 
+    /// A recording, whatever was asked when it was made.
+    pub fn any_recording(file: PathBuf) -> Result<Self> {
+        Ok(Self::Recording(Box::new(Recording::of_any_run(file)?)))
+    }
+
     /// A cluster.
     #[must_use]
     pub fn cluster(cluster: ClusterApi, options: HelperOptions, verbose: bool) -> Self {
@@ -171,6 +176,14 @@ impl Site {
     pub fn doubt(&self) -> Option<&RecordingDoubt> {
         match self {
             Self::Recording(recording) => recording.doubt(),
+            Self::Local(_) | Self::Kubernetes(_) => None,
+        }
+    }
+
+    /// What was asked when it was made, of a recording.
+    pub fn asked(&self) -> Option<String> {
+        match self {
+            Self::Recording(recording) => Some(recording.asked()),
             Self::Local(_) | Self::Kubernetes(_) => None,
         }
     }

@@ -74,6 +74,9 @@ fn peer(is_server: bool, client: &str, server: &str, port: u16, connections: u32
         rtt_p50_us: 100 * connections,
         sent_bytes,
         received_bytes: 0,
+        unread_bytes: 0,
+        unacknowledged_bytes: 0,
+        resent: 0,
     }
 }
 

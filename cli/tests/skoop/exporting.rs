@@ -1,30 +1,33 @@
 //! A network namespace of its own that something happens in, and what an export of it says.
 #![allow(dead_code, reason = "each test file uses what it needs")]
 
-use super::skoop::{begun, soon, with_helper};
-use std::path::Path;
-use std::process::{Child, Command};
+#[path = "netns.rs"]
+mod netns;
 
-/// A network namespace of its own with a device that swallows all; it goes with this.
-pub struct Netns(pub String);
+use super::skoop::{begun, soon, with_helper};
+use netns::Netns;
+use std::path::Path;
+use std::process::Child;
+
+/// A network namespace of its own with a device that swallows all.
+pub struct Swallowing(pub Netns);
 
 /// What one datagram is on that device: Ethernet, IPv4, UDP, and its text.
 pub const FRAME: u64 = 14 + 20 + 8 + 10;
 
-impl Netns {
+impl Swallowing {
     pub fn new(name: &str) -> Self {
-        let netns = Self(format!("sk-export-{name}-{}", std::process::id()));
-        ip(&["netns", "add", &netns.0]);
+        let netns = Netns::new(&format!("export-{name}"));
         // Without IPv6 nobody says anything by himself.
         netns.inside("echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6");
         netns.inside("ip link add swallow type veth peer name other && ip link set other up");
         netns.inside("ip addr add 10.99.7.1/24 dev swallow && ip link set swallow up");
         netns.inside("ip neigh add 10.99.7.2 lladdr 02:00:00:00:00:07 dev swallow nud permanent");
-        netns
+        Self(netns)
     }
 
-    pub fn inside(&self, script: &str) {
-        ip(&["netns", "exec", &self.0, "bash", "-c", script]);
+    fn inside(&self, script: &str) {
+        self.0.inside(script);
     }
 
     /// Sends so many datagrams of ten letters.
@@ -70,20 +73,8 @@ impl Netns {
     }
 
     pub fn place(&self) -> String {
-        format!("place=\"netns/{}\"", self.0)
+        format!("place=\"netns/{}\"", self.0.name)
     }
-}
-
-impl Drop for Netns {
-    fn drop(&mut self) {
-        let _ = Command::new("ip").args(["netns", "del", &self.0]).status();
-    }
-}
-
-#[track_caller]
-fn ip(arguments: &[&str]) {
-    let done = Command::new("ip").args(arguments).status().unwrap();
-    assert!(done.success(), "ip {arguments:?}");
 }
 
 /// `shop.example` is asked for, and the answer is that there is no such name.
@@ -112,8 +103,8 @@ for at in range(int(sys.argv[1])):
 "#;
 
 /// Begins an export of one namespace by these probes, and waits until it reads it. Its last reading is in the folder.
-pub fn reading(netns: &Netns, probes: &str, more: &str, folder: &Path) -> Option<Child> {
-    begin_export(&format!("netns/{} --probe {probes} {more}", netns.0), folder)
+pub fn reading(netns: &Swallowing, probes: &str, more: &str, folder: &Path) -> Option<Child> {
+    begin_export(&format!("netns/{} --probe {probes} {more}", netns.0.name), folder)
 }
 
 /// Begins an export on this machine, and waits until it reads. Its last reading is in the folder.

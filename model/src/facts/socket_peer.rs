@@ -27,4 +27,13 @@ pub struct SocketPeer {
     pub sent_bytes: u64,
     /// Bytes that it received on them.
     pub received_bytes: u64,
+    /// Bytes that came on them and no program has read yet.
+    #[serde(default)]
+    pub unread_bytes: u64,
+    /// Bytes that were written to them and the peer has not acknowledged yet.
+    #[serde(default)]
+    pub unacknowledged_bytes: u64,
+    /// Segments that were sent again on them.
+    #[serde(default)]
+    pub resent: u64,
 }

@@ -16,7 +16,7 @@ fn read(look: &Look) -> anyhow::Result<Vec<Address>> {
 }
 
 /// All that this namespace has.
-pub(super) fn all(route: &mut Netlink) -> anyhow::Result<Vec<Address>> {
+pub(crate) fn all(route: &mut Netlink) -> anyhow::Result<Vec<Address>> {
     let all = encode(&AddressMessage::default());
     route.dump_all(libc::RTM_GETADDR, &all, parse)
 }

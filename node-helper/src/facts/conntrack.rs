@@ -8,12 +8,19 @@ use model::facts::{Conntrack, ConntrackEntry, NetnsFacts};
 use model::flow::{Flow, ICMP, ICMPV6, TCP, address, bytes};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::os::fd::OwnedFd;
 
 pub(super) const FACT: Fact = Fact {
     name: "conntrack",
     moves: true,
     read: |look, facts: &mut NetnsFacts| facts.conntrack = look.known("connection tracking", read(look)),
 };
+
+/// What a kernel without it lacks: a file, and what it is that is not there.
+pub(crate) const LACKING: (&str, &str) = (
+    "/proc/sys/net/netfilter/nf_conntrack_count",
+    "connection tracking is not loaded in this kernel",
+);
 
 /// A table with more entries is not listed: a flow that is not found by its tuple is then simply not found.
 const LISTED_MAX: u64 = 4096;
@@ -43,6 +50,18 @@ fn read(look: &Look) -> anyhow::Result<Conntrack> {
         conntrack.entries = entries(&mut netlink, &look.ask.flows, conntrack.count)?;
     }
     Ok(conntrack)
+}
+
+/// Asks for all entries of the namespace that this thread is in; who gets the socket may hear them.
+pub(crate) fn ask_for_all() -> anyhow::Result<OwnedFd> {
+    Netlink::open(libc::NETLINK_NETFILTER)?.asked(message(GET), &nfgenmsg(libc::AF_UNSPEC as u8))
+}
+
+/// The flow of an entry in the direction in which it began.
+pub(crate) fn origin(message: &[u8]) -> Option<Flow> {
+    let mut all = attributes(message.get(NFGENMSG_BYTES..)?);
+    all.find(|(kind, _)| *kind == CTA_TUPLE_ORIG)
+        .and_then(|(_, tuple)| parse_tuple(tuple))
 }
 
 fn entries(netlink: &mut Netlink, flows: &[Flow], count: u64) -> anyhow::Result<Vec<ConntrackEntry>> {

@@ -4,11 +4,11 @@
 //! namespace, by a process that has no other business (`reader`), with `system` and `identity` alone. Who starts that process,
 //! and for which facts, stands in `discovery::survey`.
 
-mod addresses;
+pub(crate) mod addresses;
 pub(crate) mod block_io;
 mod bpf;
 pub(crate) mod cilium_metrics;
-mod conntrack;
+pub(crate) mod conntrack;
 pub(crate) mod counters;
 mod fdb;
 pub(crate) mod links;
@@ -16,7 +16,7 @@ mod lookups;
 mod neighbours;
 pub(crate) mod netfilter;
 pub(crate) mod node;
-mod peers;
+pub(crate) mod peers;
 pub(crate) mod process;
 pub(crate) mod qdiscs;
 mod queues;

@@ -21,7 +21,7 @@ fn read() -> anyhow::Result<Vec<SocketPeer>> {
     let mut diag = Netlink::open(libc::NETLINK_SOCK_DIAG)?;
     let mut all = sockets::tcp(&mut diag)?;
     all.extend(sockets::connected_udp(&mut diag)?);
-    let peers = peers(&all);
+    let peers = peers(all.iter());
     if peers.len() > PEERS_MAX {
         bail!("it has {} peers, and no more than {PEERS_MAX} are told", peers.len());
     }
@@ -39,12 +39,15 @@ struct Sum {
     rtts_us: Vec<u32>,
     sent_bytes: u64,
     received_bytes: u64,
+    unread_bytes: u64,
+    unacknowledged_bytes: u64,
+    resent: u64,
 }
 
 /// The sockets by peer, in order. Connections within the namespace leave it nowhere, and are left out.
-fn peers(sockets: &[Socket]) -> Vec<SocketPeer> {
+pub(crate) fn peers<'a>(sockets: impl Iterator<Item = &'a Socket> + Clone) -> Vec<SocketPeer> {
     let of_listener = |socket: &&Socket| socket.state == "LISTEN";
-    let listeners = sockets.iter().filter(of_listener);
+    let listeners = sockets.clone().filter(of_listener);
     let served: BTreeSet<u16> = listeners.map(|socket| socket.flow.sport).collect();
     let mut sums: BTreeMap<Key, Sum> = BTreeMap::new();
     for socket in sockets {
@@ -67,9 +70,12 @@ fn peers(sockets: &[Socket]) -> Vec<SocketPeer> {
         let sum = sums.entry(key).or_default();
         sum.connections += connections;
         sum.opening += opening;
+        sum.unread_bytes += u64::from(socket.rx_queue);
+        sum.unacknowledged_bytes += u64::from(socket.tx_queue);
         if let Some(tcp) = socket.tcp {
             sum.sent_bytes = sum.sent_bytes.saturating_add(tcp.acknowledged_bytes);
             sum.received_bytes = sum.received_bytes.saturating_add(tcp.received_bytes);
+            sum.resent += u64::from(tcp.total_retrans);
             sum.rtts_us
                 .extend((tcp.rtt_us > 0 && connections > 0).then_some(tcp.rtt_us));
         }
@@ -91,6 +97,9 @@ fn told(((is_server, client, server, port, protocol), mut sum): (Key, Sum)) -> S
         rtt_p50_us: sum.rtts_us.get(middle).copied().unwrap_or_default(),
         sent_bytes: sum.sent_bytes,
         received_bytes: sum.received_bytes,
+        unread_bytes: sum.unread_bytes,
+        unacknowledged_bytes: sum.unacknowledged_bytes,
+        resent: sum.resent,
     }
 }
 
@@ -126,7 +135,7 @@ mod tests {
             socket(UDP, "ESTABLISHED", "10.0.0.2:52000", "10.96.0.10:53", 0),
             socket(TCP, "ESTABLISHED", "127.0.0.1:80", "127.0.0.1:40005", 20),
         ];
-        let told = peers(&sockets);
+        let told = peers(sockets.iter());
         let line = |at: usize| {
             let peer = &told[at];
             (

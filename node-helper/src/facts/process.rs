@@ -50,6 +50,12 @@ pub(crate) fn files(pid: u32) -> Option<OpenFiles> {
     })
 }
 
+/// How long a process ran on a CPU, with its threads that have ended; `None` when it is gone.
+pub(crate) fn ran_us(pid: u32) -> Option<u64> {
+    let stat = Process::new(i32::try_from(pid).ok()?).ok()?.stat().ok()?;
+    Some((stat.utime + stat.stime) * 1_000_000 / procfs::ticks_per_second().max(1))
+}
+
 /// How long the threads of a process were ready to run and had no CPU (`/proc/PID/task/TID/schedstat`, second number), of those
 /// that live.
 pub(crate) fn waited_us(pid: u32) -> u64 {

@@ -9,7 +9,7 @@ mod probes;
 mod rounds;
 mod sink;
 
-pub use place::ReadPlace;
+pub use place::{PodLabel, ReadPlace};
 pub use rounds::Rounds;
 pub use sink::NumberSink;
 
@@ -49,9 +49,12 @@ pub const READINGS: &[&ReadingProbe] = &[
     &probes::qdisc::QDISC,
     &probes::softnet::SOFTNET,
     &probes::conntrack::CONNTRACK,
+    &probes::holders::HOLDERS,
     &probes::fd::FD,
     &probes::io::IO,
     &probes::cpu::CPU,
+    &probes::process::PROCESS,
+    &probes::peers::PEERS,
 ];
 
 /// The probe of that name.
@@ -85,6 +88,7 @@ mod tests {
     use super::READINGS;
     use crate::probes::PROBES;
     use model::numbers::NUMBERS;
+    use model::predecessor::PREDECESSOR_PROBES;
     use std::collections::BTreeSet;
 
     #[test]
@@ -96,6 +100,15 @@ mod tests {
         for number in NUMBERS {
             let (probe, _) = number.name.split_once('.').unwrap();
             assert!(probes.contains(probe), "{} is read by no probe", number.name);
+        }
+        for theirs in PREDECESSOR_PROBES {
+            for ours in theirs.ours {
+                assert!(
+                    probes.contains(ours),
+                    "{ours}, which {} is said to be, is no probe",
+                    theirs.name()
+                );
+            }
         }
     }
 }

@@ -386,6 +386,7 @@ fn read_place<'a>(
             name: told.place.namespace().name.clone(),
             owner: of_namespace(told.place.namespace(), of_pid),
             processes: told.place.pids().len() as u32,
+            addresses: told.place.addresses(),
         });
     }
     let changed = values.iter().filter(|(id, value)| told.values.get(id) != Some(value));

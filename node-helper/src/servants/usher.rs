@@ -3,7 +3,7 @@
 #![expect(unsafe_code, reason = "fork(2) and pidfd_open(2)")]
 
 use crate::attempts::worker;
-use crate::facts::{cilium_metrics, reader};
+use crate::facts::{cilium_metrics, conntrack, reader};
 use crate::identity::namespaces::NetworkNamespace;
 use crate::processes::privileges::{JOINER, ProcessRole, READER, USHER};
 use crate::processes::servant::{Errand, Leaves, Master, Servant, ServantAnswer, ServantRequest, only};
@@ -33,6 +33,7 @@ const STATISTICS: u32 = 3;
 const KILL: u32 = 4;
 const METRICS: u32 = 5;
 const FILE: u32 = 6;
+const TRACKED: u32 = 7;
 
 /// Each is a few system calls.
 const WITHIN: Duration = Duration::from_secs(4);
@@ -142,6 +143,7 @@ fn ask(what: u32, argument: u32, fds: &[BorrowedFd<'_>]) -> anyhow::Result<Serva
             NAME => "name an eBPF program",
             METRICS => "open Cilium's counters",
             FILE => "open a file of the kernel's",
+            TRACKED => "list tracked connections",
             STATISTICS => "switch on the statistics of eBPF programs",
             _ => "end a process",
         },
@@ -171,6 +173,14 @@ pub fn file(ns: &NetworkNamespace, file: KernelFile) -> anyhow::Result<Option<Fi
     let answer = ask(FILE, file as u32, &[namespace.as_fd()]);
     let answer = answer.with_context(|| format!("cannot open {} of {}", file.path(), ns.name))?;
     Ok(answer.fds.into_iter().next().map(File::from))
+}
+
+/// The tracked connections of this namespace, as an answer that waits to be heard: to ask for them takes rights that who hears
+/// need not have.
+pub fn tracked(ns: &NetworkNamespace) -> anyhow::Result<OwnedFd> {
+    let namespace = ns.open()?;
+    let answer = ask(TRACKED, 0, &[namespace.as_fd()]);
+    only_one(answer.with_context(|| format!("cannot list the tracked connections of {}", ns.name))?)
 }
 
 /// Starts a process in this namespace, with these for its stdin and stdout.
@@ -264,6 +274,7 @@ fn act(home: &File, request: ServantRequest, fds: &[OwnedFd]) -> anyhow::Result<
                 ..ServantAnswer::default()
             })
         }
+        (TRACKED, [netns]) => Ok(descriptor(within(home, netns, conntrack::ask_for_all)?)),
         (START, [netns, stdin, stdout]) => {
             let started = within(home, netns, || begin(argument, stdin, stdout))?;
             Ok(descriptor(started))

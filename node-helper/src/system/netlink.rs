@@ -88,6 +88,21 @@ impl Netlink {
         Self::of(unsafe { Socket::from_raw_fd(socket.into_raw_fd()) })
     }
 
+    /// A connection over which somebody else asked for a table ([`Self::asked`]): what remains is to hear it.
+    pub fn asked_over(socket: OwnedFd) -> anyhow::Result<Self> {
+        Ok(Self {
+            sequence: 1,
+            ..Self::over(socket)?
+        })
+    }
+
+    /// Asks for a table, and leaves it to whoever gets the socket to hear it. Nothing else may have been asked.
+    pub fn asked(mut self, kind: u16, body: &[u8]) -> anyhow::Result<OwnedFd> {
+        self.send(kind, libc::NLM_F_REQUEST | libc::NLM_F_DUMP, body)?;
+        // SAFETY: the descriptor is given away here, and the socket is gone.
+        Ok(unsafe { OwnedFd::from_raw_fd(self.socket.into_raw_fd()) })
+    }
+
     fn of(socket: Socket) -> anyhow::Result<Self> {
         setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::seconds(PATIENCE_S))
             .context("cannot bound the wait for netlink answers")?;
@@ -130,11 +145,16 @@ impl Netlink {
     /// One reading of a table, message by message. False when the kernel says that the table changed meanwhile.
     pub fn dump_once(&mut self, kind: u16, body: &[u8], each: impl FnMut(u16, &[u8])) -> anyhow::Result<bool> {
         self.send(kind, libc::NLM_F_REQUEST | libc::NLM_F_DUMP, body)?;
+        self.hear(each)
+            .with_context(|| format!("netlink dump {kind:#x} failed"))
+    }
+
+    /// The table that was asked for, message by message. False when the kernel says that it changed meanwhile.
+    pub fn hear(&mut self, each: impl FnMut(u16, &[u8])) -> anyhow::Result<bool> {
         match self.receive(true, each)? {
             End::Done => Ok(true),
             End::Changed => Ok(false),
-            End::Refused(number) => Err(std::io::Error::from_raw_os_error(number))
-                .with_context(|| format!("netlink dump {kind:#x} was refused")),
+            End::Refused(number) => Err(std::io::Error::from_raw_os_error(number)).context("the kernel refused"),
         }
     }
 

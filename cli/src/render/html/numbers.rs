@@ -8,7 +8,7 @@ use crate::render::phrases;
 use crate::render::top::{cell, says};
 use diagnoses::words::count;
 use model::views::{
-    Compare, Inspect, InspectedPlace, Latency, LatencyPlace, LatencyStage, NumberGroup, Top, TopColumn,
+    Compare, Inspect, InspectedPlace, Latency, LatencyPlace, LatencyStage, NumberGroup, TableHolder, Top, TopColumn,
 };
 
 const STYLE: &str = "
@@ -30,6 +30,7 @@ pub fn top(top: &Top, all_columns: &[TopColumn]) -> String {
                 "" => row.name.clone(),
                 namespace => format!("{namespace}/{}", row.name),
             };
+            let name = row.part.iter().fold(name, |name, part| format!("{name}: {part}"));
             let worst = row.worst.as_deref().unwrap_or_default();
             let texts = [escaped(&name), escaped(&row.node), escaped(worst)];
             let numbers = shown
@@ -40,11 +41,12 @@ pub fn top(top: &Top, all_columns: &[TopColumn]) -> String {
         .collect();
     let suffer = top.pods.iter().filter(|row| row.worst.is_some()).count();
     let body = format!(
-        "<h1>Who suffers</h1>\n<p class=\"quiet\">{} · {:.1} s · {}, of which {suffer} suffer</p>\n{}{}",
+        "<h1>Who suffers</h1>\n<p class=\"quiet\">{} · {:.1} s · {}, of which {suffer} suffer</p>\n{}{}{}",
         escaped(&top.at),
         top.seconds,
         count(top.pods.len(), "place"),
         table(&headings, 3, &rows),
+        holders(&top.holders),
         not_seen(&top.missing)
     );
     written("Who suffers", body)
@@ -135,6 +137,33 @@ fn heading(name: &str, node: &str) -> String {
         "" => escaped(name),
         node => format!("{} <span class=\"quiet\">on {}</span>", escaped(name), escaped(node)),
     }
+}
+
+/// Who holds the tables of tracked connections; nothing where none was looked through.
+fn holders(all: &[TableHolder]) -> String {
+    if all.is_empty() {
+        return String::new();
+    }
+    let row = |holder: &TableHolder| {
+        let any = if holder.others { "all others" } else { "anywhere" };
+        let end = |end: &Option<String>| escaped(end.as_deref().unwrap_or(any));
+        let cells = vec![
+            escaped(&holder.table),
+            end(&holder.source),
+            end(&holder.destination),
+            holder.entries.to_string(),
+            holder
+                .growth
+                .map_or_else(|| "?".to_owned(), |growth| format!("{growth:+}")),
+        ];
+        (false, cells)
+    };
+    let rows: Vec<(bool, Vec<String>)> = all.iter().map(row).collect();
+    let headings = ["table of", "connections from", "to", "entries", "grew"];
+    format!(
+        "<h2>Who holds tables of tracked connections</h2>\n{}",
+        table(&headings, 3, &rows)
+    )
 }
 
 /// The page of where time passes.

@@ -1,5 +1,6 @@
 //! `conntrack`: how full a namespace's table of connections is, and what could not be taken in.
 
+use crate::facts::conntrack::LACKING;
 use crate::readings::ReadingProbe;
 use crate::servants::usher::KernelFile;
 use anyhow::{Context as _, bail};
@@ -15,14 +16,11 @@ pub const CONNTRACK: ReadingProbe = ReadingProbe {
         "/proc/sys/net/netfilter/nf_conntrack_max",
         "/proc/net/stat/nf_conntrack",
     ],
-    lacking: Some((
-        "/proc/sys/net/netfilter/nf_conntrack_count",
-        "connection tracking is not loaded in this kernel",
-    )),
+    lacking: Some(LACKING),
     of_node: false,
     read: |place, sink| {
         let Some(count) = place.text(KernelFile::ConntrackCount)? else {
-            bail!("connection tracking is not loaded in this kernel");
+            bail!("{}", LACKING.1);
         };
         let number = |text: &str| text.trim().parse::<u64>().context("nf_conntrack_count holds no number");
         sink.set("conntrack.entries", &[], number(&count)?);

@@ -12,26 +12,23 @@ pub const CPU: ReadingProbe = ReadingProbe {
     lacking: None,
     of_node: false,
     read: |place, sink| {
-        if place.is_host() {
-            return Ok(());
+        for (pod, pids) in place.groups() {
+            let Some(first) = pids.first() else { continue };
+            let cpu = process::cpu_of_group(*first)?;
+            let throttling = cpu.throttling.unwrap_or_default();
+            let waited: u64 = pids.iter().map(|pid| process::waited_us(*pid)).sum();
+            for (name, value) in [
+                ("cpu.used", cpu.used_us),
+                ("cpu.periods", throttling.periods),
+                ("cpu.throttled", throttling.throttled),
+                ("cpu.throttled_time", throttling.throttled_us),
+                ("cpu.limit_percent", throttling.quota_percent.unwrap_or_default().into()),
+                ("cpu.stalled", cpu.stalled_us),
+                ("cpu.waited", waited),
+            ] {
+                sink.set(name, &pod.with(&[]), value);
+            }
         }
-        let Some(first) = place.pids().first() else {
-            return Ok(());
-        };
-        let cpu = process::cpu_of_group(*first)?;
-        sink.set("cpu.used", &[], cpu.used_us);
-        let throttling = cpu.throttling.unwrap_or_default();
-        sink.set("cpu.periods", &[], throttling.periods);
-        sink.set("cpu.throttled", &[], throttling.throttled);
-        sink.set("cpu.throttled_time", &[], throttling.throttled_us);
-        sink.set(
-            "cpu.limit_percent",
-            &[],
-            throttling.quota_percent.unwrap_or_default().into(),
-        );
-        sink.set("cpu.stalled", &[], cpu.stalled_us);
-        let waited: u64 = place.pids().iter().map(|pid| process::waited_us(*pid)).sum();
-        sink.set("cpu.waited", &[], waited);
         Ok(())
     },
 };

@@ -17,33 +17,30 @@ pub const IO: ReadingProbe = ReadingProbe {
     lacking: None,
     of_node: false,
     read: |place, sink| {
-        if place.is_host() {
-            return Ok(());
-        }
-        let Some(first) = place.pids().first() else {
-            return Ok(());
-        };
-        let io = block_io::of_group(*first)?;
-        // A kernel may count for cgroups of version 1 only where a limit is set; for processes it always does.
-        if io.devices.is_empty() {
-            let of = [("device", "all")];
-            let (mut read, mut written) = (0, 0);
-            for pid in place.pids() {
-                let bytes = block_io::of_process(*pid);
-                read += bytes.0;
-                written += bytes.1;
+        for (pod, pids) in place.groups() {
+            let Some(first) = pids.first() else { continue };
+            let io = block_io::of_group(*first)?;
+            // A kernel may count for cgroups of version 1 only where a limit is set; for processes it always does.
+            if io.devices.is_empty() {
+                let of = pod.with(&[("device", "all")]);
+                let (mut read, mut written) = (0, 0);
+                for pid in &pids {
+                    let bytes = block_io::of_process(*pid);
+                    read += bytes.0;
+                    written += bytes.1;
+                }
+                sink.set("io.read_bytes", &of, read);
+                sink.set("io.written_bytes", &of, written);
             }
-            sink.set("io.read_bytes", &of, read);
-            sink.set("io.written_bytes", &of, written);
+            for device in &io.devices {
+                let of = pod.with(&[("device", device.name.as_str())]);
+                sink.set("io.read_bytes", &of, device.read_bytes);
+                sink.set("io.written_bytes", &of, device.written_bytes);
+                sink.set("io.reads", &of, device.reads);
+                sink.set("io.writes", &of, device.writes);
+            }
+            sink.set("io.stalled", &pod.with(&[]), io.stalled_us);
         }
-        for device in &io.devices {
-            let of = [("device", device.name.as_str())];
-            sink.set("io.read_bytes", &of, device.read_bytes);
-            sink.set("io.written_bytes", &of, device.written_bytes);
-            sink.set("io.reads", &of, device.reads);
-            sink.set("io.writes", &of, device.writes);
-        }
-        sink.set("io.stalled", &[], io.stalled_us);
         Ok(())
     },
 };

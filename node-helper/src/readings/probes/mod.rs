@@ -6,8 +6,11 @@
 pub mod conntrack;
 pub mod cpu;
 pub mod fd;
+pub mod holders;
 pub mod io;
 pub mod netdev;
+pub mod peers;
+pub mod process;
 pub mod qdisc;
 pub mod sock;
 pub mod softnet;

@@ -1,10 +1,11 @@
 //! `tcpsummary`: a namespace's TCP sockets by state, what waits in them, their listeners' queues, their round trip times.
 
 use crate::facts::sockets;
-use crate::readings::{NumberSink, ReadPlace, ReadingProbe};
+use crate::readings::{NumberSink, ReadingProbe};
+use crate::system::door;
 use model::facts::Socket;
 use model::flow::address;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
 
 /// Listeners told one by one, at most: those with the longest queues.
@@ -19,25 +20,22 @@ pub const TCPSUMMARY: ReadingProbe = ReadingProbe {
     lacking: None,
     of_node: false,
     read: |place, sink| {
-        // The kernel looks through all connections of the node to list those of one namespace, however few.
-        let sockets = if has_none(place)? {
-            Vec::new()
-        } else {
-            sockets::tcp(place.diag()?)?
-        };
-        summarize(&sockets, sink);
+        let all = place.tcp_sockets()?;
+        summarize(all.iter(), &[], sink);
+        if place.is_host() {
+            for (pod, pids) in place.groups() {
+                let held = pids.iter().flat_map(|pid| sockets::held_among(*pid, door::ENTRIES_MAX));
+                let held: HashSet<u64> = held.collect();
+                let own = all.iter().filter(|socket| held.contains(&socket.inode));
+                summarize(own, &pod.with(&[]), sink);
+            }
+        }
         Ok(())
     },
 };
 
-/// Whether the place has no TCP socket at all, by the kernel's count. (That of `TIME_WAIT` is the whole node's before Linux 6.1.)
-fn has_none(place: &mut ReadPlace) -> anyhow::Result<bool> {
-    let counts = place.socket_counts()?;
-    let of = |name: &str| counts.get(name).copied().unwrap_or_default();
-    Ok(of("tcp inuse") + of("tcp6 inuse") + of("tcp TIME_WAIT") == 0)
-}
-
-fn summarize(sockets: &[Socket], sink: &mut NumberSink) {
+/// What these sockets come to, told with these labels.
+fn summarize<'a>(sockets: impl Iterator<Item = &'a Socket>, of: &[(&str, &str)], sink: &mut NumberSink) {
     let mut states: BTreeMap<&str, u64> = BTreeMap::new();
     let (mut unread, mut unacknowledged) = (0, 0);
     let mut rtts = Vec::new();
@@ -56,27 +54,28 @@ fn summarize(sockets: &[Socket], sink: &mut NumberSink) {
         }
     }
     for state in STATES {
+        let of: Vec<(&str, &str)> = of.iter().copied().chain([("state", state)]).collect();
         sink.set(
             "tcpsummary.sockets",
-            &[("state", state)],
+            &of,
             states.get(state).copied().unwrap_or_default(),
         );
     }
-    sink.set("tcpsummary.unread", &[], unread);
-    sink.set("tcpsummary.unacknowledged", &[], unacknowledged);
+    sink.set("tcpsummary.unread", of, unread);
+    sink.set("tcpsummary.unacknowledged", of, unacknowledged);
     rtts.sort_unstable();
-    sink.set("tcpsummary.rtt_p50", &[], quantile(&rtts, 50));
-    sink.set("tcpsummary.rtt_p99", &[], quantile(&rtts, 99));
+    sink.set("tcpsummary.rtt_p50", of, quantile(&rtts, 50));
+    sink.set("tcpsummary.rtt_p99", of, quantile(&rtts, 99));
     listeners.sort_by_key(|listener| std::cmp::Reverse(listener.rx_queue));
     for listener in listeners.into_iter().take(LISTENERS_MAX) {
         let at = SocketAddr::new(address(listener.flow.saddr), listener.flow.sport).to_string();
-        let of = [("listener", at.as_str())];
+        let of: Vec<(&str, &str)> = of.iter().copied().chain([("listener", at.as_str())]).collect();
         sink.set("tcpsummary.waiting", &of, listener.rx_queue.into());
         sink.set("tcpsummary.backlog", &of, listener.tx_queue.into());
     }
 }
 
-/// As [`sockets`] names them.
+/// As [`crate::facts::sockets`] names them.
 const STATES: [&str; 11] = [
     "ESTABLISHED",
     "SYN_SENT",
