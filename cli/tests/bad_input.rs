@@ -139,7 +139,7 @@ fn one_probe_that_cannot_run_is_told_and_the_other_runs() {
         ("stop", &[STOPPED]),
         ("bye", &[DONE]),
     ]);
-    let run = fake.run("capture --for 100ms");
+    let run = fake.run("capture netns/a --for 100ms");
     assert_eq!(run.code, Some(0), "{run:?}");
     assert!(run.err.contains("probe tcpreset is off: no tracepoint"), "{run:?}");
 }

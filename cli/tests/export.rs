@@ -10,7 +10,7 @@ mod exporting;
 mod receiver;
 mod skoop;
 
-use exporting::{FRAME, Swallowing, READING, reading, value};
+use exporting::{FRAME, READING, Swallowing, reading, value};
 use receiver::{Receiver, Reply};
 use serde_json::Value;
 use skoop::{A, ARMED, DONE, DROP, Fake, GOING, HELLO, STOPPED, asked, begun, ended, run, soon, with_helper};

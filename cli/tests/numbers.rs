@@ -307,7 +307,7 @@ fn the_predecessors_names_of_probes_lead_to_ours_or_say_why_there_is_none() {
     assert_eq!(run.code, Some(0), "{run:?}");
     for says in [
         "a probe of KubeSkoop",
-        "here        drop: every drop with its reason",
+        "here      drop: every drop with its reason",
         "sees",
     ] {
         assert!(run.out.contains(says), "{says}: {}", run.out);

@@ -10,7 +10,7 @@ mod exporting;
 mod servers;
 mod skoop;
 
-use exporting::{Swallowing, READING, begin_export, reading, value};
+use exporting::{READING, Swallowing, begin_export, reading, value};
 use serde_json::Value;
 use servers::{RealServer, Samples, free_port, samples_of};
 use skoop::{ended, signal, soon};

@@ -2,7 +2,7 @@
 //! keeps each look, and its replay looks at the same lines again.
 
 use super::state::ConversationState;
-use crate::recording::{Look, Note, Recorder};
+use crate::recording::{ClientLook, Note, Recorder};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ pub enum Looks {
     /// It is looked now, and kept where the run is recorded.
     Now(Option<Recorder>),
     /// It was looked then.
-    Then(VecDeque<Look>),
+    Then(VecDeque<ClientLook>),
 }
 
 impl Looks {
@@ -21,7 +21,7 @@ impl Looks {
         match self {
             Self::Now(None) => elapsed,
             Self::Now(Some(recorder)) => {
-                let look = Look {
+                let look = ClientLook {
                     elapsed_ns: elapsed.as_nanos() as u64,
                     taken: state.nodes.iter().map(|node| node.taken).collect(),
                 };
@@ -35,7 +35,7 @@ impl Looks {
     }
 
     /// The next look of a recording; `None` where it is looked now, or was looked no more.
-    pub fn next(&self) -> Option<&Look> {
+    pub fn next(&self) -> Option<&ClientLook> {
         match self {
             Self::Now(_) => None,
             Self::Then(looks) => looks.front(),
@@ -45,7 +45,7 @@ impl Looks {
     /// Whether all that had been taken at the next look is taken again.
     pub fn is_reached(&self, state: &ConversationState) -> bool {
         let is_taken =
-            |look: &Look| (0..state.nodes.len()).all(|node| state.nodes[node].over() || waits(state, look, node));
+            |look: &ClientLook| (0..state.nodes.len()).all(|node| state.nodes[node].over() || waits(state, look, node));
         self.next().is_some_and(is_taken)
     }
 
@@ -63,6 +63,6 @@ impl Looks {
 }
 
 /// So much of a node was taken at this look. One that came later had said nothing.
-fn waits(state: &ConversationState, look: &Look, node: usize) -> bool {
+fn waits(state: &ConversationState, look: &ClientLook, node: usize) -> bool {
     state.nodes[node].taken >= look.taken.get(node).copied().unwrap_or_default()
 }

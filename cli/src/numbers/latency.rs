@@ -220,11 +220,14 @@ mod tests {
                 node: "n1".to_owned(),
                 netns,
                 is_node: false,
+                shares_node: false,
                 seconds: 10.0,
                 probes: Vec::new(),
                 movements: Vec::new(),
                 histograms: wanted.map(grown).collect(),
                 drops: BTreeMap::new(),
+                lookups_ns: Vec::new(),
+                known: Rc::default(),
             }
         };
         let web = place("web", 7, &["socketlatency.connect", "socketlatency.read"]);

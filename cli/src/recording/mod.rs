@@ -41,7 +41,7 @@ struct Header {
 
 /// A look of the client at what had come: it decided then what to ask next.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Look {
+pub struct ClientLook {
     /// How long after the window was opened.
     pub elapsed_ns: u64,
     /// How many replies of each node it had taken in.

@@ -168,6 +168,8 @@ pub const BOARDS: &[Board] = &[
                 panels: &[
                     panel("Time until a program reads", Times, &["socketlatency.read"], "protocol").saying(SOCKETLATENCY),
                     panel("Time of a write", Times, &["socketlatency.write"], "protocol").saying(SOCKETLATENCY),
+                    panel("Time of a connect", Times, &["socketlatency.connect"], "outcome").saying(SOCKETLATENCY),
+                    panel("Round trip of TCP", Times, &["kernellatency.round_trip"], "").saying(KERNELLATENCY),
                     panel("Time to send", Times, &["kernellatency.send"], "protocol").saying(KERNELLATENCY),
                     panel("Time in the queue of a device", Times, &["kernellatency.queue"], "").saying(KERNELLATENCY),
                     panel("Time to receive", Times, &["kernellatency.receive"], "protocol").saying(KERNELLATENCY),

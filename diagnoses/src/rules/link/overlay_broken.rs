@@ -553,7 +553,7 @@ mod tests {
             "{because}"
         );
         assert!(
-            remedy.contains("nothing passes from 172.31.90.1 to 172.31.90.2"),
+            remedy.contains("security group") && remedy.contains("echoes do not pass either"),
             "{remedy}"
         );
         let (because, remedy) = tried(2, 3);
