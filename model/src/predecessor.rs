@@ -168,7 +168,7 @@ mod tests {
             assert!(!probe.names.is_empty() && !probe.says.ends_with('.'), "{probe:?}");
             assert_eq!(probe.ours.is_empty(), probe.says.starts_with("not built"), "{probe:?}");
         }
-        assert_eq!(find("net_softirq").map(|probe| probe.name()), Some("softirq"));
+        assert_eq!(find("net_softirq").map(super::PredecessorProbe::name), Some("softirq"));
         assert_eq!(find("packetloss").map(|probe| probe.ours), Some(&["drop"][..]));
         assert_eq!(find("weather"), None);
     }

@@ -77,11 +77,11 @@ fn pods(namespace: &str, undo: &[String]) -> Scenario {
 "
         ));
     }
-    let undo: String = undo.iter().map(|command| format!("- kubectl: {command}\n")).collect();
-    let undo = if undo.is_empty() {
+    let steps: Vec<String> = undo.iter().map(|command| format!("- kubectl: {command}\n")).collect();
+    let undo = if steps.is_empty() {
         String::new()
     } else {
-        format!("undo:\n{undo}")
+        format!("undo:\n{}", steps.concat())
     };
     let apply = manifests.join("  ---\n");
     Scenario::parse(&format!(
@@ -209,9 +209,10 @@ fn try_all(cluster: &TestCluster, name: &str, file: &PolicyFile) -> String {
         count(|end| matches!(end, Tried::Allowed)),
         count(|end| matches!(end, Tried::Denied)),
     );
-    println!(
-        "{name}: {} pairs tried, {allowed} allowed, {denied} denied",
-        tried.len()
+    let (out, all) = (&mut std::io::stdout(), tried.len());
+    let _ = std::io::Write::write_fmt(
+        out,
+        format_args!("{name}: {all} pairs tried, {allowed} allowed, {denied} denied\n"),
     );
     let mut wrong = String::new();
     for (client, server, end) in &tried {

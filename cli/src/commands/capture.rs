@@ -136,8 +136,10 @@ impl Capture {
         let took = began.elapsed();
         let mut proven = None;
         if let Some(mut onlooker) = onlooker.filter(|_| !reader_has_gone) {
-            events.into_iter().for_each(|event| onlooker.take(event));
-            proven = Some(causes(onlooker, &mut session, &site, &recording).await?);
+            for event in events {
+                onlooker.take(event);
+            }
+            proven = Some(Box::pin(causes(onlooker, &mut session, &site, &recording)).await?);
         }
         session.dismiss().await;
         if !reader_has_gone {

@@ -86,7 +86,7 @@ pub async fn causes(
     session.go_on();
     // What is lacking for this is nothing that the capture was asked for.
     let lacking = session.state.evidence.missing.clone();
-    let causes = onlooker.causes(session, &around).await;
+    let causes = Box::pin(onlooker.causes(session, &around)).await;
     session.state.evidence.missing = lacking;
     Ok(causes)
 }

@@ -179,10 +179,9 @@ impl CompareCommand {
         self.print(documents, gaps.collect(), context)?;
         let is_whole = old.is_whole && new.is_whole && !is_partial;
         Ok(match (old.is_changed || new.is_changed, differs) {
-            (true, _) => Exit::Inconclusive,
             (false, true) => Exit::Fault,
             (false, false) if is_whole => Exit::Fine,
-            (false, false) => Exit::Inconclusive,
+            (true, _) | (false, false) => Exit::Inconclusive,
         })
     }
 

@@ -97,7 +97,7 @@ impl LatencyCommand {
             place: &self.place,
             probes: &OF_CONVERSATIONS.map(str::to_owned),
         };
-        let Some((latency, exit)) = between.measure(context).await? else {
+        let Some((latency, exit)) = Box::pin(between.measure(context)).await? else {
             return Ok(Exit::Fine);
         };
         render::latency(&latency, self.output, context.colour, Repaint::Below)?;

@@ -103,17 +103,14 @@ fn met(way: &TunnelWay, home: &str, attempts: &[Attempt], events: &[Event]) -> T
         .iter()
         .filter(|attempt| !matches!(attempt.outcome, Outcome::NotTried { .. }))
     {
-        match &attempt.echo {
-            Some(train) => {
-                met.echoes_sent += train.rtt_ns.len() as u32;
-                met.echoes_answered += train.rtt_ns.iter().flatten().count() as u32;
-            }
-            None => {
-                let mut own = events.iter().filter(|event| event.attempt == Some(attempt.id));
-                let arrived = own.any(|event| event.node != home);
-                met.datagrams_sent += 1;
-                met.datagrams_arrived += u32::from(arrived);
-            }
+        if let Some(train) = &attempt.echo {
+            met.echoes_sent += train.rtt_ns.len() as u32;
+            met.echoes_answered += train.rtt_ns.iter().flatten().count() as u32;
+        } else {
+            let mut own = events.iter().filter(|event| event.attempt == Some(attempt.id));
+            let arrived = own.any(|event| event.node != home);
+            met.datagrams_sent += 1;
+            met.datagrams_arrived += u32::from(arrived);
         }
     }
     met

@@ -115,7 +115,7 @@ pub fn add_places(set: &mut MetricSet, places: &[NumbersPlace]) {
 /// The counter of a probe's events there.
 pub fn of_events(probe: &str) -> Option<MetricName> {
     let tells = |theirs: &&str| predecessor::find(theirs).is_some_and(|theirs| theirs.ours.contains(&probe));
-    let theirs = COUNTED.into_iter().find(|theirs| tells(&theirs))?;
+    let theirs = COUNTED.into_iter().find(|theirs| tells(theirs))?;
     Some(MetricName {
         family: format!("kubeskoop_{theirs}"),
         unit: "",

@@ -183,7 +183,7 @@ fn by_name(mut here: Settings, mut there: Settings) -> Vec<(String, String, Stri
 /// The settings of a place, always in the same order.
 fn of_facts(side: &Compared) -> [(&'static str, Option<Settings>); 7] {
     let facts = side.facts.map(|facts| &facts.before);
-    let kernel = (!side.kernel.is_empty()).then(|| Settings::from([named("kernel of the node", side.kernel)]));
+    let kernel = (!side.kernel.is_empty()).then(|| Settings::from([named("kernel of the node", &side.kernel)]));
     [
         ("the kernel's version", kernel),
         (
@@ -210,13 +210,13 @@ fn of_facts(side: &Compared) -> [(&'static str, Option<Settings>); 7] {
     ]
 }
 
-fn named(name: &str, value: impl ToString) -> (String, String) {
+fn named(name: &str, value: &impl ToString) -> (String, String) {
     (name.to_owned(), value.to_string())
 }
 
 /// How many there are, of what differs by itself.
 fn counted<T>(name: &str, all: Option<&Vec<T>>) -> Option<Settings> {
-    all.map(|all| Settings::from([named(name, all.len())]))
+    all.map(|all| Settings::from([named(name, &all.len())]))
 }
 
 fn interfaces(links: &[Link]) -> Settings {
@@ -244,14 +244,14 @@ fn sysctls(all: &BTreeMap<String, String>) -> Settings {
 fn routes(all: &[Route]) -> Settings {
     let is_default = |route: &&Route| route.prefix == 0 && route.dst.is_ipv4();
     Settings::from([
-        named("routes", all.len()),
-        named("default routes over IPv4", all.iter().filter(is_default).count()),
+        named("routes", &all.len()),
+        named("default routes over IPv4", &all.iter().filter(is_default).count()),
     ])
 }
 
 fn netfilter(all: &Netfilter) -> Settings {
     let rules: usize = all.chains.iter().map(|chain| chain.rules.len()).sum();
-    Settings::from([named("netfilter rules", rules)])
+    Settings::from([named("netfilter rules", &rules)])
 }
 
 fn queueing(link: &Link) -> String {

@@ -44,12 +44,12 @@ mod tests {
     use crate::numbers::NumbersPlace;
 
     fn places(names: &[&str]) -> Vec<NumbersPlace<'static>> {
-        let named = |name: &&str| NumbersPlace {
+        let place = |name: &&str| NumbersPlace {
             name: (*name).to_owned(),
             netns: 7,
             ..NumbersPlace::default()
         };
-        names.iter().map(named).collect()
+        names.iter().map(place).collect()
     }
 
     fn told(first: &[&str], second: &[&str]) -> (Vec<(String, String)>, Vec<String>, Vec<String>) {

@@ -32,9 +32,10 @@ pub fn sentence(stages: &[MeasuredStage]) -> Option<String> {
     };
     let row = &slowest.row;
     let time = |us: f64| words::time((us * 1e3) as u64);
-    let whose = match row.location.starts_with(&slowest.of) {
-        true => row.location.clone(),
-        false => format!("{} {}", slowest.of, row.location),
+    let whose = if row.location.starts_with(&slowest.of) {
+        row.location.clone()
+    } else {
+        format!("{} {}", slowest.of, row.location)
     };
     Some(format!(
         "{how_much} {} ({whose}): {}, {} in all, 99 of 100 within {}",

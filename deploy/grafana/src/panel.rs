@@ -79,6 +79,7 @@ pub const fn hurting(title: &'static str, group: CounterGroup) -> PanelPlan {
 
 impl PanelPlan {
     /// With such words.
+    #[must_use]
     pub const fn saying(self, about: &'static str) -> Self {
         Self { about, ..self }
     }

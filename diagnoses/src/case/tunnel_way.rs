@@ -84,13 +84,13 @@ pub fn met(case: &Case<'_>, crossing: &Crossing<'_>, tried: &TunnelWayTry) -> St
     let answered = tried.echoes_answered > 0;
     let echoes = if answered { "is answered" } else { "is not answered" };
     let but = if answered == (arrived > 0) { "and" } else { "but" };
-    let came = if arrived > 0 {
+    let arrivals = if arrived > 0 {
         arrived.to_string()
     } else {
         "none".to_owned()
     };
     format!(
-        "tried outside the tunnel: an echo from {} to {to} {echoes}, {but} {came} of {} to its UDP port {port} came in there",
+        "tried outside the tunnel: an echo from {} to {to} {echoes}, {but} {arrivals} of {} to its UDP port {port} came in there",
         case.name(crossing.netns),
         count(sent as usize, "datagram")
     )

@@ -518,12 +518,11 @@ impl ConversationTable {
         if let Some((key, id)) = found
             && let Some(connection) = self.connection(key, id)
         {
-            match event.seen {
-                Seen::Drop { .. } => connection.lose(event.skb, event.at_ns),
-                _ => {
-                    connection.resent += 1;
-                    connection.last_resent_ns = event.at_ns;
-                }
+            if let Seen::Drop { .. } = event.seen {
+                connection.lose(event.skb, event.at_ns);
+            } else {
+                connection.resent += 1;
+                connection.last_resent_ns = event.at_ns;
             }
         }
     }
