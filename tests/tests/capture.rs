@@ -1,28 +1,20 @@
 //! What a capture says at its end of real traffic: the causes that its events prove, and nothing where all is well. Without root no
 //! lab can be built, and these tests say so and pass.
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
-use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tests::lab::Lab;
+use tests::lab::ground::lab_with;
 use tests::process::LabProcess;
-use tests::topology;
 
 const SOON: Duration = Duration::from_secs(20);
 
 /// A lab in which c listens on port 80; `None` without root.
 fn lab() -> Option<(Lab, LabProcess)> {
-    if !nix::unistd::geteuid().is_root() {
-        let _ = writeln!(std::io::stderr(), "skipped: building a lab needs root");
-        return None;
-    }
-    let lab = Lab::build(&topology::named("two-nodes").unwrap()).unwrap();
-    let mut server = lab.start("c", "http 80", Path::new("/")).unwrap();
-    server.ready(SOON).unwrap();
-    Some((lab, server))
+    lab_with("two-nodes", "c", "http 80").unwrap()
 }
 
 /// What is printed, line by line, while this goes on in a.

@@ -2,8 +2,6 @@
 //! root no lab can be built, and these tests say so and pass.
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 use std::fs;
-use std::io::Write as _;
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -13,19 +11,14 @@ use model::facts::NetnsFacts;
 use model::missing::Known;
 use tests::clocks::{SKEWS, told};
 use tests::lab::Lab;
-use tests::{skoop, topology};
+use tests::lab::ground::lab_with;
+use tests::skoop;
 
 const SOON: Duration = Duration::from_secs(10);
 
 /// What was seen of a request from `a` to `c:80` over two nodes, once these commands have been run; `None` without root.
 fn seen(breaks: &[(&str, &str)]) -> Option<Evidence> {
-    if !nix::unistd::geteuid().is_root() {
-        let _ = writeln!(std::io::stderr(), "skipped: building a lab needs root");
-        return None;
-    }
-    let lab = Lab::build(&topology::named("two-nodes").unwrap()).unwrap();
-    let mut server = lab.start("c", "http 80", Path::new("/")).unwrap();
-    server.ready(SOON).unwrap();
+    let (lab, _server) = lab_with("two-nodes", "c", "http 80").unwrap()?;
     for (place, command) in breaks {
         lab.run(place, command, SOON).unwrap();
     }

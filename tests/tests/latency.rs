@@ -10,8 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
-use tests::lab::Lab;
-use tests::topology;
+use tests::lab::{Lab, ground};
 
 const SOON: Duration = Duration::from_secs(20);
 const LATE: Duration = Duration::from_millis(200);
@@ -20,11 +19,7 @@ const ATTEMPTS: u64 = 6;
 
 /// Two pods on two nodes; `None` without root.
 fn lab() -> Option<Lab> {
-    if !nix::unistd::geteuid().is_root() {
-        let _ = writeln!(std::io::stderr(), "skipped: building a lab needs root");
-        return None;
-    }
-    Some(Lab::build(&topology::named("two-nodes").unwrap()).unwrap())
+    ground::lab("two-nodes").unwrap()
 }
 
 fn run(lab: &Lab, arguments: &str) -> Output {

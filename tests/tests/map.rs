@@ -2,26 +2,19 @@
 //! lab can be built, and these tests say so and pass.
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 use std::fs;
-use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tests::lab::Lab;
-use tests::topology;
+use tests::lab::ground::lab_with;
 
 const SOON: Duration = Duration::from_secs(20);
 
 /// A lab in which c listens on port 80, and its node drops what goes to port 81; `None` without root.
 fn lab() -> Option<(Lab, tests::process::LabProcess)> {
-    if !nix::unistd::geteuid().is_root() {
-        let _ = writeln!(std::io::stderr(), "skipped: building a lab needs root");
-        return None;
-    }
-    let lab = Lab::build(&topology::named("two-nodes").unwrap()).unwrap();
-    let mut server = lab.start("c", "http 80", Path::new("/")).unwrap();
-    server.ready(SOON).unwrap();
+    let (lab, server) = lab_with("two-nodes", "c", "http 80").unwrap()?;
     lab.run(
         "y",
         "nft add table ip lab; nft 'add chain ip lab f { type filter hook forward priority 0; }'; nft add rule ip lab f tcp dport 81 drop",

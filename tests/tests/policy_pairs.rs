@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -209,10 +210,10 @@ fn try_all(cluster: &TestCluster, name: &str, file: &PolicyFile) -> String {
         count(|end| matches!(end, Tried::Allowed)),
         count(|end| matches!(end, Tried::Denied)),
     );
-    let (out, all) = (&mut std::io::stdout(), tried.len());
-    let _ = std::io::Write::write_fmt(
-        out,
-        format_args!("{name}: {all} pairs tried, {allowed} allowed, {denied} denied\n"),
+    let all = tried.len();
+    let _ = writeln!(
+        std::io::stdout(),
+        "{name}: {all} pairs tried, {allowed} allowed, {denied} denied"
     );
     let mut wrong = String::new();
     for (client, server, end) in &tried {

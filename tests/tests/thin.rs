@@ -2,9 +2,8 @@
 //! `healthy`. Without root no lab can be built, and these tests say so and pass.
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -12,22 +11,16 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 use tests::lab::Lab;
+use tests::lab::ground::lab_with;
 use tests::process::LabProcess;
-use tests::{skoop, topology};
+use tests::skoop;
 
 const SOON: Duration = Duration::from_secs(10);
 const BTF: &str = "/sys/kernel/btf/vmlinux";
 
 /// A working path from a to b, and a server on b; `None` without root.
 fn working_path(server: &str) -> Option<(Lab, LabProcess)> {
-    if !nix::unistd::geteuid().is_root() {
-        let _ = writeln!(std::io::stderr(), "skipped: building a lab needs root");
-        return None;
-    }
-    let lab = Lab::build(&topology::named("one-node").unwrap()).unwrap();
-    let mut server = lab.start("b", server, Path::new("/")).unwrap();
-    server.ready(SOON).unwrap();
-    Some((lab, server))
+    lab_with("one-node", "b", server).unwrap()
 }
 
 fn question(lab: &Lab) -> Vec<String> {

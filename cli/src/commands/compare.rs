@@ -11,7 +11,7 @@ use crate::exit::{Exit, WrongUsage};
 use crate::inquiry::durations;
 use crate::numbers::comparison::{self, Compared};
 use crate::numbers::{NumbersPlace, counterparts};
-use crate::render::{self, NumbersPageFormat};
+use crate::render::{self, NumbersFormat};
 use anyhow::{Result, anyhow};
 use clap::Args;
 use diagnoses::words;
@@ -51,7 +51,7 @@ pub struct CompareCommand {
     all: bool,
     /// How to print it
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
-    output: NumbersPageFormat,
+    output: NumbersFormat,
     #[command(flatten)]
     place: SiteOptions,
 }
@@ -187,7 +187,7 @@ impl CompareCommand {
 
     /// Prints comparisons of many places, the worst first; what is missing of all of them stands at the end.
     fn print(&self, mut documents: Vec<Compare>, missing: Vec<Missing>, context: &CommandContext) -> Result<()> {
-        let all = self.all || self.output != NumbersPageFormat::Table;
+        let all = self.all || self.output != NumbersFormat::Table;
         let left_out = documents.split_off(if all {
             documents.len()
         } else {

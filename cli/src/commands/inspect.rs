@@ -8,7 +8,7 @@ use crate::conversation::numbers::Since;
 use crate::exit::{Exit, WrongUsage};
 use crate::inquiry::durations;
 use crate::numbers::{NumbersPlace, inspection};
-use crate::render::{self, NumbersPageFormat, Repaint};
+use crate::render::{self, NumbersFormat, Repaint};
 use anyhow::Result;
 use clap::Args;
 use model::views::{API_VERSION, Inspect};
@@ -43,7 +43,7 @@ pub struct InspectCommand {
     all: bool,
     /// How to print it
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
-    output: NumbersPageFormat,
+    output: NumbersFormat,
     #[command(flatten)]
     place: SiteOptions,
 }

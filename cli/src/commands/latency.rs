@@ -9,7 +9,7 @@ use super::site_options::{SiteOptions, block_on};
 use super::{CliCommand, CommandContext};
 use crate::exit::{Exit, WrongUsage};
 use crate::inquiry::durations;
-use crate::render::{self, NumbersPageFormat, Repaint};
+use crate::render::{self, NumbersFormat, Repaint};
 use anyhow::Result;
 use clap::Args;
 use std::ops::ControlFlow;
@@ -49,7 +49,7 @@ pub struct LatencyCommand {
     length: Duration,
     /// How to print it
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
-    output: NumbersPageFormat,
+    output: NumbersFormat,
     #[command(flatten)]
     place: SiteOptions,
 }

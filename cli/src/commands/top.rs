@@ -13,7 +13,7 @@ use crate::numbers::parts::{PARTS, PartKind};
 use crate::numbers::top::TopShape;
 use crate::numbers::views::{VIEWS, View, columns_with, find};
 use crate::numbers::{NumbersPlace, parts, top};
-use crate::render::{self, NumbersPageFormat, Repaint, TopLook};
+use crate::render::{self, NumbersFormat, Repaint, TopLook};
 use crate::typed::TypedInput;
 use anyhow::Result;
 use clap::Args;
@@ -72,7 +72,7 @@ pub struct TopCommand {
     all: bool,
     /// How to print it
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
-    output: NumbersPageFormat,
+    output: NumbersFormat,
     #[command(flatten)]
     place: SiteOptions,
 }
@@ -85,7 +85,7 @@ impl CliCommand for TopCommand {
 
     fn run(self, context: &CommandContext) -> Result<Exit> {
         check_interval(self.interval)?;
-        if self.watch && self.output == NumbersPageFormat::Html {
+        if self.watch && self.output == NumbersFormat::Html {
             return Err(WrongUsage::error(
                 "-o html prints one page, and -w one reading after the other; leave one of them out",
             ));

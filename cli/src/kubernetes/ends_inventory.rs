@@ -6,10 +6,11 @@ use super::cluster::ClusterApi;
 use super::named_object::NamedObject;
 use super::other_policies;
 use super::refusal::{Refusal, RefusalKind};
+use diagnoses::kubernetes::selector::service_selects;
 use diagnoses::words::shell;
 use futures_util::future::join_all;
 use k8s_openapi::jiff::Timestamp;
-use model::inventory::{Inventory, Node, Pod, Service};
+use model::inventory::{Inventory, Node, Pod};
 use model::missing::{Known, Missing};
 use std::collections::{BTreeSet, HashSet};
 
@@ -136,7 +137,7 @@ impl EndsInventory {
                 .flat_map(|slice| &slice.endpoints)
                 .any(|endpoint| endpoint.ready)
         {
-            for pod in inventory.pods.iter().filter(|pod| selects(service, pod)) {
+            for pod in inventory.pods.iter().filter(|pod| service_selects(service, pod)) {
                 if !pod.node.is_empty() && !known(&pod.node) && !other.contains(&pod.node) && other.len() < OTHER_NODES
                 {
                     other.push(pod.node.clone());
@@ -221,7 +222,7 @@ fn unready(inventory: &Inventory, ends: [&NamedObject; 2]) -> Vec<Pod> {
     let is_meant = |pod: &&Pod| {
         ends.iter().any(|end| match end {
             NamedObject::Pod { pod: end, .. } => end.uid == pod.uid,
-            NamedObject::Service { service, .. } => selects(service, pod),
+            NamedObject::Service { service, .. } => service_selects(service, pod),
             _ => false,
         })
     };
@@ -321,15 +322,6 @@ async fn pods_behind(
         return None;
     }
     Some(cluster.pods(&service.namespace, Some(&labels)).await)
-}
-
-fn selects(service: &Service, pod: &Pod) -> bool {
-    !service.selector.is_empty()
-        && pod.namespace == service.namespace
-        && service
-            .selector
-            .iter()
-            .all(|(key, value)| pod.labels.get(key) == Some(value))
 }
 
 fn namespace_of(thing: &NamedObject) -> Option<String> {

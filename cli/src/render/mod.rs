@@ -174,28 +174,8 @@ pub enum NumbersFormat {
     Table,
     /// One JSON object a line, each of one reading.
     Json,
-}
-
-/// How to print numbers that are worth a page as well.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum NumbersPageFormat {
-    /// For reading.
-    #[default]
-    Table,
-    /// One JSON object a line, each of one reading.
-    Json,
     /// One page of HTML to attach to a ticket.
     Html,
-}
-
-impl NumbersPageFormat {
-    /// Without a page.
-    const fn plain(self) -> NumbersFormat {
-        match self {
-            Self::Json => NumbersFormat::Json,
-            Self::Table | Self::Html => NumbersFormat::Table,
-        }
-    }
 }
 
 /// What is done with what stood on the screen before.
@@ -224,47 +204,59 @@ pub struct TopLook {
 }
 
 /// Prints who suffers.
-pub fn top(top: &Top, look: &TopLook, format: NumbersPageFormat, colour: Colour) -> Result<()> {
-    if format == NumbersPageFormat::Html {
-        return print(&html::top(top, &look.columns));
-    }
-    numbers(top, format.plain(), look.repaint, || {
-        let paper = paper(colour);
-        paper.write(&top::page(top, look, paper))
-    })
+pub fn top(top: &Top, look: &TopLook, format: NumbersFormat, colour: Colour) -> Result<()> {
+    numbers(
+        top,
+        format,
+        look.repaint,
+        || html::top(top, &look.columns),
+        || {
+            let paper = paper(colour);
+            paper.write(&top::page(top, look, paper))
+        },
+    )
 }
 
 /// Prints all numbers of some places.
-pub fn inspection(inspect: &Inspect, format: NumbersPageFormat, colour: Colour, repaint: Repaint) -> Result<()> {
-    if format == NumbersPageFormat::Html {
-        return print(&html::inspection(inspect));
-    }
-    numbers(inspect, format.plain(), repaint, || {
-        let paper = paper(colour);
-        paper.write(&inspection::page(inspect, paper))
-    })
+pub fn inspection(inspect: &Inspect, format: NumbersFormat, colour: Colour, repaint: Repaint) -> Result<()> {
+    numbers(
+        inspect,
+        format,
+        repaint,
+        || html::inspection(inspect),
+        || {
+            let paper = paper(colour);
+            paper.write(&inspection::page(inspect, paper))
+        },
+    )
 }
 
 /// Prints what is different.
-pub fn comparison(compare: &Compare, format: NumbersPageFormat, all: bool, colour: Colour) -> Result<()> {
-    if format == NumbersPageFormat::Html {
-        return print(&html::comparison(compare));
-    }
-    numbers(compare, format.plain(), Repaint::Below, || {
-        let paper = paper(colour);
-        paper.write(&comparison::page(compare, all, paper))
-    })
+pub fn comparison(compare: &Compare, format: NumbersFormat, all: bool, colour: Colour) -> Result<()> {
+    numbers(
+        compare,
+        format,
+        Repaint::Below,
+        || html::comparison(compare),
+        || {
+            let paper = paper(colour);
+            paper.write(&comparison::page(compare, all, paper))
+        },
+    )
 }
 
 /// Prints where time passes.
-pub fn latency(latency: &Latency, format: NumbersPageFormat, colour: Colour, repaint: Repaint) -> Result<()> {
-    if format == NumbersPageFormat::Html {
-        return print(&html::latency(latency));
-    }
-    numbers(latency, format.plain(), repaint, || {
-        let paper = paper(colour);
-        paper.write(&latency::page(latency, paper))
-    })
+pub fn latency(latency: &Latency, format: NumbersFormat, colour: Colour, repaint: Repaint) -> Result<()> {
+    numbers(
+        latency,
+        format,
+        repaint,
+        || html::latency(latency),
+        || {
+            let paper = paper(colour);
+            paper.write(&latency::page(latency, paper))
+        },
+    )
 }
 
 /// How to print a map.
@@ -320,9 +312,11 @@ fn numbers(
     document: &impl serde::Serialize,
     format: NumbersFormat,
     repaint: Repaint,
+    page: impl FnOnce() -> String,
     table: impl FnOnce() -> String,
 ) -> Result<()> {
     match format {
+        NumbersFormat::Html => print(&page()),
         NumbersFormat::Json => print(&(untrusted_text::json(&serde_json::to_string(document)?) + "\n")),
         NumbersFormat::Table if repaint == Repaint::InPlace && std::io::stdout().is_terminal() => {
             // Home, and what stands below is erased (ECMA-48 CUP, ED).

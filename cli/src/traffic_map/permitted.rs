@@ -1,9 +1,10 @@
 //! What policies expressly permit: between which workloads, to which of the ports that are declared.
 
 use super::ends::of_pod;
-use super::rulings::{EdgeRulings, selects};
+use super::rulings::EdgeRulings;
 use diagnoses::kubernetes::pods::target_numbers;
 use diagnoses::kubernetes::policy::{Side, selecting};
+use diagnoses::kubernetes::selector::service_selects;
 use model::endpoint::Endpoint;
 use model::inventory::{Inventory, NetworkPolicy, Pod};
 use model::missing::Missing;
@@ -73,7 +74,10 @@ pub fn permitted(inventory: &Inventory, targets: &[Endpoint]) -> (Vec<PermittedE
 fn ports(inventory: &Inventory, pod: &Pod) -> BTreeSet<(u16, String)> {
     let declared = pod.containers.iter().flat_map(|container| &container.ports);
     let declared = declared.map(|own| (own.port, own.protocol.to_lowercase()));
-    let services = inventory.services.iter().filter(|service| selects(service, pod));
+    let services = inventory
+        .services
+        .iter()
+        .filter(|service| service_selects(service, pod));
     let led_to = services.flat_map(|service| &service.ports).flat_map(|port| {
         let numbers = target_numbers(pod, port);
         numbers.into_iter().map(|number| (number, port.protocol.to_lowercase()))

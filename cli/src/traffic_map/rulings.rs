@@ -2,7 +2,7 @@
 
 use diagnoses::kubernetes::pods::target_numbers;
 use diagnoses::kubernetes::policy::{Connection, Party, Ruling, ruling};
-use diagnoses::kubernetes::selector::has_all;
+use diagnoses::kubernetes::selector::service_selects;
 use model::inventory::{Inventory, Pod, Service};
 use model::traffic_map::EdgeRuling;
 use std::collections::BTreeSet;
@@ -110,11 +110,5 @@ pub fn behind<'a>(inventory: &'a Inventory, service: &'a Service, port: u16, pro
 
 /// The pods that a service selects.
 pub fn selected<'a>(inventory: &'a Inventory, service: &'a Service) -> impl Iterator<Item = &'a Pod> {
-    inventory.pods.iter().filter(|pod| selects(service, pod))
-}
-
-/// A service selects a pod.
-pub fn selects(service: &Service, pod: &Pod) -> bool {
-    let own = pod.namespace == service.namespace && !service.selector.is_empty();
-    own && has_all(&service.selector, &pod.labels)
+    inventory.pods.iter().filter(|pod| service_selects(service, pod))
 }

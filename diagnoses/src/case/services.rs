@@ -149,11 +149,9 @@ impl<'a> AskedService<'a> {
 
     /// The pods that its selector selects; none where it has no selector.
     pub fn selected(&self) -> Vec<&'a Pod> {
-        let selector = &self.service.selector;
-        let of_it = |pod: &&Pod| {
-            !selector.is_empty() && pod.namespace == self.service.namespace && selector::has_all(selector, &pod.labels)
-        };
-        self.inventory.pods.iter().filter(of_it).collect()
+        let pods = self.inventory.pods.iter();
+        pods.filter(|pod| selector::service_selects(self.service, pod))
+            .collect()
     }
 
     /// `service shop/web`, with its port where that is asked for.

@@ -74,11 +74,7 @@ fn is_selected(inventory: &Inventory, target: &Endpoint) -> bool {
         return false;
     };
     let mut services = inventory.services.iter();
-    services.any(|service| {
-        service.namespace == pod.namespace
-            && !service.selector.is_empty()
-            && selector::has_all(&service.selector, &pod.labels)
-    })
+    services.any(|service| selector::service_selects(service, pod))
 }
 
 fn had_peers(evidence: &Evidence, target: &Endpoint) -> bool {

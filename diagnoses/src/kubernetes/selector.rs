@@ -1,6 +1,6 @@
 //! Label selectors: what they select, in words too, and which labels come near to one.
 
-use model::inventory::{LabelExpression, LabelSelector};
+use model::inventory::{LabelExpression, LabelSelector, Pod, Service};
 use std::collections::BTreeMap;
 
 /// Labels of an object.
@@ -17,6 +17,13 @@ pub fn selects(selector: &LabelSelector, labels: &Labels) -> bool {
 #[must_use]
 pub fn has_all(wanted: &Labels, labels: &Labels) -> bool {
     wanted.iter().all(|(key, value)| labels.get(key) == Some(value))
+}
+
+/// A service selects a pod: one of its own namespace, and none where it has no selector.
+#[must_use]
+pub fn service_selects(service: &Service, pod: &Pod) -> bool {
+    let may = pod.namespace == service.namespace && !service.selector.is_empty();
+    may && has_all(&service.selector, &pod.labels)
 }
 
 fn holds(wanted: &LabelExpression, labels: &Labels) -> bool {

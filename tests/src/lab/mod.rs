@@ -28,6 +28,7 @@ use crate::process::LOOK_EVERY;
 use crate::topology::{LabNamespace, Topology};
 
 mod commands;
+pub mod ground;
 
 /// Where labs keep their directories.
 pub const LABS: &str = "/run/skoop-lab";
