@@ -145,6 +145,21 @@ impl TcpState {
             .copied()
             .unwrap_or(Self::Unknown)
     }
+
+    /// Both ends agreed on a connection: it was made (RFC 9293, 3.3.2).
+    #[must_use]
+    pub const fn is_synchronized(self) -> bool {
+        matches!(self, Self::Established | Self::CloseWait) || self.has_closed()
+    }
+
+    /// A connection that was made, and that this end has closed: it sends no more.
+    #[must_use]
+    pub const fn has_closed(self) -> bool {
+        matches!(
+            self,
+            Self::FinWait1 | Self::FinWait2 | Self::Closing | Self::LastAck | Self::TimeWait
+        )
+    }
 }
 
 /// The vocabulary, readable. See [`crate::word::What`] for what each word means.
@@ -171,7 +186,8 @@ pub enum Seen {
         /// No packet provoked it: the application or a timer did.
         active: bool,
     },
-    /// TCP accepted a reset.
+    /// TCP accepted a reset; or data came for a socket that its program had closed, by which the kernel ends it in the same way
+    /// (`tcp_rcv_state_process`): only where `state` says that this end had closed.
     ResetReceived {
         /// State it was in.
         state: TcpState,

@@ -20,6 +20,7 @@ const IN_VAIN_NS: u64 = 400_000_000;
 const STUCK: u32 = 3;
 const ECONNREFUSED: u16 = 111;
 const ECONNRESET: u16 = 104;
+const EPIPE: u16 = 32;
 /// The kernel's word (`enum sk_rst_reason`, Linux 6.10) for a socket that was closed with data in it that nobody had read.
 const UNREAD: &str = "TCP_ABORT_ON_CLOSE";
 
@@ -43,7 +44,7 @@ pub struct ObservedConnection {
     pub started_ns: u64,
     /// Which end the target is.
     pub role: TargetRole,
-    /// It was there before the window.
+    /// It was made, and when was not told: mostly before the window.
     pub existed: bool,
     /// When it was made.
     pub connected_ns: Option<u64>,
@@ -53,6 +54,8 @@ pub struct ObservedConnection {
     pub errno: Option<u16>,
     /// How it was reset.
     pub reset: Option<Reset>,
+    /// A reset that came when its own end had closed it, or nothing but data that came too late: the kernel tells of both alike.
+    pub late_reset: Option<Reset>,
     /// What it had exchanged when one end closed it, where the kernel told; and when that was.
     pub exchanged: Option<(Exchanged, u64)>,
     /// Segments that were sent again.
@@ -76,6 +79,34 @@ pub struct ObservedConnection {
 }
 
 impl ObservedConnection {
+    /// It was reset. The first reset ended it; another tells at most why.
+    pub fn end_by(&mut self, reset: Reset) {
+        let explains = |first: &Reset| first.by_client == reset.by_client && first.reason.is_none();
+        if self.reset.as_ref().is_none_or(explains) {
+            self.reset = Some(reset);
+        }
+    }
+
+    /// The same, after its own end had closed it. Only a program that still reads is told of an error, and only then was it a reset.
+    pub fn end_late_by(&mut self, reset: Reset) {
+        self.late_reset.get_or_insert(reset);
+        self.settle_late_reset();
+    }
+
+    /// Its socket got an error that its program is told of.
+    pub fn fail(&mut self, errno: u16) {
+        self.errno.get_or_insert(errno);
+        self.settle_late_reset();
+    }
+
+    fn settle_late_reset(&mut self) {
+        if matches!(self.errno, Some(ECONNRESET | EPIPE))
+            && let Some(reset) = self.late_reset.take()
+        {
+            self.end_by(reset);
+        }
+    }
+
     /// A segment was sent again.
     pub fn resend(&mut self, seq: u32, at_ns: u64) {
         self.resent += 1;

@@ -115,11 +115,12 @@ impl ConversationTable {
             return;
         }
         self.learn_port(event);
+        self.learn_made(event);
         match &event.seen {
             Seen::StateChange { old, new, .. } => self.changed(event, *old, *new),
             Seen::SocketError { errno, soft: false } => {
-                if let Some(connection) = self.met(event).filter(|connection| connection.errno.is_none()) {
-                    connection.errno = Some(*errno);
+                if let Some(connection) = self.met(event) {
+                    connection.fail(*errno);
                 }
             }
             Seen::Retransmit { state, .. } => self.resent(event, *state),
@@ -127,8 +128,8 @@ impl ConversationTable {
                 hook: Hook::Receive, ..
             } => self.knocked(event),
             Seen::RetransmitSynAck => self.unanswered(event),
-            Seen::ResetReceived { .. } => self.reset(event, None),
-            Seen::ResetSent { reason, .. } => self.reset(event, reason.clone()),
+            Seen::ResetReceived { state } => self.reset(event, None, state.has_closed()),
+            Seen::ResetSent { reason, .. } => self.reset(event, reason.clone(), false),
             Seen::Drop { .. } if class_of(event) != Some(Class::Benign) => self.dropped(event),
             Seen::ReceiveBufferFull { .. } => self.lost_datagram(event),
             Seen::DnsQuery { .. } | Seen::DnsAnswer { .. } | Seen::DnsUnanswered { .. } => self.asked(event),
@@ -260,6 +261,29 @@ impl ConversationTable {
         if let Some(connection) = self.connection(key, id).filter(|connection| connection.flow.sport == 0) {
             connection.flow = flow;
             self.index.learn_flow(flow, (key, id));
+        }
+    }
+
+    /// What a target's socket is in the midst of tells that its connection was made, where that itself was not told.
+    fn learn_made(&mut self, event: &Event) {
+        let state = match event.seen {
+            Seen::StateChange { old, .. } => old,
+            Seen::Retransmit { state, .. } | Seen::ResetReceived { state } | Seen::ResetSent { state, .. } => state,
+            _ => return,
+        };
+        let Some((key, id)) = self.index.of_socket(event).filter(|_| state.is_synchronized()) else {
+            return;
+        };
+        let Some(conversation) = self.conversations.get_mut(&key) else {
+            return;
+        };
+        let made = &mut conversation.made;
+        if let Some(connection) = conversation.connections.get_mut(&id)
+            && connection.connected_ns.is_none()
+            && !connection.existed
+        {
+            connection.existed = true;
+            *made += 1;
         }
     }
 
@@ -413,7 +437,7 @@ impl ConversationTable {
         connection.is_some_and(|connection| connection.connected_ns.is_none() && connection.ended_ns.is_none())
     }
 
-    fn reset(&mut self, event: &Event, reason: Option<String>) {
+    fn reset(&mut self, event: &Event, reason: Option<String>, is_late: bool) {
         // One that was there before the window has a socket; of a port that nobody listens on the dropped packet tells.
         let found = match self.whose(event) {
             None if event.sk != 0 => self.older(event),
@@ -422,14 +446,15 @@ impl ConversationTable {
         let Some((key, id, direction)) = found else { return };
         let by_client = direction == Direction::Request;
         if let Some(connection) = self.connection(key, id) {
-            // The first ended it; another tells at most why.
-            let explains = |first: &Reset| first.by_client == by_client && first.reason.is_none();
-            if connection.reset.as_ref().is_none_or(explains) {
-                connection.reset = Some(Reset {
-                    at_ns: event.at_ns,
-                    by_client,
-                    reason,
-                });
+            let reset = Reset {
+                at_ns: event.at_ns,
+                by_client,
+                reason,
+            };
+            if is_late {
+                connection.end_late_by(reset);
+            } else {
+                connection.end_by(reset);
             }
         }
     }

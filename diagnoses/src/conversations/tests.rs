@@ -400,6 +400,48 @@ fn a_port_that_a_client_uses_again_is_of_the_connection_that_has_it_now() {
 }
 
 #[test]
+fn data_that_comes_when_the_client_has_closed_is_no_reset_by_its_server() {
+    let mut watch = Watch::begin();
+    let (sk, flow) = watch.connect("10.0.0.2:80");
+    // That it was made was not told, or was told before its beginning.
+    watch.wait(2_000).closes(sk, flow, TcpState::FinWait1);
+    let state = TcpState::FinWait2;
+    watch
+        .wait(1)
+        .tell(POD, sk, flow.reversed(), Seen::ResetReceived { state });
+    watch.state(sk, flow, state, TcpState::Close);
+    assert_eq!(watch.suffering(), []);
+    let made: Vec<u32> = watch.table.conversations.values().map(|own| own.made).collect();
+    assert_eq!(made, [1]);
+}
+
+#[test]
+fn a_reset_that_a_client_is_told_of_after_it_has_said_all_is_one() {
+    for told_first in [true, false] {
+        let mut watch = Watch::begin();
+        let (sk, flow) = watch.made("10.0.0.2:80");
+        watch
+            .wait(10)
+            .state(sk, flow, TcpState::Established, TcpState::FinWait1);
+        let error = Seen::SocketError {
+            errno: 104,
+            soft: false,
+        };
+        let state = TcpState::FinWait2;
+        let reset = Seen::ResetReceived { state };
+        let (first, second) = if told_first { (error, reset) } else { (reset, error) };
+        watch.wait(1).tell(POD, sk, flow.reversed(), first);
+        watch.tell(POD, sk, flow.reversed(), second);
+        let connections = watch
+            .table
+            .conversations
+            .values()
+            .flat_map(|own| own.connections.values());
+        assert_eq!(connections.filter(|own| own.reset.is_some()).count(), 1);
+    }
+}
+
+#[test]
 fn whoever_scans_ports_suffers_from_nothing() {
     let mut watch = Watch::begin();
     for port in [21, 22, 23, 25] {

@@ -44,8 +44,8 @@ pub fn check(case: &Case<'_>) -> Checked {
         let reset = matches!(tried.failure(), Some(Failure::Reset | Failure::Refused));
         let accepted = case
             .about(id)
-            .filter(|event| matches!(event.seen, Seen::ResetReceived { .. }))
-            .find(|event| Some(event.netns) == case.evidence.source.netns);
+            .filter(|event| Some(event.netns) == case.evidence.source.netns)
+            .find(|event| accepted_open(case, event));
         // Once reset, an end answers what still comes for the connection with resets of its own.
         let own = resets_sent(case, id)
             .iter()
@@ -96,6 +96,19 @@ pub fn check(case: &Case<'_>) -> Checked {
     ])
 }
 
+/// TCP accepted a reset of a connection that the program had not closed: of one that it had, the kernel tells the same when mere
+/// data comes, unless the program is told of an error.
+fn accepted_open(case: &Case<'_>, event: &Event) -> bool {
+    let Seen::ResetReceived { state } = event.seen else {
+        return false;
+    };
+    let told = |other: &Event| {
+        let error = matches!(other.seen, Seen::SocketError { soft: false, .. });
+        error && (other.netns, other.sk) == (event.netns, event.sk)
+    };
+    !state.has_closed() || case.evidence.events.iter().any(told)
+}
+
 /// It happened later, whatever the clocks of both places may be off by.
 fn surely_after(case: &Case<'_>, event: &Event, other: &Event) -> bool {
     let node = |event| case.evidence.node_of(event);
@@ -133,6 +146,17 @@ mod tests {
     #[test]
     fn a_reset_that_neither_end_sent_came_from_the_way() {
         assert_eq!(scenes::causes(&judge(&reset().evidence)), ["reset-by-middlebox"]);
+    }
+
+    #[test]
+    fn data_that_comes_after_the_client_has_closed_is_no_reset() {
+        let mut scene = reset();
+        for event in &mut scene.evidence.events {
+            if let Seen::ResetReceived { state } = &mut event.seen {
+                *state = TcpState::FinWait2;
+            }
+        }
+        assert!(!scenes::causes(&judge(&scene.evidence)).contains(&"reset-by-middlebox".to_owned()));
     }
 
     #[test]

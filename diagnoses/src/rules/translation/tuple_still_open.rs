@@ -19,7 +19,7 @@ use crate::case::observations;
 use crate::case::{Case, Failure, Fate, Tried};
 use crate::rules::{Checked, Need};
 use crate::verdict::finding::fatal;
-use model::event::{Event, Packet, Seen, TcpState};
+use model::event::{Event, Packet, Seen};
 use model::facts::Socket;
 use model::flow::{ACK, RST, SYN, TCP};
 
@@ -123,25 +123,12 @@ fn holder(case: &Case<'_>, tried: &Tried<'_>, challenge: &Challenge<'_>) -> Opti
     }
     let ended = challenge.ack.at_ns..challenge.again_ns.unwrap_or(u64::MAX);
     let mut resets = case.about(tried.attempt.id).filter(|event| {
-        let of_connection = matches!(event.seen, Seen::ResetReceived { state } if holds_a_tuple(state));
+        let of_connection = matches!(event.seen, Seen::ResetReceived { state } if state.is_synchronized());
         of_connection && event.netns == netns && ended.contains(&event.at_ns)
     });
     resets
         .next()
         .map(|_| "had this tuple: the client's reset, by which it answers such an ACK, ended it".to_owned())
-}
-
-/// A socket of a connection that was made.
-const fn holds_a_tuple(state: TcpState) -> bool {
-    matches!(
-        state,
-        TcpState::Established
-            | TcpState::FinWait1
-            | TcpState::FinWait2
-            | TcpState::Closing
-            | TcpState::CloseWait
-            | TcpState::LastAck
-    )
 }
 
 #[cfg(test)]
