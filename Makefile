@@ -77,8 +77,8 @@ dashboards: ## that deploy/grafana is as Grafana's published types and LogQL's g
 	@cd target/dashboards && npm ci --no-audit --no-fund --loglevel=error && node check.mjs $(CURDIR)/deploy/grafana
 
 .PHONY: scenarios
-scenarios: build ## every fault and every healthy control of the lab, those about one end two at once; also target/scenarios*.json
-	@$(CARGO) run -p tests --bin scenario -- tests/scenarios --only '^(faults|healthy|thin)/' --json target/scenarios.json; two_ends=$$?; \
+scenarios: build ## every fault and every healthy control of the lab, two at once; also target/scenarios*.json
+	@$(CARGO) run -p tests --bin scenario -- tests/scenarios --only '^(faults|healthy|thin)/' --jobs 2 --json target/scenarios.json; two_ends=$$?; \
 		$(CARGO) run -p tests --bin scenario -- tests/scenarios --only '^one-end/($(ONE_END))/' --jobs 2 --json target/scenarios-one-end.json && exit $$two_ends
 
 # How long each target.

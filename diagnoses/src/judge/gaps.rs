@@ -144,6 +144,20 @@ fn unread_rules(case: &Case<'_>) -> Vec<Missing> {
     lacks
 }
 
+/// Nothing was sent, though it was asked; where a cause is proven without it, nothing is to be done about that.
+pub fn nothing_sent(case: &Case<'_>, is_proven: bool) -> Missing {
+    let (what, why) = ("attempts", "none was made");
+    match case.evidence.inventory {
+        Known::Known(_) if is_proven => {
+            Missing::new(what, format!("{why}: what the cluster's API says proves the cause"))
+        }
+        Known::Known(_) => {
+            Missing::new(what, why).remedy("let helpers be started: leave --no-helper out, and see what `doctor` says")
+        }
+        Known::Missing(_) => Missing::new(what, why),
+    }
+}
+
 /// Attempts that prove nothing.
 fn undecided(case: &Case<'_>) -> Vec<Missing> {
     let evidence = case.evidence;
@@ -155,11 +169,7 @@ fn undecided(case: &Case<'_>) -> Vec<Missing> {
         return vec![lack.remedy("watch longer (--for), or while it is in use")];
     }
     if case.asked().next().is_none() {
-        let lack = Missing::new("attempts", "none was made");
-        return vec![match evidence.inventory {
-            Known::Known(_) => lack.remedy("let helpers be started: leave --no-helper out, and see what `doctor` says"),
-            Known::Missing(_) => lack,
-        }];
+        return Vec::new();
     }
     let mut lacks = not_made(case);
     if !case.worked().is_empty() {

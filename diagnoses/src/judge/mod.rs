@@ -14,7 +14,7 @@ mod what_works;
 use crate::case::{Case, clocks};
 use crate::rules;
 use crate::verdict::finding::Finding;
-use gaps::{gaps, push};
+use gaps::{gaps, nothing_sent, push};
 use headline::headline;
 use model::evidence::Evidence;
 use model::missing::Missing;
@@ -71,6 +71,9 @@ fn judged(evidence: &Evidence) -> Judgement {
     let accused = verdicts
         .iter()
         .any(|verdict| verdict.cause && (verdict.severity == Severity::Fatal || looked));
+    if !looked {
+        push(&mut missing, nothing_sent(&case, accused));
+    }
     let outcome = if accused || !case.failed().is_empty() {
         Conclusion::Fault
     } else if missing.is_empty() {
