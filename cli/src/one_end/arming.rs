@@ -2,6 +2,7 @@
 
 use crate::conversation::session::Session;
 use crate::conversation::state::ConversationState;
+use model::event::Event;
 use model::protocol::{Filter, Request};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -40,8 +41,14 @@ pub fn arm(session: &mut Session, node: usize, id: u32, netns: Vec<u32>, residen
     session.ask_at(node, Request::Go { id });
 }
 
-/// The time at the node that is looked at so long after its window was opened, as far as the client can tell.
-pub fn now_ns(state: &ConversationState, elapsed: Duration) -> u64 {
-    let latest = state.evidence.events.last().map_or(0, |event| event.at_ns);
-    latest.max(state.evidence.window.start_ns + elapsed.as_nanos() as u64)
+/// The time at a node so long after its window was opened, by its own clock, as far as the client can tell: that of another node may
+/// be ahead.
+pub fn now_ns(state: &ConversationState, node: &str, elapsed: Duration) -> u64 {
+    let evidence = &state.evidence;
+    let is_alone = evidence.nodes.len() == 1;
+    let own = |event: &&Event| is_alone || evidence.node_of(event) == node;
+    let latest = evidence.events.iter().rev().find(own).map_or(0, |event| event.at_ns);
+    let opened = evidence.node(node).map(|node| node.window.start_ns);
+    let opened = opened.filter(|start_ns| *start_ns != 0);
+    latest.max(opened.unwrap_or(evidence.window.start_ns) + elapsed.as_nanos() as u64)
 }

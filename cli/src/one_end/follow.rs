@@ -39,7 +39,7 @@ pub struct Followed {
     pub ends: Ends,
     /// What the API says of them.
     pub inventory: Known<Inventory>,
-    /// Since when its packets were watched hop by hop; `None` where they were not.
+    /// Since when its packets were watched hop by hop, by the clock of the target's node; `None` where they were not.
     pub since_ns: Option<u64>,
 }
 
@@ -144,7 +144,7 @@ impl Followers {
         // By now the trail is armed: helpers answer in the order in which they are asked, but for what takes long to read.
         let since_ns = is_open.then(|| {
             let elapsed = session.look(self.opened.elapsed());
-            now_ns(&session.state, elapsed)
+            now_ns(&session.state, &target.node, elapsed)
         });
         self.followed.push(Followed {
             key,

@@ -311,7 +311,7 @@ impl Triage {
             if ended != WaitEnd::Bound || is_last {
                 return kept;
             }
-            let now_ns = now_ns(&session.state, elapsed);
+            let now_ns = self.look_until(session, elapsed);
             let worst = suffering(&self.table, now_ns, question.slow_ns());
             if question.until_fault && until == deadline && worst.iter().any(|(_, cost)| cost.failed > 0) {
                 session.progress.stage("a fault was seen; watching it");
@@ -327,6 +327,19 @@ impl Triage {
             self.follow(session, question, followers, &worst, around).await;
             self.table.look_at(places(session));
         }
+    }
+
+    /// Each target was looked at until now; the earliest of these times, which differ as the clocks of nodes do.
+    fn look_until(&mut self, session: &Session, elapsed: Duration) -> u64 {
+        let times = self
+            .targets
+            .iter()
+            .map(|target| now_ns(&session.state, &target.node, elapsed));
+        let times: Vec<u64> = times.collect();
+        for (target, at_ns) in times.iter().enumerate() {
+            self.table.look_until(target, *at_ns);
+        }
+        times.into_iter().min().unwrap_or_default()
     }
 
     /// Connections to targets whose sockets are looked at.

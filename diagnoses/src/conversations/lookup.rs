@@ -184,8 +184,9 @@ impl Lookups {
 
     /// Takes in a message that was met in a target's namespace. Tells the lookups that have come to their end.
     pub fn take(&mut self, event: &Event) -> Vec<(usize, ObservedLookup)> {
-        let over = self.over(event.at_ns);
+        let mut over = Vec::new();
         if let Some(target) = self.targets.iter().position(|target| target.netns == event.netns) {
+            over = self.over(target, event.at_ns);
             match &event.seen {
                 Seen::DnsQuery { id, name, qtype } => self.query(target, event, (*id, name, qtype)),
                 Seen::DnsAnswer {
@@ -272,22 +273,26 @@ impl Lookups {
     }
 
     /// Lookups whose resolver has waited for an answer for too long by now: their first query, and how long.
-    pub fn waiting_long(&self, now_ns: u64) -> impl Iterator<Item = (usize, TargetRole, Flow, u64)> + '_ {
+    pub fn waiting_long(
+        &self,
+        until_ns: impl Fn(usize) -> u64,
+    ) -> impl Iterator<Item = (usize, TargetRole, Flow, u64)> {
         self.open.iter().filter_map(move |(target, lookup)| {
             let silent = |query: &&DnsExchange| query.rcode.is_none() && query.errno.is_none();
             let query = lookup.queries.iter().find(silent)?;
-            let waited_ns = now_ns.saturating_sub(lookup.started_ns + query.sent_ns);
+            let waited_ns = until_ns(*target).saturating_sub(lookup.started_ns + query.sent_ns);
             (waited_ns > SLOW_NS).then_some((*target, lookup.role, query.flow, waited_ns))
         })
     }
 
-    /// Those that have come to their end; where there are too many, also the oldest that were answered.
-    fn over(&mut self, now_ns: u64) -> Vec<(usize, ObservedLookup)> {
+    /// Those of this target that have come to their end by its node's clock; where there are too many, also the oldest of all that
+    /// were answered.
+    fn over(&mut self, target: usize, now_ns: u64) -> Vec<(usize, ObservedLookup)> {
         let mut surplus = self.open.len().saturating_sub(OPEN_MAX / 2);
-        let (over, open) = std::mem::take(&mut self.open).into_iter().partition(|(_, lookup)| {
+        let (over, open) = std::mem::take(&mut self.open).into_iter().partition(|(of, lookup)| {
             let is_well = surplus > 0 && lookup.is_well();
             surplus -= usize::from(is_well);
-            is_well || lookup.is_over(now_ns)
+            is_well || (*of == target && lookup.is_over(now_ns))
         });
         self.open = open;
         over

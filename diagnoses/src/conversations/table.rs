@@ -76,8 +76,8 @@ struct TargetEnd {
     netns: u32,
     addresses: Vec<IpAddr>,
     sockets: Vec<Socket>,
-    /// When the window closed, by the clock of its node.
-    closed_ns: Option<u64>,
+    /// Until when it was looked at, by the clock of its node.
+    until_ns: Option<u64>,
 }
 
 impl ConversationTable {
@@ -88,7 +88,7 @@ impl ConversationTable {
             netns: end.netns.unwrap_or_default(),
             addresses: end.addresses.clone(),
             sockets: end.netns.map(&sockets).unwrap_or_default(),
-            closed_ns: None,
+            until_ns: None,
         };
         Self {
             targets: targets.iter().map(target).collect(),
@@ -151,7 +151,7 @@ impl ConversationTable {
 
     /// Conversations with name servers that keep somebody waiting, and for how long at least.
     pub fn waiting(&self, now_ns: u64) -> impl Iterator<Item = (Key, u64)> + '_ {
-        let waiting = self.lookups.waiting_long(now_ns);
+        let waiting = self.lookups.waiting_long(move |target| self.until_ns(target, now_ns));
         waiting.map(|(target, role, flow, waited_ns)| (key(target, role, flow), waited_ns))
     }
 
@@ -196,14 +196,14 @@ impl ConversationTable {
         }
     }
 
-    /// The window of a target has closed, by the clock of its node.
-    pub fn close_target(&mut self, target: usize, at_ns: u64) {
+    /// A target was looked at until now, by the clock of its node: that of another may be ahead.
+    pub fn look_until(&mut self, target: usize, at_ns: u64) {
         if let Some(end) = self.targets.get_mut(target) {
-            end.closed_ns = Some(at_ns);
+            end.until_ns = Some(at_ns);
         }
     }
 
-    /// Until when a target was looked at, by the clock of its node; `now_ns` while its window is open.
+    /// Until when a target was looked at, by the clock of its node; `now_ns` where that is not known.
     #[must_use]
     pub fn until_ns(&self, target: usize, now_ns: u64) -> u64 {
         until_ns(&self.targets, target, now_ns)
@@ -707,5 +707,5 @@ fn key(target: usize, role: TargetRole, flow: Flow) -> Key {
 
 fn until_ns(targets: &[TargetEnd], target: usize, now_ns: u64) -> u64 {
     let end = targets.get(target);
-    end.and_then(|end| end.closed_ns).unwrap_or(now_ns)
+    end.and_then(|end| end.until_ns).unwrap_or(now_ns)
 }

@@ -2,7 +2,9 @@
 
 mod untold;
 
-use super::{ConversationTable, Cost, Ends, Key, ObservedConnection, PathOf, TargetRole, question, suffering};
+use super::{
+    ConversationTable, Cost, Ends, Key, ObservedConnection, ObservedLookup, PathOf, TargetRole, question, suffering,
+};
 use model::endpoint::Endpoint;
 use model::event::{Event, Exchanged, Packet, Seen, TcpState};
 use model::evidence::{Evidence, NetnsEvidence};
@@ -439,6 +441,39 @@ fn a_reset_that_a_client_is_told_of_after_it_has_said_all_is_one() {
             .flat_map(|own| own.connections.values());
         assert_eq!(connections.filter(|own| own.reset.is_some()).count(), 1);
     }
+}
+
+#[test]
+fn what_one_pod_waits_for_is_not_reckoned_by_the_clock_of_anothers_node() {
+    let mut watch = Watch::begin();
+    let pod = |netns, address: &str| Endpoint {
+        netns: Some(netns),
+        addresses: vec![address.parse().unwrap()],
+        ..Endpoint::default()
+    };
+    watch.table = ConversationTable::of(&[pod(POD, "10.0.0.1"), pod(PEER, "10.0.1.1")], |_| Vec::new());
+    watch.asks(5_000, 1, "db.example.com", "A");
+    let (sk, flow) = watch.connect("10.0.0.2:80");
+    // The clock of the other one's node is ten seconds ahead.
+    let ahead = 10_000;
+    watch.wait(ahead);
+    let other = Flow::new(UDP, "10.0.1.1:6000".parse().unwrap(), "10.0.0.53:53".parse().unwrap());
+    let query = Seen::DnsQuery {
+        id: 2,
+        name: "cache.example.com".to_owned(),
+        qtype: "A".to_owned(),
+    };
+    watch.tell(PEER, 0, other, query);
+    watch.table.look_until(1, watch.now_ns);
+    watch.now_ns -= ahead * MS;
+    watch.wait(3);
+    watch.table.look_until(0, watch.now_ns);
+    assert_eq!(suffering(&watch.table, watch.now_ns + ahead * MS, SLOW), []);
+    watch.answered(5_000, 1, "NOERROR", 1);
+    watch.state(sk, flow, TcpState::SynSent, TcpState::Established);
+    watch.wait(1_000).asks(5_001, 3, "db.example.com", "A");
+    let lookups = watch.table.conversations.values().flat_map(|own| &own.lookups);
+    assert_eq!(lookups.map(ObservedLookup::found).collect::<Vec<_>>(), [true]);
 }
 
 #[test]

@@ -20,7 +20,7 @@ impl ConversationTable {
         for (target, end) in targets.iter().enumerate() {
             let node = evidence.node(&end.node);
             if let Some(closed_ns) = node.map(|node| node.window.end_ns).filter(|end_ns| *end_ns != 0) {
-                self.close_target(target, closed_ns);
+                self.look_until(target, closed_ns);
             }
         }
         let end_ns = window_end_ns(targets, evidence);
