@@ -5,6 +5,7 @@ use super::measured_times::measured_times;
 use super::numbers_look::known_probe;
 use super::probe_costs::{ONLY_WHEN_ASKED, say_costs};
 use super::scope_options::{OPEN_ENDED, ScopeOptions};
+use super::scoped_look::{PlannedLook, ScopedLook};
 use super::site_options::{SiteOptions, block_on};
 use super::{CliCommand, CommandContext};
 use crate::capture::event_order::EventOrder;
@@ -18,7 +19,7 @@ use crate::inquiry::named_end::{self, Grammar};
 use crate::kubernetes::new_pods::NewPods;
 use crate::numbers::PlaceNames;
 use crate::one_end::Onlooker;
-use crate::render::{self, CaptureTotals, EventFormat, EventPrinter, is_broken_pipe};
+use crate::render::{CaptureTotals, EventFormat, EventPrinter, is_broken_pipe};
 use anyhow::{Result, anyhow};
 use clap::Args;
 use diagnoses::kernel::drops::{Class, class_of};
@@ -106,20 +107,20 @@ impl Capture {
                 "--netns and --pid are of one machine, and this looks at a cluster; name pods, or look at this machine with --local",
             ));
         }
-        let (wanted, ends) = self.scope.of(&site, fixed, &self.further_endpoints()?).await?;
+        let further = self.further_endpoints()?;
         let longest = self.length.unwrap_or(OPEN_ENDED);
-        if let Some(jobs) = self.place.dry_run(&site, &ends, longest)? {
-            render::manifests(&jobs)?;
+        let Some(planned) = PlannedLook::of(&site, &self.scope, &self.place, fixed, &further, longest).await? else {
             return Ok(Exit::Fine);
-        }
-        let (mut session, recording) = self.place.begin(context, &site, &ends, longest)?;
-        wanted.ask(&mut session);
-        session.hello().await?;
-        let hello = session.state.nodes.iter().find_map(|node| node.hello.clone());
-        let hello = hello.unwrap_or_default();
-        let probes = self.probes(&hello)?;
-        super::site_options::check(context, &site, &session)?;
-        let endpoints = wanted.resolved(&mut session).await?;
+        };
+        let mut look = planned.begin(context, &site).await?;
+        let probes = self.probes(&look.hello)?;
+        let endpoints = look.endpoints(context, &site).await?;
+        let ScopedLook {
+            mut session,
+            recording,
+            wanted,
+            hello,
+        } = look;
         say_costs(&hello, &probes);
         let window = CaptureWindow::open(&mut session, &wanted, &endpoints, &probes).await?;
         let measures = probes.iter().any(|name| numbers::measures_times(name));

@@ -3,8 +3,9 @@
 use super::numbers_look::{check_interval, interval_ms, known_probes, rounds};
 use super::probe_costs::ONLY_WHEN_ASKED;
 use super::scope_options::{OPEN_ENDED, ScopeOptions};
+use super::scoped_look::{PlannedLook, ScopedLook};
 use super::sink_options::SinkArguments;
-use super::site_options::{SiteOptions, block_on, check};
+use super::site_options::{SiteOptions, block_on};
 use super::{CliCommand, CommandContext};
 use crate::capture::event_order::EventOrder;
 use crate::capture::filter::CaptureFilter;
@@ -15,7 +16,7 @@ use crate::export::metric_names::MetricNaming;
 use crate::inquiry::durations;
 use crate::kubernetes::new_pods::NewPods;
 use crate::numbers::PlaceNames;
-use crate::render::{self, EventJson, note};
+use crate::render::{EventJson, note};
 use anyhow::{Result, anyhow};
 use clap::Args;
 use std::collections::BTreeSet;
@@ -82,27 +83,26 @@ impl ExportCommand {
             interval_ms: interval_ms(self.interval),
             ..CaptureFilter::default()
         };
-        let (wanted, ends) = self.scope.of(&site, filter, &[]).await?;
         let longest = self.length.unwrap_or(OPEN_ENDED);
-        if let Some(jobs) = self.place.dry_run(&site, &ends, longest)? {
-            render::manifests(&jobs)?;
+        let Some(planned) = PlannedLook::of(&site, &self.scope, &self.place, filter, &[], longest).await? else {
             return Ok(Exit::Fine);
-        }
+        };
         let cluster = site.cluster_of().map_or("", |cluster| cluster.context.as_str());
         let sinks = self.sinks.start(cluster)?;
-        let (mut session, recording) = self.place.begin(context, &site, &ends, longest)?;
-        wanted.ask(&mut session);
-        session.hello().await?;
-        let hello = session.state.nodes.iter().find_map(|node| node.hello.clone());
-        let hello = hello.unwrap_or_default();
+        let mut look = planned.begin(context, &site).await?;
         let mut probes = self.probes.clone();
         if probes.is_empty() {
-            let all = hello.probes.iter().map(|probe| probe.name.clone());
+            let all = look.hello.probes.iter().map(|probe| probe.name.clone());
             probes = all.filter(|name| !ONLY_WHEN_ASKED.contains(&name.as_str())).collect();
         }
-        known_probes(&probes, &hello)?;
-        check(context, &site, &session)?;
-        let endpoints = wanted.resolved(&mut session).await?;
+        known_probes(&probes, &look.hello)?;
+        let endpoints = look.endpoints(context, &site).await?;
+        let ScopedLook {
+            mut session,
+            recording,
+            wanted,
+            hello,
+        } = look;
         let window = CaptureWindow::open(&mut session, &wanted, &endpoints, &probes).await?;
         let json = EventJson::new(wanted.names(&session, endpoints), &hello);
         let names = PlaceNames::of(wanted.inventory.as_ref());

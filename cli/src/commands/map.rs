@@ -2,7 +2,8 @@
 
 use super::numbers_look::{missing, now, rounds};
 use super::scope_options::ScopeOptions;
-use super::site_options::{SiteOptions, block_on, check};
+use super::scoped_look::{PlannedLook, ScopedLook};
+use super::site_options::{SiteOptions, block_on};
 use super::{CliCommand, CommandContext};
 use crate::capture::event_order::EventOrder;
 use crate::capture::filter::CaptureFilter;
@@ -103,16 +104,18 @@ impl CliCommand for MapCommand {
 impl MapCommand {
     async fn look(&self, context: &CommandContext) -> Result<Option<(TrafficMap, OpenRecording)>> {
         let site = self.place.site(context).await?;
-        let (wanted, ends) = self.scope.of(&site, CaptureFilter::default(), &[]).await?;
-        if let Some(jobs) = self.place.dry_run(&site, &ends, self.length)? {
-            render::manifests(&jobs)?;
+        let all = CaptureFilter::default();
+        let Some(planned) = PlannedLook::of(&site, &self.scope, &self.place, all, &[], self.length).await? else {
             return Ok(None);
-        }
-        let (mut session, recording) = self.place.begin(context, &site, &ends, self.length)?;
-        wanted.ask(&mut session);
-        session.hello().await?;
-        check(context, &site, &session)?;
-        let endpoints = wanted.resolved(&mut session).await?;
+        };
+        let mut look = planned.begin(context, &site).await?;
+        let endpoints = look.endpoints(context, &site).await?;
+        let ScopedLook {
+            mut session,
+            recording,
+            wanted,
+            ..
+        } = look;
         let probes: Vec<String> = EVENTS
             .iter()
             .chain([&PLACES])

@@ -33,6 +33,7 @@ mod recorded_look;
 mod rules;
 mod schema;
 mod scope_options;
+mod scoped_look;
 mod sending_options;
 mod sink_options;
 mod site_options;

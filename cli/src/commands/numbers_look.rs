@@ -3,7 +3,8 @@
 use super::CommandContext;
 use super::probe_costs::{ONLY_WHEN_ASKED, say_costs};
 use super::scope_options::{OPEN_ENDED, ScopeOptions};
-use super::site_options::{SiteOptions, check};
+use super::scoped_look::{PlannedLook, ScopedLook};
+use super::site_options::SiteOptions;
 use crate::capture::filter::{CaptureFilter, ResolvedEndpoint};
 use crate::capture::window::CaptureWindow;
 use crate::conversation::session::Session;
@@ -93,28 +94,20 @@ impl NumbersLook<'_> {
             interval_ms: self.interval.map_or(0, interval_ms),
             ..CaptureFilter::default()
         };
-        let (wanted, ends) = self.scope.of(&site, filter, &[]).await?;
         let longest = self.length.unwrap_or(OPEN_ENDED);
-        if let Some(jobs) = self.place.dry_run(&site, &ends, longest)? {
-            render::manifests(&jobs)?;
+        let Some(planned) = PlannedLook::of(&site, self.scope, self.place, filter, &[], longest).await? else {
             return Ok(Exit::Fine);
-        }
-        let (mut session, recording) = self.place.begin(context, &site, &ends, longest)?;
-        wanted.ask(&mut session);
-        session.hello().await?;
-        let hello = session.state.nodes.iter().find_map(|node| node.hello.clone());
-        let hello = hello.unwrap_or_default();
-        let mut probes = if self.probes.is_empty() {
-            let is_there = |name: &&str| hello.probes.iter().any(|probe| probe.name == *name);
-            let also = self.also.iter().copied().filter(is_there);
-            let all = default_probes(&hello).into_iter().chain(also);
-            all.map(str::to_owned).collect()
-        } else {
-            self.probes.clone()
         };
-        known_probes(&probes, &hello)?;
-        check(context, &site, &session)?;
-        let endpoints = wanted.resolved(&mut session).await?;
+        let mut look = planned.begin(context, &site).await?;
+        let mut probes = self.probes_of(&look.hello);
+        known_probes(&probes, &look.hello)?;
+        let endpoints = look.endpoints(context, &site).await?;
+        let ScopedLook {
+            mut session,
+            recording,
+            wanted,
+            hello,
+        } = look;
         let names = PlaceNames::of(wanted.inventory.as_ref()).only(wanted.pods());
         say_costs(&hello, &probes);
         let mut window = CaptureWindow::open(&mut session, &wanted, &endpoints, &probes).await?;
@@ -166,6 +159,17 @@ impl NumbersLook<'_> {
             Err(error) => Err(error),
             Ok(_) => Ok(recording.end(Exit::Fine)),
         }
+    }
+
+    /// Those that were named; else all that read and need not be asked for, and what is wanted besides.
+    fn probes_of(&self, hello: &Hello) -> Vec<String> {
+        if !self.probes.is_empty() {
+            return self.probes.clone();
+        }
+        let is_there = |name: &&str| hello.probes.iter().any(|probe| probe.name == *name);
+        let also = self.also.iter().copied().filter(is_there);
+        let all = default_probes(hello).into_iter().chain(also);
+        all.map(str::to_owned).collect()
     }
 
     /// Reads facts of the places that are asked for.
