@@ -21,5 +21,5 @@ pub const PROBE: Probe = Probe {
         }],
     ],
     details: &[],
-    ring_bytes: 256 * 1024,
+    ring_bytes: 512 * 1024,
 };

@@ -26,5 +26,5 @@ pub const PROBE: Probe = Probe {
         Detail::field("sock", "sk_cgrp_data", "the cgroup of a socket"),
         Detail::field("sock_cgroup_data", "cgroup", "the cgroup of a socket"),
     ],
-    ring_bytes: 128 * 1024,
+    ring_bytes: 512 * 1024,
 };
