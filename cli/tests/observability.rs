@@ -107,16 +107,16 @@ fn differing(exported: &Samples, there: &Samples) -> Vec<(String, f64, Option<f6
         .collect()
 }
 
-/// All of them come to be there, each as it was exported.
+/// All of them come to be there, each as it was exported last: a socket that goes its way meanwhile is another number.
 #[track_caller]
-fn are_there(exported: &Samples, look: impl Fn() -> Samples) {
+fn are_there(exported: impl Fn() -> Samples, look: impl Fn() -> Samples) {
     let begun = Instant::now();
-    while !differing(exported, &look()).is_empty() {
-        assert!(
-            begun.elapsed() < Duration::from_secs(20),
-            "{:#?}",
-            differing(exported, &look())
-        );
+    loop {
+        let differing = differing(&exported(), &look());
+        if differing.is_empty() {
+            return;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20), "{differing:#?}");
         std::thread::sleep(Duration::from_millis(100));
     }
 }
@@ -134,11 +134,14 @@ fn prometheus_has_what_was_exported_by_scraping_and_by_remote_write() {
     let Some(run) = FaultRun::exported("prometheus", &sinks) else {
         return;
     };
-    let exported = of_the_namespace(&samples_of(&run.reading()));
+    let reading = || of_the_namespace(&samples_of(&run.reading()));
+    let exported = reading();
     assert!(exported.len() > 100, "{exported:#?}");
-    are_there(&exported, || {
-        of_the_namespace(&prometheus.samples(r#"{__name__=~"skoop_.+",job="skoop"}"#))
-    });
+    for job in ["skoop", "protobuf"] {
+        are_there(reading, || {
+            of_the_namespace(&prometheus.samples(&format!(r#"{{__name__=~"skoop_.+",job="{job}"}}"#)))
+        });
+    }
     // The same distributions as native histograms: Prometheus' own count of each bucket is ours.
     let buckets = soon("native histograms", || {
         let found = prometheus.queried(r#"skoop_socketlatency_read_seconds{job="native",protocol="tcp"}"#);
@@ -288,15 +291,18 @@ fn a_collector_gives_on_all_that_it_was_given() {
         .filter(|(name, _)| name.contains(&place))
         .map(|(name, value)| (without_place(&name), value))
         .collect();
-    are_there(&of_the_namespace, || {
-        let there = prometheus.samples(&format!(
-            r#"last_over_time({{__name__=~"skoop_.+",instance=~".*{place}"}}[5m])"#
-        ));
-        there
-            .into_iter()
-            .map(|(name, value)| (without_place(&name), value))
-            .collect()
-    });
+    are_there(
+        || of_the_namespace.clone(),
+        || {
+            let there = prometheus.samples(&format!(
+                r#"last_over_time({{__name__=~"skoop_.+",instance=~".*{place}"}}[5m])"#
+            ));
+            there
+                .into_iter()
+                .map(|(name, value)| (without_place(&name), value))
+                .collect()
+        },
+    );
 }
 
 /// A series without the labels that say whose it is. What comes by OTLP has its bounds written out by Prometheus, so they are

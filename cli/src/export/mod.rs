@@ -17,6 +17,7 @@ mod loki;
 mod metric_histogram;
 pub mod metric_names;
 mod metric_set;
+mod metrics_protobuf;
 mod openmetrics_file;
 mod openmetrics_text;
 mod otlp;

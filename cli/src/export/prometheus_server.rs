@@ -1,6 +1,7 @@
-//! The sink `prometheus=PORT`: serves the last reading at `/metrics`, until the window ends.
+//! The sink `prometheus=PORT`: serves the last reading at `/metrics` in the format that the asker likes best, until the window ends.
 
 use super::metric_set::MetricSet;
+use super::metrics_protobuf;
 use super::openmetrics_text::{MetricsDialect, text};
 use super::sink_queue::SinkBatch;
 use super::sink_runner::{DeliveryError, ExportSink};
@@ -144,11 +145,11 @@ async fn answer(request: Request<Incoming>, latest: LatestReading) -> Result<Res
         let says = "nothing has been read yet; ask again\n";
         return Ok(plain(StatusCode::SERVICE_UNAVAILABLE, says));
     };
-    let dialect = dialect_of(request.headers());
+    let format = format_for(request.headers());
     // Of many pods it is long, and others are served meanwhile.
-    let text = tokio::task::spawn_blocking(move || text(&set, dialect)).await;
-    Ok(match text {
-        Ok(text) => said(StatusCode::OK, dialect.content_type(), text.into()),
+    let body = tokio::task::spawn_blocking(move || format.body(&set)).await;
+    Ok(match body {
+        Ok(body) => said(StatusCode::OK, format.content_type(), body),
         Err(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, "the numbers could not be written\n"),
     })
 }
@@ -161,28 +162,63 @@ fn said(status: StatusCode, content_type: &'static str, body: Bytes) -> Response
     response
 }
 
-/// Who takes plain text and does not say that he knows `OpenMetrics` gets the classic text.
-fn dialect_of(headers: &HeaderMap) -> MetricsDialect {
+/// How metrics are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum MetricsFormat {
+    Text(MetricsDialect),
+    Protobuf,
+}
+
+impl MetricsFormat {
+    const fn content_type(self) -> &'static str {
+        match self {
+            Self::Text(dialect) => dialect.content_type(),
+            Self::Protobuf => metrics_protobuf::CONTENT_TYPE,
+        }
+    }
+
+    fn body(self, set: &MetricSet) -> Bytes {
+        match self {
+            Self::Text(dialect) => text(set, dialect).into(),
+            Self::Protobuf => metrics_protobuf::encoded(set).into(),
+        }
+    }
+
+    /// Of a media range with its parameters (RFC 9110, 12.5.1), if it is one of ours.
+    fn of(range: &str) -> Option<Self> {
+        let mut parts = range.split(';').map(str::trim);
+        match parts.next()? {
+            "application/openmetrics-text" => Some(Self::Text(MetricsDialect::OpenMetrics)),
+            "text/plain" => Some(Self::Text(MetricsDialect::Classic)),
+            "application/vnd.google.protobuf" => {
+                parts.any(|part| part == "encoding=delimited").then_some(Self::Protobuf)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// What the asker likes best of what he names; else `OpenMetrics`.
+fn format_for(headers: &HeaderMap) -> MetricsFormat {
     let accepted = headers
         .get_all(ACCEPT)
         .iter()
         .filter_map(|accepted| accepted.to_str().ok());
-    let (mut open, mut classic) = (false, false);
-    for kind in accepted.flat_map(|accepted| accepted.split(',')) {
-        let kind = kind.split(';').next().unwrap_or_default().trim();
-        open |= kind == "application/openmetrics-text";
-        classic |= kind == "text/plain";
-    }
-    if classic && !open {
-        MetricsDialect::Classic
-    } else {
-        MetricsDialect::OpenMetrics
-    }
+    let weight = |range: &str| {
+        let mut parts = range.split(';').filter_map(|part| part.trim().strip_prefix("q="));
+        parts.next().and_then(|q| q.parse::<f32>().ok()).unwrap_or(1.0)
+    };
+    let known = accepted
+        .flat_map(|accepted| accepted.split(','))
+        .filter_map(|range| Some((MetricsFormat::of(range)?, weight(range))));
+    // Of several that he likes alike, the first.
+    let best = known.reduce(|best, next| if next.1 > best.1 { next } else { best });
+    best.map_or(MetricsFormat::Text(MetricsDialect::OpenMetrics), |(format, _)| format)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{dialect_of, listen_addresses};
+    use super::{MetricsFormat, format_for, listen_addresses};
     use crate::export::openmetrics_text::MetricsDialect;
     use http::header::ACCEPT;
     use http::{HeaderMap, HeaderValue};
@@ -203,20 +239,30 @@ mod tests {
     }
 
     #[test]
-    fn who_wants_the_classic_text_gets_it_and_all_others_the_new_one() {
-        // What Prometheus 3 and 2, curl, and promtool's users send.
-        for (accepted, dialect) in [
+    fn who_asks_gets_what_he_likes_best() {
+        let open = MetricsFormat::Text(MetricsDialect::OpenMetrics);
+        let classic = MetricsFormat::Text(MetricsDialect::Classic);
+        // What Prometheus 3 and 2, one that wants native histograms, curl, and promtool's users send.
+        for (accepted, format) in [
             (
                 "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
-                MetricsDialect::OpenMetrics,
+                open,
             ),
-            ("*/*", MetricsDialect::OpenMetrics),
-            ("text/plain;version=0.0.4", MetricsDialect::Classic),
+            (
+                "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,application/openmetrics-text;version=1.0.0;q=0.5,*/*;q=0.2",
+                MetricsFormat::Protobuf,
+            ),
+            (
+                "application/vnd.google.protobuf;encoding=text, text/plain;q=0.1",
+                classic,
+            ),
+            ("*/*", open),
+            ("text/plain;version=0.0.4", classic),
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(ACCEPT, HeaderValue::from_static(accepted));
-            assert_eq!(dialect_of(&headers), dialect, "{accepted}");
+            assert_eq!(format_for(&headers), format, "{accepted}");
         }
-        assert_eq!(dialect_of(&HeaderMap::new()), MetricsDialect::OpenMetrics);
+        assert_eq!(format_for(&HeaderMap::new()), open);
     }
 }

@@ -5,6 +5,7 @@ use super::metric_set::MetricSet;
 use super::sink_queue::SinkBatch;
 use super::sink_runner::{DeliveryError, ExportSink};
 use model::series::SeriesKind;
+use prost::Message;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -99,41 +100,55 @@ fn series(set: &MetricSet) -> BTreeMap<SeriesKey, u64> {
     all
 }
 
-/// A `WriteRequest` of `prompb/remote.proto`: `timeseries` 1, of `labels` 1 (`name` 1, `value` 2) and `samples` 2 (`value` 1 as
-/// double, `timestamp` 2 in milliseconds).
+/// `WriteRequest` of `prompb/remote.proto`.
+#[derive(Clone, PartialEq, Message)]
+struct WriteRequest {
+    #[prost(message, repeated, tag = "1")]
+    timeseries: Vec<TimeSeries>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct TimeSeries {
+    #[prost(message, repeated, tag = "1")]
+    labels: Vec<Label>,
+    #[prost(message, repeated, tag = "2")]
+    samples: Vec<Sample>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Label {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(string, tag = "2")]
+    value: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Message)]
+struct Sample {
+    #[prost(double, tag = "1")]
+    value: f64,
+    /// In milliseconds.
+    #[prost(int64, tag = "2")]
+    timestamp: i64,
+}
+
 fn request(series: &[(&SeriesKey, u64)], at_ms: u64) -> Vec<u8> {
-    let mut request = Vec::new();
-    for (key, bits) in series {
-        let mut one = Vec::new();
-        for (name, value) in *key {
-            let mut label = Vec::new();
-            bytes(&mut label, 1, name.as_bytes());
-            bytes(&mut label, 2, value.as_bytes());
-            bytes(&mut one, 1, &label);
+    let one = |(key, bits): &(&SeriesKey, u64)| {
+        let label = |(name, value): &(String, String)| Label {
+            name: name.clone(),
+            value: value.clone(),
+        };
+        let sample = Sample {
+            value: f64::from_bits(*bits),
+            timestamp: at_ms.cast_signed(),
+        };
+        TimeSeries {
+            labels: key.iter().map(label).collect(),
+            samples: vec![sample],
         }
-        let mut sample = vec![(1 << 3) | 1];
-        sample.extend_from_slice(&bits.to_le_bytes());
-        sample.push(2 << 3);
-        varint(&mut sample, at_ms);
-        bytes(&mut one, 2, &sample);
-        bytes(&mut request, 1, &one);
-    }
-    request
-}
-
-/// A field of bytes (Protocol Buffers, "Message Structure": wire type 2).
-fn bytes(into: &mut Vec<u8>, field: u8, bytes: &[u8]) {
-    into.push((field << 3) | 2);
-    varint(into, bytes.len() as u64);
-    into.extend_from_slice(bytes);
-}
-
-fn varint(into: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        into.push((number as u8 & 0x7f) | 0x80);
-        number >>= 7;
-    }
-    into.push(number as u8);
+    };
+    let timeseries = series.iter().map(one).collect();
+    WriteRequest { timeseries }.encode_to_vec()
 }
 
 impl ExportSink for RemoteWrite {

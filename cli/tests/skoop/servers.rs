@@ -30,7 +30,8 @@ pub fn free_port() -> u16 {
 }
 
 impl RealServer {
-    /// Prometheus, which scrapes this port as one does by default (job `skoop`), and with native histograms (job `native`).
+    /// Prometheus, which scrapes this port as one does by default (job `skoop`), with native histograms (job `native`), and by
+    /// Protocol Buffers (job `protobuf`).
     pub fn prometheus(scraped: u16) -> Option<Self> {
         let targets = format!("static_configs: [{{targets: ['127.0.0.1:{scraped}']}}]");
         let config = format!(
@@ -38,6 +39,7 @@ impl RealServer {
 scrape_configs:
 - {{job_name: skoop, {targets}}}
 - {{job_name: native, convert_classic_histograms_to_nhcb: true, {targets}}}
+- {{job_name: protobuf, scrape_protocols: [PrometheusProto], {targets}}}
 "
         );
         Self::start("prometheus", |folder, address| {
