@@ -255,20 +255,18 @@ fn ask(state: &ConversationState, node: usize, ask: Ask) -> Ask {
     }
 }
 
-/// The watched flows, and where there are several nodes also the forms in which they were met on the way.
+/// The watched flows, and the forms in which they were met on the way.
 fn flows(state: &ConversationState) -> Vec<Flow> {
     let watched = state.evidence.watched.iter().map(|watched| watched.flow);
     let mut flows: Vec<Flow> = watched.collect();
-    if state.nodes.len() > 1 {
-        let met = state.evidence.events.iter().filter(|event| {
-            let ours = |attempt| state.evidence.watched.iter().any(|watched| watched.attempt == attempt);
-            event.attempt.is_some_and(ours) && event.quoted.is_none()
-        });
-        for event in met {
-            let known = flows.contains(&event.flow) || flows.contains(&event.flow.reversed());
-            if !known && flows.len() < FLOWS_MAX {
-                flows.push(event.flow);
-            }
+    let met = state.evidence.events.iter().filter(|event| {
+        let ours = |attempt| state.evidence.watched.iter().any(|watched| watched.attempt == attempt);
+        event.attempt.is_some_and(ours) && event.quoted.is_none()
+    });
+    for event in met {
+        let known = flows.contains(&event.flow) || flows.contains(&event.flow.reversed());
+        if !known && flows.len() < FLOWS_MAX {
+            flows.push(event.flow);
         }
     }
     flows

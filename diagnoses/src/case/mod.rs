@@ -48,14 +48,13 @@ use fate::{fate, is_asked, overran_us, runs_everywhere, unanswered};
 use model::event::{Event, Seen};
 use model::evidence::Evidence;
 use model::facts::Link;
-use model::flow::{RST, TCP};
 use model::inventory::Inventory;
 use model::numbers;
 use model::owner::Owner;
 use model::report::Direction;
 use neighbours::{Silent, silent};
 use std::net::IpAddr;
-use trail::{Dropped, Leg, Trail};
+use trail::{Dropped, Leg, Trail, is_reset};
 
 /// One run, looked through.
 #[derive(Debug)]
@@ -364,7 +363,7 @@ impl<'a> Case<'a> {
 /// A reset that finds no connection to reset: what it was to end has ended already.
 fn is_needless_reset(drop: &Dropped<'_>) -> bool {
     let finds_none = matches!(drop.class, Class::NoSocket | Class::UnknownConnection);
-    finds_none && drop.event.flow.protocol == TCP && drop.event.packet.is_some_and(|packet| packet.tcp_flags & RST != 0)
+    finds_none && is_reset(drop.event)
 }
 
 fn named_or(name: &str, asked: &str) -> String {

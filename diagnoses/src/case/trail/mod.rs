@@ -17,7 +17,7 @@ use crate::kernel::drops::{Class, class_of};
 use crate::kernel::tunnel;
 use model::event::{Event, Seen};
 use model::evidence::Evidence;
-use model::flow::{ACK, Flow, SYN};
+use model::flow::{ACK, Flow, RST, SYN, TCP};
 use model::report::Direction;
 use std::collections::{HashMap, HashSet};
 
@@ -77,6 +77,8 @@ impl<'a> Trail<'a> {
                     let before = translations.get(&event.flow).copied();
                     leg.meet(evidence, event, *hook, moment, before);
                 }
+                // Who resets a connection waits for nothing more.
+                Seen::Drop { .. } if direction == Direction::Request && is_reset(event) => leg.others.push(event),
                 Seen::Drop { .. } => {
                     let class = match class_of(event).unwrap_or(Class::Other) {
                         // Where nothing takes a tunnel's packets there is no tunnel; the target's port says nothing of it.
@@ -191,11 +193,17 @@ impl<'a> Trail<'a> {
     }
 }
 
+/// The packet of this event is a reset.
+pub fn is_reset(event: &Event) -> bool {
+    event.flow.protocol == TCP && event.packet.is_some_and(|packet| packet.tcp_flags & RST != 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::Trail;
     use crate::scenes::{self, Scene, tcp};
-    use model::event::{Seen, TcpState};
+    use model::event::{Packet, Seen, TcpState};
+    use model::flow::RST;
     use model::report::Direction;
 
     #[test]
@@ -321,6 +329,21 @@ mod tests {
             trail.leg(1, Direction::Request).is_none(),
             "it may be of either attempt"
         );
+    }
+
+    #[test]
+    fn a_reset_of_the_client_that_is_dropped_is_no_lost_request() {
+        let mut scene = Scene::two_nodes();
+        scene.vanishes(1, scenes::X, "up0");
+        let flow = scene.evidence.watched[0].flow;
+        for (flow, lost) in [(flow, 0), (flow.reversed(), 1)] {
+            scene.drop(scenes::X, "up0", flow, "NETFILTER_DROP", "nf_hook_slow");
+            scene.evidence.events.last_mut().unwrap().packet = Some(Packet {
+                tcp_flags: RST,
+                ..Packet::default()
+            });
+            assert_eq!(Trail::follow(&scene.evidence).drops().count(), lost);
+        }
     }
 
     #[test]

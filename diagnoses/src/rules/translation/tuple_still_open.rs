@@ -16,9 +16,11 @@
 
 use crate::case::far_end::{FarEnd, answer_packets, far_end};
 use crate::case::observations;
+use crate::case::trail::is_reset;
 use crate::case::{Case, Failure, Fate, Tried};
 use crate::rules::{Checked, Need};
 use crate::verdict::finding::fatal;
+use crate::words::at;
 use model::event::{Event, Packet, Seen};
 use model::facts::Socket;
 use model::flow::{ACK, RST, SYN, TCP};
@@ -54,8 +56,21 @@ pub fn check(case: &Case<'_>) -> Checked {
         ))
         .because(format!("{name} answered the SYN with a plain ACK ({flow}), not with SYN and ACK"))
         .and(format!("a socket of {name} {held}"))
+        .and_if(reset_lost(case, tried))
         .and(observations::met(tried)),
     ])
+}
+
+/// By its reset the client ends the older connection, unless that is dropped.
+fn reset_lost(case: &Case<'_>, tried: &Tried<'_>) -> Option<String> {
+    let mut dropped = case
+        .about(tried.attempt.id)
+        .filter(|event| matches!(event.seen, Seen::Drop { .. }) && is_reset(event));
+    let event = dropped.next()?;
+    let place = at(&case.name(event.netns), Some(&case.interface(event)));
+    Some(format!(
+        "the client's reset, which would have ended it, was dropped at {place}"
+    ))
 }
 
 /// It got no answer that would have ended the wait, or was made late.
