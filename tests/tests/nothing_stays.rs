@@ -56,7 +56,11 @@ impl Drop for Client {
 
 impl Client {
     fn start(stage: &Stage, arguments: &str) -> Self {
-        let line = format!("exec {} {arguments}", skoop::binary().unwrap().display());
+        // Whoever starts the tests in the background has SIGINT ignored.
+        let line = format!(
+            "exec env --default-signal=INT {} {arguments}",
+            skoop::binary().unwrap().display()
+        );
         let child = stage
             .shell(&line)
             .stdin(Stdio::null())
