@@ -104,7 +104,7 @@ fn message(name: &str, family: &MetricFamily) -> Family {
     });
     Family {
         name: format!("{name}{suffix}"),
-        help: family.name.help.to_string(),
+        help: family.name.help.clone(),
         kind: Some(kind),
         metric: numbers.chain(histograms).collect(),
         unit: family.name.unit.to_string(),
