@@ -140,9 +140,10 @@ enum Tried {
     Wrong(String),
 }
 
+/// How long an engine takes to decide is not asked: one that asks a program takes longer than a path should.
 fn diagnose(here: &Stage<'_>, client: &str, server: &str) -> Tried {
     let line = format!(
-        "exec {} diagnose pod-to-pod {client} {server} --attempts 1 --timeout 1s -o json",
+        "exec {} diagnose pod-to-pod {client} {server} --attempts 1 --timeout 3s --slow 10s -o json",
         skoop::binary().unwrap().display()
     );
     let ended = call(&mut here.shell(&line), "", WITHIN).unwrap();

@@ -12,6 +12,7 @@
 //! by rate, retransmissions without loss (tail probes, spurious ones), and requests that arrive and get no answer.
 
 use crate::case::clocks;
+use crate::case::trail::Dropped;
 use crate::case::{Case, Fate, Tried, node_agents};
 use crate::kernel::drops::Class;
 use crate::kernel::firewall::NetfilterStop;
@@ -23,7 +24,7 @@ use crate::words::{at, count};
 use model::event::{Event, Seen};
 use model::flow::Flow;
 use model::report::{Direction, RulePlace};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 pub const NEEDS: &[Need] = &[
     Need::Probe("drop"),
@@ -103,7 +104,7 @@ fn by_a_program(case: &Case<'_>) -> Option<crate::verdict::finding::Finding> {
         .iter()
         .filter(|tried| tried.attempt.kind == *kind)
         .any(|tried| tried.fate == Fate::Worked || answered(tried) > 0 || tried.connected());
-    if !passed {
+    if !passed || only_echoes_waited(case, &drops) {
         return None;
     }
     let event = first.event;
@@ -128,6 +129,38 @@ fn by_a_program(case: &Case<'_>) -> Option<crate::verdict::finding::Finding> {
             first.words()
         )),
     )
+}
+
+/// Nothing but echoes beside what was asked was dropped, while all of that worked: connection tracking dropped them, or more of them
+/// than not did not pass, which is a filter or a limit.
+///
+/// The packets of a train that wait together for the program's word about the first are of one connection that is not known yet. It
+/// becomes known with the first that passes; the others are dropped as they leave the queue (`__nf_conntrack_confirm`).
+fn only_echoes_waited(case: &Case<'_>, drops: &[Dropped<'_>]) -> bool {
+    let is_asked = |id| case.asked().any(|tried| tried.attempt.id == id);
+    if !case.all_worked() || drops.iter().any(|drop| is_asked(drop.attempt)) {
+        return false;
+    }
+    let mut dropped: BTreeMap<u32, u64> = BTreeMap::new();
+    for drop in drops {
+        *dropped.entry(drop.event.netns).or_default() += 1;
+    }
+    let mut places = dropped.iter();
+    let untracked = |netns, drops| {
+        case.conntrack_growth(netns, "insert_failed")
+            .is_ok_and(|failed| failed >= drops)
+    };
+    if places.all(|(netns, drops)| untracked(*netns, *drops)) {
+        return true;
+    }
+    let trains = case
+        .tried
+        .iter()
+        .filter_map(|tried| Some((tried, tried.attempt.echo.as_ref()?)));
+    let (sent, back) = trains.fold((0, 0), |(sent, back), (tried, echo)| {
+        (sent + echo.rtt_ns.len(), back + answered(tried))
+    });
+    back * 2 < sent
 }
 
 fn answered(tried: &Tried<'_>) -> usize {
@@ -272,6 +305,39 @@ mod tests {
         scene.dropped(3, scenes::X, "cbr0", "NOT_SPECIFIED", "nfqnl_reinject");
         train(&mut scene, &[]);
         assert_ne!(scenes::cause(&judge(&scene.evidence)), "packet-loss");
+    }
+
+    /// So many echoes of a train were dropped as they left a queue.
+    fn train_through_a_queue(lost: usize) -> Scene {
+        let mut scene = Scene::two_nodes();
+        scene.connects(3);
+        train(&mut scene, &(0..lost).collect::<Vec<_>>());
+        let flow = scenes::icmp("10.90.1.2", "10.90.2.2");
+        scene.evidence.attempts.last_mut().unwrap().flow = flow;
+        scene.watch(90, flow);
+        for _ in 0..lost {
+            scene.drop(scenes::X, "cbr0", flow, "NOT_SPECIFIED", "nfqnl_reinject");
+        }
+        scene
+    }
+
+    #[test]
+    fn a_program_that_lets_few_echoes_pass_and_all_connections_filters_them() {
+        for (lost, causes) in [(19, vec![]), (6, vec!["packet-loss"])] {
+            let scene = train_through_a_queue(lost);
+            assert_eq!(scenes::causes(&judge(&scene.evidence)), causes, "{lost}");
+        }
+    }
+
+    #[test]
+    fn echoes_that_connection_tracking_drops_as_they_leave_a_queue_are_no_loss() {
+        let mut scene = train_through_a_queue(6);
+        scene.after(scenes::X, |facts| {
+            if let Known::Known(table) = &mut facts.conntrack {
+                table.stats.insert("insert_failed".to_owned(), 6);
+            }
+        });
+        assert_eq!(scenes::causes(&judge(&scene.evidence)), Vec::<String>::new());
     }
 
     #[test]

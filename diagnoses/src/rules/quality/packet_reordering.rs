@@ -9,14 +9,15 @@
 //!
 //! Remedy: keep a flow on one path: balance by flow, not by packet.
 //!
-//! Silent on: single swaps, and loss (a packet that never came did not overtake anything).
+//! Silent on: single swaps, loss (a packet that never came did not overtake anything), and the first packets of a train, which may
+//! wait for a program's word about it.
 
 use crate::case::Case;
 use crate::case::trail::{Leg, Stop};
 use crate::rules::{Checked, Need};
 use crate::verdict::finding::{Finding, warning};
 use crate::words::{at, count};
-use model::attempt::Attempt;
+use model::attempt::{Attempt, Sending};
 use model::event::Seen;
 use model::flow::TCP;
 use model::report::Happened;
@@ -33,10 +34,11 @@ pub fn check(case: &Case<'_>) -> Checked {
     for tried in &case.tried {
         let attempt = tried.attempt;
         // Where sights were lost, what was sent twice may look like one that was overtaken.
-        let place = most_broken(case, attempt.id).filter(|_| whole || told(attempt));
-        let (in_train, counted) = (in_train(attempt), counted(attempt));
+        let (in_train, counted) = (in_train(case, attempt), counted(attempt));
+        let told = in_train.max(counted) >= OVERTAKEN_LEAST;
+        let place = most_broken(case, attempt.id).filter(|_| whole || told);
         // The order seen at two places is proof; without places, the echoes' own order or TCP's account is.
-        if place.is_none() && in_train.max(counted) < OVERTAKEN_LEAST {
+        if place.is_none() && !told {
             continue;
         }
         let between = place.as_ref().map_or_else(
@@ -71,15 +73,26 @@ pub fn check(case: &Case<'_>) -> Checked {
     Ok(Vec::new())
 }
 
-/// The ends noticed it themselves.
-fn told(attempt: &Attempt) -> bool {
-    in_train(attempt).max(counted(attempt)) >= OVERTAKEN_LEAST
-}
-
-/// Echoes that came back after one that was sent later.
-fn in_train(attempt: &Attempt) -> usize {
-    let train = attempt.echo.as_ref().filter(|_| attempt.kind == "echo");
-    train.map_or(0, |echo| overtaken(echo.order.iter().copied().map(u32::from)))
+/// Echoes that came back after one that was sent later. Those that were sent before the first answer came may have waited together
+/// until a program had decided about the first.
+fn in_train(case: &Case<'_>, attempt: &Attempt) -> usize {
+    let Some(train) = attempt.echo.as_ref().filter(|_| attempt.kind == "echo") else {
+        return 0;
+    };
+    let interval_ns = case.evidence.specs.iter().find_map(|spec| match spec.send {
+        Sending::Echo { interval_ms, .. } if spec.id == attempt.id => Some(interval_ms * 1_000_000),
+        _ => None,
+    });
+    let sent_ns = |number: u16| u64::from(number) * interval_ns.unwrap_or(0);
+    let first = train.order.first().copied().unwrap_or_default();
+    let rtt_ns = train.rtt_ns.get(usize::from(first)).copied().flatten().unwrap_or(0);
+    let answered_ns = interval_ns.map_or(0, |_| sent_ns(first) + rtt_ns);
+    let later = train
+        .order
+        .iter()
+        .copied()
+        .filter(|number| sent_ns(*number) >= answered_ns);
+    overtaken(later.map(u32::from))
 }
 
 /// How often the sender's TCP met reordering.
@@ -120,7 +133,7 @@ fn in_leg(case: &Case<'_>, leg: &Leg<'_>) -> Vec<Broken> {
     // The first packet of a flow meets its places in order, before there is too much to see.
     let mut stops: Vec<&Stop> = leg.stops.iter().collect();
     stops.sort_by_key(|stop| stop.first_met());
-    let seen: Vec<(&Stop, Vec<u32>)> = stops
+    let seen: Vec<(&Stop, Vec<(u64, u32)>)> = stops
         .into_iter()
         .map(|stop| (stop, numbers(case, stop)))
         .filter(|(_, numbers)| numbers.len() > OVERTAKEN_LEAST)
@@ -129,8 +142,12 @@ fn in_leg(case: &Case<'_>, leg: &Leg<'_>) -> Vec<Broken> {
     seen.windows(2)
         .map(|pair| {
             let ((before, first), (after, second)) = (&pair[0], &pair[1]);
-            let rank: HashMap<u32, u32> = first.iter().copied().zip(0..).collect();
-            let ranks = second.iter().filter_map(|number| rank.get(number).copied());
+            let passed_ns = second.first().map_or(0, |(at_ns, _)| *at_ns);
+            // The first of a connection may wait for a program's decision about it, with all that comes until then.
+            let waits = |at_ns: u64| after.flow.protocol != TCP && at_ns < passed_ns;
+            let ranks = first.iter().zip(0..).filter(|((at_ns, _), _)| !waits(*at_ns));
+            let rank: HashMap<u32, u32> = ranks.map(|((_, number), rank)| (*number, rank)).collect();
+            let ranks = second.iter().filter_map(|(_, number)| rank.get(number).copied());
             Broken {
                 before: place(before),
                 after: place(after),
@@ -141,9 +158,9 @@ fn in_leg(case: &Case<'_>, leg: &Leg<'_>) -> Vec<Broken> {
         .collect()
 }
 
-/// The sequence numbers of the packets that carry something and were seen here once, in the order in which they were: what was
-/// sent twice comes late without having been overtaken.
-fn numbers(case: &Case<'_>, stop: &Stop) -> Vec<u32> {
+/// When packets were seen here that carry something, and their sequence numbers, of those that were seen once: what was sent twice comes
+/// late without having been overtaken.
+fn numbers(case: &Case<'_>, stop: &Stop) -> Vec<(u64, u32)> {
     let hooks: &[Hook] = match stop.happened {
         // Large packets are cut between the queue and the driver.
         Happened::Left => &[Hook::Transmit, Hook::Queue],
@@ -166,8 +183,8 @@ fn numbers(case: &Case<'_>, stop: &Stop) -> Vec<u32> {
         for (_, number) in &seen {
             *times.entry(*number).or_default() += 1;
         }
-        let once = seen.into_iter().map(|(_, number)| number);
-        once.filter(|number| times[number] == 1).collect::<Vec<u32>>()
+        seen.retain(|(_, number)| times[number] == 1);
+        seen
     };
     hooks
         .iter()
@@ -183,7 +200,7 @@ const BARE_BYTES: u32 = 100;
 mod tests {
     use crate::judge;
     use crate::scenes::{self, Scene};
-    use model::attempt::{EchoTrain, Outcome};
+    use model::attempt::{AttemptSpec, EchoTrain, Outcome, Sending};
 
     fn train(order: Vec<u16>) -> Scene {
         let mut scene = Scene::two_nodes();
@@ -197,6 +214,31 @@ mod tests {
             order,
         });
         scene
+    }
+
+    #[test]
+    fn what_is_sent_before_the_first_answer_may_wait_for_a_decision_about_the_first() {
+        for (interval_ms, causes) in [(20, vec![]), (200, vec!["packet-reordering"])] {
+            let mut scene = train(vec![0, 4, 5, 1, 2, 3, 6, 7, 8]);
+            let to = "10.90.2.2".parse().unwrap();
+            scene.evidence.specs.push(AttemptSpec {
+                id: 90,
+                send: Sending::Echo {
+                    to,
+                    count: 9,
+                    interval_ms,
+                    packet_bytes: None,
+                    dont_fragment: false,
+                },
+                netns: scenes::A,
+                pid: None,
+                start_ms: 0,
+                timeout_ms: 1_000,
+            });
+            let train = scene.evidence.attempts.last_mut().unwrap().echo.as_mut().unwrap();
+            train.rtt_ns[0] = Some(80_000_000);
+            assert_eq!(scenes::causes(&judge(&scene.evidence)), causes, "{interval_ms}");
+        }
     }
 
     #[test]
