@@ -180,6 +180,23 @@ impl ConversationTable {
         }
     }
 
+    /// So many messages of lookups were not told: where they can be all that would have ended well those that did not, nobody knows
+    /// whether a later name was found, or an answer came.
+    pub fn doubt_lookups(&mut self, lost: u64) {
+        let open = |lookup: &ObservedLookup| !lookup.found();
+        let conversations = self.conversations.values_mut();
+        let failed: usize = conversations.map(|own| own.lookups.iter().filter(|own| open(own)).count()).sum();
+        if failed as u64 > lost {
+            return;
+        }
+        for conversation in self.conversations.values_mut() {
+            let all = conversation.lookups.len();
+            conversation.lookups.retain(|lookup| !open(lookup));
+            let doubted = all - conversation.lookups.len();
+            conversation.tried = conversation.tried.saturating_sub(doubted as u32);
+        }
+    }
+
     /// Where changes of sockets are not told, a connection was certainly not made only where its first packet was lost to the last.
     /// So many that were sent again were not told.
     pub fn doubt_untold(&mut self, lost_resent: u64) {

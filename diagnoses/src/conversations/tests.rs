@@ -7,11 +7,12 @@ use super::{
 };
 use model::endpoint::Endpoint;
 use model::event::{Event, Exchanged, Packet, Seen, TcpState};
-use model::evidence::{Evidence, NetnsEvidence};
+use model::evidence::{Evidence, NetnsEvidence, NodeEvidence, Window};
 use model::facts::ResolvConf;
 use model::flow::{Flow, TCP, UDP};
 use model::missing::Known;
 use model::owner::Owner;
+use model::protocol::Lost;
 use model::word::Hook;
 use std::net::IpAddr;
 
@@ -440,6 +441,34 @@ fn a_reset_that_a_client_is_told_of_after_it_has_said_all_is_one() {
             .values()
             .flat_map(|own| own.connections.values());
         assert_eq!(connections.filter(|own| own.reset.is_some()).count(), 1);
+    }
+}
+
+#[test]
+fn a_name_is_not_said_to_be_missing_where_later_queries_may_not_have_been_told() {
+    for (lost, suffer) in [(0, 1), (3, 0)] {
+        let mut watch = Watch::begin();
+        watch.asks(5_000, 1, "www.example.com.shop.svc.cluster.local", "A");
+        watch.wait(1).answered(5_000, 1, "NXDOMAIN", 0);
+        watch.wait(3_000);
+        let lost = Lost {
+            probe: "dns".to_owned(),
+            ring_full: lost,
+            ..Lost::default()
+        };
+        let seen = Evidence {
+            nodes: vec![NodeEvidence {
+                lost: vec![lost],
+                ..NodeEvidence::default()
+            }],
+            window: Window {
+                start_ns: 1,
+                end_ns: watch.now_ns,
+            },
+            ..Evidence::default()
+        };
+        watch.table.end(&[], &seen);
+        assert_eq!(watch.suffering().len(), suffer);
     }
 }
 

@@ -31,6 +31,9 @@ impl ConversationTable {
         };
         self.doubt(untold("tcpstate"));
         self.doubt_untold(untold("tcpretrans"));
+        // A helper that was cut off did not tell what it lost.
+        let is_cut = evidence.nodes.iter().any(|node| node.truncated.is_some());
+        self.doubt_lookups(if is_cut { u64::MAX } else { untold("dns") });
         end_ns
     }
 }
