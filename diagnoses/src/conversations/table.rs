@@ -185,7 +185,9 @@ impl ConversationTable {
     pub fn doubt_lookups(&mut self, lost: u64) {
         let open = |lookup: &ObservedLookup| !lookup.found();
         let conversations = self.conversations.values_mut();
-        let failed: usize = conversations.map(|own| own.lookups.iter().filter(|own| open(own)).count()).sum();
+        let failed: usize = conversations
+            .map(|own| own.lookups.iter().filter(|own| open(own)).count())
+            .sum();
         if failed as u64 > lost {
             return;
         }
