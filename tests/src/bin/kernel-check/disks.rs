@@ -270,8 +270,8 @@ pub fn io_of_a_pod(helper: &mut Helper, bed: &Bed) -> Result<String> {
         told.map(|(_, growth)| growth).sum::<u64>()
     };
     let (bytes, reads, stalled_us) = (of("io.read_bytes"), of("io.reads"), of("io.stalled"));
-    // From a disk of the machine's own, programs are read, too, where memory was short: at most a megabyte.
-    let others = if disk.is_file { 256 } else { 0 };
+    // From a disk of the machine's own, programs are read, too.
+    let others = if disk.is_file { 16 } else { 0 };
     let (least, most) = (READS, READS + others);
     ensure!(
         (least * BLOCK..=most * BLOCK).contains(&bytes),
