@@ -29,7 +29,7 @@ pub struct ScopedLook {
     pub recording: OpenRecording,
     /// What is let through.
     pub wanted: CaptureFilter,
-    /// What the first of them can do; what all can.
+    /// What the first of them can do: all are of one build.
     pub hello: Hello,
 }
 
