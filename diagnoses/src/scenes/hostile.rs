@@ -14,7 +14,7 @@ const HOSTILE: [(&str, bool); 4] = [
     ("\u{202e}", false),
 ];
 /// What our commands begin with, inside a namespace or not.
-const TOOLS: [&str; 23] = [
+const TOOLS: [&str; 24] = [
     "ip",
     "nsenter",
     "nft",
@@ -38,6 +38,11 @@ const TOOLS: [&str; 23] = [
     "ethtool",
     "ping",
     "netns",
+    "ps",
+];
+/// Words of ours that change something.
+const CHANGES: [&str; 10] = [
+    "set", "add", "del", "delete", "replace", "patch", "restart", "-w", "-D", "-CONT",
 ];
 /// Words of the protocol, the kernel and Kubernetes that a name may happen to be, too.
 const OURS: [&str; 13] = [
@@ -53,8 +58,22 @@ pub fn check(evidence: &Evidence, judge: impl Fn(&Evidence) -> Judgement) {
     for (mark, sayable) in HOSTILE {
         let all = |name: &str| names.contains(name).then(|| rename(name, |own| format!("{own}{mark}")));
         let judgement = judge(&serde_json::from_value(renamed(&plain, &all)).unwrap());
+        for lack in &judgement.missing {
+            for command in commands(&lack.remedy) {
+                assert!(sayable || !command.contains(mark), "{}: {command:?}", lack.what);
+                assert_eq!(unquoted(command), None, "{}: {command:?}", lack.what);
+            }
+        }
         for verdict in judgement.verdicts {
+            let mut shown = false;
             for command in commands(&verdict.remedy) {
+                let changes = command.split(' ').any(|word| CHANGES.contains(&word));
+                assert!(
+                    !changes || shown,
+                    "{}: nothing shows what {command:?} changes",
+                    verdict.rule
+                );
+                shown = !changes;
                 assert!(sayable || !command.contains(mark), "{}: {command:?}", verdict.rule);
                 let words = shlex::split(command).unwrap_or_else(|| panic!("{}: {command:?}", verdict.rule));
                 assert!(TOOLS.contains(&words[0].as_str()), "{}: {command:?}", verdict.rule);

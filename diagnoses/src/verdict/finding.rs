@@ -88,7 +88,7 @@ impl Claim {
         self
     }
 
-    /// By this netfilter rule or chain.
+    /// Sets the netfilter rule or chain that it happened at.
     pub fn rule(mut self, rule: RulePlace) -> Self {
         self.place.rule = Some(rule);
         self

@@ -18,17 +18,21 @@ impl Remedy {
         self
     }
 
-    /// With a command behind it and these words before that; with neither, where no command can be given.
+    /// With a command behind it and these words before that; with neither, where no command can be given. Nobody changes what he
+    /// has not looked at: what shows it comes before what changes it.
     pub fn run(mut self, before: &'static str, command: Option<Command>) -> Self {
         if let Some(command) = command {
             self.text += before;
-            self.text.extend(["`", &command.text, "`"]);
+            if let Some(shows) = &command.shown_by() {
+                self.text.extend(["`", shows, "` shows it, then "]);
+            }
+            self.text.extend(["`", &command.text(), "`"]);
             self.on_node |= command.on_node;
         }
         self
     }
 
-    /// The same with words behind the command, too.
+    /// With a command behind it, and words before and behind that; with none of them, where no command can be given.
     pub fn tell(self, before: &'static str, command: Option<Command>, behind: &'static str) -> Self {
         let behind = if command.is_some() { behind } else { "" };
         self.run(before, command).say(behind)
@@ -68,6 +72,30 @@ mod tests {
         assert_eq!(remedy.into_text(), "see 'id': `ip link show 'a b'`, or 'reboot'");
         let nothing = Remedy::from("see it").run(": ", command("ip link show {}", &[&"a\nb"]));
         assert_eq!(nothing.into_text(), "see it");
+    }
+
+    #[test]
+    fn what_shows_a_thing_comes_before_what_changes_it() {
+        let said =
+            |ours, names: &[&dyn core::fmt::Display]| Remedy::default().run("", command(ours, names)).into_text();
+        assert_eq!(
+            said("ip link set {} up", &[&"a b"]),
+            "`ip link show 'a b'` shows it, then `ip link set 'a b' up`"
+        );
+        assert_eq!(
+            said("sysctl -w {}", &[&"net/ipv4/conf/a 'b/rp_filter=2"]),
+            r"`sysctl 'net/ipv4/conf/a '\''b/rp_filter'` shows it, then `sysctl -w 'net/ipv4/conf/a '\''b/rp_filter=2'`"
+        );
+        assert_eq!(
+            said("ip -6 route add {} via {}", &[&"fd00::/64", &"fe80::1"]),
+            "`ip -6 route show table all` shows it, then `ip -6 route add fd00::/64 via fe80::1`"
+        );
+        let inside =
+            command("ip neigh del {} dev {}", &[&"10.0.0.2", &"eth0"]).map(|own| own.inside("nsenter -t 7 -n "));
+        assert_eq!(
+            Remedy::default().run("", inside).into_text(),
+            "`nsenter -t 7 -n ip neigh show 10.0.0.2 dev eth0` shows it, then `nsenter -t 7 -n ip neigh del 10.0.0.2 dev eth0`"
+        );
     }
 
     #[test]

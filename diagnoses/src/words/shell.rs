@@ -9,7 +9,9 @@ const LONGEST: usize = 1024;
 /// One line for a shell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command {
-    pub(crate) text: String,
+    /// By what it is run: nothing, or a command that ends with a space.
+    inside: String,
+    words: Vec<String>,
     /// It is to be run on a node, and not wherever kubectl runs.
     pub(crate) on_node: bool,
 }
@@ -21,7 +23,7 @@ pub fn word(name: &str) -> Option<String> {
     if name.starts_with('-') { None } else { argument(name) }
 }
 
-/// The same for what is an argument of its own right, as in a rule's own words.
+/// A text as one word of a shell; it may begin like an option, as the words of a rule do.
 fn argument(text: &str) -> Option<String> {
     if text.len() > LONGEST || text.contains('`') || !all_plain(text) {
         return None;
@@ -46,19 +48,51 @@ pub fn command(ours: &'static str, names: &[&dyn Display]) -> Option<Command> {
         })
         .collect();
     Some(Command {
-        text: words?.join(" "),
+        inside: String::new(),
+        words: words?,
         on_node: !ours.starts_with("kubectl"),
     })
+}
+
+/// The command that shows what another one changes; `None` for one that changes nothing, or a rule, which is shown by its chain.
+fn shown_by(words: &[&str]) -> Option<String> {
+    let shows = match words {
+        ["ip", "-6", rest @ ..] => {
+            return shown_by(&[&["ip"], rest].concat()).map(|shows| shows.replacen("ip", "ip -6", 1));
+        }
+        ["ip", "link", "set", device, ..] => format!("ip link show {device}"),
+        ["ip", "addr" | "address", "add" | "del", .., "dev", device] => format!("ip address show dev {device}"),
+        ["ip", "neigh", "del", address, "dev", device]
+        | ["ip", "neigh", "replace", address, _, _, "dev", device, ..] => {
+            format!("ip neigh show {address} dev {device}")
+        }
+        ["ip", "route", "add" | "del", ..] => "ip route show table all".to_owned(),
+        ["ip", "rule", "add" | "del", ..] => "ip rule show".to_owned(),
+        ["bridge", "link", "set", "dev", device, ..] => format!("bridge -d link show dev {device}"),
+        ["bridge", "fdb", "add" | "replace", _, "dev", device, ..] => format!("bridge fdb show dev {device}"),
+        ["conntrack", "-D", which @ ..] => format!("conntrack -L {}", which.join(" ")),
+        ["sysctl", "-w", setting] => {
+            let (key, _) = setting.rsplit_once('=')?;
+            // A quote that was opened is closed behind the name.
+            format!("sysctl {key}{}", if key.starts_with('\'') { "'" } else { "" })
+        }
+        ["kill", "-CONT", pid] => format!("ps -o pid,stat,comm -p {pid}"),
+        ["kubectl", "-n", namespace, "patch", kind, name, ..] => {
+            format!("kubectl -n {namespace} get {kind} {name} -o yaml")
+        }
+        _ => return None,
+    };
+    Some(shows)
 }
 
 /// As it stands in a text: between backquotes.
 impl Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}`", self.text)
+        write!(f, "`{}`", self.text())
     }
 }
 
-/// The same in a text where it cannot be left out: without a name that makes no word, the words before it.
+/// A command for a text that cannot do without it: where a name makes no word, only our words before that name.
 #[must_use]
 pub fn said(ours: &'static str, names: &[&dyn Display]) -> String {
     command(ours, names).map_or_else(
@@ -68,12 +102,22 @@ pub fn said(ours: &'static str, names: &[&dyn Display]) -> String {
 }
 
 impl Command {
+    /// As it is typed.
+    pub fn text(&self) -> String {
+        format!("{}{}", self.inside, self.words.join(" "))
+    }
+
+    /// What shows the thing that it changes; `None` for one that changes nothing.
+    pub fn shown_by(&self) -> Option<String> {
+        let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
+        Some(format!("{}{}", self.inside, shown_by(&words)?))
+    }
+
     /// With these arguments behind it, each of its own.
     #[must_use]
     pub fn with(mut self, arguments: &[String]) -> Option<Self> {
         for text in arguments {
-            self.text.push(' ');
-            self.text += &argument(text)?;
+            self.words.push(argument(text)?);
         }
         Some(self)
     }
@@ -81,7 +125,7 @@ impl Command {
     /// Run by another one, which ends with a space.
     #[must_use]
     pub fn inside(mut self, prefix: &str) -> Self {
-        self.text.insert_str(0, prefix);
+        self.inside.insert_str(0, prefix);
         self
     }
 }
@@ -150,7 +194,7 @@ mod tests {
             "!x",
             "#",
         ] {
-            let said = command("ip link show {}", &[&name]).unwrap().text;
+            let said = command("ip link show {}", &[&name]).unwrap().text();
             assert_eq!(shlex::split(&said).unwrap(), ["ip", "link", "show", name], "{said}");
         }
         for name in [
