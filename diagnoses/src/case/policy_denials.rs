@@ -1,18 +1,75 @@
-//! What a denial by network policies says to a reader: the sentence, the object and its remedy, and why no rule of it fits.
+//! What a denial by network policies says to a reader: the sentence, the object and its remedy, and why no rule of it fits. And
+//! who is there to enforce it, which is not everybody who enforces some kinds of policies.
 
-use crate::case::{Case, node_agents};
-use crate::kubernetes::agents::Agent;
-use crate::kubernetes::policy::{Denial, DenialForm, Side};
+use crate::case::policy_rulings::{by_agent, of_attempt};
+use crate::case::{Case, Tried, node_agents};
+use crate::kubernetes::agents::{Agent, PolicyKnowledge};
+use crate::kubernetes::policy::{Denial, DenialForm, Ruling, Side, group};
 use crate::verdict::finding::{Claim, Finding};
 use crate::verdict::remedy::Remedy;
 use crate::words::shell::{Command, command};
 use model::object_ref::ObjectRef;
 
-/// Who enforces policies on the node of the pod that a denial is about.
-pub fn engine(case: &Case<'_>, denials: &[Denial<'_>]) -> Option<&'static Agent> {
-    node_agents::enforcing(case, &denials.first()?.pod.node)
-        .into_iter()
-        .next()
+/// Who has to deny an attempt that policies deny, surely: an agent on the node of a pod that this is about, with what it has to deny
+/// there by the kinds of policies that it knows.
+pub fn engine<'a>(case: &Case<'a>, tried: &Tried<'a>) -> Option<(&'static Agent, Vec<Denial<'a>>)> {
+    let Ruling::Denied(denials) = of_attempt(case, tried)? else {
+        return None;
+    };
+    denials.iter().find_map(|denial| {
+        let node = &denial.pod.node;
+        node_agents::enforcing(case, node).into_iter().find_map(|agent| {
+            let Ruling::Denied(mut own) = by_agent(case, tried, agent)? else {
+                return None;
+            };
+            own.retain(|own| own.pod.node == *node);
+            (!own.is_empty()).then_some((agent, own))
+        })
+    })
+}
+
+/// The denials that something there can have made: who enforces policies on a pod's node denies by the kinds that it knows, or may
+/// know. Where nobody is known to, all of them.
+pub fn heeded<'a>(case: &Case<'a>, tried: &Tried<'a>, denials: &[Denial<'a>]) -> Vec<Denial<'a>> {
+    denials
+        .iter()
+        .filter_map(|denial| {
+            let agents = node_agents::enforcing(case, &denial.pod.node);
+            if agents.is_empty() {
+                return Some(denial.clone());
+            }
+            agents.into_iter().find_map(|agent| match by_agent(case, tried, agent) {
+                Some(Ruling::Allowed { .. }) => None,
+                Some(Ruling::Denied(own)) => {
+                    let own = own.into_iter().find(|own| own.side == denial.side)?;
+                    let may_know = |policy: &ObjectRef| knowledge(case, agent, policy) != PolicyKnowledge::No;
+                    Some(if denial.policies.iter().all(may_know) {
+                        denial.clone()
+                    } else {
+                        own
+                    })
+                }
+                Some(Ruling::Unknown(_)) | None => Some(denial.clone()),
+            })
+        })
+        .collect()
+}
+
+/// Of the policies that deny, those of kinds that nothing on the pod's node is known to heed.
+pub fn unheeded<'d>(case: &Case<'_>, denial: &'d Denial<'_>) -> Vec<&'d ObjectRef> {
+    let agents = node_agents::enforcing(case, &denial.pod.node);
+    let unknown = |policy: &&ObjectRef| {
+        agents
+            .iter()
+            .all(|agent| knowledge(case, agent, policy) != PolicyKnowledge::Yes)
+    };
+    denial.policies.iter().filter(unknown).collect()
+}
+
+/// Whether an agent heeds policies of this one's kind.
+fn knowledge(case: &Case<'_>, agent: &Agent, policy: &ObjectRef) -> PolicyKnowledge {
+    case.inventory()
+        .map_or(PolicyKnowledge::No, |inventory| agent.knows(group(inventory, policy)))
 }
 
 /// `network policy shop/deny-all forbids it (Ingress of shop/db-0)`.

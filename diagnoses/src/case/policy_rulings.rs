@@ -3,8 +3,9 @@
 use crate::case::attribution::is_icmp;
 use crate::case::services::{AskedService, services};
 use crate::case::{Case, Tried};
+use crate::kubernetes::agents::Agent;
 use crate::kubernetes::pods::pod_of;
-use crate::kubernetes::policy::{Connection, Party, Ruling, judges_by_identity, ruling};
+use crate::kubernetes::policy::{Connection, Party, PolicyReader, Ruling, judges_by_identity, ruling_by};
 use model::flow::{Flow, protocol_name};
 use model::inventory::Inventory;
 use model::report::Direction;
@@ -13,6 +14,15 @@ use std::net::IpAddr;
 /// What they say of an attempt: of the endpoint it came to where that was seen, else of all it may come to; and of the source as
 /// it was where the request was dropped, else where it was seen last. `None` without a cluster.
 pub fn of_attempt<'a>(case: &Case<'a>, tried: &Tried<'a>) -> Option<Ruling<'a>> {
+    read_by(PolicyReader::Served, case, tried)
+}
+
+/// What an agent has to make of an attempt, by the kinds of policies that it knows.
+pub fn by_agent<'a>(case: &Case<'a>, tried: &Tried<'a>, agent: &'static Agent) -> Option<Ruling<'a>> {
+    read_by(PolicyReader::Agent(agent), case, tried)
+}
+
+fn read_by<'a>(reader: PolicyReader, case: &Case<'a>, tried: &Tried<'a>) -> Option<Ruling<'a>> {
     let flow = tried.attempt.flow;
     let inventory = case.inventory()?;
     let came_to = dropped_as(case, tried.attempt.id).or_else(|| case.trail.forms(tried.attempt.id).last().copied());
@@ -24,9 +34,9 @@ pub fn of_attempt<'a>(case: &Case<'a>, tried: &Tried<'a>) -> Option<Ruling<'a>> 
     };
     let ends = ends(case, flow, came_to);
     let protocol = protocol(flow.protocol)?;
-    let ruled = |opener: Opener<'a>| together(ends.iter().map(|end| end.ruling(inventory, opener, protocol)));
+    let ruled = |opener: Opener<'a>| together(ends.iter().map(|end| end.ruling(reader, inventory, opener, protocol)));
     let as_seen = ruled(opener);
-    if opener.seen_as.is_none() || !judges_by_identity(inventory) {
+    if opener.seen_as.is_none() || !judges_by_identity(reader, inventory) {
         return Some(as_seen);
     }
     let as_sent = ruled(Opener {
@@ -101,9 +111,9 @@ pub fn of_question<'a>(case: &Case<'a>) -> Option<Ruling<'a>> {
         seen_as: None,
     };
     let ends = ends(case, flow, None);
-    Some(together(
-        ends.into_iter().map(|end| end.ruling(inventory, opener, protocol)),
-    ))
+    Some(together(ends.into_iter().map(|end| {
+        end.ruling(PolicyReader::Served, inventory, opener, protocol)
+    })))
 }
 
 fn protocol(number: u8) -> Option<&'static str> {
@@ -130,8 +140,15 @@ struct PossibleEnd {
 }
 
 impl PossibleEnd {
-    fn ruling<'a>(&self, inventory: &'a Inventory, opener: Opener<'a>, protocol: &'a str) -> Ruling<'a> {
-        ruling(
+    fn ruling<'a>(
+        &self,
+        reader: PolicyReader,
+        inventory: &'a Inventory,
+        opener: Opener<'a>,
+        protocol: &'a str,
+    ) -> Ruling<'a> {
+        ruling_by(
+            reader,
             inventory,
             &Connection {
                 from: opener.source,
@@ -174,7 +191,7 @@ fn ends(case: &Case<'_>, sent: Flow, came_to: Option<Flow>) -> Vec<PossibleEnd> 
     }
 }
 
-/// Of several ends: denied where all are.
+/// The ruling of several ends together: denied where each is denied.
 fn together<'a>(rulings: impl Iterator<Item = Ruling<'a>>) -> Ruling<'a> {
     let mut denied = None;
     let (mut allowed, mut doubt) = (false, None);

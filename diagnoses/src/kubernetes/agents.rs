@@ -6,6 +6,22 @@ use model::facts::{Chain, Netfilter, NetnsFacts};
 use model::inventory::{Inventory, Pod};
 use model::report::RulePlace;
 
+/// The API group of `NetworkPolicy`.
+pub const NETWORK_POLICIES: &str = "networking.k8s.io";
+/// The API group of the policies of a cluster's admins.
+pub const ADMIN_POLICIES: &str = "policy.networking.k8s.io";
+
+/// Whether an agent makes something of policies of a kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PolicyKnowledge {
+    /// All of its releases do, however they are set up.
+    Yes,
+    /// It depends on its release or on how it is set up.
+    Maybe,
+    /// It does not know the kind.
+    No,
+}
+
 /// An agent, with one instance on each node.
 #[derive(Debug)]
 pub struct Agent {
@@ -17,6 +33,8 @@ pub struct Agent {
     sets: &'static [&'static str],
     /// API groups that are its own.
     groups: &'static [&'static str],
+    /// Whether it heeds the policies of a cluster's admins.
+    admins: PolicyKnowledge,
     /// How the reasons begin that it gives for a node's condition `NetworkUnavailable`; empty where it gives none.
     condition: &'static str,
     /// What is its own.
@@ -65,6 +83,7 @@ const NO_AGENT: Agent = Agent {
     process: "",
     sets: &[],
     groups: &[],
+    admins: PolicyKnowledge::No,
     condition: "",
     owns: NONE,
     enforces: NONE,
@@ -79,6 +98,7 @@ const AGENTS: &[Agent] = &[
         process: "calico-node",
         sets: &["calico-node", "canal", "rke2-canal"],
         groups: &["projectcalico.org", "crd.projectcalico.org"],
+        admins: PolicyKnowledge::Maybe,
         condition: "CalicoIs",
         owns: Marks {
             chains: &["cali-"],
@@ -110,6 +130,7 @@ const AGENTS: &[Agent] = &[
         process: "cilium-agent",
         sets: &["cilium", "anetd"],
         groups: &["cilium.io"],
+        admins: PolicyKnowledge::Maybe,
         condition: "CiliumIs",
         owns: Marks {
             chains: &["CILIUM_", "OLD_CILIUM_"],
@@ -149,6 +170,8 @@ const AGENTS: &[Agent] = &[
         name: "kube-network-policies",
         process: "kube-network-policies",
         sets: &["kube-network-policies"],
+        // Only with `--admin-network-policy` and `--baseline-admin-network-policy`.
+        admins: PolicyKnowledge::Maybe,
         owns: Marks {
             tables: &["kube-network-policies"],
             ..NONE
@@ -164,6 +187,7 @@ const AGENTS: &[Agent] = &[
         name: "kindnet",
         process: "kindnetd",
         sets: &["kindnet"],
+        admins: PolicyKnowledge::Maybe,
         owns: Marks {
             chains: &["KIND-MASQ-AGENT"],
             tables: &["kindnet-"],
@@ -214,6 +238,7 @@ const AGENTS: &[Agent] = &[
         process: "antrea-agent",
         sets: &["antrea-agent"],
         groups: &["crd.antrea.io"],
+        admins: PolicyKnowledge::Maybe,
         owns: Marks {
             chains: &["ANTREA-"],
             comments: &["Antrea:"],
@@ -355,6 +380,17 @@ impl Agent {
         self.always.contains(&Duty::Policies)
     }
 
+    /// Whether it makes something of policies of this API group, where it enforces any.
+    #[must_use]
+    pub fn knows(&self, group: &str) -> PolicyKnowledge {
+        match group {
+            NETWORK_POLICIES => PolicyKnowledge::Yes,
+            ADMIN_POLICIES => self.admins,
+            _ if self.groups.contains(&group) => PolicyKnowledge::Yes,
+            _ => PolicyKnowledge::No,
+        }
+    }
+
     /// It programs services, and is no network plug-in.
     #[must_use]
     pub fn only_serves(&self) -> bool {
@@ -415,7 +451,9 @@ impl Marks {
 
 #[cfg(test)]
 mod tests {
-    use super::{of_condition, of_daemon_set, of_policy, of_process, owner};
+    use super::{
+        ADMIN_POLICIES, NETWORK_POLICIES, PolicyKnowledge, of_condition, of_daemon_set, of_policy, of_process, owner,
+    };
     use model::inventory::{Inventory, Pod};
     use model::report::RulePlace;
 
@@ -461,6 +499,23 @@ mod tests {
         assert!(of_policy(&place("iptables-nft", "filter", "cali-fw-cali12")).is_some());
         assert!(of_policy(&place("iptables-nft", "raw", "cali-rpf-skip")).is_none());
         assert!(of_policy(&place("iptables-nft", "filter", "KUBE-FIREWALL")).is_none());
+    }
+
+    #[test]
+    fn an_agent_knows_the_kinds_of_its_own_groups_and_those_of_admins_where_it_may() {
+        let knows = |process: &str, group: &str| of_process(process).unwrap().knows(group);
+        for (process, group, known) in [
+            ("kube-router", NETWORK_POLICIES, PolicyKnowledge::Yes),
+            ("kube-router", ADMIN_POLICIES, PolicyKnowledge::No),
+            ("kube-router", "cilium.io", PolicyKnowledge::No),
+            ("calico-node", "crd.projectcalico.org", PolicyKnowledge::Yes),
+            ("calico-node", "cilium.io", PolicyKnowledge::No),
+            ("calico-node", ADMIN_POLICIES, PolicyKnowledge::Maybe),
+            ("cilium-agent", "cilium.io", PolicyKnowledge::Yes),
+            ("kube-network-po", ADMIN_POLICIES, PolicyKnowledge::Maybe),
+        ] {
+            assert_eq!(knows(process, group), known, "{process} {group}");
+        }
     }
 
     #[test]

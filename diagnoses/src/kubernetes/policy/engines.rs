@@ -2,14 +2,14 @@
 //! baseline).
 //!
 //! Which network plug-in there is, the API groups tell that the cluster serves. Where both are served, one of them may be left over
-//! from earlier: only what both say is said.
+//! from earlier: only what both say is said. Where it is asked what one agent makes of them, the kinds that it knows count alone.
 
 use super::admin::{self, AdminTier};
 use super::calico::{self, Others};
 use super::cilium;
 use super::isolation::Isolation;
 use super::outcome::PolicyOutcome;
-use super::{Asked, Connection, Party, Side, network_policies};
+use super::{Asked, Connection, Party, PolicyReader, Side, network_policies};
 use model::inventory::{Inventory, NetworkPolicy, Pod};
 
 /// Why policies that nobody evaluates, or that were not read, may say something else.
@@ -24,6 +24,7 @@ pub fn unevaluated(inventory: &Inventory) -> Option<String> {
 
 /// What comes of a connection at one end.
 pub fn outcome(
+    reader: PolicyReader,
     inventory: &Inventory,
     asked: Asked,
     side: Side,
@@ -31,7 +32,6 @@ pub fn outcome(
     connection: &Connection<'_>,
 ) -> PolicyOutcome {
     let ends = (pod, other);
-    let objects = &inventory.policy_objects;
     let of_admins = |tier| match asked {
         Asked::All => admin::outcome(inventory, tier, side, ends, connection),
         Asked::WithoutAdmins => PolicyOutcome::next(),
@@ -52,8 +52,8 @@ pub fn outcome(
         calico::outcome(inventory, side, ends, connection, others)
     };
     match (
-        objects.serves(cilium::GROUP),
-        calico::GROUPS.iter().any(|group| objects.serves(group)),
+        reader.heeds(inventory, cilium::GROUP),
+        calico::GROUPS.iter().any(|group| reader.heeds(inventory, group)),
     ) {
         (true, true) => agreed(as_cilium(), as_calico()),
         (true, false) => as_cilium(),

@@ -19,10 +19,12 @@ mod outcome;
 mod ports;
 mod words;
 
+use crate::kubernetes::agents::{ADMIN_POLICIES, Agent, NETWORK_POLICIES, PolicyKnowledge};
 use fits::{PolicyFit, rule};
 use isolation::Isolation;
 use model::inventory::{Inventory, NetworkPolicy, Pod, PolicyRule};
 use model::object_ref::ObjectRef;
+use model::policy_objects::PolicyObject;
 use outcome::{Ground, PolicyOutcome};
 use std::net::IpAddr;
 
@@ -95,6 +97,15 @@ pub struct Denial<'a> {
     pub why: Vec<String>,
 }
 
+/// Who makes something of the policies.
+#[derive(Clone, Copy, Debug)]
+pub enum PolicyReader {
+    /// The network plug-ins that the API groups of the cluster tell of, whichever of them is at work.
+    Served,
+    /// This agent, by the kinds that it knows.
+    Agent(&'static Agent),
+}
+
 /// How a connection is denied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DenialForm {
@@ -115,6 +126,37 @@ enum Asked {
     All,
     /// Those of admins are left out, for a network plug-in that does not know them.
     WithoutAdmins,
+}
+
+impl PolicyReader {
+    /// It makes something of the kinds of this group, and the cluster has them.
+    fn heeds(self, inventory: &Inventory, group: &str) -> bool {
+        let knows = match self {
+            Self::Served => true,
+            Self::Agent(agent) => agent.knows(group) != PolicyKnowledge::No,
+        };
+        knows && inventory.policy_objects.serves(group)
+    }
+
+    /// What counts, of an outcome by all policies and one by all but those of admins; `None` where it depends on something that is
+    /// not known.
+    fn with_admins(self, inventory: &Inventory, all: PolicyOutcome, without: PolicyOutcome) -> Option<PolicyOutcome> {
+        let alike = all.surely_allowed() == without.surely_allowed() && all.surely_denied() == without.surely_denied();
+        let knowledge = match self {
+            Self::Agent(agent) => agent.knows(ADMIN_POLICIES),
+            // Not every network plug-in heeds the policies of admins, and the API does not tell which does. A denial of theirs stands
+            // like that of any policy, to be proven by a drop; Cilium is known to heed them only where it is told to.
+            Self::Served if alike || (all.surely_denied() && !inventory.policy_objects.serves(cilium::GROUP)) => {
+                PolicyKnowledge::Yes
+            }
+            Self::Served => PolicyKnowledge::Maybe,
+        };
+        match knowledge {
+            PolicyKnowledge::Yes => Some(all),
+            PolicyKnowledge::Maybe => alike.then_some(without),
+            PolicyKnowledge::No => Some(without),
+        }
+    }
 }
 
 impl<'a> Party<'a> {
@@ -185,6 +227,12 @@ impl Side {
 /// What the policies say.
 #[must_use]
 pub fn ruling<'a>(inventory: &'a Inventory, connection: &Connection<'a>) -> Ruling<'a> {
+    ruling_by(PolicyReader::Served, inventory, connection)
+}
+
+/// What they say to one who may know some kinds alone.
+#[must_use]
+pub fn ruling_by<'a>(reader: PolicyReader, inventory: &'a Inventory, connection: &Connection<'a>) -> Ruling<'a> {
     if let Some(lack) = inventory.policies.get().err() {
         return Ruling::Unknown(format!("network policies: {}", lack.why));
     }
@@ -195,9 +243,9 @@ pub fn ruling<'a>(inventory: &'a Inventory, connection: &Connection<'a>) -> Ruli
     let mut doubt = None;
     let mut open = Vec::new();
     for side in [Side::Egress, Side::Ingress] {
-        match one_side(inventory, side, connection) {
+        match one_side(reader, inventory, side, connection) {
             Ok(SideRuling::Allowed { by_rule }) => {
-                if !by_rule && inventory.policy_objects.serves(cilium::GROUP) {
+                if !by_rule && reader.heeds(inventory, cilium::GROUP) {
                     open.push(side);
                 }
             }
@@ -212,10 +260,18 @@ pub fn ruling<'a>(inventory: &'a Inventory, connection: &Connection<'a>) -> Ruli
     }
 }
 
-/// What enforces policies here knows a source by an identity that goes with the packet, whatever becomes of its address.
+/// Who makes something of the policies knows a source by an identity that goes with the packet, whatever becomes of its address.
 #[must_use]
-pub fn judges_by_identity(inventory: &Inventory) -> bool {
-    inventory.policy_objects.serves(cilium::GROUP)
+pub fn judges_by_identity(reader: PolicyReader, inventory: &Inventory) -> bool {
+    reader.heeds(inventory, cilium::GROUP)
+}
+
+/// The API group of a policy that denies.
+#[must_use]
+pub fn group<'a>(inventory: &'a Inventory, policy: &ObjectRef) -> &'a str {
+    let mut others = inventory.policy_objects.objects.iter();
+    let other = others.find(|other| other.object == *policy);
+    other.map_or(NETWORK_POLICIES, PolicyObject::group)
 }
 
 /// What comes of a connection at one end.
@@ -238,7 +294,12 @@ pub fn selecting<'a>(policies: &'a [NetworkPolicy], side: Side, pod: &Pod) -> Ve
 }
 
 /// What comes of it at one end, or why it cannot be told.
-fn one_side<'a>(inventory: &Inventory, side: Side, connection: &Connection<'a>) -> Result<SideRuling<'a>, String> {
+fn one_side<'a>(
+    reader: PolicyReader,
+    inventory: &Inventory,
+    side: Side,
+    connection: &Connection<'a>,
+) -> Result<SideRuling<'a>, String> {
     let (own, other) = match side {
         Side::Ingress => (connection.to, connection.seen_as.unwrap_or(connection.from)),
         Side::Egress => (connection.from, connection.to),
@@ -254,22 +315,20 @@ fn one_side<'a>(inventory: &Inventory, side: Side, connection: &Connection<'a>) 
         return Ok(SideRuling::Allowed { by_rule: true });
     }
     let ends = (pod, other);
-    let all = engines::outcome(inventory, Asked::All, side, ends, connection);
-    if admin::any(inventory) {
-        let without = engines::outcome(inventory, Asked::WithoutAdmins, side, ends, connection);
-        let alike = all.surely_allowed() == without.surely_allowed() && all.surely_denied() == without.surely_denied();
-        // Not every network plug-in heeds the policies of admins, and the API does not tell which does. A denial of theirs stands
-        // like that of any policy, to be proven by a drop; Cilium is known to heed them only where it is told to.
-        let stands = all.surely_denied() && !inventory.policy_objects.serves(cilium::GROUP);
-        if !alike && !stands {
-            return Err(format!(
+    let of = |asked| engines::outcome(reader, inventory, asked, side, ends, connection);
+    let outcome = if admin::any(inventory) {
+        let outcome = reader.with_admins(inventory, of(Asked::All), of(Asked::WithoutAdmins));
+        outcome.ok_or_else(|| {
+            format!(
                 "it depends on whether the network plug-in heeds policies of the cluster's admins (for {})",
                 pod.full_name()
-            ));
-        }
-    }
-    let by_rule = all.surely_allowed_by_a_rule();
-    let denial = all.denial(side, ends)?;
+            )
+        })?
+    } else {
+        of(Asked::All)
+    };
+    let by_rule = outcome.surely_allowed_by_a_rule();
+    let denial = outcome.denial(side, ends)?;
     Ok(denial.map_or(SideRuling::Allowed { by_rule }, SideRuling::Denied))
 }
 

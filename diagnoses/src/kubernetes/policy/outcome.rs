@@ -143,7 +143,7 @@ impl PolicyOutcome {
         self
     }
 
-    /// Of policies among which none comes first. Where they would decide in different ways, it cannot be told which one does.
+    /// The outcome of policies among which none comes first. Where they would decide in different ways, it cannot be told which one does.
     pub fn unordered(all: Vec<Self>, tie: impl FnOnce() -> String) -> Self {
         let decisive: Vec<Self> = all.into_iter().filter(|one| !one.decides_nothing()).collect();
         let open = decisive.iter().all(|one| one.next);

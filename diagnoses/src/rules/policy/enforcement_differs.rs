@@ -6,24 +6,26 @@
 //! How it knows: a rule that the plug-in made for policies dropped the watched packets, or its program said so, or Cilium's own
 //! counters tell that a policy was the reason, although every policy of both ends lets them pass and each that exists could be evaluated. Or the plug-in has no rules for the pod at all and
 //! drops what it sends or gets (Calico: `Unknown interface`). Or it is the reverse: a policy forbids the connection, a plug-in
-//! on that node enforces policies, and the connection worked: then it is a warning.
+//! on that node enforces policies of its kind, and the connection worked: then it is a warning.
 //!
 //! Remedy: see whether the plug-in's agent runs on that node and is up to date, and restart it.
 //!
 //! Silent on: flows that a policy forbids (`network-policy-denies`), clusters without a plug-in that enforces, policies that could
-//! not be read or are not evaluated, and what a plug-in drops for other reasons than policies. Where Cilium's kinds are served, also
+//! not be read or are not evaluated, and what a plug-in drops for other reasons than policies. A plug-in is judged by the kinds of
+//! policies that it knows: kube-router knows `NetworkPolicy` alone, and whether others heed the policies of a cluster's admins depends
+//! on their release and on how they are set up. Where Cilium's kinds are served, also
 //! on what no policy selects, unless the source is such a pod and its node let the packets out: in the enforcement mode `always` they
 //! are denied, and the API does not tell the mode. A pod younger than five seconds is only a warning.
 
 use crate::case::firewall_drops::{Blocked, blocked};
 use crate::case::policy_denials::{engine, says, with_reasons};
-use crate::case::policy_rulings::of_attempt;
+use crate::case::policy_rulings::{by_agent, of_attempt};
 use crate::case::trail::Dropped;
 use crate::case::{Case, Tried, cilium_reasons, node_agents, observations};
 use crate::kernel::drops::{self, Class};
 use crate::kernel::firewall::culprit::Culprit;
 use crate::kubernetes::agents::{self, Agent};
-use crate::kubernetes::policy::{Denial, Ruling, Side};
+use crate::kubernetes::policy::{Ruling, Side};
 use crate::rules::{Checked, Need};
 use crate::verdict::finding::{Claim, Finding, fatal, info, warning};
 use crate::words::count;
@@ -110,7 +112,7 @@ fn dropped(case: &Case<'_>, blocked: &Blocked<'_>) -> Option<Finding> {
     if blocked.direction != Direction::Request || !suspects.all(decides) {
         return None;
     }
-    let pod = admitted(case, &blocked.drops)?.pod;
+    let pod = admitted(case, agent, &blocked.drops)?.pod;
     let claim = by_age(case, pod, drops_all_the_same(case, blocked.netns, agent));
     let finding = described(claim, case, blocked, agent)
         .because(blocked.seen(case))
@@ -128,7 +130,7 @@ fn refused_by_program(case: &Case<'_>) -> Option<Finding> {
     let node = case.node(netns);
     let engines = node_agents::enforcing(case, &node);
     let agent = engines.into_iter().find(|agent| agent.judges_in_queue())?;
-    let pod = admitted(case, &losses)?.pod;
+    let pod = admitted(case, agent, &losses)?.pod;
     let claim = by_age(case, pod, drops_all_the_same(case, netns, agent));
     let finding = claim
         .at(node, case.name(netns))
@@ -156,7 +158,7 @@ fn refused_by_datapath(case: &Case<'_>) -> Option<Finding> {
     let node = case.node(netns);
     let engines = node_agents::enforcing(case, &node);
     let agent = engines.into_iter().find(|agent| agent.judges_in_programs())?;
-    let pod = admitted(case, &losses)?.pod;
+    let pod = admitted(case, agent, &losses)?.pod;
     let claim = by_age(case, pod, drops_all_the_same(case, netns, agent));
     let finding = claim
         .at(node, case.name(netns))
@@ -184,8 +186,8 @@ struct Admitted<'a> {
     pod: Option<&'a Pod>,
 }
 
-/// Policies are known to let these packets pass; `None` where that is not so.
-fn admitted<'a>(case: &Case<'a>, drops: &[Dropped<'_>]) -> Option<Admitted<'a>> {
+/// Policies are known to let these packets pass, all together and those that the agent knows; `None` where that is not so.
+fn admitted<'a>(case: &Case<'a>, agent: &'static Agent, drops: &[Dropped<'_>]) -> Option<Admitted<'a>> {
     let inventory = case.inventory()?;
     if !inventory.other_policies.is_empty() || inventory.unread(&["polic", "namespaces"]).is_some() {
         return None;
@@ -196,7 +198,9 @@ fn admitted<'a>(case: &Case<'a>, drops: &[Dropped<'_>]) -> Option<Admitted<'a>> 
         let Ruling::Allowed { open } = of_attempt(case, tried)? else {
             return None;
         };
-        (open.is_empty() || (open.contains(&Side::Egress) && has_left_its_node(case, drop))).then_some(())
+        let by_its_kinds = matches!(by_agent(case, tried, agent)?, Ruling::Allowed { .. });
+        let meant = open.is_empty() || (open.contains(&Side::Egress) && has_left_its_node(case, drop));
+        (by_its_kinds && meant).then_some(())
     };
     if !drops.iter().all(|drop| surely(drop).is_some()) {
         return None;
@@ -217,18 +221,12 @@ fn has_left_its_node(case: &Case<'_>, drop: &Dropped<'_>) -> bool {
 
 /// A policy forbids it, and the plug-in that enforces policies there let it through.
 fn let_through(case: &Case<'_>) -> Option<Finding> {
-    let denied = |tried: &&Tried<'_>| matches!(of_attempt(case, tried), Some(Ruling::Denied(_)));
+    let denied = |tried: &&Tried<'_>| engine(case, tried).is_some();
     let worked: Vec<&Tried<'_>> = case.worked().into_iter().filter(denied).collect();
     if let Some(first) = worked.first() {
-        let Some(Ruling::Denied(denials)) = of_attempt(case, first) else {
-            return None;
-        };
-        let ids = worked.iter().map(|tried| tried.attempt.id);
+        let ids = worked.iter().map(|tried| tried.attempt.id).collect();
         let proof = format!("{} worked all the same", count(worked.len(), "attempt"));
-        return not_applied(case, &denials, warning).map(|claim| {
-            let finding = claim.of(ids).because(proof);
-            with_reasons(case, finding, &denials)
-        });
+        return not_applied(case, first, warning, ids, &proof);
     }
     // It failed behind that: worth knowing, and no cause.
     let failed = case.failed();
@@ -237,31 +235,28 @@ fn let_through(case: &Case<'_>) -> Option<Finding> {
         let reached = case.evidence.destination.netns.zip(request);
         denied(tried) && reached.is_some_and(|(netns, leg)| leg.reached(netns) || leg.delivered())
     })?;
-    let Some(Ruling::Denied(denials)) = of_attempt(case, arrived) else {
-        return None;
-    };
-    let claim = not_applied(case, &denials, info)?;
-    Some(with_reasons(
-        case,
-        claim.because("the request arrived at the target"),
-        &denials,
-    ))
+    not_applied(case, arrived, info, vec![], "the request arrived at the target")
 }
 
-fn not_applied(case: &Case<'_>, denials: &[Denial<'_>], how: fn(&'static str, String) -> Claim) -> Option<Claim> {
-    let agent = engine(case, denials)?;
+fn not_applied(
+    case: &Case<'_>,
+    tried: &Tried<'_>,
+    how: fn(&'static str, String) -> Claim,
+    attempts: Vec<u32>,
+    proof: &str,
+) -> Option<Finding> {
+    let (agent, denials) = engine(case, tried)?;
     let denial = denials.first()?;
     let policy = denial.policies.first()?;
     let node = &denial.pod.node;
     let verb = format!("forbids it, and {} has not applied it on node {node}", agent.name);
     let host = case.evidence.node(node).map_or(0, |of| of.host_netns);
-    let claim = how("enforcement-differs", says(denials, &verb));
-    Some(
-        claim
-            .pod(denial.pod)
-            .object(policy.clone())
-            .remedy(node_agents::look_at(case, host, agent).say(", and restart it")),
-    )
+    let claim = how("enforcement-differs", says(&denials, &verb))
+        .pod(denial.pod)
+        .object(policy.clone())
+        .of(attempts)
+        .remedy(node_agents::look_at(case, host, agent).say(", and restart it"));
+    Some(with_reasons(case, claim.because(proof), &denials))
 }
 
 /// A pod that has just come may not have been come to yet.
@@ -300,12 +295,13 @@ fn place(case: &Case<'_>, netns: u32) -> String {
 #[cfg(test)]
 mod tests {
     use crate::judge;
-    use crate::scenes::cluster::Cluster;
+    use crate::scenes::cluster::{Cluster, object};
     use crate::scenes::{self, X, Y};
     use model::facts::{Action, BpfAttachment, CiliumCount, CiliumMetrics};
     use model::inventory::{LabelSelector, NetworkPolicy, PolicyRule};
     use model::missing::{Known, Missing};
     use model::object_ref::ObjectRef;
+    use model::policy_objects::{PolicyObject, PolicyObjects};
     use model::report::{Conclusion, Severity};
 
     const END_OF_TIER: &str = "-m comment --comment \"cali:x\" -m comment --comment \"End of tier default. Drop if no policies passed packet\" -j DROP";
@@ -517,6 +513,77 @@ mod tests {
         );
         assert!(verdict.remedy.contains("kube-router runs on y"), "{}", verdict.remedy);
         assert_eq!(judgement.verdicts.len(), 1, "nobody says that nothing enforces it");
+    }
+
+    /// On the node of shop/web-1 kube-router enforces policies, and the cluster has this one of another kind.
+    fn beside_kube_router(mut cluster: Cluster, api_version: &str, policy: ObjectRef, spec: &str) -> Cluster {
+        let scene = &mut cluster.scene;
+        scene.agents_rule(Y, "KUBE-POD-FW-ABC", "-j ACCEPT", &Action::Accept, 3);
+        let (group, _) = api_version.split_once('/').unwrap();
+        cluster.inventory().policy_objects = PolicyObjects {
+            groups: vec![group.to_owned()],
+            objects: vec![PolicyObject {
+                api_version: api_version.to_owned(),
+                object: policy,
+                spec: serde_yaml::from_str(spec).unwrap(),
+                ..PolicyObject::default()
+            }],
+            unread: vec![],
+        };
+        cluster
+    }
+
+    #[test]
+    fn a_plugin_has_not_failed_to_apply_a_policy_of_a_kind_that_it_does_not_know() {
+        for (api_version, policy, spec) in [
+            (
+                "policy.networking.k8s.io/v1alpha1",
+                object("AdminNetworkPolicy", "", "nobody"),
+                "{priority: 10, subject: {namespaces: {}}, ingress: [{action: Deny, from: [{namespaces: {}}]}]}",
+            ),
+            (
+                "cilium.io/v2",
+                object("CiliumNetworkPolicy", "shop", "nobody"),
+                "{endpointSelector: {matchLabels: {app: web}}, ingressDeny: [{fromEndpoints: [{}]}]}",
+            ),
+            (
+                "projectcalico.org/v3",
+                object("GlobalNetworkPolicy.projectcalico.org", "", "nobody"),
+                "{order: 10, selector: app == 'web', types: [Ingress], ingress: [{action: Deny}]}",
+            ),
+        ] {
+            let mut cluster = beside_kube_router(Cluster::pods(), api_version, policy.clone(), spec);
+            cluster.scene.connects(3);
+            let judgement = judge(cluster.evidence());
+            assert!(scenes::causes(&judgement).is_empty(), "{api_version}");
+            let verdict = &judgement.verdicts[0];
+            assert_eq!(verdict.rule, "network-policy-denies", "{api_version}");
+            assert_eq!(verdict.severity, Severity::Info, "{api_version}");
+            // One that it knows, beside that, it has not applied.
+            let mut cluster = beside_kube_router(deny_all(Cluster::pods()), api_version, policy, spec);
+            cluster.scene.connects(3);
+            let judgement = judge(cluster.evidence());
+            assert_eq!(scenes::causes(&judgement), ["enforcement-differs"], "{api_version}");
+            assert_eq!(
+                judgement.verdicts[0].says,
+                "network policy shop/deny-all forbids it, and kube-router has not applied it on node y (Ingress of shop/web-1)"
+            );
+        }
+    }
+
+    #[test]
+    fn a_plugin_drops_rightly_what_only_a_kind_lets_pass_that_it_does_not_know() {
+        let policy = || object("CiliumNetworkPolicy", "shop", "all");
+        let spec = "{endpointSelector: {matchLabels: {app: web}}, ingress: [{fromEndpoints: [{}]}]}";
+        let dropped = |cluster: Cluster| {
+            let mut cluster = beside_kube_router(cluster, "cilium.io/v2", policy(), spec);
+            let scene = &mut cluster.scene;
+            scene.agents_rule(Y, "KUBE-POD-FW-ABC", "-j DROP", &Action::Drop, 3);
+            scene.dropped(3, Y, "up0", "NETFILTER_DROP", "nf_hook_slow");
+            scenes::causes(&judge(cluster.evidence()))
+        };
+        assert_eq!(dropped(deny_all(Cluster::pods())), ["netfilter-drop"]);
+        assert_eq!(dropped(Cluster::pods()), ["enforcement-differs"]);
     }
 
     #[test]

@@ -12,21 +12,22 @@
 //! port shows the target a node's address, not the pod's; Cilium goes by an identity that may stay the pod's). A drop proves that they are enforced, and
 //! shows how: a netfilter rule, a queue's agent or an eBPF program dropped the watched packets on their way to the target; Cilium's
 //! own counters tell its reason. If packets vanished without such a drop, or if nothing was sent, it is only a warning. If a
-//! forbidden connection works, nothing enforces the policy, and this is only an info. Where a policy of a plug-in's own kind could
-//! not be evaluated, a rule that the plug-in made for it may be what dropped the packets.
+//! forbidden connection works, nothing enforces the policy, or nothing that is known to heed policies of its kind, and this is only
+//! an info. Where a policy of a plug-in's own kind could not be evaluated, a rule that the plug-in made for it may be what dropped
+//! the packets.
 //!
 //! Remedy: let the source in by a rule of that policy, or by one more policy. Take it out of a rule that denies it, or let it in by
 //! a rule that comes before.
 //!
-//! Silent on: connections that some policy allows, drops of packets that no policy forbids (`netfilter-drop`, `bpf-drop`),
-//! queues that nobody reads (`queue-agent-drops`), policies that a plug-in has not applied (`enforcement-differs`), dropped answers
-//! (policies are about connections, not packets), failures of packets that arrived at the target, what policies leave to each
-//! implementation, and all that depends on what is not evaluated (layer 7, domain names, fields that are not known) or was not
-//! read.
+//! Silent on: connections that some policy allows, drops of packets that no policy forbids (`netfilter-drop`, `bpf-drop`), or none
+//! of a kind that the plug-in there knows, queues that nobody reads (`queue-agent-drops`), policies that a plug-in has not applied
+//! (`enforcement-differs`), dropped answers (policies are about connections, not packets), failures of packets that arrived at the
+//! target, what policies leave to each implementation, and all that depends on what is not evaluated (layer 7, domain names, fields
+//! that are not known) or was not read.
 
 use crate::case::firewall_drops::{Blocked, blocked};
 use crate::case::observations;
-use crate::case::policy_denials::{described, engine, says, with_reasons};
+use crate::case::policy_denials::{described, engine, heeded, says, unheeded, with_reasons};
 use crate::case::policy_rulings::{of_attempt, of_question};
 use crate::case::trail::Dropped;
 use crate::case::{Case, Failure, Tried, cilium_reasons, node_agents};
@@ -69,10 +70,13 @@ pub fn check(case: &Case<'_>) -> Checked {
     let denied = |tried: &&Tried<'_>| matches!(of_attempt(case, tried), Some(Ruling::Denied(_)));
     let worked: Vec<_> = case.worked().into_iter().filter(denied).collect();
     let failed: Vec<_> = case.failed().into_iter().filter(denied).collect();
-    let first = failed.first().or(worked.first());
-    let Some(Some(Ruling::Denied(denials))) = first.map(|tried| of_attempt(case, tried)) else {
+    let Some(tried) = failed.first().or(worked.first()) else {
         return Ok(Vec::new());
     };
+    let Some(Ruling::Denied(denials)) = of_attempt(case, tried) else {
+        return Ok(Vec::new());
+    };
+    let heeded = heeded(case, tried, &denials);
     let ids: Vec<u32> = failed.iter().map(|tried| tried.attempt.id).collect();
     let drops: Vec<Dropped<'_>> = case
         .accusing()
@@ -84,14 +88,16 @@ pub fn check(case: &Case<'_>) -> Checked {
             _ => false,
         })
         .collect();
-    if let Some(first) = drops.first() {
-        return Ok(vec![confirmed(case, &denials, &drops, first)]);
+    if let Some(first) = drops.first().filter(|_| !heeded.is_empty()) {
+        return Ok(vec![confirmed(case, &heeded, &drops, first)]);
     }
     // Where one got through, nothing enforces it, and the others failed for another reason.
-    if worked.is_empty() {
-        return Ok(unconfirmed(case, &denials, &failed).into_iter().collect());
-    }
-    Ok(unenforced(case, &denials, worked.len()).into_iter().collect())
+    let finding = if worked.is_empty() {
+        unconfirmed(case, &denials, &heeded, &failed)
+    } else {
+        unenforced(case, tried, &denials, worked.len())
+    };
+    Ok(finding.into_iter().collect())
 }
 
 /// A drop was seen.
@@ -125,7 +131,12 @@ fn confirmed(case: &Case<'_>, denials: &[Denial<'_>], drops: &[Dropped<'_>], fir
 }
 
 /// Packets vanished, and nobody saw where.
-fn unconfirmed(case: &Case<'_>, denials: &[Denial<'_>], failed: &[&Tried<'_>]) -> Option<Finding> {
+fn unconfirmed(
+    case: &Case<'_>,
+    denials: &[Denial<'_>],
+    heeded: &[Denial<'_>],
+    failed: &[&Tried<'_>],
+) -> Option<Finding> {
     let arrived = |tried: &&&Tried<'_>| {
         let request = case.leg(tried.attempt.id, Direction::Request);
         case.evidence
@@ -134,25 +145,25 @@ fn unconfirmed(case: &Case<'_>, denials: &[Denial<'_>], failed: &[&Tried<'_>]) -
             .zip(request)
             .is_some_and(|(netns, leg)| leg.reached(netns) || leg.delivered())
     };
-    if failed.iter().any(|tried| arrived(&tried)) {
-        return unenforced(case, denials, 0);
+    if let Some(tried) = failed.iter().find(arrived) {
+        return unenforced(case, tried, denials, 0);
     }
     let vanished = failed
         .iter()
         .all(|tried| matches!(tried.failure(), Some(Failure::Silent(_) | Failure::Forbidden) | None));
     let ids: Vec<u32> = failed.iter().map(|tried| tried.attempt.id).collect();
     let explained = case.accusing().any(|drop| ids.contains(&drop.attempt)) || !case.silent.is_empty();
-    if !vanished || explained {
+    if !vanished || explained || heeded.is_empty() {
         return None;
     }
     let claim = warning(
         "network-policy-denies",
-        says(denials, "forbids it, though no drop was seen"),
+        says(heeded, "forbids it, though no drop was seen"),
     );
-    let finding = described(case, claim, denials)
+    let finding = described(case, claim, heeded)
         .of(ids)
         .because(observations::met(failed[0]));
-    Some(with_reasons(case, finding, denials))
+    Some(with_reasons(case, finding, heeded))
 }
 
 /// Nothing was sent.
@@ -162,25 +173,33 @@ fn unsent(case: &Case<'_>, denials: &[Denial<'_>]) -> Finding {
     with_reasons(case, finding, denials)
 }
 
-/// It got through all the same, and nothing is there that would have to enforce it.
-fn unenforced(case: &Case<'_>, denials: &[Denial<'_>], worked: usize) -> Option<Finding> {
-    if engine(case, denials).is_some() {
+/// It got through all the same, and nothing is there that would surely have to enforce it.
+fn unenforced(case: &Case<'_>, tried: &Tried<'_>, denials: &[Denial<'_>], worked: usize) -> Option<Finding> {
+    if engine(case, tried).is_some() {
         return None;
     }
     let denial = denials.first()?;
-    let (node, kinds) = (&denial.pod.node, kinds(denial));
-    let (verb, remedy) = if node_agents::would_be_seen(case, node) {
+    let (node, unheeded) = (&denial.pod.node, unheeded(case, denial));
+    if unheeded.is_empty() {
+        return None;
+    }
+    let kinds = kinds(&unheeded);
+    let use_another = || format!("use a network plug-in that enforces {kinds}, if it should hold");
+    let enforced = !node_agents::enforcing(case, node).is_empty();
+    let (verb, remedy) = if enforced {
         (
-            "forbids it, and nothing enforces it",
-            format!("use a network plug-in that enforces {kinds}, if it should hold"),
+            format!("forbids it, and nothing here is known to enforce {kinds}"),
+            use_another(),
         )
+    } else if node_agents::would_be_seen(case, node) {
+        ("forbids it, and nothing enforces it".to_owned(), use_another())
     } else {
         (
-            "forbids it, and it got through all the same",
+            "forbids it, and it got through all the same".to_owned(),
             format!("see whether anything on node {node} enforces {kinds}, if it should hold"),
         )
     };
-    let claim = info("network-policy-denies", says(denials, verb));
+    let claim = info("network-policy-denies", says(denials, &verb));
     let finding = described(case, claim, denials).remedy(remedy).because(match worked {
         0 => "the request arrived at the target".to_owned(),
         many => format!("{} worked all the same", count(many, "attempt")),
@@ -188,9 +207,9 @@ fn unenforced(case: &Case<'_>, denials: &[Denial<'_>], worked: usize) -> Option<
     Some(with_reasons(case, finding, denials))
 }
 
-/// The kinds of the policies that deny.
-fn kinds(denial: &Denial<'_>) -> String {
-    let mut kinds: Vec<String> = denial.policies.iter().map(|policy| policy.kind.clone()).collect();
+/// The kinds of policies, each once.
+fn kinds(policies: &[&ObjectRef]) -> String {
+    let mut kinds: Vec<String> = policies.iter().map(|policy| policy.kind.clone()).collect();
     kinds.sort_unstable();
     kinds.dedup();
     list(&kinds)
@@ -446,6 +465,78 @@ mod tests {
         assert_eq!(
             remedy,
             "use a network plug-in that enforces CiliumNetworkPolicy, if it should hold"
+        );
+    }
+
+    const DENIED_TO_ALL: &str =
+        "{priority: 10, subject: {namespaces: {}}, ingress: [{action: Deny, from: [{namespaces: {}}]}]}";
+
+    /// An admin keeps everybody from all pods; on the node of shop/web-1 there is a chain for policies, whose rule does this.
+    fn denied_by_an_admin(chain: &str, text: &str, action: &Action) -> Cluster {
+        let policy = object("AdminNetworkPolicy", "", "nobody");
+        let mut cluster = with_policy(
+            Cluster::pods(),
+            "policy.networking.k8s.io/v1alpha1",
+            policy,
+            DENIED_TO_ALL,
+        );
+        cluster.scene.agents_rule(scenes::Y, chain, text, action, 3);
+        cluster
+    }
+
+    #[test]
+    fn what_works_past_a_plugin_that_does_not_know_the_kind_or_may_not_is_worth_knowing_alone() {
+        for chain in ["KUBE-POD-FW-ABC", "cali-tw-vethc"] {
+            let mut cluster = denied_by_an_admin(chain, "-j ACCEPT", &Action::Accept);
+            cluster.scene.connects(3);
+            let judgement = judge(cluster.evidence());
+            assert_eq!(judgement.outcome, Conclusion::Healthy, "{chain}");
+            let verdict = &judgement.verdicts[0];
+            assert_eq!(verdict.severity, Severity::Info);
+            assert_eq!(
+                verdict.says,
+                "AdminNetworkPolicy nobody forbids it, and nothing here is known to enforce AdminNetworkPolicy (Ingress of shop/web-1)"
+            );
+            assert_eq!(
+                verdict.remedy,
+                "use a network plug-in that enforces AdminNetworkPolicy, if it should hold"
+            );
+        }
+    }
+
+    #[test]
+    fn a_drop_by_a_plugin_that_does_not_know_the_kind_is_not_that_policys_doing() {
+        let dropped = |chain: &str| {
+            let mut cluster = denied_by_an_admin(chain, "-j DROP", &Action::Drop);
+            cluster
+                .scene
+                .dropped(3, scenes::Y, "up0", "NETFILTER_DROP", "nf_hook_slow");
+            cluster
+        };
+        assert_eq!(
+            scenes::causes(&judge(dropped("KUBE-POD-FW-ABC").evidence())),
+            ["netfilter-drop"]
+        );
+        // Where a policy that it knows forbids it as well, that one is named. One that may know the kind drops it for that.
+        for (mut cluster, name) in [
+            (only_api(dropped("KUBE-POD-FW-ABC")), "web-from-api"),
+            (dropped("cali-tw-vethc"), "nobody"),
+        ] {
+            let judgement = judge(cluster.evidence());
+            assert_eq!(scenes::causes(&judgement), ["network-policy-denies"]);
+            let verdict = &judgement.verdicts[0];
+            assert_eq!(verdict.place.object.as_ref().unwrap().name, name);
+        }
+    }
+
+    #[test]
+    fn packets_that_vanish_on_a_plugins_node_are_not_laid_to_a_policy_that_it_does_not_know() {
+        let mut cluster = denied_by_an_admin("KUBE-POD-FW-ABC", "-j ACCEPT", &Action::Accept);
+        cluster.scene.vanishes(3, scenes::X, "up0");
+        let causes = scenes::causes(&judge(cluster.evidence()));
+        assert!(
+            !causes.iter().any(|cause| cause == "network-policy-denies"),
+            "{causes:?}"
         );
     }
 

@@ -53,7 +53,7 @@ struct QueueLook<'a> {
 }
 
 impl<'a> QueueLook<'a> {
-    /// Of the queue with this number; where no rule tells one, of the only one.
+    /// The queue with this number; where no rule tells one, the only queue.
     fn of(case: &Case<'a>, netns: u32, number: Option<u16>) -> Self {
         let pick = |queues: Option<&'a Vec<PacketQueue>>| {
             let queues = queues?;

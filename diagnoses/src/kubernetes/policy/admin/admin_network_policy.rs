@@ -40,7 +40,7 @@ enum Port {
     },
 }
 
-/// Those of a cluster; of one that is not understood, why.
+/// The policies of a cluster of these two kinds; where one is not understood, why.
 pub fn policies(objects: &PolicyObjects) -> Vec<Result<AdminPolicy, String>> {
     let tier = |object: &PolicyObject| match object.kind() {
         "AdminNetworkPolicy" => Some(AdminTier::Admin),

@@ -45,7 +45,7 @@ enum Port {
     Range { start: u16, end: u16 },
 }
 
-/// Those of a cluster; of one that is not understood, why.
+/// The policies of a cluster of this kind; where one is not understood, why.
 pub fn policies(objects: &PolicyObjects) -> Vec<Result<AdminPolicy, String>> {
     let of_kind = |object: &&PolicyObject| object.api_version == VERSION && object.kind() == "ClusterNetworkPolicy";
     objects.objects.iter().filter(of_kind).map(policy).collect()

@@ -30,11 +30,11 @@ use serde::Deserialize;
 pub const GROUPS: [&str; 2] = ["projectcalico.org", "crd.projectcalico.org"];
 
 const DEFAULT_TIER: &str = "default";
-/// Of tier `default`, whatever its object says.
+/// The order of tier `default`, whatever its object says.
 const DEFAULT_ORDER: f64 = 1_000_000.0;
 const ADMIN_ORDER: f64 = 1_000.0;
 const BASELINE_ORDER: f64 = 10_000_000.0;
-/// Of `NetworkPolicies` in tier `default`.
+/// The order of `NetworkPolicies` in tier `default`.
 const NETWORK_POLICY_ORDER: f64 = 1_000.0;
 
 /// What the other kinds say, which have their places among the tiers.
