@@ -61,11 +61,13 @@ pub fn lacking<'a>(case: &Case<'a>, attempt: u32, direction: Direction) -> Optio
     let from = case.node(stop.netns);
     let netns = case.evidence.node(&from).map_or(stop.netns, |node| node.host_netns);
     let target = stop.flow.dst();
-    let holds = |node: &&Node| {
-        let own_pod = inventory.pods_at(target).any(|pod| pod.node == node.name);
-        own_pod || pods_range(node, target).is_some()
-    };
-    let node = inventory.nodes.iter().find(holds).filter(|node| node.name != from)?;
+    let holds = |node: &&Node| pods_range(node, target).is_some();
+    // A pod's address may lie in the range of another node than its own, where blocks of addresses are not handed out by ranges.
+    let node = match inventory.pods_at(target).next() {
+        Some(pod) => inventory.node(&pod.node),
+        None => inventory.nodes.iter().find(holds),
+    }
+    .filter(|node| node.name != from)?;
     let facts = &case.evidence.netns(netns)?.before;
     let Way::Out { route, hop } = route::lookup(facts, &Query::to(target)) else {
         return None;
@@ -98,7 +100,7 @@ pub fn lacking<'a>(case: &Case<'a>, attempt: u32, direction: Direction) -> Optio
     })
 }
 
-/// The same where nothing but the lack explains the attempt: its packets were not seen to be dropped, never came to the other
+/// A route that is lacking, where nothing but that explains the attempt: its packets were not seen to be dropped, never came to the other
 /// node, and that node has a route of its own for the other direction, so it is not the network beyond that carries them.
 pub fn lacking_in_silence<'a>(case: &Case<'a>, attempt: u32, direction: Direction) -> Option<LackingRoute<'a>> {
     let leg = case.leg(attempt, direction)?;

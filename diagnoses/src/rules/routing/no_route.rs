@@ -222,6 +222,7 @@ mod tests {
     use crate::judge;
     use crate::scenes::cluster::Cluster;
     use crate::scenes::{self, Scene};
+    use model::inventory::Node;
 
     #[test]
     fn the_pod_has_no_default_route() {
@@ -303,6 +304,27 @@ mod tests {
         cluster.scene.reroute(scenes::X, &gateway);
         cluster.scene.vanishes(3, scenes::Y, "up0");
         assert!(!scenes::causes(&judge(cluster.evidence())).contains(&"no-route".to_owned()));
+    }
+
+    #[test]
+    fn a_pods_own_node_is_named_though_its_address_lies_in_the_range_of_another() {
+        let mut cluster = Cluster::pods();
+        let other = Node {
+            name: "z".to_owned(),
+            addresses: vec![scenes::ip("172.31.90.3")],
+            pod_cidrs: vec!["10.90.2.0/24".to_owned()],
+            ready: true,
+            ..Node::default()
+        };
+        cluster.inventory().nodes.insert(0, other);
+        let gateway = scenes::route("0.0.0.0", 0, Some("172.31.90.254"), 2);
+        cluster.scene.unroute(scenes::X, "10.90.2.0", 24);
+        cluster.scene.reroute(scenes::X, &gateway);
+        cluster.scene.vanishes(3, scenes::X, "up0");
+        let judgement = judge(cluster.evidence());
+        assert_eq!(scenes::causes(&judgement), ["no-route"]);
+        let says = &judgement.verdicts[0].says;
+        assert!(says.contains("the pods of node y (10.90.2.2)"), "{says}");
     }
 
     #[test]
