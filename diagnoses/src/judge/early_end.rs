@@ -135,7 +135,7 @@ fn target(spec: &AttemptSpec) -> Option<IpAddr> {
     }
 }
 
-/// Of the protocol asked for, or beside it?
+/// Whether an attempt is of the protocol asked for, and is not sent beside it.
 pub fn is_asked(evidence: &Evidence, spec: &AttemptSpec) -> bool {
     match (&spec.send, evidence.intent) {
         (Sending::Dns { .. } | Sending::DnsQuery { .. }, _) => true,

@@ -108,18 +108,13 @@ fn in_clusters_words(case: &Case<'_>, verdict: &mut Verdict) {
 mod tests {
     use super::judge;
     use crate::scenes::Scene;
-    use model::protocol::Lost;
     use model::report::Conclusion;
 
     #[test]
     fn a_probe_that_the_kernel_left_out_matters_unless_all_that_was_asked_for_worked() {
         let mut scene = Scene::two_nodes();
         scene.connects(3);
-        scene.evidence.nodes[0].lost = vec![Lost {
-            probe: "drop".to_owned(),
-            missed: 2,
-            ..Lost::default()
-        }];
+        scene.misses("drop", 2);
         assert_eq!(judge(&scene.evidence).outcome, Conclusion::Healthy);
         scene.evidence.attempts[2].outcome = model::attempt::Outcome::Cancelled;
         scene.evidence.attempts[2].connected_ns = None;

@@ -41,7 +41,7 @@ pub fn rank(mut findings: Vec<Finding>) -> Vec<Verdict> {
     verdicts.chain(symptoms).chain(infos).collect()
 }
 
-/// Of each finding, whether one that is deeper and was seen in packets or kernels speaks of the same attempts.
+/// For each finding, whether a deeper one that was seen in packets or kernels speaks of the same attempts.
 fn explained_by_more_than_objects(findings: &[Finding]) -> Vec<bool> {
     let explains = |finding: &Finding, other: &Finding| {
         layer(other) != Layer::Object && depth(other) < depth(finding) && other.overlaps(finding)

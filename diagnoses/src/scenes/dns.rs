@@ -22,7 +22,7 @@ fn flow() -> Flow {
 }
 
 impl LookupScene {
-    /// Of a name.
+    /// A lookup of a name.
     pub fn of(name: &str) -> Self {
         Self {
             dns: DnsLookup {

@@ -22,7 +22,7 @@ use model::evidence::{Evidence, NetnsEvidence, NodeEvidence};
 use model::facts::{Action, Link, Match, NetfilterRule, NetnsFacts, Route, Socket};
 use model::flow::{Flow, TCP};
 use model::missing::Known;
-use model::protocol::ProbeStatus;
+use model::protocol::{Lost, ProbeStatus};
 use std::net::IpAddr;
 
 /// Pod a.
@@ -147,6 +147,16 @@ impl Scene {
                 *counters.entry(counter.to_owned()).or_default() += by;
             }
         })
+    }
+
+    /// The kernel of the first node left this probe out so often.
+    pub fn misses(&mut self, probe: &str, missed: u64) -> &mut Self {
+        self.evidence.nodes[0].lost.push(Lost {
+            probe: probe.to_owned(),
+            missed,
+            ..Lost::default()
+        });
+        self
     }
 
     /// The routes through this interface are gone, as when it is set down.

@@ -101,7 +101,7 @@ fn unanswered(case: &Case<'_>, tried: &Tried<'_>) -> bool {
         case.leg(attempt.id, direction)
             .is_none_or(|leg| leg.drops.is_empty() && Leg::retransmits(leg) == 0)
     });
-    waits && taken && whole && attempt.received_bytes == 0
+    waits && taken && whole && attempt.received_bytes == 0 && case.saw_all_by(&["drop", "tcpretrans"])
 }
 
 fn no_answer(case: &Case<'_>, end: FarEnd, holder: Option<&Process>, silent: &[&Tried<'_>]) -> Finding {
@@ -273,6 +273,10 @@ mod tests {
             attempt.outcome = Outcome::TimedOut { during };
         }
         assert_eq!(scenes::causes(&judge(&scene.evidence)), ["application-stalled"]);
+        // An answer that was lost may not have been told.
+        scene.misses("drop", 1);
+        let causes = scenes::causes(&judge(&scene.evidence));
+        assert!(!causes.contains(&"application-stalled".to_owned()), "{causes:?}");
     }
 
     #[test]

@@ -76,6 +76,10 @@ mod tests {
             .vanishes(3, scenes::C, "eth0")
             .grew(scenes::C, "TcpExt.TCPReqQFullDrop", 3);
         assert_eq!(scenes::causes(&judge(&scene.evidence)), ["syn-queue-full"]);
+        // Its answer may not have been told.
+        scene.misses("path", 1);
+        let causes = scenes::causes(&judge(&scene.evidence));
+        assert!(!causes.contains(&"syn-queue-full".to_owned()), "{causes:?}");
     }
 
     #[test]
