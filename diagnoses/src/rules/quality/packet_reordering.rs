@@ -9,8 +9,9 @@
 //!
 //! Remedy: keep a flow on one path: balance by flow, not by packet.
 //!
-//! Silent on: single swaps, loss (a packet that never came did not overtake anything), and the first packets of a train, which may
-//! wait for a program's word about it.
+//! Silent on: single swaps, loss (a packet that never came did not overtake anything), the first packets of a train, which may wait
+//! for a program's word about it, and what a program that decides about packets (NFQUEUE) lets go in an order of its own, as long as
+//! it is not TCP.
 
 use crate::case::Case;
 use crate::case::trail::{Leg, Stop};
@@ -24,7 +25,7 @@ use model::report::Happened;
 use model::word::Hook;
 use std::collections::HashMap;
 
-pub const NEEDS: &[Need] = &[Need::Probe("path"), Need::Probe("transmit")];
+pub const NEEDS: &[Need] = &[Need::Probe("path"), Need::Probe("transmit"), Need::Fact("queues")];
 
 /// Fewer overtakings than this say nothing.
 const OVERTAKEN_LEAST: usize = 2;
@@ -79,6 +80,9 @@ fn in_train(case: &Case<'_>, attempt: &Attempt) -> usize {
     let Some(train) = attempt.echo.as_ref().filter(|_| attempt.kind == "echo") else {
         return 0;
     };
+    if case.evidence.netns.iter().any(|netns| has_queues(case, netns.id)) {
+        return 0;
+    }
     let interval_ns = case.evidence.specs.iter().find_map(|spec| match spec.send {
         Sending::Echo { interval_ms, .. } if spec.id == attempt.id => Some(interval_ms * 1_000_000),
         _ => None,
@@ -93,6 +97,12 @@ fn in_train(case: &Case<'_>, attempt: &Attempt) -> usize {
         .copied()
         .filter(|number| sent_ns(*number) >= answered_ns);
     overtaken(later.map(u32::from))
+}
+
+/// A program there decides about packets one by one, and may let a later one go first.
+fn has_queues(case: &Case<'_>, netns: u32) -> bool {
+    let queues = case.before(netns, "queues of packets", |facts| &facts.queues).ok();
+    queues.is_some_and(|queues| !queues.is_empty())
 }
 
 /// How often the sender's TCP met reordering.
@@ -139,7 +149,12 @@ fn in_leg(case: &Case<'_>, leg: &Leg<'_>) -> Vec<Broken> {
         .filter(|(_, numbers)| numbers.len() > OVERTAKEN_LEAST)
         .collect();
     let place = |stop: &Stop| at(&case.name(stop.netns), stop.interface.as_deref());
+    let by_program = |pair: &&[(&Stop, Vec<(u64, u32)>)]| {
+        let (before, after) = (pair[0].0, pair[1].0);
+        after.flow.protocol != TCP && [before, after].iter().any(|stop| has_queues(case, stop.netns))
+    };
     seen.windows(2)
+        .filter(|pair| !by_program(pair))
         .map(|pair| {
             let ((before, first), (after, second)) = (&pair[0], &pair[1]);
             let passed_ns = second.first().map_or(0, |(at_ns, _)| *at_ns);
@@ -201,6 +216,8 @@ mod tests {
     use crate::judge;
     use crate::scenes::{self, Scene};
     use model::attempt::{AttemptSpec, EchoTrain, Outcome, Sending};
+    use model::facts::PacketQueue;
+    use model::missing::Known;
 
     fn train(order: Vec<u16>) -> Scene {
         let mut scene = Scene::two_nodes();
@@ -245,6 +262,17 @@ mod tests {
     fn answers_out_of_order_are_reordering() {
         let judgement = judge(&train(vec![0, 2, 1, 4, 3, 5, 7, 6]).evidence);
         assert_eq!(scenes::causes(&judgement), ["packet-reordering"]);
+    }
+
+    #[test]
+    fn the_order_of_a_program_that_decides_about_packets_is_its_own() {
+        let mut scene = train(vec![0, 2, 1, 4, 3, 5, 7, 6]);
+        let queue = PacketQueue {
+            number: 98,
+            ..PacketQueue::default()
+        };
+        scene.facts(scenes::Y, |facts| facts.queues = Known::Known(vec![queue.clone()]));
+        assert_eq!(scenes::causes(&judge(&scene.evidence)), Vec::<String>::new());
     }
 
     #[test]
