@@ -265,6 +265,17 @@ async fn look(asked: &OneEndAsked, context: &CommandContext) -> Result<Option<(O
         return Ok(None);
     }
     let (mut session, recording) = asked.place.begin(context, &site, &ends, longest)?;
+    let timing = Timing {
+        total_ms: started.elapsed().as_millis() as u64,
+        ..Timing::default()
+    };
+    if let Some(mut report) = one_end::by_api(&question, &ends, timing) {
+        if let Some(headline) = changed(&site) {
+            (report.outcome, report.headline) = (Conclusion::Inconclusive, headline);
+        }
+        session.progress.clear();
+        return Ok(Some((report, recording)));
+    }
     session.hello().await?;
     super::site_options::check(context, &site, &session)?;
     let hello_ms = started.elapsed().as_millis() as u64;

@@ -2,8 +2,9 @@
 
 use super::capture_scope::{CaptureScope, ScopeRequest};
 use super::cluster::ClusterApi;
-use super::named_object::has_network;
-use super::resolved_ends::pod_end;
+use super::ends_inventory::EndsInventory;
+use super::named_object::{BareName, NamedObject, has_network};
+use super::resolved_ends::{pod_end, service_end};
 use crate::inquiry::known_ends::KnownEnds;
 use crate::inquiry::named_end::{NamedEnd, NamedPlace};
 use crate::inquiry::object_name::ObjectKind;
@@ -25,6 +26,11 @@ pub async fn resolve(
     max_nodes: usize,
 ) -> Result<(Intent, KnownEnds)> {
     let intent = intent.unwrap_or_else(|| fitting(target));
+    if matches!(intent, Intent::Pod | Intent::Service)
+        && let Some(ends) = without_packets(cluster, target, intent).await?
+    {
+        return Ok((intent, ends));
+    }
     let (scope, source) = match intent {
         Intent::Namespace => namespace(cluster, text, max_nodes).await?,
         Intent::Node => node(cluster, target, text, max_nodes).await?,
@@ -54,6 +60,51 @@ pub async fn resolve(
             ..KnownEnds::default()
         },
     ))
+}
+
+/// A pod that does not run, or a service without an endpoint: there are no packets to look at, and the API alone tells why. `None`
+/// for what can be watched.
+async fn without_packets(cluster: &ClusterApi, target: &NamedEnd, intent: Intent) -> Result<Option<KnownEnds>> {
+    if let NamedPlace::Object(object) = &target.place
+        && object
+            .kind
+            .is_some_and(|kind| !matches!(kind, ObjectKind::Pod | ObjectKind::Service))
+    {
+        // All pods of a workload are meant, and those that run can be watched.
+        return Ok(None);
+    }
+    let bare = if intent == Intent::Service {
+        BareName::Service
+    } else {
+        BareName::PodElseService
+    };
+    let found = cluster.find(&target.place, bare).await?;
+    let (end, nodes) = match &found {
+        // What has done its work is well.
+        NamedObject::Pod { pod, .. } if !has_network(pod) && pod.phase != "Succeeded" => {
+            let node = Some(pod.node.clone()).filter(|node| !node.is_empty());
+            (pod_end(pod, target.asked()), Vec::from_iter(node))
+        }
+        NamedObject::Service {
+            service,
+            slices: Ok(slices),
+        } if service.external_name.is_none() => {
+            let endpoints = &mut slices.iter().flat_map(|slice| &slice.endpoints);
+            if endpoints.any(|endpoint| endpoint.ready || endpoint.serving) {
+                return Ok(None);
+            }
+            (service_end(service, target.asked(), Vec::new()), Vec::new())
+        }
+        _ => return Ok(None),
+    };
+    let groups = cluster.groups().await;
+    let nobody = NamedObject::Name(String::new());
+    let read = EndsInventory::read(cluster, true, &nobody, &found, &nodes, groups).await;
+    Ok(Some(KnownEnds {
+        source: end,
+        inventory: Known::Known(read.inventory),
+        ..KnownEnds::default()
+    }))
 }
 
 /// What a target's own words say it is.

@@ -244,10 +244,10 @@ fn destination_end(
                 return Ok(Endpoint {
                     kind: EndpointKind::Name,
                     name: name.clone(),
-                    ..service_end(service, target, Vec::new())
+                    ..service_end(service, target.asked(), Vec::new())
                 });
             }
-            let mut end = service_end(service, target, addresses);
+            let mut end = service_end(service, target.asked(), addresses);
             end.port = via;
             Ok(end)
         }
@@ -314,9 +314,10 @@ fn node_end(node: &Node, target: &NamedEnd) -> Endpoint {
     }
 }
 
-fn service_end(service: &Service, target: &NamedEnd, addresses: Vec<IpAddr>) -> Endpoint {
+/// A service as an end, under the words by which it was asked for.
+pub fn service_end(service: &Service, asked: String, addresses: Vec<IpAddr>) -> Endpoint {
     Endpoint {
-        asked: target.asked(),
+        asked,
         kind: EndpointKind::Service,
         name: service.full_name(),
         addresses,

@@ -5,6 +5,7 @@
 
 mod answer;
 mod arming;
+mod by_api;
 mod follow;
 mod kept_events;
 mod onlooker;
@@ -15,6 +16,7 @@ mod surroundings;
 mod triage;
 
 pub use answer::{answer, questions};
+pub use by_api::by_api;
 pub use onlooker::Onlooker;
 pub use question::OneEndQuestion;
 pub use surroundings::Surroundings;
