@@ -1,15 +1,17 @@
 //! From what was seen of one end to its report: every conversation that suffers is judged by the rules, and what they say is
 //! brought together.
 
+use super::overflow_watch;
 use super::question::OneEndQuestion;
 use super::triage::Triage;
 use crate::report::node;
 use diagnoses::conversations::{
-    Cost, Ends, Key, Looked, PathOf, Suffering, TargetRole, cost_in, is_expected, judge_conversations, question,
-    refused_unseen, routeless,
+    Cost, Ends, Key, Looked, PathOf, Suffering, TargetRole, arrivals, cost_in, is_expected, is_selected,
+    judge_conversations, question, refused_unseen, routeless,
 };
+use diagnoses::words::count;
 use model::endpoint::{Endpoint, EndpointKind};
-use model::evidence::Evidence;
+use model::evidence::{Evidence, Intent};
 use model::flow::protocol_name;
 use model::missing::Missing;
 use model::owner::Owner;
@@ -70,9 +72,10 @@ pub fn answer(
         seen: traffic.clone(),
         missing: gaps(&seen)
             .into_iter()
+            .chain(left_out(triage))
             .chain(routeless(&seen, &triage.targets))
             .collect(),
-        expected: is_expected(&seen, &triage.targets),
+        unheard: unheard(asked.intent, &seen, triage),
         unseen: refused_unseen(&seen, &triage.targets),
         unjudged: unjudged(triage),
     };
@@ -90,6 +93,53 @@ pub fn answer(
         nodes: seen.nodes.into_iter().map(node).collect(),
         timing,
     }
+}
+
+/// Targets of which something is expected and to which nothing came: each of a few pods that were asked for, and all that a node or a
+/// namespace has together, of which some are always idle.
+fn unheard(intent: Intent, seen: &Evidence, triage: &Triage) -> Vec<String> {
+    let is_silent = |at: usize, target: &Endpoint| {
+        let heard = arrivals(seen, target, &triage.table, at);
+        is_expected(seen, target)
+            && if is_selected(seen, target) {
+                !heard.as_server
+            } else {
+                !heard.at_all
+            }
+    };
+    let targets = triage.targets.iter().enumerate();
+    let silent: Vec<String> = targets
+        .filter(|(at, target)| is_silent(*at, target))
+        .map(|(_, target)| name(target))
+        .collect();
+    let is_wide = matches!(intent, Intent::Node | Intent::Namespace);
+    let something = triage
+        .targets
+        .iter()
+        .enumerate()
+        .any(|(at, target)| arrivals(seen, target, &triage.table, at).at_all);
+    if is_wide && something { Vec::new() } else { silent }
+}
+
+/// What of the targets and their conversations was not looked at, as there were too many.
+fn left_out(triage: &Triage) -> Vec<Missing> {
+    let mut left_out = Vec::new();
+    let conversations = triage.table.left_out;
+    if conversations > 0 {
+        let what = format!("{conversations} connections or lookups of further peers");
+        let lack = Missing::new(what, "a table of conversations has no room for more");
+        left_out.push(lack.remedy("look at fewer pods at once, or for a shorter time"));
+    }
+    let unwatched = triage.targets.len().saturating_sub(overflow_watch::TARGETS_MAX);
+    if unwatched > 0 {
+        let what = format!("overflows of what {} listen on", count(unwatched, "more target"));
+        let why = format!(
+            "counters of {} targets are read again and again, and no more",
+            overflow_watch::TARGETS_MAX
+        );
+        left_out.push(Missing::new(what, why).remedy("look at fewer pods at once"));
+    }
+    left_out
 }
 
 /// Conversations in which something failed, and that were not followed.
@@ -195,15 +245,13 @@ fn gaps(seen: &Evidence) -> Vec<Missing> {
         }
         // Drops come in floods wherever much is received and thrown away; what fails is told by sockets and lookups.
         let decides = |lost: &&Lost| DECIDING.contains(&lost.probe.as_str());
-        let unseen: u64 = node
-            .lost
-            .iter()
-            .filter(decides)
-            .map(|lost| lost.ring_full + lost.over_budget)
-            .sum();
+        let unseen: u64 = node.lost.iter().filter(decides).map(Lost::untold).sum();
         if unseen > 0 {
             let what = format!("{unseen} events of sockets and lookups");
-            let lack = Missing::new(what, "more came at once than can be told one by one");
+            let lack = Missing::new(
+                what,
+                "more came at once than can be told one by one, or the kernel left a probe out",
+            );
             gaps.push(lack.remedy("look at fewer pods at once, or when they are less busy"));
         }
     }

@@ -48,7 +48,7 @@ pub struct Followed {
 struct WatchedServer {
     to: SocketAddr,
     protocol: u8,
-    /// Those of all clients, not of one.
+    /// Whether packets of all clients are watched, not of one.
     any: bool,
 }
 
@@ -68,7 +68,7 @@ pub struct Followers {
 }
 
 impl Followers {
-    /// None yet, of a window that was opened just now.
+    /// No conversation is followed yet; the window was opened just now.
     pub fn until(deadline: Instant, windows: Vec<(usize, u32)>) -> Self {
         Self {
             followed: Vec::new(),
@@ -81,7 +81,7 @@ impl Followers {
         }
     }
 
-    /// None yet, of a window that has closed.
+    /// No conversation is followed yet, and the window has closed.
     pub fn after_window() -> Self {
         Self {
             closed: true,
@@ -89,7 +89,7 @@ impl Followers {
         }
     }
 
-    /// So many.
+    /// How many conversations are followed.
     pub fn len(&self) -> usize {
         self.followed.len()
     }
@@ -99,12 +99,12 @@ impl Followers {
         self.closed
     }
 
-    /// It is followed already.
+    /// Whether this conversation is followed already.
     pub fn has(&self, key: &Key) -> bool {
         self.followed.iter().any(|followed| followed.key == *key)
     }
 
-    /// All of them.
+    /// All conversations that are followed.
     pub fn all(self) -> Vec<Followed> {
         self.followed
     }

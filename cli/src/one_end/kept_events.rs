@@ -6,25 +6,25 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Events that are kept of conversations that suffer, at most.
 const EVENTS_MAX: usize = 100_000;
-/// It is not worth the while to look through fewer.
+/// Fewer events are not worth looking through.
 const FEW: usize = 4_096;
 
 /// Events in the order in which they came.
 #[derive(Debug)]
 pub struct KeptEvents {
     events: Vec<Event>,
-    /// So long others are kept, in nanoseconds.
+    /// How long events of other conversations are kept, in nanoseconds.
     keep_ns: u64,
-    /// After how many it is looked through next.
+    /// How many events there are when they are looked through next.
     next: usize,
     /// Events of conversations that suffered then and found no room.
     let_go: BTreeMap<Key, usize>,
-    /// When the last of them was.
+    /// When the latest of these was, in nanoseconds.
     let_go_until_ns: u64,
 }
 
 impl KeptEvents {
-    /// None yet; what is of no suffering conversation is kept for so long.
+    /// No events yet. Those of no suffering conversation are kept for `keep_ns`.
     pub fn for_ns(keep_ns: u64) -> Self {
         Self {
             events: Vec::new(),
@@ -40,7 +40,7 @@ impl KeptEvents {
         self.events.push(event);
     }
 
-    /// There are so many that it is worth the while to look them through.
+    /// Whether there are enough events to look through.
     pub fn is_due(&self) -> bool {
         self.events.len() >= self.next
     }

@@ -16,8 +16,8 @@ const OVERFLOWS: [&str; 3] = ["TcpExt.ListenOverflows", "TcpExt.ListenDrops", "T
 /// They are read so often, and more seldom while a fault is waited for.
 const EVERY: Duration = Duration::from_secs(1);
 const EVERY_WAITING: Duration = Duration::from_secs(5);
-/// Targets whose counters are read.
-const TARGETS_MAX: usize = 64;
+/// Targets whose counters are read again and again.
+pub const TARGETS_MAX: usize = 64;
 /// Listeners of a target that are watched.
 const LISTENERS_MAX: usize = 8;
 

@@ -39,9 +39,9 @@ pub struct Triage {
     pub targets: Vec<Endpoint>,
     /// Their conversations.
     pub table: ConversationTable,
-    /// Those that suffered until the window closed, the most expensive first.
+    /// Conversations that suffered until the window closed, the most expensive first.
     pub suffering: Vec<(Key, Cost)>,
-    /// Those that were followed.
+    /// Conversations that were followed.
     pub followed: Vec<Followed>,
     /// How long was looked.
     pub took: Duration,
@@ -116,9 +116,11 @@ pub async fn watch(
     let after = Instant::now();
     let worst = triage.suffering.as_slice();
     triage.follow(session, question, &mut followers, worst, around).await;
-    let missed = kept.missed(&felt(worst));
+    // Of what is slow or was sent again, the events that are left tell enough: the rules judge what came since these begin.
+    let failing = worst.iter().filter(|(_, cost)| cost.failed > 0);
+    let missed = kept.missed(&failing.map(|(key, _)| *key).collect());
     if missed > 0 {
-        let what = format!("{missed} events of conversations that suffer");
+        let what = format!("{missed} events of conversations in which something failed");
         let missing = Missing::new(what, "one run keeps no more").remedy("look for a shorter time");
         session.state.evidence.missing.push(missing);
     }
@@ -158,7 +160,7 @@ async fn read_targets(session: &mut Session, targets: &[Endpoint]) {
     }
 }
 
-/// Of conversations that suffer those of which somebody feels it.
+/// The suffering conversations whose cost somebody feels.
 pub fn felt(suffering: &[(Key, Cost)]) -> BTreeSet<Key> {
     let felt = suffering.iter().filter(|(_, cost)| cost.is_felt());
     felt.map(|(key, _)| *key).collect()

@@ -5,6 +5,7 @@ use super::paper::{Ink, TextLine, TextPage};
 use super::phrases;
 use super::table::Sheet;
 use super::untrusted_text::name;
+use diagnoses::conversations::{attempt_noun, traffic_words};
 use model::report::{CausesReport, ConversationReport, OneEndReport, Report, Severity, Verdict};
 
 /// Causes that are shown in full.
@@ -24,9 +25,9 @@ impl Sheet {
         sheet.append(self.block("besides", &others));
         sheet.append(self.missing(&common));
         sheet.blank();
-        sheet.append(self.block("seen", &[diagnoses::conversations::traffic_words(&report.seen)]));
+        sheet.append(self.block("seen", &[worked(report)]));
         let mut looked = self.looked(&common);
-        if let Some(first) = looked.first_mut() {
+        if let Some(first) = looked.first_mut().filter(|_| !report.nodes.is_empty()) {
             *first += " · nothing was sent";
         }
         sheet.append(self.block("looked", &looked));
@@ -89,6 +90,14 @@ pub fn common(report: &OneEndReport) -> Report {
     }
 }
 
+/// What was seen to work.
+pub fn worked(report: &OneEndReport) -> String {
+    // What failed was traffic, too.
+    let failed = report.verdicts.iter().any(|verdict| !verdict.conversations.is_empty());
+    let none = if failed { "nothing that worked" } else { "no traffic" };
+    traffic_words(&report.seen).unwrap_or_else(|| none.to_owned())
+}
+
 /// A cause in a line, with the conversation that suffers most.
 fn short(verdict: &Verdict) -> String {
     let worst = verdict
@@ -127,7 +136,7 @@ fn in_words(conversation: &ConversationReport) -> String {
         lost,
         waited_ms,
     } = conversation;
-    let noun = if *port == 53 { "lookup" } else { "connection" };
+    let noun = attempt_noun(conversation);
     let mut cost = vec![format!(
         "{failed} of {} failed",
         phrases::count(u64::from(*tried), noun)

@@ -6,7 +6,7 @@ use crate::case::Case;
 use crate::case::kept_connections::lost_requests;
 use crate::judge::{Judgement, judge};
 use crate::rules::{Layer, RULES};
-use crate::words::count;
+use crate::words::{count, shell};
 use model::evidence::Evidence;
 use model::missing::Missing;
 use model::report::{Conclusion, ConversationReport, SeenTraffic, Severity, Verdict};
@@ -36,8 +36,8 @@ pub struct Looked {
     pub seen: SeenTraffic,
     /// What of the window was not seen.
     pub missing: Vec<Missing>,
-    /// Others expect something of the target: a service selects it, or it had peers before.
-    pub expected: bool,
+    /// Targets of which others expect something (a service selects them, or they had peers before), and to which nothing came.
+    pub unheard: Vec<String>,
     /// What it may have tried of which nothing can be seen.
     pub unseen: Option<Missing>,
     /// Conversations that suffer and were not judged: more than were asked for.
@@ -113,8 +113,8 @@ pub fn judge_conversations(suffering: &[Suffering], looked: &Looked) -> OneEndJu
         .any(|(_, judgement)| judgement.outcome == Conclusion::Fault);
     let seen = &looked.seen;
     let silent = seen.connections == 0 && seen.lookups == 0 && seen.datagrams == 0;
-    if silent && looked.expected && !failed {
-        missing.push(unheard(looked));
+    if !failed {
+        missing.extend(unheard(looked));
     }
     if silent && !failed {
         missing.extend(looked.unseen.clone());
@@ -156,16 +156,20 @@ fn is_unexplained(verdict: &Verdict) -> bool {
 }
 
 /// Nothing came, though something is expected to.
-fn unheard(looked: &Looked) -> Missing {
-    let what = format!("what the clients of {} meet", looked.target);
+fn unheard(looked: &Looked) -> Option<Missing> {
+    let first = looked.unheard.first()?;
+    let others = match looked.unheard.len() - 1 {
+        0 => String::new(),
+        others => format!(" and of {}", count(others, "other")),
+    };
+    let what = format!("what the clients of {first}{others} meet");
     let why = format!(
-        "nothing reached it in {:.0} s, and their own nodes were not looked at",
+        "nothing reached {} in {:.0} s, and their own nodes were not looked at",
+        if others.is_empty() { "it" } else { "them" },
         looked.seconds
     );
-    Missing::new(what, why).remedy(format!(
-        "ask from a client: kubectl skoop diagnose CLIENT {}",
-        looked.target
-    ))
+    let command = shell::said("kubectl skoop diagnose CLIENT {}", &[first]);
+    Some(Missing::new(what, why).remedy(format!("ask from a client: {command}")))
 }
 
 /// The same cause of several conversations is said once.
@@ -258,7 +262,7 @@ fn headline(outcome: Conclusion, verdicts: &[Verdict], missing: &[Missing], look
         Conclusion::Healthy => format!(
             "nothing went wrong with {target} in {:.0} s: {}",
             looked.seconds,
-            traffic_words(&looked.seen)
+            traffic_words(&looked.seen).unwrap_or_else(|| "no traffic".to_owned())
         ),
         Conclusion::Inconclusive => {
             let why = missing.first().map_or_else(
@@ -272,7 +276,7 @@ fn headline(outcome: Conclusion, verdicts: &[Verdict], missing: &[Missing], look
 
 /// What a conversation suffers from, in numbers.
 fn suffers(target: &str, worst: &ConversationReport) -> String {
-    let noun = if worst.port == 53 { "lookup" } else { "connection" };
+    let noun = attempt_noun(worst);
     let (end, preposition) = if worst.source == target {
         (&worst.destination, "to")
     } else {
@@ -299,9 +303,19 @@ fn suffers(target: &str, worst: &ConversationReport) -> String {
     }
 }
 
-/// What was seen to work.
+/// What a conversation is made of: a lookup, a connection, or datagrams between two ports.
 #[must_use]
-pub fn traffic_words(seen: &SeenTraffic) -> String {
+pub fn attempt_noun(conversation: &ConversationReport) -> &'static str {
+    match (conversation.port, conversation.protocol.as_str()) {
+        (53, _) => "lookup",
+        (_, "udp") => "UDP flow",
+        _ => "connection",
+    }
+}
+
+/// What was seen to work, if anything.
+#[must_use]
+pub fn traffic_words(seen: &SeenTraffic) -> Option<String> {
     let mut parts = Vec::new();
     if seen.connections > 0 {
         let p99 = seen
@@ -322,9 +336,5 @@ pub fn traffic_words(seen: &SeenTraffic) -> String {
     if seen.datagrams > 0 {
         parts.push(count(seen.datagrams as usize, "datagram"));
     }
-    if parts.is_empty() {
-        "no traffic".to_owned()
-    } else {
-        parts.join("; ")
-    }
+    (!parts.is_empty()).then(|| parts.join("; "))
 }

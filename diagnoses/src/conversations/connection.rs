@@ -87,7 +87,7 @@ impl ObservedConnection {
         }
     }
 
-    /// The same, after its own end had closed it. Only a program that still reads is told of an error, and only then was it a reset.
+    /// It was reset after its own end had closed it. Only a program that still reads is told of an error, and only then was it a reset.
     pub fn end_late_by(&mut self, reset: Reset) {
         self.late_reset.get_or_insert(reset);
         self.settle_late_reset();

@@ -15,7 +15,7 @@ const LOOKUPS_MAX: usize = 64;
 pub struct Conversation {
     /// Connections or lookups that were begun in the window.
     pub tried: u32,
-    /// Of them those that were made, or found something.
+    /// How many connections were made, or lookups found something.
     pub made: u32,
     /// Connections by their number, as many as are kept.
     pub connections: BTreeMap<u64, ObservedConnection>,

@@ -1,24 +1,69 @@
 //! Whether traffic of a target is to be expected, or may not have been seen: then silence is no proof that all is well.
 
+use super::key::TargetRole;
+use super::table::ConversationTable;
 use crate::kubernetes::selector;
 use model::endpoint::Endpoint;
 use model::evidence::Evidence;
-use model::facts::{BpfAttachment, Route};
-use model::inventory::{Inventory, Pod};
+use model::facts::{BpfAttachment, NetnsFacts, Route};
+use model::inventory::Pod;
 use model::missing::Missing;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-/// Somebody expects something of one of these targets: a service selects it, or it had peers before the window.
+/// What came to a target in the window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrivals {
+    /// Anything at all: of a conversation, a datagram, or a segment of a connection that was there before.
+    pub at_all: bool,
+    /// Of somebody who asks it, or who may: what else comes on connections that it has belongs to either end.
+    pub as_server: bool,
+}
+
+/// What came to a target.
 #[must_use]
-pub fn is_expected(evidence: &Evidence, targets: &[Endpoint]) -> bool {
-    targets.iter().any(|target| {
-        let selected = evidence
-            .inventory
-            .ok()
-            .is_some_and(|inventory| is_selected(inventory, target));
-        selected || had_peers(evidence, target)
+pub fn arrivals(evidence: &Evidence, target: &Endpoint, table: &ConversationTable, at: usize) -> Arrivals {
+    let own = table.conversations.iter().filter(|(key, _)| key.target == at);
+    let is_asked = own.clone().any(|(key, _)| key.role == TargetRole::Server);
+    let on_connections = had_peers(evidence, target) && grew(evidence, target, &["Tcp.InSegs"]);
+    let datagrams = grew(
+        evidence,
+        target,
+        &[
+            "Udp.InDatagrams",
+            "Udp6.InDatagrams",
+            "Udp.RcvbufErrors",
+            "Udp6.RcvbufErrors",
+        ],
+    );
+    // Answers to lookups are no requests.
+    let looks_up = own
+        .clone()
+        .any(|(key, own)| key.role == TargetRole::Client && !own.lookups.is_empty());
+    Arrivals {
+        at_all: own.count() > 0 || on_connections || datagrams,
+        as_server: is_asked || on_connections || (datagrams && !looks_up),
+    }
+}
+
+/// One of these counters of a target's namespace grew in the window.
+fn grew(evidence: &Evidence, target: &Endpoint, counters: &[&str]) -> bool {
+    let netns = target.netns.and_then(|netns| evidence.netns(netns));
+    let value = |facts: &NetnsFacts, name: &str| {
+        let counters = facts.counters.ok();
+        counters.and_then(|counters| counters.get(name)).copied().unwrap_or(0)
+    };
+    netns.is_some_and(|netns| {
+        counters
+            .iter()
+            .any(|name| value(&netns.after, name) > value(&netns.before, name))
     })
+}
+
+/// Somebody expects something of this target: a service selects it, or it had peers before the window.
+#[must_use]
+pub fn is_expected(evidence: &Evidence, target: &Endpoint) -> bool {
+    is_selected(evidence, target) || had_peers(evidence, target)
 }
 
 /// What silence leaves open: of a connection that an eBPF program refuses in `connect()` (of a service without endpoints, say), no
@@ -68,9 +113,12 @@ fn asked_in_connect<'a>(evidence: &'a Evidence, target: &Endpoint) -> Option<&'a
     attached.find(|program| program.kind.starts_with("cgroup-connect"))
 }
 
-fn is_selected(inventory: &Inventory, target: &Endpoint) -> bool {
+/// A service selects it.
+#[must_use]
+pub fn is_selected(evidence: &Evidence, target: &Endpoint) -> bool {
     let is_it = |pod: &&Pod| target.object.as_ref() == Some(&pod.object());
-    let Some(pod) = inventory.pods.iter().find(is_it) else {
+    let inventory = evidence.inventory.ok();
+    let Some((inventory, pod)) = inventory.and_then(|all| Some((all, all.pods.iter().find(is_it)?))) else {
         return false;
     };
     let mut services = inventory.services.iter();

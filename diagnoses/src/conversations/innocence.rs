@@ -34,7 +34,7 @@ pub fn is_innocent(table: &ConversationTable, key: &Key, conversation: &Conversa
     }
 }
 
-/// The same client was refused over one family and served over the other.
+/// Whether the same client was refused over one family and served over the other.
 fn made_over_the_other_family(table: &ConversationTable, key: &Key, refused: &ObservedConnection) -> bool {
     let others = table.conversations.iter().filter(|(other, _)| {
         (other.target, other.role, other.port, other.protocol)

@@ -13,7 +13,7 @@ use std::net::IpAddr;
 const NEXT_NAME_NS: u64 = 1_500_000_000;
 /// A resolver that gets no answer asks again, or gives up, within this time (resolv.conf(5): five seconds, unless told otherwise).
 const PATIENCE_NS: u64 = 5_500_000_000;
-/// The same message at two devices of one namespace.
+/// The time within which one message is seen at two devices of one namespace.
 const SAME_MESSAGE_NS: u64 = 1_000_000;
 /// Lookups that are waited for at once, of all targets.
 const OPEN_MAX: usize = 1_024;
@@ -40,7 +40,7 @@ pub struct ObservedLookup {
     pub last_ns: u64,
     /// Its queries in order.
     pub queries: Vec<DnsExchange>,
-    /// Of each query, the packet that its answer came in.
+    /// For each query, the packet that its answer came in.
     packets: Vec<u64>,
 }
 
@@ -164,7 +164,7 @@ struct LookupEnd {
 }
 
 impl Lookups {
-    /// Of these targets.
+    /// The lookups of these targets; none yet.
     pub fn of(targets: &[Endpoint]) -> Self {
         let end = |target: &Endpoint| LookupEnd {
             netns: target.netns.unwrap_or_default(),

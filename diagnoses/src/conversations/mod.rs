@@ -21,10 +21,12 @@ mod tests;
 mod unread;
 mod window_end;
 
-pub use answer::{Looked, OneEndJudgement, Suffering, cost_in, judge_conversations, proven_causes, traffic_words};
+pub use answer::{
+    Looked, OneEndJudgement, Suffering, attempt_noun, cost_in, judge_conversations, proven_causes, traffic_words,
+};
 pub use connection::{ObservedConnection, Reset};
 pub use conversation::Conversation;
-pub use expectation::{is_expected, refused_unseen, routeless};
+pub use expectation::{arrivals, is_expected, is_selected, refused_unseen, routeless};
 pub use key::{Cost, Key, TargetRole};
 pub use lookup::ObservedLookup;
 pub use open_sockets::{look_at_unread, open_connections};

@@ -172,20 +172,20 @@ fn other_clients(table: &ConversationTable, key: Key) -> BTreeSet<IpAddr> {
     others.map(|other| other.client).collect()
 }
 
-/// What becomes attempts of a question, and under which numbers.
+/// The attempts that a conversation becomes in a question, and their numbers.
 #[derive(Default)]
 struct Asked {
     attempts: Vec<Attempt>,
     flows: BTreeMap<Flow, u32>,
-    /// By the number that the table gave.
+    /// Attempts of connections, by the number of the connection in the table.
     connections: BTreeMap<u64, u32>,
-    /// Their packets were watched hop by hop.
+    /// Whether their packets were watched hop by hop.
     hop_by_hop: bool,
-    /// By the client's port.
+    /// Attempts by the client's port.
     ports: HashMap<u16, u32>,
-    /// Of the same server and port.
+    /// Other clients of the same server and port.
     other_clients: BTreeSet<IpAddr>,
-    /// When those began whose tuple an earlier connection had, too.
+    /// By attempt: when its connection began, in nanoseconds, if an earlier one had the same tuple.
     again: HashMap<u32, u64>,
 }
 
@@ -202,11 +202,11 @@ fn used_again(conversation: &Conversation) -> HashMap<Flow, u64> {
 }
 
 impl Asked {
-    /// Of those that were watched hop by hop, where one of them failed; else of all, and then nobody watched.
+    /// Adds connections: those that were watched hop by hop, if one of them failed; else all of them, as if nobody had watched.
     fn connect(&mut self, conversation: &Conversation, since_ns: Option<u64>, now_ns: u64, slow_ns: u64) {
         let since_ns = since_ns.unwrap_or(u64::MAX);
         let watched = |connection: &ObservedConnection| {
-            // Of one that is not read, what its end says from then on is told by the packets, whenever it began.
+            // If an end does not read, packets tell what it says from now on, whenever the connection began.
             connection.started_ns >= since_ns || connection.existed || connection.unread.stays()
         };
         let bad = |connection: &ObservedConnection| {

@@ -9,7 +9,7 @@ pub struct Unread {
 }
 
 impl Unread {
-    /// So many bytes are unread now.
+    /// Takes in how many bytes are unread now.
     pub fn look(&mut self, bytes: u32) {
         let is_read = bytes == 0 || bytes < self.bytes;
         self.looks = if is_read { u32::from(bytes > 0) } else { self.looks + 1 };

@@ -2,7 +2,7 @@
 
 use super::{HtmlPage, escaped, not_seen, paragraph, path, section, table};
 use crate::render::numbers_parts::amount;
-use crate::render::one_end::common;
+use crate::render::one_end::{common, worked};
 use crate::render::phrases;
 use crate::render::table::{aside, attempts, looked};
 use model::report::{Conclusion, ConversationReport, OneEndReport, Report, Severity, Verdict};
@@ -37,7 +37,7 @@ pub fn one_end(report: &OneEndReport) -> String {
     let mut body = headline(&common);
     body += &causes(&report.verdicts, &common);
     body += &section("Besides", &asides(&report.verdicts));
-    body += &section("Seen to work", &[diagnoses::conversations::traffic_words(&report.seen)]);
+    body += &section("Seen to work", &[worked(report)]);
     body += &not_seen(&report.missing);
     body += &evidence(&common);
     written(&common, body)
