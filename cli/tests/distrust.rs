@@ -207,3 +207,64 @@ fn a_recorded_run_ends_as_it_ended_then() {
     let ended = but("go", &[GOING, ATTEMPTS, STOPPED, ENDED, "!exit 3"]);
     assert_eq!(replayed("ended", &ended), Some(3));
 }
+
+/// What a helper sends has no end, and each has a name of its own: the client cuts it off, and stays small.
+#[test]
+fn the_client_stays_small_whatever_a_helper_sends() {
+    // By itself: a shell takes long to look through a line of this length.
+    const OFTEN: &str = "!big=$(head -c 15000 /dev/zero | tr '\\0' x); at=0; while [ $at -lt 9000 ]; do \
+        at=$((at + 1)) seq=$((seq + 1)); printf '{\"seq\":%d,\"say\":%s}\\n' $seq ";
+    let floods = [
+        r#""{\"armed\":{\"id\":$id,\"probes\":[{\"name\":\"$big$at\"}]}}"; done"#,
+        r#""{\"stopped\":{\"id\":$id,\"at_ns\":1,\"events\":0,\"lost\":[],\"totals\":[{\"probe\":\"$big$at\",\"netns\":7,\"what\":\"x\",\"count\":1}],\"bpf\":null}}"; done"#,
+        r#""{\"series\":{\"window\":2,\"netns\":$at,\"at_ns\":1,\"values\":[],\"whose\":{\"name\":\"$big\",\"owner\":\"host\",\"processes\":1}}}"; done"#,
+    ];
+    for flood in floods {
+        let flood = format!("{OFTEN}{flood}");
+        let mut answers: Vec<(&str, Vec<&str>)> = well();
+        answers[5].1 = vec![GOING, &flood];
+        let answers: Vec<(&str, &[&str])> = answers.iter().map(|(name, words)| (*name, words.as_slice())).collect();
+        let fake = Fake::new(&answers);
+        let child = fake
+            .skoop("diagnose pod-to-pod netns/a 10.0.0.1:80 -o json")
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let status = format!("/proc/{}/status", child.id());
+        let mut peak_kb = 0;
+        let run = std::thread::spawn(|| Run::of(child.wait_with_output().unwrap()));
+        while !run.is_finished() {
+            let status = std::fs::read_to_string(&status).unwrap_or_default();
+            let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+            let peak = peak.and_then(|peak| peak.trim().strip_suffix(" kB"));
+            peak_kb = peak.map_or(peak_kb, |peak| peak.trim().parse::<u64>().unwrap());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let run = run.join().unwrap();
+        assert_eq!(run.code, Some(3), "{flood}: {}", run.err);
+        let report: serde_json::Value = serde_json::from_str(&run.out).unwrap();
+        let cut = report["missing"].to_string();
+        assert!(cut.contains("that one run keeps"), "{flood}: {cut:.500}");
+        assert!(peak_kb < 256 * 1024, "{peak_kb} kB for {flood}");
+    }
+}
+
+/// A helper that lives on and answers nothing more after the window.
+#[test]
+fn what_is_read_after_a_window_comes_soon_or_is_missing() {
+    const FAILS: &str = "!for port in 1 2 3; do for states in CLOSE:SYN_SENT SYN_SENT:CLOSE; do \
+        say '{\"event\":{\"at_ns\":1500000000,\"probe\":\"tcpstate\",\"netns\":7,\"sk\":'$port',\"flow\":{\"src\":\"10.0.0.1\",\"sport\":4000'$port',\"dst\":\"10.0.0.2\",\"dport\":80,\"protocol\":\"tcp\"},\"seen\":{\"what\":\"state-change\",\"old\":\"'${states%:*}'\",\"new\":\"'${states#*:}'\"}}}'; done; done";
+    const ALIVE: &str = "!if [ -n \"$over\" ]; then while :; do say '\"alive\"'; sleep 1; done; fi";
+    let mut answers = well();
+    answers[1].1 = vec![ALIVE, A];
+    answers[2].1 = vec![ALIVE, r#"{"read":{"id":$id}}"#];
+    answers[3].1 = vec![ALIVE, r#"{"planned":{"id":$id,"flows":[],"missing":[]}}"#];
+    answers[5].1 = vec![GOING, FAILS];
+    answers[6].1 = vec![STOPPED, "!over=1"];
+    answers[7].1 = vec![ALIVE];
+    let began = Instant::now();
+    let run = fake(&answers).run("diagnose netns/a --for 1s -o json");
+    assert_eq!(run.code, Some(3), "{run:?}");
+    assert!(began.elapsed() < Duration::from_secs(1 + 20), "{:?}", began.elapsed());
+}

@@ -16,9 +16,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 /// Lines that may wait to be taken; more, and the helper's pipe fills and it counts what it loses.
 pub const WAITING: usize = 2_048;
-/// And what they may take, in KiB of memory; one that takes more waits until there is no other.
+/// Memory that waiting lines may take, in KiB; a line that takes more waits until it is the only one.
 const WAITING_KIB: u32 = 8 * 1024;
-/// So much room is kept for the next line.
+/// Bytes that the buffer keeps from one line to the next, at most.
 const USUAL_BYTES: usize = 64 * 1024;
 /// How long a thread waits before it looks again for room.
 const PAUSE: Duration = Duration::from_millis(1);
@@ -46,7 +46,7 @@ pub enum LinkEvent {
     Reached,
     /// What goes on there before it can answer.
     Stage(String),
-    /// It could not be started, the stream ended before its last line, or cannot be trusted any more.
+    /// The helper could not be started, its stream ended before its last line, or cannot be trusted any more.
     Cut(Missing),
 }
 
@@ -335,7 +335,7 @@ impl ReplyReader {
         }
     }
 
-    /// The same, for a task.
+    /// Waits for room like `room`, in a task instead of a thread.
     pub async fn room_later(&self, line: &[u8]) -> QueueRoom {
         let (bytes, kib) = takes(line);
         QueueRoom::held(bytes, Arc::clone(&self.free).acquire_many_owned(kib).await.ok())
@@ -460,7 +460,7 @@ mod tests {
     #[test]
     fn what_waits_to_be_taken_is_bounded_in_bytes_too() {
         // Each would fill what may wait; the channel has places for both.
-        let probes = vec!["{}"; 17_700].join(",");
+        let probes = vec!["{}"; 14_400].join(",");
         let armed = |seq| format!("{{\"seq\":{seq},\"say\":{{\"armed\":{{\"id\":1,\"probes\":[{probes}]}}}}}}\n");
         let text = armed(1) + &armed(2) + "noise";
         let (sender, mut from) = mpsc::channel(16);

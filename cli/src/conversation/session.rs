@@ -19,6 +19,8 @@ pub const STEP: Duration = Duration::from_secs(20);
 const TICK: Duration = Duration::from_millis(20);
 /// How long putting things in order may take.
 const ORDER: Duration = Duration::from_secs(5);
+/// How long all that is read after a window may take, whatever helpers say meanwhile.
+const AFTERWARDS: Duration = Duration::from_secs(12);
 
 /// Why waiting ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +59,8 @@ pub struct Session {
     /// When it is looked at that while more comes.
     pub looks: Looks,
     numbers: u32,
+    /// When waiting ends at the latest, of what is read after a window.
+    deadline: Option<Instant>,
     /// The node that is polled first next time: one that sends much delays no other.
     turn: usize,
 }
@@ -76,6 +80,7 @@ impl Session {
             state,
             looks: Looks::Now(None),
             numbers: 0,
+            deadline: None,
             turn: 0,
         };
         session.ask_all(&Request::Hello { version: VERSION });
@@ -85,6 +90,10 @@ impl Session {
     /// Takes in helpers of further nodes while the others go on. The places of those nodes among all.
     pub fn join(&mut self, links: Vec<(String, HelperLink)>) -> Vec<usize> {
         let mut joined = Vec::new();
+        // Those that were started only now have their time.
+        if self.deadline.is_some() {
+            self.end_window();
+        }
         for (name, link) in links {
             let node = self.state.join(name);
             self.state.nodes[node].dismissed = link.is_recorded();
@@ -124,6 +133,17 @@ impl Session {
     /// The window that the user wanted to end has ended: what is read after it is read in order. A second wish ends the program.
     pub fn go_on(&mut self) {
         self.interrupt = Interrupt::never();
+        self.end_window();
+    }
+
+    /// A window is about to be opened: what is waited for has its own bounds.
+    pub fn begin_window(&mut self) {
+        self.deadline = None;
+    }
+
+    /// The window was closed: all that is read after it comes soon, or is missing.
+    pub fn end_window(&mut self) {
+        self.deadline = Some(Instant::now() + AFTERWARDS);
     }
 
     /// The user wants it to end.
@@ -138,7 +158,7 @@ impl Session {
         nodes.filter(|(_, node)| living(node)).map(|(at, _)| at).collect()
     }
 
-    /// The same without one of them.
+    /// The living nodes but one.
     pub fn living_besides(&self, node: usize) -> Vec<usize> {
         self.living().into_iter().filter(|other| *other != node).collect()
     }
@@ -188,19 +208,19 @@ impl Session {
         self.listen(bound, Waiting::ForReplies, holds).await
     }
 
-    /// Waits for the next look: until then, or, of a recording, until all is taken again that had been taken at it.
+    /// Waits for the next look: until that time; in a replay, until all is taken in that had been taken in at that look.
     pub async fn until_look(&mut self, then: Instant) -> WaitEnd {
-        // Of a recording it is no matter of time.
+        // In a replay the time does not decide.
         let bound = self.looks.next().is_none().then_some(then);
         self.listen(bound, Waiting::ForLook, |_| false).await
     }
 
-    /// Looks, so long after the window was opened: how long that was when it was looked first.
+    /// Looks, this long after the window was opened. Returns how long it was in the run itself: in a replay, what was recorded.
     pub fn look(&mut self, elapsed: Duration) -> Duration {
         self.looks.look(&self.state, elapsed)
     }
 
-    /// The same, whatever the user presses: for putting things in order.
+    /// Waits like `until`, whatever the user presses and for a bounded time: to put things in order.
     pub async fn finish(&mut self, holds: impl FnMut(&mut ConversationState) -> bool) -> WaitEnd {
         self.listen(Some(Instant::now() + ORDER), Waiting::Whatever, holds)
             .await
@@ -246,6 +266,7 @@ impl Session {
     /// Tells all helpers to go, and waits for their last words. One that does not say it has not told that this was all.
     pub async fn dismiss(&mut self) {
         self.ask_all(&Request::Bye);
+        self.deadline = None;
         self.finish(|state| state.all(|node| node.done)).await;
         for node in self.living() {
             self.state.not_ended(node, ORDER);
@@ -277,6 +298,7 @@ impl Session {
         waiting: Waiting,
         mut holds: impl FnMut(&mut ConversationState) -> bool,
     ) -> WaitEnd {
+        let bound = bound.map(|bound| self.deadline.map_or(bound, |deadline| bound.min(deadline)));
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

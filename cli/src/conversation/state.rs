@@ -104,7 +104,7 @@ impl ConversationState {
         if let Some(helper) = self.nodes.get_mut(node) {
             helper.taken += 1;
         }
-        if let Err(why) = self.kept.make_room(&reply, bytes) {
+        if let Err(why) = self.kept.make_room(node, &reply, bytes) {
             self.cut(node, the_rest(why).remedy("look at fewer ends at once"));
             return;
         }

@@ -170,6 +170,7 @@ pub fn specs(session: &Session, question: &DiagnosisQuestion, from: AttemptSourc
 /// Facts before, the window, facts after.
 async fn observe(session: &mut Session, question: &DiagnosisQuestion, specs: Vec<AttemptSpec>, timing: &mut Timing) {
     let began = Instant::now();
+    session.begin_window();
     if question.passive {
         // What connection tracking remembers of it is read, too.
         session.state.evidence.watched = attempt_window::users_own_flow(&session.state.evidence);
@@ -193,6 +194,7 @@ async fn observe(session: &mut Session, question: &DiagnosisQuestion, specs: Vec
         }
         session.state.forget_round();
     }
+    session.end_window();
     if session.interrupted() {
         let missing = Missing::new("the rest of the window", "Ctrl-C ended it").remedy("let it run to its end");
         session.state.evidence.missing.push(missing);

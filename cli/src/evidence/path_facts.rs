@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 /// Namespaces that are read for one path, at most: a path has few, and a machine may have thousands.
 const NETNS_MAX: usize = 16;
-/// The same for all paths of one end.
+/// Namespaces that are read for all paths of one end, at most.
 const NETNS_OF_ALL_MAX: usize = 64;
 /// Facts about a flow, read anew for each flow that passes a namespace.
 const OF_A_FLOW: [&str; 3] = ["lookups", "sockets", "conntrack"];

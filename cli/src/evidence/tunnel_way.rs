@@ -10,7 +10,7 @@ use model::evidence::TunnelWayTry;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Of each kind so many are sent: the loss of one packet tells nothing.
+/// Packets of each kind that are sent: the loss of one tells nothing.
 const PACKETS: u32 = 3;
 /// Milliseconds between two of them.
 const APART_MS: u64 = 50;

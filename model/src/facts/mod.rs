@@ -88,6 +88,56 @@ pub struct NetnsFacts {
 }
 
 impl NetnsFacts {
+    /// Which facts it knows, a bit each.
+    #[must_use]
+    pub fn known(&self) -> u32 {
+        let Self {
+            netns: _,
+            at_ns: _,
+            links,
+            addresses,
+            routes,
+            rules,
+            neighbours,
+            fdb,
+            sysctls,
+            sockets,
+            peers,
+            socket_counts,
+            counters,
+            conntrack,
+            netfilter,
+            queues,
+            bpf,
+            cilium_metrics,
+            xfrm,
+            lookups,
+        } = self;
+        let known = [
+            links.ok().is_some(),
+            addresses.ok().is_some(),
+            routes.ok().is_some(),
+            rules.ok().is_some(),
+            neighbours.ok().is_some(),
+            fdb.ok().is_some(),
+            sysctls.ok().is_some(),
+            sockets.ok().is_some(),
+            peers.ok().is_some(),
+            socket_counts.ok().is_some(),
+            counters.ok().is_some(),
+            conntrack.ok().is_some(),
+            netfilter.ok().is_some(),
+            queues.ok().is_some(),
+            bpf.ok().is_some(),
+            cilium_metrics.ok().is_some(),
+            xfrm.ok().is_some(),
+            lookups.ok().is_some(),
+        ];
+        known
+            .into_iter()
+            .fold(0, |bits, is_known| bits << 1 | u32::from(is_known))
+    }
+
     /// Takes over what was read later. What was not asked for again stays as it is, and so do answers to other lookups.
     pub fn update(&mut self, later: Self) {
         let earlier = std::mem::replace(self, later);
