@@ -75,6 +75,11 @@ fn well() -> Fake {
 
 /// A namespace whose numbers come to these, with these settings.
 fn meeting(values: &str, facts: &str) -> Fake {
+    meeting_until(values, facts, &[])
+}
+
+/// The same, where a helper says these, too, as its window closes.
+fn meeting_until(values: &str, facts: &str, last: &[&str]) -> Fake {
     let hello = hello();
     let armed: Vec<String> = ["drop", "tcp", "tcpext", "tcpsummary", "netdev"]
         .iter()
@@ -116,9 +121,22 @@ fn meeting(values: &str, facts: &str) -> Fake {
         ("arm", &[armed.as_str()]),
         ("go", &on_go),
         ("read", &[facts, r#"{"read":{"id":$id}}"#]),
-        ("stop", &[second.as_str(), round_2.as_str(), STOPPED]),
+        ("stop", &[&[second.as_str(), round_2.as_str(), STOPPED], last].concat()),
         ("bye", &[DONE, "!exit 0"]),
     ])
+}
+
+#[test]
+fn a_helper_that_somebody_ended_read_less_than_was_asked_for() {
+    const ENDED: &str = r#"{"done":{"events":$events,"lost":0,"exit":3,"skipped":0,
+        "why":{"what":"the rest of this session","why":"SIGTERM ended the helper"}}}"#;
+    const FACTS: &str = r#"{"facts":{"id":$id,"name":"netns/a","phase":"before","facts":{"netns":7,"at_ns":1}}}"#;
+    for command in ["top netns/a --for 100ms", "inspect netns/a --for 100ms"] {
+        let ended = meeting_until("[1,100],[2,1000]", FACTS, &[ENDED, "!exit 3"]);
+        let run = ended.run(command);
+        run.refused_after_data(3, "what was read is not whole");
+        assert!(run.err.contains("SIGTERM ended the helper"), "{run:?}");
+    }
 }
 
 #[test]
@@ -145,6 +163,50 @@ fn who_suffers_stands_first_with_what_hurts_most() {
         "{}",
         run.err
     );
+}
+
+#[test]
+fn a_place_that_went_has_no_row_any_more_and_a_reading_that_began_late_is_told() {
+    let armed = r#"{"armed":{"id":$id,"probes":[{"name":"tcp"}]}}"#;
+    let sample = |netns: u32, name: &str, at_ns: u64| {
+        let whose = format!(r#"{{"name":"netns/{name}","owner":{{"netns":{{"name":"{name}"}}}}}}"#);
+        format!(
+            r#"{{"series":{{"window":$id,"netns":{netns},"at_ns":{at_ns},"whose":{whose},"values":[[1,{at_ns}]]}}}}"#
+        )
+    };
+    let round = |number: u32, late_us: u64| {
+        format!(r#"{{"round":{{"window":$id,"number":{number},"at_ns":1,"late_us":{late_us}}}}}"#)
+    };
+    let series = r#"{"describe":{"window":$id,"id":1,"probe":"tcp","name":"Tcp.AttemptFails","kind":"counter"}}"#;
+    let first = [
+        sample(7, "a", 1_000_000_000),
+        sample(8, "b", 1_000_000_000),
+        round(1, 0),
+    ];
+    let second = [sample(7, "a", 3_900_000_000), round(2, 900_000)];
+    let said = first.iter().chain(&second).map(String::as_str);
+    let on_go: Vec<&str> = [GOING, series].into_iter().chain(said).collect();
+    let hello = hello();
+    let run = Fake::new(&[
+        ("hello", &[hello.as_str()]),
+        ("resolve", &[A]),
+        ("arm", &[armed]),
+        ("go", &on_go),
+        ("stop", &[STOPPED]),
+        ("bye", &[DONE, "!exit 0"]),
+    ])
+    .run("top netns/a -w --interval 2s --for 1s -o json");
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let top: Value = serde_json::from_str(&run.out).unwrap_or_else(|_| panic!("{run:?}"));
+    let names: Vec<&Value> = top["pods"].as_array().unwrap().iter().map(|row| &row["name"]).collect();
+    assert_eq!(names, ["netns/a"]);
+    assert_eq!(
+        top["missing"][0]["what"],
+        "numbers of n1 at the interval that was asked for"
+    );
+    let why = top["missing"][0]["why"].as_str().unwrap();
+    assert!(why.starts_with("a reading began 900 ms late"), "{why}");
+    fits_schema(&top);
 }
 
 #[test]

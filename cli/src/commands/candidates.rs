@@ -17,7 +17,7 @@ const RULE_OR_PROBE: &str = "name";
 /// Where candidates come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CandidateSource {
-    /// These.
+    /// These words.
     Words(Vec<String>),
     /// Endpoints of this machine or of the cluster.
     Endpoints,
@@ -142,7 +142,7 @@ pub fn access(before: &[String]) -> Access {
 /// read as more than a word are not offered.
 #[must_use]
 pub fn answer(last: &str, candidates: Vec<String>) -> Vec<String> {
-    // Of a list with commas only the last part is completed.
+    // In a list with commas only the last part is completed.
     let (done, part) = last.rsplit_once(',').map_or(("", last), |(done, part)| (done, part));
     let comma = if done.is_empty() { "" } else { "," };
     let mut fitting: Vec<String> = candidates

@@ -5,12 +5,11 @@ use super::measured_times::measured_times;
 use super::numbers_look::known_probe;
 use super::probe_costs::{ONLY_WHEN_ASKED, say_costs};
 use super::scope_options::{OPEN_ENDED, ScopeOptions};
-use super::scoped_look::{PlannedLook, ScopedLook};
+use super::scoped_look::{OpenLook, PlannedLook, check_whole};
 use super::site_options::{SiteOptions, block_on};
 use super::{CliCommand, CommandContext};
 use crate::capture::event_order::EventOrder;
 use crate::capture::filter::CaptureFilter;
-use crate::capture::window::CaptureWindow;
 use crate::conversation::session::Session;
 use crate::conversation::state::ConversationState;
 use crate::exit::{Exit, WrongUsage};
@@ -20,11 +19,10 @@ use crate::kubernetes::new_pods::NewPods;
 use crate::numbers::PlaceNames;
 use crate::one_end::Onlooker;
 use crate::render::{CaptureTotals, EventFormat, EventPrinter, is_broken_pipe};
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use clap::Args;
 use diagnoses::kernel::drops::{Class, class_of};
 use model::event::Event;
-use model::missing::Missing;
 use model::numbers;
 use model::protocol::Hello;
 use std::collections::BTreeSet;
@@ -74,7 +72,7 @@ pub struct Capture {
     /// Show harmless drops too: late duplicates, data left in a closed socket
     #[arg(long)]
     all_drops: bool,
-    /// Show each wait that takes this time or longer, such as 50ms, of the probes that measure times [their default: socketlatency, kernellatency and biolatency]
+    /// Show each wait of at least this time, such as 50ms [probes: socketlatency, kernellatency and biolatency]
     #[arg(long, value_name = "TIME", value_parser = durations::wait)]
     slow: Option<Duration>,
     /// Stop after this time, such as 30s or 10m
@@ -112,17 +110,17 @@ impl Capture {
         let Some(planned) = PlannedLook::of(&site, &self.scope, &self.place, fixed, &further, longest).await? else {
             return Ok(Exit::Fine);
         };
-        let mut look = planned.begin(context, &site).await?;
-        let probes = self.probes(&look.hello)?;
-        let endpoints = look.endpoints(context, &site).await?;
-        let ScopedLook {
+        let greeted = planned.begin(context, &site).await?;
+        let hello = greeted.hello.clone();
+        let probes = self.probes(&hello)?;
+        say_costs(&hello, &probes);
+        let OpenLook {
             mut session,
             recording,
             wanted,
-            hello,
-        } = look;
-        say_costs(&hello, &probes);
-        let window = CaptureWindow::open(&mut session, &wanted, &endpoints, &probes).await?;
+            endpoints,
+            window,
+        } = greeted.open(context, &site, &probes).await?;
         let measures = probes.iter().any(|name| numbers::measures_times(name));
         let place_names = PlaceNames::of(wanted.inventory.as_ref());
         let mut onlooker = onlooker(&mut session, &wanted, &endpoints, &probes).await;
@@ -152,7 +150,7 @@ impl Capture {
                 printer.causes(proven, session.state.nodes.len() > 1)?;
             }
             summarize(&mut printer, &session.state, took, measures)?;
-            whole(&session.state)?;
+            check_whole(&session.state, "the capture")?;
         }
         Ok(recording.end(Exit::Fine))
     }
@@ -311,21 +309,4 @@ fn summarize(
         measured_times,
         several_clocks: kernels.len() > 1,
     })
-}
-
-/// An error where something of what was asked for was not seen.
-fn whole(state: &ConversationState) -> Result<()> {
-    let several = state.nodes.len() > 1;
-    let gaps: Vec<String> = state.gaps().map(|missing| of_node(missing, several)).collect();
-    match gaps.as_slice() {
-        [] => Ok(()),
-        gaps => Err(anyhow!("the capture is not whole: {}", gaps.join("; "))),
-    }
-}
-
-/// What was not seen, where, and why.
-fn of_node(missing: &Missing, several: bool) -> String {
-    let node = missing.node.as_ref().filter(|_| several);
-    let on = node.map_or_else(String::new, |node| format!(" on {node}"));
-    format!("{}{on}: {}", missing.what, missing.reason())
 }

@@ -14,11 +14,11 @@ use model::owner::Owner;
 use model::report::CausesReport;
 use std::collections::BTreeSet;
 
-/// By these the namespaces of a node are known for its pods.
+/// The facts that tell which pod of a node a namespace belongs to.
 const OF_NEIGHBOURS: [&str; 3] = ["links", "addresses", "sysctls"];
 
-/// Looks on at what was asked for, and at a whole node where nothing of it was; `None` where the probes tell of nothing that
-/// proves a cause.
+/// The onlooker of the ends that were asked for; on a node where none was, of the whole node. `None` where these probes see nothing
+/// that proves a cause.
 pub async fn onlooker(
     session: &mut Session,
     wanted: &CaptureFilter,
@@ -75,7 +75,7 @@ fn as_pod(inventory: &Inventory, target: Endpoint) -> Endpoint {
     }
 }
 
-/// What was wrong with them, as far as that was proven.
+/// The causes that were proven of what the onlooker saw.
 pub async fn causes(
     onlooker: Onlooker,
     session: &mut Session,

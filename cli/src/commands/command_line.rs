@@ -31,9 +31,10 @@ pub fn command(program: &'static str) -> Command {
         .display_name("kubectl-skoop")
         .bin_name(program)
         .version(env!("CARGO_PKG_VERSION"))
-        .about("Finds out why one end cannot reach another: sends a few real packets and watches the kernel while it does")
+        .about("Finds network faults in Kubernetes and Linux, proves them, and shows where packets and time are lost")
         .after_help(
-            "Exit codes: 0 healthy or done, 1 a fault was found, 2 wrong usage, 3 could not look or not enough was seen.",
+            "Exit codes: 0 healthy or done, 1 a fault was found, 2 wrong usage, or what was named is not there, \
+             3 could not look or not enough was seen.",
         )
         .subcommand_required(true)
         .arg_required_else_help(true)

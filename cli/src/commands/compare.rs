@@ -26,7 +26,7 @@ use std::time::Duration;
 ///
 /// Settings (MTU, sysctls, queueing, kernels) and how numbers moved in the window. What must differ, such as addresses and the amount of traffic, is left out. Exit code 0: nothing is different, 1: something is, 3: not all could be compared.
 ///
-/// A target that is an existing file is a recording, made with --record. Two of them are compared place by place, and nothing is looked at. What only one of them tells is said and not compared.
+/// A target that is an existing file is a recording, made with --record. Two of them are compared place by place, and nothing is looked at. What only one has is listed, not compared.
 #[derive(Debug, Args)]
 #[command(
     name = "compare",
@@ -109,7 +109,7 @@ impl CompareCommand {
                     )));
                 };
                 let side = |place| compared(state, place, None);
-                let missing = missing(state);
+                let missing = missing(state, Since::Opening);
                 let unread = missing.len();
                 let compare = comparison::document(&side(one), &side(other), now(), missing);
                 render::comparison(&compare, self.output, self.all, context.colour)?;

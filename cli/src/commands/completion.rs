@@ -59,7 +59,7 @@ pub fn script(shell: Shell) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
-/// The same command line without commands and options that are hidden, of which `clap_complete` leaves out some for some shells.
+/// The command line without hidden commands and options, of which `clap_complete` leaves out some for some shells.
 fn without_hidden(whole: &Command) -> Command {
     let mut shown = Command::new(whole.get_name().to_owned())
         .subcommand_required(whole.is_subcommand_required_set())

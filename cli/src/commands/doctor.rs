@@ -21,6 +21,7 @@ use crate::site::cluster::injectable_images::{InjectableImages, OF_THE_CLUSTER, 
 use crate::site::cluster::{HelperOptions, Helpers, OWN_NAMESPACE, unfit};
 use anyhow::Result;
 use clap::Args;
+use diagnoses::words::shell;
 use futures_util::future::join_all;
 use k8s_openapi::jiff::Timestamp;
 use model::inventory::Node;
@@ -254,9 +255,14 @@ fn permission(right: &Right, namespace: &str) -> String {
 
 fn granted_by(right: &Right, namespace: &str) -> String {
     match right.scope {
-        RightScope::Helpers => format!(
-            "an administrator applies deploy/rbac/helpers.yaml: kubectl apply -n {namespace} -f helpers.yaml; kubectl create rolebinding skoop-helpers -n {namespace} --role=skoop-helpers --user=YOU"
-        ),
+        RightScope::Helpers => {
+            let apply = shell::said("kubectl apply -f helpers.yaml -n {}", &[&namespace]);
+            let bind = shell::said(
+                "kubectl create rolebinding skoop-helpers --role=skoop-helpers --user=YOU -n {}",
+                &[&namespace],
+            );
+            format!("an administrator applies deploy/rbac/helpers.yaml: {apply}, then {bind}")
+        }
         RightScope::Cluster => "an administrator applies deploy/rbac/reader.yaml: kubectl apply -f reader.yaml; kubectl create clusterrolebinding skoop-reader --clusterrole=skoop-reader --user=YOU".to_owned(),
     }
 }

@@ -75,7 +75,7 @@ impl InspectCommand {
         };
         look.run(context, |state, names| {
             let mut places = NumbersPlace::all(state, names, Since::Opening);
-            // Of a pod's node nobody asked; beside the node's own namespace stands the node.
+            // Nobody asked about a pod's node. Where the node's own namespace is shown, the node is shown beside it.
             let host_is_shown = places.iter().any(|place| place.is_node && place.netns != 0);
             places.retain(|place| place.netns != 0 || host_is_shown);
             let inspect = Inspect {
@@ -84,7 +84,7 @@ impl InspectCommand {
                 at: now(),
                 seconds: places.iter().map(|place| place.seconds).fold(0.0, f64::max),
                 places: places.iter().map(|place| inspection::of(place, self.all)).collect(),
-                missing: missing(state),
+                missing: missing(state, Since::Opening),
             };
             render::inspection(&inspect, self.output, context.colour, Repaint::Below)?;
             Ok(ControlFlow::Continue(()))

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 /// Show where time passes: in connecting, in the program, its sockets, the kernel, the queues of devices, and disks
 ///
-/// Times are measured in the kernel, of all traffic in the window, and shown as half of all, 99 of 100 and the slowest: each is at most an eighth too much. With a second end, only what goes on between the two is measured, and the stages of both ends are shown where a helper can look at them. Nothing is sent, unless --send, --http or --bytes says what, and nothing is changed. It costs some time for each packet, as is said before it begins.
+/// Times are measured in the kernel, of all traffic in the window, and shown as p50, p99 and maximum, at most 12.5 % too high. With a second end, only what goes on between the two is measured, and the stages of both ends are shown where a helper can look at them. Nothing is sent, unless --send, --http or --bytes says what, and nothing is changed. It costs some time for each packet, as is said before it begins.
 #[derive(Debug, Args)]
 #[command(
     name = "latency",
@@ -27,7 +27,7 @@ use std::time::Duration;
   kubectl skoop latency web-7c9
   # It is slow between web-7c9 and db: at which end, in which stage, or in connecting?
   kubectl skoop latency web-7c9 db:5432
-  # All that goes on between two pods, on whatever port
+  # All that goes on between two pods, on any port
   kubectl skoop latency web-7c9 --peer cart-66b
   # Without traffic of their own: three requests a second
   kubectl skoop latency web-7c9 svc/api:80 --http /healthz
@@ -39,7 +39,7 @@ use std::time::Duration;
 pub struct LatencyCommand {
     #[command(flatten)]
     scope: ScopeOptions,
-    /// The other end, whatever the port and whoever of the two connects
+    /// The other end, on any port, whichever of the two connects
     #[arg(long, value_name = "TARGET")]
     peer: Option<String>,
     #[command(flatten)]
@@ -54,9 +54,9 @@ pub struct LatencyCommand {
     place: SiteOptions,
 }
 
-/// The probes that measure what of packets and sockets can be told to be of a conversation ...
+/// The probes whose times can be limited to what goes on between two ends.
 const OF_CONVERSATIONS: [&str; 2] = ["socketlatency", "kernellatency"];
-/// ... and what else a place has.
+/// The probes that measure a place as a whole only.
 const OF_PLACES: [&str; 1] = ["biolatency"];
 
 impl CliCommand for LatencyCommand {
@@ -118,7 +118,7 @@ impl LatencyCommand {
             length: Some(self.length),
             interval: None,
         };
-        // Until something was measured: a dry run measures nothing, and is fine.
+        // Set by what was measured. A dry run measures nothing, and is fine.
         let mut is_empty = false;
         let exit = look
             .run(context, |state, names| {

@@ -111,11 +111,16 @@ impl LatencyBetween<'_> {
             .extend(unread.flat_map(|inventory| inventory.missing.clone()));
         latency.missing.extend(datagrams(question.plan.protocol));
         let is_empty = latency.places.iter().all(|place| place.stages.is_empty());
-        let exit = if is_empty { Exit::Inconclusive } else { Exit::Fine };
+        let is_whole = session.state.gaps().next().is_none();
+        let exit = if is_empty || !is_whole {
+            Exit::Inconclusive
+        } else {
+            Exit::Fine
+        };
         Ok(Some((latency, recording.end(exit))))
     }
 
-    /// As the question of a diagnosis has it.
+    /// The two ends and what to send, as a question of `diagnose`.
     fn inquiry(&self) -> Result<Inquiry> {
         let grammar = self.place.grammar();
         let (source, destination) = (grammar.source(self.one)?, grammar.destination(self.other)?);

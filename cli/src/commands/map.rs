@@ -2,12 +2,11 @@
 
 use super::numbers_look::{missing, now, rounds};
 use super::scope_options::ScopeOptions;
-use super::scoped_look::{PlannedLook, ScopedLook};
+use super::scoped_look::{OpenLook, PlannedLook};
 use super::site_options::{SiteOptions, block_on};
 use super::{CliCommand, CommandContext};
 use crate::capture::event_order::EventOrder;
 use crate::capture::filter::CaptureFilter;
-use crate::capture::window::CaptureWindow;
 use crate::conversation::numbers::Since;
 use crate::conversation::session::{STEP, Session};
 use crate::evidence::path_facts;
@@ -35,7 +34,7 @@ use tokio::time::Instant;
 
 /// Show who talks to whom, how that is known, and where it is lost
 ///
-/// Connections, lookups and sockets of the window, by workload, service, node or namespace, with what failed of them and what policies say. Nothing is sent and nothing is changed. Of UDP, lookups of names and connected sockets are seen.
+/// Connections, lookups and sockets of the window, by workload, service, node or namespace, with what failed of them and what policies say. Nothing is sent and nothing is changed. For UDP it sees DNS lookups and connected sockets only.
 #[derive(Debug, Args)]
 #[command(
     name = "map",
@@ -57,7 +56,7 @@ pub struct MapCommand {
     /// Watch for this time, such as 30s or 10m
     #[arg(long = "for", value_name = "TIME", value_parser = durations::parse, default_value = "10s")]
     length: Duration,
-    /// Also show who may reach whom by network policies that select it, and was not seen to do it
+    /// Also show connections that network policies allow and nobody used
     #[arg(long)]
     permitted: bool,
     /// How to print it
@@ -67,12 +66,13 @@ pub struct MapCommand {
     place: SiteOptions,
 }
 
-/// What tells of connections and lookups, and of what becomes of their packets.
+/// The probes that report connections and lookups, and what becomes of their packets.
 const EVENTS: [&str; 7] = ["tcpstate", "tcpretrans", "tcpreset", "drop", "udpbuf", "icmp", "dns"];
-/// What tells which places there are.
+/// The probe that is read to learn which places there are.
 const PLACES: &str = "sock";
-/// Of each place, before the window; the last again after it.
+/// The facts that are read of each place before the window.
 const FACTS: [&str; 3] = ["addresses", "sockets", "peers"];
+/// The facts that are read again after it.
 const PEERS: [&str; 1] = ["peers"];
 
 impl CliCommand for MapCommand {
@@ -89,11 +89,11 @@ impl CliCommand for MapCommand {
                 "--for is shorter than 1s, in which little can be seen; make it longer",
             ));
         }
-        let Some((map, recording)) = block_on(self.look(context))? else {
+        let Some((map, recording, is_whole)) = block_on(self.look(context))? else {
             return Ok(Exit::Fine);
         };
         render::traffic_map(&map, self.output, context.colour)?;
-        Ok(recording.end(if map.edges.is_empty() {
+        Ok(recording.end(if map.edges.is_empty() || !is_whole {
             Exit::Inconclusive
         } else {
             Exit::Fine
@@ -102,26 +102,26 @@ impl CliCommand for MapCommand {
 }
 
 impl MapCommand {
-    async fn look(&self, context: &CommandContext) -> Result<Option<(TrafficMap, OpenRecording)>> {
+    /// The map, and whether it is whole: all that was asked for was seen.
+    async fn look(&self, context: &CommandContext) -> Result<Option<(TrafficMap, OpenRecording, bool)>> {
         let site = self.place.site(context).await?;
         let all = CaptureFilter::default();
         let Some(planned) = PlannedLook::of(&site, &self.scope, &self.place, all, &[], self.length).await? else {
             return Ok(None);
         };
-        let mut look = planned.begin(context, &site).await?;
-        let endpoints = look.endpoints(context, &site).await?;
-        let ScopedLook {
-            mut session,
-            recording,
-            wanted,
-            ..
-        } = look;
+        let greeted = planned.begin(context, &site).await?;
         let probes: Vec<String> = EVENTS
             .iter()
             .chain([&PLACES])
             .map(|probe| (*probe).to_owned())
             .collect();
-        let window = CaptureWindow::open(&mut session, &wanted, &endpoints, &probes).await?;
+        let OpenLook {
+            mut session,
+            recording,
+            wanted,
+            window,
+            ..
+        } = greeted.open(context, &site, &probes).await?;
         let opened = Instant::now();
         session.until(Some(opened + STEP), |state| rounds(state) > 0).await;
         let names = PlaceNames::of(wanted.inventory.as_ref());
@@ -152,7 +152,7 @@ impl MapCommand {
         session.dismiss().await;
         let end_ns = fold.table.end(&targets, &session.state.evidence);
         let mut ends = MapEnds::new(&targets, inventory.as_ref());
-        let mut lacks = missing(&session.state);
+        let mut lacks = missing(&session.state, Since::Opening);
         lacks.extend(unread(&session.state.evidence, &targets, &fold));
         if let Some(inventory) = &mut inventory {
             ends.meet_nodes(&session.state.evidence);
@@ -185,7 +185,8 @@ impl MapCommand {
             edges,
             missing: lacks,
         };
-        Ok(Some((map, recording)))
+        let is_whole = session.state.gaps().next().is_none();
+        Ok(Some((map, recording, is_whole)))
     }
 }
 

@@ -9,7 +9,7 @@ use model::missing::Missing;
 use model::numbers;
 use model::views::{API_VERSION, Latency, LatencyPlace};
 
-/// Of all places, since the window opened.
+/// The times of all places, since the window opened.
 pub fn measured_times(state: &ConversationState, names: &PlaceNames) -> Latency {
     let places = NumbersPlace::all(state, names, Since::Opening);
     let node_of = |place: &NumbersPlace| places.iter().find(|node| node.netns == 0 && node.node == place.node);
@@ -28,7 +28,7 @@ pub struct MeasuredEnd {
     pub netns: Vec<u32>,
 }
 
-/// Of what went on between two ends, since the window opened.
+/// The times of what went on between two ends, since the window opened.
 pub fn measured_between(state: &ConversationState, names: &PlaceNames, ends: [&MeasuredEnd; 2]) -> Latency {
     let places = NumbersPlace::all(state, names, Since::Opening);
     let [one, other] = ends;
@@ -36,7 +36,7 @@ pub fn measured_between(state: &ConversationState, names: &PlaceNames, ends: [&M
         places.iter().filter(|place| end.netns.contains(&place.netns)).collect()
     };
     let (ours, mut theirs) = (at(one), at(other));
-    // What speaks with itself is one place.
+    // A place that speaks with itself is shown once.
     theirs.retain(|place| !one.netns.contains(&place.netns));
     let (shown, stages) = latency::between((&one.name, &ours), (&other.name, &theirs));
     let is_silent = |end: &MeasuredEnd| {
@@ -76,7 +76,8 @@ fn document(
         worst: slowest_stage::sentence(&stages.concat()),
         sent: None,
         places: shown,
-        missing: missing(state).into_iter().chain(lost(state)).collect(),
+        bpf: state.evidence.nodes.iter().map(|node| node.bpf).sum(),
+        missing: missing(state, Since::Opening).into_iter().chain(lost(state)).collect(),
     }
 }
 

@@ -3,10 +3,11 @@
 use super::CommandContext;
 use super::probe_costs::{ONLY_WHEN_ASKED, say_costs};
 use super::scope_options::{OPEN_ENDED, ScopeOptions};
-use super::scoped_look::{PlannedLook, ScopedLook};
+use super::scoped_look::{OpenLook, PlannedLook, check_whole};
 use super::site_options::SiteOptions;
 use crate::capture::filter::{CaptureFilter, ResolvedEndpoint};
 use crate::capture::window::CaptureWindow;
+use crate::conversation::numbers::Since;
 use crate::conversation::session::Session;
 use crate::conversation::state::ConversationState;
 use crate::exit::{Exit, NotThere, WrongUsage};
@@ -14,6 +15,7 @@ use crate::names;
 use crate::numbers::PlaceNames;
 use crate::render;
 use anyhow::Result;
+use diagnoses::words;
 use model::missing::Missing;
 use model::predecessor;
 use model::protocol::{Ask, Hello, Request};
@@ -30,20 +32,20 @@ pub struct NumbersLook<'a> {
     pub place: &'a SiteOptions,
     /// The probes; none for all that read and need not be asked for.
     pub probes: Vec<String>,
-    /// Besides those, where none are named.
+    /// Probes that are read as well, where `probes` names none.
     pub also: &'static [&'static str],
     /// Facts of these places that are read beside numbers.
     pub facts: &'static [&'static str],
     /// How long; until Ctrl-C where it has no end.
     pub length: Option<Duration>,
-    /// How often all is read; once when the window opens and once when it closes, where not.
+    /// The time between two readings; `None` to read once when the window opens and once when it closes.
     pub interval: Option<Duration>,
 }
 
 /// The settings that are compared.
 pub const SETTINGS: &[&str] = &["links", "sysctls", "routes", "rules", "netfilter", "bpf"];
 
-/// More often nothing could be read off.
+/// The shortest interval: more often, nobody could read what is shown.
 const SHORTEST: Duration = Duration::from_millis(500);
 
 /// Refuses to read so often that nothing could be seen.
@@ -56,7 +58,7 @@ pub fn check_interval(interval: Duration) -> Result<()> {
     Ok(())
 }
 
-/// As a filter has it.
+/// The interval in milliseconds, as a filter has it.
 pub fn interval_ms(interval: Duration) -> u32 {
     u32::try_from(interval.as_millis()).unwrap_or(u32::MAX)
 }
@@ -64,11 +66,11 @@ pub fn interval_ms(interval: Duration) -> u32 {
 /// What the user wants while a look goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Steering {
-    /// Other probes from now on.
+    /// The probes to read from now on.
     Probes(Vec<String>),
     /// What was read last, shown in another way.
     Shown,
-    /// Its end.
+    /// The end of the look.
     End,
 }
 
@@ -98,19 +100,19 @@ impl NumbersLook<'_> {
         let Some(planned) = PlannedLook::of(&site, self.scope, self.place, filter, &[], longest).await? else {
             return Ok(Exit::Fine);
         };
-        let mut look = planned.begin(context, &site).await?;
-        let mut probes = self.probes_of(&look.hello);
-        known_probes(&probes, &look.hello)?;
-        let endpoints = look.endpoints(context, &site).await?;
-        let ScopedLook {
+        let greeted = planned.begin(context, &site).await?;
+        let hello = greeted.hello.clone();
+        let mut probes = self.probes_of(&hello);
+        known_probes(&probes, &hello)?;
+        say_costs(&hello, &probes);
+        let OpenLook {
             mut session,
             recording,
             wanted,
-            hello,
-        } = look;
+            endpoints,
+            mut window,
+        } = greeted.open(context, &site, &probes).await?;
         let names = PlaceNames::of(wanted.inventory.as_ref()).only(wanted.pods());
-        say_costs(&hello, &probes);
-        let mut window = CaptureWindow::open(&mut session, &wanted, &endpoints, &probes).await?;
         self.read_facts(&mut session, &endpoints).await?;
         let bound = self.length.map(|length| Instant::now() + length);
         let (mut shown, mut kept) = (1, 0);
@@ -157,11 +159,14 @@ impl NumbersLook<'_> {
         match outcome {
             Err(error) if render::is_broken_pipe(&error) => Ok(Exit::Fine),
             Err(error) => Err(error),
-            Ok(_) => Ok(recording.end(Exit::Fine)),
+            Ok(_) => {
+                check_whole(&session.state, "what was read")?;
+                Ok(recording.end(Exit::Fine))
+            }
         }
     }
 
-    /// Those that were named; else all that read and need not be asked for, and what is wanted besides.
+    /// The probes that were named; else all that read and need not be asked for, and those of `also`.
     fn probes_of(&self, hello: &Hello) -> Vec<String> {
         if !self.probes.is_empty() {
             return self.probes.clone();
@@ -230,12 +235,30 @@ pub fn rounds(state: &ConversationState) -> u64 {
     complete.min().unwrap_or_default()
 }
 
-/// What could not be read of what was asked for.
-pub fn missing(state: &ConversationState) -> Vec<Missing> {
-    let of_places = state.numbers.places().flat_map(|(_, _, place)| &place.missing);
+/// What could not be read of what was asked for, of the places of that time.
+pub fn missing(state: &ConversationState, since: Since) -> Vec<Missing> {
+    let of_places = state.numbers.places(since).flat_map(|(_, _, place)| &place.missing);
     let mut all: Vec<Missing> = state.gaps().chain(of_places).cloned().collect();
     all.dedup();
+    if since == Since::Opening && state.numbers.forgotten > 0 {
+        let what = format!("{} network namespaces that went meanwhile", state.numbers.forgotten);
+        all.push(Missing::new(what, "there were more than are kept").remedy("name fewer targets"));
+    }
     all
+}
+
+/// Nodes whose last reading began late, where there should be so much time between two; each with how late.
+pub fn late(state: &ConversationState, interval: Duration) -> impl Iterator<Item = (&str, Duration)> {
+    let late = state.numbers.late(interval);
+    late.filter_map(move |(node, late)| Some((state.evidence.nodes.get(node)?.name.as_str(), late)))
+}
+
+/// What is missing where a reading began so late.
+pub fn late_reading(node: &str, late: Duration) -> Missing {
+    let what = format!("numbers of {node} at the interval that was asked for");
+    let took = words::time(late.as_nanos() as u64);
+    let why = format!("a reading began {took} late: the node is busy, or there is much to read");
+    Missing::new(what, why).remedy("make --interval longer, or name fewer targets")
 }
 
 /// Now, as RFC 3339 has it.

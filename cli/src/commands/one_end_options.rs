@@ -15,17 +15,17 @@ use model::evidence::{Intent, Limits};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Watching goes on for this long, when nothing else is asked.
+/// How long it watches, unless `--for` says.
 const LENGTH: Duration = Duration::from_secs(10);
-/// Waiting for a fault goes on for this long, when nothing else is asked.
+/// How long it waits for a fault, unless `--for` says.
 const UNTIL_FAULT: Duration = Duration::from_mins(10);
-/// Events of conversations that are well are kept for this long.
+/// How long events of healthy conversations are kept.
 const KEPT: Duration = Duration::from_secs(30);
-/// The same while a fault is waited for: then they would be all that is kept.
+/// How long they are kept while it waits for a fault: hardly anything else is kept then.
 const KEPT_WAITING: Duration = Duration::from_secs(2);
 /// Conversations that are followed, unless more are asked for.
 const WORST: usize = 5;
-/// More of them cost every packet of the node.
+/// The most that can be asked for: each costs some time for every packet of the node.
 const WORST_MAX: usize = 50;
 
 /// One end, and how to look at it.
@@ -56,7 +56,7 @@ struct OneEndLook {
     /// Wait for the first fault, then say why. Without --for it waits 10m
     #[arg(long)]
     until_fault: bool,
-    /// Keep the events of this time before a fault as evidence, also those that seem to have nothing to do with it
+    /// Keep all events of this time before a fault as evidence, also those of other conversations
     #[arg(long, value_name = "TIME", value_parser = durations::parse, requires = "until_fault")]
     keep_last: Option<Duration>,
     /// Follow this many conversations to their other end: those that suffer most
@@ -81,7 +81,7 @@ struct OneEndLook {
     place: SiteOptions,
 }
 
-/// The same, looked through.
+/// The options after they were checked, with defaults filled in.
 #[derive(Debug)]
 pub struct OneEndAsked {
     target: NamedEnd,
@@ -104,7 +104,7 @@ pub struct OneEndAsked {
 }
 
 impl OneEndOptions {
-    /// Looks it through. Without an intent it follows from what the target is.
+    /// Checks the options. Without an intent, the intent follows from what the target is.
     pub fn asked(self, intent: Option<Intent>) -> Result<OneEndAsked> {
         let target = self.how.place.grammar().source(&self.target)?;
         self.how.asked(target, self.target, intent)
@@ -112,9 +112,9 @@ impl OneEndOptions {
 }
 
 impl NamespaceOptions {
-    /// Looks it through.
+    /// Checks the options.
     pub fn asked(self) -> Result<OneEndAsked> {
-        // Of a namespace nothing but its name is written.
+        // A namespace is written by its name alone.
         let text = self.target.unwrap_or_default();
         let target = NamedEnd {
             place: NamedPlace::Name(text.clone()),

@@ -37,7 +37,7 @@ enum Sign {
     Group(String),
 }
 
-/// All of them.
+/// All findings about the network plug-in.
 pub fn plugins(read: &NetworkRead<'_>) -> Vec<CheckResult> {
     let sets = read.sets.as_deref().unwrap_or_default();
     let known = known(read, sets);
@@ -113,7 +113,7 @@ fn plugin(read: &NetworkRead<'_>, known: &[(&'static Agent, Sign)]) -> CheckResu
     CheckResult::fine(format!("network plug-in: {what}")).beside("note", notes)
 }
 
-/// Of a node and an agent.
+/// The state of an agent on a node.
 #[derive(PartialEq, Eq)]
 enum State<'a> {
     Ready,

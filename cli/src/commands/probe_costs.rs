@@ -18,7 +18,7 @@ pub const ONLY_WHEN_ASKED: [&str; 9] = [
     "peers",
 ];
 
-/// Of those of these probes that measure times.
+/// Says what those of these probes cost that measure times.
 pub fn say_costs(hello: &Hello, probes: &[String]) {
     for name in probes.iter().filter(|name| numbers::measures_times(name)) {
         if let Some(status) = hello.probes.iter().find(|status| status.name == *name) {

@@ -15,9 +15,9 @@ use model::evidence::{Intent, Limits};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Until an attempt is given up.
+/// How long until an attempt is given up.
 pub const TIMEOUT: Duration = Duration::from_secs(2);
-/// Until a lookup is given up: glibc's own wait for one answer (resolv.conf(5)).
+/// How long until a lookup is given up: glibc's own wait for one answer (resolv.conf(5)).
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest an attempt may take.
 const TIMEOUT_MAX: Duration = Duration::from_mins(2);

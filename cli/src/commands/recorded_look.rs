@@ -21,17 +21,17 @@ pub struct RecordedLook {
     pub file: String,
     /// What was asked when it was made.
     pub asked: String,
-    /// What all that was said comes to.
+    /// The state after all that the helpers said.
     pub state: ConversationState,
-    /// It is not what was recorded.
+    /// The file was changed after it was recorded.
     pub is_changed: bool,
-    /// It is as it was when it was made, and came to its own end.
+    /// The file was neither changed nor cut, and the run came to its own end.
     pub is_whole: bool,
     names: PlaceNames,
 }
 
 impl RecordedLook {
-    /// Takes it in. A file that is no recording is a wrong one.
+    /// Reads a recording. A file that is none is an error.
     pub async fn open(file: &str) -> Result<Self> {
         let site = Site::any_recording(PathBuf::from(file)).map_err(|error| NotThere::error(format!("{error:#}")))?;
         let ends = site.nodes();
@@ -42,7 +42,7 @@ impl RecordedLook {
             interrupt: &Interrupt::never(),
         };
         let mut session = session_with(&site, &beginning)?;
-        // Until it is over.
+        // Until all lines are read.
         session.until(None, |_| false).await;
         let state = session.state;
         Ok(Self {
@@ -80,7 +80,7 @@ impl RecordedLook {
             what: format!("{} in {}", missing.what, self.file),
             ..missing
         };
-        missing(&self.state).into_iter().map(in_file).collect()
+        missing(&self.state, Since::Opening).into_iter().map(in_file).collect()
     }
 
     /// Whose a namespace is, as it was found when it was asked for.

@@ -13,10 +13,10 @@ use clap::Args;
 use model::inventory::Pod;
 use std::time::Duration;
 
-/// Without an end in sight, a cluster's helpers go after this: nobody watches for longer without looking away.
+/// How long a cluster's helpers live where no `--for` says when the look ends.
 pub const OPEN_ENDED: Duration = Duration::from_hours(1);
 
-/// Whose they are.
+/// The targets, and how many nodes may be looked at.
 #[derive(Debug, Args)]
 pub struct ScopeOptions {
     /// Watch only these: pods, workloads, services, nodes, addresses. With --local: netns/NAME, pid/N, container/ID, host or addresses

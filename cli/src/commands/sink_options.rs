@@ -9,7 +9,7 @@ use anyhow::Result;
 use clap::Args;
 use std::path::PathBuf;
 
-/// These options stand under this in the help. They say where to, and are no part of what is asked.
+/// The heading of these options in the help. They say where to send, and are no part of what is asked.
 pub const HEADING: &str = "Where to";
 
 /// Where numbers and events go.

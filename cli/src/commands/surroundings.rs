@@ -28,7 +28,7 @@ pub struct SiteSurroundings<'a> {
 }
 
 impl<'a> SiteSurroundings<'a> {
-    /// Of this site.
+    /// The surroundings that this site has.
     pub fn of(site: &'a Site, interrupt: Interrupt, recorder: Option<Recorder>) -> Result<Self> {
         Ok(Self {
             site,

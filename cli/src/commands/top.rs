@@ -1,6 +1,6 @@
 //! `top`: who suffers here? A row for each pod, those that suffer most first.
 
-use super::numbers_look::{NumbersLook, check_interval, missing, now};
+use super::numbers_look::{NumbersLook, check_interval, late, late_reading, missing, now};
 use super::scope_options::ScopeOptions;
 use super::site_options::{SiteOptions, block_on};
 use super::watch_orders::WatchOrders;
@@ -8,9 +8,10 @@ use super::{CliCommand, CommandContext};
 use crate::conversation::numbers::Since;
 use crate::exit::{Exit, WrongUsage};
 use crate::inquiry::durations;
+use crate::inquiry::named_end::Grammar;
 use crate::names;
 use crate::numbers::parts::{PARTS, PartKind};
-use crate::numbers::top::TopShape;
+use crate::numbers::top::{TopCost, TopShape};
 use crate::numbers::views::{VIEWS, View, columns_with, find};
 use crate::numbers::{NumbersPlace, parts, top};
 use crate::render::{self, NumbersFormat, Repaint, TopLook};
@@ -18,7 +19,7 @@ use crate::typed::TypedInput;
 use anyhow::Result;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
-use model::protocol::Hello;
+use model::protocol::{BpfCost, Hello};
 use std::cell::RefCell;
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -52,19 +53,19 @@ use std::time::Duration;
 pub struct TopCommand {
     #[command(flatten)]
     scope: ScopeOptions,
-    /// Which columns
+    /// Columns to show
     #[arg(long, value_name = "VIEW", default_value = VIEWS[0].name, value_parser = PossibleValuesParser::new(VIEWS.iter().map(|view| clap::builder::PossibleValue::new(view.name).help(view.about))))]
     view: String,
-    /// A row for each of these in the place of whole pods
+    /// One row per process or peer instead of per pod
     #[arg(long, value_name = "PART", conflicts_with = "view", value_parser = PossibleValuesParser::new(PARTS.iter().map(|kind| clap::builder::PossibleValue::new(kind.view.name).help(kind.view.about))))]
     by: Option<String>,
     /// Look for this time, such as 5s or 1m [default: 5s; with -w until Ctrl-C]
     #[arg(long = "for", value_name = "TIME", value_parser = durations::parse)]
     length: Option<Duration>,
-    /// Show it again and again
+    /// Repeat until Ctrl-C
     #[arg(short, long)]
     watch: bool,
-    /// With -w: how often
+    /// With -w: the interval
     #[arg(long, value_name = "TIME", value_parser = durations::parse, default_value = "2s", requires = "watch")]
     interval: Duration,
     /// Show every row
@@ -143,16 +144,27 @@ impl TopCommand {
                 sorted_by: orders.sorted_by,
             };
             let places = NumbersPlace::all(state, names, since);
-            let (cpu_us, missing) = (state.numbers.cpu_us(), missing(state));
+            let mut missing = missing(state, since);
+            let bpf: Option<BpfCost> = state.evidence.nodes.iter().map(|node| node.bpf).sum();
+            let cost = TopCost {
+                reading_cpu_us: state.numbers.cpu_us(),
+                // It is told when a window closes: while one goes on, all that is known is of those before it.
+                bpf: bpf.filter(|_| !self.watch),
+            };
+            if self.watch {
+                let late = late(state, self.interval);
+                missing.extend(late.map(|(node, late)| late_reading(node, late)));
+            }
             let document = match kind {
-                Some(kind) => top::of_parts(&shape, kind, &places, now(), cpu_us, missing),
-                None => top::document(&shape, &places, now(), cpu_us, missing),
+                Some(kind) => top::of_parts(&shape, kind, &places, now(), cost, missing),
+                None => top::document(&shape, &places, now(), cost, missing),
             };
             let hello = state.nodes.iter().find_map(|node| node.hello.as_ref());
             let look = TopLook {
                 columns: shape.columns.iter().map(|shown| shown.column).collect(),
                 sorted_by: shape.sorted_by,
                 all: self.all,
+                of_machine: self.place.grammar() == Grammar::Machine,
                 keys: hello.filter(|_| by_key).map(|hello| orders.keys(hello, read)),
                 repaint: if self.watch { Repaint::InPlace } else { Repaint::Below },
             };

@@ -97,7 +97,7 @@ fn with(name: &str, hello: &Hello, probes: &[String]) -> Result<Option<Steering>
     Ok(Some(Steering::Probes(next.collect())))
 }
 
-/// These need to know which packets.
+/// Probes that follow single packets, and so need to know which.
 const FOLLOWS_PACKETS: [&str; 2] = ["path", "transmit"];
 
 fn without(name: &str, probes: &[String]) -> Result<Option<Steering>> {
