@@ -576,6 +576,48 @@ fn events_that_a_node_did_not_tell_are_counted() {
     assert_eq!(events, Some(1), "{text}");
 }
 
+/// What is read of each namespace.
+const DATAGRAMS: &str = r#"{"describe":{"window":$id,"id":1,"probe":"udp","name":"Udp.InDatagrams","kind":"counter"}}"#;
+
+/// Five datagrams came into a namespace, as it is read at this time.
+fn datagrams(netns: u32, name: &str, at_ns: u64) -> String {
+    let whose = format!(r#"{{"name":"netns/{name}","owner":{{"netns":{{"name":"{name}"}}}}}}"#);
+    format!(r#"{{"series":{{"window":$id,"netns":{netns},"at_ns":{at_ns},"whose":{whose},"values":[[1,5]]}}}}"#)
+}
+
+#[test]
+fn what_is_gone_is_in_no_later_reading_and_what_a_reading_has_no_room_for_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("skoop.prom");
+    let (a, b) = (datagrams(7, "a", 1_000_000_000), datagrams(8, "b", 1_000_000_000));
+    let later = datagrams(7, "a", 1_500_000_000);
+    let fake = Fake::new(&[
+        ("hello", &[HELLO]),
+        ("resolve", &[A]),
+        ("arm", &[ARMED]),
+        ("go", &[GOING, DATAGRAMS, &a, &b, ROUND]),
+        ("stop", &[&later, LAST_ROUND, STOPPED]),
+        ("bye", &[DONE, "!exit 0"]),
+    ]);
+    let ask = format!(
+        "export netns/a --for 300ms --probe drop --to openmetrics={}",
+        file.display()
+    );
+    let told = fake.run(&ask);
+    assert_eq!(told.code, Some(0), "{told:?}");
+    assert!(!told.err.contains("left out"), "{told:?}");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let of = |place: &str| value(&text, "skoop_udp_InDatagrams_total", &[&format!("place=\"{place}\"")]);
+    assert_eq!((of("netns/a"), of("netns/b")), (Some(5), None), "{text}");
+    let told = fake.run(&format!("{ask} --max-series 1"));
+    assert_eq!(told.code, Some(0), "{told:?}");
+    assert!(
+        told.err
+            .contains("left out of a reading: up to 1 sample; there were more than --max-series 1"),
+        "{told:?}"
+    );
+}
+
 #[test]
 fn a_port_that_is_taken_is_told_before_anything_is_looked_at() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();

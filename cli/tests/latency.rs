@@ -12,6 +12,7 @@ const ARMED: &str = r#"{"armed":{"id":$id,"probes":[{"name":"socketlatency","hoo
 const GOING: &str = r#"{"going":{"id":$id,"at_ns":1000000000}}"#;
 const DESCRIBED: &str = r#"{"describe":{"window":$id,"id":1,"probe":"socketlatency","name":"socketlatency.read",
     "kind":"histogram","unit":"nanoseconds","labels":{"protocol":"tcp"}}}"#;
+const BPF: &str = r#"{"runs":9,"ns":1400000}"#;
 const LOST: &str = r#"[{"probe":"socketlatency","ring_full":0,"over_budget":0,"uncounted":3}]"#;
 
 /// A reading of namespace 7, with these buckets.
@@ -59,8 +60,9 @@ fn command(first: &str, last: &str, losses: &str, events: &[&str], arguments: &s
         .into_iter()
         .chain(events.iter().copied())
         .collect();
-    let stopped =
-        format!(r#"{{"stopped":{{"id":$id,"at_ns":4000000000,"events":$events,"lost":{losses},"totals":[]}}}}"#);
+    let stopped = format!(
+        r#"{{"stopped":{{"id":$id,"at_ns":4000000000,"events":$events,"lost":{losses},"totals":[],"bpf":{BPF}}}}}"#
+    );
     Fake::new(&[
         ("hello", &[&hello]),
         ("resolve", &[A]),
@@ -122,6 +124,7 @@ fn the_document_is_as_the_schema_says() {
     );
     let buckets = stage["buckets"].as_array().unwrap();
     assert_eq!((&buckets[0][2], &buckets[1][2]), (&98.into(), &2.into()));
+    assert_eq!(document["bpf"]["ns"], 1_400_000);
     // What was lost is told.
     assert_eq!(document["missing"][0]["what"], "up to 3 times of socketlatency on n1");
 }
@@ -163,6 +166,7 @@ fn each_slow_wait_is_a_line_with_its_stages_and_its_process_and_the_distribution
         "{}",
         run.out
     );
+    assert_eq!(run.out.matches("our eBPF used 1.4 ms").count(), 1, "{}", run.out);
     // What was lost of times is no lost event, and that there are no totals by cause is as it should be.
     assert!(
         !run.out.contains("Totals") && !run.out.contains("Nothing was seen"),

@@ -34,11 +34,11 @@ pub const SCTP: u8 = 132;
 
 /// TCP's flag of a segment that ends a direction (RFC 9293, 3.1).
 pub const FIN: u8 = 1;
-/// Of one that opens a connection.
+/// TCP's flag of a segment that opens a connection.
 pub const SYN: u8 = 2;
-/// Of one that resets it.
+/// TCP's flag of a segment that resets it.
 pub const RST: u8 = 4;
-/// Of one that acknowledges.
+/// TCP's flag of a segment that acknowledges.
 pub const ACK: u8 = 16;
 
 /// Whether packets of this protocol begin with a source and a destination port (DCCP and UDP-Lite do, too).

@@ -8,17 +8,17 @@
 pub enum Measure {
     /// From data being ready in a TCP socket to the read that takes the first of it.
     ReadTcp = 1,
-    /// The same of a datagram.
+    /// From a datagram being ready in a UDP socket to the read that takes it.
     ReadUdp = 2,
     /// From a TCP socket being given the first of what is written to the write's end.
     WriteTcp = 3,
     /// From a softirq that receives packets being raised on a CPU to its run; of the node.
     SoftirqReceive = 4,
-    /// The same of the one that sends them.
+    /// From a softirq that sends packets being raised on a CPU to its run; of the node.
     SoftirqTransmit = 5,
     /// From a TCP segment entering the stack from a device to its socket.
     ReceiveTcp = 6,
-    /// The same of a datagram.
+    /// From a datagram entering the stack from a device to its socket.
     ReceiveUdp = 7,
     /// From TCP sending a segment to the queue of a device.
     SendTcp = 8,
@@ -28,13 +28,13 @@ pub enum Measure {
     Queue = 10,
     /// From a request to read from a block device being made to its end.
     DiskRead = 11,
-    /// The same of a request to write.
+    /// From a request to write to a block device being made to its end.
     DiskWrite = 12,
-    /// The same of a request to bring what was written to where it stays.
+    /// From a request to make written data permanent (a flush) being made to its end.
     DiskFlush = 13,
     /// From a TCP socket beginning to connect to its connection being made.
     Connect = 14,
-    /// The same, to its connection being refused or given up.
+    /// From a TCP socket beginning to connect to its connection being refused or given up.
     ConnectFailed = 15,
     /// From TCP sending a segment to its acknowledgement.
     RoundTrip = 16,

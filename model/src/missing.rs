@@ -29,7 +29,7 @@ impl Missing {
         }
     }
 
-    /// The same, with what the reader can do.
+    /// Adds what the reader can do.
     #[must_use]
     pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = remedy.into();

@@ -20,6 +20,10 @@ pub struct Number {
     pub help: &'static str,
     /// Names of its labels.
     pub labels: &'static [&'static str],
+    /// It growing says that something was lost, refused or late.
+    pub hurts: bool,
+    /// It is what somebody set: where two are not the same, that is a difference.
+    pub is_setting: bool,
 }
 
 const fn counter(name: &'static str, unit: Unit, labels: &'static [&'static str], help: &'static str) -> Number {
@@ -29,6 +33,16 @@ const fn counter(name: &'static str, unit: Unit, labels: &'static [&'static str]
         unit,
         help,
         labels,
+        hurts: false,
+        is_setting: false,
+    }
+}
+
+/// A counter of what should not happen.
+const fn hurting(name: &'static str, unit: Unit, labels: &'static [&'static str], help: &'static str) -> Number {
+    Number {
+        hurts: true,
+        ..counter(name, unit, labels, help)
     }
 }
 
@@ -39,10 +53,20 @@ const fn gauge(name: &'static str, unit: Unit, labels: &'static [&'static str], 
         unit,
         help,
         labels,
+        hurts: false,
+        is_setting: false,
     }
 }
 
-/// Of times that the kernel side measures.
+/// A level that somebody set.
+const fn setting(name: &'static str, unit: Unit, labels: &'static [&'static str], help: &'static str) -> Number {
+    Number {
+        is_setting: true,
+        ..gauge(name, unit, labels, help)
+    }
+}
+
+/// A number for times that the kernel side measures.
 const fn histogram(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Number {
     Number {
         name,
@@ -50,12 +74,14 @@ const fn histogram(name: &'static str, labels: &'static [&'static str], help: &'
         unit: Unit::Nanoseconds,
         help,
         labels,
+        hurts: false,
+        is_setting: false,
     }
 }
 
 use Unit::{BitsPerSecond, Bytes, Count, Microseconds};
 
-const LINK: &[&str] = &["interface"];
+const LINK: &[&str] = &["interface", "kind"];
 const QDISC: &[&str] = &["interface", "kind", "handle"];
 const CPU: &[&str] = &["cpu"];
 const STATE: &[&str] = &["state"];
@@ -73,38 +99,38 @@ pub const NUMBERS: &[Number] = &[
     counter("netdev.tx_bytes", Bytes, LINK, "bytes sent by an interface"),
     counter("netdev.rx_packets", Count, LINK, "packets received by an interface"),
     counter("netdev.tx_packets", Count, LINK, "packets sent by an interface"),
-    counter(
+    hurting(
         "netdev.rx_errors",
         Count,
         LINK,
         "packets received broken: by the device",
     ),
-    counter("netdev.tx_errors", Count, LINK, "packets the device failed to send"),
-    counter(
+    hurting("netdev.tx_errors", Count, LINK, "packets the device failed to send"),
+    hurting(
         "netdev.rx_dropped",
         Count,
         LINK,
         "packets received whole and dropped: by the driver or the stack",
     ),
-    counter(
+    hurting(
         "netdev.tx_dropped",
         Count,
         LINK,
         "packets dropped before they were sent: by the driver or the stack",
     ),
-    counter(
+    hurting(
         "netdev.rx_missed",
         Count,
         LINK,
         "packets the device had no room for: its ring was full",
     ),
-    counter(
+    hurting(
         "netdev.rx_fifo",
         Count,
         LINK,
         "packets lost to an overflow inside the device while receiving",
     ),
-    counter(
+    hurting(
         "netdev.tx_fifo",
         Count,
         LINK,
@@ -117,6 +143,78 @@ pub const NUMBERS: &[Number] = &[
         "packets of an inactive port, or of a protocol nobody handles",
     ),
     counter("netdev.carrier_changes", Count, LINK, "times the link came or went"),
+    hurting(
+        "netdev.rx_over",
+        Count,
+        LINK,
+        "times the device's receiver overflowed, where it counts that apart",
+    ),
+    hurting(
+        "netdev.rx_crc",
+        Count,
+        LINK,
+        "packets received with a wrong checksum of the link (CRC): a bad cable, port or transceiver",
+    ),
+    hurting(
+        "netdev.rx_frame",
+        Count,
+        LINK,
+        "packets received that did not end with a whole byte: a bad cable, or another duplex at its other end",
+    ),
+    hurting(
+        "netdev.rx_length",
+        Count,
+        LINK,
+        "packets received that were too long or too short",
+    ),
+    hurting(
+        "netdev.tx_aborted",
+        Count,
+        LINK,
+        "packets the device gave up while sending",
+    ),
+    hurting(
+        "netdev.tx_carrier",
+        Count,
+        LINK,
+        "packets lost because the link went while they were sent",
+    ),
+    hurting(
+        "netdev.tx_heartbeat",
+        Count,
+        LINK,
+        "packets after which the transceiver gave no sign of life (old Ethernet, half duplex)",
+    ),
+    hurting(
+        "netdev.tx_window",
+        Count,
+        LINK,
+        "packets that collided too late: the cable is too long, or its other end has another duplex",
+    ),
+    counter(
+        "netdev.collisions",
+        Count,
+        LINK,
+        "packets that collided with others while they were sent (half duplex)",
+    ),
+    counter(
+        "netdev.multicast",
+        Count,
+        LINK,
+        "packets received that were for a group",
+    ),
+    counter(
+        "netdev.rx_compressed",
+        Count,
+        LINK,
+        "compressed packets received (PPP and SLIP)",
+    ),
+    counter(
+        "netdev.tx_compressed",
+        Count,
+        LINK,
+        "compressed packets sent (PPP and SLIP)",
+    ),
     counter(
         "qdisc.packets",
         Count,
@@ -124,7 +222,7 @@ pub const NUMBERS: &[Number] = &[
         "packets a queueing discipline let through",
     ),
     counter("qdisc.bytes", Bytes, QDISC, "bytes a queueing discipline let through"),
-    counter(
+    hurting(
         "qdisc.drops",
         Count,
         QDISC,
@@ -154,7 +252,7 @@ pub const NUMBERS: &[Number] = &[
         QDISC,
         "packets that wait in a queueing discipline",
     ),
-    gauge(
+    setting(
         "qdisc.rate",
         BitsPerSecond,
         QDISC,
@@ -166,7 +264,7 @@ pub const NUMBERS: &[Number] = &[
         CPU,
         "packets a CPU took from its backlog and from devices; of the node, not of a pod",
     ),
-    counter(
+    hurting(
         "softnet.dropped",
         Count,
         CPU,
@@ -178,7 +276,7 @@ pub const NUMBERS: &[Number] = &[
         CPU,
         "times a CPU left packets waiting because its budget or its time was used up",
     ),
-    counter(
+    hurting(
         "softnet.flow_limited",
         Count,
         CPU,
@@ -211,7 +309,7 @@ pub const NUMBERS: &[Number] = &[
         &[],
         "memory of all TCP buffers of the node's kernel",
     ),
-    gauge(
+    setting(
         "sockmem.tcp_limit",
         Bytes,
         &[],
@@ -224,7 +322,7 @@ pub const NUMBERS: &[Number] = &[
         &[],
         "memory of all UDP buffers of the node's kernel",
     ),
-    gauge(
+    setting(
         "sockmem.udp_limit",
         Bytes,
         &[],
@@ -257,7 +355,7 @@ pub const NUMBERS: &[Number] = &[
         LISTENER,
         "connections that wait to be accepted",
     ),
-    gauge(
+    setting(
         "tcpsummary.backlog",
         Count,
         LISTENER,
@@ -276,7 +374,7 @@ pub const NUMBERS: &[Number] = &[
         "smoothed round trip time: 99 of 100 connections have no more",
     ),
     gauge("conntrack.entries", Count, &[], "connections that are tracked"),
-    gauge(
+    setting(
         "conntrack.limit",
         Count,
         &[],
@@ -285,19 +383,19 @@ pub const NUMBERS: &[Number] = &[
     counter("conntrack.found", Count, &[], "lookups that found a connection"),
     counter("conntrack.invalid", Count, &[], "packets that fit no connection"),
     counter("conntrack.insert", Count, &[], "connections taken in"),
-    counter(
+    hurting(
         "conntrack.insert_failed",
         Count,
         &[],
         "connections that could not be taken in: an equal one was there first, and the packet was dropped",
     ),
-    counter(
+    hurting(
         "conntrack.drop",
         Count,
         &[],
         "packets dropped because a connection could not be tracked: the table is full",
     ),
-    counter(
+    hurting(
         "conntrack.early_drop",
         Count,
         &[],
@@ -352,7 +450,7 @@ pub const NUMBERS: &[Number] = &[
         PROCESS,
         "sockets among the open file descriptors of a process",
     ),
-    gauge(
+    setting(
         "fd.limit",
         Count,
         PROCESS,
@@ -375,7 +473,7 @@ pub const NUMBERS: &[Number] = &[
         &[],
         "periods of the CPU limit in which something ran",
     ),
-    counter(
+    hurting(
         "cpu.throttled",
         Count,
         &[],
@@ -399,7 +497,7 @@ pub const NUMBERS: &[Number] = &[
         &[],
         "time that threads were ready to run and had no CPU (the schedulers' run delay, of those that live)",
     ),
-    gauge("cpu.limit_percent", Count, &[], "the CPU limit, as percent of one CPU"),
+    setting("cpu.limit_percent", Count, &[], "the CPU limit, as percent of one CPU"),
     gauge(
         "process.connections",
         Count,
@@ -426,7 +524,7 @@ pub const NUMBERS: &[Number] = &[
     ),
     gauge("process.sockets", Count, PROCESS, "sockets that a process holds"),
     gauge("process.open", Count, PROCESS, "open file descriptors of a process"),
-    gauge(
+    setting(
         "process.limit",
         Count,
         PROCESS,
@@ -587,6 +685,9 @@ const KERNEL_GAUGES: &[&str] = &[
     "MPTcpExt.MPCurrEstab",
 ];
 
+/// The probes that read once for a whole node.
+const OF_NODES: &[&str] = &["sockmem", "softnet"];
+
 /// The number of that name.
 #[must_use]
 pub fn of(name: &str) -> Option<&'static Number> {
@@ -630,6 +731,24 @@ pub fn shape_of(name: &str) -> (SeriesKind, Unit) {
     (kind, unit)
 }
 
+/// Whether a number of that name that grows says that something was lost, refused or late.
+#[must_use]
+pub fn hurts(name: &str) -> bool {
+    of(name).is_some_and(|number| number.hurts) || kernel_counters::of(name).is_some_and(|counter| counter.hurts)
+}
+
+/// Whether a number of that name is what somebody set.
+#[must_use]
+pub fn is_setting(name: &str) -> bool {
+    of(name).is_some_and(|number| number.is_setting)
+}
+
+/// Whether a probe of that name reads the numbers of a node as a whole, and none of its network namespaces.
+#[must_use]
+pub fn is_of_node(probe: &str) -> bool {
+    OF_NODES.contains(&probe)
+}
+
 /// What a number of that name means; a counter of a newer kernel has nobody's words yet.
 #[must_use]
 pub fn help_of(name: &str) -> Option<&'static str> {
@@ -640,7 +759,7 @@ pub fn help_of(name: &str) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{KERNEL_GAUGES, NUMBERS, probe_of, shape_of};
+    use super::{KERNEL_GAUGES, NUMBERS, OF_NODES, hurts, probe_of, shape_of};
     use crate::kernel_counters::COUNTERS;
     use crate::series::{SeriesKind, Unit};
     use std::collections::BTreeSet;
@@ -669,5 +788,20 @@ mod tests {
         assert_eq!(shape_of("IpExt.InOctets"), (SeriesKind::Counter, Unit::Bytes));
         assert_eq!(probe_of("weather.rain"), "");
         assert!(KERNEL_GAUGES.iter().all(|name| !probe_of(name).is_empty()));
+    }
+
+    #[test]
+    fn only_a_counter_hurts_and_only_a_level_is_set() {
+        for number in NUMBERS {
+            assert!(!number.hurts || number.kind == SeriesKind::Counter, "{number:?}");
+            assert!(!number.is_setting || number.kind == SeriesKind::Gauge, "{number:?}");
+        }
+        assert!(hurts("netdev.rx_dropped") && hurts("TcpExt.ListenOverflows"));
+        assert!(!hurts("netdev.rx_bytes") && !hurts("TcpExt.SomethingNew"));
+        assert!(
+            OF_NODES
+                .iter()
+                .all(|probe| NUMBERS.iter().any(|number| probe_of(number.name) == *probe))
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! Numbers as they are shown: the documents that `top`, `inspect`, `compare` and `latency` print with `-o json`.
 
 use crate::missing::Missing;
+use crate::protocol::BpfCost;
 use crate::series::{SeriesKind, Unit};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,9 @@ pub struct Top {
     pub view: String,
     /// Milliseconds on a CPU that the last reading took, on all nodes together.
     pub reading_cpu_ms: f64,
+    /// What our own eBPF programs cost, on all nodes together; absent where that is not known, as before the window closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bpf: Option<BpfCost>,
     /// The rows.
     pub pods: Vec<TopRow>,
     /// Processes or peers that helpers did not tell one by one, because there are more than they tell.
@@ -62,6 +66,9 @@ pub struct TopRow {
     /// What hurts most, in words; absent where nothing does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub worst: Option<String>,
+    /// What hurts most is a wait: `latency` shows where it is.
+    #[serde(skip_serializing_if = "is_false")]
+    pub waits: bool,
     /// All that hurts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hurts: Vec<String>,
@@ -285,6 +292,9 @@ pub struct Latency {
     pub sent: Option<SentAttempts>,
     /// The places asked for.
     pub places: Vec<LatencyPlace>,
+    /// What our own eBPF programs cost, on all nodes together; absent where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bpf: Option<BpfCost>,
     /// What could not be measured.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<Missing>,

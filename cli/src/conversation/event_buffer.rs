@@ -14,7 +14,7 @@ const NEAR: usize = 64;
 pub struct EventBuffer {
     /// What they take, in bytes of memory.
     bytes: usize,
-    /// So many were not kept.
+    /// How many events were not kept.
     unkept: usize,
     /// Some are not yet in their place.
     unordered: bool,

@@ -28,9 +28,9 @@ pub struct HelperConversation {
     pub stopped: Option<u32>,
     /// Requests that could not be carried out, by name.
     pub failed: Vec<String>,
-    /// The site has a name for this node, and so it has for what lives there.
+    /// Whether the site has names for this node and for what lives there.
     pub named: bool,
-    /// It came later than the others, which need not wait for it.
+    /// Whether the helper was started after the others, which do not wait for it.
     pub joined: bool,
     /// Events that it says it told, by window.
     pub told_events: BTreeMap<u32, u64>,

@@ -37,7 +37,7 @@ struct Node {
     ahead_ns: i64,
     /// Others run on the same kernel.
     shared: bool,
-    /// It reports what happens in no namespace at all.
+    /// Whether it is the one node of its kernel that reports what happens in no namespace at all.
     first: bool,
     /// Namespaces that are its own: its node's, those it was asked to find, those it has read.
     own: BTreeSet<u32>,
@@ -46,7 +46,7 @@ struct Node {
 }
 
 impl Kernels {
-    /// Of so many nodes, nothing known yet.
+    /// This many nodes, of which nothing is known yet.
     pub fn of(count: usize) -> Self {
         Self {
             nodes: (0..count).map(|_| Node::default()).collect(),

@@ -1,22 +1,22 @@
-//! When it is looked at what has come: a question that is answered while events come in decides by it what to ask next. A recording
-//! keeps each look, and its replay looks at the same lines again.
+//! Looks: the moments at which a question that is answered while events come in decides what to ask next. A recording keeps what had
+//! come by each look, and its replay decides with the same lines again.
 
 use super::state::ConversationState;
 use crate::recording::{ClientLook, Note, Recorder};
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// Where looks are kept, or come from.
+/// Where looks come from, and where they are kept.
 #[derive(Debug)]
 pub enum Looks {
-    /// It is looked now, and kept where the run is recorded.
+    /// A run: looks happen now. They are kept where it is recorded.
     Now(Option<Recorder>),
-    /// It was looked then.
+    /// A replay: the looks of the recording that are still to come.
     Then(VecDeque<ClientLook>),
 }
 
 impl Looks {
-    /// It is looked, so long after the window was opened: how long that was when it was looked first.
+    /// Looks, this long after the window was opened. Returns how long it was in the run itself.
     pub fn look(&mut self, state: &ConversationState, elapsed: Duration) -> Duration {
         match self {
             Self::Now(None) => elapsed,
@@ -34,7 +34,7 @@ impl Looks {
         }
     }
 
-    /// The next look of a recording; `None` where it is looked now, or was looked no more.
+    /// The next look of a recording; `None` in a run, or after the last one.
     pub fn next(&self) -> Option<&ClientLook> {
         match self {
             Self::Now(_) => None,
@@ -49,12 +49,12 @@ impl Looks {
         self.next().is_some_and(is_taken)
     }
 
-    /// All that this node had said at the next look is taken again.
+    /// Whether all that this node had said by the next look is taken in again: what it says later has to wait.
     pub fn holds_back(&self, state: &ConversationState, node: usize) -> bool {
         self.next().is_some_and(|look| waits(state, look, node))
     }
 
-    /// Nobody looks where it was looked next: the replay asks otherwise than the run did.
+    /// Skips the next look: the replay asks otherwise than the run did.
     pub fn pass_by(&mut self) {
         if let Self::Then(looks) = self {
             looks.pop_front();
@@ -62,7 +62,7 @@ impl Looks {
     }
 }
 
-/// So much of a node was taken at this look. One that came later had said nothing.
+/// Whether all replies of a node that had been taken in at this look are taken in again. A node that came later had none.
 fn waits(state: &ConversationState, look: &ClientLook, node: usize) -> bool {
     state.nodes[node].taken >= look.taken.get(node).copied().unwrap_or_default()
 }

@@ -5,11 +5,14 @@ use model::missing::Missing;
 use model::series::{Round, Sample, Series, SeriesKind, Whose};
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::time::Duration;
 
 /// Numbers that are kept, of all places.
 const VALUES_MAX: usize = 400_000;
 /// Places whose numbers are kept.
 const PLACES_MAX: usize = 8_192;
+/// A reading that begins later than it should by more than this part of the time between two is late: a quarter.
+const LATE_PART: u32 = 4;
 
 /// The numbers of all places.
 #[derive(Debug, Default)]
@@ -17,6 +20,8 @@ pub struct Numbers {
     described: BTreeMap<(usize, u32, u32), Series>,
     places: BTreeMap<(usize, u32), PlaceNumbers>,
     rounds: BTreeMap<usize, Round>,
+    /// Places that are gone and were forgotten to make room for others.
+    pub forgotten: usize,
 }
 
 /// The numbers of one namespace, or of a node.
@@ -27,6 +32,10 @@ pub struct PlaceNumbers {
     /// What could not be read.
     pub missing: Vec<Missing>,
     window: u32,
+    /// It was read since the last round of its node ended.
+    is_read: bool,
+    /// The last round of its node did not find it any more.
+    is_gone: bool,
     first: Reading,
     previous: Reading,
     latest: Reading,
@@ -82,14 +91,18 @@ impl Numbers {
     /// Takes in a sample; an error where there are more than are kept.
     pub fn take(&mut self, node: usize, sample: Sample) -> Result<(), String> {
         let key = (node, sample.netns);
-        if !self.places.contains_key(&key) && self.places.len() >= PLACES_MAX {
+        let is_full = |numbers: &Self| !numbers.places.contains_key(&key) && numbers.places.len() >= PLACES_MAX;
+        if is_full(self) {
+            self.forget_gone();
+        }
+        if is_full(self) {
             return Err(format!(
                 "helpers tell numbers of more than {PLACES_MAX} network namespaces"
             ));
         }
         let place = self.places.entry(key).or_default();
-        // Another window counts its numbers anew.
-        let is_first = place.window != sample.window || place.latest.at_ns == 0;
+        // Another window counts its numbers anew, and so does another place that has the number of one that is gone.
+        let is_first = place.window != sample.window || place.is_gone || place.latest.at_ns == 0;
         if is_first {
             *place = PlaceNumbers {
                 window: sample.window,
@@ -97,6 +110,7 @@ impl Numbers {
                 ..PlaceNumbers::default()
             };
         }
+        place.is_read = true;
         place.previous = place.latest.clone();
         place.latest.at_ns = sample.at_ns;
         place.latest.values.extend(sample.values);
@@ -119,15 +133,30 @@ impl Numbers {
         if !sample.missing.is_empty() {
             place.missing = sample.missing;
         }
-        let kept: usize = self.places.values().map(|place| place.latest.len()).sum();
-        if kept > VALUES_MAX {
+        if self.kept() > VALUES_MAX {
+            self.forget_gone();
+        }
+        if self.kept() > VALUES_MAX {
             return Err(format!("helpers tell more than {VALUES_MAX} numbers"));
         }
         Ok(())
     }
 
+    /// Numbers that are kept.
+    fn kept(&self) -> usize {
+        self.places.values().map(|place| place.latest.len()).sum()
+    }
+
+    /// Makes room: of what is gone nothing more will be told.
+    fn forget_gone(&mut self) {
+        let before = self.places.len();
+        self.places.retain(|_, place| !place.is_gone);
+        self.forgotten += before - self.places.len();
+    }
+
     /// Forgets all readings, but not whose the places are.
     pub fn forget(&mut self) {
+        self.forgotten = 0;
         self.rounds.clear();
         self.described.clear();
         for place in self.places.values_mut() {
@@ -138,8 +167,11 @@ impl Numbers {
         }
     }
 
-    /// A node has read all its places once more.
+    /// A node has read all its places once more. It tells of each, whether or not anything changed there: the others are gone.
     pub fn end_round(&mut self, node: usize, round: Round) {
+        for (_, place) in self.places.range_mut((node, 0)..=(node, u32::MAX)) {
+            place.is_gone = !std::mem::take(&mut place.is_read);
+        }
         self.rounds.insert(node, round);
     }
 
@@ -148,14 +180,28 @@ impl Numbers {
         self.rounds.get(&node).copied()
     }
 
+    /// Nodes whose last reading began late, where there should be so much time between two; each with how late.
+    pub fn late(&self, interval: Duration) -> impl Iterator<Item = (usize, Duration)> {
+        let late = self
+            .rounds
+            .iter()
+            .map(|(node, round)| (*node, Duration::from_micros(round.late_us)));
+        late.filter(move |(_, late)| *late > interval / LATE_PART)
+    }
+
     /// Time on CPUs that the last reading took, of all nodes together.
     pub fn cpu_us(&self) -> u64 {
         self.rounds.values().map(|round| round.cpu_us).sum()
     }
 
-    /// All places: node, namespace (0 for the node itself), numbers.
-    pub fn places(&self) -> impl Iterator<Item = (usize, u32, &PlaceNumbers)> {
-        self.places.iter().map(|((node, netns), place)| (*node, *netns, place))
+    /// The places of that time: node, namespace (0 for the node itself), numbers. What is gone was there when the window opened, as
+    /// long as there is room for it, and between the last two readings it was not.
+    pub fn places(&self, since: Since) -> impl Iterator<Item = (usize, u32, &PlaceNumbers)> {
+        let there = self
+            .places
+            .iter()
+            .filter(move |(_, place)| since == Since::Opening || !place.is_gone);
+        there.map(|((node, netns), place)| (*node, *netns, place))
     }
 
     /// The numbers of a place, each with how it moved.
@@ -196,7 +242,7 @@ impl Numbers {
                 let then = before.buckets.get(id);
                 let growth = counts.iter().map(|(bucket, now)| {
                     let then = then.and_then(|then| then.get(bucket)).copied().unwrap_or_default();
-                    // As of a counter.
+                    // As with a counter: one that fell has begun again.
                     (*bucket, now.checked_sub(then).unwrap_or(*now))
                 });
                 let buckets = growth.filter(|(_, growth)| *growth > 0).collect();
@@ -210,7 +256,7 @@ impl Numbers {
 impl Reading {
     /// Numbers in it.
     fn len(&self) -> usize {
-        self.values.len() + self.buckets.values().map(BTreeMap::len).sum::<usize>()
+        self.values.len() + self.buckets.values().map(|buckets| 1 + buckets.len()).sum::<usize>()
     }
 }
 
@@ -240,8 +286,9 @@ impl PlaceNumbers {
 
 #[cfg(test)]
 mod tests {
-    use super::{Numbers, Since};
-    use model::series::{Sample, Series, SeriesKind};
+    use super::{Numbers, Since, VALUES_MAX};
+    use model::series::{Round, Sample, Series, SeriesKind};
+    use std::time::Duration;
 
     fn told(window: u32, at_ns: u64, values: &[(u32, u64)]) -> Sample {
         Sample {
@@ -287,7 +334,7 @@ mod tests {
         numbers.take(0, told(1, 4_500_000_000, &[(1, 115), (2, 9)])).unwrap();
         assert_eq!(growth(&numbers, Since::Opening), [(1, 115, 15), (2, 9, 0), (3, 4, 4)]);
         assert_eq!(growth(&numbers, Since::Previous), [(1, 115, 5), (2, 9, 0), (3, 4, 0)]);
-        let (_, _, place) = numbers.places().next().unwrap();
+        let (_, _, place) = numbers.places(Since::Previous).next().unwrap();
         assert!((place.seconds(Since::Opening) - 3.5).abs() < 1e-9);
         assert!((place.seconds(Since::Previous) - 2.5).abs() < 1e-9);
     }
@@ -318,6 +365,71 @@ mod tests {
         };
         assert_eq!(grown(Since::Opening), [[(80, 2), (100, 5)]]);
         assert_eq!(grown(Since::Previous), [[(100, 2)]]);
+    }
+
+    fn there(numbers: &Numbers, since: Since) -> Vec<u32> {
+        numbers.places(since).map(|(_, netns, _)| netns).collect()
+    }
+
+    #[test]
+    fn a_place_that_a_round_does_not_tell_of_is_gone_and_was_there_when_the_window_opened() {
+        let mut numbers = numbers(1);
+        let of = |netns: u32, at_ns: u64, values: &[(u32, u64)]| Sample {
+            netns,
+            ..told(1, at_ns, values)
+        };
+        for (netns, value) in [(7, 100), (8, 1)] {
+            numbers.take(0, of(netns, 1, &[(1, value)])).unwrap();
+        }
+        // Another node's rounds are its own.
+        numbers.take(1, of(9, 1, &[])).unwrap();
+        numbers.end_round(0, Round::default());
+        numbers.take(0, of(7, 2, &[(1, 130)])).unwrap();
+        // Nothing moved there, and it is told of.
+        numbers.take(0, of(8, 2, &[])).unwrap();
+        numbers.end_round(0, Round::default());
+        assert_eq!(there(&numbers, Since::Previous), [7, 8, 9]);
+        numbers.take(0, of(8, 3, &[])).unwrap();
+        assert_eq!(there(&numbers, Since::Previous), [7, 8, 9], "the round goes on");
+        numbers.end_round(0, Round::default());
+        assert_eq!(there(&numbers, Since::Previous), [8, 9]);
+        assert_eq!(there(&numbers, Since::Opening), [7, 8, 9]);
+        assert_eq!(growth(&numbers, Since::Opening), [(1, 130, 30)]);
+        // A place that comes to have its number begins anew.
+        numbers.take(0, of(7, 4, &[(1, 5)])).unwrap();
+        assert_eq!(there(&numbers, Since::Previous), [7, 8, 9]);
+        assert_eq!(growth(&numbers, Since::Previous), [(1, 5, 0)]);
+    }
+
+    #[test]
+    fn a_reading_is_late_by_more_than_a_quarter_of_the_time_between_two() {
+        let mut numbers = Numbers::default();
+        for (node, late_us) in [(0, 0), (1, 500_000), (2, 500_001)] {
+            let round = Round {
+                late_us,
+                ..Round::default()
+            };
+            numbers.end_round(node, round);
+        }
+        let late: Vec<_> = numbers.late(Duration::from_secs(2)).collect();
+        assert_eq!(late, [(2, Duration::from_micros(500_001))]);
+    }
+
+    #[test]
+    fn what_is_gone_makes_room() {
+        let mut numbers = Numbers::default();
+        let many: Vec<(u32, u64)> = (0..=VALUES_MAX as u32 / 2).map(|id| (id, 1)).collect();
+        for netns in 1..4 {
+            let sample = Sample {
+                netns,
+                ..told(1, u64::from(netns), &many)
+            };
+            numbers.take(0, sample).unwrap();
+            numbers.end_round(0, Round::default());
+            numbers.end_round(0, Round::default());
+        }
+        assert_eq!(there(&numbers, Since::Opening), [3]);
+        assert_eq!(numbers.forgotten, 2);
     }
 
     #[test]

@@ -17,13 +17,13 @@ use std::fmt;
 const SHORT_BYTES: usize = 8 * 1024;
 /// What a line may come to, in bytes of memory as [`weight()`] has it; the limit of a line's length leaves that much to facts.
 const WEIGHT_MAX: usize = 40 * 1024 * 1024;
-/// Of all other kinds of replies.
+/// What a line of any other kind of reply may come to, in bytes.
 const WEIGHT_MAX_USUAL: usize = 8 * 1024 * 1024;
 /// Unknown kinds of replies that are each reported; more are noise.
 const STRANGERS_MAX: usize = 64;
 /// Windows that are open at once: a client opens two.
 const OPEN_MAX: usize = 1_024;
-/// So much of an unknown kind is shown.
+/// Letters of an unknown kind's name that are shown.
 const WORD_CHARS: usize = 40;
 
 /// A stream so far.

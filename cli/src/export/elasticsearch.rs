@@ -119,6 +119,7 @@ fn document(exported: &ExportedEvent, cluster: &str) -> Value {
                 ("resource", object([("name", place.pod.as_str().into())])),
             ]),
         ),
+        ("container", object([("id", exported.container().into())])),
         ("source", end(flow.src(), flow.sport)),
         ("destination", end(flow.dst(), flow.dport)),
         (
@@ -187,7 +188,7 @@ impl ExportSink for Elasticsearch {
 #[cfg(test)]
 mod tests {
     use super::{bulk, outcome};
-    use crate::export::exported_event::tests::{RESET, event};
+    use crate::export::exported_event::tests::{RESET, event, event_in};
     use crate::export::sink_queue::SinkBatch;
     use serde_json::{Value, json};
     use std::sync::Arc;
@@ -222,6 +223,17 @@ mod tests {
                 "network": {"transport": "tcp"},
             })
         );
+    }
+
+    #[test]
+    fn the_container_is_told_where_it_is_known() {
+        let batch = SinkBatch {
+            events: vec![Arc::new(event_in("4f2a", RESET))],
+            readings: Vec::new(),
+        };
+        let text = bulk(&batch, "logs", "");
+        let document: Value = serde_json::from_str(text.lines().nth(1).unwrap()).unwrap();
+        assert_eq!(document["container"], json!({"id": "4f2a"}));
     }
 
     #[test]

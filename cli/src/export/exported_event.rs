@@ -6,6 +6,7 @@ use super::metric_set::MetricSet;
 use super::place_labels::PlaceLabels;
 use model::errno::name_of;
 use model::event::Event;
+use model::owner::Owner;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,7 +32,7 @@ pub struct ExportedEvent {
 }
 
 impl ExportedEvent {
-    /// Of an event.
+    /// An event, the place it belongs to, and its JSON.
     pub fn new(event: Event, at_ns: u64, place: Arc<PlaceLabels>, json: String) -> Self {
         let seen = serde_json::to_value(&event.seen).unwrap_or_default();
         let text = |key: &str| seen.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -55,6 +56,15 @@ impl ExportedEvent {
             json,
         }
     }
+
+    /// The id of the container it happened in; empty where that is not known.
+    pub fn container(&self) -> &str {
+        match &self.event.owner {
+            Owner::Pod { container, .. } => container.as_deref().unwrap_or_default(),
+            Owner::Container { id } => id,
+            Owner::Netns { .. } | Owner::Host | Owner::Unknown => "",
+        }
+    }
 }
 
 /// How often each kind of event was met since the window opened.
@@ -65,7 +75,7 @@ pub struct EventCounts {
 }
 
 impl EventCounts {
-    /// One more.
+    /// Counts an event.
     pub fn count(&mut self, event: &ExportedEvent) {
         let key = (
             Arc::clone(&event.place),
@@ -91,7 +101,7 @@ impl EventCounts {
         set.left_out += self.uncounted;
     }
 
-    /// As the predecessor told those that it told: one sum for each place.
+    /// Adds the counts under KubeSkoop's names, where it had one: one sum for each place.
     pub fn add_as_kubeskoop(&self, set: &mut MetricSet) {
         let mut sums: BTreeMap<(&Arc<PlaceLabels>, &String), u64> = BTreeMap::new();
         for ((place, probe, _, _), count) in &self.counts {
@@ -112,6 +122,7 @@ pub mod tests {
     use crate::export::metric_set::MetricSet;
     use crate::export::openmetrics_text::{MetricsDialect, text};
     use crate::export::place_labels::PlaceLabels;
+    use model::owner::Owner;
     use std::sync::Arc;
 
     /// An event of a pod on node n1.
@@ -127,6 +138,16 @@ pub mod tests {
         };
         let event = serde_json::from_str(&json).unwrap();
         ExportedEvent::new(event, 1_700_000_000_000_000_000, Arc::new(place), json)
+    }
+
+    /// The same in this container of the pod.
+    pub fn event_in(container: &str, seen: &str) -> ExportedEvent {
+        let mut event = event(seen);
+        event.event.owner = Owner::Pod {
+            uid: "u1".to_owned(),
+            container: Some(container.to_owned()),
+        };
+        event
     }
 
     /// A reset, with its reason.

@@ -30,6 +30,8 @@ pub struct ExportFeed {
     max_series: usize,
     /// Readings that were given.
     told: u64,
+    /// The most samples that were left out of one reading.
+    pub left_out: u64,
     /// Nodes on which something is of a pod that has no name yet.
     pub strangers: BTreeSet<String>,
 }
@@ -51,6 +53,7 @@ impl ExportFeed {
             naming,
             max_series,
             told: 0,
+            left_out: 0,
             strangers: BTreeSet::new(),
         }
     }
@@ -102,7 +105,7 @@ impl ExportFeed {
             node.is_none_or(|node| node.cut)
         };
         places.retain(|place| !gone(&place.node));
-        for (node, _, place) in state.numbers.places() {
+        for (node, _, place) in state.numbers.places(Since::Previous) {
             if let Owner::Pod { uid, .. } = &place.whose.owner
                 && self.names.pod(uid).is_none()
                 && let Some(node) = state.evidence.nodes.get(node)
@@ -125,6 +128,7 @@ impl ExportFeed {
             }
         }
         set.settle();
+        self.left_out = self.left_out.max(set.left_out);
         self.sinks.add_counts(&mut set);
         ExportSinks::add_untold(&mut set, &state.evidence.nodes);
         self.sinks.reading(&Arc::new(set));

@@ -20,9 +20,9 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A server that takes no connection within this time is not there.
 const CONNECT: Duration = Duration::from_secs(5);
-/// Of an answer no more is read.
+/// Bytes of an answer that are read, at most.
 const ANSWER_MAX: usize = 8 << 20;
-/// Of a refusal so many letters are told.
+/// Letters of a refusal that are told, at most.
 const SAYS_MAX: usize = 300;
 
 /// Who sends, to which sinks.

@@ -27,7 +27,7 @@ struct NumberLine<'a> {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     labels: BTreeMap<&'a str, &'a str>,
     value: serde_json::Number,
-    /// Of a distribution: how many values were no more than each bound, in seconds.
+    /// In a distribution: each bound in seconds, and how many values were no more than it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     buckets: Vec<(f64, u64)>,
 }

@@ -6,6 +6,7 @@ use super::metric_names::{MetricName, MetricScale, plain};
 use super::metric_set::MetricSet;
 use super::place_labels::{PlaceLabels, labels_of};
 use crate::numbers::NumbersPlace;
+use model::kernel_counters::COUNTERS;
 use model::numbers;
 use model::predecessor;
 use model::series::{Series, SeriesKind};
@@ -79,28 +80,65 @@ pub fn of(series: &Series) -> Option<MetricName> {
         let found = names.iter().find(|(ours, _)| *ours == key);
         found.map(|(_, theirs)| (*theirs).to_owned())
     };
-    let name = match series.name.split_once('.') {
-        Some(("tcpsummary", "sockets")) => named(STATES, label("state")),
-        Some((table, counter)) => named(NAMES, &series.name)
-            .or_else(|| named(TABLES, table).map(|probe| format!("{probe}_{}", counter.to_lowercase()))),
-        None => None,
+    let name = match series.name.as_str() {
+        "tcpsummary.sockets" => named(STATES, label("state")),
+        name => named(NAMES, name).or_else(|| of_table(name)),
     };
-    let help = numbers::help_of(&series.name).unwrap_or("a counter of the kernel");
     let name = name.filter(|_| told)?;
-    Some(MetricName {
-        family: plain(&format!("kubeskoop_{name}")),
+    Some(metric(&series.name, &name))
+}
+
+/// The name there of a counter of the kernel's tables.
+fn of_table(name: &str) -> Option<String> {
+    let (table, counter) = name.split_once('.')?;
+    let (_, probe) = TABLES.iter().find(|(ours, _)| *ours == table)?;
+    Some(format!("{probe}_{}", counter.to_lowercase()))
+}
+
+fn metric(ours: &str, theirs: &str) -> MetricName {
+    let help = numbers::help_of(ours).unwrap_or("a counter of the kernel");
+    MetricName {
+        family: plain(&format!("kubeskoop_{theirs}")),
         unit: "",
         scale: MetricScale::One,
         kind: SeriesKind::Gauge,
-        help: format!("{}: {help}", series.name),
-    })
+        help: format!("{ours}: {help}"),
+    }
 }
 
-/// The numbers of places that were told there: one sum for each place.
+/// Every number that both have and whose name is known before it is met, by our name.
+fn known() -> Vec<(&'static str, MetricName)> {
+    let named = NAMES.iter().map(|(ours, theirs)| (*ours, (*theirs).to_owned()));
+    let states = STATES
+        .iter()
+        .map(|(_, theirs)| ("tcpsummary.sockets", (*theirs).to_owned()));
+    let counters = COUNTERS
+        .iter()
+        .filter_map(|counter| Some((counter.name, of_table(counter.name)?)));
+    let all = named.chain(states).chain(counters);
+    all.map(|(ours, theirs)| (ours, metric(ours, &theirs))).collect()
+}
+
+/// The probe that reads this number reads it at this place.
+fn reads(place: &NumbersPlace, number: &str) -> bool {
+    let is_of_node = numbers::is_of_node(numbers::probe_of(number));
+    place.reads(number) && is_of_node == (place.netns == 0)
+}
+
+/// The numbers of places that were told there: one sum for each place. What was read is told even if it has always been zero, of which
+/// helpers do not speak: a panel that adds it to something else would be empty.
 pub fn add_places(set: &mut MetricSet, places: &[NumbersPlace]) {
+    let known = known();
     for (place, whose) in places.iter().zip(labels_of(places)) {
-        let mut sums: BTreeMap<String, (MetricName, u64)> = BTreeMap::new();
-        for moved in &place.movements {
+        let read = known.iter().filter(|(number, _)| reads(place, number));
+        let mut sums: BTreeMap<String, (MetricName, u64)> =
+            read.map(|(_, name)| (name.family.clone(), (name.clone(), 0))).collect();
+        let outer = place.outer_interfaces();
+        let leads_out = |series: &Series| match series.labels.get("interface") {
+            Some(interface) if series.name.starts_with("netdev.") => outer.contains(interface.as_str()),
+            _ => true,
+        };
+        for moved in place.movements.iter().filter(|moved| leads_out(moved.series)) {
             if let Some(name) = of(moved.series) {
                 let sum = sums.entry(name.family.clone()).or_insert((name, 0));
                 sum.1 = sum.1.saturating_add(moved.now);
@@ -130,6 +168,8 @@ pub fn labels(place: &PlaceLabels) -> Vec<(String, String)> {
     let netns = place.netns.map(|netns| netns.to_string()).unwrap_or_default();
     [
         ("k8s_node", &place.node),
+        // Its dashboard of nodes asks by this one.
+        ("node", &place.node),
         ("k8s_namespace", &place.namespace),
         ("k8s_pod", &place.pod),
         ("place", &place.place),
@@ -192,12 +232,59 @@ mod tests {
         let text = text(&set, MetricsDialect::Classic);
         let expected = r#"# TYPE kubeskoop_netdev_rxbytes gauge
 # HELP kubeskoop_netdev_rxbytes netdev.rx_bytes: bytes received by an interface
-kubeskoop_netdev_rxbytes{k8s_namespace="shop",k8s_node="n1",k8s_pod="web-1"} 12
+kubeskoop_netdev_rxbytes{k8s_namespace="shop",k8s_node="n1",k8s_pod="web-1",node="n1"} 12
 # TYPE kubeskoop_tcp_retranssegs gauge
 # HELP kubeskoop_tcp_retranssegs Tcp.RetransSegs: segments sent again
-kubeskoop_tcp_retranssegs{k8s_namespace="shop",k8s_node="n1",k8s_pod="web-1"} 3
+kubeskoop_tcp_retranssegs{k8s_namespace="shop",k8s_node="n1",k8s_pod="web-1",node="n1"} 3
 "#;
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn what_was_read_and_never_was_more_than_zero_is_told_as_zero_where_it_was_read() {
+        let numbers = [(series("sock.tcp", &[]), 2)];
+        let mut places = [place(("shop", "web-1", 7), &numbers), place(("", "n1", 0), &[])];
+        for place in &mut places {
+            place.probes = vec!["sock", "sockmem", "tcp", "tcpsummary"];
+        }
+        let mut set = MetricSet::with_room(0, 1_000);
+        add_places(&mut set, &places);
+        set.settle();
+        let text = text(&set, MetricsDialect::Classic);
+        let web = r#"{k8s_namespace="shop",k8s_node="n1",k8s_pod="web-1",node="n1"}"#;
+        let node = r#"{k8s_node="n1",node="n1"}"#;
+        for line in [
+            format!("kubeskoop_sock_inuse{web} 2"),
+            format!("kubeskoop_sock_tw{web} 0"),
+            format!("kubeskoop_tcp_retranssegs{web} 0"),
+            format!("kubeskoop_tcpsummary_tcpsynsentconn{web} 0"),
+            format!("kubeskoop_sock_orphan{node} 0"),
+        ] {
+            assert!(text.lines().any(|told| told == line), "{line} is not in {text}");
+        }
+        for name in [
+            format!("kubeskoop_sock_inuse{node}"),
+            format!("kubeskoop_sock_orphan{web}"),
+            "kubeskoop_udp_".to_owned(),
+        ] {
+            assert!(!text.contains(&name), "nobody read {name}: {text}");
+        }
+        assert_eq!(set.left_out, 0);
+    }
+
+    #[test]
+    fn of_a_node_its_devices_are_added_up_and_not_what_passes_them_once_more() {
+        let numbers = [
+            (series("netdev.rx_bytes", &[("interface", "ens3")]), 5),
+            (
+                series("netdev.rx_bytes", &[("interface", "cni0"), ("kind", "bridge")]),
+                4,
+            ),
+        ];
+        let mut set = MetricSet::with_room(0, 100);
+        add_places(&mut set, &[place(("", "n1", 1), &numbers)]);
+        let samples = &set.families["kubeskoop_netdev_rxbytes"].samples;
+        assert_eq!(samples.iter().map(|sample| sample.value.read).collect::<Vec<_>>(), [5]);
     }
 
     #[test]

@@ -51,6 +51,7 @@ fn metadata(event: &ExportedEvent) -> Map<String, Value> {
     let mut metadata = said([
         ("pod", event.place.pod.as_str()),
         ("place", event.place.place.as_str()),
+        ("container", event.container()),
         ("probe", event.event.probe.as_str()),
         ("what", event.what.as_str()),
         ("reason", event.reason.as_str()),
@@ -72,7 +73,7 @@ impl ExportSink for Loki {
 #[cfg(test)]
 mod tests {
     use super::push;
-    use crate::export::exported_event::tests::{RESET, event};
+    use crate::export::exported_event::tests::{RESET, event, event_in};
     use crate::export::sink_queue::SinkBatch;
     use serde_json::json;
     use std::sync::Arc;
@@ -94,5 +95,18 @@ mod tests {
             }]})
         );
         assert!(push(&batch, "")["streams"][0]["stream"].get("cluster").is_none());
+    }
+
+    #[test]
+    fn the_container_is_told_where_it_is_known() {
+        let batch = SinkBatch {
+            events: vec![Arc::new(event_in("4f2a", RESET))],
+            readings: Vec::new(),
+        };
+        let metadata = &push(&batch, "")["streams"][0]["values"][0][2];
+        assert_eq!(
+            (&metadata["pod"], &metadata["container"]),
+            (&"web-1".into(), &"4f2a".into())
+        );
     }
 }

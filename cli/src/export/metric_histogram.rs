@@ -34,7 +34,7 @@ pub fn bounds_s() -> impl Iterator<Item = f64> {
 }
 
 impl MetricHistogram {
-    /// Of buckets as they are counted.
+    /// A histogram from buckets as the kernel side counts them.
     pub fn new(place: Arc<PlaceLabels>, mut labels: Vec<(String, String)>, counts: &[(u16, u64)]) -> Self {
         labels.sort();
         labels.dedup_by(|one, other| one.0 == other.0);

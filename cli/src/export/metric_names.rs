@@ -4,7 +4,7 @@
 use model::numbers::{self, probe_of};
 use model::series::{Series, SeriesKind, Unit};
 
-/// By whose names numbers are told.
+/// Whose names metrics have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum MetricNaming {
     /// Ours: all numbers, as `skoop_<probe>_<name>`.
@@ -14,7 +14,7 @@ pub enum MetricNaming {
     Kubeskoop,
 }
 
-/// By what a number is divided to come to base units.
+/// The divisor that brings a number to base units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MetricScale {
     /// It is in base units.

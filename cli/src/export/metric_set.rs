@@ -50,14 +50,14 @@ pub struct MetricSample {
 /// A number, exactly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MetricValue {
-    /// As it was read.
+    /// The number as it was read.
     pub read: u64,
-    /// By what it is divided.
+    /// The divisor that brings it to base units.
     pub scale: MetricScale,
 }
 
 impl MetricSet {
-    /// Of nothing yet, with room for so many samples.
+    /// An empty set with room for `most` samples.
     pub fn with_room(at_ns: u64, most: usize) -> Self {
         Self {
             at_ns,
@@ -174,7 +174,7 @@ impl MetricSet {
 }
 
 impl MetricFamily {
-    /// Of this name, without samples yet.
+    /// A family of this name, without samples yet.
     fn of(name: &MetricName) -> Self {
         Self {
             name: name.clone(),

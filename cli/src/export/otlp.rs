@@ -12,9 +12,9 @@ use model::series::SeriesKind;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
-/// The API's own paths.
+/// The path that takes numbers.
 pub const METRICS: &str = "/v1/metrics";
-/// Of events.
+/// The path that takes events.
 pub const LOGS: &str = "/v1/logs";
 
 /// A collector.
@@ -208,6 +208,7 @@ fn record(event: &ExportedEvent) -> Value {
         ("skoop.probe", event.event.probe.as_str()),
         ("skoop.what", &event.what),
         ("skoop.reason", &event.reason),
+        ("container.id", event.container()),
         (
             "network.interface.name",
             event.event.interface.as_deref().unwrap_or_default(),
@@ -264,7 +265,7 @@ impl ExportSink for Otlp {
 #[cfg(test)]
 mod tests {
     use super::{logs, metrics, refused};
-    use crate::export::exported_event::tests::{RESET, event};
+    use crate::export::exported_event::tests::{RESET, event, event_in};
     use crate::export::metric_set::MetricSet;
     use crate::export::metric_set::tests::{place, series};
     use crate::export::sink_queue::SinkBatch;
@@ -323,7 +324,27 @@ mod tests {
         assert_eq!(record["timeUnixNano"], "1700000000000000000");
         assert!(record["body"]["stringValue"].as_str().unwrap().contains("NO_SOCKET"));
         let reason = json!({"key": "skoop.reason", "value": {"stringValue": "NO_SOCKET"}});
-        assert!(record["attributes"].as_array().unwrap().contains(&reason), "{record}");
+        let attributes = record["attributes"].as_array().unwrap();
+        assert!(attributes.contains(&reason), "{record}");
+        assert!(
+            attributes.iter().all(|attribute| attribute["key"] != "container.id"),
+            "{record}"
+        );
+    }
+
+    #[test]
+    fn the_container_is_told_where_it_is_known() {
+        let batch = SinkBatch {
+            events: vec![Arc::new(event_in("4f2a", RESET))],
+            readings: Vec::new(),
+        };
+        let logs = logs(&batch, "");
+        let record = &logs["resourceLogs"][0]["scopeLogs"][0]["logRecords"][0];
+        let container = json!({"key": "container.id", "value": {"stringValue": "4f2a"}});
+        assert!(
+            record["attributes"].as_array().unwrap().contains(&container),
+            "{record}"
+        );
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub fn labels_of(places: &[NumbersPlace]) -> Vec<Arc<PlaceLabels>> {
 }
 
 impl PlaceLabels {
-    /// Of a place.
+    /// The labels of a place.
     fn of(place: &NumbersPlace) -> Self {
         let mut labels = Self {
             node: place.node.clone(),

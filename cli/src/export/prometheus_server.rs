@@ -184,7 +184,7 @@ impl MetricsFormat {
         }
     }
 
-    /// Of a media range with its parameters (RFC 9110, 12.5.1), if it is one of ours.
+    /// The format of a media range with its parameters (RFC 9110, 12.5.1), if it is one of ours.
     fn of(range: &str) -> Option<Self> {
         let mut parts = range.split(';').map(str::trim);
         match parts.next()? {
@@ -211,7 +211,7 @@ fn format_for(headers: &HeaderMap) -> MetricsFormat {
     let known = accepted
         .flat_map(|accepted| accepted.split(','))
         .filter_map(|range| Some((MetricsFormat::of(range)?, weight(range))));
-    // Of several that he likes alike, the first.
+    // Of several that are liked equally well, the first.
     let best = known.reduce(|best, next| if next.1 > best.1 { next } else { best });
     best.map_or(MetricsFormat::Text(MetricsDialect::OpenMetrics), |(format, _)| format)
 }

@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_mins(2);
 pub struct DeliveryError {
     /// What failed, with what the reader can do.
     pub why: String,
-    /// It may go out later.
+    /// Whether it may go out later.
     pub again: bool,
     /// The sink wants to be asked no earlier.
     pub after: Option<Duration>,
@@ -29,7 +29,7 @@ pub struct DeliveryError {
 }
 
 impl DeliveryError {
-    /// It will fail however often it is tried.
+    /// An error that lasts, however often it is tried.
     pub fn lasting(why: impl Into<String>) -> Self {
         Self {
             why: why.into(),
@@ -39,7 +39,7 @@ impl DeliveryError {
         }
     }
 
-    /// It may go out later.
+    /// An error that may pass: it is tried again.
     pub fn passing(why: impl Into<String>) -> Self {
         Self {
             again: true,

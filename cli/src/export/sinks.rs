@@ -33,7 +33,7 @@ const GRACE: Duration = Duration::from_secs(10);
 /// One line of the registry.
 #[derive(Debug)]
 struct SinkEntry {
-    /// As it is asked for.
+    /// Its word in `--to`.
     name: &'static str,
     /// What stands behind the equals sign.
     place: &'static str,
@@ -134,7 +134,7 @@ const LATEST: SinkAppetite = SinkAppetite {
     linger: Duration::ZERO,
 };
 
-/// Of a server that takes events.
+/// What may wait for a server that takes events.
 const PUSHED_EVENTS: SinkAppetite = SinkAppetite {
     events: 50_000,
     readings: 0,
@@ -142,7 +142,7 @@ const PUSHED_EVENTS: SinkAppetite = SinkAppetite {
     linger: Duration::from_millis(250),
 };
 
-/// Of a server that takes numbers.
+/// What may wait for a server that takes numbers.
 const PUSHED_NUMBERS: SinkAppetite = SinkAppetite {
     events: 0,
     readings: 64,
@@ -150,13 +150,13 @@ const PUSHED_NUMBERS: SinkAppetite = SinkAppetite {
     linger: Duration::ZERO,
 };
 
-/// Of a server that takes both.
+/// What may wait for a server that takes both.
 const PUSHED_BOTH: SinkAppetite = SinkAppetite {
     readings: 64,
     ..PUSHED_EVENTS
 };
 
-/// Of a sink that writes both here and now.
+/// What may wait for a sink that writes both to a file or a stream.
 const LINES: SinkAppetite = SinkAppetite {
     events: 50_000,
     readings: 64,
@@ -218,9 +218,9 @@ impl SinkEntry {
 
 /// What a sink is started with.
 struct SinkSetup<'a> {
-    /// What it is told of as.
+    /// Its name in messages.
     name: String,
-    /// As it stands in `--to`.
+    /// The word for it in `--to`.
     kind: &'static str,
     place: &'a str,
     options: &'a SinkOptions,

@@ -41,7 +41,7 @@ pub struct Compared<'a> {
 struct Comparison {
     /// What is different, what explains most first.
     differences: Vec<Difference>,
-    /// So many facts and numbers are alike.
+    /// How many facts and numbers are alike.
     alike: usize,
     /// What was read of neither.
     in_neither: Vec<String>,
@@ -295,6 +295,9 @@ const AMOUNTS: &[&str] = &[
     "netdev.tx_bytes",
     "netdev.rx_packets",
     "netdev.tx_packets",
+    "netdev.multicast",
+    "netdev.rx_compressed",
+    "netdev.tx_compressed",
     "qdisc.packets",
     "qdisc.bytes",
     "cpu.used",
@@ -322,6 +325,27 @@ fn moved(key: &Key, one: &NumbersPlace, other: &NumbersPlace) -> Option<(f64, Di
         (_, Some((.., growth))) if seconds > 0.0 => growth as f64 / seconds,
         _ => 0.0,
     };
+    let shown = |amount: f64| match (kind, unit) {
+        (SeriesKind::Gauge, Unit::Microseconds) => words::time((amount * 1e3) as u64),
+        (SeriesKind::Gauge, Unit::Bytes) => words::bytes(amount as u64),
+        (SeriesKind::Gauge, Unit::BitsPerSecond) => format!("{:.1} Mbit/s", amount / 1e6),
+        (SeriesKind::Gauge, _) => format!("{amount:.0}"),
+        (_, Unit::Microseconds) => format!("{}/s", words::time((amount * 1e3) as u64)),
+        (_, Unit::Bytes) => format!("{}/s", words::bytes(amount as u64)),
+        _ => format!("{amount:.1}/s"),
+    };
+    let what = spelled(key);
+    let help = numbers::help_of(name).map(str::to_owned);
+    if numbers::is_setting(name) {
+        // What is not told is not set.
+        let [ours, theirs] = [here, there].map(|set| set.map_or(0, |(.., now, _)| now));
+        let told = |set: u64| if set == 0 { String::new() } else { shown(set as f64) };
+        let found = Difference {
+            help,
+            ..difference(&what, told(ours), told(theirs))
+        };
+        return (ours != theirs).then_some((f64::MAX, found));
+    }
     let (a, b) = (value(here, one.seconds), value(there, other.seconds));
     let (less, more) = (a.min(b), a.max(b));
     let floor = match (kind, unit) {
@@ -334,17 +358,8 @@ fn moved(key: &Key, one: &NumbersPlace, other: &NumbersPlace) -> Option<(f64, Di
     if more < floor || more < less * TIMES {
         return None;
     }
-    let hurts = kernel_counters::of(name).is_some_and(|counter| counter.hurts);
+    let hurts = numbers::hurts(name);
     let times = more / less.max(floor);
-    let shown = |amount: f64| match (kind, unit) {
-        (SeriesKind::Gauge, Unit::Microseconds) => words::time((amount * 1e3) as u64),
-        (SeriesKind::Gauge, Unit::Bytes) => words::bytes(amount as u64),
-        (SeriesKind::Gauge, _) => format!("{amount:.0}"),
-        (_, Unit::Microseconds) => format!("{}/s", words::time((amount * 1e3) as u64)),
-        (_, Unit::Bytes) => format!("{}/s", words::bytes(amount as u64)),
-        _ => format!("{amount:.1}/s"),
-    };
-    let what = spelled(key);
     let weight = if hurts { 1e6 + times } else { times };
     Some((
         weight,
@@ -353,7 +368,7 @@ fn moved(key: &Key, one: &NumbersPlace, other: &NumbersPlace) -> Option<(f64, Di
             one: shown(a),
             other: shown(b),
             hurts,
-            help: numbers::help_of(name).map(str::to_owned),
+            help,
         },
     ))
 }
@@ -505,5 +520,50 @@ mod tests {
         );
         assert!(found[1].hurts && !found[2].hurts);
         assert!(alike >= 3, "kernel, state, sockets: {alike}");
+    }
+
+    #[test]
+    fn settings_that_are_not_the_same_are_different_and_what_hurts_does_so_by_the_table() {
+        let all = [
+            series("cpu.limit_percent", SeriesKind::Gauge),
+            series("conntrack.limit", SeriesKind::Gauge),
+            series("netdev.rx_dropped", SeriesKind::Counter),
+        ];
+        let at = |moved: &[(u64, u64)]| NumbersPlace {
+            probes: vec!["cpu", "conntrack", "netdev"],
+            ..place(&all, moved)
+        };
+        let (sick, well) = (
+            at(&[(100, 0), (65_536, 0), (9, 50)]),
+            at(&[(150, 0), (65_536, 0), (9, 0)]),
+        );
+        let side = |place| Compared {
+            place,
+            facts: None,
+            kernel: "",
+            readable: Vec::new(),
+            recording: None,
+        };
+        let comparison = of(&side(&sick), &side(&well));
+        let told: Vec<(&str, &str, &str, bool)> = comparison
+            .differences
+            .iter()
+            .map(|found| {
+                (
+                    found.what.as_str(),
+                    found.one.as_str(),
+                    found.other.as_str(),
+                    found.hurts,
+                )
+            })
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("cpu.limit_percent", "100", "150", false),
+                ("netdev.rx_dropped", "25.0/s", "0.0/s", true),
+            ]
+        );
+        assert_eq!(comparison.alike, 1, "the table of connections");
     }
 }

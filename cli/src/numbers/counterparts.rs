@@ -5,11 +5,11 @@ use super::place::NumbersPlace;
 /// Places of two looks.
 #[derive(Debug, Default)]
 pub struct Counterparts<'a> {
-    /// Those that are in both.
+    /// Places that are in both.
     pub pairs: Vec<(NumbersPlace<'a>, NumbersPlace<'a>)>,
-    /// Those that are only in the first, by name.
+    /// Places that are only in the first, by name.
     pub only_first: Vec<String>,
-    /// Those that are only in the second.
+    /// Places that are only in the second.
     pub only_second: Vec<String>,
 }
 

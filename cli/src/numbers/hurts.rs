@@ -12,6 +12,8 @@ pub struct Hurt {
     pub says: String,
     /// How much, for the order: what fails weighs more than what is lost, and that more than what waits.
     pub weight: f64,
+    /// It is a wait, of which can be measured where it is.
+    pub waits: bool,
 }
 
 /// What fails, what is lost, and what waits; each outweighs the next.
@@ -56,7 +58,19 @@ pub(super) fn found_by(signs: &[fn(&NumbersPlace) -> Vec<Hurt>], place: &Numbers
 }
 
 pub(super) fn hurt(weight: f64, says: String) -> Hurt {
-    Hurt { says, weight }
+    Hurt {
+        says,
+        weight,
+        waits: false,
+    }
+}
+
+/// The same of a wait.
+pub(super) fn wait(weight: f64, says: String) -> Hurt {
+    Hurt {
+        waits: true,
+        ..hurt(weight, says)
+    }
 }
 
 /// One of these counters, with its own words where it grew.
@@ -340,14 +354,14 @@ fn no_way(place: &NumbersPlace) -> Vec<Hurt> {
     )
 }
 
-/// So many bytes wait somewhere; less is what a program is about to read, or what is on its way.
+/// Bytes that have to wait somewhere to be worth a word; fewer are what a program is about to read, or what is on its way.
 pub(super) const MUCH: u64 = 64 * 1024;
 
 fn unread(place: &NumbersPlace) -> Vec<Hurt> {
     let unread = place.now("tcpsummary.unread");
     let closed = place.growth("TcpExt.TCPToZeroWindowAdv");
     if closed > 0 {
-        return vec![hurt(
+        return vec![wait(
             LOSES * closed as f64,
             format!(
                 "a program does not read: {} unread, its window was closed {}",
@@ -359,7 +373,7 @@ fn unread(place: &NumbersPlace) -> Vec<Hurt> {
     if unread < MUCH {
         return Vec::new();
     }
-    vec![hurt(
+    vec![wait(
         WAITS * unread as f64 / 1024.0,
         format!("{} came that no program has read", bytes(unread)),
     )]
@@ -419,7 +433,7 @@ fn throttled(place: &NumbersPlace) -> Vec<Hurt> {
         return Vec::new();
     };
     let limit = place.now("cpu.limit_percent") as f64 / 100.0;
-    vec![hurt(
+    vec![wait(
         WAITS * share * 1000.0,
         format!("CPU throttled in {:.0} % of periods (limit {limit:.2})", share * 100.0),
     )]
@@ -438,7 +452,7 @@ fn waits_for_cpu(place: &NumbersPlace) -> Vec<Hurt> {
     if share < FELT_WAITING {
         return Vec::new();
     }
-    vec![hurt(
+    vec![wait(
         WAITS * share * 100.0,
         format!("threads ready to run waited for a CPU {share:.1} s in a second"),
     )]
@@ -449,7 +463,7 @@ fn waits_for_disk(place: &NumbersPlace) -> Vec<Hurt> {
     if share < FELT_WAITING {
         return Vec::new();
     }
-    vec![hurt(
+    vec![wait(
         WAITS * share * 100.0,
         format!("waited for a disk {:.0} % of the time", share.min(1.0) * 100.0),
     )]

@@ -174,7 +174,6 @@ fn says_something(moved: &Movement, all: bool) -> bool {
 
 fn shown(place: &NumbersPlace, moved: &Movement) -> ShownNumber {
     let name = &moved.series.name;
-    let hurts = kernel_counters::of(name).is_some_and(|counter| counter.hurts) || HURTING.contains(&name.as_str());
     let own = moved.series.labels.iter().filter(|(label, _)| *label != POD);
     ShownNumber {
         name: name.clone(),
@@ -184,25 +183,7 @@ fn shown(place: &NumbersPlace, moved: &Movement) -> ShownNumber {
         now: moved.now,
         limit: limit_of(place, moved),
         growth: moved.growth,
-        hurts: hurts && moved.growth > 0,
+        hurts: numbers::hurts(name) && moved.growth > 0,
         help: numbers::help_of(name).map(str::to_owned),
     }
 }
-
-/// Numbers that hurt where they grow, besides the kernel's own counters.
-const HURTING: &[&str] = &[
-    "netdev.rx_errors",
-    "netdev.tx_errors",
-    "netdev.rx_dropped",
-    "netdev.tx_dropped",
-    "netdev.rx_missed",
-    "netdev.rx_fifo",
-    "netdev.tx_fifo",
-    "qdisc.drops",
-    "softnet.dropped",
-    "softnet.flow_limited",
-    "conntrack.drop",
-    "conntrack.insert_failed",
-    "conntrack.early_drop",
-    "cpu.throttled",
-];

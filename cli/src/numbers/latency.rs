@@ -15,7 +15,7 @@ pub struct MeasuredStage {
     pub of_node: bool,
     /// Whose it is.
     pub of: String,
-    /// As it is shown.
+    /// The row that shows it.
     pub row: LatencyStage,
 }
 

@@ -1,7 +1,7 @@
 //! Rows for parts of places: each process, or each peer of its sockets. How places are taken apart, their columns, and what hurts.
 
 use super::hurts::{
-    FAILS, FELT_WAITING, Hurt, LOSES, MUCH, NEARLY_FULL, ON_THEIR_WAY, WAITS, found_by, hurt, share_of_window,
+    FAILS, FELT_WAITING, Hurt, LOSES, MUCH, NEARLY_FULL, ON_THEIR_WAY, WAITS, found_by, hurt, share_of_window, wait,
 };
 use super::place::NumbersPlace;
 use super::views::{self, View, column, level, microseconds, rate};
@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 /// What places are taken apart by.
 #[derive(Debug)]
 pub struct PartKind {
-    /// As it is asked for; its columns, and the probes they need.
+    /// Its word in `--by`, its columns, and the probes they need.
     pub view: View,
     /// Numbers with the same values of these labels belong to one part.
     labels: &'static [&'static str],
@@ -155,7 +155,7 @@ fn files_full(part: &NumbersPlace) -> Vec<Hurt> {
 fn not_read_by_process(part: &NumbersPlace) -> Vec<Hurt> {
     let unread = part.now("process.unread");
     let weight = WAITS * unread as f64 / 1024.0;
-    told(unread >= MUCH, weight, || {
+    held(unread >= MUCH, weight, || {
         format!("has not read {} that came", bytes(unread))
     })
 }
@@ -163,7 +163,7 @@ fn not_read_by_process(part: &NumbersPlace) -> Vec<Hurt> {
 fn waited_for_cpu(part: &NumbersPlace) -> Vec<Hurt> {
     let share = share_of_window(part, "process.waited");
     let says = || format!("was ready to run and waited for a CPU {share:.1} s in a second");
-    told(share >= FELT_WAITING, WAITS * share * 100.0, says)
+    held(share >= FELT_WAITING, WAITS * share * 100.0, says)
 }
 
 fn resent_by_process(part: &NumbersPlace) -> Vec<Hurt> {
@@ -195,7 +195,7 @@ fn does_not_answer(part: &NumbersPlace) -> Vec<Hurt> {
 fn not_read_from_peer(part: &NumbersPlace) -> Vec<Hurt> {
     let unread = part.now("peers.unread");
     let weight = WAITS * unread as f64 / 1024.0;
-    told(unread >= MUCH, weight, || {
+    held(unread >= MUCH, weight, || {
         format!("{} came that no program has read", bytes(unread))
     })
 }
@@ -203,7 +203,7 @@ fn not_read_from_peer(part: &NumbersPlace) -> Vec<Hurt> {
 fn not_acknowledged_by_peer(part: &NumbersPlace) -> Vec<Hurt> {
     let waiting = part.now("peers.unacknowledged");
     let weight = WAITS * waiting as f64 / 1024.0;
-    told(waiting >= MUCH, weight, || {
+    held(waiting >= MUCH, weight, || {
         format!("{} written that the peer has not acknowledged", bytes(waiting))
     })
 }
@@ -211,6 +211,15 @@ fn not_acknowledged_by_peer(part: &NumbersPlace) -> Vec<Hurt> {
 fn told(it_hurts: bool, weight: f64, says: impl FnOnce() -> String) -> Vec<Hurt> {
     if it_hurts {
         vec![hurt(weight, says())]
+    } else {
+        Vec::new()
+    }
+}
+
+/// The same of a wait.
+fn held(it_waits: bool, weight: f64, says: impl FnOnce() -> String) -> Vec<Hurt> {
+    if it_waits {
+        vec![wait(weight, says())]
     } else {
         Vec::new()
     }

@@ -75,7 +75,7 @@ impl PlaceNames {
         }
     }
 
-    /// The same, where only these pods were asked for: others that share a node's network are not told.
+    /// Limits pods that share their node's network to these, which were asked for: the others are not told.
     #[must_use]
     pub fn only(mut self, uids: impl IntoIterator<Item = String>) -> Self {
         self.asked.extend(uids);
@@ -150,7 +150,7 @@ impl<'a> NumbersPlace<'a> {
         };
         let mut known = names.addresses.clone();
         let mut all = Vec::new();
-        for told in state.numbers.places() {
+        for told in state.numbers.places(since) {
             let (_, _, numbers) = told;
             if let Some(mut place) = place(told) {
                 // What the cluster's API says goes before.
@@ -278,7 +278,7 @@ impl<'a> NumbersPlace<'a> {
         self.of(name).fold(0, |sum, moved| sum.saturating_add(moved.growth))
     }
 
-    /// By how much they are more than they were before, together.
+    /// By how much all numbers of this name grew, together.
     pub fn rise(&self, name: &str) -> u64 {
         self.of(name).fold(0, |sum, moved| {
             sum.saturating_add(moved.now.saturating_sub(moved.then.unwrap_or_default()))
@@ -304,7 +304,35 @@ impl<'a> NumbersPlace<'a> {
         self.of(name)
             .map(move |moved| (moved.series.labels.get(label).map_or("", String::as_str), moved))
     }
+
+    /// Interfaces that lead out of it, so that each packet is counted once: of a pod all but loopback, of a node its devices. What
+    /// passes a node's bridges, veths, bonds and tunnels passes a device, too.
+    pub fn outer_interfaces(&self) -> BTreeSet<&'a str> {
+        let of_interfaces = self
+            .movements
+            .iter()
+            .filter(|moved| moved.series.name.starts_with("netdev."));
+        let told: BTreeSet<(&'a str, bool)> = of_interfaces
+            .filter_map(|moved| {
+                let labels = &moved.series.labels;
+                Some((labels.get("interface")?.as_str(), !labels.contains_key("kind")))
+            })
+            .filter(|(interface, _)| *interface != "lo")
+            .collect();
+        let has_devices = told.iter().any(|(_, is_device)| *is_device);
+        let leads_out = |(interface, is_device): &(&str, bool)| match (self.is_node, has_devices) {
+            (false, _) => true,
+            (true, true) => *is_device,
+            // A node that is a container itself: only names tell what leads out.
+            (true, false) => !INNER.iter().any(|inner| interface.starts_with(inner)),
+        };
+        let outer = told.into_iter().filter(leads_out);
+        outer.map(|(interface, _)| interface).collect()
+    }
 }
+
+/// How names of interfaces begin that lead from a node to its pods.
+const INNER: [&str; 8] = ["veth", "cali", "lxc", "cni", "docker", "br", "flannel", "cilium"];
 
 /// The label of numbers of a pod that shares the node's own namespace: its uid.
 pub const POD: &str = "pod";
@@ -423,5 +451,51 @@ mod tests {
         ] {
             assert_eq!(lost_because(innocent), None, "{innocent}");
         }
+    }
+
+    #[test]
+    fn each_packet_of_a_node_is_counted_at_its_devices_alone_and_of_a_pod_at_all_its_interfaces() {
+        let series = |interface: &str, kind: &str| {
+            let labels = [("interface", interface), ("kind", kind)];
+            let told = labels.into_iter().filter(|(_, value)| !value.is_empty());
+            Series {
+                name: "netdev.rx_bytes".to_owned(),
+                labels: told
+                    .map(|(label, value)| (label.to_owned(), value.to_owned()))
+                    .collect(),
+                ..Series::default()
+            }
+        };
+        let outer = |is_node: bool, all: &[(&str, &str)]| -> Vec<String> {
+            let all: Vec<Series> = all.iter().map(|(interface, kind)| series(interface, kind)).collect();
+            let movements = all.iter().map(|series| Movement {
+                series,
+                now: 1,
+                then: None,
+                growth: 1,
+            });
+            let place = NumbersPlace {
+                is_node,
+                movements: movements.collect(),
+                ..NumbersPlace::default()
+            };
+            place.outer_interfaces().into_iter().map(str::to_owned).collect()
+        };
+        let of_a_node = [
+            ("lo", ""),
+            ("ens3", ""),
+            ("eth1", ""),
+            ("bond0", "bond"),
+            ("eth0", "lower"),
+            ("gke12ab", "veth"),
+            ("cni0", "bridge"),
+            ("vlan7", "vlan"),
+            ("flannel.1", "vxlan"),
+        ];
+        assert_eq!(outer(true, &of_a_node), ["ens3", "eth1"]);
+        let of_a_container = [("lo", ""), ("eth0", "veth"), ("veth12ab", "veth"), ("cni0", "bridge")];
+        assert_eq!(outer(true, &of_a_container), ["eth0"]);
+        let of_a_pod = [("lo", ""), ("eth0", "veth"), ("net1", "macvlan")];
+        assert_eq!(outer(false, &of_a_pod), ["eth0", "net1"]);
     }
 }

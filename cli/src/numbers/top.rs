@@ -6,6 +6,7 @@ use super::parts::PartKind;
 use super::place::NumbersPlace;
 use super::views::{View, ViewColumn};
 use model::missing::Missing;
+use model::protocol::BpfCost;
 use model::views::{API_VERSION, Top, TopRow};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -21,14 +22,17 @@ pub struct TopShape {
     pub sorted_by: Option<usize>,
 }
 
+/// What looking cost.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TopCost {
+    /// Microseconds on a CPU that the last reading took, on all nodes together.
+    pub reading_cpu_us: u64,
+    /// What our own eBPF programs cost, where that is known.
+    pub bpf: Option<BpfCost>,
+}
+
 /// The document of a view, made of these places.
-pub fn document(
-    shape: &TopShape,
-    places: &[NumbersPlace],
-    at: String,
-    reading_cpu_us: u64,
-    missing: Vec<Missing>,
-) -> Top {
+pub fn document(shape: &TopShape, places: &[NumbersPlace], at: String, cost: TopCost, missing: Vec<Missing>) -> Top {
     let shown = |place: &&NumbersPlace| {
         if shape.view.of_nodes {
             place.netns == 0
@@ -44,7 +48,7 @@ pub fn document(
         view: shape.view.name.to_owned(),
         pods: sorted(shape, rows.collect()),
         holders: places.iter().filter(shown).flat_map(holders::of).collect(),
-        ..empty(places, at, reading_cpu_us, missing)
+        ..empty(places, at, cost, missing)
     }
 }
 
@@ -54,7 +58,7 @@ pub fn of_parts(
     kind: &PartKind,
     places: &[NumbersPlace],
     at: String,
-    reading_cpu_us: u64,
+    cost: TopCost,
     missing: Vec<Missing>,
 ) -> Top {
     let of_place = |place: &NumbersPlace| -> Vec<(Vec<Hurt>, TopRow)> {
@@ -69,19 +73,20 @@ pub fn of_parts(
         view: shape.view.name.to_owned(),
         pods: sorted(shape, places.iter().flat_map(of_place).collect()),
         left_out: places.iter().map(|place| kind.left_out(place)).sum(),
-        ..empty(places, at, reading_cpu_us, missing)
+        ..empty(places, at, cost, missing)
     }
 }
 
 /// A document without rows.
-fn empty(places: &[NumbersPlace], at: String, reading_cpu_us: u64, missing: Vec<Missing>) -> Top {
+fn empty(places: &[NumbersPlace], at: String, cost: TopCost, missing: Vec<Missing>) -> Top {
     Top {
         api_version: API_VERSION.to_owned(),
         kind: "Top".to_owned(),
         at,
         seconds: places.iter().map(|place| place.seconds).fold(0.0, f64::max),
         view: String::new(),
-        reading_cpu_ms: reading_cpu_us as f64 / 1e3,
+        reading_cpu_ms: cost.reading_cpu_us as f64 / 1e3,
+        bpf: cost.bpf,
         pods: Vec::new(),
         left_out: 0,
         holders: Vec::new(),
@@ -124,7 +129,54 @@ fn row(shape: &TopShape, place: &NumbersPlace, hurts: Vec<Hurt>) -> (Vec<Hurt>, 
         part: None,
         values,
         worst: hurts.first().map(|hurt| hurt.says.clone()),
+        waits: hurts.first().is_some_and(|hurt| hurt.waits),
         hurts: hurts.iter().map(|hurt| hurt.says.clone()).collect(),
     };
     (hurts, row)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{TopCost, TopShape, document};
+    use crate::conversation::numbers::Movement;
+    use crate::numbers::NumbersPlace;
+    use crate::numbers::views::VIEWS;
+    use model::series::Series;
+
+    #[test]
+    fn a_row_says_whether_what_hurts_most_is_a_wait() {
+        let series = |name: &str| Series {
+            name: name.to_owned(),
+            ..Series::default()
+        };
+        let all = [
+            series("cpu.periods"),
+            series("cpu.throttled"),
+            series("Tcp.AttemptFails"),
+        ];
+        let waits = |growth: [u64; 3]| {
+            let movements = all.iter().zip(growth).map(|(series, growth)| Movement {
+                series,
+                now: growth,
+                then: None,
+                growth,
+            });
+            let place = NumbersPlace {
+                netns: 7,
+                seconds: 5.0,
+                movements: movements.collect(),
+                ..NumbersPlace::default()
+            };
+            let shape = TopShape {
+                view: &VIEWS[0],
+                columns: Vec::new(),
+                sorted_by: None,
+            };
+            let top = document(&shape, &[place], String::new(), TopCost::default(), Vec::new());
+            (top.pods[0].worst.is_some(), top.pods[0].waits)
+        };
+        assert_eq!(waits([50, 40, 0]), (true, true), "throttled");
+        assert_eq!(waits([50, 40, 3]), (true, false), "failed connects are worse");
+        assert_eq!(waits([50, 0, 0]), (false, false));
+    }
 }

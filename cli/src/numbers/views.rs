@@ -17,7 +17,7 @@ pub struct ViewColumn {
 /// A view.
 #[derive(Debug)]
 pub struct View {
-    /// As it is asked for.
+    /// Its word in `--view`.
     pub name: &'static str,
     /// What it shows.
     pub about: &'static str,
@@ -63,7 +63,7 @@ pub(super) fn microseconds(place: &NumbersPlace, name: &str) -> Option<f64> {
     level(place, name).filter(|us| *us > 0.0).map(|us| us / 1e6)
 }
 
-/// So many of 100 answers to DNS queries took no longer, in seconds; nothing where none came.
+/// The time within which this percentage of answers to DNS queries came, in seconds; nothing where none came.
 fn dns_within(place: &NumbersPlace, percent: usize) -> Option<f64> {
     let mut took: Vec<u64> = place.lookups_ns.iter().flatten().copied().collect();
     took.sort_unstable();
@@ -373,15 +373,12 @@ pub const VIEWS: &[View] = &[
     },
 ];
 
-/// What comes in and goes out of a place: of a pod all its interfaces but loopback; of a node those that lead out, for what passes
-/// a bridge and a veth was counted by the device before.
+/// What comes in and goes out of a place, over the interfaces that lead out of it.
 fn outer(place: &NumbersPlace, name: &str, per_second: bool) -> Option<f64> {
-    const WITHIN: [&str; 9] = ["lo", "veth", "cali", "lxc", "cni", "docker", "br", "flannel", "cilium"];
-    let counts =
-        |interface: &str| interface != "lo" && !(place.is_node && WITHIN.iter().any(|own| interface.starts_with(own)));
+    let leads_out = place.outer_interfaces();
     let growth: u64 = place
         .by(name, "interface")
-        .filter(|(interface, _)| counts(interface))
+        .filter(|(interface, _)| leads_out.contains(interface))
         .map(|(_, moved)| moved.growth)
         .sum();
     let divisor = if per_second { place.seconds } else { 1.0 };

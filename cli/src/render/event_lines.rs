@@ -27,11 +27,11 @@ pub type NetnsNames = BTreeMap<(String, u32), String>;
 /// Names that are known before the first event.
 #[derive(Clone, Debug, Default)]
 pub struct EventNames {
-    /// Of addresses.
+    /// Names of addresses.
     pub addresses: AddressNames,
-    /// Of namespaces.
+    /// Names of namespaces.
     pub netns: NetnsNames,
-    /// Of pods, by UID.
+    /// Names of pods, by UID.
     pub pods: event_phrases::PodNamesByUid,
     /// The nodes, where there are several.
     pub nodes: Vec<String>,

@@ -20,9 +20,9 @@ const FLAGS: [(u8, &str); 5] = [(2, "SYN"), (1, "FIN"), (4, "RST"), (8, "PSH"), 
 /// Names by which an event's owner is known.
 #[derive(Clone, Copy, Debug)]
 pub struct OwnerNames<'a> {
-    /// Of namespaces, by node and inode.
+    /// Names of namespaces, by node and inode.
     pub netns: &'a BTreeMap<(String, u32), String>,
-    /// Of pods, by UID.
+    /// Names of pods, by UID.
     pub pods: &'a PodNamesByUid,
 }
 

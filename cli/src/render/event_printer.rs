@@ -140,7 +140,7 @@ impl EventPrinter {
                 let mut page = TextPage::new();
                 page.blank();
                 self.write(&page)?;
-                self.write(&super::latency::page(times, self.paper))
+                self.write(&super::latency::tables(times, self.paper))
             }
         }
     }

@@ -15,7 +15,7 @@ pub struct CheckResult {
 }
 
 impl CheckResult {
-    /// It is as it should be.
+    /// A check that found everything as it should be.
     pub fn fine(what: impl Into<String>) -> Self {
         Self {
             what: what.into(),
@@ -33,7 +33,7 @@ impl CheckResult {
         }
     }
 
-    /// It is not.
+    /// A check that failed, or that could not be made.
     pub fn missing(what: impl Into<String>, missing: Missing) -> Self {
         Self {
             what: what.into(),

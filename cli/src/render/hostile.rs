@@ -13,7 +13,7 @@ use model::evidence::Evidence;
 use model::letter::is_plain;
 use model::missing::Missing;
 use model::protocol::Hello;
-use model::report::{OneEndReport, Report};
+use model::report::{CausesReport, OneEndReport, Report};
 use model::traffic_map::TrafficMap;
 use model::views::{Compare, Inspect, Latency, Top};
 use schemars::JsonSchema;
@@ -164,6 +164,26 @@ fn nothing_in_a_report_about_one_end_does_either() {
                 assert!(is_ours(line), "{line:?}\n{lines:#?}");
             }
         }
+    }
+}
+
+#[test]
+fn nothing_in_the_causes_of_a_capture_does_either() {
+    for report in samples::<CausesReport>() {
+        let paper = Paper {
+            colour: true,
+            width: 60,
+        };
+        let lines = screen(&Sheet { paper, wide: false }.causes(&report, true), 60);
+        let begins = |line: &&String| line.starts_with('✗');
+        assert_eq!(lines.iter().filter(begins).count(), 1, "{lines:#?}");
+        assert!(
+            lines
+                .iter()
+                .filter(|line| !begins(line))
+                .all(|line| is_ours(line) || line.starts_with("  unproven")),
+            "{lines:#?}"
+        );
     }
 }
 

@@ -1,7 +1,7 @@
 //! Where time passes, as a table: a row for each stage, with what half of all took, 99 of 100 and the slowest, and how they spread
 //! over decades.
 
-use super::numbers_parts::{aligned, foot, place_head};
+use super::numbers_parts::{aligned, cost, foot, place_head};
 use super::paper::{Ink, Paper, TextLine, TextPage, columns};
 use super::untrusted_text::{CELL, shown};
 use diagnoses::words;
@@ -15,6 +15,13 @@ const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█']
 
 /// The page.
 pub fn page(latency: &Latency, paper: Paper) -> TextPage {
+    let mut page = tables(latency, paper);
+    cost(&mut page, latency.bpf);
+    page
+}
+
+/// The page without what it cost, where that is said elsewhere.
+pub fn tables(latency: &Latency, paper: Paper) -> TextPage {
     let mut page = TextPage::new();
     if let Some(worst) = &latency.worst {
         page.line(TextLine::default().ink(Ink::Strong, &shown(worst, CELL)));
@@ -119,6 +126,7 @@ fn chart(stage: &LatencyStage, each: usize) -> String {
 mod tests {
     use super::page;
     use crate::render::paper::Paper;
+    use model::protocol::BpfCost;
     use model::views::{API_VERSION, Latency, LatencyPlace, LatencyStage};
 
     fn drawn(width: usize) -> String {
@@ -146,6 +154,10 @@ mod tests {
             worst: Some("nearly all of the measured time is this".to_owned()),
             sent: None,
             places: vec![place("shop/web", vec![stage]), place("shop/db", Vec::new())],
+            bpf: Some(BpfCost {
+                ns: 1_400_000,
+                ..BpfCost::default()
+            }),
             missing: Vec::new(),
         };
         let paper = Paper { colour: false, width };
@@ -162,6 +174,7 @@ read by application, tcp  socket     10  40 us  230 ms  230 ms  ▁        █  
 
 shop/db on n1 · in 10.0 s
   ? nothing to measure: nothing was read or written in this time
+our eBPF used 1.4 ms
 ";
         assert_eq!(drawn(120), wide);
         let narrow = drawn(80);

@@ -2,10 +2,10 @@
 
 use super::paper::{Ink, Paper, TextLine, TextPage, wrap};
 use anyhow::{Context as _, Result};
+use model::numbers;
 use model::predecessor::{PREDECESSOR_PROBES, PredecessorProbe};
 use model::protocol::{Hello, ProbeStatus};
 use model::series::{SeriesKind, Unit};
-use model::{kernel_counters, numbers};
 
 /// How to print a list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -190,7 +190,7 @@ pub fn number(name: &str, paper: Paper) -> TextPage {
         Unit::Nanoseconds => ", in nanoseconds",
         Unit::BitsPerSecond => ", in bits a second",
     };
-    let hurts = kernel_counters::of(name).is_some_and(|counter| counter.hurts);
+    let hurts = numbers::hurts(name);
     let mut say = |label: &str, what: &str| {
         if !what.is_empty() {
             page.append(paper.labelled(label, &[what.to_owned()]));

@@ -1,6 +1,6 @@
 //! Who talks to whom, as a table: a row for each edge, what suffers first, and below it where packets were lost and what denies it.
 
-use super::map_labels::{EndLabels, how_known, traffic};
+use super::map_labels::{EndLabels, how_known, round_trip, traffic, volume};
 use super::numbers_parts::{aligned, amount, foot};
 use super::paper::{Ink, Paper, TextLine, TextPage};
 use super::untrusted_text::{CELL, shown};
@@ -18,12 +18,9 @@ const AMOUNTS: &[AmountColumn] = &[
     ("RETRANS", |edge| amount(edge.retransmits)),
     ("RESET", |edge| amount(edge.resets)),
     ("DROPS", |edge| amount(edge.dropped())),
-    ("RTT p50", |edge| {
-        edge.rtt_p50_us
-            .map_or_else(String::new, |us| super::phrases::time(u64::from(us) * 1_000))
-    }),
-    ("SENT", |edge| bytes(edge.sent_bytes)),
-    ("RECEIVED", |edge| bytes(edge.received_bytes)),
+    ("RTT p50", round_trip),
+    ("SENT", |edge| volume(edge.sent_bytes)),
+    ("RECEIVED", |edge| volume(edge.received_bytes)),
 ];
 
 /// The page.
@@ -115,14 +112,6 @@ fn reasons(edge: &MapEdge) -> Vec<String> {
     });
     let denied = (!edge.denied_by.is_empty()).then(|| format!("denied by {}", shown(&edge.denied_by.join(", "), CELL)));
     drops.chain(denied).collect()
-}
-
-fn bytes(number: u64) -> String {
-    match number {
-        0 => String::new(),
-        1..1024 => format!("{number} B"),
-        _ => diagnoses::words::bytes(number),
-    }
 }
 
 #[cfg(test)]

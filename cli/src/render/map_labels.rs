@@ -1,6 +1,6 @@
 //! What the ends and edges of a map are called: short where that is clear, and the command that asks on.
 
-use diagnoses::words::shell;
+use diagnoses::words::{self, shell};
 use model::traffic_map::{EdgeRuling, EdgeSource, MapEdge, MapEnd, MapEndKind, TrafficMap};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -112,28 +112,47 @@ pub fn how_known(edge: &MapEdge) -> String {
     format!("{seen}{ruling}")
 }
 
+/// The round trip time of an edge's connections; nothing where none is open.
+pub fn round_trip(edge: &MapEdge) -> String {
+    edge.rtt_p50_us
+        .map_or_else(String::new, |us| words::time(u64::from(us) * 1_000))
+}
+
+/// So many bytes; nothing for none.
+pub fn volume(bytes: u64) -> String {
+    match bytes {
+        0 => String::new(),
+        1..1024 => format!("{bytes} B"),
+        _ => words::bytes(bytes),
+    }
+}
+
 /// What an edge carries and suffers, in a few words.
 pub fn summary(edge: &MapEdge) -> String {
-    let mut words = vec![traffic(edge)];
+    let mut says = vec![traffic(edge)];
     for (number, one) in [(edge.connections, "conn"), (edge.lookups, "lookup")] {
         if number > 0 {
-            words.push(diagnoses::words::count(number as usize, one));
+            says.push(words::count(number as usize, one));
         }
     }
     if edge.connections == 0 && edge.open > 0 {
-        words.push(format!("{} open", edge.open));
+        says.push(format!("{} open", edge.open));
     }
     for (number, what) in [
         (edge.failed, "failed"),
         (edge.dropped(), "dropped"),
+        (edge.retransmits, "retransmitted"),
         (edge.resets, "reset"),
     ] {
         if number > 0 {
-            words.push(format!("{number} {what}"));
+            says.push(format!("{number} {what}"));
         }
     }
-    if !edge.is_observed() {
-        words.push("not seen".to_owned());
+    if edge.rtt_p50_us.is_some() {
+        says.push(format!("RTT {}", round_trip(edge)));
     }
-    words.join(", ")
+    if !edge.is_observed() {
+        says.push("not seen".to_owned());
+    }
+    says.join(", ")
 }

@@ -197,6 +197,8 @@ pub struct TopLook {
     pub sorted_by: Option<usize>,
     /// Every row is shown.
     pub all: bool,
+    /// Its places are those of one machine, and not of a cluster.
+    pub of_machine: bool,
     /// What keys there are, where there are any.
     pub keys: Option<String>,
     /// What becomes of the reading before.
@@ -262,7 +264,7 @@ pub fn latency(latency: &Latency, format: NumbersFormat, colour: Colour, repaint
 /// How to print a map.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum MapFormat {
-    /// A row for each edge, what suffers first.
+    /// A row for each edge, the worst first.
     #[default]
     Table,
     /// The map as JSON.

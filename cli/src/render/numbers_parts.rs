@@ -1,8 +1,9 @@
-//! What the pages about numbers have in common: the line above a place, and what could not be read.
+//! What the pages about numbers have in common: the line above a place, what could not be read, and what looking cost.
 
 use super::paper::{Ink, TextLine, TextPage, columns};
 use super::untrusted_text::{CELL, shown};
 use model::missing::Missing;
+use model::protocol::BpfCost;
 
 /// The line above a place: its name, the node where that is another one, and how long it was looked at.
 pub fn place_head(page: &mut TextPage, name: &str, node: &str, whole: bool, seconds: f64) {
@@ -60,5 +61,12 @@ pub fn foot(page: &mut TextPage, is_empty: bool, missing: &[Missing]) {
             shown(&missing.what, CELL),
             shown(&missing.reason(), CELL)
         )));
+    }
+}
+
+/// What our own programs cost, where that is known.
+pub fn cost(page: &mut TextPage, bpf: Option<BpfCost>) {
+    if let Some(cost) = bpf {
+        page.line(TextLine::default().ink(Ink::Quiet, &super::phrases::cost(cost)));
     }
 }

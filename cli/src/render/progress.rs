@@ -87,3 +87,19 @@ impl Drop for ProgressLine {
         self.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::ProgressLine;
+    use model::letter::is_plain;
+
+    #[test]
+    fn what_a_node_says_stays_in_its_line() {
+        let mut line = ProgressLine::new();
+        line.stage("waiting");
+        line.node("n1\u{1b}[2J", "pulling\n✓ all is well\u{202e}".to_owned());
+        let message = line.bar.message();
+        assert!(message.chars().all(is_plain), "{message:?}");
+        assert!(message.starts_with("waiting: n1"), "{message:?}");
+    }
+}

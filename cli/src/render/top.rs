@@ -2,10 +2,10 @@
 
 use super::TopLook;
 use super::holders;
-use super::numbers_parts::{aligned, foot};
+use super::numbers_parts::{aligned, cost, foot};
 use super::paper::{Ink, Paper, TextLine, TextPage, columns, wrap};
 use super::untrusted_text::{CELL, shown};
-use diagnoses::words::count;
+use diagnoses::words::{count, shell};
 use model::views::{ColumnUnit, Top, TopColumn, TopRow};
 
 /// Rows without a finding that are shown.
@@ -64,13 +64,51 @@ pub fn page(top: &Top, look: &TopLook, paper: Paper) -> TextPage {
     }
     holders::table(&mut page, &top.holders, look.all);
     foot(&mut page, false, &top.missing);
+    cost(&mut page, top.bpf);
+    let worst = rows.iter().find(|row| row.worst.is_some());
+    if let Some(command) = worst.and_then(|row| next_command(row, look.of_machine)) {
+        page.line(TextLine::default().ink(Ink::Quiet, "next: ").plain(&command));
+    }
     for line in look.keys.iter().flat_map(|keys| wrap(keys, paper.width)) {
         page.line(TextLine::default().ink(Ink::Quiet, &line));
     }
     page
 }
 
-/// So many rows: nodes, places, processes or peers.
+/// The command that asks on about a row: where it waits, or else what is wrong. None where the place cannot be named to it.
+fn next_command(row: &TopRow, of_machine: bool) -> Option<String> {
+    let template = match (of_machine, row.waits) {
+        (true, true) => "sudo kubectl-skoop latency {} --local",
+        (true, false) => "sudo kubectl-skoop diagnose {} --local",
+        (false, true) => "kubectl skoop latency {}",
+        (false, false) => "kubectl skoop diagnose {}",
+    };
+    shell::command(template, &[&argument(row, of_machine)?]).map(|command| command.to_string())
+}
+
+/// A row's place as it is named to other commands.
+fn argument(row: &TopRow, of_machine: bool) -> Option<String> {
+    let is_node = row.netns == 0 || row.name == row.node;
+    match (row.namespace.as_str(), of_machine, is_node) {
+        ("", true, true) => Some("host".to_owned()),
+        ("", true, false) => place_argument(&row.name),
+        ("", false, true) => Some(format!("node/{}", row.name)),
+        ("", false, false) => None,
+        (namespace, ..) => Some(format!("pod/{namespace}/{}", row.name)),
+    }
+}
+
+/// A place of a machine: a process is shown with its program.
+fn place_argument(name: &str) -> Option<String> {
+    let name = match name.split_once(" (") {
+        Some((process, _)) if process.starts_with("pid/") => process,
+        _ => name,
+    };
+    let kinds = ["netns/", "pid/", "container/"];
+    kinds.iter().any(|kind| name.starts_with(kind)).then(|| name.to_owned())
+}
+
+/// The number of rows in words: nodes, places, processes or peers.
 fn in_words(top: &Top, rows: usize) -> String {
     let of_parts = top.pods.iter().any(|row| row.part.is_some());
     match (of_parts, is_of_nodes(top)) {
@@ -198,5 +236,102 @@ fn bytes(value: f64) -> String {
         format!("{value:.0} B")
     } else {
         diagnoses::words::bytes(value as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::page;
+    use crate::render::TopLook;
+    use crate::render::paper::Paper;
+    use model::protocol::BpfCost;
+    use model::views::{API_VERSION, Top, TopRow};
+
+    /// What stands below the rows where this one suffers.
+    fn foot(row: TopRow, of_machine: bool) -> Vec<String> {
+        let top = Top {
+            api_version: API_VERSION.to_owned(),
+            kind: "Top".to_owned(),
+            at: String::new(),
+            seconds: 5.0,
+            view: "health".to_owned(),
+            reading_cpu_ms: 0.1,
+            bpf: Some(BpfCost {
+                ns: 1_400_000,
+                ..BpfCost::default()
+            }),
+            pods: vec![row],
+            left_out: 0,
+            holders: Vec::new(),
+            missing: Vec::new(),
+        };
+        let look = TopLook {
+            of_machine,
+            ..TopLook::default()
+        };
+        let paper = Paper {
+            colour: false,
+            width: 120,
+        };
+        let text = paper.write(&page(&top, &look, paper));
+        text.lines().skip(3).map(str::to_owned).collect()
+    }
+
+    fn row(namespace: &str, name: &str, netns: u32) -> TopRow {
+        TopRow {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            node: "n1".to_owned(),
+            netns,
+            worst: Some("something hurts".to_owned()),
+            ..TopRow::default()
+        }
+    }
+
+    #[test]
+    fn below_the_rows_stand_what_it_cost_and_the_command_that_asks_on_about_the_worst() {
+        for (row, of_machine, command) in [
+            (
+                row("shop", "web-1", 7),
+                false,
+                "`kubectl skoop diagnose pod/shop/web-1`",
+            ),
+            (row("", "n1", 0), false, "`kubectl skoop diagnose node/n1`"),
+            (
+                row("", "netns/a", 7),
+                true,
+                "`sudo kubectl-skoop diagnose netns/a --local`",
+            ),
+            (
+                row("", "pid/12 (nginx)", 7),
+                true,
+                "`sudo kubectl-skoop diagnose pid/12 --local`",
+            ),
+            (row("", "n1", 5), true, "`sudo kubectl-skoop diagnose host --local`"),
+        ] {
+            let next = format!("next: {command}");
+            assert_eq!(foot(row, of_machine), ["our eBPF used 1.4 ms", next.as_str()]);
+        }
+        let waits = TopRow {
+            waits: true,
+            ..row("shop", "web-1", 7)
+        };
+        assert_eq!(foot(waits, false)[1], "next: `kubectl skoop latency pod/shop/web-1`");
+    }
+
+    #[test]
+    fn what_cannot_be_named_to_another_command_leads_to_none() {
+        let well = TopRow {
+            worst: None,
+            ..row("shop", "web-1", 7)
+        };
+        for (row, of_machine) in [
+            (well, false),
+            (row("", "container/4f2a", 7), false),
+            (row("", "pod/u1", 7), true),
+            (row("shop", "web`id`", 7), false),
+        ] {
+            assert_eq!(foot(row, of_machine), ["our eBPF used 1.4 ms"]);
+        }
     }
 }

@@ -16,7 +16,7 @@ pub fn shown(text: &str, most: usize) -> String {
     escaped(text, most, |letter| !is_plain(letter))
 }
 
-/// The same for a name among our own marks: it holds none of them.
+/// A name in plain letters that stands among our own marks: it holds none of them.
 pub fn name(text: &str) -> String {
     escaped(text, CELL, |letter| !is_plain(letter) || MARKS.contains(&letter))
 }
@@ -38,7 +38,7 @@ fn escaped(text: &str, most: usize, strange: impl Fn(char) -> bool) -> String {
     shown
 }
 
-/// The same JSON in plain letters: what is not plain can only stand in a string, where `\u` says it exactly (RFC 8259, 7).
+/// JSON in plain letters: what is not plain can only stand in a string, where `\u` says it exactly (RFC 8259, 7).
 pub fn json(document: &str) -> String {
     spelled(document, |letter, plain| {
         for unit in letter.encode_utf16(&mut [0; 2]) {
@@ -47,7 +47,7 @@ pub fn json(document: &str) -> String {
     })
 }
 
-/// The same for who reads it as YAML, which knows no pairs of them, and `\U` instead (YAML 1.2, 5.7).
+/// JSON in plain letters for readers of YAML, which has `\U` instead of pairs of `\u` (YAML 1.2, 5.7).
 pub fn json_as_yaml(document: &str) -> String {
     spelled(document, |letter, plain| {
         let _ = write!(plain, "\\U{:08x}", u32::from(letter));

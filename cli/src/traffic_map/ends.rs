@@ -11,13 +11,13 @@ use std::net::IpAddr;
 /// The ends that a map may show.
 #[derive(Debug, Default)]
 pub struct MapEnds {
-    /// By the place among those watched.
+    /// The ends of the watched places, in their order.
     targets: Vec<MapEnd>,
     by_address: BTreeMap<IpAddr, MapEnd>,
 }
 
 impl MapEnds {
-    /// These places are watched; the API's objects tell whose other addresses are.
+    /// The ends of these watched places; the API's objects tell whose other addresses are.
     pub fn new(targets: &[Endpoint], inventory: Option<&Inventory>) -> Self {
         let mut ends = Self {
             targets: targets.iter().map(|target| watched(target, inventory)).collect(),

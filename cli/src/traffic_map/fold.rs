@@ -35,13 +35,13 @@ pub struct EdgeEvents {
 pub struct TrafficFold {
     /// The conversations.
     pub table: ConversationTable,
-    /// Of the places that are watched, in order.
+    /// The namespaces of the watched places, in their order.
     netns: Vec<Option<u32>>,
     events: BTreeMap<Key, EdgeEvents>,
 }
 
 impl TrafficFold {
-    /// Of the conversations of these places.
+    /// Folds the conversations of these places.
     pub fn of(table: ConversationTable, targets: &[Endpoint]) -> Self {
         Self {
             table,

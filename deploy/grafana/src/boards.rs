@@ -7,6 +7,10 @@ use model::kernel_counters::CounterGroup::{Checksums, Fragments, Icmp, Loss, Que
 
 const PLACE: &str = "node, namespace, pod, place";
 
+/// The interfaces that lead out of a node: what passes them passes its bridges, veths, bonds and tunnels, too.
+const DEVICES: &str = r#"kind="", interface!="lo", namespace="", pod="", place="""#;
+const OF_DEVICES: &str = "Of the devices that lead out of a node, where it is read itself (`--all-nodes`, `--local`).";
+
 const FAULTS: BoardRow = BoardRow {
     title: "What the kernel counts when something is wrong",
     beside: 2,
@@ -29,7 +33,13 @@ const INTERFACES: BoardRow = BoardRow {
         panel(
             "Packets",
             Rate,
-            &["netdev.rx_packets", "netdev.tx_packets"],
+            &[
+                "netdev.rx_packets",
+                "netdev.tx_packets",
+                "netdev.multicast",
+                "netdev.rx_compressed",
+                "netdev.tx_compressed",
+            ],
             "interface",
         ),
         panel(
@@ -45,6 +55,22 @@ const INTERFACES: BoardRow = BoardRow {
                 "netdev.tx_fifo",
                 "netdev.rx_nohandler",
                 "netdev.carrier_changes",
+            ],
+            "interface",
+        ),
+        panel(
+            "Why packets break at an interface",
+            Growth,
+            &[
+                "netdev.rx_over",
+                "netdev.rx_crc",
+                "netdev.rx_frame",
+                "netdev.rx_length",
+                "netdev.tx_aborted",
+                "netdev.tx_carrier",
+                "netdev.tx_heartbeat",
+                "netdev.tx_window",
+                "netdev.collisions",
             ],
             "interface",
         ),
@@ -130,7 +156,9 @@ pub const BOARDS: &[Board] = &[
                 title: "Traffic",
                 beside: 3,
                 panels: &[
-                    panel("Bytes of all interfaces", Rate, &["netdev.rx_bytes", "netdev.tx_bytes"], "node"),
+                    panel("Bytes of nodes' devices", Rate, &["netdev.rx_bytes", "netdev.tx_bytes"], "node")
+                        .of_only(DEVICES)
+                        .saying(OF_DEVICES),
                     panel("Connections made", Rate, &["Tcp.ActiveOpens", "Tcp.PassiveOpens"], "node"),
                     panel("Datagrams", Rate, &["Udp.InDatagrams", "Udp.OutDatagrams"], "node"),
                 ],

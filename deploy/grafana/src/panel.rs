@@ -48,6 +48,8 @@ pub struct PanelPlan {
     pub by: &'static str,
     /// What is said beside the meaning of its numbers.
     pub about: &'static str,
+    /// Labels that its samples have besides those that its dashboard asks for, as a selector has them.
+    pub only: &'static str,
 }
 
 /// A panel with these numbers.
@@ -63,6 +65,7 @@ pub const fn panel(
         of: PanelNumbers::Named(names),
         by,
         about: "",
+        only: "",
     }
 }
 
@@ -74,6 +77,7 @@ pub const fn hurting(title: &'static str, group: CounterGroup) -> PanelPlan {
         of: PanelNumbers::Hurting(group),
         by: "",
         about: "",
+        only: "",
     }
 }
 
@@ -82,6 +86,12 @@ impl PanelPlan {
     #[must_use]
     pub const fn saying(self, about: &'static str) -> Self {
         Self { about, ..self }
+    }
+
+    /// Of samples with such labels alone.
+    #[must_use]
+    pub const fn of_only(self, only: &'static str) -> Self {
+        Self { only, ..self }
     }
 
     /// The names of its numbers.
@@ -140,6 +150,7 @@ impl PanelPlan {
 
     /// What is asked, and what each answer is called.
     fn queries(&self, own: &str, selector: &str) -> Vec<(String, String)> {
+        let selector = &promql::narrowed(selector, self.only);
         let by: Vec<&str> = [own, self.by].into_iter().filter(|labels| !labels.is_empty()).collect();
         let by = by.join(", ");
         let labels = by.split(", ").filter(|label| !label.is_empty());

@@ -35,6 +35,14 @@ fn samples_of(number: &str) -> String {
     format!("{}{suffix}", metric.family)
 }
 
+/// A selector that asks for these labels, too.
+pub fn narrowed(selector: &str, labels: &str) -> String {
+    match selector.strip_suffix('}') {
+        Some(open) if !labels.is_empty() => format!("{open}, {labels}}}"),
+        _ => selector.to_owned(),
+    }
+}
+
 /// What is always there for a place that is read.
 fn read(selector: &str) -> String {
     format!("{}{selector}", samples_of("Tcp.RtoMin"))
@@ -103,7 +111,7 @@ pub fn of_export(family: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{events, growth, quantile};
+    use super::{events, growth, narrowed, quantile};
 
     #[test]
     fn a_counter_that_begins_grows_from_zero_where_its_place_was_read_before() {
@@ -113,6 +121,13 @@ mod tests {
              and on (node, namespace, pod, place, netns) (skoop_tcp_RtoMin{node=~\"$node\"} offset $__rate_interval)) \
              or increase(skoop_tcp_OutRsts_total{node=~\"$node\"}[$__rate_interval])) or on (node) sum by (node) (0 * skoop_tcp_RtoMin{node=~\"$node\"})"
         );
+    }
+
+    #[test]
+    fn a_selector_asks_for_further_labels_where_there_are_some() {
+        let all = "{node=~\"$node\"}";
+        assert_eq!(narrowed(all, ""), all);
+        assert_eq!(narrowed(all, "kind=\"\""), "{node=~\"$node\", kind=\"\"}");
     }
 
     #[test]

@@ -125,6 +125,18 @@ pub struct LinkStats {
     pub tx_fifo: u64,
     pub rx_nohandler: u64,
     pub carrier_changes: u64,
+    pub rx_over: u64,
+    pub rx_crc: u64,
+    pub rx_frame: u64,
+    pub rx_length: u64,
+    pub tx_aborted: u64,
+    pub tx_carrier: u64,
+    pub tx_heartbeat: u64,
+    pub tx_window: u64,
+    pub collisions: u64,
+    pub multicast: u64,
+    pub rx_compressed: u64,
+    pub tx_compressed: u64,
 }
 
 /// A queueing discipline.

@@ -165,6 +165,18 @@ fn counters(stats: &Stats64, carrier_changes: u64) -> LinkStats {
         tx_fifo: stats.tx_fifo_errors,
         rx_nohandler: stats.rx_nohandler,
         carrier_changes,
+        rx_over: stats.rx_over_errors,
+        rx_crc: stats.rx_crc_errors,
+        rx_frame: stats.rx_frame_errors,
+        rx_length: stats.rx_length_errors,
+        tx_aborted: stats.tx_aborted_errors,
+        tx_carrier: stats.tx_carrier_errors,
+        tx_heartbeat: stats.tx_heartbeat_errors,
+        tx_window: stats.tx_window_errors,
+        collisions: stats.collisions,
+        multicast: stats.multicast,
+        rx_compressed: stats.rx_compressed,
+        tx_compressed: stats.tx_compressed,
     }
 }
 
@@ -367,9 +379,10 @@ mod tests {
 
     #[test]
     fn counters_are_told_by_direction_and_xdp_by_its_id() {
+        // `struct rtnl_link_stats64`, from the packets received on; each field has its place as its value.
         let mut stats = [0_u8; 24 * 8];
-        for (field, value) in [(0, 10_u64), (1, 20), (4, 1), (6, 3), (7, 4)] {
-            stats[field * 8..][..8].copy_from_slice(&value.to_ne_bytes());
+        for (value, field) in stats.chunks_exact_mut(8).enumerate() {
+            field.copy_from_slice(&(value as u64).to_ne_bytes());
         }
         let xdp = nested(&[(IFLA_XDP_ATTACHED, &[2]), (IFLA_XDP_PROG_ID, &77_u32.to_ne_bytes())]);
         let link = parse(&message(2, UP, &[(libc::IFLA_STATS64, &stats), (libc::IFLA_XDP, &xdp)]))
@@ -378,12 +391,31 @@ mod tests {
         assert_eq!(
             link.stats,
             LinkStats {
-                rx_packets: 10,
-                tx_packets: 20,
-                rx_errors: 1,
-                rx_dropped: 3,
-                tx_dropped: 4,
-                ..LinkStats::default()
+                rx_packets: 0,
+                tx_packets: 1,
+                rx_bytes: 2,
+                tx_bytes: 3,
+                rx_errors: 4,
+                tx_errors: 5,
+                rx_dropped: 6,
+                tx_dropped: 7,
+                multicast: 8,
+                collisions: 9,
+                rx_length: 10,
+                rx_over: 11,
+                rx_crc: 12,
+                rx_frame: 13,
+                rx_fifo: 14,
+                rx_missed: 15,
+                tx_aborted: 16,
+                tx_carrier: 17,
+                tx_fifo: 18,
+                tx_heartbeat: 19,
+                tx_window: 20,
+                rx_compressed: 21,
+                tx_compressed: 22,
+                rx_nohandler: 23,
+                carrier_changes: 0,
             }
         );
         assert_eq!(link.xdp, Some(77));

@@ -87,7 +87,7 @@ impl ReadingProbe {
 mod tests {
     use super::READINGS;
     use crate::probes::PROBES;
-    use model::numbers::NUMBERS;
+    use model::numbers::{NUMBERS, is_of_node};
     use model::predecessor::PREDECESSOR_PROBES;
     use std::collections::BTreeSet;
 
@@ -95,6 +95,9 @@ mod tests {
     fn every_number_of_the_table_has_a_probe_that_reads_or_counts_it() {
         let mut probes: BTreeSet<&str> = READINGS.iter().map(|probe| probe.name).collect();
         assert_eq!(probes.len(), READINGS.len());
+        for probe in READINGS {
+            assert_eq!(probe.of_node, is_of_node(probe.name), "{}", probe.name);
+        }
         probes.extend(PROBES.iter().map(|probe| probe.name));
         assert_eq!(probes.len(), READINGS.len() + PROBES.len());
         for number in NUMBERS {

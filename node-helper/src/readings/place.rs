@@ -33,7 +33,7 @@ pub struct ReadPlace {
 pub struct PodLabel(Option<String>);
 
 impl PodLabel {
-    /// These labels, and the pod's.
+    /// These labels, with the pod's added.
     pub fn with<'a>(&'a self, labels: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
         let pod = self.0.iter().map(|uid| ("pod", uid.as_str()));
         labels.iter().copied().chain(pod).collect()
@@ -124,7 +124,7 @@ impl ReadPlace {
         }
     }
 
-    /// The same of a file that every kernel of interest has.
+    /// The text of a file that every kernel of interest has.
     pub fn need(&mut self, file: KernelFile) -> anyhow::Result<String> {
         self.text(file)?
             .with_context(|| format!("this kernel has no {}", file.path()))

@@ -28,7 +28,7 @@ pub struct NumberSink<'a> {
 }
 
 impl SeriesIds {
-    /// Those that were met since the last time.
+    /// Series that were met since the last call.
     pub(super) fn fresh(&mut self) -> Vec<Series> {
         std::mem::take(&mut self.fresh)
     }
@@ -52,7 +52,7 @@ impl<'a> NumberSink<'a> {
         }
     }
 
-    /// So many values fell into each of these buckets.
+    /// Sets how many values fell into each bucket.
     pub fn set_buckets(&mut self, name: &str, labels: &[(&str, &str)], buckets: BTreeMap<u16, u64>) {
         if let Some(id) = self.id(name, labels, buckets.is_empty()) {
             self.buckets.insert(id, buckets);

@@ -2,7 +2,7 @@
 
 use super::map_layout::{Cell, layout};
 use super::{HtmlPage, escaped, not_seen, table};
-use crate::render::map_labels::{EndLabels, how_known, summary, traffic};
+use crate::render::map_labels::{EndLabels, how_known, round_trip, summary, traffic, volume};
 use crate::render::numbers_parts::amount;
 use model::traffic_map::{MapEdge, MapEnd, MapEndKind, TrafficMap};
 use std::collections::BTreeMap;
@@ -214,7 +214,7 @@ fn short(name: &str) -> String {
     name.chars().take(NAME_MAX - 1).chain(['…']).collect()
 }
 
-const HEADINGS: [&str; 11] = [
+const HEADINGS: [&str; 14] = [
     "from",
     "to",
     "port",
@@ -226,6 +226,9 @@ const HEADINGS: [&str; 11] = [
     "open",
     "retransmits",
     "resets",
+    "RTT p50",
+    "sent",
+    "received",
 ];
 /// From here on they are numbers.
 const NUMBERS_FROM: usize = 5;
@@ -251,8 +254,9 @@ fn rows(map: &TrafficMap, labels: &EndLabels) -> Vec<(bool, Vec<String>)> {
             edge.retransmits,
             edge.resets,
         ];
-        let cells = texts.into_iter().chain(numbers.map(amount)).collect();
-        (edge.suffers(), cells)
+        let measured = [round_trip(edge), volume(edge.sent_bytes), volume(edge.received_bytes)];
+        let cells = texts.into_iter().chain(numbers.map(amount)).chain(measured);
+        (edge.suffers(), cells.collect())
     };
     map.edges.iter().map(row).collect()
 }
@@ -281,6 +285,13 @@ mod tests {
             !drawn.contains("http://") && !drawn.contains("https://"),
             "nothing is loaded from anywhere"
         );
+        for cell in [
+            "data-label=\"RTT p50\">310 us<",
+            "data-label=\"sent\">900 B<",
+            "data-label=\"received\">1.0 MiB<",
+        ] {
+            assert!(drawn.contains(cell), "{cell}: {drawn}");
+        }
     }
 
     #[test]

@@ -175,7 +175,7 @@ pub fn latency(latency: &Latency) -> String {
         .sent
         .map(|sent| paragraph(&format!("Sent: {}.", attempts(sent))));
     let body = format!(
-        "<h1>Where time passes</h1>\n<p class=\"quiet\">{} · {:.1} s · half of all, 99 of 100 and the slowest; each at most an eighth too much</p>\n{worst}{}{places}{}",
+        "<h1>Where time passes</h1>\n<p class=\"quiet\">{} · {:.1} s · p50, p99 and maximum, at most 12.5 % too high</p>\n{worst}{}{places}{}",
         escaped(&latency.at),
         latency.seconds,
         sent.unwrap_or_default(),

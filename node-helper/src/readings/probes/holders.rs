@@ -12,9 +12,9 @@ use std::hash::Hash;
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// So much of a table is read: some million entries.
+/// Bytes of a table that are read, at most: some million entries.
 const BYTES_MAX: usize = 256 << 20;
-/// For so long.
+/// How long a table is read, at most.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Holders of each kind that are told: those with the most entries.
 const TOLD: usize = 10;
@@ -64,7 +64,7 @@ struct Holders {
     pairs: Counted<(IpAddr, Target)>,
 }
 
-/// So many entries of each. Those beyond what is counted one by one are one number.
+/// How many entries each holder has. Holders beyond those that are counted one by one are one number.
 struct Counted<K> {
     each: HashMap<K, u64>,
     others: u64,

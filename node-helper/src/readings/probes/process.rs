@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 /// Processes that are looked at, at most: the oldest.
 const LOOKED_AT: usize = 1_024;
-/// Of them told one by one, at most: those with the most sockets, then those that ran longest.
+/// Processes that are told one by one, at most: those with the most sockets, then those that ran longest.
 const TOLD: usize = 128;
 
 /// See [`crate::readings::READINGS`].

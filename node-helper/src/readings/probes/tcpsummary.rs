@@ -90,7 +90,7 @@ const STATES: [&str; 11] = [
     "CLOSING",
 ];
 
-/// So many of a hundred of these sorted values are no larger; 0 of none.
+/// The value that this percentage of the sorted values does not exceed; 0 where there is none.
 fn quantile(sorted: &[u64], percent: usize) -> u64 {
     let at = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
     sorted.get(at).copied().unwrap_or_default()
