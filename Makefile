@@ -102,11 +102,13 @@ bench: build ## the figures of tests/bench/README.md; also target/bench.json
 	@[ -s target/scenarios.json ] || $(MAKE) --no-print-directory scenarios
 	$(CARGO) run --release -p tests --bin bench -- target/bench.json
 
-# How many nodes, which network they have (bridge, flannel, calico, cilium, cilium-kpr), and who enforces policies (none, kube-router, kube-network-policies).
+# How many nodes, which network they have (bridge, flannel, calico, cilium, cilium-kpr), who enforces policies (none, kube-router, kube-network-policies),
+# and which rules their kube-proxies write (mixed, iptables, nftables).
 NODES = 2
 CNI ?= bridge
 POLICIES ?= none
-export CNI POLICIES
+KUBEPROXY ?= mixed
+export CNI POLICIES KUBEPROXY
 CLUSTER := $(CURDIR)/target/cluster/cluster
 
 .PHONY: cluster-parts
@@ -116,8 +118,8 @@ cluster-parts: image
 	@tests/cluster/build target/$(TARGET)/release/lab target/node-helper.tar
 
 .PHONY: cluster
-cluster: cluster-parts ## a real Kubernetes of NODES=2 nodes on this machine, with the network CNI=bridge, flannel, calico, cilium or cilium-kpr
-	@$(AS_ROOT) $(CLUSTER) up --nodes $(NODES) --cni $(CNI) --policies $(POLICIES)
+cluster: cluster-parts ## a real Kubernetes of NODES=2 nodes on this machine, with the network CNI=bridge, flannel, calico, cilium or cilium-kpr, POLICIES=none, kube-router or kube-network-policies, and KUBEPROXY=mixed, iptables or nftables
+	@$(AS_ROOT) $(CLUSTER) up --nodes $(NODES) --cni $(CNI) --policies $(POLICIES) --kube-proxy $(KUBEPROXY)
 
 .PHONY: cluster-test
 cluster-test: cluster-parts ## that nothing of a cluster stays, however it ends; beside one that is up

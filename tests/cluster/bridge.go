@@ -46,7 +46,7 @@ func addBridge(node *Machine, _ *authority, n int, p plan) error {
 		}
 	}
 	node.Setup = append(node.Setup,
-		masquerade(n),
+		masquerade(n, p.proxyMode(n)),
 		"cp "+single+" /etc/cni/net.d/",
 		"mkdir -p /etc/cni/"+dualStack+" && cp "+dual+" /etc/cni/"+dualStack+"/",
 	)
@@ -56,9 +56,9 @@ func addBridge(node *Machine, _ *authority, n int, p plan) error {
 // subnet is a range of addresses as the plugin for them has it.
 func subnet(addresses string) string { return fmt.Sprintf(`[{"subnet": %q}]`, addresses) }
 
-// masquerade hides pods behind their node when they talk to anything but pods, with the node's own kind of rules.
-func masquerade(n int) string {
-	if proxyMode(n) == "iptables" {
+// masquerade hides pods of node n behind it when they talk to anything but pods, with the node's own kind of rules.
+func masquerade(n int, rules string) string {
+	if rules == "iptables" {
 		return fmt.Sprintf("iptables -w -t nat -N POD-MASQ; iptables -w -t nat -A POSTROUTING -s %s -j POD-MASQ;"+
 			"iptables -w -t nat -A POD-MASQ -d %s -j RETURN; iptables -w -t nat -A POD-MASQ -j MASQUERADE", podRange(n), podNetwork)
 	}

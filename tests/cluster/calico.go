@@ -9,6 +9,7 @@ var calico = plugin{
 	name:     "calico",
 	programs: []string{"calico-node", "calico"},
 	needs:    []need{{"ipset", "ipset"}},
+	enforces: true,
 	kinds:    "calico-kinds.yaml",
 	add:      addCalico,
 }

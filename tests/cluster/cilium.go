@@ -12,6 +12,7 @@ var cilium = plugin{
 	name:     "cilium",
 	programs: []string{"cilium-agent", "cilium-operator", "cilium-cni", "cilium-bpf"},
 	needs:    []need{{"clang-22", "clang-22"}, {"ipset", "ipset"}},
+	enforces: true,
 	add: func(node *Machine, ca *authority, n int, _ plan) error {
 		return addCilium(node, ca, n, "--kube-proxy-replacement=false")
 	},
@@ -24,6 +25,7 @@ var ciliumAlone = plugin{
 	programs:      cilium.programs,
 	needs:         cilium.needs,
 	replacesProxy: true,
+	enforces:      true,
 	add: func(node *Machine, ca *authority, n int, _ plan) error {
 		return addCilium(node, ca, n, "--kube-proxy-replacement=true", "--enable-bpf-masquerade=true")
 	},

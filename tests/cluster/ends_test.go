@@ -168,10 +168,10 @@ func install(t *testing.T, built string) installed {
 	return c
 }
 
-// command is one of the program's; `up` is with the network and the policy engine that the environment names.
+// command is one of the program's; `up` is with the network, the policy engine and the mode of kube-proxy that the environment names.
 func (c installed) command(arguments ...string) *exec.Cmd {
 	if arguments[0] == "up" {
-		for _, chosen := range []struct{ option, variable string }{{"--cni", "CNI"}, {"--policies", "POLICIES"}} {
+		for _, chosen := range []struct{ option, variable string }{{"--cni", "CNI"}, {"--policies", "POLICIES"}, {"--kube-proxy", "KUBEPROXY"}} {
 			if value := os.Getenv(chosen.variable); value != "" {
 				arguments = append(arguments, chosen.option, value)
 			}

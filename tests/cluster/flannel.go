@@ -20,11 +20,11 @@ const flannelConfig = `{
 }
 `
 
-func addFlannel(node *Machine, ca *authority, n int, _ plan) error {
+func addFlannel(node *Machine, ca *authority, n int, p plan) error {
 	if _, err := ca.kubeconfig(node.Name+"-flannel", "flannel", "system:masters"); err != nil {
 		return err
 	}
-	network, err := node.write("net-conf.json", fmt.Sprintf(flannelNetwork, proxyMode(n) == "nftables"))
+	network, err := node.write("net-conf.json", fmt.Sprintf(flannelNetwork, p.proxyMode(n) == "nftables"))
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,7 @@ type command struct {
 // commands are those that people use, in the order in which help lists them.
 func commands() []command {
 	return []command{
-		{"up", "[--nodes N] [--cni C] [--policies P]", "bring the cluster up, and say when it is ready", up},
+		{"up", "[--nodes N] [--cni C] [--policies P] [--kube-proxy M]", "bring the cluster up, and say when it is ready", up},
 		{"down", "", "take everything down: processes, namespaces, cgroups, files", down},
 		{"status", "", "what runs on which machine", status},
 		{"network", "", "which network it has, and who enforces policies", showNetwork},
@@ -77,7 +77,7 @@ func help() {
 	fmt.Println("A real Kubernetes on this machine.")
 	fmt.Println()
 	for _, command := range commands() {
-		fmt.Printf("  cluster %-44s %s\n", command.name+" "+command.arguments, command.says)
+		fmt.Printf("  cluster %-56s %s\n", command.name+" "+command.arguments, command.says)
 	}
 	fmt.Println()
 	fmt.Println("KUBECONFIG is", kubeconfig())

@@ -76,14 +76,6 @@ oomScoreAdj: 0
 conntrack: {maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s}
 `
 
-// proxyMode differs from node to node, so that both ways in which Kubernetes writes its services are there.
-func proxyMode(n int) string {
-	if n%2 == 1 {
-		return "iptables"
-	}
-	return "nftables"
-}
-
 // nodeMachine is a node: containerd, the images, kubelet, kube-proxy, and what the network and the policies add.
 func nodeMachine(ca *authority, n int, p plan) (Machine, error) {
 	name := nodeName(n)
@@ -99,7 +91,7 @@ func nodeMachine(ca *authority, n int, p plan) (Machine, error) {
 	files := map[string]string{
 		"containerd.toml": containerdConfig,
 		"kubelet.yaml":    fmt.Sprintf(kubeletConfig, ca.file("ca.crt"), ca.file(name+"-server.crt"), ca.file(name+"-server.key")),
-		"kube-proxy.yaml": fmt.Sprintf(proxyConfig, proxyMode(n), name, ca.file(name+"-proxy.kubeconfig")),
+		"kube-proxy.yaml": fmt.Sprintf(proxyConfig, p.proxyMode(n), name, ca.file(name+"-proxy.kubeconfig")),
 	}
 	for file, text := range files {
 		if err := os.WriteFile(inRun(name, file), []byte(text), 0o644); err != nil {

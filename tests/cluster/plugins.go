@@ -21,6 +21,8 @@ type plugin struct {
 	routesPods bool
 	// It serves services itself: no node has kube-proxy.
 	replacesProxy bool
+	// It enforces policies itself: no engine can stand beside it.
+	enforces bool
 	// The archive of its image, beside the programs.
 	image string
 	// The file of its kinds of objects, beside the programs: without them no node becomes Ready.
@@ -51,33 +53,51 @@ func byName(all ...plugin) map[string]plugin {
 	return named
 }
 
+// mixed is both kinds of rules in which kube-proxy writes services, from node to node in turn.
+const mixed = "mixed"
+
+// proxyModes are the kinds of rules that the nodes' kube-proxies can write: `--kube-proxy`.
+var proxyModes = []string{mixed, "iptables", "nftables"}
+
 // plan is what a cluster is to be.
 type plan struct {
-	nodes             int
-	network, policies string
+	nodes                    int
+	network, policies, proxy string
 }
 
 // readPlan understands what `arguments` wrote, or a user.
 func readPlan(words []string) (plan, error) {
-	if len(words) != 3 {
-		return plan{}, usageError{"a cluster is a number of nodes, a network and a policy engine"}
+	if len(words) != 4 {
+		return plan{}, usageError{"a cluster is a number of nodes, a network, a policy engine and a mode of kube-proxy"}
 	}
 	nodes, err := strconv.Atoi(words[0])
 	if err != nil || nodes < 1 || nodes > maxNodes {
 		return plan{}, usageError{fmt.Sprintf("--nodes must be 1 to %d", maxNodes)}
 	}
-	if _, known := networks[words[1]]; !known {
+	network, known := networks[words[1]]
+	if !known {
 		return plan{}, usageError{fmt.Sprintf("no network %q (they are %s)", words[1], names(networks))}
 	}
 	if _, known := engines[words[2]]; !known {
 		return plan{}, usageError{fmt.Sprintf("no policy engine %q (they are %s)", words[2], names(engines))}
 	}
-	return plan{nodes, words[1], words[2]}, nil
+	if network.enforces && words[2] != nobody.name {
+		return plan{}, usageError{fmt.Sprintf("%s enforces policies itself, and %s would too: leave --policies away, or take bridge or flannel", words[1], words[2])}
+	}
+	if !slices.Contains(proxyModes, words[3]) {
+		return plan{}, usageError{fmt.Sprintf("kube-proxy has no mode %q (they are %s)", words[3], strings.Join(proxyModes, ", "))}
+	}
+	if network.replacesProxy && words[3] != mixed {
+		return plan{}, usageError{fmt.Sprintf("%s has no kube-proxy: leave --kube-proxy away", words[1])}
+	}
+	return plan{nodes, words[1], words[2], words[3]}, nil
 }
 
 func names(of map[string]plugin) string { return strings.Join(slices.Sorted(maps.Keys(of)), ", ") }
 
-func (p plan) arguments() []string { return []string{strconv.Itoa(p.nodes), p.network, p.policies} }
+func (p plan) arguments() []string {
+	return []string{strconv.Itoa(p.nodes), p.network, p.policies, p.proxy}
+}
 
 func (p plan) plugins() []plugin { return []plugin{networks[p.network], engines[p.policies]} }
 
@@ -85,10 +105,24 @@ func (p plan) routesPods() bool { return networks[p.network].routesPods }
 
 func (p plan) replacesProxy() bool { return networks[p.network].replacesProxy }
 
+// proxyMode is the kind of rules on node n: of kube-proxy, and of what writes rules beside it.
+func (p plan) proxyMode(n int) string {
+	switch {
+	case p.proxy != mixed:
+		return p.proxy
+	case n%2 == 1:
+		return "iptables"
+	}
+	return "nftables"
+}
+
 func (p plan) String() string {
 	text := fmt.Sprintf("%d nodes, network %s", p.nodes, p.network)
 	if p.policies != nobody.name {
 		text += ", policies enforced by " + p.policies
+	}
+	if p.proxy != mixed {
+		text += ", kube-proxy with " + p.proxy
 	}
 	return text
 }

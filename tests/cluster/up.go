@@ -22,10 +22,11 @@ func up(arguments []string) error {
 	nodes := flags.String("nodes", "2", "")
 	network := flags.String("cni", bridge.name, "")
 	policies := flags.String("policies", nobody.name, "")
+	proxy := flags.String("kube-proxy", mixed, "")
 	if err := flags.Parse(arguments); err != nil || flags.NArg() > 0 {
-		return usageError{"up takes --nodes N, --cni NETWORK and --policies ENGINE"}
+		return usageError{"up takes --nodes N, --cni NETWORK, --policies ENGINE and --kube-proxy MODE"}
 	}
-	p, err := readPlan([]string{*nodes, *network, *policies})
+	p, err := readPlan([]string{*nodes, *network, *policies, *proxy})
 	if err != nil {
 		return err
 	}
