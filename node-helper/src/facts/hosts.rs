@@ -5,9 +5,6 @@ use crate::system::door;
 use model::facts::{HostsEntry, HostsFile};
 use std::net::IpAddr;
 
-/// Entries that are kept: kubelet writes some, and lists of thousands of blocked names are not what anybody asks about.
-const ENTRIES_MAX: usize = 256;
-
 /// That of a tree of files, where programs there ask it: `etc` is its `/etc`.
 pub fn of_etc(etc: &str) -> Option<HostsFile> {
     let path = format!("{etc}/hosts");
@@ -20,16 +17,17 @@ pub fn of_etc(etc: &str) -> Option<HostsFile> {
     })
 }
 
-/// What the text of a hosts file says: an address and its names in a line.
+/// What the text of a hosts file says: an address and its names in a line. All of it, as far as the file is read: programs find a name
+/// in its last line, too.
 pub fn parse(text: &str) -> Vec<HostsEntry> {
-    let lines = text.lines().filter_map(|line| {
+    let entry = |line: &str| {
         let (said, _) = line.split_once('#').unwrap_or((line, ""));
         let mut words = said.split_whitespace();
         let address: IpAddr = words.next()?.parse().ok()?;
         let names: Vec<String> = words.map(str::to_owned).collect();
         (!names.is_empty()).then_some(HostsEntry { address, names })
-    });
-    lines.take(ENTRIES_MAX).collect()
+    };
+    text.lines().filter_map(entry).collect()
 }
 
 /// Whether the file comes before DNS; `None` where it is not asked. Without such a line it comes first.
@@ -63,6 +61,16 @@ mod tests {
                 "203.0.113.10".to_owned(),
                 vec!["mail.partner.example".to_owned(), "mail".to_owned()]
             )
+        );
+    }
+
+    #[test]
+    fn a_name_in_the_last_of_many_lines_is_found_as_programs_find_it() {
+        let text: String = (0..2_000).map(|at| format!("0.0.0.0 blocked-{at}.example\n")).collect();
+        let entries = parse(&(text + "10.0.0.7 api.partner.example\n"));
+        assert_eq!(
+            entries.last().map(|entry| entry.names.as_slice()),
+            Some(&["api.partner.example".to_owned()][..])
         );
     }
 

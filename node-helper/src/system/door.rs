@@ -32,6 +32,8 @@ pub const FEW_LINES: u64 = 64 * 1024;
 pub const TABLE: u64 = 16 * 1024 * 1024;
 /// The most entries of a folder of another root.
 pub const ENTRIES_MAX: usize = 65_536;
+/// The most entries of a folder of the kernel's: processes of a node, open files of a process.
+const KERNELS_ENTRIES_MAX: usize = 262_144;
 /// How long a file of another root may take: its file system may be anybody's.
 pub const PATIENCE: Duration = Duration::from_secs(2);
 /// How many may be waited for in vain at a time, before no more are tried.
@@ -72,7 +74,10 @@ pub fn entries(path: impl AsRef<Path>) -> io::Result<Vec<DirEntry>> {
     let list = |path: &Path| Ok(fs::read_dir(path)?.filter_map(Result::ok).take(ENTRIES_MAX).collect());
     match Foreign::of(path) {
         Some(foreign) => foreign.patiently(move |foreign| list(&as_own(&foreign.folder()?.into()))),
-        None => Ok(fs::read_dir(path)?.filter_map(Result::ok).collect()),
+        None => Ok(fs::read_dir(path)?
+            .filter_map(Result::ok)
+            .take(KERNELS_ENTRIES_MAX)
+            .collect()),
     }
 }
 
@@ -231,7 +236,7 @@ impl Foreign {
         }
     }
 
-    /// The same for reading, if it is a regular file and none of procfs.
+    /// The file, opened for reading, if it is a regular one and none of procfs.
     fn file(&self) -> io::Result<File> {
         let found = self.found()?;
         let kind = SFlag::from_bits_truncate(fstat(&found)?.st_mode) & SFlag::S_IFMT;

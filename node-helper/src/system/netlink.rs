@@ -114,7 +114,7 @@ impl Netlink {
         })
     }
 
-    /// The same connection, on which only so much is listened to; what is beyond that is an error.
+    /// The connection with a budget of what is read; more is an error.
     #[must_use]
     pub fn within(self, budget: Budget) -> Self {
         Self {
