@@ -76,7 +76,7 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; an
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod node service namespace pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod" -f -a "dns" -d 'Does a name resolve?'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and not __fish_seen_subcommand_from pod node service namespace pod-to-pod pod-to-service pod-to-node pod-to-external dns node-to-pod" -f -a "node-to-pod" -d 'Can a node reach a pod?'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod" -l for -d 'Watch for this time, such as 30s or 10m [default: 10s]' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod" -l keep-last -d 'Keep the events of this time before a fault as evidence, also those that seem to have nothing to do with it' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod" -l keep-last -d 'Keep all events of this time before a fault as evidence, also those of other conversations' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod" -l worst -d 'Follow this many conversations to their other end: those that suffer most' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod" -l slow -d 'Call a connection slow if it takes longer than this, and a lookup if it takes longer than ten times this [default: 100ms]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod" -l max-nodes -d 'Refuse to look at more nodes than this' -r
@@ -116,7 +116,7 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; an
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod" -l dry-run -d 'Print the manifests of the helpers, and start nothing'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from pod" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node" -l for -d 'Watch for this time, such as 30s or 10m [default: 10s]' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node" -l keep-last -d 'Keep the events of this time before a fault as evidence, also those that seem to have nothing to do with it' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node" -l keep-last -d 'Keep all events of this time before a fault as evidence, also those of other conversations' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node" -l worst -d 'Follow this many conversations to their other end: those that suffer most' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node" -l slow -d 'Call a connection slow if it takes longer than this, and a lookup if it takes longer than ten times this [default: 100ms]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node" -l max-nodes -d 'Refuse to look at more nodes than this' -r
@@ -156,7 +156,7 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; an
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node" -l dry-run -d 'Print the manifests of the helpers, and start nothing'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from node" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from service" -l for -d 'Watch for this time, such as 30s or 10m [default: 10s]' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from service" -l keep-last -d 'Keep the events of this time before a fault as evidence, also those that seem to have nothing to do with it' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from service" -l keep-last -d 'Keep all events of this time before a fault as evidence, also those of other conversations' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from service" -l worst -d 'Follow this many conversations to their other end: those that suffer most' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from service" -l slow -d 'Call a connection slow if it takes longer than this, and a lookup if it takes longer than ten times this [default: 100ms]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from service" -l max-nodes -d 'Refuse to look at more nodes than this' -r
@@ -196,7 +196,7 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; an
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from service" -l dry-run -d 'Print the manifests of the helpers, and start nothing'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from service" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from namespace" -l for -d 'Watch for this time, such as 30s or 10m [default: 10s]' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from namespace" -l keep-last -d 'Keep the events of this time before a fault as evidence, also those that seem to have nothing to do with it' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from namespace" -l keep-last -d 'Keep all events of this time before a fault as evidence, also those of other conversations' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from namespace" -l worst -d 'Follow this many conversations to their other end: those that suffer most' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from namespace" -l slow -d 'Call a connection slow if it takes longer than this, and a lookup if it takes longer than ten times this [default: 100ms]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand diagnose; and __fish_seen_subcommand_from namespace" -l max-nodes -d 'Refuse to look at more nodes than this' -r
@@ -521,7 +521,7 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l 
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l pid -d 'With --local: watch only this process, in its network namespace' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l address -d 'Show only packets with this address at either end' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l port -d 'Show only packets with this port at either end' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l slow -d 'Show each wait that takes this time or longer, such as 50ms, of the probes that measure times [their default: socketlatency, kernellatency and biolatency]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l slow -d 'Show each wait of at least this time, such as 50ms [probes: socketlatency, kernellatency and biolatency]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l for -d 'Stop after this time, such as 30s or 10m' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -l max-events -d 'Stop after this many events' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -s o -l output -d 'How to print events' -r -f -a "table\t'Aligned lines'
@@ -559,7 +559,7 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand capture" -s 
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -s l -l selector -d 'Watch only pods with these labels' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -l node -d 'Watch this node; may be repeated' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -l max-nodes -d 'Refuse to watch more nodes than this' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -l view -d 'Which columns' -r -f -a "health\t'who suffers: connections, losses, waiting'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -l view -d 'Columns to show' -r -f -a "health\t'who suffers: connections, losses, waiting'
 tcp\t'TCP: connects, resets, segments sent again, full queues'
 sockets\t'sockets by state, and what waits in them'
 udp\t'UDP: datagrams, full buffers, ports where nobody listens'
@@ -571,10 +571,10 @@ files\t'open files against their limits, sockets apart'
 cpu\t'CPU: used, throttled, waited for'
 disk\t'block devices: read, written, waited for'
 softnet\t'each node\'s CPUs at work on packets'"
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -l by -d 'A row for each of these in the place of whole pods' -r -f -a "process\t'each process: connections, what waits in them, files, CPU, disks'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -l by -d 'One row per process or peer instead of per pod' -r -f -a "process\t'each process: connections, what waits in them, files, CPU, disks'
 peer\t'each peer of their sockets: connections, round trip times, what waits, what was sent again'"
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -l for -d 'Look for this time, such as 5s or 1m [default: 5s; with -w until Ctrl-C]' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -l interval -d 'With -w: how often' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -l interval -d 'With -w: the interval' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -s o -l output -d 'How to print it' -r -f -a "table\t'For reading'
 json\t'One JSON object a line, each of one reading'
 html\t'One page of HTML to attach to a ticket'"
@@ -600,7 +600,7 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -l as -
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -l as-group -d 'Act as this group too; may be repeated' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -l request-timeout -d 'Give up a call to the API server after this time; 0 waits without limit [default: 10s]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -l all-nodes -d 'Watch all nodes'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -s w -l watch -d 'Show it again and again'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -s w -l watch -d 'Repeat until Ctrl-C'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -l all -d 'Show every row'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -l local -d 'Look at this machine as one node, without a cluster'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand top" -l record-payloads -d 'Record the text to send too, not only its length and hash'
@@ -689,10 +689,10 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -l n
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -l max-nodes -d 'Refuse to watch more nodes than this' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -l for -d 'Look for this time, such as 5m or 1h [default: until Ctrl-C]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -l interval -d 'How often numbers are read' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -l probe -d 'Use only these probes, separated by commas (`probes` lists them) [default: all but path, tcpstate and transmit]' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -l names -d 'By whose names numbers are told' -r -f -a "skoop\t'Ours: all numbers, as `skoop_<probe>_<name>`'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -l probe -d 'Use only these probes, separated by commas (`probes` lists them) [default: all but those that report each packet or connection, measure times, or read entry by entry]' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -l names -d 'Names of the metrics' -r -f -a "skoop\t'Ours: all numbers, as `skoop_<probe>_<name>`'
 kubeskoop\t'The predecessor\'s, for its dashboards: what both have, as `kubeskoop_<probe>_<name>`'"
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -l max-series -d 'Let no more samples out of one reading than this; what is left out is counted' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -l max-series -d 'Most samples of one reading; the rest is counted, not sent' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -l to -d 'Where to; may be repeated. openmetrics=FILE: the last reading as OpenMetrics text. prometheus=PORT: served at /metrics, to this machine alone unless an address is named (0.0.0.0:9464). file=FILE: events and numbers as JSON lines, in files that are rotated by size. stdout: events and numbers as JSON lines. loki=URL: events by Loki\'s push API. elasticsearch=URL: events by the bulk API of Elasticsearch and OpenSearch. remote-write=URL: numbers by Prometheus\' remote write (version 1). otlp=URL: numbers and events by OpenTelemetry\'s protocol over HTTP' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -l max-size -d 'With --to file: begin a new file when this one would be larger' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -l keep -d 'With --to file: keep so many files of before, as FILE.1, FILE.2 and so on' -r
@@ -736,7 +736,7 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand export" -s h
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand latency" -s l -l selector -d 'Watch only pods with these labels' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand latency" -l node -d 'Watch this node; may be repeated' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand latency" -l max-nodes -d 'Refuse to watch more nodes than this' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand latency" -l peer -d 'The other end, whatever the port and whoever of the two connects' -r
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand latency" -l peer -d 'The other end, on any port, whichever of the two connects' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand latency" -l protocol -d 'What to send [default: the protocol that the port is declared with, else tcp]' -r -f -a "tcp\t'Connections'
 udp\t'Datagrams'
 icmp\t'Echo requests'"
@@ -781,7 +781,7 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand map" -s l -l
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand map" -l node -d 'Watch this node; may be repeated' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand map" -l max-nodes -d 'Refuse to watch more nodes than this' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand map" -l for -d 'Watch for this time, such as 30s or 10m' -r
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand map" -s o -l output -d 'How to print it' -r -f -a "table\t'A row for each edge, what suffers first'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand map" -s o -l output -d 'How to print it' -r -f -a "table\t'A row for each edge, the worst first'
 json\t'The map as JSON'
 mermaid\t'A flowchart of Mermaid, for tickets and wikis'
 dot\t'A graph for Graphviz'
@@ -808,7 +808,7 @@ complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand map" -l as -
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand map" -l as-group -d 'Act as this group too; may be repeated' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand map" -l request-timeout -d 'Give up a call to the API server after this time; 0 waits without limit [default: 10s]' -r
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand map" -l all-nodes -d 'Watch all nodes'
-complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand map" -l permitted -d 'Also show who may reach whom by network policies that select it, and was not seen to do it'
+complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand map" -l permitted -d 'Also show connections that network policies allow and nobody used'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand map" -l local -d 'Look at this machine as one node, without a cluster'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand map" -l record-payloads -d 'Record the text to send too, not only its length and hash'
 complete -c kubectl-skoop -n "__fish_kubectl_skoop_using_subcommand map" -s v -l verbose -d 'Show the helper\'s own messages on stderr'

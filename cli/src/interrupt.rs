@@ -45,7 +45,7 @@ impl Interrupt {
         *self.0.borrow()
     }
 
-    /// Until it is.
+    /// Waits until the user asks for the end.
     pub async fn wait(&self) {
         // Where nobody listens for signals any more, none will come.
         if self.0.clone().wait_for(|asked| *asked).await.is_err() {

@@ -84,7 +84,7 @@ mod single_keys {
     use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr};
     use std::sync::{Mutex, PoisonError};
 
-    /// As it was.
+    /// The terminal's settings as they were before.
     static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
 
     /// Whether it does so now: not for a program in the background, which would be stopped for reading.

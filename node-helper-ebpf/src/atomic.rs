@@ -1,6 +1,6 @@
 //! What several processors change at the same time: the compiler has no atomic numbers for this target, the kernel has.
 
-/// So many more; less than none takes away.
+/// Adds to a number; a negative amount takes away.
 ///
 /// # Safety
 /// `word` is a number in a value of a map.

@@ -9,11 +9,11 @@ pub const SLOTS: u32 = 8;
 /// What was not sent.
 #[repr(C)]
 pub struct Losses {
-    /// No room in the ring.
+    /// Events for which the ring had no room.
     pub ring_full: u64,
-    /// Over the budget.
+    /// Events over the budget.
     pub over_budget: u64,
-    /// Of the first, those of a watched flow.
+    /// How many events of a watched flow the ring had no room for.
     pub of_watched: u64,
     /// Totals that found no place and are in none.
     pub uncounted: u64,

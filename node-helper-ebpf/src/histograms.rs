@@ -17,7 +17,7 @@ pub fn count(netns: u32, measure: Measure, value: u64, slot: u32) {
     count_of(netns, measure, 0, value, slot);
 }
 
-/// The same of one of several, as [`BucketKey::of`] tells them apart.
+/// Counts a value of one of several things (devices), which [`BucketKey::of`] tells apart.
 #[inline(always)]
 pub fn count_of(netns: u32, measure: Measure, of: u32, value: u64, slot: u32) {
     let key = BucketKey {

@@ -28,7 +28,7 @@ pub struct Layer4 {
 }
 
 impl Layer4 {
-    /// The same; see [`crate::fields::forget`].
+    /// The value, unknown to the verifier; see [`crate::fields::forget`].
     #[inline(always)]
     #[must_use]
     pub fn forgotten(self, memo: &mut u64) -> Self {

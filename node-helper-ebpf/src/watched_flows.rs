@@ -31,7 +31,7 @@ impl Watch {
         self.0 != 0
     }
 
-    /// The same; see [`crate::fields::forget`].
+    /// The value, unknown to the verifier; see [`crate::fields::forget`].
     #[inline(always)]
     #[must_use]
     pub fn forgotten(self, memo: &mut u64) -> Self {

@@ -255,6 +255,10 @@ fn a_queueing_disciplines_drops_stand_by_the_interface_of_its_own_namespace() {
         "{came} came, {left} left, {waiting} wait"
     );
     assert!(told.growth(c, "netdev.rx_bytes", "eth0") > 0);
+    let kinds = told
+        .ids("netdev.tx_packets", "outside")
+        .map(|id| told.series[&id].labels["kind"].clone());
+    assert_eq!(kinds.collect::<Vec<_>>(), ["veth"]);
 }
 
 #[test]

@@ -8,11 +8,11 @@ use tokio::time::Instant;
 
 /// Rings of several probes are read in turn: an event waits at most twice this long for an earlier one of another ring.
 const ORDER_WITHIN: Duration = Duration::from_millis(40);
-/// Of several nodes, for one that comes over another way through the network.
+/// Where there are several nodes: how long an event waits for an earlier one of another node, which comes through the network.
 const ORDER_ACROSS_NODES: Duration = Duration::from_millis(250);
-/// It is looked so often in that time.
+/// How often the waiting events are looked through in that time.
 const LOOKS: u32 = 4;
-/// No more events are kept waiting: in a flood the oldest go at once, in the order known so far.
+/// The most events that wait: in a flood the oldest go at once, in the order known so far.
 const WAITING: usize = 12_288;
 
 /// Lets events go in time order: those that were there already a while ago, since nothing earlier will come any more.
@@ -33,12 +33,12 @@ impl Default for EventOrder {
 }
 
 impl EventOrder {
-    /// Those whose turn it is now.
+    /// The events whose turn it is now.
     pub fn ready(&mut self, state: &mut ConversationState) -> Vec<Event> {
         self.ready_at(state, self.began.elapsed())
     }
 
-    /// Those whose turn it is at that time.
+    /// The events whose turn it is at that time.
     pub fn ready_at(&mut self, state: &mut ConversationState, now: Duration) -> Vec<Event> {
         let within = if state.nodes.len() > 1 {
             ORDER_ACROSS_NODES

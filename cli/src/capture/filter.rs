@@ -16,7 +16,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 /// What to let through, before names became inodes.
 #[derive(Debug, Default)]
 pub struct CaptureFilter {
-    /// Of each node, as a helper is asked for them.
+    /// The endpoints at each node, as its helper is asked for them.
     pub endpoints: BTreeMap<String, Vec<String>>,
     /// Processes, as the machine counts.
     pub pids: Vec<u32>,

@@ -30,7 +30,7 @@ impl CaptureWindow {
             let own = endpoints.iter().filter(|found| found.wanted && found.index == index);
             let netns: Vec<u32> = own.filter_map(|found| found.endpoint.netns).collect();
             let asked_for = wanted.endpoints.get(name).is_some_and(|asked| !asked.is_empty());
-            // Of a node where none of the pods asked for is left, nothing is wanted.
+            // A node where none of the pods asked for is left has nothing to show.
             if asked_for && netns.is_empty() {
                 session.ask_at(index, Request::Bye);
                 continue;

@@ -177,7 +177,7 @@ pub fn bound_ms(specs: &[AttemptSpec]) -> u64 {
     specs.iter().map(length).max().unwrap_or_default()
 }
 
-/// Of the families that both ends have, one address each; the best first.
+/// One address of the destination for each family that both ends have, the best first.
 #[must_use]
 pub fn families(source: &[IpAddr], destination: &[IpAddr], only: Option<IpFamily>) -> Vec<IpAddr> {
     let mut chosen: Vec<IpAddr> = Vec::new();

@@ -49,7 +49,7 @@ pub struct Inquiry {
     pub intent: Option<Intent>,
     /// What to send, where that was given.
     pub protocol: Option<Protocol>,
-    /// By which address of a service.
+    /// The address of a service that is used.
     pub via: Via,
 }
 

@@ -37,7 +37,7 @@ pub struct AgentPod {
     pub not_ready: Option<String>,
 }
 
-/// Of a daemon set what is wanted here.
+/// What is read of a daemon set.
 #[derive(Debug, Deserialize)]
 struct Written {
     metadata: Named,
@@ -81,7 +81,7 @@ struct SetStatus {
     desired_number_scheduled: usize,
 }
 
-/// The same of a pod.
+/// What is read of a pod.
 #[derive(Debug, Deserialize)]
 struct Listed {
     metadata: Named,

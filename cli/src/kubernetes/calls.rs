@@ -68,7 +68,7 @@ impl ClusterApi {
             .await
     }
 
-    /// The same of those that have not ended, on one node where one is given, until `take` has enough.
+    /// Pods of a namespace that have not ended, on one node where one is given, until `take` has enough.
     pub async fn live_pods<S: Default>(
         &self,
         namespace: &str,

@@ -16,9 +16,9 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::IpAddr;
 use std::ops::ControlFlow;
 
-/// Nodes that are looked at without being asked whether so many are meant.
+/// Nodes that are looked at, unless the user allows more.
 pub const NODES_MAX: usize = 20;
-/// Of this many nodes the pods are asked for node by node.
+/// Up to this many nodes, pods are asked for node by node.
 const ASKED_ONE_BY_ONE: usize = 8;
 /// Pods that can be asked for at once.
 const PODS_MAX: usize = 50_000;
@@ -32,7 +32,7 @@ pub struct ScopeRequest {
     pub targets: Vec<String>,
     /// Pods with these labels.
     pub selector: Option<String>,
-    /// These nodes.
+    /// Nodes by name.
     pub nodes: Vec<String>,
     /// All nodes.
     pub all_nodes: bool,
@@ -40,14 +40,14 @@ pub struct ScopeRequest {
     pub max_nodes: usize,
 }
 
-/// What that is.
+/// What a request comes to: pods, nodes, addresses and ports.
 #[derive(Debug, Default)]
 pub struct CaptureScope {
-    /// Of each node: the pods that are asked for. None means all of the node.
+    /// The pods that are asked for, by node. An empty list means all of the node.
     pub nodes: BTreeMap<String, Vec<Pod>>,
-    /// Only with these addresses.
+    /// Only packets with one of these addresses.
     pub addresses: Vec<IpAddr>,
-    /// Only with these ports.
+    /// Only packets with one of these ports.
     pub ports: Vec<u16>,
     /// Names of what is on these nodes, and what could not be read.
     pub inventory: Inventory,
@@ -301,11 +301,11 @@ struct ScopeTarget {
 struct PodsByNode {
     nodes: BTreeMap<String, Vec<Pod>>,
     known: HashSet<String>,
-    /// So many of them.
+    /// How many pods are in `nodes`.
     count: usize,
-    /// Left out: on their node's network.
+    /// How many were left out because they use their node's network.
     on_host: usize,
-    /// One that runs was among them.
+    /// Whether a running pod was among them.
     any: bool,
 }
 
@@ -327,7 +327,7 @@ impl PodsByNode {
         }
     }
 
-    /// Until there are more than can be meant.
+    /// Goes on until there are more nodes or pods than are allowed.
     fn go_on(&self, most: usize) -> ControlFlow<()> {
         if self.nodes.len() > most || self.count > PODS_MAX {
             return ControlFlow::Break(());

@@ -78,12 +78,12 @@ struct About {
 }
 
 impl<T: DeserializeOwned> ListPage<T> {
-    /// Of these bytes.
+    /// Reads a page from the bytes of an answer.
     pub fn of(body: &[u8]) -> kube::Result<Self> {
         serde_json::from_slice(body).map_err(kube::Error::SerdeError)
     }
 
-    /// By what the next one is asked for; nothing behind the last.
+    /// The token by which the next page is asked for; `None` after the last.
     pub fn next(&self) -> Option<&str> {
         self.metadata.r#continue.as_deref().filter(|token| !token.is_empty())
     }
@@ -123,7 +123,7 @@ impl ClusterApi {
         self.fold_at(&K::url_path(&(), namespace), params, take).await
     }
 
-    /// The same at a path.
+    /// Reads the list at a path, like `fold`.
     async fn fold_at<T, S>(
         &self,
         path: &str,
@@ -195,7 +195,7 @@ impl ClusterApi {
             .await
     }
 
-    /// The same of a kind that is known by its name alone.
+    /// A list of a kind that is known by its name alone.
     pub async fn list_of<T: DeserializeOwned, P>(
         &self,
         resource: &ApiResource,

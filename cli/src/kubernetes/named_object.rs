@@ -33,7 +33,7 @@ pub enum NamedObject {
     NoService {
         /// What was asked for.
         object: ObjectRef,
-        /// Those that are there in its place.
+        /// Services that are there instead of it.
         others: Vec<Service>,
     },
     /// A node.

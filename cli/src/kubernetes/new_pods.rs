@@ -19,7 +19,7 @@ pub struct NewPods {
 }
 
 impl NewPods {
-    /// Of this cluster; nothing is asked yet.
+    /// New pods of this cluster; nothing is asked yet.
     #[must_use]
     pub fn of(cluster: ClusterApi) -> Self {
         let (sender, receiver) = unbounded_channel();

@@ -169,9 +169,9 @@ impl PolicyKind {
 /// What was read.
 #[derive(Debug, Default)]
 pub struct OtherPolicies {
-    /// Of kinds that are evaluated.
+    /// Policies of kinds that are evaluated.
     pub objects: PolicyObjects,
-    /// Of the others.
+    /// Policies of other kinds, by name only.
     pub unevaluated: Vec<ObjectRef>,
 }
 

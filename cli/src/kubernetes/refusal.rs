@@ -64,7 +64,7 @@ impl Refusal {
         }
     }
 
-    /// It took longer than it may.
+    /// A call that took longer than `patience`.
     pub(super) fn slow(context: &str, patience: Duration) -> Self {
         Self::new(
             RefusalKind::Slow,

@@ -84,7 +84,7 @@ struct RecordedLine<'a> {
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ClosingLine {
-    /// Of all bytes before this line.
+    /// The digest of all bytes before this line.
     digest: String,
     /// How many lines there are before it.
     lines: u64,

@@ -107,7 +107,7 @@ impl Recorder {
         }
     }
 
-    /// The same file, for the lines of this node.
+    /// A recorder into the same file, for the lines of this node.
     #[must_use]
     pub fn for_node(&self, name: &str) -> Self {
         Self {
@@ -152,7 +152,7 @@ impl Recorder {
 pub struct OpenRecording(Option<Recorder>);
 
 impl OpenRecording {
-    /// By this recorder, if by any.
+    /// A recording by this recorder; none is made without one.
     pub fn by(recorder: Option<Recorder>) -> Self {
         Self(recorder)
     }

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 /// The helper's file name beside the client.
 const BESIDE: &str = "node-helper";
-/// Of the helper's messages the last ones are kept, to be shown when it dies.
+/// Bytes of the helper's last messages that are kept, to be shown when it dies.
 const LAST_WORDS_BYTES: usize = 2_000;
 /// They are waited for this long after its last line.
 const LAST_WORDS_WITHIN: Duration = Duration::from_millis(500);

@@ -75,9 +75,9 @@ const OF_POLICIES: [u8; 2] = [133, 181];
 /// The counters of a node that rose in the window. They are the node's, not the flow's: a reason that rose by fewer packets than
 /// were watched is not that of all of them.
 struct Rose {
-    /// By no fewer packets than were watched.
+    /// Counters that rose by as many packets as were watched, or more.
     likely: Vec<CiliumCount>,
-    /// By fewer.
+    /// Counters that rose by fewer.
     fewer: Vec<CiliumCount>,
     /// Watched packets that eBPF programs dropped on the node.
     watched: u64,

@@ -20,7 +20,7 @@ impl<'a> Case<'a> {
             .map_err(|missing| named(missing, what, of, &self.name(of.id)))
     }
 
-    /// The same after the window; as it was before where it was not read again.
+    /// A fact of a namespace as it was after the window; as it was before where it was not read again.
     pub fn after<T>(
         &self,
         netns: u32,

@@ -27,7 +27,7 @@ pub enum Fate {
 pub struct Tried<'a> {
     /// As the sender saw it.
     pub attempt: &'a Attempt,
-    /// Of the protocol asked for; else one sent beside it (echo trains).
+    /// Whether it is of the protocol asked for; else it was sent beside it (echo trains).
     pub asked: bool,
     /// What became of it.
     pub fate: Fate,
@@ -93,7 +93,7 @@ pub fn runs_everywhere(evidence: &Evidence, probe: &str) -> bool {
     !evidence.nodes.is_empty() && evidence.nodes.iter().all(|node| node.probes.iter().any(runs))
 }
 
-/// Of the protocol asked for, or sent beside it?
+/// Whether an attempt is of the protocol asked for, and was not sent beside it.
 pub fn is_asked(evidence: &Evidence, attempt: &Attempt) -> bool {
     match evidence.intent {
         Intent::Dns => attempt.kind.starts_with("dns"),
@@ -110,7 +110,7 @@ pub fn is_asked(evidence: &Evidence, attempt: &Attempt) -> bool {
 /// user's own flow is watched the socket is the user's.
 pub fn overran_us(evidence: &Evidence, drop: &Dropped<'_>) -> bool {
     let at_us = drop.direction == Direction::Answer && evidence.source.netns == Some(drop.event.netns);
-    // Of the socket, where `PROTO_MEM` is of all.
+    // A full buffer of this socket; `PROTO_MEM` is about the memory of all sockets.
     let of_socket = drop.class == Class::ReceiveBuffer || drop.reason() == "SOCKET_BACKLOG";
     !evidence.passive && at_us && of_socket
 }

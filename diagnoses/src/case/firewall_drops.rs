@@ -182,7 +182,7 @@ impl<'a> Blocked<'a> {
         self.drops.iter().any(|drop| self.answered_for(case, drop))
     }
 
-    /// The same for one of these packets.
+    /// Whether an answer was made for the target to this packet.
     fn answered_for(&self, case: &Case<'_>, drop: &Dropped<'_>) -> bool {
         if self.all(|stop| stop.verdict == NetfilterVerdict::Reject) {
             return true;
@@ -203,7 +203,7 @@ impl<'a> Blocked<'a> {
         self.remedy_to_accept(case, &self.first().event.flow.to_string())
     }
 
-    /// The same, where the packets are called so.
+    /// The command that takes the rule away, or what to look at; `packets` is what the packets are called in it.
     pub fn remedy_to_accept(&self, case: &Case<'_>, packets: &str) -> Remedy {
         let flow = self.first().event.flow;
         if self
@@ -282,7 +282,7 @@ fn by_handle(case: &Case<'_>, netns: u32, place: &RulePlace) -> (Option<Command>
     )
 }
 
-/// The same of iptables, by the rule's own words: none where they are not all there.
+/// The commands that show a chain of iptables, and delete its rule by its own words: none where they are not all there.
 fn by_specification(case: &Case<'_>, netns: u32, place: &RulePlace, tool: &str) -> (Option<Command>, Option<Command>) {
     let RulePlace { table, chain, .. } = place;
     let arguments = shell::arguments(&place.text).unwrap_or_default();
@@ -303,7 +303,7 @@ pub fn blocked<'a>(case: &Case<'a>) -> Vec<Blocked<'a>> {
     group(case, case.drops(Class::Netfilter))
 }
 
-/// The same, also of attempts that worked in the end.
+/// Losses of watched packets to netfilter, by place and direction, also of attempts that worked in the end.
 pub fn blocked_at_all<'a>(case: &Case<'a>) -> Vec<Blocked<'a>> {
     let mut drops = case.all_drops(Class::Netfilter);
     drops.retain(|drop| case.attempt(drop.attempt).is_some_and(|tried| tried.asked));
@@ -316,7 +316,7 @@ pub fn blocked_at_all<'a>(case: &Case<'a>) -> Vec<Blocked<'a>> {
 pub struct Rejections<'a>(Vec<Blocked<'a>>);
 
 impl<'a> Rejections<'a> {
-    /// Those of a run.
+    /// The rejections of a run.
     pub fn of(case: &Case<'a>) -> Self {
         let of_netfilter = |drop: &&Dropped<'a>| drop.class == Class::Netfilter;
         let drops: Vec<Dropped<'a>> = case.trail.drops().filter(of_netfilter).copied().collect();

@@ -156,12 +156,12 @@ impl<'a> Case<'a> {
         self.tried.iter().filter(|tried| tried.asked)
     }
 
-    /// Of them, those that failed.
+    /// Attempts of the protocol asked for that failed.
     pub fn failed(&self) -> Vec<&Tried<'a>> {
         self.asked().filter(|tried| tried.fate == Fate::Failed).collect()
     }
 
-    /// Of them, those that worked.
+    /// Attempts of the protocol asked for that worked.
     pub fn worked(&self) -> Vec<&Tried<'a>> {
         self.asked().filter(|tried| tried.fate == Fate::Worked).collect()
     }
@@ -192,7 +192,7 @@ impl<'a> Case<'a> {
         self.accusing().filter(|drop| drop.class == class).collect()
     }
 
-    /// The same of every class.
+    /// Losses of every class that accuse.
     pub fn accusing(&self) -> impl Iterator<Item = Dropped<'a>> + '_ {
         self.trail.drops().copied().filter(|drop| {
             // What comes after the asker has given up meets no socket; that follows from the failure and explains nothing.
@@ -232,7 +232,7 @@ impl<'a> Case<'a> {
         ours.copied().collect()
     }
 
-    /// Some of them were answers to this attempt.
+    /// Whether some of these overruns were answers to this attempt.
     pub fn overran(&self, attempt: u32) -> bool {
         self.overruns().iter().any(|drop| drop.attempt == attempt)
     }
@@ -268,7 +268,7 @@ impl<'a> Case<'a> {
         of_packets.all(|lost| lost.of_watched_at_most() == 0)
     }
 
-    /// The same of what these probes tell: what the kernel left out of others does not matter.
+    /// Whether these probes lost nothing of the watched flow, nor may have: what the kernel left out of others does not matter.
     pub fn saw_all_by(&self, probes: &[&str]) -> bool {
         let mut lost = self.evidence.nodes.iter().flat_map(|node| &node.lost);
         lost.all(|lost| lost.of_watched == 0 && (lost.missed == 0 || !probes.contains(&lost.probe.as_str())))

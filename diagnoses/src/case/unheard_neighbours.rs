@@ -53,7 +53,7 @@ pub fn unheard<'a>(case: &Case<'a>) -> Vec<Unheard<'a>> {
     case.silent.iter().filter_map(|silent| of_one(case, silent)).collect()
 }
 
-/// The same of one next hop.
+/// Why one next hop is silent, if a firewall was seen to drop what is asked of it or answered.
 pub fn of_one<'a>(case: &Case<'a>, silent: &Silent) -> Option<Unheard<'a>> {
     let dropped: Vec<(NeighbourMessage, &Event)> = case
         .evidence

@@ -76,7 +76,7 @@ pub enum Way<'a> {
     Local(&'a Route),
     /// It leaves this way; `hop` is the first next hop that can be used.
     Out {
-        /// By this route.
+        /// The route that decides.
         route: &'a Route,
         /// To this next hop.
         hop: &'a NextHop,

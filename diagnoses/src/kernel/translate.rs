@@ -185,7 +185,7 @@ fn with_src(flow: Flow, src: IpAddr, port: u16) -> Flow {
     }
 }
 
-/// The same tuple, where a port that is not known yet (0) is any.
+/// Whether two tuples are the same; a port that is not known yet (0) is any.
 fn same(one: Flow, other: Flow) -> bool {
     let port = |a: u16, b: u16| a == b || a == 0 || b == 0;
     (one.saddr, one.daddr, one.protocol) == (other.saddr, other.daddr, other.protocol)

@@ -111,7 +111,7 @@ pub fn source_for(to: SocketAddr) -> Option<IpAddr> {
     source_by(&socket, to)
 }
 
-/// The same, by a datagram socket that is there, perhaps of another namespace.
+/// The source address that the routes give to this datagram socket, perhaps of another namespace.
 pub fn source_by(socket: &Socket, to: SocketAddr) -> Option<IpAddr> {
     let port = if to.port() == 0 { 9 } else { to.port() };
     let mut target = to;

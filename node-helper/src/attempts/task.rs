@@ -60,7 +60,7 @@ enum Stage {
 }
 
 impl Course {
-    /// Planned, not begun.
+    /// An attempt that is planned and has not begun.
     pub fn new(id: u32, kind: &str) -> Self {
         Self {
             attempt: Attempt {
@@ -72,18 +72,18 @@ impl Course {
         }
     }
 
-    /// It begins.
+    /// Begins the attempt at this time.
     pub fn start(&mut self, now_ns: u64) {
         self.attempt.started_ns = now_ns;
         self.stage = Stage::Running;
     }
 
-    /// It has begun and not ended.
+    /// Whether it has begun and not ended.
     pub fn runs(&self) -> bool {
         self.stage == Stage::Running
     }
 
-    /// It has ended.
+    /// Whether it has ended.
     pub fn is_over(&self) -> bool {
         self.stage == Stage::Over
     }
@@ -94,12 +94,12 @@ impl Course {
         monotonic_ns().saturating_sub(self.attempt.started_ns)
     }
 
-    /// It ends so, and says so.
+    /// Ends it with an outcome, and reports it.
     pub fn finish(&mut self, outcome: Outcome, say: Say) {
         self.finish_after(self.elapsed_ns(), outcome, say);
     }
 
-    /// It ended so after so long, and says so now.
+    /// Ends it with an outcome that came after `took_ns` nanoseconds, and reports it.
     pub fn finish_after(&mut self, took_ns: u64, outcome: Outcome, say: Say) {
         self.stage = Stage::Over;
         self.attempt.took_ns = took_ns;

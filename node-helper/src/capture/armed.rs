@@ -45,7 +45,7 @@ pub struct Armed {
     // In the order in which they end: programs are detached before the pump drains the rings.
     set: ProbeSet,
     attached: Vec<(&'static Probe, Loaded)>,
-    /// Of each of them, when all were attached.
+    /// For each attached probe: what the kernel had left out when all were attached.
     left_out: Vec<LeftOut>,
     pump: Pump,
     maps: FilterMaps,

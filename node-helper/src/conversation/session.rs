@@ -150,7 +150,7 @@ struct Session {
     greeted: bool,
     /// Lines of the client so far: each has the number of its place.
     lines: u64,
-    /// Of them not understood.
+    /// Lines that were not understood.
     skipped: u64,
     reading: Vec<JoinHandle<()>>,
 }

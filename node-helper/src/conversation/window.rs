@@ -35,7 +35,7 @@ struct Window {
 }
 
 impl Windows {
-    /// None yet.
+    /// No windows yet.
     pub fn new(writer: Arc<Writer>, tell: SyncSender<Input>) -> Self {
         Self {
             writer,

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 /// Reserving takes a millisecond; a worker that takes so long is stuck.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// So long a stopped worker may take to report.
+/// How long a stopped worker may take to report.
 const STOP_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The processes of one plan.

@@ -14,7 +14,7 @@ pub const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// Somebody new is looked for at once, but not more often than this.
 const LOOK_FOR_NEW: Duration = Duration::from_millis(50);
 
-/// So many that were looked for in vain are remembered.
+/// Owners that were looked for in vain and are remembered as such, at most.
 const STRANGERS_MAX: usize = 10_000;
 
 /// Owners by a number.

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use procfs::process::Process;
 use std::collections::BTreeMap;
 
-/// Of one block device.
+/// What a cgroup read from and wrote to one block device.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct DeviceIo {
     pub(crate) name: String,
@@ -18,14 +18,14 @@ pub(crate) struct DeviceIo {
     pub(crate) writes: u64,
 }
 
-/// Of all devices.
+/// What a cgroup read from and wrote to all devices, and how long it stalled, in microseconds.
 #[derive(Debug, Default)]
 pub(crate) struct GroupIo {
     pub(crate) devices: Vec<DeviceIo>,
     pub(crate) stalled_us: u64,
 }
 
-/// Of the cgroup of this process, that of a pod where it lives in one.
+/// The numbers of the cgroup of this process; those of its pod where it lives in one.
 pub(crate) fn of_group(pid: u32) -> anyhow::Result<GroupIo> {
     let process = Process::new(i32::try_from(pid)?).context("the process is gone")?;
     let group = OwnGroup::of(&process)?;

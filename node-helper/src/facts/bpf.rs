@@ -21,9 +21,9 @@ pub(super) const FACT: Fact = Fact {
     read: |look, facts: &mut NetnsFacts| facts.bpf = look.known("attached eBPF programs", read(look)),
 };
 
-/// So many cgroups are looked at, those of the processes asked for first.
+/// Cgroups that are looked at, at most: those of the processes asked for first.
 const CGROUPS_MAX: usize = 16;
-/// And so many processes are asked for theirs.
+/// Processes whose cgroups are looked for, at most.
 const PROCESSES_MAX: usize = 256;
 
 fn read(look: &Look) -> anyhow::Result<Vec<BpfAttachment>> {
@@ -32,7 +32,7 @@ fn read(look: &Look) -> anyhow::Result<Vec<BpfAttachment>> {
     Ok(found)
 }
 
-/// Those that hang on interfaces.
+/// The eBPF programs that hang on interfaces.
 pub(super) fn of_interfaces(look: &Look) -> anyhow::Result<Vec<BpfAttachment>> {
     let interfaces: Vec<LinkBrief> = look.links(|messages| {
         messages
@@ -86,7 +86,7 @@ const DIRECT: &[(u32, &str)] = &[
     (55, "tc-netkit-peer"),
 ];
 
-/// The same of programs that hang on a cgroup and can refuse packets or system calls.
+/// `enum bpf_attach_type` of programs that hang on a cgroup and can refuse packets or system calls.
 const OF_CGROUP: &[(u32, &str)] = &[
     (0, "cgroup-skb-ingress"),
     (1, "cgroup-skb-egress"),

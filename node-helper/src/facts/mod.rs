@@ -98,7 +98,7 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// The same, with a routing netlink socket that was opened in the namespace.
+    /// A look that uses this routing netlink socket, which was opened in the namespace.
     pub(crate) fn over(self, route: Netlink) -> Self {
         *self.route.borrow_mut() = Some(route);
         self

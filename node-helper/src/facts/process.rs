@@ -112,7 +112,7 @@ pub(crate) struct GroupCpu {
     pub(crate) stalled_us: u64,
 }
 
-/// Of the cgroup of this process, that of a pod where it lives in one.
+/// The CPU numbers of the cgroup of this process; those of its pod where it lives in one.
 pub(crate) fn cpu_of_group(pid: u32) -> anyhow::Result<GroupCpu> {
     let process = Process::new(i32::try_from(pid)?).context("the process is gone")?;
     let group = OwnGroup::of(&process)?;
@@ -183,7 +183,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// The same, seen from where that root is.
+    /// The cgroup, with its mount as it is seen below this root.
     pub(super) fn below(self, root: &Path) -> Self {
         Self {
             mount: cgroups::below(root, &self.mount),

@@ -279,7 +279,7 @@ pub fn held(pid: u32) -> Vec<u64> {
     held_among(pid, usize::MAX)
 }
 
-/// The same, of so many of its open files.
+/// Inodes of the sockets among the first `files` open files of a process.
 pub fn held_among(pid: u32, files: usize) -> Vec<u64> {
     let Ok(entries) = door::entries(format!("/proc/{pid}/fd")) else {
         return Vec::new();

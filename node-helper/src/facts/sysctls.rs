@@ -75,7 +75,8 @@ const IPV4_CONF: &[(usize, &str)] = &[
     (26, "route_localnet"),
 ];
 
-/// The same for IPv6 (`IFLA_INET6_CONF`), counted from 0 (`DEVCONF_*` in linux/ipv6.h).
+/// Settings of an interface over IPv6 (`net.ipv6.conf.IFACE.NAME`): place in the `IFLA_INET6_CONF` array, counted from 0
+/// (`DEVCONF_*` in linux/ipv6.h), and name.
 const IPV6_CONF: &[(usize, &str)] = &[
     (0, "forwarding"),
     (2, "mtu"),

@@ -24,7 +24,7 @@ pub fn mounts() -> procfs::ProcResult<(&'static Path, MountInfos)> {
 /// The host's mounts, and where its root is for us.
 pub type HostMounts = (&'static Path, MountInfos);
 
-/// The same as [`mounts`], read anew when they are half a minute old: whoever reads many cgroups again and again would read
+/// The host's mounts like [`mounts`], but read again only when they are half a minute old: whoever reads many cgroups would read
 /// nothing else.
 pub fn recent_mounts() -> procfs::ProcResult<Arc<HostMounts>> {
     const RECENT: Duration = Duration::from_secs(30);

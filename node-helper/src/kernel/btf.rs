@@ -132,7 +132,7 @@ impl<'a> Btf<'a> {
         self.field_within(of, name, &mut { ANONYMOUS_MOST })
     }
 
-    /// The same, looking into so many anonymous members at most: what claims to contain itself has no end.
+    /// Byte offset of a field, looking into at most `left` anonymous members: what claims to contain itself has no end.
     fn field_within(&self, of: Type, name: &[u8], left: &mut u32) -> Option<u32> {
         (0..of.length).find_map(|index| {
             let at = of.at + index * 12;

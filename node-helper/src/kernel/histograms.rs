@@ -34,7 +34,7 @@ pub struct TimesKey {
 pub struct HistogramMap {
     probe: &'static str,
     map: PerCpuHashMap<MapData, MapKey, u64>,
-    /// Of a probe that knows what is whose by cgroups: the namespaces of pods by the ids of their cgroups.
+    /// In a probe that learns by cgroups whose something is: the namespaces of pods by the ids of their cgroups.
     owners: Option<HashMap<MapData, u64, u32>>,
 }
 

@@ -202,9 +202,9 @@ pub struct Loaded {
     pub maps: SharedMaps,
     /// The programs that tell what they see.
     pub programs: Vec<OwnedFd>,
-    /// Those that stand in for one of them (see [`ProgramHook::again`]).
+    /// Programs that stand in for one of them (see [`ProgramHook::again`]).
     pub stand_ins: Vec<OwnedFd>,
-    /// Those that tell nothing (see [`ProgramHook::is_silent`]).
+    /// Programs that tell nothing (see [`ProgramHook::is_silent`]).
     pub silent: Vec<OwnedFd>,
     /// What keeps them attached.
     pub links: Vec<OwnedFd>,

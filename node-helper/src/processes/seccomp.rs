@@ -102,10 +102,10 @@ pub const READ_FILES: &[Call] = &[
 ];
 
 #[cfg(target_arch = "x86_64")]
-/// The same, as it was called first.
+/// Older system calls for reading files, which only x86-64 has.
 pub const READ_FILES_OLD: &[Call] = calls![SYS_readlink SYS_access SYS_stat SYS_lstat];
 #[cfg(not(target_arch = "x86_64"))]
-/// The same, as it was called first.
+/// Older system calls for reading files, which only x86-64 has.
 pub const READ_FILES_OLD: &[Call] = &[];
 
 /// Files, for writing too.

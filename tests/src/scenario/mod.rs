@@ -25,7 +25,7 @@ pub mod place;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
-    /// Rows of the fault catalogue it shows (`40`, `72b`).
+    /// The kinds of fault that it shows, by number (`40`, `72b`): scenarios of one kind have the same number. For people only.
     #[serde(default, deserialize_with = "one_or_more")]
     pub rows: Vec<String>,
     /// A named topology.

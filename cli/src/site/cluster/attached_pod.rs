@@ -22,15 +22,15 @@ use tokio::task::JoinHandle;
 
 /// Between the WebSocket and us.
 const BUFFER_BYTES: usize = 1 << 16;
-/// So much is decompressed at once: it becomes a thousand times as much at most.
+/// Bytes that are decompressed at once: they become a thousand times as many at most.
 const PIECE_BYTES: usize = 1024;
-/// So much of a helper's messages is kept, to be shown when it dies.
+/// Bytes of a helper's last messages that are kept, to be shown when it dies.
 const LAST_WORDS_BYTES: usize = 2_000;
-/// They are waited for this long after its last line.
+/// How long these messages are waited for after its last line.
 const LAST_WORDS_WITHIN: Duration = Duration::from_millis(500);
-/// Attaching is tried so often.
+/// How often attaching is tried.
 const TRIES: u32 = 5;
-/// And again after this.
+/// The pause between two tries.
 const AGAIN: Duration = Duration::from_millis(100);
 /// A shell that was sent the helper has it within this time.
 const SENDING: Duration = Duration::from_secs(30);

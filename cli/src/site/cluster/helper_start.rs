@@ -23,9 +23,9 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-/// A pod that is not running by then is asked about.
+/// How long a pod usually takes to run; then it is asked why it does not.
 const USUAL: Duration = Duration::from_millis(700);
-/// And asked about again.
+/// The pause before it is asked about again.
 const AGAIN: Duration = Duration::from_secs(1);
 /// A kubelet takes up a pod at once. One that has not in this time does not work: one that does renews its Lease in it, too.
 const TAKES_UP: Duration = Duration::from_secs(15);

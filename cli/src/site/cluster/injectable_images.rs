@@ -23,7 +23,7 @@ pub struct InjectableImages {
     pub more: bool,
 }
 
-/// Of a pod what is wanted here.
+/// What is read of a pod.
 #[derive(Debug, Deserialize)]
 struct OnNode {
     #[serde(default)]

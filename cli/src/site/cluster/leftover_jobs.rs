@@ -49,7 +49,7 @@ pub async fn sweep(cluster: &ClusterApi, namespace: Option<&str>) -> Result<Vec<
     }
 }
 
-/// The same beside a run, which it must not disturb.
+/// Sweeps beside a run: an error is not told, since the run must not suffer from it.
 pub async fn quietly(cluster: ClusterApi, namespace: String) {
     let _ = sweep(&cluster, Some(&namespace)).await;
 }

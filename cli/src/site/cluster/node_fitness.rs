@@ -34,7 +34,7 @@ impl Unfit {
         node.lease_age_s.filter(|age| *age > LEASE_S).map(|_| Self::Silent)
     }
 
-    /// The same in words, of several nodes.
+    /// Why helpers cannot run on several nodes, in words.
     pub fn of_several(&self) -> String {
         match self {
             Self::Os(os) => format!("they run {os}, and the helper needs Linux"),

@@ -156,7 +156,7 @@ impl HelperRun {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Until then all of them have ended by themselves.
+    /// The time by which all its helpers have ended by themselves.
     pub fn deadline(&self) -> Instant {
         self.began + self.lifetime
     }

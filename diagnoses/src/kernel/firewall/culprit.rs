@@ -308,7 +308,7 @@ fn same_chain(one: &Chain, other: &Chain) -> bool {
     (&one.backend, &one.family, &one.table, &one.name) == (&other.backend, &other.family, &other.table, &other.name)
 }
 
-/// The same rule as it was before: by handle and text, else by text where that is unique (a rule above it came or went).
+/// A rule as it was before the window: found by handle and text, else by text where that is unique (a rule above it came or went).
 fn same_rule<'a>(chain: &'a Chain, rule: &NetfilterRule) -> Option<&'a NetfilterRule> {
     let same = |old: &&NetfilterRule| old.handle == rule.handle && old.text == rule.text;
     chain.rules.iter().find(same).or_else(|| {

@@ -28,7 +28,7 @@ use model::report::Direction;
 
 pub const NEEDS: &[Need] = &[];
 
-/// Of the events that warn of a pod, so many are told.
+/// Events that warn of a pod and are told, at most.
 const WARNINGS_TOLD: usize = 2;
 
 pub fn check(case: &Case<'_>) -> Checked {

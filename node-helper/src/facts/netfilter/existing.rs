@@ -28,11 +28,11 @@ const NFT: [(&str, &str); 2] = [("ip", "iptables-nft-save"), ("ip6", "ip6tables-
 
 /// All rules of the namespace the thread is in.
 struct Rules {
-    /// Of iptables-legacy, IPv4 and IPv6.
+    /// Chains of iptables-legacy, IPv4 and IPv6.
     legacy: [Vec<Chain>; 2],
-    /// Of tables that iptables-nft made, IPv4 and IPv6.
+    /// Chains of tables that iptables-nft made, IPv4 and IPv6.
     compat: [Vec<Chain>; 2],
-    /// Of all other tables.
+    /// Rules of all other tables.
     native: Ruleset,
 }
 

@@ -10,9 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// So many members are carried for one namespace.
+/// Members that are carried for one namespace, at most.
 const MEMBERS_MAX: usize = 10_000;
-/// So much of the sets is listened to, of those too that no rule asks for.
+/// Bytes of sets that are read, at most, also of those that no rule asks for.
 const BYTES_MAX: usize = 32 << 20;
 const PATIENCE: Duration = Duration::from_secs(2);
 

@@ -8,7 +8,7 @@ use model::facts::{Action, Chain, Match};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-/// So many rules are carried for one namespace.
+/// Rules that are carried for one namespace, at most.
 pub(super) const RULES_MAX: usize = 12_000;
 
 /// Thins `nat` tables, then leaves out the largest tables, until few enough rules are left. Says which tables went.

@@ -79,7 +79,7 @@ impl Opt {
         }
     }
 
-    /// The same, inverted where `not`.
+    /// The clause, inverted if `not`.
     pub fn inverted(self, not: bool) -> Self {
         Self { not, ..self }
     }

@@ -12,12 +12,12 @@ use std::time::Duration;
 
 /// A ruleset that changes while it is read is read again, this often.
 const READINGS: u32 = 4;
-/// A namespace may hold millions of rules and elements; so much of them is listened to.
+/// Bytes that are read, at most: a namespace may hold millions of rules and elements.
 const BYTES_MAX: usize = 64 << 20;
 /// Elements that are kept of one set, and of all.
 const SET_MAX: usize = 1 << 16;
 const ELEMENTS_MAX: usize = 1 << 18;
-/// And so long.
+/// How long it is read, at most.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 // linux/netfilter/nfnetlink.h, linux/netfilter/nf_tables.h

@@ -70,7 +70,7 @@ impl Subject {
         }
     }
 
-    /// So many bytes of a field of a header.
+    /// The first `bytes` bytes of a field of a header.
     pub(super) fn of_field(field: &Field, bytes: usize) -> Self {
         let tells = match (field.protocol, field.name) {
             ("ether" | "vlan", "type") => Some(Tells::EtherType),

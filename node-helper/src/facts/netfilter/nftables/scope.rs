@@ -71,12 +71,12 @@ impl<'a> NamedObjects<'a> {
 }
 
 impl<'a> RuleScope<'a> {
-    /// Into how many each of these rules may be taken apart.
+    /// Into how many parts each of `rules` rules may be taken apart.
     pub fn parts(&self, rules: usize) -> usize {
         self.budget.left.get().min(MAP_MAX) / rules.max(1)
     }
 
-    /// So many of them have come of it.
+    /// Takes the parts that a rule came to from the budget.
     pub fn spend(&self, parts: usize) {
         self.budget.left.set(self.budget.left.get().saturating_sub(parts));
     }

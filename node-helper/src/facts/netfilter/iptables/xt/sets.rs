@@ -124,7 +124,7 @@ const COUNTERS_4: Counters = Counters {
 const SKIP_COUNTER_UPDATE: u32 = 1 << 3;
 const SKIP_SUBCOUNTER_UPDATE: u32 = 1 << 4;
 const RETURN_NOMATCH: u32 = 1 << 7;
-/// The same in the flags of `struct xt_set_info`.
+/// `RETURN_NOMATCH` in the flags of `struct xt_set_info`.
 const INFO_RETURN_NOMATCH: u8 = 1 << 7;
 
 fn matched(own: XtStruct<'_>, context: XtContext<'_>, counters: Option<Counters>) -> Option<Said> {
