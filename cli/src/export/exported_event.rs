@@ -101,7 +101,7 @@ impl EventCounts {
         set.left_out += self.uncounted;
     }
 
-    /// Adds the counts under KubeSkoop's names, where it had one: one sum for each place.
+    /// Adds the counts under `KubeSkoop`'s names, where it had one: one sum for each place.
     pub fn add_as_kubeskoop(&self, set: &mut MetricSet) {
         let mut sums: BTreeMap<(&Arc<PlaceLabels>, &String), u64> = BTreeMap::new();
         for ((place, probe, _, _), count) in &self.counts {
