@@ -12,7 +12,7 @@ use crate::render::note;
 use anyhow::Result;
 use model::endpoint::{Endpoint, EndpointKind};
 use model::evidence::Intent;
-use model::inventory::Pod;
+use model::inventory::{Container, Pod};
 use model::missing::Known;
 use model::object_ref::ObjectRef;
 use model::owner::Owner;
@@ -81,7 +81,7 @@ async fn without_packets(cluster: &ClusterApi, target: &NamedEnd, intent: Intent
     let found = cluster.find(&target.place, bare).await?;
     let (end, nodes) = match &found {
         // What has done its work is well.
-        NamedObject::Pod { pod, .. } if !has_network(pod) && pod.phase != "Succeeded" => {
+        NamedObject::Pod { pod, .. } if !runs(pod) && pod.phase != "Succeeded" => {
             let node = Some(pod.node.clone()).filter(|node| !node.is_empty());
             (pod_end(pod, target.asked()), Vec::from_iter(node))
         }
@@ -105,6 +105,12 @@ async fn without_packets(cluster: &ClusterApi, target: &NamedEnd, intent: Intent
         inventory: Known::Known(read.inventory),
         ..KnownEnds::default()
     }))
+}
+
+/// One of its programs runs, or may: the kubelet has not told of it.
+fn runs(pod: &Pod) -> bool {
+    let runs = |container: &Container| !matches!(container.state.as_str(), "waiting" | "terminated");
+    has_network(pod) && (pod.containers.is_empty() || pod.containers.iter().any(runs))
 }
 
 /// What a target's own words say it is.
