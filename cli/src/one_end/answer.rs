@@ -235,6 +235,16 @@ fn p99_ms(times_ns: &[u64]) -> Option<f64> {
     Some((sorted[rank] as f64 / 10_000.0).round() / 100.0)
 }
 
+/// Events that were not told and may hide a failure. One that the kernel left out does not by itself: a connection is told of when
+/// it begins and when it ends, a query is sent again; and no segment that is sent again is a failure.
+fn unseen_failures(lost: &Lost) -> u64 {
+    if !DECIDING.contains(&lost.probe.as_str()) {
+        return 0;
+    }
+    let hides = lost.missed > 1 && lost.probe != "tcpretrans";
+    lost.ring_full + lost.over_budget + if hides { lost.missed } else { 0 }
+}
+
 /// What of the window was not seen.
 fn gaps(seen: &Evidence) -> Vec<Missing> {
     let mut gaps = seen.missing.clone();
@@ -244,8 +254,7 @@ fn gaps(seen: &Evidence) -> Vec<Missing> {
             gaps.extend(status.unsupported.clone());
         }
         // Drops come in floods wherever much is received and thrown away; what fails is told by sockets and lookups.
-        let decides = |lost: &&Lost| DECIDING.contains(&lost.probe.as_str());
-        let unseen: u64 = node.lost.iter().filter(decides).map(Lost::untold).sum();
+        let unseen: u64 = node.lost.iter().map(unseen_failures).sum();
         if unseen > 0 {
             let what = format!("{unseen} events of sockets and lookups");
             let lack = Missing::new(
@@ -256,4 +265,32 @@ fn gaps(seen: &Evidence) -> Vec<Missing> {
         }
     }
     gaps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unseen_failures;
+    use model::protocol::Lost;
+
+    #[test]
+    fn what_was_not_told_may_hide_a_failure_only_where_nothing_else_tells_of_it() {
+        let missed = |probe: &str, missed: u64| {
+            unseen_failures(&Lost {
+                probe: probe.to_owned(),
+                missed,
+                ..Lost::default()
+            })
+        };
+        assert_eq!(
+            (missed("tcpstate", 1), missed("tcpstate", 2), missed("dns", 3)),
+            (0, 2, 3)
+        );
+        assert_eq!((missed("tcpretrans", 7), missed("drop", 7)), (0, 0));
+        let full = Lost {
+            probe: "tcpretrans".to_owned(),
+            ring_full: 1,
+            ..Lost::default()
+        };
+        assert_eq!(unseen_failures(&full), 1);
+    }
 }
