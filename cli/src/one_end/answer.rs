@@ -70,7 +70,7 @@ pub fn answer(
         target: name(&target),
         seconds: triage.took.as_secs_f64(),
         seen: traffic.clone(),
-        missing: gaps(&seen)
+        missing: gaps(&seen, &traffic)
             .into_iter()
             .chain(left_out(triage))
             .chain(routeless(&seen, &triage.targets))
@@ -235,18 +235,24 @@ fn p99_ms(times_ns: &[u64]) -> Option<f64> {
     Some((sorted[rank] as f64 / 10_000.0).round() / 100.0)
 }
 
-/// Events that were not told and may hide a failure. One that the kernel left out does not by itself: a connection is told of when
-/// it begins and when it ends, a query is sent again; and no segment that is sent again is a failure.
-fn unseen_failures(lost: &Lost) -> u64 {
+/// Events that were not told and may hide a failure. Of those that the kernel left out two hide one: a connection is told of when it
+/// begins and when it ends, a query is sent again, and no segment that is sent again is a failure. They count where more than one
+/// of a hundred may be hidden so.
+fn unseen_failures(lost: &Lost, worked: &SeenTraffic) -> u64 {
     if !DECIDING.contains(&lost.probe.as_str()) {
         return 0;
     }
-    let hides = lost.missed > 1 && lost.probe != "tcpretrans";
+    let worked = match lost.probe.as_str() {
+        "tcpstate" => worked.connections,
+        "dns" => worked.lookups,
+        _ => u64::MAX,
+    };
+    let hides = lost.missed / 2 > worked / 100;
     lost.ring_full + lost.over_budget + if hides { lost.missed } else { 0 }
 }
 
 /// What of the window was not seen.
-fn gaps(seen: &Evidence) -> Vec<Missing> {
+fn gaps(seen: &Evidence, worked: &SeenTraffic) -> Vec<Missing> {
     let mut gaps = seen.missing.clone();
     for node in &seen.nodes {
         gaps.extend(node.truncated.clone());
@@ -254,7 +260,7 @@ fn gaps(seen: &Evidence) -> Vec<Missing> {
             gaps.extend(status.unsupported.clone());
         }
         // Drops come in floods wherever much is received and thrown away; what fails is told by sockets and lookups.
-        let unseen: u64 = node.lost.iter().map(unseen_failures).sum();
+        let unseen: u64 = node.lost.iter().map(|lost| unseen_failures(lost, worked)).sum();
         if unseen > 0 {
             let what = format!("{unseen} events of sockets and lookups");
             let lack = Missing::new(
@@ -271,26 +277,30 @@ fn gaps(seen: &Evidence) -> Vec<Missing> {
 mod tests {
     use super::unseen_failures;
     use model::protocol::Lost;
+    use model::report::SeenTraffic;
 
     #[test]
-    fn what_was_not_told_may_hide_a_failure_only_where_nothing_else_tells_of_it() {
+    fn what_the_kernel_left_out_counts_where_it_may_hide_more_than_one_failure_of_a_hundred() {
+        let worked = SeenTraffic {
+            connections: 300,
+            ..SeenTraffic::default()
+        };
         let missed = |probe: &str, missed: u64| {
-            unseen_failures(&Lost {
+            let lost = Lost {
                 probe: probe.to_owned(),
                 missed,
                 ..Lost::default()
-            })
+            };
+            unseen_failures(&lost, &worked)
         };
-        assert_eq!(
-            (missed("tcpstate", 1), missed("tcpstate", 2), missed("dns", 3)),
-            (0, 2, 3)
-        );
+        assert_eq!((missed("tcpstate", 7), missed("tcpstate", 8)), (0, 8));
+        assert_eq!((missed("dns", 1), missed("dns", 2)), (0, 2));
         assert_eq!((missed("tcpretrans", 7), missed("drop", 7)), (0, 0));
         let full = Lost {
             probe: "tcpretrans".to_owned(),
             ring_full: 1,
             ..Lost::default()
         };
-        assert_eq!(unseen_failures(&full), 1);
+        assert_eq!(unseen_failures(&full, &worked), 1);
     }
 }
