@@ -9,6 +9,7 @@ pub mod cilium_reasons;
 pub mod clocks;
 mod commands;
 pub mod connect_translation;
+pub mod echo_train;
 mod facts;
 pub mod far_end;
 mod fate;

@@ -13,7 +13,7 @@
 
 use crate::case::clocks;
 use crate::case::trail::Dropped;
-use crate::case::{Case, Fate, Tried, node_agents};
+use crate::case::{Case, Fate, Tried, echo_train, node_agents};
 use crate::kernel::drops::Class;
 use crate::kernel::firewall::NetfilterStop;
 use crate::kernel::firewall::culprit::of_drop;
@@ -131,8 +131,8 @@ fn by_a_program(case: &Case<'_>) -> Option<crate::verdict::finding::Finding> {
     )
 }
 
-/// Nothing but echoes beside what was asked was dropped, while all of that worked: connection tracking dropped them, or more of them
-/// than not did not pass, which is a filter or a limit.
+/// Nothing but echoes beside what was asked was dropped, while all of that worked: those that were sent before the first was answered,
+/// or that connection tracking dropped, or more of them than passed, which is a filter or a limit.
 ///
 /// The packets of a train that wait together for the program's word about the first are of one connection that is not known yet. It
 /// becomes known with the first that passes; the others are dropped as they leave the queue (`__nf_conntrack_confirm`).
@@ -140,6 +140,13 @@ fn only_echoes_waited(case: &Case<'_>, drops: &[Dropped<'_>]) -> bool {
     let is_asked = |id| case.asked().any(|tried| tried.attempt.id == id);
     if !case.all_worked() || drops.iter().any(|drop| is_asked(drop.attempt)) {
         return false;
+    }
+    let mut hit = case
+        .tried
+        .iter()
+        .filter(|tried| drops.iter().any(|drop| drop.attempt == tried.attempt.id));
+    if hit.all(|tried| lost_together(case, tried)) {
+        return true;
     }
     let mut dropped: BTreeMap<u32, u64> = BTreeMap::new();
     for drop in drops {
@@ -161,6 +168,16 @@ fn only_echoes_waited(case: &Case<'_>, drops: &[Dropped<'_>]) -> bool {
         (sent + echo.rtt_ns.len(), back + answered(tried))
     });
     back * 2 < sent
+}
+
+/// Every echo of the train that was lost was sent before the first answer came: whatever drops at random hits later ones, too.
+fn lost_together(case: &Case<'_>, tried: &Tried<'_>) -> bool {
+    let waited = echo_train::before_first_answer(case, tried.attempt);
+    let rtts = tried.attempt.echo.iter().flat_map(|echo| &echo.rtt_ns);
+    (0..)
+        .zip(rtts)
+        .filter(|(_, rtt)| rtt.is_none())
+        .all(|(number, _)| waited(number))
 }
 
 fn answered(tried: &Tried<'_>) -> usize {
@@ -239,7 +256,7 @@ fn last_seen(case: &Case<'_>, attempt: u32, lost: &[u32]) -> Option<(String, usi
 mod tests {
     use crate::judge;
     use crate::scenes::{self, Scene};
-    use model::attempt::{EchoTrain, Outcome};
+    use model::attempt::{AttemptSpec, EchoTrain, Outcome, Sending};
     use model::facts::{Action, Match, NetfilterRule};
     use model::missing::Known;
 
@@ -338,6 +355,33 @@ mod tests {
             }
         });
         assert_eq!(scenes::causes(&judge(&scene.evidence)), Vec::<String>::new());
+    }
+
+    #[test]
+    fn echoes_that_waited_for_a_decision_about_the_first_of_them_are_no_loss() {
+        // The first answer comes after 100 ms: those that were sent meanwhile waited together.
+        for (interval_ms, causes) in [(20, vec![]), (200, vec!["packet-loss"])] {
+            let mut scene = train_through_a_queue(4);
+            scene.evidence.specs.push(AttemptSpec {
+                id: 90,
+                send: Sending::Echo {
+                    to: "10.90.2.2".parse().unwrap(),
+                    count: 20,
+                    interval_ms,
+                    packet_bytes: None,
+                    dont_fragment: false,
+                },
+                netns: scenes::A,
+                pid: None,
+                start_ms: 0,
+                timeout_ms: 1_000,
+            });
+            let train = scene.evidence.attempts.last_mut().unwrap().echo.as_mut().unwrap();
+            train.rtt_ns.swap(0, 4);
+            train.rtt_ns[0] = Some(100_000_000);
+            train.order = [0].into_iter().chain(5..20).collect();
+            assert_eq!(scenes::causes(&judge(&scene.evidence)), causes, "{interval_ms}");
+        }
     }
 
     #[test]

@@ -14,11 +14,12 @@
 //! it is not TCP.
 
 use crate::case::Case;
+use crate::case::echo_train;
 use crate::case::trail::{Leg, Stop};
 use crate::rules::{Checked, Need};
 use crate::verdict::finding::{Finding, warning};
 use crate::words::{at, count};
-use model::attempt::{Attempt, Sending};
+use model::attempt::Attempt;
 use model::event::Seen;
 use model::flow::TCP;
 use model::report::Happened;
@@ -83,19 +84,8 @@ fn in_train(case: &Case<'_>, attempt: &Attempt) -> usize {
     if case.evidence.netns.iter().any(|netns| has_queues(case, netns.id)) {
         return 0;
     }
-    let interval_ns = case.evidence.specs.iter().find_map(|spec| match spec.send {
-        Sending::Echo { interval_ms, .. } if spec.id == attempt.id => Some(interval_ms * 1_000_000),
-        _ => None,
-    });
-    let sent_ns = |number: u16| u64::from(number) * interval_ns.unwrap_or(0);
-    let first = train.order.first().copied().unwrap_or_default();
-    let rtt_ns = train.rtt_ns.get(usize::from(first)).copied().flatten().unwrap_or(0);
-    let answered_ns = interval_ns.map_or(0, |_| sent_ns(first) + rtt_ns);
-    let later = train
-        .order
-        .iter()
-        .copied()
-        .filter(|number| sent_ns(*number) >= answered_ns);
+    let waited = echo_train::before_first_answer(case, attempt);
+    let later = train.order.iter().copied().filter(|number| !waited(*number));
     overtaken(later.map(u32::from))
 }
 
