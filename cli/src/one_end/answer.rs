@@ -70,7 +70,7 @@ pub fn answer(
         target: name(&target),
         seconds: triage.took.as_secs_f64(),
         seen: traffic.clone(),
-        missing: gaps(&seen, &traffic)
+        missing: gaps(&seen)
             .into_iter()
             .chain(left_out(triage))
             .chain(routeless(&seen, &triage.targets))
@@ -235,19 +235,18 @@ fn p99_ms(times_ns: &[u64]) -> Option<f64> {
     Some((sorted[rank] as f64 / 10_000.0).round() / 100.0)
 }
 
-/// Events that were not told and may hide a failure. Of the changes of sockets that the kernel left out two hide one: a connection is
-/// told of when it begins and when it ends. They count where more than one of a hundred may be hidden so. What it left out of
-/// other probes is packets of any kind.
-fn unseen_failures(lost: &Lost, worked: &SeenTraffic) -> u64 {
-    if !DECIDING.contains(&lost.probe.as_str()) {
-        return 0;
+/// Events that were not told and may hide a failure. What the kernel left out is of any socket and any packet of the node, and is
+/// doubted where the table of conversations is closed.
+fn unseen_failures(lost: &Lost) -> u64 {
+    if DECIDING.contains(&lost.probe.as_str()) {
+        lost.ring_full + lost.over_budget
+    } else {
+        0
     }
-    let hides = lost.probe == "tcpstate" && lost.missed / 2 > worked.connections / 100;
-    lost.ring_full + lost.over_budget + if hides { lost.missed } else { 0 }
 }
 
 /// What of the window was not seen.
-fn gaps(seen: &Evidence, worked: &SeenTraffic) -> Vec<Missing> {
+fn gaps(seen: &Evidence) -> Vec<Missing> {
     let mut gaps = seen.missing.clone();
     for node in &seen.nodes {
         gaps.extend(node.truncated.clone());
@@ -255,49 +254,12 @@ fn gaps(seen: &Evidence, worked: &SeenTraffic) -> Vec<Missing> {
             gaps.extend(status.unsupported.clone());
         }
         // Drops come in floods wherever much is received and thrown away; what fails is told by sockets and lookups.
-        let unseen: u64 = node.lost.iter().map(|lost| unseen_failures(lost, worked)).sum();
+        let unseen: u64 = node.lost.iter().map(unseen_failures).sum();
         if unseen > 0 {
             let what = format!("{unseen} events of sockets and lookups");
-            let lack = Missing::new(
-                what,
-                "more came at once than can be told one by one, or the kernel left a probe out",
-            );
+            let lack = Missing::new(what, "more came at once than can be told one by one");
             gaps.push(lack.remedy("look at fewer pods at once, or when they are less busy"));
         }
     }
     gaps
-}
-
-#[cfg(test)]
-mod tests {
-    use super::unseen_failures;
-    use model::protocol::Lost;
-    use model::report::SeenTraffic;
-
-    #[test]
-    fn what_the_kernel_left_out_counts_where_it_may_hide_more_than_one_failure_of_a_hundred() {
-        let worked = SeenTraffic {
-            connections: 300,
-            ..SeenTraffic::default()
-        };
-        let missed = |probe: &str, missed: u64| {
-            let lost = Lost {
-                probe: probe.to_owned(),
-                missed,
-                ..Lost::default()
-            };
-            unseen_failures(&lost, &worked)
-        };
-        assert_eq!((missed("tcpstate", 7), missed("tcpstate", 8)), (0, 8));
-        assert_eq!(
-            (missed("dns", 9), missed("tcpretrans", 7), missed("drop", 7)),
-            (0, 0, 0)
-        );
-        let full = Lost {
-            probe: "tcpretrans".to_owned(),
-            ring_full: 1,
-            ..Lost::default()
-        };
-        assert_eq!(unseen_failures(&full, &worked), 1);
-    }
 }
