@@ -26,7 +26,7 @@ pub use answer::{
 };
 pub use connection::{ObservedConnection, Reset};
 pub use conversation::Conversation;
-pub use expectation::{arrivals, is_expected, is_selected, refused_unseen, routeless};
+pub use expectation::{Arrivals, arrivals, is_expected, is_selected, refused_unseen, routeless};
 pub use key::{Cost, Key, TargetRole};
 pub use lookup::ObservedLookup;
 pub use open_sockets::{look_at_unread, open_connections};

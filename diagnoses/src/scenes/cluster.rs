@@ -14,6 +14,7 @@ use model::inventory::{
 };
 use model::missing::{Known, Missing};
 use model::object_ref::ObjectRef;
+use model::policy_objects::{PolicyObject, PolicyObjects};
 use std::collections::BTreeMap;
 
 /// The address of service shop/web.
@@ -50,6 +51,22 @@ impl Cluster {
             .scene
             .facts(scenes::X, |facts| facts.netfilter = Known::Known(programmed()));
         cluster
+    }
+
+    /// The same, and the cluster has this policy of a kind of its own.
+    pub fn with_policy(mut self, api_version: &str, object: ObjectRef, spec: &str) -> Self {
+        let (group, _) = api_version.split_once('/').unwrap();
+        self.inventory().policy_objects = PolicyObjects {
+            groups: vec![group.to_owned()],
+            objects: vec![PolicyObject {
+                api_version: api_version.to_owned(),
+                object,
+                spec: serde_yaml::from_str(spec).unwrap(),
+                ..PolicyObject::default()
+            }],
+            unread: vec![],
+        };
+        self
     }
 
     /// All well; shop/a asks for pod shop/web-1 at port 80.

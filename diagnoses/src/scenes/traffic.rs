@@ -1,7 +1,7 @@
 //! What happens in a scene: packets that are met, freed or answered, and attempts that work or fail.
 
 use super::{A, B, C, Scene, X, Y};
-use model::attempt::{Attempt, Outcome, WatchedFlow};
+use model::attempt::{Attempt, AttemptSpec, Outcome, Sending, WatchedFlow};
 use model::errno::Errno;
 use model::event::{Event, Packet, Seen, TcpState};
 use model::flow::{Flow, TCP};
@@ -130,6 +130,24 @@ impl Scene {
             ..Attempt::default()
         });
         self.evidence.attempts.last_mut().unwrap()
+    }
+
+    /// An attempt of this number is a train of so many echoes to c, sent so far apart.
+    pub fn echoes(&mut self, id: u32, count: u32, interval_ms: u64) {
+        self.evidence.specs.push(AttemptSpec {
+            id,
+            send: Sending::Echo {
+                to: super::ip("10.90.2.2"),
+                count,
+                interval_ms,
+                packet_bytes: None,
+                dont_fragment: false,
+            },
+            netns: A,
+            pid: None,
+            start_ms: 0,
+            timeout_ms: 1_000,
+        });
     }
 
     /// The way from a to c, place by place.

@@ -256,7 +256,7 @@ fn last_seen(case: &Case<'_>, attempt: u32, lost: &[u32]) -> Option<(String, usi
 mod tests {
     use crate::judge;
     use crate::scenes::{self, Scene};
-    use model::attempt::{AttemptSpec, EchoTrain, Outcome, Sending};
+    use model::attempt::{EchoTrain, Outcome};
     use model::facts::{Action, Match, NetfilterRule};
     use model::missing::Known;
 
@@ -362,20 +362,7 @@ mod tests {
         // The first answer comes after 100 ms: those that were sent meanwhile waited together.
         for (interval_ms, causes) in [(20, vec![]), (200, vec!["packet-loss"])] {
             let mut scene = train_through_a_queue(4);
-            scene.evidence.specs.push(AttemptSpec {
-                id: 90,
-                send: Sending::Echo {
-                    to: "10.90.2.2".parse().unwrap(),
-                    count: 20,
-                    interval_ms,
-                    packet_bytes: None,
-                    dont_fragment: false,
-                },
-                netns: scenes::A,
-                pid: None,
-                start_ms: 0,
-                timeout_ms: 1_000,
-            });
+            scene.echoes(90, 20, interval_ms);
             let train = scene.evidence.attempts.last_mut().unwrap().echo.as_mut().unwrap();
             train.rtt_ns.swap(0, 4);
             train.rtt_ns[0] = Some(100_000_000);

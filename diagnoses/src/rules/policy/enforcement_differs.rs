@@ -301,7 +301,6 @@ mod tests {
     use model::inventory::{LabelSelector, NetworkPolicy, PolicyRule};
     use model::missing::{Known, Missing};
     use model::object_ref::ObjectRef;
-    use model::policy_objects::{PolicyObject, PolicyObjects};
     use model::report::{Conclusion, Severity};
 
     const END_OF_TIER: &str = "-m comment --comment \"cali:x\" -m comment --comment \"End of tier default. Drop if no policies passed packet\" -j DROP";
@@ -519,18 +518,7 @@ mod tests {
     fn beside_kube_router(mut cluster: Cluster, api_version: &str, policy: ObjectRef, spec: &str) -> Cluster {
         let scene = &mut cluster.scene;
         scene.agents_rule(Y, "KUBE-POD-FW-ABC", "-j ACCEPT", &Action::Accept, 3);
-        let (group, _) = api_version.split_once('/').unwrap();
-        cluster.inventory().policy_objects = PolicyObjects {
-            groups: vec![group.to_owned()],
-            objects: vec![PolicyObject {
-                api_version: api_version.to_owned(),
-                object: policy,
-                spec: serde_yaml::from_str(spec).unwrap(),
-                ..PolicyObject::default()
-            }],
-            unread: vec![],
-        };
-        cluster
+        cluster.with_policy(api_version, policy, spec)
     }
 
     #[test]

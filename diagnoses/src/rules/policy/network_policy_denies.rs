@@ -283,7 +283,6 @@ mod tests {
     use model::inventory::{LabelSelector, NetworkPolicy, PolicyPeer, PolicyRule};
     use model::missing::Known;
     use model::object_ref::ObjectRef;
-    use model::policy_objects::{PolicyObject, PolicyObjects};
     use model::report::{Conclusion, Severity};
 
     /// shop/web-1 lets in pods with app=api alone.
@@ -340,27 +339,11 @@ mod tests {
         );
     }
 
-    /// The cluster has this policy of Calico's or Cilium's.
-    fn with_policy(mut cluster: Cluster, api_version: &str, object: ObjectRef, spec: &str) -> Cluster {
-        let (group, _) = api_version.split_once('/').unwrap();
-        cluster.inventory().policy_objects = PolicyObjects {
-            groups: vec![group.to_owned()],
-            objects: vec![PolicyObject {
-                api_version: api_version.to_owned(),
-                object,
-                spec: serde_yaml::from_str(spec).unwrap(),
-                ..PolicyObject::default()
-            }],
-            unread: vec![],
-        };
-        cluster
-    }
-
     #[test]
     fn a_rule_of_another_kind_that_denies_is_named_with_its_place_and_the_way_out() {
         let policy = object("GlobalNetworkPolicy.projectcalico.org", "", "no-clients");
         let spec = "{order: 10, selector: app == 'web', types: [Ingress], ingress: [{action: Deny, source: {selector: app == 'client'}}, {action: Allow}]}";
-        let mut cluster = with_policy(Cluster::pods(), "projectcalico.org/v3", policy, spec);
+        let mut cluster = Cluster::pods().with_policy("projectcalico.org/v3", policy, spec);
         cluster
             .scene
             .dropped(3, scenes::Y, "vethc", "NETFILTER_DROP", "nf_hook_slow");
@@ -392,7 +375,7 @@ mod tests {
     fn where_layer_7_or_a_name_would_decide_the_policy_is_not_accused_and_it_is_said_why() {
         let policy = || object("CiliumNetworkPolicy", "shop", "get-only");
         let spec = "{endpointSelector: {matchLabels: {app: web}}, ingress: [{fromEndpoints: [{}], toPorts: [{ports: [{port: '80', protocol: TCP}], rules: {http: [{method: GET}]}}]}]}";
-        let mut cluster = with_policy(Cluster::pods(), "cilium.io/v2", policy(), spec);
+        let mut cluster = Cluster::pods().with_policy("cilium.io/v2", policy(), spec);
         cluster.scene.vanishes(3, scenes::X, "up0");
         let judgement = judge(cluster.evidence());
         assert!(
@@ -407,7 +390,7 @@ mod tests {
         assert_eq!(open.unwrap().why, "rules of layer 7 are not evaluated");
         // One that allows it is not accused of a drop, and says nothing.
         let spec = "{endpointSelector: {matchLabels: {app: web}}, ingress: [{fromEndpoints: [{}]}]}";
-        let mut cluster = with_policy(Cluster::pods(), "cilium.io/v2", policy(), spec);
+        let mut cluster = Cluster::pods().with_policy("cilium.io/v2", policy(), spec);
         cluster
             .scene
             .dropped(3, scenes::Y, "vethc", "NETFILTER_DROP", "nf_hook_slow");
@@ -458,7 +441,7 @@ mod tests {
     fn what_nothing_enforces_is_called_by_its_kind() {
         let spec = "{endpointSelector: {matchLabels: {app: web}}, ingressDeny: [{fromEndpoints: [{}]}]}";
         let policy = object("CiliumNetworkPolicy", "shop", "nobody");
-        let mut cluster = with_policy(Cluster::pods(), "cilium.io/v2", policy, spec);
+        let mut cluster = Cluster::pods().with_policy("cilium.io/v2", policy, spec);
         cluster.scene.connects(3);
         let judgement = judge(cluster.evidence());
         let remedy = &judgement.verdicts[0].remedy;
@@ -474,12 +457,7 @@ mod tests {
     /// An admin keeps everybody from all pods; on the node of shop/web-1 there is a chain for policies, whose rule does this.
     fn denied_by_an_admin(chain: &str, text: &str, action: &Action) -> Cluster {
         let policy = object("AdminNetworkPolicy", "", "nobody");
-        let mut cluster = with_policy(
-            Cluster::pods(),
-            "policy.networking.k8s.io/v1alpha1",
-            policy,
-            DENIED_TO_ALL,
-        );
+        let mut cluster = Cluster::pods().with_policy("policy.networking.k8s.io/v1alpha1", policy, DENIED_TO_ALL);
         cluster.scene.agents_rule(scenes::Y, chain, text, action, 3);
         cluster
     }
@@ -688,7 +666,7 @@ mod tests {
         let spec =
             |action: &str| format!("{{types: [Ingress], ingress: [{{action: {action}, http: {{methods: [GET]}}}}]}}");
         let of = |spec: &str| {
-            let mut cluster = with_policy(Cluster::pods(), "projectcalico.org/v3", policy(), spec);
+            let mut cluster = Cluster::pods().with_policy("projectcalico.org/v3", policy(), spec);
             let scene = &mut cluster.scene;
             scene.agents_rule(scenes::Y, "cali-pi-default.get-only", "-j DROP", &Action::Drop, 3);
             scene.dropped(3, scenes::Y, "up0", "NETFILTER_DROP", "nf_hook_slow");

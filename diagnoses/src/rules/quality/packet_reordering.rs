@@ -205,7 +205,7 @@ const BARE_BYTES: u32 = 100;
 mod tests {
     use crate::judge;
     use crate::scenes::{self, Scene};
-    use model::attempt::{AttemptSpec, EchoTrain, Outcome, Sending};
+    use model::attempt::{EchoTrain, Outcome};
     use model::facts::PacketQueue;
     use model::missing::Known;
 
@@ -227,21 +227,7 @@ mod tests {
     fn what_is_sent_before_the_first_answer_may_wait_for_a_decision_about_the_first() {
         for (interval_ms, causes) in [(20, vec![]), (200, vec!["packet-reordering"])] {
             let mut scene = train(vec![0, 4, 5, 1, 2, 3, 6, 7, 8]);
-            let to = "10.90.2.2".parse().unwrap();
-            scene.evidence.specs.push(AttemptSpec {
-                id: 90,
-                send: Sending::Echo {
-                    to,
-                    count: 9,
-                    interval_ms,
-                    packet_bytes: None,
-                    dont_fragment: false,
-                },
-                netns: scenes::A,
-                pid: None,
-                start_ms: 0,
-                timeout_ms: 1_000,
-            });
+            scene.echoes(90, 9, interval_ms);
             let train = scene.evidence.attempts.last_mut().unwrap().echo.as_mut().unwrap();
             train.rtt_ns[0] = Some(80_000_000);
             assert_eq!(scenes::causes(&judge(&scene.evidence)), causes, "{interval_ms}");
