@@ -26,16 +26,27 @@ pub struct Number {
     pub is_setting: bool,
 }
 
-const fn counter(name: &'static str, unit: Unit, labels: &'static [&'static str], help: &'static str) -> Number {
+/// One that neither hurts nor is set.
+const fn number(
+    name: &'static str,
+    kind: SeriesKind,
+    unit: Unit,
+    labels: &'static [&'static str],
+    help: &'static str,
+) -> Number {
     Number {
         name,
-        kind: SeriesKind::Counter,
+        kind,
         unit,
         help,
         labels,
         hurts: false,
         is_setting: false,
     }
+}
+
+const fn counter(name: &'static str, unit: Unit, labels: &'static [&'static str], help: &'static str) -> Number {
+    number(name, SeriesKind::Counter, unit, labels, help)
 }
 
 /// A counter of what should not happen.
@@ -47,15 +58,7 @@ const fn hurting(name: &'static str, unit: Unit, labels: &'static [&'static str]
 }
 
 const fn gauge(name: &'static str, unit: Unit, labels: &'static [&'static str], help: &'static str) -> Number {
-    Number {
-        name,
-        kind: SeriesKind::Gauge,
-        unit,
-        help,
-        labels,
-        hurts: false,
-        is_setting: false,
-    }
+    number(name, SeriesKind::Gauge, unit, labels, help)
 }
 
 /// A level that somebody set.
@@ -68,15 +71,7 @@ const fn setting(name: &'static str, unit: Unit, labels: &'static [&'static str]
 
 /// A number for times that the kernel side measures.
 const fn histogram(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Number {
-    Number {
-        name,
-        kind: SeriesKind::Histogram,
-        unit: Unit::Nanoseconds,
-        help,
-        labels,
-        hurts: false,
-        is_setting: false,
-    }
+    number(name, SeriesKind::Histogram, Unit::Nanoseconds, labels, help)
 }
 
 use Unit::{BitsPerSecond, Bytes, Count, Microseconds};

@@ -269,12 +269,9 @@ async fn look(asked: &OneEndAsked, context: &CommandContext) -> Result<Option<(O
         total_ms: started.elapsed().as_millis() as u64,
         ..Timing::default()
     };
-    if let Some(mut report) = one_end::by_api(&question, &ends, timing) {
-        if let Some(headline) = changed(&site) {
-            (report.outcome, report.headline) = (Conclusion::Inconclusive, headline);
-        }
+    if let Some(report) = one_end::by_api(&question, &ends, timing) {
         session.progress.clear();
-        return Ok(Some((report, recording)));
+        return Ok(Some((believed(report, &site), recording)));
     }
     session.hello().await?;
     super::site_options::check(context, &site, &session)?;
@@ -306,11 +303,16 @@ async fn look(asked: &OneEndAsked, context: &CommandContext) -> Result<Option<(O
     let mut report = one_end::answer(&question, target, &triage, &suffering, seen, timing);
     report.timing.verdict_ms = after + judging.elapsed().as_millis() as u64;
     report.timing.total_ms = started.elapsed().as_millis() as u64;
-    if let Some(headline) = changed(&site) {
+    session.progress.clear();
+    Ok(Some((believed(report, &site), recording)))
+}
+
+/// The report, as far as its recording can be believed.
+fn believed(mut report: OneEndReport, site: &Site) -> OneEndReport {
+    if let Some(headline) = changed(site) {
         (report.outcome, report.headline) = (Conclusion::Inconclusive, headline);
     }
-    session.progress.clear();
-    Ok(Some((report, recording)))
+    report
 }
 
 /// A recording that is not as it was written tells nothing; then what is said instead.

@@ -111,8 +111,7 @@ impl LatencyBetween<'_> {
             .extend(unread.flat_map(|inventory| inventory.missing.clone()));
         latency.missing.extend(datagrams(question.plan.protocol));
         let is_empty = latency.places.iter().all(|place| place.stages.is_empty());
-        let is_whole = session.state.gaps().next().is_none();
-        let exit = if is_empty || !is_whole {
+        let exit = if is_empty || !session.state.is_whole() {
             Exit::Inconclusive
         } else {
             Exit::Fine

@@ -14,7 +14,6 @@ use crate::exit::{Exit, WrongUsage};
 use crate::inquiry::durations;
 use crate::inquiry::named_end::Grammar;
 use crate::numbers::{NumbersPlace, PlaceNames};
-use crate::recording::OpenRecording;
 use crate::render::{self, MapFormat};
 use crate::site::Site;
 use crate::traffic_map::{self, MapEnds, TrafficFold, TrafficSeen};
@@ -89,21 +88,17 @@ impl CliCommand for MapCommand {
                 "--for is shorter than 1s, in which little can be seen; make it longer",
             ));
         }
-        let Some((map, recording, is_whole)) = block_on(self.look(context))? else {
+        let Some((map, exit)) = block_on(self.look(context))? else {
             return Ok(Exit::Fine);
         };
         render::traffic_map(&map, self.output, context.colour)?;
-        Ok(recording.end(if map.edges.is_empty() || !is_whole {
-            Exit::Inconclusive
-        } else {
-            Exit::Fine
-        }))
+        Ok(exit)
     }
 }
 
 impl MapCommand {
-    /// The map, and whether it is whole: all that was asked for was seen.
-    async fn look(&self, context: &CommandContext) -> Result<Option<(TrafficMap, OpenRecording, bool)>> {
+    /// The map, and how the command ends with it.
+    async fn look(&self, context: &CommandContext) -> Result<Option<(TrafficMap, Exit)>> {
         let site = self.place.site(context).await?;
         let all = CaptureFilter::default();
         let Some(planned) = PlannedLook::of(&site, &self.scope, &self.place, all, &[], self.length).await? else {
@@ -185,8 +180,12 @@ impl MapCommand {
             edges,
             missing: lacks,
         };
-        let is_whole = session.state.gaps().next().is_none();
-        Ok(Some((map, recording, is_whole)))
+        let exit = if map.edges.is_empty() || !session.state.is_whole() {
+            Exit::Inconclusive
+        } else {
+            Exit::Fine
+        };
+        Ok(Some((map, recording.end(exit))))
     }
 }
 

@@ -279,6 +279,11 @@ impl ConversationState {
         cuts.chain(&self.evidence.missing)
     }
 
+    /// All was seen of what was asked for.
+    pub fn is_whole(&self) -> bool {
+        self.gaps().next().is_none()
+    }
+
     /// Why nothing more came: of the first node that was cut.
     pub fn why_cut(&self) -> Option<&Missing> {
         self.evidence.nodes.iter().find_map(|node| node.truncated.as_ref())

@@ -1,7 +1,7 @@
 //! Rows for parts of places: each process, or each peer of its sockets. How places are taken apart, their columns, and what hurts.
 
 use super::hurts::{
-    FAILS, FELT_WAITING, Hurt, LOSES, MUCH, NEARLY_FULL, ON_THEIR_WAY, WAITS, found_by, hurt, share_of_window, wait,
+    FAILS, FELT_WAITING, Hurt, LOSES, MUCH, NEARLY_FULL, ON_THEIR_WAY, WAITS, found_by, hurt, share_of_window,
 };
 use super::place::NumbersPlace;
 use super::views::{self, View, column, level, microseconds, rate};
@@ -218,11 +218,8 @@ fn told(it_hurts: bool, weight: f64, says: impl FnOnce() -> String) -> Vec<Hurt>
 
 /// The same of a wait.
 fn held(it_waits: bool, weight: f64, says: impl FnOnce() -> String) -> Vec<Hurt> {
-    if it_waits {
-        vec![wait(weight, says())]
-    } else {
-        Vec::new()
-    }
+    let waits = |hurt| Hurt { waits: true, ..hurt };
+    told(it_waits, weight, says).into_iter().map(waits).collect()
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use super::question::OneEndQuestion;
 use super::triage::Triage;
 use crate::report::node;
 use diagnoses::conversations::{
-    Cost, Ends, Key, Looked, PathOf, Suffering, TargetRole, arrivals, cost_in, is_expected, is_selected,
+    Arrivals, Cost, Ends, Key, Looked, PathOf, Suffering, TargetRole, arrivals, cost_in, is_expected, is_selected,
     judge_conversations, question, refused_unseen, routeless,
 };
 use diagnoses::words::count;
@@ -98,27 +98,22 @@ pub fn answer(
 /// Targets of which something is expected and to which nothing came: each of a few pods that were asked for, and all that a node or a
 /// namespace has together, of which some are always idle.
 fn unheard(intent: Intent, seen: &Evidence, triage: &Triage) -> Vec<String> {
-    let is_silent = |at: usize, target: &Endpoint| {
-        let heard = arrivals(seen, target, &triage.table, at);
-        is_expected(seen, target)
-            && if is_selected(seen, target) {
-                !heard.as_server
-            } else {
-                !heard.at_all
-            }
-    };
     let targets = triage.targets.iter().enumerate();
-    let silent: Vec<String> = targets
-        .filter(|(at, target)| is_silent(*at, target))
-        .map(|(_, target)| name(target))
+    let heard: Vec<(&Endpoint, Arrivals)> = targets
+        .map(|(at, target)| (target, arrivals(seen, target, &triage.table, at)))
         .collect();
     let is_wide = matches!(intent, Intent::Node | Intent::Namespace);
-    let something = triage
-        .targets
-        .iter()
-        .enumerate()
-        .any(|(at, target)| arrivals(seen, target, &triage.table, at).at_all);
-    if is_wide && something { Vec::new() } else { silent }
+    if is_wide && heard.iter().any(|(_, arrived)| arrived.at_all) {
+        return Vec::new();
+    }
+    let is_silent = |(target, arrived): &&(&Endpoint, Arrivals)| {
+        if is_selected(seen, target) {
+            !arrived.as_server
+        } else {
+            is_expected(seen, target) && !arrived.at_all
+        }
+    };
+    heard.iter().filter(is_silent).map(|(target, _)| name(target)).collect()
 }
 
 /// What of the targets and their conversations was not looked at, as there were too many.
@@ -235,16 +230,6 @@ fn p99_ms(times_ns: &[u64]) -> Option<f64> {
     Some((sorted[rank] as f64 / 10_000.0).round() / 100.0)
 }
 
-/// Events that were not told and may hide a failure. What the kernel left out is of any socket and any packet of the node, and is
-/// doubted where the table of conversations is closed.
-fn unseen_failures(lost: &Lost) -> u64 {
-    if DECIDING.contains(&lost.probe.as_str()) {
-        lost.ring_full + lost.over_budget
-    } else {
-        0
-    }
-}
-
 /// What of the window was not seen.
 fn gaps(seen: &Evidence) -> Vec<Missing> {
     let mut gaps = seen.missing.clone();
@@ -254,7 +239,13 @@ fn gaps(seen: &Evidence) -> Vec<Missing> {
             gaps.extend(status.unsupported.clone());
         }
         // Drops come in floods wherever much is received and thrown away; what fails is told by sockets and lookups.
-        let unseen: u64 = node.lost.iter().map(unseen_failures).sum();
+        let decides = |lost: &&Lost| DECIDING.contains(&lost.probe.as_str());
+        let unseen: u64 = node
+            .lost
+            .iter()
+            .filter(decides)
+            .map(|lost| lost.ring_full + lost.over_budget)
+            .sum();
         if unseen > 0 {
             let what = format!("{unseen} events of sockets and lookups");
             let lack = Missing::new(what, "more came at once than can be told one by one");

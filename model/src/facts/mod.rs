@@ -91,9 +91,14 @@ impl NetnsFacts {
     /// Which facts it knows, a bit each.
     #[must_use]
     pub fn known(&self) -> u32 {
-        let Self {
-            netns: _,
-            at_ns: _,
+        // The pattern names them all, so that none is forgotten.
+        macro_rules! known {
+            ($($fact:ident),*) => {{
+                let Self { netns: _, at_ns: _, $($fact),* } = self;
+                [$($fact.ok().is_some()),*]
+            }};
+        }
+        let known = known![
             links,
             addresses,
             routes,
@@ -111,27 +116,7 @@ impl NetnsFacts {
             bpf,
             cilium_metrics,
             xfrm,
-            lookups,
-        } = self;
-        let known = [
-            links.ok().is_some(),
-            addresses.ok().is_some(),
-            routes.ok().is_some(),
-            rules.ok().is_some(),
-            neighbours.ok().is_some(),
-            fdb.ok().is_some(),
-            sysctls.ok().is_some(),
-            sockets.ok().is_some(),
-            peers.ok().is_some(),
-            socket_counts.ok().is_some(),
-            counters.ok().is_some(),
-            conntrack.ok().is_some(),
-            netfilter.ok().is_some(),
-            queues.ok().is_some(),
-            bpf.ok().is_some(),
-            cilium_metrics.ok().is_some(),
-            xfrm.ok().is_some(),
-            lookups.ok().is_some(),
+            lookups
         ];
         known
             .into_iter()
